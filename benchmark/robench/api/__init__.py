@@ -1,0 +1,143 @@
+"""The only package that a plugin may import. Names are re-exported lazily, so that listing never imports torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robench.api.attack import (
+        Attack,
+        Corruption,
+        EmbeddingAttack,
+        EmbeddingConfig,
+        Evaluation,
+        LossName,
+        MinimumNormAttack,
+        Oracle,
+        PoisoningAttack,
+        PoisoningConfig,
+        Profiles,
+    )
+    from robench.api.component import BaseConfig, Component
+    from robench.api.data import (
+        Catalogue,
+        Dataset,
+        DatasetConfig,
+        FloatArray,
+        IntArray,
+        Interactions,
+        Item,
+        Ratings,
+        TrainData,
+    )
+    from robench.api.defense import Cleaned, Defense
+    from robench.api.delta import Ball, Delta
+    from robench.api.errors import DataError, PluginError, RobenchError, SealedError, UserError, did_you_mean
+    from robench.api.executor import Emit, Event, Executor, Task, Work
+    from robench.api.hooks import hookimpl
+    from robench.api.metric import Metric, Outcome
+    from robench.api.model import Model
+    from robench.api.pairwise import PairwiseModel, sample_negatives
+    from robench.api.rng import Rng
+    from robench.api.sequence import SequenceConfig, SequenceModel, windows
+    from robench.api.softmax import cross_entropy
+    from robench.api.step import Step
+    from robench.api.threat import Threat
+    from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
+
+_HOME = {
+    "attack": (
+        "Attack Corruption EmbeddingAttack EmbeddingConfig Evaluation LossName MinimumNormAttack Oracle "
+        "PoisoningAttack PoisoningConfig Profiles"
+    ),
+    "component": "BaseConfig Component",
+    "data": "Catalogue Dataset DatasetConfig FloatArray IntArray Interactions Item Ratings TrainData",
+    "defense": "Cleaned Defense",
+    "delta": "Ball Delta",
+    "errors": "DataError PluginError RobenchError SealedError UserError did_you_mean",
+    "executor": "Emit Event Executor Task Work",
+    "hooks": "hookimpl",
+    "metric": "Metric Outcome",
+    "model": "Model",
+    "pairwise": "PairwiseModel sample_negatives",
+    "rng": "Rng",
+    "sequence": "SequenceConfig SequenceModel windows",
+    "softmax": "cross_entropy",
+    "step": "Step",
+    "threat": "Threat",
+    "torch_model": "Batch Embedded Losses TorchConfig TorchModel",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+__all__ = [
+    "Attack",
+    "Ball",
+    "BaseConfig",
+    "Batch",
+    "Catalogue",
+    "Cleaned",
+    "Component",
+    "Corruption",
+    "DataError",
+    "Dataset",
+    "DatasetConfig",
+    "Defense",
+    "Delta",
+    "Embedded",
+    "EmbeddingAttack",
+    "EmbeddingConfig",
+    "Emit",
+    "Evaluation",
+    "Event",
+    "Executor",
+    "FloatArray",
+    "IntArray",
+    "Interactions",
+    "Item",
+    "LossName",
+    "Losses",
+    "Metric",
+    "MinimumNormAttack",
+    "Model",
+    "Oracle",
+    "Outcome",
+    "PairwiseModel",
+    "PluginError",
+    "PoisoningAttack",
+    "PoisoningConfig",
+    "Profiles",
+    "Ratings",
+    "Rng",
+    "RobenchError",
+    "SealedError",
+    "SequenceConfig",
+    "SequenceModel",
+    "Step",
+    "Task",
+    "Threat",
+    "TorchConfig",
+    "TorchModel",
+    "TrainData",
+    "UserError",
+    "Work",
+    "cross_entropy",
+    "did_you_mean",
+    "hookimpl",
+    "sample_negatives",
+    "windows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the home of ``name`` when it is first used (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'robench.api' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"robench.api.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Every public name."""
+    return sorted(__all__)

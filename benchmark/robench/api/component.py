@@ -1,0 +1,38 @@
+"""Components: what every plugin class is, and how it is configured."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class BaseConfig(BaseModel):
+    """Base of every nested ``Config``: frozen, and an unknown key is an error.
+
+    A field named ``lambda_`` with ``alias="lambda"`` is the grid axis λ of a defence.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every field with its value, defaults spelled out, as plain JSON types."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Component:
+    """A class that a plugin registers. Its configuration is the nested ``Config``.
+
+    A subclass that adds fields declares ``class Config(BaseConfig)`` and annotates ``config: Config``.
+    """
+
+    Config: ClassVar[type[BaseConfig]] = BaseConfig
+    config: Any
+
+    def __init__(self, config: BaseConfig | None = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    @classmethod
+    def make(cls, **settings: Any) -> Any:
+        """An instance from plain settings, validated by ``Config``."""
+        return cls(cls.Config.model_validate(settings))

@@ -1,0 +1,53 @@
+"""Defences: any of cleaning the data, training with another loss, or wrapping the fitted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from robench.api.component import Component
+from robench.api.data import FloatArray, Interactions
+from robench.api.model import Model
+from robench.api.rng import Rng
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robench.api.step import Step
+
+
+@dataclass(frozen=True, eq=False)
+class Cleaned:
+    """Training data after cleaning (rows keep their meaning) and a suspicion per row, float64 [n_users]."""
+
+    train: Interactions
+    suspicion: FloatArray
+
+
+class Defense(Component):
+    """Override any of the three methods; what is not overridden is not run.
+
+    ``λ`` is the ``Config`` field ``lambda_`` (alias ``lambda``): the weight of the clean loss; λ = 1 is no defence.
+    """
+
+    def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
+        """Clean the training data. Never sees which rows are fake."""
+        raise TypeError(f"{type(self).__name__} has no sanitise()")
+
+    def loss(self, step: Step) -> Tensor:
+        """What is left to backpropagate in this step (parts may be accumulated already): a scalar."""
+        raise TypeError(f"{type(self).__name__} has no loss()")
+
+    def wrap(self, model: Model, rng: Rng) -> Model:
+        """The model to measure, around the fitted one."""
+        raise TypeError(f"{type(self).__name__} has no wrap()")
+
+    @classmethod
+    def overrides(cls, method: str) -> bool:
+        """Whether this defence has ``method`` of its own."""
+        return getattr(cls, method) is not getattr(Defense, method)
+
+    def strength(self) -> tuple[float, float | None]:
+        """(λ, training ε) for the tables: (1.0, None) unless ``Config`` has these fields."""
+        config = self.config
+        return float(getattr(config, "lambda_", 1.0)), getattr(config, "epsilon", None)

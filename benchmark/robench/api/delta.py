@@ -1,0 +1,87 @@
+"""Perturbations of embedded inputs: their norms, projections and steepest-ascent steps, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Delta = Mapping[str, Tensor]
+BallNorm = Literal["l2", "linf"]
+
+
+def scaled(delta: Delta, factor: Tensor) -> dict[str, Tensor]:
+    """``delta`` times a factor per row. Args: delta [B, ...] each; factor [B]."""
+    return {name: part * factor.reshape(-1, *[1] * (part.dim() - 1)) for name, part in delta.items()}
+
+
+def l2(delta: Delta) -> Tensor:
+    """Frobenius norm over all inputs of a row: [B]."""
+    squares = [part.flatten(1).square().sum(1) for part in delta.values()]
+    return torch.stack(squares).sum(0).sqrt()
+
+
+def linf(delta: Delta) -> Tensor:
+    """Largest absolute entry over all inputs of a row: [B]."""
+    return torch.stack([part.flatten(1).abs().amax(1) for part in delta.values()]).amax(0)
+
+
+def sizes(delta: Delta, norm: BallNorm) -> Tensor:
+    """The norm of each row: [B]."""
+    return l2(delta) if norm == "l2" else linf(delta)
+
+
+def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``delta`` with zeros where an input may not be touched. Args: valid[name] bool [B, ...] without the last axis."""
+    return {name: part * valid[name].unsqueeze(-1) for name, part in delta.items()}
+
+
+@dataclass(frozen=True)
+class Ball:
+    """All δ of norm at most ``radius`` per row.
+
+    Args:
+        norm: ``l2`` (Frobenius over the row's inputs) or ``linf``.
+        radius: [B], in the units of the embedding.
+    """
+
+    norm: BallNorm
+    radius: Tensor
+
+    def project(self, delta: Delta) -> dict[str, Tensor]:
+        """The nearest point of the ball: clamped (linf), or scaled back where too long (l2)."""
+        if self.norm == "linf":
+            return {
+                name: torch.minimum(torch.maximum(part, -bound), bound)
+                for name, part in delta.items()
+                for bound in [self.radius.reshape(-1, *[1] * (part.dim() - 1))]
+            }
+        length = l2(delta)
+        # The smallest positive number guards 0/0; a row inside the ball is multiplied by exactly 1.
+        factor = torch.where(length > self.radius, self.radius / length.clamp_min(torch.finfo(length.dtype).tiny), 1.0)
+        return scaled(delta, factor)
+
+    def ascent(self, gradient: Delta) -> dict[str, Tensor]:
+        """The point of the ball that a linear function with this gradient likes best; 0 where the gradient is 0.
+
+        linf: r · sign(g) (Goodfellow 2015, section 4); l2: r · g / ‖g‖₂.
+        """
+        if self.norm == "linf":
+            return scaled({name: part.sign() for name, part in gradient.items()}, self.radius)
+        # Dividing by the largest entry first keeps the square of a tiny gradient from underflowing.
+        largest = linf(gradient)
+        unit = scaled(gradient, torch.where(largest > 0, 1 / largest, 0.0))
+        length = l2(unit)
+        return scaled(unit, torch.where(length > 0, self.radius / length, 0.0))
+
+    def shrunk(self, factor: float) -> Ball:
+        """The ball with ``factor`` times the radius."""
+        return Ball(self.norm, self.radius * factor)
+
+
+def added(first: Delta, second: Delta) -> dict[str, Tensor]:
+    """Entry by entry."""
+    return {name: part + second[name] for name, part in first.items()}

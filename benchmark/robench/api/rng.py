@@ -1,0 +1,61 @@
+"""Randomness by role: every stream derives from (seed, path of roles) and from nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Rng:
+    """A path of roles below a seed; two different paths give independent streams.
+
+    Args:
+        seed: the suite's seed (any integer).
+        path: the roles, from the outermost.
+    """
+
+    seed: int
+    path: tuple[str, ...] = ()
+
+    def child(self, *role: str | int) -> Rng:
+        """The stream of a role below this one."""
+        return Rng(self.seed, (*self.path, *(str(part) for part in role)))
+
+    def entropy(self) -> int:
+        """64 bits that depend on the seed and the path alone."""
+        text = "\x1f".join((str(self.seed), *self.path))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+    def numpy(self) -> np.random.Generator:
+        """A fresh numpy generator; two calls give the same stream."""
+        return np.random.default_rng(self.entropy())
+
+    def torch(self, device: str | torch.device = "cpu") -> torch.Generator:
+        """A fresh torch generator on ``device``; two calls give the same stream."""
+        import torch  # noqa: PLC0415  # listing and planning use Rng without torch
+
+        return torch.Generator(device=device).manual_seed(self.entropy() & (2**63 - 1))
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Seed torch's global generators (dropout, default initialisation) inside, and restore them after."""
+        import torch  # noqa: PLC0415  # as above
+
+        cpu = torch.get_rng_state()
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+        torch.manual_seed(self.entropy() & (2**63 - 1))
+        try:
+            yield
+        finally:
+            torch.set_rng_state(cpu)
+            if cuda is not None:
+                torch.cuda.set_rng_state_all(cuda)

@@ -1,0 +1,28 @@
+"""Threat models: what an attack may touch, when, and in which unit its budget ε is counted (design A4)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Surface = Literal["embedding", "parameters", "history", "text", "interactions"]
+Stage = Literal["test", "train"]
+Norm = Literal["l2", "linf", "edits", "users", "share"]
+Scale = Literal["relative", "absolute"]
+Goal = Literal["untargeted", "promote", "demote"]
+
+
+@dataclass(frozen=True)
+class Threat:
+    """(surface, stage, norm or unit, scale, goal, k). Attacks of two threats are never mixed in one worst case."""
+
+    surface: Surface
+    stage: Stage
+    norm: Norm
+    scale: Scale = "relative"
+    goal: Goal = "untargeted"
+    k: int = 10
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain fields, for records."""
+        return asdict(self)

@@ -1,0 +1,1 @@
+"""The measurement itself: preparing data, training, ranking, attacking, poisoning."""
