@@ -177,3 +177,13 @@ class Cell:
             "target_set": None if poison is None else poison.target_set,
             "seed": v.seed,
         }
+
+
+def label_of(victim: Victim) -> str:
+    """A victim in words: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``."""
+    weight, _ = victim.strength
+    defense = victim.defense.label if weight == 1 else f"{victim.defense.label} λ={weight:g}"
+    parts = [victim.model.label, *([] if victim.defense.name == "none" else [defense]), f"seed {victim.seed}"]
+    if victim.poison is not None:
+        parts.append(f"{victim.poison.attack.label} ε={victim.poison.epsilon:g}")
+    return ", ".join(parts)

@@ -46,9 +46,8 @@ class PairwiseModel(TorchModel):
         order = generator.permutation(len(items))
         negatives = sample_negatives(users, data.train, generator)
         columns = [torch.from_numpy(np.asarray(part[order])) for part in (users, items, negatives)]
-        empty = torch.empty(0, 0, dtype=torch.int64)
-        for u, pos, neg in zip(*(part.split(self.config.batch_size) for part in columns), strict=True):
-            yield Batch(u, empty.expand(len(u), 0), {"positives": pos, "negatives": neg})
+        for u, pos, neg in zip(*(torch.split(part, self.config.batch_size) for part in columns), strict=True):
+            yield Batch(u, u.new_empty(len(u), 0), {"positives": pos, "negatives": neg})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
         """The user ids; the history is in the user's vector already."""

@@ -75,7 +75,8 @@ class SequenceModel(TorchModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Shuffled windows; the inputs are all items but the last, the targets all but the first."""
         rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
-        for part in rows[torch.from_numpy(rng.numpy().permutation(len(rows)))].split(self.config.batch_size):
+        order = torch.from_numpy(rng.numpy().permutation(len(rows)))
+        for part in torch.split(rows[order], self.config.batch_size):
             used = int((part != self.n_items).sum(1).max())
             inputs = part[:, : used - 1].clone()
             inputs[part[:, 1:used] == self.n_items] = self.n_items

@@ -73,7 +73,7 @@ class Embedded:
     def sizes(self) -> Tensor:
         """Entries of a row that may be perturbed, d · n_valid: float [B]."""
         return (
-            torch.stack([self.valid[n].flatten(1).sum(1) * x.shape[-1] for n, x in self.inputs.items()]).sum(0).float()
+            torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()]).sum(0).float()
         )
 
     def square_sum(self) -> Tensor:
@@ -160,7 +160,10 @@ class TorchModel(Model, nn.Module):
         """
         real = torch.randn(data.n_real_users, dim, generator=rng.child("users").torch()) * std
         fake = torch.randn(data.n_users - data.n_real_users, dim, generator=rng.child("fakes").torch()) * std
-        return nn.Embedding.from_pretrained(torch.cat([real, fake]), freeze=False)
+        table = nn.Embedding(data.n_users, dim)
+        with torch.no_grad():
+            table.weight.copy_(torch.cat([real, fake]))
+        return table
 
     @property
     def device(self) -> torch.device:

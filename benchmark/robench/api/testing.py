@@ -1,0 +1,25 @@
+"""Conformance classes for plugins (needs pytest): the doorway to ``robench.conformance``.
+
+A plugin's whole test is::
+
+    class TestMine(EmbeddingAttackTests):
+        attack = Mine
+"""
+
+from __future__ import annotations
+
+from robench.conformance.attacks import CorruptionTests, EmbeddingAttackTests, PoisoningAttackTests
+from robench.conformance.models import ModelTests, TorchModelTests
+from robench.conformance.others import DatasetTests, DefenseTests, ExecutorTests, MetricTests
+
+__all__ = [
+    "CorruptionTests",
+    "DatasetTests",
+    "DefenseTests",
+    "EmbeddingAttackTests",
+    "ExecutorTests",
+    "MetricTests",
+    "ModelTests",
+    "PoisoningAttackTests",
+    "TorchModelTests",
+]

@@ -1,0 +1,148 @@
+"""The command line. Thin: every command reads, calls one function, prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from robench import __version__
+from robench.api.errors import UserError
+from robench.host import Host
+from robench.registry import Registry
+
+app = typer.Typer(
+    name="robench",
+    help="Measure how far recommender systems fall under attack, the same way for every model, attack and defence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+SuiteFile = Annotated[Path, typer.Argument(help="the suite, a YAML file", show_default=False)]
+Results = Annotated[Path | None, typer.Option("--results", help="folder for the results [default: results/<suite>]")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="override a setting of the suite")]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="KEY=VALUE", help="only cells that match")]
+Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default=False)]
+
+
+def found() -> tuple[Host, Registry]:
+    """The plugins of this environment."""
+    host = Host.discover()
+    return host, Registry.of(host)
+
+
+@app.command()
+def run(
+    suite: SuiteFile,
+    results: Results = None,
+    workers: Annotated[int | None, typer.Option(help="worker processes [default: cores]")] = None,
+    executor: Annotated[str, typer.Option(help="where victims are fitted")] = "local",
+    set_: Set = None,
+    only: Only = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
+) -> None:
+    """Run a suite: fit the victims, measure every cell that is not stored yet, write the leaderboard."""
+    from robench import runner  # noqa: PLC0415  # the only command that needs torch
+
+    host, registry = found()
+    options = runner.Options(results, workers, executor, tuple(set_ or ()), tuple(only or ()), fresh)
+    job = runner.start(suite, host, registry, options)
+    try:
+        summary = job.run()
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; finished cells are kept in {job.store.folder}, run again to go on", err=True)
+        raise typer.Exit(130) from None
+    tables(summary.folder, registry)
+    for cell, what, error in summary.failures:
+        typer.echo(f"failed: {what}: {error} (robench show {summary.folder}/cells/{cell}.json)", err=True)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def tables(folder: Path, registry: Registry) -> None:
+    """Write the tables of a folder and print the leaderboard."""
+    from robench.leaderboard import build_tables, read_plan, write_tables  # noqa: PLC0415  # scipy takes a second
+    from robench.report.terminal import print_leaderboard  # noqa: PLC0415
+
+    names = [name.partition("@")[0] for name in read_plan(folder)["metrics"]]
+    built = build_tables(folder, {name: registry.load("metric", name)() for name in dict.fromkeys(names)})
+    write_tables(built, folder)
+    print_leaderboard(built, Console())
+    typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")
+
+
+@app.command()
+def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only = None) -> None:
+    """Show what would run: victims and cells, what is stored, what is stale, what is skipped and why."""
+    from robench.outlook import outlook  # noqa: PLC0415  # imports what the suite names, torch perhaps
+
+    _, registry = found()
+    console = Console()
+    seen = outlook(suite, registry, results, tuple(set_ or ()), tuple(only or ()))
+    table = Table("victim", "cells", "stored", "stale", "skipped", title=f"{seen.name}: {len(seen.rows)} victims")
+    for row in seen.rows:
+        table.add_row(row.label, *(str(n) if n else "" for n in (row.cells, row.stored, row.stale, row.skipped)))
+    console.print(table)
+    for reason, count in seen.reasons.items():
+        console.print(f"skipped: {count} cells: {reason}", highlight=False)
+    for note in seen.notes:
+        console.print(note, highlight=False)
+    total = sum(row.cells for row in seen.rows)
+    stored = sum(row.stored for row in seen.rows)
+    console.print(f"{total} cells, {stored} stored in {seen.folder}, {total - stored} to measure", highlight=False)
+
+
+@app.command()
+def leaderboard(folder: Folder) -> None:
+    """Rebuild the tables from plan.json and the records alone."""
+    _, registry = found()
+    tables(folder, registry)
+
+
+@app.command()
+def show(
+    cell: Annotated[Path, typer.Argument(help="results/<suite>/cells/<id>.json", show_default=False)],
+    user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
+) -> None:
+    """Show one record; with --user, that user's list before and after the attack."""
+    from robench.report.cell import show_cell  # noqa: PLC0415  # numpy takes a moment
+
+    show_cell(cell, user, Console())
+
+
+@app.command()
+def plugins(
+    check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
+) -> None:
+    """List every plugin with its owner."""
+    host, registry = found()
+    console = Console()
+    table = Table("kind", "name", "owner", *(["state"] if check else []))
+    for line in registry.check() if check else registry.listing():
+        table.add_row(*line)
+    console.print(table)
+    for owner, error in host.broken.items():
+        console.print(f"broken plugin {owner}: {error}", style="red", highlight=False)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show_version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
+) -> None:
+    """Measure how far recommender systems fall under attack, the same way for every model, attack and defence."""
+    if show_version:
+        typer.echo(f"robench {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: the user's mistakes end in one line each and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201  # this is the command line
+        raise SystemExit(2) from None

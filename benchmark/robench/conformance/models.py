@@ -1,0 +1,231 @@
+"""What every model must pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from robench.api.data import Interactions, TrainData, joined
+from robench.api.defense import Defense
+from robench.api.model import Model
+from robench.api.rng import Rng
+from robench.api.step import Step
+from robench.api.torch_model import TorchModel
+from robench.conformance.worlds import bench_of, checkerboard, crowd, fitted, same_state
+from robench.engine.measure import Bench
+from robench.engine.ranking import ask
+from robench.engine.training import fit
+
+
+class ModelTests:
+    """Subclass with ``model = Mine``; ``settings`` make it small and fast, ``personal`` is False for popularity.
+
+    ``board``: further settings for the checkerboard, a matrix of rank 2 (few factors, enough epochs).
+    """
+
+    model: ClassVar[type[Model]]
+    settings: ClassVar[dict[str, Any]] = {}
+    board: ClassVar[dict[str, Any]] = {}
+    personal: ClassVar[bool] = True
+
+    @classmethod
+    def new(cls) -> Model:
+        made: Model = cls.model.make(**cls.settings)
+        return made
+
+    @classmethod
+    @cache
+    def once(cls) -> tuple[Model, TrainData, Interactions]:
+        data, test = crowd()
+        return fitted(cls.new(), data)[0], data, test
+
+    @pytest.fixture
+    def victim(self) -> tuple[Model, TrainData, Interactions]:
+        return self.once()
+
+    def test_an_unknown_setting_is_refused(self) -> None:
+        with pytest.raises(ValidationError):
+            self.model.make(**self.settings, no_such_setting=1)
+
+    def test_scores_are_finite_float32_of_the_whole_catalogue(self, victim: Any) -> None:
+        model, data, _ = victim
+        scores = model.scores(np.array([3, 0]), joined(data.train, data.validation))
+        assert scores.shape == (2, data.n_items)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+
+    def test_the_same_seed_gives_the_same_model(self, victim: Any) -> None:
+        assert same_state(fitted(self.new(), victim[1])[0], victim[0])
+
+    def test_a_restored_model_gives_the_same_scores(self, victim: Any) -> None:
+        model, data, _ = victim
+        again = self.new()
+        again.restore(data, model.state(), Rng(0).child("fit"))
+        if isinstance(again, TorchModel):
+            again.eval()
+        users, history = np.arange(5), joined(data.train, data.validation)
+        np.testing.assert_array_equal(again.scores(users, history), model.scores(users, history))
+
+    def test_scoring_twice_gives_the_same_scores(self, victim: Any) -> None:
+        model, data, _ = victim
+        history = joined(data.train, data.validation)
+        np.testing.assert_array_equal(model.scores(np.arange(9), history), model.scores(np.arange(9), history))
+
+    def test_a_planted_fake_user_changes_the_fitted_scores(self, victim: Any) -> None:
+        model, data, _ = victim
+        fake = [np.arange(12) * 3 % data.n_items for _ in range(6)]
+        poisoned, _ = fitted(self.new(), replace(data, train=data.train.appended(fake)))
+        history = joined(data.train, data.validation)
+        assert not np.array_equal(model.scores(np.arange(5), history), poisoned.scores(np.arange(5), history))
+
+    def test_no_fake_user_changes_nothing(self, victim: Any) -> None:
+        model, data, _ = victim
+        assert same_state(fitted(self.new(), replace(data, train=data.train.appended([])))[0], model)
+
+    def test_it_learns_a_checkerboard_exactly(self) -> None:
+        if not self.personal:
+            pytest.skip("not a personal model: every user gets the same list")
+        data, test = checkerboard()
+        model, _ = fitted(self.model.make(**{**self.settings, **self.board}), data)
+        history = joined(data.train, data.validation)
+        users = np.arange(data.n_real_users)
+        scores = model.scores(users, history)
+        known = ask(users, history, test).masked
+        scores[known[0].numpy(), known[1].numpy()] = np.nan
+        for user in users.tolist():
+            own = scores[user, user % 2 :: 2]
+            other = scores[user, 1 - user % 2 :: 2]
+            assert np.nanmin(own) > np.nanmax(other), f"user {user}: an item of the other colour is above its own"
+
+    def test_a_user_without_training_items_crashes_nothing(self) -> None:
+        data, _ = crowd(n_users=12)
+        rows = [data.train.row(u) for u in range(11)] + [np.empty(0, dtype=np.int64)]
+        thin = replace(data, train=Interactions.from_rows(rows, data.n_items))
+        model, _ = fitted(self.new(), thin)
+        empty = Interactions.from_rows([[]] * 12, data.n_items)
+        assert np.isfinite(model.scores(np.arange(12), empty)).all()
+
+
+class TorchModelTests(ModelTests):
+    """A model with embedded inputs: also the one path, the attack surface, and the training loss."""
+
+    model: ClassVar[type[TorchModel]]  # type: ignore[assignment]  # narrower on purpose
+
+    @pytest.fixture
+    def bench(self, victim: Any) -> Bench:
+        return bench_of(*victim)
+
+    def test_every_valid_input_reaches_the_loss_and_no_other(self, bench: Bench) -> None:
+        oracle = next(bench.oracles(k=10))
+        gradient = oracle.gradient(oracle.zero()).gradient
+        assert gradient is not None
+        for name, part in gradient.items():
+            reached = part.flatten(1).abs().amax(1)
+            assert bool((reached > 0).all()), f"input '{name}' is disconnected from the scores of some user"
+            assert not bool(part[~oracle.clean.valid[name]].any())
+
+    def test_the_gradient_agrees_with_finite_differences(self, bench: Bench) -> None:
+        oracle = next(bench.oracles(k=10))
+        model = bench.model
+        assert isinstance(model, TorchModel)
+        direction = oracle.normal(Rng(1))
+        found = oracle.gradient(oracle.zero()).gradient
+        assert found is not None
+        slope = sum(float((found[n] * direction[n]).sum()) for n in found)
+        h = 1e-2
+        ends = [
+            float(oracle.evaluate({n: sign * h * d for n, d in direction.items()}).loss.double().sum())
+            for sign in (1, -1)
+        ]
+        assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(slope, rel=0.05, abs=1e-2)
+
+    def test_embeddings_of_another_user_give_that_users_scores(self, bench: Bench) -> None:
+        model = bench.model
+        assert isinstance(model, TorchModel)
+        users = np.arange(8)
+        with torch.no_grad():
+            one = model.queries(users, bench.history)
+            other = model.queries(users[::-1], bench.history)
+            assert one.histories.shape == other.histories.shape
+            swapped = model.score_from(one, model.embed(other))
+            wanted = model.score_from(other, model.embed(other))
+        np.testing.assert_allclose(swapped.numpy(), wanted.numpy(), rtol=1e-5, atol=1e-6)
+
+    def test_a_poisoned_row_reaches_the_training_loss(self, victim: Any) -> None:
+        model, data, _ = victim
+        fake = np.arange(0, data.n_items, 4)[:9]
+        poisoned = replace(data, train=data.train.appended([fake] * 3))
+        fresh = self.new()
+        assert isinstance(fresh, TorchModel)
+        fresh.initialise(poisoned, Rng(0))
+        rows = {
+            (int(u), *h.tolist(), *(int(t.flatten()[0]) for t in b.targets.values()))
+            for b in fresh.batches(poisoned, Rng(0).child("batches", 0))
+            for u, h in zip(b.users, b.histories, strict=True)
+        }
+        clean = {
+            (int(u), *h.tolist(), *(int(t.flatten()[0]) for t in b.targets.values()))
+            for b in fresh.batches(data, Rng(0).child("batches", 0))
+            for u, h in zip(b.users, b.histories, strict=True)
+        }
+        assert rows - clean, "no batch holds anything of the fake users"
+
+    def test_the_perturbed_training_loss_is_not_below_the_clean_one(self, victim: Any) -> None:
+        model, data, _ = victim
+        again = self.new()
+        again.restore(data, model.state(), Rng(0).child("fit"))
+        assert isinstance(again, TorchModel)
+        again.train()
+        for number, batch in enumerate(again.batches(data, Rng(7))):
+            step = Step(again, batch, 0, 0.0, Rng(number))
+            e = step.embed()
+            delta = step.perturb(
+                e,
+                inner="fgsm",
+                epsilon=0.01,
+                norm="l2",
+                objective=lambda moved, s=step: s.losses(moved).value.mean(),  # type: ignore[misc]
+            )
+            with torch.no_grad():
+                assert float(step.losses(e.plus(delta)).value.mean()) > float(step.losses(e).value.mean())
+
+    def test_the_same_dropout_in_every_pass(self, victim: Any) -> None:
+        _, data, _ = victim
+        fresh = self.new()
+        assert isinstance(fresh, TorchModel)
+        fresh.initialise(data, Rng(0))
+        fresh.train()
+        batch = next(iter(fresh.batches(data, Rng(0))))
+        step = Step(fresh, batch, 0, 0.0, Rng(3))
+        before = torch.get_rng_state()
+        first, second = (step.losses(step.embed()).value for _ in range(2))
+        assert torch.equal(first, second)
+        assert torch.equal(before, torch.get_rng_state())
+
+    def test_margins_are_of_the_same_targets_as_the_loss(self, victim: Any) -> None:
+        _, data, _ = victim
+        fresh = self.new()
+        assert isinstance(fresh, TorchModel)
+        if type(fresh).margins_from is TorchModel.margins_from:
+            pytest.skip("no margins_from: the hinge loss is not offered")
+        fresh.initialise(data, Rng(0))
+        batch = next(iter(fresh.batches(data, Rng(0))))
+        step = Step(fresh, batch, 0, 0.0, Rng(3))
+        margins, losses = step.margins(step.embed()), step.losses(step.embed())
+        assert torch.equal(margins.row, losses.row)
+        assert bool(torch.isfinite(margins.value).all())
+
+    def test_validation_selects_and_training_moves_the_weights(self, victim: Any) -> None:
+        _, data, _ = victim
+        fresh, start = self.new(), self.new()
+        assert isinstance(start, TorchModel)
+        report = fit(fresh, data, Defense(), Rng(0).child("fit"), device=torch.device("cpu"))
+        start.initialise(data, Rng(0).child("fit"))
+        assert not same_state(fresh, start)
+        assert 1 <= report.best_epoch <= report.epochs

@@ -1,0 +1,73 @@
+"""The record: the JSON file of one cell, with a checksum of its arrays and of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api.errors import UserError
+from robench.spec import PROTOCOL_VERSION
+
+FORMAT_VERSION = 1
+Status = Literal["ok", "failed", "skipped"]
+Record = dict[str, Any]
+
+
+def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """An uncompressed npz; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
+    return buffer.getvalue()
+
+
+def arrays_from_bytes(content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz, never unpickled."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def sealed(record: Record) -> Record:
+    """The record with its own sha256, taken over everything else."""
+    rest = {name: value for name, value in record.items() if name != "sha256"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return {**rest, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record:
+    """A record without arrays' and its own checksum."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "protocol_version": PROTOCOL_VERSION,
+        "id": cell,
+        "victim": victim,
+        "status": status,
+        **content,
+    }
+
+
+def to_text(record: Record) -> str:
+    """JSON for people and machines."""
+    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_text(text: str, where: str) -> Record:
+    """A record that is whole, of a known format, and unchanged since it was written.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}") from None
+    if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
+        raise UserError(f"not a record of format {FORMAT_VERSION}", where=where)
+    if sealed(record)["sha256"] != record.get("sha256"):
+        raise UserError("the record was changed after it was written: its sha256 differs", where=where)
+    return record

@@ -1,0 +1,211 @@
+"""The plan minus what is stored, through an executor, into the store; then the tables."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robench.api.errors import UserError
+from robench.api.executor import Event, Executor, Task
+from robench.api.metric import Metric
+from robench.cache import Cache, default_folder
+from robench.data import DataKey, prepared
+from robench.engine.prepare import choose_targets, evaluated_users
+from robench.host import Host
+from robench.plan import Plan, cell_to_payload, make_plan, only_filter
+from robench.record import Record, new_record
+from robench.registry import Registry
+from robench.spec import Cell, Victim, label_of
+from robench.store import Store, users_arrays
+from robench.suite.load import Suite, load_suite
+from robench.victim import passed, work
+
+log = logging.getLogger("robench")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to a suite."""
+
+    results: Path | None = None
+    workers: int | None = None
+    executor: str = "local"
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+@dataclass
+class Summary:
+    """How a run ended. ``failures``: (cell, what it is, error) of each cell that failed."""
+
+    folder: Path
+    measured: int = 0
+    stored: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+class Runner:
+    """One run of a suite."""
+
+    def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
+        self.suite, self.plan, self.host, self.registry, self.options = suite, plan, host, registry, options
+        self.store = Store(options.results or Path("results") / suite.name)
+        self.cache = Cache(default_folder())
+        self.summary = Summary(self.store.folder)
+        self.victims = {cell.victim.id: cell.victim for cell in plan.cells}
+        self.open: dict[str, dict[str, Cell]] = {}
+
+    def run(self) -> Summary:
+        """Do what is missing.
+
+        Raises:
+            UserError: the data, the targets or the results folder do not fit; nothing was written then.
+        """
+        start = time.perf_counter()
+        self.store.check_name(self.suite.name)
+        executor = self._executor()
+        keys, users = self._data()
+        self.store.begin(self.suite.resolved(), self.plan.to_json())
+        self.store.write_users(users)
+        todo = self._todo(keys)
+        self.summary.stored = sum(not cell.skip for cell in self.plan.cells) - len(todo)
+        self.host.notify(
+            "robench_suite_started",
+            suite=self.suite.name,
+            victims=len({cell.victim.id for cell in todo}),
+            cells=len(todo),
+            stored=self.summary.stored,
+        )
+        executor.run(self._tasks(todo, keys), work, self._on_event)
+        self.summary.seconds = time.perf_counter() - start
+        self.host.notify(
+            "robench_suite_finished",
+            suite=self.suite.name,
+            ok=self.summary.measured,
+            failed=self.summary.failed,
+            skipped=self.summary.skipped,
+            seconds=self.summary.seconds,
+        )
+        return self.summary
+
+    def _executor(self) -> Executor:
+        cls: type[Executor] = self.registry.load("executor", self.options.executor)
+        given = {} if self.options.workers is None else {"workers": self.options.workers}
+        if not set(given) <= set(cls.Config.model_fields):
+            raise UserError(f"executor '{self.options.executor}' has no workers to count", path="--workers")
+        if self.options.workers is not None and self.options.workers < 1:
+            raise UserError("at least one worker is needed", path="--workers")
+        return cls(cls.Config.model_validate(given))
+
+    def _data(self) -> tuple[dict[str, DataKey], dict[str, Any]]:
+        """Prepare every data set once, before any work, so that a mistake in it ends here."""
+        keys: dict[str, DataKey] = {}
+        arrays: dict[str, Any] = {}
+        for cell in self.plan.cells:
+            victim, role = cell.victim, data_role(cell.victim)
+            if role not in keys:
+                keys[role], data = prepared(
+                    victim.dataset, victim.split, self.registry, self.suite.folder, self.cache
+                )
+                if victim.targets.count:
+                    choose_targets(data.train, victim.targets)
+                users = evaluated_users(data, cell.users)
+                if not len(users):
+                    raise UserError("no user has both a training and a test item", path=f"datasets: {role}")
+                arrays |= users_arrays(role, data.user_ids, users, data.test)
+        return keys, arrays
+
+    def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
+        """Cells that are not stored, or whose data has changed since; skipped ones get their record."""
+        allowed = only_filter(self.options.only)
+        todo = []
+        for cell in self.plan.cells:
+            if not allowed(cell):
+                continue
+            if cell.skip:
+                self._skip(cell)
+                continue
+            record = None if self.options.fresh else self.store.done(cell.id)
+            if record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256:
+                continue
+            todo.append(cell)
+        return todo
+
+    def _skip(self, cell: Cell) -> None:
+        self.summary.skipped += 1
+        content = {"spec": cell.content(), "passed": passed(cell), "reason": cell.skip, "metrics": {}, "error": None}
+        self.store.write(new_record(cell.id, cell.victim.id, "skipped", **content), None)
+
+    def _tasks(self, todo: Sequence[Cell], keys: dict[str, DataKey]) -> list[Task]:
+        for cell in todo:
+            self.open.setdefault(cell.victim.id, {})[cell.id] = cell
+        tasks = []
+        for victim, cells in self.open.items():
+            key = keys[data_role(self.victims[victim])]
+            payload = {
+                "cells": [cell_to_payload(cell) for cell in cells.values()],
+                "metrics": list(self.suite.metrics),
+                "device": self.suite.device,
+                "threads": self.victims[victim].threads,
+                "cache": str(self.cache.folder),
+                "data_key": key.key,
+                "data_sha": key.sha256,
+            }
+            tasks.append(Task(victim, payload))
+        return tasks
+
+    def _on_event(self, event: Event) -> None:
+        if event["kind"] == "progress":
+            self.host.notify(
+                "robench_victim_progress",
+                victim=event["task"],
+                label=label_of(self.victims[event["task"]]),
+                phase=event["phase"],
+                done=event["done"],
+                total=event["total"],
+            )
+        elif event["kind"] == "cell":
+            self._finish(event["record"], event["arrays"])
+        elif event["kind"] == "lost":
+            error = {"type": "WorkerLost", "message": event["error"], "traceback": ""}
+            for cell in list(self.open.get(event["task"], {}).values()):
+                content = {"spec": cell.content(), "passed": passed(cell), "metrics": {}, "error": error}
+                self._finish(new_record(cell.id, cell.victim.id, "failed", **content), None)
+
+    def _finish(self, record: Record, arrays: Any) -> None:
+        """Store a cell as soon as it is done."""
+        whole = self.store.write(record, arrays)
+        cell = self.open[record["victim"]].pop(record["id"])
+        if record["status"] == "ok":
+            self.summary.measured += 1
+        else:
+            self.summary.failed += 1
+            what = label_of(cell.victim) + (f", {cell.attack.label} ε={cell.epsilon:g}" if cell.attack else ", clean")
+            self.summary.failures.append((cell.id, what, f"{record['error']['type']}: {record['error']['message']}"))
+        self.host.notify("robench_cell_finished", record=whole)
+
+
+def data_role(victim: Victim) -> str:
+    """The name of a data set and split in users.npz."""
+    return f"{victim.dataset.label}/{victim.split.label}"
+
+
+def start(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
+    """A runner for a suite file: everything about it is checked here, before any work."""
+    suite = load_suite(path, registry, options.overrides)
+    plan = make_plan(suite, registry)
+    only_filter(options.only)
+    return Runner(suite, plan, host, registry, options)
+
+
+def metrics_of(names: Sequence[str], registry: Registry) -> dict[str, Metric]:
+    """Metric objects by registered name, for tables."""
+    return {name: registry.load("metric", name)() for name in dict.fromkeys(n.partition("@")[0] for n in names)}

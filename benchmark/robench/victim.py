@@ -1,0 +1,220 @@
+"""One task: fit a victim (or load it), then measure each of its cells. Runs in a worker process."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robench.api.attack import EmbeddingAttack
+from robench.api.data import joined
+from robench.api.executor import Emit, Task
+from robench.api.metric import Metric, Outcome
+from robench.cache import Cache
+from robench.data import path_of
+from robench.engine.fitting import Fitted, Workshop
+from robench.engine.measure import Bench, Measurement
+from robench.engine.prepare import Prepared, choose_targets, evaluated_users
+from robench.host import Host
+from robench.plan import cell_from_payload
+from robench.provenance import provenance
+from robench.record import Record, new_record
+from robench.registry import Registry
+from robench.spec import Cell, digest
+
+log = logging.getLogger("robench")
+
+
+def pick_device(wanted: str) -> torch.device:
+    """``auto``: the accelerator where there is one."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def work(task: Task, emit: Emit) -> None:
+    """Measure the cells of a task; a failure costs what it concerns and is told with its traceback."""
+    payload = task.payload
+    torch.set_num_threads(int(payload["threads"]))
+    torch.backends.mha.set_fastpath_enabled(False)
+    cells = [cell_from_payload(content) for content in payload["cells"]]
+    registry = Registry.of(Host.discover())
+    run = _Run(cells, payload, registry, emit, task.id)
+    try:
+        run.prepare()
+    except Exception as error:  # noqa: BLE001  # whatever a plugin raises costs its own victim
+        for cell in cells:
+            emit({"kind": "cell", "task": task.id, "record": run.failed(cell, error), "arrays": None})
+        return
+    for number, cell in enumerate(cells):
+        start = time.perf_counter()
+        try:
+            record, arrays = run.measured(cell, start)
+        except Exception as error:  # noqa: BLE001  # whatever a plugin raises costs its own cell
+            record, arrays = run.failed(cell, error), None
+        emit({"kind": "cell", "task": task.id, "record": record, "arrays": arrays})
+        emit(run.progress("measure", number + 1, len(cells)))
+
+
+@dataclass(eq=False)
+class _Run:
+    """One victim at work."""
+
+    cells: list[Cell]
+    payload: Mapping[str, Any]
+    registry: Registry
+    emit: Emit
+    task: str
+
+    def prepare(self) -> None:
+        """Load data and plugins, and fit."""
+        victim = self.cells[0].victim
+        self.device = pick_device(self.payload["device"])
+        cache = Cache(Path(self.payload["cache"]))
+        data = Prepared.load(path_of(cache, self.payload["data_key"]))
+        model = self.registry.load("model", victim.model.name)
+        defense = self._made("defense", victim.defense.name, victim.defense.config)
+        poison = victim.poison
+        attack = None if poison is None else self._made("attack", poison.attack.name, poison.attack.config)
+        self.metrics = {name: self._metric(name) for name in self.payload["metrics"]}
+        self.components: list[type] = [model, type(defense), *([type(attack)] if attack else [])]
+        sets = choose_targets(data.train, victim.targets) if victim.targets.count else []
+        self.targets = np.concatenate([sets[poison.target_set]] if poison else sets) if sets else np.empty(0, np.int64)
+        held = data.held_out()
+        shop = Workshop(
+            victim,
+            data.train_data(),
+            held,
+            self.payload["data_sha"],
+            self.targets,
+            model,
+            defense,
+            attack,
+            cache,
+            self.device,
+        )
+        self.fitted: Fitted = shop.fitted(lambda done, of: self.emit(self.progress("fit", done, of)))
+        self.data, self.held = data, held
+        self.benches: dict[str, Bench] = {}
+        self.clean: dict[str, Measurement] = {}
+
+    def _made(self, kind: Any, name: str, config: Mapping[str, Any]) -> Any:
+        cls = self.registry.load(kind, name)
+        return cls(cls.Config.model_validate(dict(config)))
+
+    def _metric(self, name: str) -> Metric:
+        metric: Metric = self.registry.load("metric", name.partition("@")[0])()
+        return metric
+
+    def progress(self, phase: str, done: int, total: int) -> dict[str, Any]:
+        """A progress event."""
+        return {"kind": "progress", "task": self.task, "phase": phase, "done": done, "total": total}
+
+    def _bench(self, cell: Cell) -> tuple[str, Bench]:
+        """The victim ready to be measured on a cell's users; clean once for all its cells."""
+        key = digest(None if cell.users is None else cell.users.content())
+        if key not in self.benches:
+            history = joined(self.data.train, self.data.validation)
+            users = evaluated_users(self.data, cell.users)
+            self.benches[key] = Bench(self.fitted.model, history, self.held.read(), users, cell.victim.seed)
+            self.clean[key] = self.benches[key].clean(self.targets)
+        return key, self.benches[key]
+
+    def measured(self, cell: Cell, start: float) -> tuple[Record, dict[str, NDArray[Any]]]:
+        """One cell: its record and arrays."""
+        key, bench = self._bench(cell)
+        clean = self.clean[key]
+        if cell.attack is None:
+            found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), {})
+            if len(self.targets):
+                found.arrays["targets"] = self.targets
+            if self.fitted.suspicion is not None:
+                found.arrays["suspicion"] = self.fitted.suspicion
+            reference = None
+        else:
+            attack = self._made("attack", cell.attack.name, cell.attack.config)
+            if not isinstance(attack, EmbeddingAttack):
+                raise TypeError(f"no measurement is known for {type(attack).__name__}")
+            self.components = [*self.components, type(attack)]
+            found = bench.attacked(attack, cell.epsilon, digest(cell.attack.content()))
+            reference = outcome_of(clean.arrays)
+        outcome = outcome_of(found.arrays, reference)
+        metrics = {}
+        for name, metric in self.metrics.items():
+            if (metric.needs == "targets" and outcome.target_ranks is None) or (
+                metric.needs == "clean" and outcome.clean is None
+            ):
+                continue
+            values = metric.per_user(outcome, int(name.partition("@")[2] or 0))
+            value = None if np.isnan(values).all() else float(np.nanmean(values))
+            metrics[name] = {"value": value, "version": metric.version}
+        record = self._record(cell, "ok", start)
+        record |= {"metrics": metrics, "achieved": found.achieved, "diagnostics": found.diagnostics}
+        return record, found.arrays
+
+    def failed(self, cell: Cell, error: BaseException) -> Record:
+        """The record of a cell that could not be measured."""
+        record = self._record(cell, "failed", None)
+        text = "".join(traceback.format_exception(error))
+        return record | {"error": {"type": type(error).__name__, "message": str(error), "traceback": text}}
+
+    def _record(self, cell: Cell, status: Any, start: float | None) -> Record:
+        owners = [cell.victim.dataset.owner, cell.victim.model.owner, cell.victim.defense.owner]
+        parts = [cell.attack, None if cell.victim.poison is None else cell.victim.poison.attack]
+        owners += [part.owner for part in parts if part is not None]
+        fitted = getattr(self, "fitted", None)
+        notes = dict(fitted.report) if fitted is not None else {}
+        origin = provenance(
+            owners,
+            getattr(self, "components", []),
+            device=str(getattr(self, "device", "")),
+            threads=int(self.payload["threads"]),
+        )
+        return new_record(
+            cell.id,
+            cell.victim.id,
+            status,
+            spec=cell.content(),
+            passed=passed(cell),
+            metrics={},
+            achieved={},
+            diagnostics={},
+            fit=notes,
+            seconds=None if start is None else round(time.perf_counter() - start, 4),
+            fit_seconds=notes.pop("fit_seconds", None),
+            peak_memory_mib=peak_memory(),
+            provenance={**origin, "data_sha256": self.payload["data_sha"]},
+            error=None,
+        )
+
+
+def passed(cell: Cell) -> dict[str, Any]:
+    """The settings as the suite's author typed them, beside the resolved ones in ``spec``."""
+    v = cell.victim
+    parts = {"dataset": v.dataset, "split": v.split, "model": v.model, "defense": v.defense, "attack": cell.attack}
+    if v.poison is not None:
+        parts["attack"] = v.poison.attack
+    return {role: dict(part.passed) for role, part in parts.items() if part is not None}
+
+
+def outcome_of(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:
+    """The outcome that the arrays of a cell hold."""
+    return Outcome(
+        arrays["indptr"], arrays["ranks"], arrays["top"], arrays["candidates"], arrays.get("target_ranks"), clean
+    )
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)

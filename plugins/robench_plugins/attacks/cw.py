@@ -1,0 +1,100 @@
+"""Carlini & Wagner: the least perturbation that pushes the held-out item out of the top k."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from robench.api import Delta, EmbeddingConfig, MinimumNormAttack, Oracle, Rng
+
+
+class CarliniWagner(MinimumNormAttack):
+    """C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A): minimise ‖δ‖² + c · f(δ) with Adam, binary search over c.
+
+    f(δ) = max(s_y − s_(k), −κ) with s_(k) the k-th best competitor, so f ≤ 0 where y is out of the top k (their f6,
+    with the top k in place of the top 1). Inputs are unbounded, so no change of variables is needed. Distances are
+    measured in units of √(d · n_valid) · 1 so that one learning rate fits every length. Each outer step ends with a
+    binary search along the ray of the best δ, which costs forward passes only.
+    """
+
+    class Config(EmbeddingConfig):
+        """Settings; ``search`` outer steps over c of ``steps`` Adam steps each."""
+
+        norm: Literal["l2"] = "l2"
+        steps: int = Field(default=60, ge=1)
+        search: int = Field(default=5, ge=1)
+        learning_rate: float = Field(default=0.05, gt=0, description="relative to the RMS of the gradient's ray")
+        restarts: int = Field(default=1, ge=1)
+        refine: int = Field(default=8, ge=0, description="halvings of the ray at the end of each outer step")
+
+    config: Config
+    gradient: ClassVar[bool] = True
+
+    def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
+        """For every restart and c: the shortest breaking δ per user, pulled in along its ray."""
+        for restart in range(self.config.restarts):
+            start = oracle.zero() if restart == 0 else oracle.normal(rng.child("cw", restart))
+            yield from self._searched(oracle, start, restart)
+
+    def _searched(self, oracle: Oracle, start: Delta, restart: int) -> Iterator[Delta]:
+        """Binary search over c, per user, around a first-order guess of the distance."""
+        first = oracle.gradient(oracle.zero(), "margin")
+        assert first.gradient is not None  # gradient() always gives one
+        slope = _length(first.gradient).clamp_min(1e-12)
+        margin = (-first.loss).clamp_min(1e-12)
+        guess = margin / slope  # the distance if scores were linear: sets the scale of steps and of c
+        weight = 2 * guess / slope
+        low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
+        noise = _length(start).clamp_min(1e-12)
+        begin = {name: part * _wide(0.5 * guess / noise, part) for name, part in start.items()} if restart else start
+        for _ in range(self.config.search):
+            best, length = self._descend(oracle, begin, weight, guess)
+            broken = length < torch.inf
+            yield self._pulled_in(oracle, best, broken)
+            high, low = torch.where(broken, weight, high), torch.where(broken, low, weight)
+            weight = torch.where(high < torch.inf, (low + high) / 2, weight * 10)
+
+    def _descend(self, oracle: Oracle, begin: Delta, weight: Tensor, guess: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Adam on ‖δ‖² + c · max(s_y − s_(k), 0); returns the shortest breaking iterate and its length."""
+        delta = {name: part.clone() for name, part in begin.items()}
+        first = {name: torch.zeros_like(part) for name, part in delta.items()}
+        second = {name: torch.zeros_like(part) for name, part in delta.items()}
+        best, length = oracle.zero(), torch.full_like(weight, torch.inf)
+        entries = oracle.lengths().sqrt()
+        rate = self.config.learning_rate * guess / entries * 2
+        for step in range(1, self.config.steps + 1):
+            loss, broken, gradient = oracle.gradient(delta, "margin")
+            assert gradient is not None  # gradient() always gives one
+            size = _length(delta)
+            better = broken & (size < length)
+            length = torch.where(better, size, length)
+            active = (loss < 0).to(weight) * weight
+            for name, part in delta.items():
+                best[name] = torch.where(_wide(better, part), part, best[name])
+                slope = 2 * part - _wide(active, part) * gradient[name]
+                first[name] = 0.9 * first[name] + 0.1 * slope
+                second[name] = 0.999 * second[name] + 0.001 * slope.square()
+                ratio = first[name] / (1 - 0.9**step) / ((second[name] / (1 - 0.999**step)).sqrt() + 1e-12)
+                delta[name] = part - _wide(rate, part) * ratio
+        return best, length
+
+    def _pulled_in(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
+        """The shortest breaking point on the ray from 0 to δ, by halving; δ itself breaks."""
+        inside, outside = torch.zeros_like(broken, dtype=torch.float32), broken.float()
+        for _ in range(self.config.refine):
+            middle = (inside + outside) / 2
+            fell = oracle.evaluate({n: p * _wide(middle, p) for n, p in delta.items()}, "margin").broken
+            outside, inside = torch.where(fell, middle, outside), torch.where(fell, inside, middle)
+        return {name: part * _wide(outside, part) for name, part in delta.items()}
+
+
+def _length(delta: Delta) -> Tensor:
+    return torch.stack([part.flatten(1).square().sum(1) for part in delta.values()]).sum(0).sqrt()
+
+
+def _wide(value: Tensor, like: Tensor) -> Tensor:
+    return value.reshape(-1, *[1] * (like.dim() - 1))

@@ -1,0 +1,43 @@
+"""PGD: many small steps, projected after each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
+from robench_plugins.attacks.steps import moved, random_start
+
+
+class Pgd(EmbeddingAttack):
+    """Projected gradient ascent (Madry et al., ICLR 2018, section 2.1), step 2.5 ε / steps, projected in its own norm.
+
+    Restart 0 starts from δ = 0, further restarts from a random point of the ball. The candidates include the FGSM
+    point, so at equal ε PGD is never weaker than FGSM.
+    """
+
+    class Config(EmbeddingConfig):
+        """Settings."""
+
+        norm: Literal["l2", "linf"] = "linf"
+        loss: LossName = "ce"
+        steps: int = Field(default=20, ge=1)
+        restarts: int = Field(default=1, ge=1)
+
+    config: Config
+    gradient: ClassVar[bool] = True
+
+    def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
+        """The one-step point, then each restart's last iterate."""
+        stride = ball.shrunk(2.5 / self.config.steps)
+        for restart in range(self.config.restarts):
+            delta = oracle.zero() if restart == 0 else random_start(oracle, ball, rng.child("start", restart))
+            for step in range(self.config.steps):
+                gradient = oracle.gradient(delta, self.config.loss).gradient
+                assert gradient is not None  # gradient() always gives one
+                if restart == 0 and step == 0:
+                    yield ball.ascent(gradient)
+                delta = moved(delta, stride.ascent(gradient), ball)
+            yield delta

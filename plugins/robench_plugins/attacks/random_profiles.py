@@ -1,0 +1,29 @@
+"""Random attack: targets and random fillers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robench.api import IntArray, Interactions, PoisoningAttack, Profiles, Rng
+
+
+def shuffled_profiles(targets: IntArray, fillers: list[IntArray], generator: np.random.Generator) -> Profiles:
+    """Targets and fillers of each profile in random order."""
+    return Profiles.of([generator.permutation(np.concatenate([targets, row])) for row in fillers])
+
+
+class RandomProfiles(PoisoningAttack):
+    """Random attack (Lam & Riedl, WWW 2004, RandomBot): all targets, the rest uniform over the other items.
+
+    In an implicit setting a rating is an interaction, so the random ratings of the original have no counterpart.
+    """
+
+    def profiles(
+        self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
+    ) -> Profiles:
+        """``n_users`` profiles of ``profile_size`` distinct items."""
+        generator = rng.numpy()
+        others = np.setdiff1d(np.arange(train.n_items), targets)
+        count = min(max(profile_size - len(targets), 0), len(others))
+        rows = [generator.choice(others, count, replace=False) for _ in range(n_users)]
+        return shuffled_profiles(targets, rows, generator)

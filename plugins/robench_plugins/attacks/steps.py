@@ -1,0 +1,26 @@
+"""What iterated attacks share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from robench.api import Ball, Delta, Oracle, Rng
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def moved(delta: Delta, step: Delta, ball: Ball) -> dict[str, Tensor]:
+    """δ after a step, projected onto the ball."""
+    return ball.project({name: part + step[name] for name, part in delta.items()})
+
+
+def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
+    """A random point: uniform in the cube (L∞), a uniform direction at full length (L2)."""
+    return ball.ascent(oracle.normal(rng)) if ball.norm == "l2" else scaled_cube(oracle, ball, rng)
+
+
+def scaled_cube(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
+    """Entries uniform in [−r, r] at the valid places."""
+    draw = oracle.uniform(rng)
+    return {name: part * ball.radius.reshape(-1, *[1] * (part.dim() - 1)) for name, part in draw.items()}

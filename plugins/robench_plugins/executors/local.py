@@ -1,0 +1,139 @@
+"""Worker processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from pydantic import Field
+
+from robench.api import BaseConfig, Emit, Executor, Task, Work
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Local(Executor):
+    """A process per worker, started afresh (spawn), one torch thread each unless the suite says otherwise.
+
+    This process never fits. A worker that dies costs its own task: it is answered with ``lost``, and a new worker
+    takes its place.
+    """
+
+    class Config(BaseConfig):
+        """Settings; ``workers`` defaults to the cores that this process may use."""
+
+        workers: int | None = Field(default=None, ge=1)
+
+    config: Config
+
+    def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
+        """Run all tasks, in order, on the workers."""
+        queue = list(tasks)[::-1]
+        count = min(self.config.workers or cores(), len(queue))
+        threads = max((int(task.payload.get("threads", 1)) for task in tasks), default=1)
+        workers: dict[Connection, _Worker] = {}
+        try:
+            while queue or workers:
+                with _environment(threads):
+                    while queue and len(workers) < count:
+                        worker = _Worker(work)
+                        workers[worker.pipe] = worker
+                        worker.give(queue.pop())
+                for pipe in wait(list(workers)):
+                    assert isinstance(pipe, Connection)
+                    worker = workers[pipe]
+                    event = worker.next_event()
+                    if event is not None and event["kind"] != "idle":
+                        emit(event)
+                        continue
+                    if event is None:
+                        emit({"kind": "lost", "task": worker.task.id, "error": worker.farewell()})
+                    if event is not None and queue:
+                        worker.give(queue.pop())
+                    else:
+                        worker.stop()
+                        del workers[pipe]
+        finally:
+            for worker in workers.values():
+                worker.kill()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Worker:
+    """One process and this side's end of its pipe."""
+
+    task: Task
+
+    def __init__(self, work: Work) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_serve, args=(other, work), daemon=True)
+        self.process.start()
+        other.close()
+
+    def give(self, task: Task) -> None:
+        """Hand over a task; a worker that is dead already is noticed at the next event."""
+        self.task = task
+        try:
+            self.pipe.send(task)
+        except OSError:
+            self.process.kill()
+
+    def next_event(self) -> dict[str, Any] | None:
+        """What it says; None where it has died."""
+        try:
+            event: dict[str, Any] = self.pipe.recv()
+        except (EOFError, OSError):
+            return None
+        return event
+
+    def farewell(self) -> str:
+        """How it died."""
+        self.process.join()
+        code = self.process.exitcode
+        how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return f"the worker process died ({how}); out of memory is the usual cause of signal 9"
+
+    def stop(self) -> None:
+        """Let it go home."""
+        self.pipe.close()
+        self.process.join()
+
+    def kill(self) -> None:
+        """End it now."""
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    """A worker's life: a task, its events, ``idle``; ends when the other side is gone."""
+    try:
+        while True:
+            work(pipe.recv(), pipe.send)
+            pipe.send({"kind": "idle"})
+    except (EOFError, OSError, KeyboardInterrupt):
+        return
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Workers inherit the thread counts of the numerical libraries, which read them when they are imported."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

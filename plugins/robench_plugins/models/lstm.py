@@ -1,0 +1,35 @@
+"""An LSTM over item embeddings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
+
+
+class Lstm(SequenceModel):
+    """Next-item LSTM (Hochreiter & Schmidhuber 1997; sessions as in GRU4Rec, Hidasi et al. 2016, full softmax loss)."""
+
+    class Config(SequenceConfig):
+        """Settings."""
+
+        hidden: int = Field(default=64, ge=1)
+        epochs: int = Field(default=25, ge=1)
+        batch_size: int = Field(default=64, ge=1)
+        learning_rate: float = Field(default=3e-3, gt=0)
+        patience: int = Field(default=4, ge=1)
+
+    config: Config
+
+    def build_layers(self) -> None:
+        """One LSTM layer and a projection back to the item space."""
+        self.lstm = nn.LSTM(self.config.dim, self.config.hidden, batch_first=True)
+        self.project = nn.Linear(self.config.hidden, self.config.dim)
+        self.drop = nn.Dropout(self.config.dropout)
+
+    def states(self, batch: Batch, e: Embedded) -> Tensor:
+        """[B, L, dim]; right padding cannot reach an earlier state."""
+        hidden, _ = self.lstm(self.drop(e.inputs["items"]))
+        out: Tensor = self.project(self.drop(hidden))
+        return out

@@ -1,0 +1,42 @@
+"""Matrix factorisation trained with BPR."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from robench.api import Batch, Embedded, PairwiseModel, Rng, TorchConfig, TrainData
+
+
+class MatrixFactorization(PairwiseModel):
+    """BPR-MF: s(u, i) = ⟨p_u, q_i⟩, loss −ln σ(s_pos − s_neg) (Rendle et al., UAI 2009, eq. 4 and section 4.3.1)."""
+
+    class Config(TorchConfig):
+        """Settings."""
+
+        factors: int = Field(default=64, ge=1)
+        epochs: int = Field(default=40, ge=1)
+        batch_size: int = Field(default=1024, ge=1)
+        learning_rate: float = Field(default=3e-3, gt=0)
+        weight_decay: float = Field(default=1e-4, ge=0)
+        patience: int = Field(default=5, ge=1)
+        validate_every: int = Field(default=2, ge=1)
+
+    config: Config
+    tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
+
+    def build(self, data: TrainData, rng: Rng) -> None:
+        """Normal tables, std 0.1 / √d."""
+        std = 0.1 * self.config.factors**-0.5
+        self.user_vectors = self.user_table(data, self.config.factors, std, rng)
+        self.item_vectors = nn.Embedding(data.n_items, self.config.factors)
+        nn.init.normal_(self.item_vectors.weight, std=std)
+
+    def embed(self, batch: Batch) -> Embedded:
+        """Input ``user`` [B, d]."""
+        users = self.user_vectors(batch.users)
+        valid = torch.ones(len(users), dtype=torch.bool, device=users.device)
+        return Embedded({"user": users}, {"user": valid}, {"items": self.item_vectors.weight})

@@ -1,0 +1,32 @@
+"""Popularity: the line that every model must clear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api import IntArray, Interactions, Model, Rng, TrainData
+
+
+class Popularity(Model):
+    """Scores every item by its number of training interactions, the same for all users."""
+
+    counts: NDArray[np.float32]
+
+    def fit(self, data: TrainData, rng: Rng) -> None:
+        """Count."""
+        self.counts = data.train.counts().astype(np.float32)
+
+    def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
+        """float32 [B, n_items]."""
+        return np.tile(self.counts, (len(users), 1))
+
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """The counts, float32 [n_items]."""
+        return {"counts": self.counts}
+
+    def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
+        """Take the counts."""
+        self.counts = np.asarray(state["counts"], dtype=np.float32)

@@ -1,0 +1,89 @@
+"""The progress bar: an ordinary plugin of lifecycle hooks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from robench.api import hookimpl
+
+
+class ProgressBar:
+    """Which victims are at work, in which epoch, how many cells are left and how long it will take.
+
+    On a terminal it is live; elsewhere a line is printed for every victim that is done.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.progress: Progress | None = None
+        self.rows: dict[str, TaskID] = {}
+        self.left: dict[str, int] = {}
+        self.total = self.done = self.failed = 0
+        self.started = 0.0
+
+    @hookimpl
+    def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:
+        """Say what is to be done."""
+        self.total, self.done, self.failed, self.started = cells, 0, 0, time.monotonic()
+        self.rows = {}
+        kept = f", {stored} stored already" if stored else ""
+        self.console.print(f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False)
+        if not cells or not self.console.is_terminal:
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        self.progress = Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
+        self.overall = self.progress.add_task("cells", total=cells, note="")
+        self.progress.start()
+
+    @hookimpl
+    def robench_victim_progress(self, victim: str, label: str, phase: str, done: int, total: int) -> None:
+        """Move a victim's own bar."""
+        over = phase == "measure" and done == total
+        if self.progress is None:
+            if over:
+                self.console.print(f"  {label}: {total} cells ({self.note()})", highlight=False)
+            return
+        if victim not in self.rows:
+            self.rows[victim] = self.progress.add_task(label, total=total, note="")
+        note = "epochs" if phase == "fit" else "cells"
+        self.progress.update(self.rows[victim], completed=done, total=total, note=note)
+        if over:
+            self.progress.remove_task(self.rows.pop(victim))
+
+    @hookimpl
+    def robench_cell_finished(self, record: Mapping[str, Any]) -> None:
+        """Move the bar of all cells."""
+        self.done += 1
+        self.failed += record["status"] == "failed"
+        if self.progress is not None:
+            self.progress.update(self.overall, completed=self.done, note=self.note())
+
+    @hookimpl
+    def robench_suite_finished(self, suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
+        """Take the bars away and sum up."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+        parts = [f"{ok} measured", *([f"{failed} failed"] if failed else []), *([f"{skipped} skipped"] if skipped else [])]
+        self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False)
+
+    def note(self) -> str:
+        """Cells left, and the time they will take at the pace so far."""
+        left = self.total - self.done
+        pace = (time.monotonic() - self.started) / max(1, self.done)
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{left} left, about {duration(left * pace)}{failed}" if left else f"none left{failed}"
+
+
+def duration(seconds: float) -> str:
+    """``45 s`` or ``3 min 20 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+progress_bar = ProgressBar()
