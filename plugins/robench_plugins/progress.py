@@ -35,7 +35,12 @@ class ProgressBar:
         self.console.print(f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False)
         if not cells or not self.console.is_terminal:
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         self.progress = Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
         self.overall = self.progress.add_task("cells", total=cells, note="")
         self.progress.start()
@@ -69,7 +74,11 @@ class ProgressBar:
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
-        parts = [f"{ok} measured", *([f"{failed} failed"] if failed else []), *([f"{skipped} skipped"] if skipped else [])]
+        parts = [
+            f"{ok} measured",
+            *([f"{failed} failed"] if failed else []),
+            *([f"{skipped} skipped"] if skipped else []),
+        ]
         self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False)
 
     def note(self) -> str:

@@ -79,8 +79,12 @@ class Oracle(Protocol):
         """Loss and outcome at δ, without gradient."""
         ...
 
-    def gradient(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
-        """Loss, outcome and gradient at δ."""
+    def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
+        """Loss, outcome and gradient at δ; ``margin`` can be taken against one ``rival`` item per user (int64 [B])."""
+        ...
+
+    def rivals(self, count: int) -> Tensor:
+        """The best unmasked competitors at δ = 0, best first: int64 [B, at most count]."""
         ...
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:

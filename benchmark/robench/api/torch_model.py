@@ -160,10 +160,8 @@ class TorchModel(Model, nn.Module):
         """
         real = torch.randn(data.n_real_users, dim, generator=rng.child("users").torch()) * std
         fake = torch.randn(data.n_users - data.n_real_users, dim, generator=rng.child("fakes").torch()) * std
-        table = nn.Embedding(data.n_users, dim)
-        with torch.no_grad():
-            table.weight.copy_(torch.cat([real, fake]))
-        return table
+        # Given weights, the table draws nothing from the global stream, whose state would depend on its size.
+        return nn.Embedding(data.n_users, dim, _weight=torch.cat([real, fake]))
 
     @property
     def device(self) -> torch.device:

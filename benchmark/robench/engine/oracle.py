@@ -15,11 +15,11 @@ from robench.api.torch_model import Batch, TorchModel
 from robench.engine.ranking import Questions, held_out_ranks, mask_known
 
 
-def attack_loss(scores: Tensor, held: Tensor, name: LossName, k: int) -> Tensor:
+def attack_loss(scores: Tensor, held: Tensor, name: LossName, k: int, rival: Tensor | None = None) -> Tensor:
     """How far the held-out items have fallen; higher is further.
 
     ``ce``: mean over the held-out items of logsumexp(s) − s_y. ``margin``: s_(k) − max s_y, s_(k) the k-th best
-    unmasked item that is not held out. ``bpr``: mean over these items and the held-out ones of softplus(s_j − s_y).
+    unmasked item that is not held out, or the item ``rival`` [B] where one is named. ``bpr``: mean over these items and the held-out ones of softplus(s_j − s_y).
 
     Args:
         scores: float [B, n_items], −inf where masked.
@@ -42,6 +42,8 @@ def attack_loss(scores: Tensor, held: Tensor, name: LossName, k: int) -> Tensor:
     rivals = scores.masked_fill(holders, -torch.inf)
     if name == "margin":
         best = torch.where(valid, own, -torch.inf).amax(1)
+        if rival is not None:
+            return scores.gather(1, rival.unsqueeze(1)).squeeze(1) - best
         return rivals.topk(min(k, scores.shape[1]), dim=1).values[:, -1] - best
     free = rivals > -torch.inf
     total = torch.zeros_like(own[:, 0])
@@ -136,10 +138,20 @@ class HostOracle:
             scores = self.scores(delta)
             return scores, attack_loss(scores, self.questions.held, "ce", self.k)
 
-    def _judge(self, scores: Tensor, loss: LossName) -> tuple[Tensor, Tensor]:
+    def rivals(self, count: int) -> Tensor:
+        """The best unmasked items that are not held out, at δ = 0: int64 [B, count] (fewer where there are fewer)."""
+        with torch.no_grad():
+            scores = self.scores(self.zero())
+            row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.questions.held)
+            valid = self.questions.held >= 0
+            scores[row[valid], self.questions.held[valid]] = -torch.inf
+            fewest = int((scores > -torch.inf).sum(1).min())
+            return scores.topk(min(count, fewest), dim=1).indices
+
+    def _judge(self, scores: Tensor, loss: LossName, rival: Tensor | None = None) -> tuple[Tensor, Tensor]:
         ranks = held_out_ranks(scores.detach(), self.questions.held)
         broken = ((ranks > self.k) | (ranks == 0)).all(1)
-        return attack_loss(scores, self.questions.held, loss, self.k), broken
+        return attack_loss(scores, self.questions.held, loss, self.k, rival), broken
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
         """Loss and outcome at δ."""
@@ -148,14 +160,14 @@ class HostOracle:
             value, broken = self._judge(self.scores(delta), loss)
         return Evaluation(value, broken, None)
 
-    def gradient(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
+    def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
         """Loss, outcome and gradient at δ; entries that may not be touched have gradient 0."""
         self.costs.queries += len(self.users)
         self.costs.gradients += len(self.users)
         leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
         # cuDNN's recurrent kernels give no gradient in eval mode.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            value, broken = self._judge(self.scores(leaves), loss)
+            value, broken = self._judge(self.scores(leaves), loss, rival)
             total = value.sum()
             found = (
                 torch.autograd.grad(total, list(leaves.values()), allow_unused=True)

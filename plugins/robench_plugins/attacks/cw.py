@@ -10,15 +10,17 @@ from pydantic import Field
 from torch import Tensor
 
 from robench.api import Delta, EmbeddingConfig, MinimumNormAttack, Oracle, Rng
+from robench_plugins.attacks.steps import aims
 
 
 class CarliniWagner(MinimumNormAttack):
     """C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A): minimise ‖δ‖² + c · f(δ) with Adam, binary search over c.
 
     f(δ) = max(s_y − s_(k), −κ) with s_(k) the k-th best competitor, so f ≤ 0 where y is out of the top k (their f6,
-    with the top k in place of the top 1). Inputs are unbounded, so no change of variables is needed. Distances are
-    measured in units of √(d · n_valid) · 1 so that one learning rate fits every length. Each outer step ends with a
-    binary search along the ray of the best δ, which costs forward passes only.
+    with the top k in place of the top 1). Inputs are unbounded, so no change of variables is needed. Adam's steps are
+    measured in the distance that a first-order look at the margin suggests, so one learning rate fits every victim.
+    Each outer step ends with halvings along the ray of the best δ, which cost forward passes only. Further restarts
+    aim at the best rivals in turn where k = 1 (the paper's targeted form), else start from noise.
     """
 
     class Config(EmbeddingConfig):
@@ -27,7 +29,9 @@ class CarliniWagner(MinimumNormAttack):
         norm: Literal["l2"] = "l2"
         steps: int = Field(default=60, ge=1)
         search: int = Field(default=5, ge=1)
-        learning_rate: float = Field(default=0.05, gt=0, description="relative to the RMS of the gradient's ray")
+        learning_rate: float = Field(
+            default=0.05, gt=0, description="Adam's step, as a share of the guessed distance per entry, times two"
+        )
         restarts: int = Field(default=1, ge=1)
         refine: int = Field(default=8, ge=0, description="halvings of the ray at the end of each outer step")
 
@@ -36,29 +40,33 @@ class CarliniWagner(MinimumNormAttack):
 
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
         """For every restart and c: the shortest breaking δ per user, pulled in along its ray."""
+        rivals = aims(oracle, self.config)
         for restart in range(self.config.restarts):
-            start = oracle.zero() if restart == 0 else oracle.normal(rng.child("cw", restart))
-            yield from self._searched(oracle, start, restart)
+            rival = rivals[restart - 1] if 0 < restart <= len(rivals) else None
+            noise = oracle.normal(rng.child("start", restart)) if restart and rival is None else oracle.zero()
+            yield from self._searched(oracle, noise, rival)
 
-    def _searched(self, oracle: Oracle, start: Delta, restart: int) -> Iterator[Delta]:
+    def _searched(self, oracle: Oracle, noise: Delta, rival: Tensor | None) -> Iterator[Delta]:
         """Binary search over c, per user, around a first-order guess of the distance."""
-        first = oracle.gradient(oracle.zero(), "margin")
+        first = oracle.gradient(oracle.zero(), "margin", rival)
         assert first.gradient is not None  # gradient() always gives one
         slope = _length(first.gradient).clamp_min(1e-12)
         margin = (-first.loss).clamp_min(1e-12)
         guess = margin / slope  # the distance if scores were linear: sets the scale of steps and of c
         weight = 2 * guess / slope
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
-        noise = _length(start).clamp_min(1e-12)
-        begin = {name: part * _wide(0.5 * guess / noise, part) for name, part in start.items()} if restart else start
+        share = 0.5 * guess / _length(noise).clamp_min(1e-12)
+        begin = {name: part * _wide(share, part) for name, part in noise.items()}
         for _ in range(self.config.search):
-            best, length = self._descend(oracle, begin, weight, guess)
+            best, length = self._descend(oracle, begin, weight, guess, rival)
             broken = length < torch.inf
             yield self._pulled_in(oracle, best, broken)
             high, low = torch.where(broken, weight, high), torch.where(broken, low, weight)
             weight = torch.where(high < torch.inf, (low + high) / 2, weight * 10)
 
-    def _descend(self, oracle: Oracle, begin: Delta, weight: Tensor, guess: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def _descend(
+        self, oracle: Oracle, begin: Delta, weight: Tensor, guess: Tensor, rival: Tensor | None
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Adam on ‖δ‖² + c · max(s_y − s_(k), 0); returns the shortest breaking iterate and its length."""
         delta = {name: part.clone() for name, part in begin.items()}
         first = {name: torch.zeros_like(part) for name, part in delta.items()}
@@ -67,7 +75,7 @@ class CarliniWagner(MinimumNormAttack):
         entries = oracle.lengths().sqrt()
         rate = self.config.learning_rate * guess / entries * 2
         for step in range(1, self.config.steps + 1):
-            loss, broken, gradient = oracle.gradient(delta, "margin")
+            loss, broken, gradient = oracle.gradient(delta, "margin", rival)
             assert gradient is not None  # gradient() always gives one
             size = _length(delta)
             better = broken & (size < length)

@@ -8,14 +8,15 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
-from robench_plugins.attacks.steps import moved, random_start
+from robench_plugins.attacks.steps import aims, moved, random_start
 
 
 class Pgd(EmbeddingAttack):
     """Projected gradient ascent (Madry et al., ICLR 2018, section 2.1), step 2.5 ε / steps, projected in its own norm.
 
-    Restart 0 starts from δ = 0, further restarts from a random point of the ball. The candidates include the FGSM
-    point, so at equal ε PGD is never weaker than FGSM.
+    Restart 0 starts from δ = 0, further restarts from a random point of the ball; with the loss ``margin`` and k = 1
+    they aim at the best rivals in turn instead (MultiTargeted, Gowal et al. 2019, algorithm 1). The candidates include
+    the FGSM point, so at equal ε PGD is never weaker than FGSM.
     """
 
     class Config(EmbeddingConfig):
@@ -32,10 +33,13 @@ class Pgd(EmbeddingAttack):
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """The one-step point, then each restart's last iterate."""
         stride = ball.shrunk(2.5 / self.config.steps)
+        rivals = aims(oracle, self.config) if self.config.loss == "margin" else []
         for restart in range(self.config.restarts):
-            delta = oracle.zero() if restart == 0 else random_start(oracle, ball, rng.child("start", restart))
+            rival = rivals[restart - 1] if 0 < restart <= len(rivals) else None
+            fresh = restart == 0 or rival is not None
+            delta = oracle.zero() if fresh else random_start(oracle, ball, rng.child("start", restart))
             for step in range(self.config.steps):
-                gradient = oracle.gradient(delta, self.config.loss).gradient
+                gradient = oracle.gradient(delta, self.config.loss, rival).gradient
                 assert gradient is not None  # gradient() always gives one
                 if restart == 0 and step == 0:
                     yield ball.ascent(gradient)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robench.api import Ball, Delta, Oracle, Rng
 
@@ -24,3 +24,8 @@ def scaled_cube(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
     """Entries uniform in [−r, r] at the valid places."""
     draw = oracle.uniform(rng)
     return {name: part * ball.radius.reshape(-1, *[1] * (part.dim() - 1)) for name, part in draw.items()}
+
+
+def aims(oracle: Oracle, config: Any) -> list[Tensor]:
+    """A rival per further restart where the top 1 is attacked: item ids int64 [B] each; none for a longer top k."""
+    return list(oracle.rivals(config.restarts - 1).T) if config.k == 1 and config.restarts > 1 else []
