@@ -112,9 +112,7 @@ class Runner:
         for cell in self.plan.cells:
             victim, role = cell.victim, data_role(cell.victim)
             if role not in keys:
-                keys[role], data = prepared(
-                    victim.dataset, victim.split, self.registry, self.suite.folder, self.cache
-                )
+                keys[role], data = prepared(victim.dataset, victim.split, self.registry, self.suite.folder, self.cache)
                 if victim.targets.count:
                     choose_targets(data.train, victim.targets)
                 users = evaluated_users(data, cell.users)

@@ -1,1 +1,74 @@
 """The built-in plugins of robench: ordinary plugins that come through the entry-point group ``robench``."""
+
+from __future__ import annotations
+
+from robench.api import hookimpl
+
+
+@hookimpl
+def robench_datasets() -> dict[str, str]:
+    """Built-in data sets."""
+    return {
+        "movielens-small": "robench_plugins.datasets.movielens_small:MovielensSmall",
+        "csv": "robench_plugins.datasets.csv_file:CsvFile",
+        "recbole": "robench_plugins.datasets.recbole:Recbole",
+        "synthetic": "robench_plugins.datasets.synthetic:Synthetic",
+    }
+
+
+@hookimpl
+def robench_models() -> dict[str, str]:
+    """Built-in recommenders."""
+    return {
+        "popularity": "robench_plugins.models.popularity:Popularity",
+        "mf": "robench_plugins.models.mf:MatrixFactorization",
+        "lstm": "robench_plugins.models.lstm:Lstm",
+        "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
+    }
+
+
+@hookimpl
+def robench_attacks() -> dict[str, str]:
+    """Built-in attacks."""
+    return {
+        "random-noise": "robench_plugins.attacks.random_noise:RandomNoise",
+        "fgsm": "robench_plugins.attacks.fgsm:Fgsm",
+        "pgd": "robench_plugins.attacks.pgd:Pgd",
+        "cw": "robench_plugins.attacks.cw:CarliniWagner",
+        "bandwagon": "robench_plugins.attacks.bandwagon:Bandwagon",
+        "random-profiles": "robench_plugins.attacks.random_profiles:RandomProfiles",
+    }
+
+
+@hookimpl
+def robench_defenses() -> dict[str, str]:
+    """Built-in defences."""
+    return {
+        "none": "robench_plugins.defenses.none:NoDefense",
+        "adversarial-training": "robench_plugins.defenses.adversarial_training:AdversarialTraining",
+    }
+
+
+@hookimpl
+def robench_metrics() -> dict[str, str]:
+    """Built-in metrics."""
+    ranking, targets, stability = (f"robench_plugins.metrics.{name}" for name in ("ranking", "targets", "stability"))
+    return {
+        "ndcg": f"{ranking}:Ndcg",
+        "recall": f"{ranking}:Recall",
+        "hr": f"{ranking}:HitRate",
+        "precision": f"{ranking}:Precision",
+        "mrr": f"{ranking}:Mrr",
+        "map": f"{ranking}:Map",
+        "t-hr": f"{targets}:TargetHitRate",
+        "t-ndcg": f"{targets}:TargetNdcg",
+        "t-percentile": f"{targets}:TargetPercentile",
+        "rbo": f"{stability}:Rbo",
+        "jaccard": f"{stability}:Jaccard",
+    }
+
+
+@hookimpl
+def robench_executors() -> dict[str, str]:
+    """Built-in executors."""
+    return {"local": "robench_plugins.executors.local:Local"}

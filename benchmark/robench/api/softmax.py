@@ -17,7 +17,8 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         rows = max(1, CHUNK_ELEMENTS // len(table))
         normaliser = torch.cat(
-            [torch.addmm(bias, part, table.T).logsumexp(1) for part in torch.split(states, rows)] or [states.new_empty(0)]
+            [torch.addmm(bias, part, table.T).logsumexp(1) for part in torch.split(states, rows)]
+            or [states.new_empty(0)]
         )
         own = (states * table[targets]).sum(1) + bias[targets]
         ctx.save_for_backward(states, table, bias, targets, normaliser)

@@ -73,7 +73,9 @@ class Embedded:
     def sizes(self) -> Tensor:
         """Entries of a row that may be perturbed, d · n_valid: float [B]."""
         return (
-            torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()]).sum(0).float()
+            torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()])
+            .sum(0)
+            .float()
         )
 
     def square_sum(self) -> Tensor:

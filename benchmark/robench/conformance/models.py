@@ -115,7 +115,7 @@ class ModelTests:
 class TorchModelTests(ModelTests):
     """A model with embedded inputs: also the one path, the attack surface, and the training loss."""
 
-    model: ClassVar[type[TorchModel]]  # type: ignore[assignment]  # narrower on purpose
+    model: ClassVar[type[TorchModel]]
 
     @pytest.fixture
     def bench(self, victim: Any) -> Bench:
@@ -158,7 +158,7 @@ class TorchModelTests(ModelTests):
         np.testing.assert_allclose(swapped.numpy(), wanted.numpy(), rtol=1e-5, atol=1e-6)
 
     def test_a_poisoned_row_reaches_the_training_loss(self, victim: Any) -> None:
-        model, data, _ = victim
+        _, data, _ = victim
         fake = np.arange(0, data.n_items, 4)[:9]
         poisoned = replace(data, train=data.train.appended([fake] * 3))
         fresh = self.new()

@@ -106,7 +106,9 @@ class Workshop:
 
         arrays, _ = self.cache.get("profiles", key, make)
         rows = np.split(arrays["items"], np.cumsum(arrays["lengths"])[:-1]) if len(arrays["lengths"]) else []
-        return poison(_Made(attack, Profiles(tuple(rows))), self.data.train, targets=self.targets, epsilon=epsilon, rng=stream)
+        return poison(
+            _Made(attack, Profiles(tuple(rows))), self.data.train, targets=self.targets, epsilon=epsilon, rng=stream
+        )
 
     def _model(self, data: TrainData, rng: Rng, report: Report) -> tuple[Model, dict[str, Any]]:
         """The fitted model: from its checkpoint where one is kept, else by fitting."""
@@ -149,6 +151,8 @@ class _Made(PoisoningAttack):
         super().__init__(attack.config)
         self._profiles = profiles
 
-    def profiles(self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
+    def profiles(
+        self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
+    ) -> Profiles:
         """The ones that were made."""
         return self._profiles

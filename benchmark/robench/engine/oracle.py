@@ -19,7 +19,8 @@ def attack_loss(scores: Tensor, held: Tensor, name: LossName, k: int, rival: Ten
     """How far the held-out items have fallen; higher is further.
 
     ``ce``: mean over the held-out items of logsumexp(s) − s_y. ``margin``: s_(k) − max s_y, s_(k) the k-th best
-    unmasked item that is not held out, or the item ``rival`` [B] where one is named. ``bpr``: mean over these items and the held-out ones of softplus(s_j − s_y).
+    unmasked item that is not held out, or the item ``rival`` [B] where one is named. ``bpr``: mean over these items
+    and the held-out ones of softplus(s_j − s_y).
 
     Args:
         scores: float [B, n_items], −inf where masked.

@@ -85,8 +85,9 @@ def fit(
     model.initialise(data, rng)
     model.to(device)
     config = model.config
-    fused = {"fused": True} if device.type == "cuda" else {"foreach": True}
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **fused)
+    optimiser = torch.optim.Adam(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
+    )
     defended = type(defense).overrides("loss")
     result, best, waited, steps = FitReport(), None, 0, 0
     achieved: dict[str, list[float]] = {}

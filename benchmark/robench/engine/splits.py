@@ -1,0 +1,74 @@
+"""Splits: who is trained on, selected on, and held out. Vectorised; every event gets a part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robench.api.data import IntArray
+from robench.api.errors import DataError
+from robench.api.rng import Rng
+from robench.spec import Part
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> IntArray:
+    """The part of every event: 0 training, 1 validation, 2 test.
+
+    Args:
+        users: int64 [n], sorted; within a user the events are in time order (ties by input order).
+        times: int64 [n].
+        timed: whether the source has times.
+
+    Raises:
+        DataError: ``global-time`` without times.
+    """
+    if split.name == "leave-last-out":
+        return leave_last_out(users)
+    if split.name == "random-ratio":
+        return random_ratio(users, tuple(split.config["ratios"]), Rng(int(split.config["seed"])).child("split"))
+    if split.name == "global-time":
+        if not timed:
+            raise DataError("the split global-time needs times, and this data set has none")
+        return global_time(times, float(split.config["validation"]), float(split.config["test"]))
+    raise ValueError(f"unknown split {split.name}")
+
+
+def _places(users: IntArray) -> tuple[IntArray, IntArray]:
+    """(place of each event in its user's row, length of that row): int64 [n] each."""
+    counts = np.bincount(users)
+    starts = np.cumsum(counts) - counts
+    return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
+
+
+def leave_last_out(users: IntArray) -> IntArray:
+    """Last event of a user: test; the one before: validation. Users with fewer than 3 events only train."""
+    place, length = _places(users)
+    left = np.where(length >= 3, length - place, 3)
+    return np.where(left == 1, TEST, np.where(left == 2, VALIDATION, TRAIN)).astype(np.int64)
+
+
+def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArray:
+    """A shuffle per user, cut by ``ratios`` (train : validation : test).
+
+    A user of n events has round(n · test) test and round(n · validation) validation events; at least one event stays
+    in training.
+    """
+    order = np.lexsort((rng.numpy().random(len(users)), users))
+    place, length = np.empty_like(users), _places(users)[1]
+    place[order] = _places(users[order])[0]
+    total = sum(ratios)
+    test = np.floor(length * ratios[2] / total + 0.5).astype(np.int64)
+    validation = np.floor(length * ratios[1] / total + 0.5).astype(np.int64)
+    test = np.minimum(test, length - 1)
+    validation = np.minimum(validation, length - 1 - test)
+    return np.where(place < test, TEST, np.where(place < test + validation, VALIDATION, TRAIN)).astype(np.int64)
+
+
+def global_time(times: IntArray, validation: float, test: float) -> IntArray:
+    """The last shares of all events; events of one instant stay together."""
+    if validation + test >= 1:
+        raise DataError("the shares of validation and test leave nothing to train on")
+    late = np.quantile(times, 1 - test, method="higher")
+    middle = np.quantile(times, 1 - test - validation, method="higher")
+    return np.where(times > late, TEST, np.where(times > middle, VALIDATION, TRAIN)).astype(np.int64)

@@ -1,0 +1,253 @@
+"""A suite -> victims -> cells. Pure: no data is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from robench.api.attack import Attack
+from robench.api.defense import Defense
+from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.api.model import Model
+from robench.registry import Registry
+from robench.spec import PROTOCOL_VERSION, Cell, Part, Poison, TargetChoice, UserSample, Victim
+from robench.suite.expand import Expanded
+from robench.suite.load import Suite
+from robench.suite.schema import RankingEntry
+from robench.suite.yaml import scalar
+
+PLAN_VERSION = 1
+# A key of ``exclude`` or ``--only`` matches any of these columns.
+_SINGLE = ["dataset", "split", "model_label", "defense_label", "attack_label", "lambda", "train_epsilon", "epsilon", "seed", "surface", "norm", "stage", "goal", "target_set", "cell", "victim"]
+MATCHES: dict[str, tuple[str, ...]] = {
+    **{name: (name, f"{name}_label") for name in ("model", "defense", "attack")},
+    **{name: (name,) for name in _SINGLE},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every cell of a suite in order, and the tables that are wanted."""
+
+    suite: str
+    cells: tuple[Cell, ...]
+    metrics: tuple[str, ...]
+    ranking: tuple[dict[str, Any], ...]
+    targets: TargetChoice
+    seeds: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """plan.json: what tables need besides the records."""
+        return {
+            "format_version": PLAN_VERSION,
+            "suite": self.suite,
+            "protocol_version": PROTOCOL_VERSION,
+            "metrics": list(self.metrics),
+            "ranking": list(self.ranking),
+            "targets": self.targets.content(),
+            "seeds": list(self.seeds),
+            "cells": [
+                {**cell.columns(), "status": "skipped" if cell.skip else "planned", "reason": cell.skip}
+                for cell in self.cells
+            ],
+        }
+
+
+def make_plan(suite: Suite, registry: Registry) -> Plan:
+    """Cells in the order data set, model, defence, seed, poisoning, attack, ε.
+
+    Raises:
+        UserErrors: an ``exclude`` entry that matches nothing, a ``ranking`` entry that means no threat of the suite.
+    """
+    attacks = [(e, registry.load("attack", e.part.name)) for e in suite.attacks]
+    cells: dict[str, Cell] = {}
+    for victim in _victims(suite, attacks):
+        for cell in _cells(suite, victim, attacks, registry):
+            cells.setdefault(cell.id, cell)
+    errors: list[UserError] = []
+    kept = _without_excluded(suite, list(cells.values()), errors)
+    ranking = _ranking(suite, kept, errors)
+    if errors:
+        raise UserErrors(errors)
+    return Plan(suite.name, tuple(kept), suite.metrics, ranking, suite.targets, suite.seeds)
+
+
+def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> Iterable[Victim]:
+    poisons: list[Poison | None] = [None]
+    for entry, cls in attacks:
+        if cls.stage == "train":
+            sets = range(suite.targets.sets)
+            poisons += [Poison(entry.part, epsilon, number) for epsilon in entry.epsilons for number in sets]
+    for dataset in suite.datasets:
+        for model in suite.models:
+            for defense in suite.defenses:
+                for seed in suite.seeds:
+                    for poison in poisons:
+                        yield Victim(dataset, suite.split, model, defense, seed, suite.threads, suite.targets, poison)
+
+
+def _cells(
+    suite: Suite, victim: Victim, attacks: Sequence[tuple[Expanded, type[Attack]]], registry: Registry
+) -> Iterable[Cell]:
+    model: type[Model] = registry.load("model", victim.model.name)
+    defense: type[Defense] = registry.load("defense", victim.defense.name)
+    misfit = defense_misfit(victim, model, defense)
+    if victim.poison is not None:
+        cls = next(c for e, c in attacks if e.part is victim.poison.attack)
+        yield Cell(victim, None, 0.0, suite.users, _threat(victim.poison.attack, cls), cls.adaptive, misfit)
+        return
+    yield Cell(victim, None, 0.0, suite.users, {}, "", misfit)
+    for entry, cls in attacks:
+        if cls.stage != "test":
+            continue
+        skip = misfit
+        if not skip and cls.surface not in model.surfaces:
+            skip = f"{victim.model.name} has no surface '{cls.surface}' for {entry.part.label}"
+        for epsilon in entry.epsilons:
+            yield Cell(victim, entry.part, epsilon, suite.users, _threat(entry.part, cls), cls.adaptive, skip)
+
+
+def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -> str:
+    """Why a defence does not fit a model, or empty."""
+    if not defense.overrides("loss"):
+        return ""
+    if not hasattr(model, "loss_from"):
+        return f"{victim.model.name} has no training loss that {victim.defense.label} could change"
+    own_margins = any("margins_from" in base.__dict__ for base in model.__mro__ if base.__name__ != "TorchModel")
+    if victim.defense.config.get("loss") == "hinge" and not own_margins:
+        return f"{victim.model.name} has no margins_from, which the hinge loss of {victim.defense.label} needs"
+    return ""
+
+
+def _threat(part: Part, cls: type[Attack]) -> dict[str, Any]:
+    return cls(cls.Config.model_validate(dict(part.config))).threat().as_dict()
+
+
+def matcher(conditions: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a cell's columns match every key; a list means any of its values."""
+
+    def matches(columns: Mapping[str, Any]) -> bool:
+        for key, wanted in conditions.items():
+            values = wanted if isinstance(wanted, list) else [wanted]
+            if not any(columns[name] == value for name in MATCHES[key] for value in values):
+                return False
+        return True
+
+    return matches
+
+
+def _without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -> list[Cell]:
+    for index, conditions in enumerate(suite.exclude):
+        path: tuple[str | int, ...] = ("exclude", index)
+        place = suite.tree.place(path)
+        unknown = [key for key in conditions if key not in MATCHES]
+        if unknown or not conditions:
+            for key in unknown:
+                hint = did_you_mean(key, MATCHES)
+                errors.append(UserError(f"unknown key '{key}'", where=place, path=f"exclude[{index}]", hint=hint))
+            if not conditions:
+                errors.append(
+                    UserError("an empty entry would exclude everything", where=place, path=f"exclude[{index}]")
+                )
+            continue
+        matches = matcher(conditions)
+        kept = [cell for cell in cells if not matches(cell.columns())]
+        if len(kept) == len(cells):
+            text = ", ".join(f"{key}: {value}" for key, value in conditions.items())
+            hint = "it may be covered by an entry above, or a name may be misspelt"
+            errors.append(UserError(f"no cell matches {{{text}}}", where=place, path=f"exclude[{index}]", hint=hint))
+        cells = kept
+    return cells
+
+
+def _ranking(suite: Suite, cells: Sequence[Cell], errors: list[UserError]) -> tuple[dict[str, Any], ...]:
+    """The tables: as asked for, or one per threat model at its largest ε."""
+    threats = {_key(cell.threat): cell for cell in cells if cell.threat}
+    if suite.ranking is None:
+        tables = []
+        for cell in threats.values():
+            same = [c for c in cells if c.threat == cell.threat]
+            largest = max(c.columns()["epsilon"] for c in same)
+            metric = "t-hr@10" if cell.threat["goal"] != "untargeted" else "ndcg@10"
+            if metric in suite.metrics:
+                tables.append({**cell.threat, "metric": metric, "epsilon": largest})
+        return tuple(tables)
+    found = []
+    for index, entry in enumerate(suite.ranking):
+        meant = [cell.threat for cell in threats.values() if _fits(entry, cell.threat)]
+        problem = ""
+        if not meant:
+            known = "; ".join(sorted(_in_words(cell.threat) for cell in threats.values())) or "none"
+            problem = f"no attack of this suite has this threat model (it has: {known})"
+        elif len(meant) > 1:
+            problem = f"several threat models are meant: {'; '.join(map(_in_words, meant))}"
+        elif not any(c.threat == meant[0] and c.columns()["epsilon"] <= entry.epsilon for c in cells):
+            problem = f"no cell has ε ≤ {entry.epsilon:g}"
+        if problem:
+            errors.append(UserError(problem, where=suite.tree.place(("ranking", index)), path=f"ranking[{index}]"))
+        else:
+            found.append({**meant[0], "metric": entry.metric, "epsilon": entry.epsilon})
+    return tuple(found)
+
+
+def _key(threat: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(sorted(threat.items()))
+
+
+def _in_words(threat: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {threat[name]}" for name in ("surface", "stage", "norm", "scale", "goal", "k"))
+
+
+def _fits(entry: RankingEntry, threat: Mapping[str, Any]) -> bool:
+    wanted = entry.model_dump(include={"surface", "stage", "norm", "scale", "goal", "k"}, exclude_none=True)
+    return all(threat[name] == value for name, value in wanted.items())
+
+
+def only_filter(conditions: Sequence[str]) -> Callable[[Cell], bool]:
+    """``["model=mf", "seed=0"]`` -> whether a cell matches all of them.
+
+    Raises:
+        UserError: not ``key=value``, or an unknown key.
+    """
+    wanted: dict[str, Any] = {}
+    for condition in conditions:
+        key, equals, value = condition.partition("=")
+        if not equals:
+            raise UserError("a filter is written key=value", path=f"--only {condition}")
+        if key not in MATCHES:
+            raise UserError(f"unknown key '{key}'", path=f"--only {condition}", hint=did_you_mean(key, MATCHES))
+        wanted.setdefault(key, []).append(value if key in ("cell", "victim") else scalar(value))
+    matches = matcher(wanted)
+    return lambda cell: matches(cell.columns())
+
+
+def cell_to_payload(cell: Cell) -> dict[str, Any]:
+    """Plain data that can travel to a worker."""
+    return asdict(cell)
+
+
+def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
+    """The cell of ``cell_to_payload``; its id is the same."""
+    v = payload["victim"]
+    poison = v["poison"]
+    victim = Victim(
+        Part(**v["dataset"]),
+        Part(**v["split"]),
+        Part(**v["model"]),
+        Part(**v["defense"]),
+        v["seed"],
+        v["threads"],
+        TargetChoice(**v["targets"]),
+        poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
+    )
+    attack, users = payload["attack"], payload["users"]
+    return Cell(
+        victim,
+        attack and Part(**attack),
+        payload["epsilon"],
+        users and UserSample(**users),
+        payload["threat"],
+        payload["adaptive"],
+        payload["skip"],
+    )

@@ -1,0 +1,18 @@
+"""Paths in a suite count from the suite's own folder; ids keep them as written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from robench.api.component import BaseConfig
+
+
+def anchored(settings: dict[str, Any], config: type[BaseConfig], folder: Path) -> dict[str, Any]:
+    """``settings`` with every relative path (fields annotated ``Path``) taken from ``folder``."""
+    found = dict(settings)
+    for name, info in config.model_fields.items():
+        is_path = info.annotation is Path or Path in get_args(info.annotation)
+        if is_path and found.get(name) is not None:
+            found[name] = str(folder / Path(str(found[name])).expanduser())
+    return found

@@ -1,0 +1,229 @@
+"""A suite file -> a validated ``Suite``; every mistake of it at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.registry import Registry
+from robench.spec import Part, TargetChoice, UserSample
+from robench.suite.expand import Expanded, expand
+from robench.suite.schema import SPLITS, Mistakes, RankingEntry, SuiteFile
+from robench.suite.yaml import Tree, parse, scalar
+
+TOP_LIST = 10  # items that a cell stores per user; list stability cannot look further
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite asks for, defaults spelled out. ``tree`` knows the lines, ``folder`` anchors relative paths."""
+
+    name: str
+    seeds: tuple[int, ...]
+    threads: int
+    device: str
+    datasets: tuple[Part, ...]
+    split: Part
+    models: tuple[Part, ...]
+    defenses: tuple[Part, ...]
+    attacks: tuple[Expanded, ...]
+    targets: TargetChoice
+    ranking: tuple[RankingEntry, ...] | None
+    exclude: tuple[dict[str, Any], ...]
+    metrics: tuple[str, ...]
+    users: UserSample | None
+    folder: Path
+    tree: Tree
+
+    def resolved(self) -> dict[str, Any]:
+        """The suite as plain data; loaded again, it gives the same ids."""
+
+        def entry(part: Part) -> dict[str, Any]:
+            return {"name": part.name, "label": part.label, **part.config}
+
+        return {
+            "name": self.name,
+            "seeds": list(self.seeds),
+            "threads": self.threads,
+            "device": self.device,
+            "datasets": [entry(part) for part in self.datasets],
+            "split": {"name": self.split.name, **self.split.config},
+            "models": [entry(part) for part in self.models],
+            "defenses": [entry(part) for part in self.defenses],
+            "attacks": [{**entry(a.part), "epsilon": list(a.epsilons)} for a in self.attacks],
+            "targets": self.targets.content(),
+            **({} if self.ranking is None else {"ranking": [e.model_dump(exclude_none=True) for e in self.ranking]}),
+            "exclude": list(self.exclude),
+            "metrics": list(self.metrics),
+            **({} if self.users is None else {"users": self.users.content()}),
+        }
+
+
+def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) -> Suite:
+    """Read, check and expand a suite.
+
+    Raises:
+        UserError: the file is missing or not YAML.
+        UserErrors: every mistake in it, in the order of its lines.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError("no such file", where=str(path), hint=_nearby(path)) from None
+    except IsADirectoryError:
+        raise UserError("a folder, not a suite file", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 at byte {error.start}", where=str(path)) from None
+    tree = parse(text, str(path))
+    if not isinstance(tree.data, dict):
+        kind = "empty" if tree.data is None else "a list" if isinstance(tree.data, list) else "a single value"
+        raise UserError(
+            f"the suite is {kind}, not a mapping", where=f"{path}:1", hint="it starts with name:, datasets:, models:"
+        )
+    for override in overrides:
+        apply_override(tree, override)
+    return suite_of(tree, path, registry)
+
+
+def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
+    """The suite of a parsed tree."""
+    mistakes = Mistakes(tree)
+    data = {"name": path.stem, **tree.data}
+    try:
+        file = SuiteFile.model_validate(data)
+    except ValidationError as error:
+        mistakes.add_validation(error, (), list(SuiteFile.model_fields))
+        file = _usable(data, error)
+    datasets = expand("dataset", file.datasets, "datasets", registry, mistakes)
+    models = expand("model", file.models, "models", registry, mistakes)
+    defenses = expand("defense", file.defenses, "defenses", registry, mistakes)
+    attacks = expand("attack", file.attacks, "attacks", registry, mistakes)
+    split = _split(file.split, mistakes)
+    if len(set(file.seeds)) < len(file.seeds):
+        mistakes.add("a seed is named twice", ("seeds",))
+    for index, name in enumerate(file.metrics):
+        _check_metric(name, ("metrics", index), registry, mistakes)
+    for index, entry in enumerate(file.ranking or []):
+        _check_metric(entry.metric, ("ranking", index, "metric"), registry, mistakes)
+        if entry.metric not in file.metrics:
+            hint = f"add it there; known: {', '.join(file.metrics)}"
+            mistakes.add(f"'{entry.metric}' is not among the suite's metrics", ("ranking", index, "metric"), hint)
+    if mistakes.found:
+        raise UserErrors(mistakes.in_order())
+    return Suite(
+        file.name,
+        tuple(file.seeds),
+        file.threads,
+        file.device,
+        tuple(e.part for e in datasets),
+        split,
+        tuple(e.part for e in models),
+        tuple(e.part for e in defenses),
+        tuple(attacks),
+        TargetChoice(file.targets.count, file.targets.pick, file.targets.sets),
+        None if file.ranking is None else tuple(file.ranking),
+        tuple(file.exclude),
+        tuple(file.metrics),
+        None if file.users is None else UserSample(file.users.sample, file.users.seed),
+        path.parent,
+        tree,
+    )
+
+
+def _usable(data: dict[str, Any], error: ValidationError) -> SuiteFile:
+    """What of a broken top level can still be checked: its sound keys, over defaults."""
+    broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+    sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}
+    empty: dict[str, Any] = {"name": "x", "datasets": [], "models": []}
+    defaults = {
+        n: i.get_default(call_default_factory=True) for n, i in SuiteFile.model_fields.items() if n not in empty
+    }
+    valid = SuiteFile.model_validate({"name": "x", "datasets": [{}], "models": [{}], **sound})
+    values = {
+        name: getattr(valid, name) if name in sound else {**defaults, **empty}[name] for name in SuiteFile.model_fields
+    }
+    return SuiteFile.model_construct(**values)
+
+
+def _split(raw: Any, mistakes: Mistakes) -> Part:
+    entry = {"name": raw} if isinstance(raw, str) else raw
+    name = entry.get("name", "leave-last-out") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or name not in SPLITS:
+        mistakes.add(f"unknown split {name!r}", ("split",), did_you_mean(str(name), SPLITS))
+        return Part("leave-last-out", {}, "leave-last-out")
+    settings = {key: value for key, value in entry.items() if key != "name"}
+    try:
+        config = SPLITS[name].model_validate(settings).model_dump(mode="json")
+    except ValidationError as error:
+        mistakes.add_validation(error, ("split",), ["name", *SPLITS[name].model_fields])
+        config = {}
+    return Part(name, config, name, settings)
+
+
+def _check_metric(name: str, path: tuple[str | int, ...], registry: Registry, mistakes: Mistakes) -> None:
+    short, at, k = name.partition("@")
+    try:
+        cls = registry.load("metric", short)
+    except UserError as error:
+        mistakes.add(error.problem, path, error.hint)
+        return
+    if cls.at_k and not (at and k.isdigit() and int(k) > 0):
+        mistakes.add(f"metric '{name}' needs its k", path, f"write {short}@10")
+    elif not cls.at_k and at:
+        mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
+    elif cls.needs == "clean" and int(k) > TOP_LIST:
+        mistakes.add(f"lists are stored to {TOP_LIST} items, '{name}' looks further", path, f"write {short}@{TOP_LIST}")
+
+
+def apply_override(tree: Tree, override: str) -> None:
+    """``models.mf.factors=32``: set one value; list entries are picked by index or by name.
+
+    Raises:
+        UserError: the path does not exist, or the override is not ``path=value``.
+    """
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UserError("an override is written path=value", path=f"--set {override}")
+    steps = [part for part in re.split(r"[.\[\]]+", path) if part]
+    try:
+        value = parse(text, "--set").data if text[:1] in "[{'\"" and text else scalar(text)
+    except UserError as error:
+        raise UserError(error.problem, path=f"--set {override}") from None
+    node: Any = tree.data
+    for step in steps[:-1]:
+        node = _child(node, step, override)
+    if isinstance(node, list):
+        node[_index(node, steps[-1], override)] = value
+    elif isinstance(node, dict):
+        node[steps[-1]] = value
+    else:
+        raise UserError(f"nothing can be set below '{'.'.join(steps[:-1])}'", path=f"--set {override}")
+
+
+def _child(node: Any, step: str, override: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, step, override)]
+    if isinstance(node, dict):
+        return node.setdefault(step, {})
+    raise UserError(f"'{step}' does not exist", path=f"--set {override}")
+
+
+def _index(node: list[Any], step: str, override: str) -> int:
+    if step.isdigit() and int(step) < len(node):
+        return int(step)
+    names = {entry["name"] if isinstance(entry, dict) else entry: i for i, entry in enumerate(node) if entry}
+    if step in names:
+        return names[step]
+    raise UserError(f"no entry '{step}'", path=f"--set {override}", hint=did_you_mean(step, map(str, names)))
+
+
+def _nearby(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path()
+    found = [str(p) for p in sorted(folder.glob("*.y*ml"))] or [str(p) for p in sorted(Path("suites").glob("*.y*ml"))]
+    return did_you_mean(str(path), found) if found else ""

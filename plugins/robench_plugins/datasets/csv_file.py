@@ -1,0 +1,84 @@
+"""Any file of user,item[,rating][,time] rows, with optional item text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
+from robench_plugins.datasets.tables import column, digest, numbers, read, seconds
+
+
+class CsvFile(Dataset):
+    """Delimited text with a header. Ids are kept as written (``007`` stays ``007``).
+
+    Columns named ``rating`` and ``time`` or ``timestamp`` are used where they exist; other names are given by
+    ``rating`` and ``time``. A repeated user-item pair keeps its first row. Times are seconds; without them the order
+    of the rows counts.
+    """
+
+    class Config(DatasetConfig):
+        """Settings; relative paths count from the suite's folder."""
+
+        path: Path
+        items: Path | None = None
+        user: str = "user"
+        item: str = "item"
+        rating: str | None = None
+        time: str | None = None
+        separator: str | None = None
+        item_id: str = "item"
+        title: str = "title"
+        year: str = "year"
+        genres: str = "genres"
+
+    config: Config
+    licence: ClassVar[str] = "that of the file"
+    source: ClassVar[str] = "a file of yours"
+
+    def _paths(self) -> list[Path]:
+        return [path for path in (self.config.path, self.config.items) if path is not None]
+
+    def fingerprint(self) -> str:
+        """sha256 of the files."""
+        return digest(self._paths())
+
+    def _separator(self, path: Path) -> str:
+        return self.config.separator or ("\t" if path.suffix in (".tsv", ".tab") else ",")
+
+    def load(self) -> Ratings:
+        """The rows of the file."""
+        path = self.config.path
+        table = read(path, self._separator(path))
+        users = column(table, self.config.user, path, "user").to_numpy(str)
+        items = column(table, self.config.item, path, "item").to_numpy(str)
+        rating = self._found(table, self.config.rating, ("rating",))
+        time = self._found(table, self.config.time, ("time", "timestamp"))
+        ratings = None if rating is None else numbers(column(table, rating, path, "rating"), path, "rating")
+        times = None if time is None else seconds(column(table, time, path, "time"), path, "time")
+        return Ratings(users, items, times, ratings, self._catalogue())
+
+    @staticmethod
+    def _found(table: pd.DataFrame, name: str | None, usual: tuple[str, ...]) -> str | None:
+        return name or next((n for n in usual if n in table), None)
+
+    def _catalogue(self) -> dict[str, Item]:
+        path = self.config.items
+        if path is None:
+            return {}
+        table = read(path, self._separator(path))
+        ids = column(table, self.config.item_id, path, "item_id")
+        if ids.duplicated().any():
+            raise DataError(f"item '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
+        blank = pd.Series([""] * len(table))
+        titles, years, genres = (
+            table.get(name, blank).fillna("") for name in (self.config.title, self.config.year, self.config.genres)
+        )
+        return {
+            str(item): Item(
+                str(title), int(year) if str(year).isdigit() else None, tuple(filter(None, str(genre).split("|")))
+            )
+            for item, title, year, genre in zip(ids, titles, years, genres, strict=True)
+        }

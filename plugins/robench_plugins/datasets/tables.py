@@ -1,0 +1,108 @@
+"""Reading delimited text: what a person got wrong is said in one line with the place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from robench.api import DataError, FloatArray, IntArray, did_you_mean
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """sha256 over the bytes of some files.
+
+    Raises:
+        DataError: one is missing.
+    """
+    found = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    found.update(block)
+        except OSError as error:
+            raise missing(path, error) from None
+    return found.hexdigest()
+
+
+def missing(path: Path, error: OSError) -> DataError:
+    """A file that cannot be opened, with the nearest name of its folder."""
+    hint = ""
+    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
+        hint = did_you_mean(path.name, (p.name for p in path.parent.iterdir()))
+    return DataError(
+        "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror), where=str(path), hint=hint
+    )
+
+
+def read(path: Path, separator: str) -> pd.DataFrame:
+    """Every cell as text; an empty cell is NaN.
+
+    Raises:
+        DataError: missing, empty, ragged or not UTF-8.
+    """
+    try:
+        table = pd.read_csv(
+            path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], quoting=0, encoding="utf-8"
+        )
+    except OSError as error:
+        raise missing(path, error) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 at byte {error.start}", where=str(path)) from None
+    except pd.errors.EmptyDataError:
+        raise DataError("the file is empty", where=str(path)) from None
+    except pd.errors.ParserError as error:
+        raise DataError(f"not a table: {str(error).splitlines()[0]}", where=str(path)) from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError("the rows have more fields than the header", where=str(path))
+    if table.empty:
+        raise DataError("the file has a header and no rows", where=str(path))
+    return table
+
+
+def column(table: pd.DataFrame, name: str, path: Path, key: str) -> pd.Series[str]:
+    """A column that must be there and whole.
+
+    Raises:
+        DataError: unknown column, or an empty cell.
+    """
+    if name not in table:
+        raise DataError(f"no column '{name}' for {key}", where=f"{path}:1", hint=did_you_mean(name, map(str, table)))
+    values = table[name]
+    if values.isna().any():
+        raise DataError(f"an empty {key}", where=f"{path}:{_line(values.isna().to_numpy())}")
+    return values
+
+
+def numbers(values: pd.Series[str], path: Path, key: str) -> FloatArray:
+    """Finite numbers, float64.
+
+    Raises:
+        DataError: a cell that is not one.
+    """
+    found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found))[0])
+        raise DataError(f"{key} '{values.iloc[row]}' is not a number", where=f"{path}:{row + 2}")
+    return found
+
+
+def seconds(values: pd.Series[str], path: Path, key: str) -> IntArray:
+    """Times as whole seconds, not negative, int64.
+
+    Raises:
+        DataError: a cell that is not one.
+    """
+    found = numbers(values, path, key)
+    if (found < 0).any():
+        raise DataError(f"{key} {found[found < 0][0]:g} is negative", where=f"{path}:{_line(found < 0)}")
+    return found.astype(np.int64)
+
+
+def _line(wrong: NDArray[np.bool_]) -> int:
+    return int(np.flatnonzero(wrong)[0]) + 2
