@@ -19,7 +19,24 @@ from robench.suite.yaml import scalar
 
 PLAN_VERSION = 1
 # A key of ``exclude`` or ``--only`` matches any of these columns.
-_SINGLE = ["dataset", "split", "model_label", "defense_label", "attack_label", "lambda", "train_epsilon", "epsilon", "seed", "surface", "norm", "stage", "goal", "target_set", "cell", "victim"]
+_SINGLE = [
+    "dataset",
+    "split",
+    "model_label",
+    "defense_label",
+    "attack_label",
+    "lambda",
+    "train_epsilon",
+    "epsilon",
+    "seed",
+    "surface",
+    "norm",
+    "stage",
+    "goal",
+    "target_set",
+    "cell",
+    "victim",
+]
 MATCHES: dict[str, tuple[str, ...]] = {
     **{name: (name, f"{name}_label") for name in ("model", "defense", "attack")},
     **{name: (name,) for name in _SINGLE},

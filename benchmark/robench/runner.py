@@ -118,7 +118,7 @@ class Runner:
                 users = evaluated_users(data, cell.users)
                 if not len(users):
                     raise UserError("no user has both a training and a test item", path=f"datasets: {role}")
-                arrays |= users_arrays(role, data.user_ids, users, data.test)
+                arrays |= users_arrays(role, data, users)
         return keys, arrays
 
     def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:

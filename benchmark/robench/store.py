@@ -116,11 +116,11 @@ class Store:
         return record
 
 
-def users_arrays(name: str, user_ids: tuple[str, ...], users: NDArray[np.int64], held: Any) -> dict[str, NDArray[Any]]:
-    """The entries of users.npz for one data set and split: ids, rows, and the held-out items as CSR."""
+def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The entries of users.npz for one data set and split: rows, ids, held-out items as CSR, and item titles."""
     return {
         f"{name}/user": users,
-        f"{name}/user_id": np.array([user_ids[u] for u in users.tolist()], dtype=np.str_),
-        f"{name}/held_out_indptr": held.indptr,
-        f"{name}/held_out_items": held.items,
+        f"{name}/user_id": np.array([data.user_ids[u] for u in users.tolist()], dtype=np.str_),
+        f"{name}/held_out_indptr": data.test.indptr,
+        f"{name}/held_out_items": data.test.items,
     }

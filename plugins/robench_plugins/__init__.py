@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from robench.api import hookimpl
+from robench_plugins.progress import ProgressBar
+
+_progress = ProgressBar()
+robench_suite_started = _progress.robench_suite_started
+robench_victim_progress = _progress.robench_victim_progress
+robench_cell_finished = _progress.robench_cell_finished
+robench_suite_finished = _progress.robench_suite_finished
 
 
 @hookimpl

@@ -93,6 +93,3 @@ def duration(seconds: float) -> str:
     """``45 s`` or ``3 min 20 s``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-progress_bar = ProgressBar()

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from robench.api.data import Interactions
-from robench.conformance.worlds import ReferencePairwise, bench_of, crowd
 from robench.api.rng import Rng
+from robench.conformance.worlds import ReferencePairwise, bench_of, crowd
 from robench_plugins.attacks.cw import CarliniWagner
 from robench_plugins.attacks.pgd import Pgd
 

@@ -40,9 +40,7 @@ def test_ranks_equal_a_naive_double_loop(world):
             for other in range(n_items):
                 if other in rows[user] or other == item:
                     continue
-                if raw[user, other] > raw[user, item]:
-                    rank += 1
-                elif raw[user, other] == raw[user, item] and (other not in held[user] or other < item):
+                if raw[user, other] > raw[user, item] or (raw[user, other] == raw[user, item] and (other not in held[user] or other < item)):
                     rank += 1
             assert ranks[user, place] == rank
         assert (ranks[user, len(held[user]) :] == 0).all()

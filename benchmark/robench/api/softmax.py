@@ -7,37 +7,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 21  # logits per chunk: 8 MiB of float32, near the size of a core's cache
+CHUNK_ELEMENTS = 1 << 20  # logits per chunk: 4 MiB of float32, near the size of a core's cache
+KEPT_ELEMENTS = 1 << 24  # softmax kept for the backward pass up to 64 MiB; beyond it is formed again
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Saves the log-normaliser of each row and forms the softmax again in the backward pass."""
+    """Keeps the softmax where it is small, else the log-normaliser of each row, and forms it again going back."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         rows = max(1, CHUNK_ELEMENTS // len(table))
-        normaliser = torch.cat(
-            [torch.addmm(bias, part, table.T).logsumexp(1) for part in torch.split(states, rows)]
-            or [states.new_empty(0)]
-        )
-        own = (states * table[targets]).sum(1) + bias[targets]
-        ctx.save_for_backward(states, table, bias, targets, normaliser)
+        keep = len(states) * len(table) <= KEPT_ELEMENTS and any(ctx.needs_input_grad)
+        kept = states.new_empty(len(states), len(table)) if keep else None
+        buffer = None if keep else states.new_empty(min(rows, len(states)), len(table))
+        normaliser = states.new_empty(len(states))
+        for start in range(0, len(states), rows):
+            part = slice(start, min(start + rows, len(states)))
+            out = kept[part] if kept is not None else buffer[: part.stop - start]  # type: ignore[index]  # one of them
+            torch.addmm(bias, states[part], table.T, out=out)
+            largest = out.amax(1, keepdim=True)
+            total = out.sub_(largest).exp_().sum(1, keepdim=True)
+            if keep:
+                out.div_(total)
+            normaliser[part] = (largest + total.log()).squeeze(1)
+        ctx.save_for_backward(states, table, bias, targets, normaliser, kept)
         ctx.rows = rows
-        return normaliser - own
+        return normaliser - ((states * table[targets]).sum(1) + bias[targets])
 
     @staticmethod
     def backward(ctx: Any, *outputs: Any) -> tuple[Tensor | None, ...]:
-        states, table, bias, targets, normaliser = ctx.saved_tensors
+        states, table, bias, targets, normaliser, kept = ctx.saved_tensors
         (weight,) = outputs
         grad_states = torch.empty_like(states) if ctx.needs_input_grad[0] else None
         grad_table = torch.zeros_like(table) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
         for start in range(0, len(states), ctx.rows):
-            part = slice(start, start + ctx.rows)
-            logits = torch.addmm(bias, states[part], table.T)
-            share = logits.sub_(normaliser[part, None]).exp_()
-            share[torch.arange(len(share), device=share.device), targets[part]] -= 1
-            share *= weight[part, None]
+            part = slice(start, min(start + ctx.rows, len(states)))
+            if kept is None:
+                share = torch.addmm(bias, states[part], table.T).sub_(normaliser[part, None]).exp_()
+                share *= weight[part, None]
+            else:
+                share = kept[part] * weight[part, None]
+            share[torch.arange(len(share), device=share.device), targets[part]] -= weight[part]
             if grad_states is not None:
                 torch.mm(share, table, out=grad_states[part])
             if grad_table is not None:
@@ -57,7 +68,7 @@ def cross_entropy(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) 
         targets: int64 [N].
 
     Returns:
-        float [N], non-negative; differentiable once in states, table and bias.
+        float [N], non-negative but for rounding; differentiable once in states, table and bias.
     """
     result: Tensor = _CrossEntropy.apply(states, table, bias, targets)  # type: ignore[no-untyped-call]  # torch has no type for apply
     return result

@@ -1,0 +1,166 @@
+"""Flags: computed from the cells, never typed in, each with its numbers and a sentence a person understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from robench.results import Columns, Results, RowKey, row_of, threat_of
+from robench.rows import LINE, Matrix, Row, clean_cells
+from robench.stats import interval
+
+LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
+LEAST_GAP = 0.02  # of the clean value
+MOST_ZERO = 0.01  # of the hit users
+OVERSHOOT = 1 + 1e-4
+GRADIENT = ("fgsm", "pgd")
+Flag = dict[str, Any]
+
+
+def flag(name: str, why: str, **numbers: Any) -> Flag:
+    """A flag with its numbers and its explanation."""
+    return {"flag": name, "why": why, "numbers": numbers}
+
+
+def judge(results: Results, row: Row, reference: str, popularity: Matrix | None) -> None:
+    """Set the flags of a row. ``reference``: the metric of the gaps; ``popularity``: its clean values [S, U]."""
+    notes = list(_completeness(row))
+    if row.columns["model"] == LINE:
+        row.notes = notes
+        row.flags = [note["flag"] for note in notes]
+        return
+    below = _below_popularity(results, row, reference, popularity)
+    if below is not None:
+        row.ranked = False
+        notes.append(below)
+    cells = [c for c in results.cells if row_of(c) == row.key and c["stage"] == "test" and results.ok(c)]
+    notes += _budget(results, cells) + _gradients(results, cells)
+    pairs = list(_comparisons(results, row.key, cells, reference))
+    hits = row.hits(results, 10)
+    if pairs and hits < LEAST_HITS:
+        why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
+        notes.append(flag("low power", why, users_hit=hits))
+    elif pairs:
+        clean = float(np.mean([np.nanmean(results.per_user(c, reference)) for c in clean_cells(results, row.key)]))
+        for name, why, gap in pairs:
+            low, high = gap.low, gap.high
+            if low > 0 and gap.mean > LEAST_GAP * clean:
+                notes.append(flag(name, why, gap=gap.mean, low=low, high=high, clean=clean))
+        notes += _idle_losses(results, row.key, cells, reference, clean)
+    row.notes = notes
+    row.flags = list(dict.fromkeys(note["flag"] for note in notes))
+
+
+def _completeness(row: Row) -> Iterator[Flag]:
+    if row.measured < row.planned:
+        why = "some planned cells failed or were not run; the row stands on the others"
+        yield flag(
+            f"incomplete: {row.measured} of {row.planned} cells", why, planned=row.planned, measured=row.measured
+        )
+    if len(row.seeds) == 1:
+        yield flag("one seed", "one fit says nothing about the spread between fits", seeds=1)
+
+
+def _below_popularity(results: Results, row: Row, reference: str, popularity: Matrix | None) -> Flag | None:
+    if popularity is None:
+        return None
+    values = [results.per_user(c, reference) for c in clean_cells(results, row.key)]
+    clean = np.stack([v for v in values if v is not None])
+    seeds = min(len(clean), len(popularity))
+    gap = interval(clean[:seeds] - popularity[:seeds])
+    if gap.low > 0:
+        return None
+    why = (
+        f"its clean {reference} does not clear popularity's (95% interval of the paired difference), so it is unranked"
+    )
+    return flag("below popularity", why, gap=gap.mean, low=gap.low, high=gap.high)
+
+
+def _budget(results: Results, cells: Sequence[Columns]) -> list[Flag]:
+    """Attacks that returned more than their budget; the host projected them."""
+    worst: dict[str, float] = {}
+    for c in cells:
+        over = results.records[c["cell"]]["achieved"].get("overshoot", 0.0)
+        if over > OVERSHOOT:
+            worst[c["attack_label"]] = max(over, worst.get(c["attack_label"], 0.0))
+    why = "the attack returned a perturbation outside its budget; the host projected it before measuring"
+    return [flag(f"{label} exceeded its budget {over:.3g}x", why, overshoot=over) for label, over in worst.items()]
+
+
+def _gradients(results: Results, cells: Sequence[Columns]) -> list[Flag]:
+    """Attacks whose gradient was zero or not finite for more than 1% of the hit users."""
+    found: dict[str, float] = {}
+    for c in cells:
+        diagnosis = results.records[c["cell"]]["diagnostics"]
+        share = diagnosis.get("zero_gradient_share", 0.0) + diagnosis.get("non_finite_share", 0.0)
+        if share > MOST_ZERO:
+            found[c["attack_label"]] = max(share, found.get(c["attack_label"], 0.0))
+    why = "the gradient is zero or not finite for hit users: the attack was blind there, robustness is not shown"
+    return [flag("hidden gradients", why, attack=label, share=share) for label, share in found.items()]
+
+
+def _matrix(results: Results, key: RowKey, cells: Sequence[Columns], metric: str) -> Matrix | None:
+    """Values [S, U] of one attack at one ε, by seed."""
+    values = [results.per_user(c, metric) for c in sorted(cells, key=lambda c: c["seed"])]
+    known = [v for v in values if v is not None]
+    return np.stack(known) if known else None
+
+
+def _comparisons(
+    results: Results, key: RowKey, cells: Sequence[Columns], metric: str
+) -> Iterator[tuple[str, str, Any]]:
+    """(flag, explanation, interval of how much weaker the attack that should be stronger is)."""
+    by_attack: dict[tuple[str, str, float, Any], list[Columns]] = {}
+    for c in cells:
+        by_attack.setdefault((c["attack"], c["attack_label"], c["epsilon"], threat_of(c)), []).append(c)
+    matrices = {name: _matrix(results, key, group, metric) for name, group in by_attack.items()}
+    for (attack, label, epsilon, threat), values in matrices.items():
+        if values is None or attack not in GRADIENT:
+            continue
+        for (other, other_label, other_epsilon, other_threat), others in matrices.items():
+            if others is None or other_threat != threat or len(others) != len(values):
+                continue
+            if other == "random-noise" and other_epsilon == epsilon:
+                why = f"{label} at ε={epsilon:g} leaves more than {other_label} does: its gradient does not help"
+                yield "no better than random", why, interval(values - others)
+            if other_label == label and other_epsilon < epsilon:
+                why = f"{label} is weaker at ε={epsilon:g} than at ε={other_epsilon:g}: it does not use its budget"
+                yield "not monotone in ε", why, interval(values - others)
+            if attack == other == "pgd" and other_epsilon == epsilon and _steps(results, by_attack, label, other_label):
+                why = f"{label} is weaker than {other_label}, which takes fewer steps, at ε={epsilon:g}"
+                yield "more steps are weaker", why, interval(values - others)
+
+
+def _steps(results: Results, by_attack: dict[Any, list[Columns]], label: str, other: str) -> bool:
+    """Whether ``label`` takes more steps than ``other``."""
+    steps = {
+        name[1]: results.records[group[0]["cell"]]["spec"]["attack"]["config"].get("steps", 0)
+        for name, group in by_attack.items()
+    }
+    return bool(steps[label] > steps[other])
+
+
+def _idle_losses(results: Results, key: RowKey, cells: Sequence[Columns], metric: str, clean: float) -> Iterator[Flag]:
+    """Attacks that raise the host's loss clearly and change no rank to speak of."""
+    before = {c["seed"]: results.per_user(c, metric) for c in clean_cells(results, key)}
+    groups: dict[tuple[str, float], list[Columns]] = {}
+    for c in cells:
+        if c["attack"] in GRADIENT:
+            groups.setdefault((c["attack_label"], c["epsilon"]), []).append(c)
+    for (label, epsilon), group in groups.items():
+        rises, falls = [], []
+        for c in sorted(group, key=lambda c: c["seed"]):
+            arrays, first, now = results.arrays(c["cell"]), before.get(c["seed"]), results.per_user(c, metric)
+            if first is None or now is None:
+                continue
+            rises.append(arrays["loss"].astype(float) - arrays["clean_loss"])
+            falls.append(first - now)
+        if not rises or epsilon == 0:
+            continue
+        rise, fall = interval(np.stack(rises)), interval(np.stack(falls))
+        level = float(np.mean([results.arrays(c["cell"])["clean_loss"].mean() for c in group]))
+        if rise.low > 0 and rise.mean > 0.1 * abs(level) and fall.mean < LEAST_GAP * clean:
+            why = f"{label} at ε={epsilon:g} raises the loss and leaves the ranks: the loss does not measure what is ranked"
+            yield flag("loss up, ranks unchanged", why, rise=rise.mean, clean_loss=level, fall=fall.mean)

@@ -1,0 +1,253 @@
+"""Records -> tables. Pure, recomputed from plan.json and the cells' arrays; never imports torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robench.api.metric import Metric
+from robench.atomic import write_text
+from robench.flags import judge
+from robench.null_control import poisoning
+from robench.report.markdown import to_markdown
+from robench.results import Columns, Results, read_plan
+from robench.rows import LINE, Row, compare, table_rows
+
+__all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
+FORMAT_VERSION = 1
+CELLS = ["suite", "cell", "victim", "dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon", "attack", "attack_label", "stage", "surface", "norm", "scale", "goal", "k", "epsilon", "achieved_epsilon", "adaptive", "target_set", "seed", "status", "metric", "metric_version", "value"]
+LEADERBOARD = ["rank", "rank_low", "rank_high", "dataset", "split", "surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon", "attack_set", "adaptive", "clean", "clean_low", "clean_high", "worst", "worst_low", "worst_high", "drop", "p_value", "flags", "seeds", "users"]
+TIMINGS = ["cell", "victim", "model_label", "defense_label", "lambda", "attack_label", "epsilon", "seed", "status", "seconds", "fit_seconds", "peak_memory_mib"]
+REFERENCE = "ndcg@10"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Every table of a folder, as plain rows; ``tables`` groups the leaderboard's rows by ranking entry."""
+
+    suite: str
+    cells: list[dict[str, Any]]
+    tables: list[dict[str, Any]]
+    poisoning: list[dict[str, Any]]
+    radii: list[dict[str, Any]]
+    timings: list[dict[str, Any]]
+    metric_versions: dict[str, int]
+    counts: dict[str, int]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The leaderboard's rows, table after table."""
+        return [row for table in self.tables for row in table["rows"]]
+
+
+def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
+    """All tables of a folder of results.
+
+    Args:
+        metrics: metric objects by registered name; those of plan.json's list.
+
+    Raises:
+        UserError: no plan, a damaged record or array, or another version of a metric.
+    """
+    results = Results(folder, metrics)
+    counts: dict[str, int] = {}
+    for c in results.cells:
+        counts[results.status(c)] = counts.get(results.status(c), 0) + 1
+    return Tables(
+        results.plan["suite"],
+        [row for c in results.cells for row in _cell_rows(results, c)],
+        _tables(results),
+        poisoning(results),
+        _radii(results),
+        [_timing(results, c) for c in results.cells if c["cell"] in results.records],
+        {name: metrics[name.partition("@")[0]].version for name in results.plan["metrics"]},
+        counts,
+    )
+
+
+def _cell_rows(results: Results, c: Columns) -> Iterable[dict[str, Any]]:
+    """A row per metric (target metrics of clean cells: per target set), or one bare row for what was not measured."""
+    record = results.records.get(c["cell"], {})
+    base = {name: c.get(name) for name in CELLS if name in c}
+    base |= {"suite": results.plan["suite"], "status": results.status(c)}
+    base["achieved_epsilon"] = record.get("achieved", {}).get("epsilon")
+    if not results.ok(c):
+        yield base
+        return
+    for metric in results.plan["metrics"]:
+        made = results.metrics[metric.partition("@")[0]]
+        every = made.needs == "targets" and c["target_set"] is None
+        for number in results.sets() if every else [None]:
+            values = results.per_user(c, metric, number)
+            if values is None:
+                continue
+            value = None if np.isnan(values).all() else float(np.nanmean(values))
+            number = c["target_set"] if number is None else number
+            yield {**base, "metric": metric, "metric_version": made.version, "value": value, "target_set": number}
+
+
+def _tables(results: Results) -> list[dict[str, Any]]:
+    groups = dict.fromkeys((c["dataset"], c["split"]) for c in results.cells)
+    found = []
+    for group in groups:
+        lines = [c for c in results.cells if c["model"] == LINE and (c["dataset"], c["split"]) == group]
+        popularity = _popularity(results, lines)
+        for entry in results.plan["ranking"]:
+            rows = table_rows(results, entry, group)
+            for row in rows:
+                judge(results, row, REFERENCE, popularity)
+            compare(rows, results, entry)
+            if any(row.worst is not None for row in rows):
+                found.append(_table(results, entry, group, rows))
+    return found
+
+
+def _popularity(results: Results, lines: list[Columns]) -> Any:
+    """Popularity's clean values of the reference metric [S, U], or None."""
+    if REFERENCE not in results.plan["metrics"]:
+        return None
+    clean = [c for c in lines if c["attack"] == "none" and c["defense"] == "none" and results.ok(c)]
+    values = [results.per_user(c, REFERENCE) for c in sorted(clean, key=lambda c: c["seed"])]
+    return np.stack([v for v in values if v is not None]) if values else None
+
+
+def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], rows: list[Row]) -> dict[str, Any]:
+    attacks = sorted({label for row in rows for label in row.attacks})
+    title = "custom attack set" if attacks != ["auto"] else "auto"
+    head = {**{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")}}
+    order = sorted(rows, key=lambda row: _order(row, rows))
+    return {
+        **head,
+        "dataset": group[0],
+        "split": group[1],
+        "title": title,
+        "attacks": attacks,
+        "rows": [_leader(results, entry, group, row) for row in order],
+    }
+
+
+def _order(row: Row, rows: list[Row]) -> tuple[Any, ...]:
+    """Ranked rows first, model by model where ranks are within models; popularity last."""
+    first = [other.key[3] for other in rows].index(row.key[3])
+    within = any(other.rank == (1, *other.rank[1:]) and other is not row for other in rows if other.rank and row.rank)
+    return (row.columns["model"] == LINE, row.rank is None and not within, first, row.rank or (math.inf,), row.key[6])
+
+
+def _leader(results: Results, entry: Mapping[str, Any], group: tuple[str, str], row: Row) -> dict[str, Any]:
+    clean, worst = row.clean_interval(), row.worst_interval()
+    rank = row.rank or (None, None, None)
+    return {
+        "rank": rank[0],
+        "rank_low": rank[1],
+        "rank_high": rank[2],
+        "dataset": group[0],
+        "split": group[1],
+        **{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")},
+        **{n: row.columns[n] for n in ("model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")},
+        "attack_set": f"custom: {', '.join(row.attacks)}"
+        if row.attacks and row.attacks != ["auto"]
+        else "".join(row.attacks),
+        "adaptive": row.adaptive,
+        "clean": clean.mean,
+        "clean_low": clean.low,
+        "clean_high": clean.high,
+        "worst": None if worst is None else worst.mean,
+        "worst_low": None if worst is None else worst.low,
+        "worst_high": None if worst is None else worst.high,
+        "drop": row.drop(),
+        "p_value": row.p_value,
+        "flags": "; ".join(row.flags),
+        "seeds": len(row.seeds),
+        "users": row.clean.shape[1],
+        "users_hit": row.hits(results, int(entry["k"])),
+        "notes": row.notes,
+    }
+
+
+def _radii(results: Results) -> list[dict[str, Any]]:
+    """Quantiles of the least breaking radius (in ε) among users hit at clean, with their share and the unbroken."""
+    groups: dict[tuple[Any, ...], list[Columns]] = {}
+    for c in results.cells:
+        if results.ok(c) and c["stage"] == "test" and "radius" in results.arrays(c["cell"]):
+            key = (c["dataset"], c["split"], c["model_label"], c["defense_label"], c["lambda"], c["train_epsilon"])
+            groups.setdefault((*key, c["attack_label"]), []).append(c)
+    found = []
+    for key, cells in groups.items():
+        # Every ε of a victim stores the same radii: one cell per seed is enough.
+        by_seed = {c["seed"]: results.arrays(c["cell"]) for c in cells}
+        hit = np.concatenate([a["hit"] for a in by_seed.values()])
+        radius = np.concatenate([a["radius"] for a in by_seed.values()])[hit]
+        quantiles = np.quantile(radius, [0.25, 0.5, 0.75], method="nearest") if len(radius) else [math.nan] * 3
+        names = ("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon", "attack_label")
+        found.append(
+            {
+                **dict(zip(names, key, strict=True)),
+                "hit_share": float(hit.mean()),
+                **{f"radius_q{q}": float(v) for q, v in zip((25, 50, 75), quantiles, strict=True)},
+                "unbroken_share": float((~np.isfinite(radius)).mean()) if len(radius) else math.nan,
+                "seeds": len(by_seed),
+            }
+        )
+    return found
+
+
+def _timing(results: Results, c: Columns) -> dict[str, Any]:
+    record = results.records[c["cell"]]
+    return (
+        {name: record.get(name, c.get(name)) for name in TIMINGS[3:]}
+        | {name: c.get(name) for name in TIMINGS[:9] if name != "status"}
+        | {"status": results.status(c)}
+    )
+
+
+def write_tables(tables: Tables, folder: Path) -> None:
+    """cells.csv, leaderboard.csv, .json and .md, timings.csv; each whole or not at all."""
+    write_text(folder / "cells.csv", to_csv(CELLS, tables.cells))
+    write_text(folder / "leaderboard.csv", to_csv(LEADERBOARD, tables.rows()))
+    write_text(folder / "timings.csv", to_csv(TIMINGS, tables.timings))
+    content = {
+        "format_version": FORMAT_VERSION,
+        "suite": tables.suite,
+        "metric_versions": tables.metric_versions,
+        "cells": tables.counts,
+        "tables": tables.tables,
+        "poisoning": tables.poisoning,
+        "radii": tables.radii,
+    }
+    write_text(folder / "leaderboard.json", json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "leaderboard.md", to_markdown(tables))
+
+
+def to_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """CSV text; numbers to 10 digits, empty where there is no value."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = list(columns)
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in names])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return format(value, ".10g") if isinstance(value, float) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """JSON types without NaN or infinity (null), numbers to 10 digits."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return float(format(value, ".10g")) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,153 @@
+"""leaderboard.md: the tables for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from robench.leaderboard import Tables
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """``.0432``; a dash where there is no value."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def spread(row: Mapping[str, Any], name: str) -> str:
+    """``.0432 [.0401, .0466]``."""
+    if row[name] is None:
+        return "–"
+    return f"{number(row[name])} [{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]"
+
+
+def ranks(row: Mapping[str, Any]) -> str:
+    """``2 (1–3)``: the rank, and the range of ranks that the data do not tell apart."""
+    if row["rank"] is None:
+        return ""
+    low, high = row["rank_low"], row["rank_high"]
+    return f"{row['rank']}" if low == high else f"{row['rank']} ({low}–{high})"
+
+
+def defense(row: Mapping[str, Any]) -> str:
+    """``adversarial-training λ=0.5``."""
+    return row["defense_label"] if row["lambda"] == 1 else f"{row['defense_label']} λ={row['lambda']:g}"
+
+
+def title_of(table: Mapping[str, Any]) -> str:
+    """What a table is about, in a line."""
+    threat = f"{table['surface']}, {table['norm']}, {table['goal']}"
+    unit = "" if table["scale"] == "relative" else f" ({table['scale']})"
+    return f"{table['dataset']}, {table['split']}: {table['metric']} under {threat}, ε ≤ {table['epsilon']:g}{unit}"
+
+
+def table_lines(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a leaderboard table."""
+    worst = "attacked" if table["goal"] != "untargeted" else "worst case"
+    head = [
+        "rank",
+        "model",
+        "defence",
+        f"clean {table['metric']}",
+        worst,
+        "drop",
+        "p",
+        f"users hit@{table['k']}",
+        "flags",
+    ]
+    body = [
+        [
+            ranks(row),
+            row["model_label"],
+            defense(row),
+            spread(row, "clean"),
+            spread(row, "worst"),
+            "–" if row["drop"] is None else f"{100 * row['drop']:.1f}%",
+            number(row["p_value"]),
+            f"{row['users_hit']:.0f} of {row['users']}",
+            row["flags"],
+        ]
+        for row in table["rows"]
+    ]
+    return head, body
+
+
+def to_markdown(tables: Tables) -> str:
+    """The whole document."""
+    parts = [f"# {tables.suite}", ""]
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
+    parts += [f"Cells: {counts}. Intervals are 95%: the wider of the bootstrap over users and t over seeds.", ""]
+    for table in tables.tables:
+        head, body = table_lines(table)
+        within = " Ranks are within one model: the same ε is not the same strength for two models."
+        parts += [f"## {title_of(table)}", ""]
+        parts += [
+            f"**{table['title']}**: {', '.join(table['attacks'])}.{within if table['surface'] == 'embedding' else ''}",
+            "",
+        ]
+        parts += [tabulate(body, head, tablefmt="github", disable_numparse=True), ""]
+    parts += _poisoning(tables) + _radii(tables) + _notes(tables)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _poisoning(tables: Tables) -> list[str]:
+    if not tables.poisoning:
+        return []
+    head = ["model", "defence", "attack", "ε", "metric", "before", "after", "effect", "null control", "verdict"]
+    body = [
+        [
+            row["model_label"],
+            defense(row),
+            row["attack_label"],
+            f"{row['epsilon']:g}",
+            row["metric"],
+            number(row["before"]),
+            number(row["after"]),
+            f"{number(row['effect'][0])} [{number(row['effect'][1])}, {number(row['effect'][2])}]",
+            f"[{number(row['control'][1])}, {number(row['control'][2])}]",
+            row["verdict"],
+        ]
+        for row in tables.poisoning
+    ]
+    text = "The null control is what retraining with other seeds does by itself; an effect inside it counts as none."
+    return ["## Poisoning against its null control", "", text, "", _github(body, head), ""]
+
+
+def _radii(tables: Tables) -> list[str]:
+    if not tables.radii:
+        return []
+    head = ["model", "defence", "attack", "users hit", "q25", "median", "q75", "never broken"]
+    body = [
+        [
+            row["model_label"],
+            defense(row),
+            row["attack_label"],
+            f"{100 * row['hit_share']:.1f}%",
+            *(number(row[name]) for name in ("radius_q25", "radius_q50", "radius_q75")),
+            f"{100 * row['unbroken_share']:.1f}%",
+        ]
+        for row in tables.radii
+    ]
+    text = "The least ε that pushes a hit user's item out of the top k, among users hit at clean."
+    return ["## Radius of hit users", "", text, "", _github(body, head), ""]
+
+
+def _notes(tables: Tables) -> list[str]:
+    seen: dict[str, None] = {}
+    for row in tables.rows():
+        for note in row["notes"]:
+            numbers = ", ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in note["numbers"].items()
+            )
+            seen[f"- {row['model_label']}, {defense(row)}: **{note['flag']}**: {note['why']} ({numbers})."] = None
+    return ["## Flags", "", *seen, ""] if seen else []
+
+
+def _github(body: list[list[str]], head: list[str]) -> str:
+    return tabulate(body, head, tablefmt="github", disable_numparse=True)

@@ -1,0 +1,175 @@
+"""Leaderboard rows: clean and worst-case values per user, their intervals, p-values and ranks (design A8)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.results import Columns, Results, RowKey, row_of, threat_of
+from robench.stats import Interval, holm, interval, paired_p, rank_ranges
+
+PER_USER = ("embedding", "history")  # elsewhere one perturbation serves all users: no maximum over users
+WITHIN_MODEL = ("embedding", "parameters")  # the same ε is not the same strength for two models
+LINE = "popularity"
+Matrix = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Row:
+    """One row. ``clean`` and ``worst``: float64 [S, U] by seed; worst None where nothing was attacked."""
+
+    key: RowKey
+    columns: Columns
+    seeds: list[int]
+    clean: Matrix
+    worst: Matrix | None
+    attacks: list[str]
+    planned: int
+    measured: int
+    adaptive: str = ""
+    flags: list[str] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    ranked: bool = True
+    rank: tuple[int, int, int] | None = None
+    p_value: float | None = None
+
+    @property
+    def defended(self) -> bool:
+        """Whether this row has a twin to be compared with."""
+        return bool(self.columns["defense"] != "none")
+
+    def clean_interval(self) -> Interval:
+        """Of the clean value."""
+        return interval(self.clean)
+
+    def worst_interval(self) -> Interval | None:
+        """Of the worst case."""
+        return None if self.worst is None else interval(self.worst)
+
+    def drop(self) -> float | None:
+        """1 − worst / clean; None where there is nothing to divide."""
+        worst, clean = self.worst_interval(), self.clean_interval()
+        if worst is None or not clean.mean or math.isnan(worst.mean):
+            return None
+        return 1 - worst.mean / clean.mean
+
+    def hits(self, results: Results, k: int) -> float:
+        """Users with a held-out item in the clean top k, mean over seeds."""
+        counts = []
+        for columns in clean_cells(results, self.key):
+            outcome = results.outcome(columns)
+            counts.append(int((outcome.per_user_sum((outcome.ranks <= k).astype(float)) > 0).sum()))
+        return float(np.mean(counts)) if counts else 0.0
+
+
+def clean_cells(results: Results, key: RowKey) -> list[Columns]:
+    """The measured clean cells of a row's unpoisoned victims, by seed."""
+    found = [c for c in results.cells if c["attack"] == "none" and row_of(c) == key and results.ok(c)]
+    return sorted(found, key=lambda c: c["seed"])
+
+
+def table_rows(results: Results, entry: Mapping[str, Any], group: tuple[str, str]) -> list[Row]:
+    """The rows of one table: a data set and split, and a ranking entry."""
+    keys = [row_of(c) for c in results.cells if (c["dataset"], c["split"]) == group]
+    rows = []
+    for key in dict.fromkeys(keys):
+        row = _row(results, entry, key)
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
+    """A row, or None where its clean cells are not there or nothing of it is planned under this threat."""
+    metric, name = entry["metric"], entry["metric"].partition("@")[0]
+    planned = [c for c in results.cells if row_of(c) == key and c["status"] != "skipped"]
+    attacked = [
+        c
+        for c in planned
+        if c["attack"] != "none" and threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"]
+    ]
+    clean = {c["seed"]: c for c in clean_cells(results, key)}
+    columns = next((c for c in planned), None)
+    if columns is None or not clean or (not attacked and columns["model"] != LINE):
+        return None
+    seeds = [seed for seed in clean if all(results.ok(c) for c in attacked if c["seed"] == seed)] or list(clean)
+    before = [results.over_sets(clean[seed], metric) for seed in seeds]
+    if any(values is None for values in before):
+        return None
+    known = [values for values in before if values is not None]
+    found = [c for c in attacked if results.ok(c) and c["seed"] in seeds]
+    higher = results.metrics[name].higher_is_better
+    line = columns["model"] == LINE
+    worst = None if line or not found else _worst(results, found, metric, known, seeds, higher, entry["surface"])
+    adaptive = ", ".join(sorted({c["adaptive"] for c in attacked if c["adaptive"]}))
+    labels = sorted({c["attack_label"] for c in attacked})
+    expected = [c for c in planned if c["attack"] == "none" or c in attacked]
+    measured = sum(results.ok(c) for c in expected)
+    row = Row(key, columns, seeds, np.stack(known), worst, labels, len(expected), measured, adaptive)
+    row.ranked = worst is not None
+    return row
+
+
+def _worst(
+    results: Results,
+    cells: Sequence[Columns],
+    metric: str,
+    clean: list[Matrix],
+    seeds: list[int],
+    higher: bool,
+    surface: str,
+) -> Matrix | None:
+    """The worst case [S, U]: per user over clean and all attacks, or the single attack with the worst mean."""
+    by_attack: dict[tuple[str, float], dict[int, list[Matrix]]] = {}
+    for c in cells:
+        values = results.over_sets(c, metric)
+        if values is not None:
+            by_attack.setdefault((c["attack_label"], c["epsilon"]), {}).setdefault(c["seed"], []).append(values)
+    whole = {
+        name: np.stack([np.mean(of_seed[seed], axis=0) for seed in seeds])
+        for name, of_seed in by_attack.items()
+        if all(seed in of_seed for seed in seeds)
+    }
+    if not whole:
+        return None
+    if surface in PER_USER:
+        stacked = np.stack([np.stack(clean), *whole.values()])
+        worst: Matrix = stacked.min(0) if higher else stacked.max(0)
+        return worst
+    pick = min if higher else max
+    return pick(whole.values(), key=lambda m: float(np.nanmean(m)))
+
+
+def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> None:
+    """Fill in p-values against the undefended twin (Holm over the defended rows) and ranks."""
+    twins = {row.key[:4]: row for row in rows if not row.defended}
+    tested = []
+    for row in rows:
+        twin = twins.get(row.key[:4])
+        if row.defended and row.worst is not None and twin is not None and twin.worst is not None:
+            common = [seed for seed in row.seeds if seed in twin.seeds]
+            if common:
+                mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common]).mean(0)
+                other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common]).mean(0)
+                tested.append((row, paired_p(mine - other)))
+    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
+        row.p_value = p
+    higher = results.metrics[entry["metric"].partition("@")[0]].higher_is_better
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        if row.ranked and row.worst is not None:
+            groups.setdefault(row.key[:4] if entry["surface"] in WITHIN_MODEL else None, []).append(row)
+    for group in groups.values():
+        seeds = set.intersection(*(set(row.seeds) for row in group))
+        chosen = [
+            np.stack([row.worst[i] for i, seed in enumerate(row.seeds) if seed in seeds])
+            for row in group
+            if row.worst is not None and seeds
+        ]
+        for row, ranks in zip(group, rank_ranges(chosen, higher_is_better=higher), strict=False):
+            row.rank = ranks
