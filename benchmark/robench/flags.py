@@ -43,7 +43,8 @@ def judge(results: Results, row: Row, reference: str, popularity: Matrix | None)
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
         notes.append(flag("low power", why, users_hit=hits))
     elif pairs:
-        clean = float(np.mean([np.nanmean(results.per_user(c, reference)) for c in clean_cells(results, row.key)]))
+        values = [results.per_user(c, reference) for c in clean_cells(results, row.key)]
+        clean = float(np.mean([np.nanmean(v) for v in values if v is not None]))
         for name, why, gap in pairs:
             low, high = gap.low, gap.high
             if low > 0 and gap.mean > LEAST_GAP * clean:
@@ -162,5 +163,5 @@ def _idle_losses(results: Results, key: RowKey, cells: Sequence[Columns], metric
         rise, fall = interval(np.stack(rises)), interval(np.stack(falls))
         level = float(np.mean([results.arrays(c["cell"])["clean_loss"].mean() for c in group]))
         if rise.low > 0 and rise.mean > 0.1 * abs(level) and fall.mean < LEAST_GAP * clean:
-            why = f"{label} at ε={epsilon:g} raises the loss and leaves the ranks: the loss does not measure what is ranked"
+            why = f"{label} at ε={epsilon:g} raises the loss and leaves the ranks: the loss is not what is ranked"
             yield flag("loss up, ranks unchanged", why, rise=rise.mean, clean_loss=level, fall=fall.mean)

@@ -23,9 +23,19 @@ from robench.rows import LINE, Row, compare, table_rows
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
 FORMAT_VERSION = 1
-CELLS = ["suite", "cell", "victim", "dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon", "attack", "attack_label", "stage", "surface", "norm", "scale", "goal", "k", "epsilon", "achieved_epsilon", "adaptive", "target_set", "seed", "status", "metric", "metric_version", "value"]
-LEADERBOARD = ["rank", "rank_low", "rank_high", "dataset", "split", "surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon", "attack_set", "adaptive", "clean", "clean_low", "clean_high", "worst", "worst_low", "worst_high", "drop", "p_value", "flags", "seeds", "users"]
-TIMINGS = ["cell", "victim", "model_label", "defense_label", "lambda", "attack_label", "epsilon", "seed", "status", "seconds", "fit_seconds", "peak_memory_mib"]
+_CELLS = (
+    "suite,cell,victim,dataset,split,model,model_label,defense,defense_label,lambda,train_epsilon,attack,attack_label,"
+    "stage,surface,norm,scale,goal,k,epsilon,achieved_epsilon,adaptive,target_set,seed,status,metric,metric_version,"
+    "value"
+)
+_LEADERBOARD = (
+    "rank,rank_low,rank_high,dataset,split,surface,stage,norm,scale,goal,k,epsilon,metric,model,model_label,defense,"
+    "defense_label,lambda,train_epsilon,attack_set,adaptive,clean,clean_low,clean_high,worst,worst_low,worst_high,"
+    "drop,p_value,flags,seeds,users"
+)
+_TIMINGS = "cell,victim,model_label,defense_label,lambda,attack_label,epsilon,seed"
+CELLS, LEADERBOARD = _CELLS.split(","), _LEADERBOARD.split(",")
+TIMINGS = [*_TIMINGS.split(","), "status", "seconds", "fit_seconds", "peak_memory_mib"]
 REFERENCE = "ndcg@10"
 
 
@@ -89,8 +99,9 @@ def _cell_rows(results: Results, c: Columns) -> Iterable[dict[str, Any]]:
             if values is None:
                 continue
             value = None if np.isnan(values).all() else float(np.nanmean(values))
-            number = c["target_set"] if number is None else number
-            yield {**base, "metric": metric, "metric_version": made.version, "value": value, "target_set": number}
+            target_set = c["target_set"] if number is None else number
+            found = {"metric": metric, "metric_version": made.version, "value": value, "target_set": target_set}
+            yield {**base, **found}
 
 
 def _tables(results: Results) -> list[dict[str, Any]]:
@@ -200,11 +211,8 @@ def _radii(results: Results) -> list[dict[str, Any]]:
 
 def _timing(results: Results, c: Columns) -> dict[str, Any]:
     record = results.records[c["cell"]]
-    return (
-        {name: record.get(name, c.get(name)) for name in TIMINGS[3:]}
-        | {name: c.get(name) for name in TIMINGS[:9] if name != "status"}
-        | {"status": results.status(c)}
-    )
+    costs = {name: record.get(name) for name in ("seconds", "fit_seconds", "peak_memory_mib")}
+    return {**{name: c.get(name) for name in TIMINGS}, "status": results.status(c), **costs}
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

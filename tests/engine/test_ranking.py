@@ -40,8 +40,9 @@ def test_ranks_equal_a_naive_double_loop(world):
             for other in range(n_items):
                 if other in rows[user] or other == item:
                     continue
-                if raw[user, other] > raw[user, item] or (raw[user, other] == raw[user, item] and (other not in held[user] or other < item)):
-                    rank += 1
+                above = raw[user, other] > raw[user, item]
+                tied = raw[user, other] == raw[user, item]
+                rank += bool(above or (tied and (other not in held[user] or other < item)))
             assert ranks[user, place] == rank
         assert (ranks[user, len(held[user]) :] == 0).all()
     assert candidates(questions, n_items).tolist() == [n_items - len(set(row)) for row in rows]

@@ -31,7 +31,7 @@ def show_cell(path: Path, user: str | None, console: Console) -> None:
         known = [p.stem for p in path.parent.glob("*.json")] if path.parent.is_dir() else []
         raise UserError("no such record", where=str(path), hint=did_you_mean(cell, known) if len(known) < 20 else "")
     plan = read_plan(store.folder)
-    columns = next((c for c in plan["cells"] if c["cell"] == cell), {})
+    columns: dict[str, Any] = next((c for c in plan["cells"] if c["cell"] == cell), {})
     table = Table("", "", show_header=False, title=f"cell {cell}", title_justify="left")
     for name in (
         "status",

@@ -16,7 +16,7 @@ from robench.api import Batch, Embedded, IntArray, Interactions, Rng, SequenceCo
 class Bert4Rec(SequenceModel):
     """BERT4Rec (Sun et al., CIKM 2019): cloze objective (eq. 8), [MASK] appended to score (section 3.6).
 
-    As in the paper, samples that hide only the last item are added, one per user, to match what scoring asks.
+    As in the paper, samples that hide only the last item are added, one per window, to match what scoring asks.
     """
 
     class Config(SequenceConfig):
@@ -44,7 +44,7 @@ class Bert4Rec(SequenceModel):
         self.project = nn.Sequential(nn.Linear(c.dim, c.dim), nn.GELU(), nn.LayerNorm(c.dim))
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Windows with ρ of their items masked (at least one), and each user's last window with its last masked."""
+        """Windows with ρ of their items masked (at least one), and the same windows with the last masked."""
         generator = rng.numpy()
         rows = windows(data.train, self.config.max_length)
         lengths = (rows != self.n_items).sum(1)
@@ -52,11 +52,9 @@ class Bert4Rec(SequenceModel):
         chosen = (generator.random(rows.shape) < self.config.mask) & (column < lengths[:, None])
         forced = column == (generator.random(len(rows)) * lengths).astype(np.int64)[:, None]
         chosen |= forced & ~chosen.any(1, keepdims=True)
-        ends = self.last_items(np.flatnonzero(data.train.lengths() > 1), data.train, self.config.max_length).numpy()
-        ends = np.pad(ends, ((0, 0), (0, rows.shape[1] - ends.shape[1])), constant_values=self.n_items)
-        last = column == ((ends != self.n_items).sum(1) - 1)[:, None]
+        last = column == (lengths - 1)[:, None]
         hidden = torch.from_numpy(np.concatenate([chosen, last]))
-        items = torch.from_numpy(np.concatenate([rows, ends]))
+        items = torch.from_numpy(np.concatenate([rows, rows]))
         order = torch.from_numpy(generator.permutation(len(items)))
         edges = [*range(0, len(order), self.config.batch_size), len(order)]
         for start, end in pairwise(edges):

@@ -1,0 +1,32 @@
+# make run: install and run the default suite. make test: everything that must hold.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint clean
+
+run: .venv/run.installed
+	$(BIN)/robench run suites/default.yaml
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/dev.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv dist build results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/pyvenv.cfg:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "robench needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/run.installed: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[data]'
+	touch $@
+
+.venv/dev.installed: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@ .venv/run.installed
