@@ -20,15 +20,20 @@ class Bert4Rec(SequenceModel):
     """
 
     class Config(SequenceConfig):
-        """Settings; ``mask`` is the paper's ρ."""
+        """Settings; ``mask`` is the paper's ρ.
+
+        Defaults by validation NDCG@10 on movielens-small, 12 trials of rate, batch, length, mask, dropout.
+        """
 
         layers: int = Field(default=1, ge=1)
         heads: int = Field(default=2, ge=1)
         mask: float = Field(default=0.4, gt=0, lt=1)
-        epochs: int = Field(default=20, ge=1)
+        epochs: int = Field(default=14, ge=1)
         batch_size: int = Field(default=64, ge=1)
-        learning_rate: float = Field(default=2e-3, gt=0)
+        learning_rate: float = Field(default=3e-3, gt=0)
         patience: int = Field(default=4, ge=1)
+        max_length: int = Field(default=20, ge=2)
+        dropout: float = Field(default=0.1, ge=0, lt=1)
         min_epochs: int = Field(default=10, ge=0, description="it sits at popularity first")
 
     config: Config

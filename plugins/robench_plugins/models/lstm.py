@@ -12,12 +12,12 @@ class Lstm(SequenceModel):
     """Next-item LSTM (Hochreiter & Schmidhuber 1997; sessions as in GRU4Rec, Hidasi et al. 2016, full softmax loss)."""
 
     class Config(SequenceConfig):
-        """Settings."""
+        """Settings; defaults by validation NDCG@10 on movielens-small, 7 trials of rate, batch, size, length, dropout."""
 
         hidden: int = Field(default=64, ge=1)
-        epochs: int = Field(default=25, ge=1)
-        batch_size: int = Field(default=64, ge=1)
-        learning_rate: float = Field(default=3e-3, gt=0)
+        epochs: int = Field(default=10, ge=1)
+        batch_size: int = Field(default=32, ge=1)
+        learning_rate: float = Field(default=1e-2, gt=0)
         patience: int = Field(default=4, ge=1)
 
     config: Config

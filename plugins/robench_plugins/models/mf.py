@@ -15,14 +15,14 @@ class MatrixFactorization(PairwiseModel):
     """BPR-MF: s(u, i) = ⟨p_u, q_i⟩, loss −ln σ(s_pos − s_neg) (Rendle et al., UAI 2009, eq. 4 and section 4.3.1)."""
 
     class Config(TorchConfig):
-        """Settings."""
+        """Settings; defaults by validation NDCG@10 on movielens-small, 8 trials of rate, decay and batch size."""
 
         factors: int = Field(default=64, ge=1)
-        epochs: int = Field(default=40, ge=1)
-        batch_size: int = Field(default=1024, ge=1)
-        learning_rate: float = Field(default=3e-3, gt=0)
-        weight_decay: float = Field(default=1e-4, ge=0)
-        patience: int = Field(default=5, ge=1)
+        epochs: int = Field(default=24, ge=1)
+        batch_size: int = Field(default=2048, ge=1)
+        learning_rate: float = Field(default=1e-2, gt=0)
+        weight_decay: float = Field(default=1e-5, ge=0)
+        patience: int = Field(default=4, ge=1)
         validate_every: int = Field(default=2, ge=1)
 
     config: Config

@@ -1,0 +1,106 @@
+"""A wrong suite ends in one line per mistake, with the place and the hint, and exit code 2; nothing is written."""
+
+import subprocess
+import sys
+
+import pytest
+
+from robench.api.errors import UserError
+from robench.host import Host
+from robench.registry import Registry
+from robench.suite.load import load_suite
+
+GOOD = "name: t\ndatasets:\n  - {name: synthetic}\nmodels:\n  - {name: mf}\n"
+DEFENSE = "defenses:\n  - {name: adversarial-training, "
+CASES = [
+    ("unknown key", GOOD + "modells: []\n", 6, "unknown key 'modells'", "did you mean 'models'"),
+    ("unknown setting", GOOD.replace("{name: mf}", "{name: mf, factor: 3}"), 5, "unknown key 'factor'", "'factors'"),
+    ("wrong type", GOOD.replace("{name: mf}", "{name: mf, factors: many}"), 5, "models[0].factors", "'many'"),
+    ("unknown plugin", GOOD.replace("name: mf", "name: lstmm"), 5, "unknown model 'lstmm'", "did you mean 'lstm'"),
+    ("duplicate key", GOOD + "name: u\n", 6, "duplicate key 'name'", "above"),
+    ("lambda 1.5", GOOD + DEFENSE + "lambda: 1.5}\n", 7, "defenses[0].lambda", "less than or equal to 1"),
+    ("lambda in a grid", GOOD + DEFENSE + "lambda: [0.5, 1.5]}\n", 7, "defenses[0].lambda", "1.5"),
+    ("epsilon -1", GOOD + "attacks:\n  - {name: pgd, epsilon: -1}\n", 7, "attacks[0].epsilon", "at least 0"),
+    ("no epsilon", GOOD + "attacks:\n  - {name: pgd}\n", 7, "attacks[0]", "epsilon"),
+    ("defence epsilon", GOOD + DEFENSE + "epsilon: -1}\n", 7, "defenses[0].epsilon", "greater than or equal to 0"),
+    ("empty models", "name: t\ndatasets: [{name: synthetic}]\nmodels: []\n", 3, "models", "empty"),
+    ("no models", "name: t\ndatasets: [{name: synthetic}]\n", 1, "missing key 'models'", ""),
+    ("empty grid", GOOD.replace("{name: mf}", "{name: mf, grid: {factors: []}}"), 5, "grid is empty", "grid.factors"),
+    ("empty epsilon", GOOD + "attacks: [{name: pgd, epsilon: []}]\n", 6, "grid is empty", "epsilon"),
+    ("same twice", GOOD + "  - {name: mf}\n", 6, "the same as models[0]", "remove"),
+    ("a list", "- name: t\n", 1, "a list, not a mapping", "datasets"),
+    ("empty file", "", 1, "empty", "name:"),
+    ("bad split", GOOD + "split: {name: leave-last}\n", 6, "unknown split", "leave-last-out"),
+    ("bad metric", GOOD + "metrics: [ndgc@10]\n", 6, "unknown metric 'ndgc'", "did you mean 'ndcg'"),
+    ("metric without k", GOOD + "metrics: [ndcg]\n", 6, "needs its k", "ndcg@10"),
+    ("seed twice", GOOD + "seeds: [1, 1]\n", 6, "seed is named twice", ""),
+    ("negative seed", GOOD + "seeds: [-1]\n", 6, "seeds[0]", "greater than or equal to 0"),
+    ("bad name", GOOD.replace("name: t", "name: ../x"), 1, "name", "pattern"),
+    ("bad device", GOOD + "device: gpu\n", 6, "device", "pattern"),
+]
+
+
+@pytest.fixture
+def registry():
+    return Registry.of(Host.discover())
+
+
+@pytest.mark.parametrize(("text", "line", "problem", "hint"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_one_line_with_place_and_hint(tmp_path, registry, text, line, problem, hint):
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_suite(path, registry)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, message
+    assert f"t.yaml:{line}:" in message
+    assert problem in message
+    assert hint in message
+
+
+def test_all_mistakes_at_once_in_the_order_of_their_lines(tmp_path, registry):
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "name: t\nseeds: []\ndatasets: [{name: nowhere}]\nmodels: [{name: mf, factors: 0}]\n"
+        "attacks: [{name: pgd, epsilon: -1, step: 3}]\nextra: 1\n"
+    )
+    with pytest.raises(UserError) as caught:
+        load_suite(path, registry)
+    lines = str(caught.value).splitlines()
+    assert [int(line.split(":")[1]) for line in lines] == [2, 3, 4, 5, 5, 6]
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path, registry):
+    (tmp_path / "smoke.yaml").write_text(GOOD)
+    with pytest.raises(UserError, match=r"smok\.yaml: no such file \(did you mean '.*smoke\.yaml'"):
+        load_suite(tmp_path / "smok.yaml", registry)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        (GOOD.replace("name: mf", "name: mff"), []),
+        ("- a\n", []),
+        (GOOD, ["--set", "nonsense"]),
+        (GOOD, ["--only", "nobody=1"]),
+        (GOOD, ["--executor", "nowhere"]),
+        (GOOD, ["--workers", "0"]),
+        (GOOD.replace("name: synthetic", "name: csv, path: nothing.csv"), []),
+        (GOOD.replace("name: synthetic", "name: synthetic, min_user_interactions: 100000"), []),
+        (GOOD + "targets: {count: 5000}\n", []),
+    ],
+)
+def test_the_command_ends_with_exit_code_two_and_writes_nothing(tmp_path, text, arguments):
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "robench", "run", str(path), "--results", str(tmp_path / "out"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,92 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robench.api.errors import UserError
+from robench.suite.yaml import parse, scalar
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("5e-05", 5e-05),
+        ("8/255", 8 / 255),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("-2", -2),
+        ("012", 12),
+        ("1:30", "1:30"),
+        ("on", "on"),
+        ("no", "no"),
+        ("yes", "yes"),
+        ("0x10", "0x10"),
+        ("2020-01-01", "2020-01-01"),
+        ("1_000", "1_000"),
+        ("1/0", "1/0"),
+        (".nan", ".nan"),
+        (".inf", ".inf"),
+        ("true", True),
+        ("~", None),
+        ("", None),
+        ("mf", "mf"),
+    ],
+)
+def test_words_mean_what_a_person_means(text, value):
+    found = parse(f"a: {text}", "s.yaml").data["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_quoted_words_stay_text():
+    assert parse("a: '12'\nb: \"1e-3\"", "s").data == {"a": "12", "b": "1e-3"}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_come_back(value):
+    assert scalar(repr(value)) == value
+
+
+def test_lines_of_every_path():
+    tree = parse("name: x\nmodels:\n  - {name: mf}\n  - name: lstm\n    dim: 3\n", "s.yaml")
+    assert tree.place(("models", 1, "dim")) == "s.yaml:5"
+    assert tree.place(("models", 0, "name")) == "s.yaml:3"
+    assert tree.place(("models", 1, "unknown")) == "s.yaml:4"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("a: 1\nb: 2\na: 3", 3, "duplicate key 'a'"),
+        ("a: {x: 1, x: 2}", 1, "duplicate key 'x'"),
+        ("a:\n  [1, 2", 2, "not YAML"),
+        ("a: b: c", 1, "not YAML"),
+        ("\ta: 1", 1, "not YAML"),
+        ("a: !!python/object/apply:os.system [echo]", 1, "not allowed"),
+        ("a: !mine 3", 1, "not allowed"),
+        ("base: &b {x: 1}\nc:\n  <<: *b", 3, "merge keys"),
+        ("1: a", 1, "a key must be text"),
+        ("a: &x [*x]", 1, "contains itself"),
+    ],
+)
+def test_traps_are_one_line_with_the_place(text, line, problem):
+    with pytest.raises(UserError) as caught:
+        parse(text, "s.yaml")
+    message = str(caught.value)
+    assert message.startswith(f"s.yaml:{line}")
+    assert problem in message
+    assert "\n" not in message
+
+
+def test_all_duplicate_keys_are_reported_at_once():
+    with pytest.raises(UserError) as caught:
+        parse("a: 1\na: 2\nb: 3\nb: 4", "s.yaml")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_an_alias_bomb_is_refused():
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+    for one, two in zip("abcdef", "bcdefg", strict=True):
+        bomb += f"{two}: &{two} [{', '.join(['*' + one] * 10)}]\n"
+    with pytest.raises(UserError, match="more than"):
+        parse(bomb, "s.yaml")
