@@ -37,19 +37,19 @@ def judge(results: Results, row: Row, reference: str, popularity: Matrix | None)
         notes.append(below)
     cells = [c for c in results.cells if row_of(c) == row.key and c["stage"] == "test" and results.ok(c)]
     notes += _budget(results, cells) + _gradients(results, cells)
-    pairs = list(_comparisons(results, row.key, cells, reference))
+    values = [results.per_user(c, reference) for c in clean_cells(results, row.key)]
+    clean = float(np.mean([np.nanmean(v) for v in values if v is not None]))
+    gaps = [*_comparisons(results, row.key, cells, reference)]
+    idle = [*_idle_losses(results, row.key, cells, reference, clean)]
     hits = row.hits(results, 10)
-    if pairs and hits < LEAST_HITS:
+    if hits < LEAST_HITS and cells:
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
         notes.append(flag("low power", why, users_hit=hits))
-    elif pairs:
-        values = [results.per_user(c, reference) for c in clean_cells(results, row.key)]
-        clean = float(np.mean([np.nanmean(v) for v in values if v is not None]))
-        for name, why, gap in pairs:
-            low, high = gap.low, gap.high
-            if low > 0 and gap.mean > LEAST_GAP * clean:
-                notes.append(flag(name, why, gap=gap.mean, low=low, high=high, clean=clean))
-        notes += _idle_losses(results, row.key, cells, reference, clean)
+    else:
+        for name, why, gap in gaps:
+            if gap.low > 0 and gap.mean > LEAST_GAP * clean:
+                notes.append(flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, clean=clean))
+        notes += idle
     row.notes = notes
     row.flags = list(dict.fromkeys(note["flag"] for note in notes))
 

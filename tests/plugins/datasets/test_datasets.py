@@ -1,0 +1,137 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from robench.api import DataError, Item
+from robench.api.testing import DatasetTests
+from robench.engine.prepare import prepare
+from robench.spec import Part
+from robench_plugins.datasets import movielens_small
+from robench_plugins.datasets.csv_file import CsvFile
+from robench_plugins.datasets.movielens_small import MovielensSmall
+from robench_plugins.datasets.recbole import Recbole
+from robench_plugins.datasets.synthetic import Synthetic
+
+
+class TestSynthetic(DatasetTests):
+    dataset = Synthetic
+    settings = {"users": 50, "items": 30}
+
+
+class TestMovielens(DatasetTests):
+    dataset = MovielensSmall
+
+
+def test_movielens_is_what_it_says():
+    ratings = MovielensSmall().load()
+    assert len(ratings.users) == 100_004
+    assert len(np.unique(ratings.users)) == 671
+    assert len(np.unique(ratings.items)) == 9_066
+    assert ratings.catalogue["1"] == Item("Toy Story", 1995, ("Adventure", "Animation", "Children", "Comedy", "Fantasy"))
+    config = MovielensSmall.Config(min_user_interactions=5, min_item_interactions=20)
+    data = prepare(ratings, config, Part("leave-last-out", {"seed": 0}, "s"))
+    assert (data.train.n_users, data.train.n_items) == (671, 1_303)
+    assert len(data.train) + len(data.validation) + len(data.test) == 69_104
+
+
+def test_a_changed_pickle_is_never_opened(monkeypatch):
+    monkeypatch.setattr(movielens_small, "SHA256", "0" * 64)
+    monkeypatch.setattr(movielens_small.pd, "read_pickle", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(DataError, match="not opened"):
+        MovielensSmall().load()
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(movielens_small.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(DataError, match=r"pip install 'robench\[data\]'"):
+        MovielensSmall().load()
+
+
+def test_synthetic_data_is_skewed_and_has_tastes():
+    ratings = Synthetic.make(users=2000, items=300, loyalty=0.9).load()
+    counts = np.sort(np.bincount(ratings.items, minlength=300))[::-1]
+    assert counts[:30].sum() > 0.25 * counts.sum()
+    genre = np.array([int(ratings.catalogue[str(i)].genres[0].split()[1]) for i in range(300)])
+    own = genre[ratings.items]
+    same = [np.bincount(own[ratings.users == u], minlength=8).max() / (ratings.users == u).sum() for u in range(100)]
+    assert np.mean(same) > 0.7
+
+
+def csv(tmp_path, text, name="r.csv", **settings):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return CsvFile.make(path=path, **settings)
+
+
+def test_csv_with_everything(tmp_path):
+    (tmp_path / "items.csv").write_text("item,title,year,genres\nx,The X,1999,a|b\ny,\"Y, Z\",,\n")
+    data = csv(tmp_path, "user,item,rating,timestamp\n007,x,4.5,10\n7,y,3,11.0\n", items=tmp_path / "items.csv")
+    ratings = data.load()
+    assert ratings.users.tolist() == ["007", "7"]
+    assert ratings.ratings.tolist() == [4.5, 3.0]
+    assert ratings.times.tolist() == [10, 11]
+    assert ratings.catalogue == {"x": Item("The X", 1999, ("a", "b")), "y": Item("Y, Z", None, ())}
+    assert data.fingerprint() != csv(tmp_path, "user,item\n1,2\n", items=tmp_path / "items.csv").fingerprint()
+
+
+def test_csv_with_other_names_and_tabs(tmp_path):
+    ratings = csv(tmp_path, "who\twhat\twhen\na\tb\t3\n", "r.tsv", user="who", item="what", time="when").load()
+    assert (ratings.users[0], ratings.items[0], ratings.times[0]) == ("a", "b", 3)
+    assert ratings.ratings is None
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "place", "problem"),
+    [
+        ("", {}, "r.csv", "empty"),
+        ("user,item\n", {}, "r.csv", "a header and no rows"),
+        ("user,itm\n1,2\n", {}, "r.csv:1", "no column 'item'"),
+        ("user,itm\n1,2\n", {}, "r.csv:1", "did you mean 'itm'"),
+        ("user,item\n1,2\n,3\n", {}, "r.csv:3", "an empty user"),
+        ("user,item,rating\n1,2,3\n1,3,good\n", {}, "r.csv:3", "rating 'good' is not a number"),
+        ("user,item,rating\n1,2,nan\n", {}, "r.csv:2", "is not a number"),
+        ("user,item,rating\n1,2,inf\n", {}, "r.csv:2", "is not a number"),
+        ("user,item,time\n1,2,-3\n", {}, "r.csv:2", "time -3 is negative"),
+        ("user,item\n1,2,3,4\n5,6,7,8\n", {}, "r.csv", "more fields than the header"),
+        ("user,item\n1,2\n3,4,5\n", {}, "r.csv", "line 3"),
+        (b"user,item\n\xff\xfe,2\n", {}, "r.csv", "not UTF-8"),
+        ("user,item\n1,2\n", {"rating": "stars"}, "r.csv:1", "no column 'stars' for rating"),
+    ],
+)
+def test_wrong_csv_files_are_one_line_with_the_place(tmp_path, text, settings, place, problem):
+    with pytest.raises(DataError) as caught:
+        csv(tmp_path, text, **settings).load()
+    message = str(caught.value)
+    assert f"{place}:" in message
+    assert problem in message
+    assert "\n" not in message
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path):
+    (tmp_path / "ratings.csv").write_text("user,item\n")
+    with pytest.raises(DataError, match=r"no such file \(did you mean 'ratings.csv'"):
+        CsvFile.make(path=tmp_path / "rating.csv").load()
+
+
+def test_recbole_files(ml100k):
+    data = Recbole.make(path=ml100k)
+    ratings = data.load()
+    assert len(ratings.users) == 100_000
+    assert len(np.unique(ratings.users)) == 943
+    assert len(np.unique(ratings.items)) == 1_682
+    assert ratings.catalogue["1"] == Item("Toy Story", 1995, ("Animation", "Children's", "Comedy"))
+    assert ratings.times.min() > 8e8
+    assert len(data.fingerprint()) == len(hashlib.sha256().hexdigest())
+
+
+def test_a_small_recbole_folder(tmp_path):
+    (tmp_path / "t.inter").write_text("user_id:token\titem_id:token\n1\ta\n2\tb\n")
+    ratings = Recbole.make(path=tmp_path).load()
+    assert ratings.users.tolist() == ["1", "2"]
+    assert ratings.times is None
+    with pytest.raises(DataError, match="no such folder"):
+        Recbole.make(path=tmp_path / "nowhere").load()
+    (tmp_path / "t.inter").unlink()
+    with pytest.raises(DataError, match=r"no \.inter file"):
+        Recbole.make(path=tmp_path).fingerprint()
