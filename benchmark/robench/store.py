@@ -123,4 +123,5 @@ def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, ND
         f"{name}/user_id": np.array([data.user_ids[u] for u in users.tolist()], dtype=np.str_),
         f"{name}/held_out_indptr": data.test.indptr,
         f"{name}/held_out_items": data.test.items,
+        f"{name}/title": np.array([data.catalogue.title(i) for i in range(data.train.n_items)], dtype=np.str_),
     }
