@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import yaml
 
 from robench.api.errors import UserError
 from robench.host import Host
@@ -82,8 +83,6 @@ def test_written_out_defaults_give_the_same_ids(load):
 
 
 def test_the_resolved_suite_gives_the_same_plan(load, tmp_path, registry):
-    import yaml
-
     suite, plan = load(BASE)
     path = tmp_path / "resolved.yaml"
     path.write_text(yaml.safe_dump(suite.resolved(), sort_keys=False))
@@ -101,7 +100,9 @@ def test_a_cell_travels_and_keeps_its_id(load):
 
 
 def test_exclude_leaves_out_what_matches_every_key(load):
-    _, plan = load(BASE + "exclude:\n  - {model: mf, attack: bandwagon}\n  - {model_label: 'mf[factors=8]', lambda: 0.5}\n")
+    _, plan = load(
+        BASE + "exclude:\n  - {model: mf, attack: bandwagon}\n  - {model_label: 'mf[factors=8]', lambda: 0.5}\n"
+    )
     assert not [c for c in plan.cells if c.victim.model.name == "mf" and c.victim.poison]
     assert not [c for c in plan.cells if c.victim.model.label == "mf[factors=8]" and c.victim.strength[0] == 0.5]
     assert [c for c in plan.cells if c.victim.model.label == "mf[factors=16]" and c.victim.strength[0] == 0.5]

@@ -73,9 +73,10 @@ class Workshop:
             model = self.defense.wrap(model, rng.child("wrap"))
         return Fitted(model, notes, poisoned.achieved, suspicion)
 
-    def _code(self) -> dict[str, str]:
-        parts: list[type] = [self.model, type(self.defense)]
-        return code_of([*parts, *([type(self.attack)] if self.attack else [])])
+    def _code(self) -> list[Any]:
+        """Which classes take part, and the digests of their code."""
+        parts: list[type] = [self.model, type(self.defense), *([type(self.attack)] if self.attack else [])]
+        return [[f"{part.__module__}:{part.__qualname__}" for part in parts], code_of(parts)]
 
     def _poisoned(self, rng: Rng) -> Poisoned:
         """The training data after the attack; profiles of oblivious attacks are made once and shared by all victims."""

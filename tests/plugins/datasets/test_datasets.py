@@ -28,7 +28,9 @@ def test_movielens_is_what_it_says():
     assert len(ratings.users) == 100_004
     assert len(np.unique(ratings.users)) == 671
     assert len(np.unique(ratings.items)) == 9_066
-    assert ratings.catalogue["1"] == Item("Toy Story", 1995, ("Adventure", "Animation", "Children", "Comedy", "Fantasy"))
+    assert ratings.catalogue["1"] == Item(
+        "Toy Story", 1995, ("Adventure", "Animation", "Children", "Comedy", "Fantasy")
+    )
     config = MovielensSmall.Config(min_user_interactions=5, min_item_interactions=20)
     data = prepare(ratings, config, Part("leave-last-out", {"seed": 0}, "s"))
     assert (data.train.n_users, data.train.n_items) == (671, 1_303)
@@ -65,7 +67,7 @@ def csv(tmp_path, text, name="r.csv", **settings):
 
 
 def test_csv_with_everything(tmp_path):
-    (tmp_path / "items.csv").write_text("item,title,year,genres\nx,The X,1999,a|b\ny,\"Y, Z\",,\n")
+    (tmp_path / "items.csv").write_text('item,title,year,genres\nx,The X,1999,a|b\ny,"Y, Z",,\n')
     data = csv(tmp_path, "user,item,rating,timestamp\n007,x,4.5,10\n7,y,3,11.0\n", items=tmp_path / "items.csv")
     ratings = data.load()
     assert ratings.users.tolist() == ["007", "7"]

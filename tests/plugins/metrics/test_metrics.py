@@ -65,7 +65,10 @@ def outcome(rows, top=None, clean=None, targets=None, candidates=100):
     return Outcome(indptr, ranks, top, np.full(n, candidates, dtype=np.int64), targets, clean)
 
 
-@given(st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=5, unique=True), min_size=1, max_size=6), st.integers(1, 12))
+@given(
+    st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=5, unique=True), min_size=1, max_size=6),
+    st.integers(1, 12),
+)
 @settings(deadline=None)
 def test_ranking_metrics_equal_naive_loops(rows, k):
     made = outcome(rows)

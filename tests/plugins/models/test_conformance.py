@@ -13,7 +13,7 @@ class TestPopularity(ModelTests):
 class TestMatrixFactorization(TorchModelTests):
     model = MatrixFactorization
     settings = {"factors": 16, "batch_size": 64, "learning_rate": 0.02, "epochs": 40}
-    board = {"factors": 2, "epochs": 60}
+    board = {"factors": 2, "epochs": 60, "weight_decay": 1e-3}
 
 
 class TestLstm(TorchModelTests):
