@@ -1,0 +1,100 @@
+"""The README's code and commands work as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.S)
+
+
+def code(language: str) -> list[str]:
+    return [text for name, text in BLOCKS if name == language]
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    module, tests = code("python")
+    (tmp_path / "momentum.py").write_text(module)
+    (tmp_path / "test_momentum.py").write_text(tests)
+    return tmp_path
+
+
+def test_the_plugin_runs_in_a_suite(plugin):
+    (plugin / "s.yaml").write_text(
+        "name: s\ndatasets: [{name: synthetic, users: 60, items: 40}]\nmodels: [{name: mf, factors: 8, epochs: 3}]\n"
+        "attacks: [{name: momentum, norm: l2, epsilon: 0.05}]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "robench", "run", "s.yaml"],
+        cwd=plugin,
+        env={**os.environ, "PYTHONPATH": ".", "ROBENCH_PLUGINS": "momentum"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "momentum" in (plugin / "results" / "s" / "leaderboard.csv").read_text()
+
+
+def test_the_plugin_passes_its_conformance_test(plugin):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_momentum.py", "-p", "no:cacheprovider"],
+        cwd=plugin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_suite_is_planned(tmp_path):
+    (text,) = code("yaml")
+    (tmp_path / "mine.yaml").write_text(text)
+    (tmp_path / "ratings.csv").write_text("user,item\n1,2\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "robench", "plan", "mine.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mf[factors=32]" in done.stdout
+
+
+def test_every_suite_of_the_repository_can_be_planned(tmp_path):
+    for path in sorted((ROOT / "suites").rglob("*.yaml")):
+        done = subprocess.run(
+            [sys.executable, "-m", "robench", "plan", str(path)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{path}: {done.stderr}"
+
+
+def test_what_the_readme_names_exists():
+    for name in re.findall(r"\]\(([\w/.-]+)\)", README):
+        assert (ROOT / name).exists(), name
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert f"\n{target}:" in makefile
+    listed = subprocess.run(
+        [sys.executable, "-m", "robench", "plugins"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "200"},
+    ).stdout
+    sentence = re.search(r"Data sets: .*?Defences: .*?\.", README, re.S)
+    assert sentence
+    for name in re.findall(r"`([\w-]+)`", sentence[0]):
+        if name not in ("embedding", "interactions"):
+            assert f" {name} " in listed, name
