@@ -112,7 +112,9 @@ def test_kill_and_run_again(done, tmp_path):
     (tmp_path / "tiny.yaml").write_text(SUITE)
     environment = {**os.environ, "ROBENCH_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "robench", "run", "tiny.yaml", "--workers", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     cells = tmp_path / "results" / "tiny" / "cells"
     deadline = time.monotonic() + 120
     while len(list(cells.glob("*.npz"))) < 8 and time.monotonic() < deadline and process.poll() is None:
@@ -121,7 +123,9 @@ def test_kill_and_run_again(done, tmp_path):
     process.wait()
     kept = {p: p.stat().st_mtime_ns for p in cells.glob("*.npz")}
     assert len(kept) >= 8
-    planned = [c for c in json.loads((tmp_path / "results/tiny/plan.json").read_text())["cells"] if c["status"] == "planned"]
+    planned = [
+        c for c in json.loads((tmp_path / "results/tiny/plan.json").read_text())["cells"] if c["status"] == "planned"
+    ]
     assert len(kept) < len(planned), "the run had ended before it was killed"
     result = robench(tmp_path, "run", "tiny.yaml", "--workers", "2", ROBENCH_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,12 @@ Results = Annotated[Path | None, typer.Option("--results", help="folder for the 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="override a setting of the suite")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="KEY=VALUE", help="only cells that match")]
 Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default=False)]
+
+
+def screen() -> Console:
+    """The terminal at its width; a file or pipe is wide, so that lines stay whole."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    return Console(width=wide, markup=False)  # labels such as mf[factors=32] are not markup
 
 
 def found() -> tuple[Host, Registry]:
@@ -71,7 +78,7 @@ def tables(folder: Path, registry: Registry) -> None:
     names = [name.partition("@")[0] for name in read_plan(folder)["metrics"]]
     built = build_tables(folder, {name: registry.load("metric", name)() for name in dict.fromkeys(names)})
     write_tables(built, folder)
-    print_leaderboard(built, Console())
+    print_leaderboard(built, screen())
     typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")
 
 
@@ -81,7 +88,7 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
     from robench.outlook import outlook  # noqa: PLC0415  # imports what the suite names, torch perhaps
 
     _, registry = found()
-    console = Console()
+    console = screen()
     seen = outlook(suite, registry, results, tuple(set_ or ()), tuple(only or ()))
     table = Table("victim", "cells", "stored", "stale", "skipped", title=f"{seen.name}: {len(seen.rows)} victims")
     for row in seen.rows:
@@ -111,7 +118,7 @@ def show(
     """Show one record; with --user, that user's list before and after the attack."""
     from robench.report.cell import show_cell  # noqa: PLC0415  # numpy takes a moment
 
-    show_cell(cell, user, Console())
+    show_cell(cell, user, screen())
 
 
 @app.command()
@@ -120,7 +127,7 @@ def plugins(
 ) -> None:
     """List every plugin with its owner."""
     host, registry = found()
-    console = Console()
+    console = screen()
     table = Table("kind", "name", "owner", *(["state"] if check else []))
     for line in registry.check() if check else registry.listing():
         table.add_row(*line)

@@ -19,7 +19,7 @@ class ProgressBar:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, markup=False)
         self.progress: Progress | None = None
         self.rows: dict[str, TaskID] = {}
         self.left: dict[str, int] = {}
@@ -32,14 +32,14 @@ class ProgressBar:
         self.total, self.done, self.failed, self.started = cells, 0, 0, time.monotonic()
         self.rows = {}
         kept = f", {stored} stored already" if stored else ""
-        self.console.print(f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False)
+        self.console.print(f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False, soft_wrap=True)
         if not cells or not self.console.is_terminal:
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self.progress = Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
         self.overall = self.progress.add_task("cells", total=cells, note="")
@@ -51,7 +51,7 @@ class ProgressBar:
         over = phase == "measure" and done == total
         if self.progress is None:
             if over:
-                self.console.print(f"  {label}: {total} cells ({self.note()})", highlight=False)
+                self.console.print(f"  {label}: {total} cells ({self.note()})", highlight=False, soft_wrap=True)
             return
         if victim not in self.rows:
             self.rows[victim] = self.progress.add_task(label, total=total, note="")
@@ -79,7 +79,7 @@ class ProgressBar:
             *([f"{failed} failed"] if failed else []),
             *([f"{skipped} skipped"] if skipped else []),
         ]
-        self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False)
+        self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
         """Cells left, and the time they will take at the pace so far."""
