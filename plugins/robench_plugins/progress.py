@@ -32,7 +32,9 @@ class ProgressBar:
         self.total, self.done, self.failed, self.started = cells, 0, 0, time.monotonic()
         self.rows = {}
         kept = f", {stored} stored already" if stored else ""
-        self.console.print(f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False, soft_wrap=True)
+        self.console.print(
+            f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False, soft_wrap=True
+        )
         if not cells or not self.console.is_terminal:
             return
         columns = (

@@ -15,6 +15,7 @@ from robench.results import Results, row_of
 from robench.stats import interval, paired_p
 
 METRIC = "ndcg@10"
+EPSILONS = (0.01, 0.05, 0.1)
 
 
 def matrices(folder: Path):
@@ -32,8 +33,57 @@ def matrices(folder: Path):
     return {who: {key: np.stack(v) for key, v in cells.items()} for who, cells in found.items()}, tables
 
 
-def say(claim, holds, numbers):
-    print(f"{'yes' if holds else 'NO '}  {claim}: {numbers}")
+def say(claim, holds, *numbers):
+    print(f"{'yes' if holds else 'NO '}  {claim}: {' '.join(numbers)}")
+
+
+def show(gap):
+    return f"{gap.mean:+.4f} [{gap.low:.4f}, {gap.high:.4f}]"
+
+
+def clean_and_attacked(model, own, line):
+    """Above popularity, falling with ε, PGD against FGSM."""
+    clean = own["none", 0.0]
+    gap = interval(clean - line)
+    say(f"{model} above popularity", gap.low > 0, f"{clean.mean():.4f} against {line.mean():.4f},", show(gap))
+    for attack in ("fgsm-linf", "pgd-linf", "pgd-l2", "cw-l2"):
+        path = [clean.mean(), *(own[attack, e].mean() for e in EPSILONS)]
+        say(f"{model} {attack} falls with ε", path == sorted(path, reverse=True), *(f"{v:.4f}" for v in path))
+    weaker = [own["pgd-linf", e].mean() - own["fgsm-linf", e].mean() for e in EPSILONS]
+    say(f"{model} PGD ≤ FGSM + 1e-3", max(weaker) <= 1e-3, *(f"{v:+.4f}" for v in weaker))
+
+
+def defended(model, cells):
+    """The worst case at the headline ε against the undefended twin."""
+    for norm, names in (("l2", ("pgd-l2", "cw-l2")), ("linf", ("fgsm-linf", "pgd-linf"))):
+        worst = {}
+        for weight in (1.0, 0.75, 0.5):
+            own = cells.get((model, weight))
+            if own:
+                attacked = [own[name, e] for name in names for e in EPSILONS[:2]]
+                worst[weight] = np.min([own["none", 0.0], *attacked], axis=0)
+        for weight in (w for w in (0.75, 0.5) if w in worst):
+            difference = worst[weight] - worst[1.0]
+            p = paired_p(difference.mean(0))
+            holds = difference.mean() > 0 and p < 0.05
+            means = f"{worst[1.0].mean():.4f} -> {worst[weight].mean():.4f},"
+            say(
+                f"{model} λ={weight} raises the {norm} worst case",
+                holds,
+                means,
+                show(interval(difference)),
+                f"p = {p:.4f}",
+            )
+
+
+def against_noise(model, own):
+    """FGSM and PGD below random points with as many evaluations."""
+    for name in (f"{attack}-{norm}" for attack in ("fgsm", "pgd") for norm in ("linf", "l2")):
+        noise, mine = own.get((f"random-noise-{name.partition('-')[2]}", 0.05)), own.get((name, 0.05))
+        if noise is not None and mine is not None:
+            gap = interval(noise - mine)
+            numbers = f"clean {own['none', 0.0].mean():.4f}, noise {noise.mean():.4f}, attack {mine.mean():.4f},"
+            say(f"{model} {name} below random noise at 0.05", gap.low > 0, numbers, show(gap))
 
 
 def main(default: Path, proof: Path | None) -> None:
@@ -41,59 +91,17 @@ def main(default: Path, proof: Path | None) -> None:
     cells, tables = matrices(default)
     line = cells["popularity", 1.0]["none", 0.0]
     for model in ("mf", "lstm", "bert4rec"):
-        clean = cells[model, 1.0]["none", 0.0]
-        gap = interval(clean - line)
-        say(
-            f"{model} above popularity",
-            gap.low > 0,
-            f"{clean.mean():.4f} - {line.mean():.4f} = {gap.mean:.4f} [{gap.low:.4f}, {gap.high:.4f}]",
-        )
-        for attack in ("fgsm-linf", "pgd-linf", "pgd-l2", "cw-l2"):
-            path = [clean.mean(), *(cells[model, 1.0][attack, e].mean() for e in (0.01, 0.05, 0.1))]
-            say(
-                f"{model} {attack} falls with ε", path == sorted(path, reverse=True), " ".join(f"{v:.4f}" for v in path)
-            )
-        weaker = [
-            cells[model, 1.0]["pgd-linf", e].mean() - cells[model, 1.0]["fgsm-linf", e].mean()
-            for e in (0.01, 0.05, 0.1)
-        ]
-        say(f"{model} PGD ≤ FGSM + 1e-3", max(weaker) <= 1e-3, " ".join(f"{v:+.4f}" for v in weaker))
-        for norm, names in (("linf", ("fgsm-linf", "pgd-linf")), ("l2", ("pgd-l2", "cw-l2"))):
-            both = {}
-            for weight in (1.0, 0.75, 0.5):
-                if (model, weight) in cells:
-                    own = cells[model, weight]
-                    attacked = [own[name, e] for name in names for e in (0.01, 0.05)]
-                    both[weight] = np.min([own["none", 0.0], *attacked], axis=0)
-            for weight in (0.75, 0.5):
-                if weight in both:
-                    gap = interval(both[weight] - both[1.0])
-                    p = paired_p((both[weight] - both[1.0]).mean(0))
-                    numbers = f"{both[1.0].mean():.4f} -> {both[weight].mean():.4f}, gap {gap.mean:+.4f} [{gap.low:.4f}, {gap.high:.4f}], p = {p:.4f}"
-                    say(f"{model} λ={weight} raises the {norm} worst case at 0.05", gap.mean > 0 and p < 0.05, numbers)
+        clean_and_attacked(model, cells[model, 1.0], line)
+        defended(model, cells)
     for row in tables.poisoning:
-        if row["metric"] == "t-percentile" and row["lambda"] == 1:
-            numbers = f"{row['effect'][0]:+.4f} [{row['effect'][1]:.4f}, {row['effect'][2]:.4f}] against [{row['control'][1]:.4f}, {row['control'][2]:.4f}]"
-            say(
-                f"{row['model_label']} bandwagon ε={row['epsilon']:g} lifts the targets",
-                row["verdict"] == "rises",
-                numbers,
-            )
-    if proof is None:
-        return
-    cells, _ = matrices(proof)
-    for (model, _), own in cells.items():
-        for norm in ("linf", "l2"):
-            for attack in ("fgsm", "pgd"):
-                if (f"{attack}-{norm}", 0.05) in own:
-                    noise, mine, clean = (
-                        own[f"random-noise-{norm}", 0.05],
-                        own[f"{attack}-{norm}", 0.05],
-                        own["none", 0.0],
-                    )
-                    gap = interval(noise - mine)
-                    numbers = f"clean {clean.mean():.4f}, noise {noise.mean():.4f}, {attack} {mine.mean():.4f}, gap [{gap.low:.4f}, {gap.high:.4f}]"
-                    say(f"{model} {attack}-{norm} far below random noise at 0.05", gap.low > 0, numbers)
+        if row["metric"] in ("t-percentile", "t-hr@10", "t-hr@50") and row["lambda"] == 1:
+            effect, control = row["effect"], row["control"]
+            numbers = f"{effect[0]:+.4f} [{effect[1]:.4f}, {effect[2]:.4f}] beside [{control[1]:.4f}, {control[2]:.4f}]"
+            name = f"{row['model_label']} bandwagon ε={row['epsilon']:g} lifts {row['metric']}"
+            say(name, row["verdict"] == "rises", numbers)
+    if proof is not None:
+        for (model, _), own in matrices(proof)[0].items():
+            against_noise(model, own)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import embedding, softplus
 
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.rng import Rng
@@ -24,7 +24,7 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
     drawn = generator.integers(0, n_items, len(users))
     full = train.lengths() >= n_items
     todo = np.flatnonzero(~full[users]) if full.any() else np.arange(len(users))
-    while len(todo):
+    while len(todo) and len(known):
         keys = users[todo] * n_items + drawn[todo]
         place = np.searchsorted(known, keys)
         todo = todo[known[np.minimum(place, len(known) - 1)] == keys]
@@ -63,7 +63,8 @@ class PairwiseModel(TorchModel):
         """s_pos − s_neg per triple."""
         pos, neg = batch.targets["positives"], batch.targets["negatives"]
         items = e.context["items"]
-        margin = (e.inputs["user"] * (items[pos] - items[neg])).sum(-1)
+        # embedding() and not items[pos]: the same rows, but its backward pass is several times faster.
+        margin = (e.inputs["user"] * (embedding(pos, items) - embedding(neg, items))).sum(-1)
         if "bias" in e.context:
             margin = margin + e.context["bias"][pos] - e.context["bias"][neg]
         return Losses(margin, torch.arange(len(pos), device=margin.device))

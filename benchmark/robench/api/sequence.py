@@ -64,6 +64,10 @@ class SequenceModel(TorchModel):
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """States float [B, L, dim] that are compared with item vectors; position t must not see a target of t."""
 
+    def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
+        """The states at some places only: float [N, dim]; override it where that saves work. Args: int64 [N] each."""
+        return self.states(batch, e)[row, position]
+
     def build(self, data: TrainData, rng: Rng) -> None:
         """The item table (normal, std dim^-½), the output bias, then the subclass's layers."""
         dim = self.config.dim
@@ -112,22 +116,22 @@ class SequenceModel(TorchModel):
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         """The state at the last position against the item table: float [B, n_items]."""
-        states = self.states(batch, e)
-        last = states[torch.arange(len(states), device=states.device), self.last_position(batch)]
+        row = torch.arange(len(batch.histories), device=batch.histories.device)
+        last = self.states_at(batch, e, row, self.last_position(batch))
         return torch.addmm(e.context["bias"], last, e.context["table"].T)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Softmax cross-entropy over the whole catalogue at every position that has a target."""
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
-        states = self.states(batch, e)[row, position]
+        states = self.states_at(batch, e, row, position)
         return Losses(cross_entropy(states, e.context["table"], e.context["bias"], targets[row, position]), row)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """s_y minus the highest score among the items that are neither in the row's window nor its targets."""
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
-        scores = torch.addmm(e.context["bias"], self.states(batch, e)[row, position], e.context["table"].T)
+        scores = torch.addmm(e.context["bias"], self.states_at(batch, e, row, position), e.context["table"].T)
         known = torch.zeros(len(targets), self.n_items + 2, dtype=torch.bool, device=scores.device)
         known.scatter_(1, batch.histories, True).scatter_(1, targets, True)
         hardest = scores.masked_fill(known[row, : self.n_items], -torch.inf).amax(1)

@@ -86,7 +86,7 @@ def fit(
     model.to(device)
     config = model.config
     optimiser = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     defended = type(defense).overrides("loss")
     result, best, waited, steps = FitReport(), None, 0, 0
