@@ -265,6 +265,16 @@ def test_poisoning_stands_beside_its_null_control(tmp_path):
     assert strong["control"][2] == pytest.approx(4.3026527 * 2 / 99 * np.sqrt(2 / 3))
 
 
+def test_the_area_under_the_curve_is_the_mean_over_the_budget(world):
+    for seed in (0, 1):
+        world.cell([1] * USERS, seed=seed)
+        for epsilon, left in ((0.01, 150), (0.05, 100), (0.1, 0)):
+            world.cell(ranks(left, 99), seed=seed, attack="a", epsilon=epsilon)
+    (found,) = world.build().curves
+    assert found["value"] == [1, 0.75, 0.5, 0]
+    assert found["area"] == pytest.approx((0.01 * 0.875 + 0.04 * 0.625 + 0.05 * 0.25) / 0.1)
+
+
 def test_radii_are_of_hit_users(world):
     for seed in (0, 1):
         world.cell(ranks(100, 99), seed=seed)

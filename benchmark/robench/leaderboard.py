@@ -19,7 +19,7 @@ from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
 from robench.results import Columns, Results, read_plan
-from robench.rows import LINE, Row, compare, table_rows
+from robench.rows import LINE, Row, compare, curves, table_rows
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
 FORMAT_VERSION = 1
@@ -48,6 +48,7 @@ class Tables:
     tables: list[dict[str, Any]]
     poisoning: list[dict[str, Any]]
     radii: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
     timings: list[dict[str, Any]]
     metric_versions: dict[str, int]
     counts: dict[str, int]
@@ -76,6 +77,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         _tables(results),
         poisoning(results),
         _radii(results),
+        curves(results, REFERENCE),
         [_timing(results, c) for c in results.cells if c["cell"] in results.records],
         {name: metrics[name.partition("@")[0]].version for name in results.plan["metrics"]},
         counts,
@@ -228,6 +230,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
         "tables": tables.tables,
         "poisoning": tables.poisoning,
         "radii": tables.radii,
+        "curves": tables.curves,
     }
     write_text(folder / "leaderboard.json", json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n")
     write_text(folder / "leaderboard.md", to_markdown(tables))

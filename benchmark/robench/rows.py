@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.results import Columns, Results, RowKey, row_of, threat_of
+from robench.results import ROW, Columns, Results, RowKey, row_of, threat_of
 from robench.stats import Interval, holm, interval, paired_p, rank_ranges
 
 PER_USER = ("embedding", "history")  # elsewhere one perturbation serves all users: no maximum over users
@@ -173,3 +173,27 @@ def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> 
         ]
         for row, ranks in zip(group, rank_ranges(chosen, higher_is_better=higher), strict=False):
             row.rank = ranks
+
+
+def curves(results: Results, metric: str) -> list[dict[str, Any]]:
+    """The mean of ``metric`` along ε for every test-time attack, and the area under it over its largest ε.
+
+    The area is the trapezoid rule over ε from 0 (clean), divided by the largest ε: the mean value within the budget.
+    """
+    groups: dict[tuple[RowKey, str], dict[float, list[float]]] = {}
+    for c in results.cells:
+        if c["stage"] == "test" and results.ok(c) and metric in results.plan["metrics"]:
+            values = results.per_user(c, metric)
+            if values is not None:
+                of_attack = groups.setdefault((row_of(c), c["attack_label"]), {})
+                of_attack.setdefault(c["epsilon"], []).append(float(np.nanmean(values)))
+    found = []
+    for (key, label), points in groups.items():
+        clean = [results.per_user(c, metric) for c in clean_cells(results, key)]
+        points[0.0] = [float(np.nanmean(values)) for values in clean if values is not None]
+        epsilons = sorted(e for e in points if points[e])
+        means = [float(np.mean(points[e])) for e in epsilons]
+        area = float(np.trapezoid(means, epsilons)) / epsilons[-1] if epsilons[-1] > 0 else None
+        row = {**dict(zip(ROW, key, strict=True)), "attack_label": label, "metric": metric}
+        found.append({**row, "epsilon": epsilons, "value": means, "area": area})
+    return found

@@ -92,7 +92,7 @@ def to_markdown(tables: Tables) -> str:
             "",
         ]
         parts += [tabulate(body, head, tablefmt="github", disable_numparse=True), ""]
-    parts += _poisoning(tables) + _radii(tables) + _notes(tables)
+    parts += _curves(tables) + _poisoning(tables) + _radii(tables) + _notes(tables)
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -117,6 +117,25 @@ def _poisoning(tables: Tables) -> list[str]:
     ]
     text = "The null control is what retraining with other seeds does by itself; an effect inside it counts as none."
     return ["## Poisoning against its null control", "", text, "", _github(body, head), ""]
+
+
+def _curves(tables: Tables) -> list[str]:
+    if not tables.curves:
+        return []
+    head = ["model", "defence", "attack", "clean", "along ε", "area"]
+    body = [
+        [
+            row["model_label"],
+            defense(row),
+            row["attack_label"],
+            number(row["value"][0]),
+            ", ".join(f"{e:g}: {number(v)}" for e, v in zip(row["epsilon"][1:], row["value"][1:], strict=True)),
+            number(row["area"]),
+        ]
+        for row in tables.curves
+    ]
+    text = f"Mean {tables.curves[0]['metric']} over users and seeds, and its mean over the budget (trapezoid over ε)."
+    return ["## Along ε", "", text, "", _github(body, head), ""]
 
 
 def _radii(tables: Tables) -> list[str]:
