@@ -19,7 +19,7 @@ from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
 from robench.results import Columns, Results, read_plan
-from robench.rows import LINE, Row, compare, curves, table_rows
+from robench.rows import LINE, WITHIN_MODEL, Row, compare, curves, table_rows
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
 FORMAT_VERSION = 1
@@ -135,7 +135,8 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
     attacks = sorted({label for row in rows for label in row.attacks})
     title = "custom attack set" if attacks != ["auto"] else "auto"
     head = {**{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")}}
-    order = sorted(rows, key=lambda row: _order(row, rows))
+    within = entry["surface"] in WITHIN_MODEL
+    order = sorted(rows, key=lambda row: _order(row, rows, within))
     return {
         **head,
         "dataset": group[0],
@@ -146,11 +147,16 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
     }
 
 
-def _order(row: Row, rows: list[Row]) -> tuple[Any, ...]:
-    """Ranked rows first, model by model where ranks are within models; popularity last."""
-    first = [other.key[3] for other in rows].index(row.key[3])
-    within = any(other.rank == (1, *other.rank[1:]) and other is not row for other in rows if other.rank and row.rank)
-    return (row.columns["model"] == LINE, row.rank is None and not within, first, row.rank or (math.inf,), row.key[6])
+def _order(row: Row, rows: list[Row], within: bool) -> tuple[Any, ...]:
+    """By rank, model by model where ranks are within models; unranked rows after the ranked, popularity last."""
+    models = [other.key[3] for other in rows]
+    unranked = (row.rank is None, row.rank or (math.inf,))
+    return (
+        row.columns["model"] == LINE,
+        models.index(row.key[3]) if within else 0,
+        *unranked,
+        models.index(row.key[3]),
+    )
 
 
 def _leader(results: Results, entry: Mapping[str, Any], group: tuple[str, str], row: Row) -> dict[str, Any]:
