@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import types
@@ -132,3 +133,20 @@ def test_importing_the_core_never_imports_torch_pandas_or_scipy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_lists_owners_and_reports_a_broken_plugin(tmp_path):
+    (tmp_path / "shaky.py").write_text("raise RuntimeError('half installed')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "robench", "plugins", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "shaky", "COLUMNS": "240"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "broken plugin shaky:ROBENCH_PLUGINS: RuntimeError: half installed" in done.stdout
+    line = next(line for line in done.stdout.splitlines() if " mf " in line)
+    assert "robench:builtin" in line
+    assert "factors" in line
+    assert "surfaces: embedding" in line

@@ -1,123 +1,20 @@
 """Tables out of records made by hand, against numbers worked out by hand."""
 
 import csv
-import json
-import random
 
 import numpy as np
 import pytest
+from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, USERS, World, ranks, row
 
 from robench.api.errors import UserError
-from robench.leaderboard import CELLS, LEADERBOARD, build_tables, write_tables
+from robench.leaderboard import CELLS, LEADERBOARD, write_tables
 from robench.record import new_record
-from robench.store import Store
-from robench_plugins.metrics.ranking import Ndcg
-from robench_plugins.metrics.stability import Rbo
-from robench_plugins.metrics.targets import TargetHitRate, TargetPercentile
-
-USERS = 200
-METRICS = {"ndcg": Ndcg(), "rbo": Rbo(), "t-hr": TargetHitRate(), "t-percentile": TargetPercentile()}
-L2 = {"stage": "test", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted", "k": 10}
-FAKES = {"stage": "train", "surface": "interactions", "norm": "users", "scale": "relative", "goal": "promote", "k": 10}
-NOTHING = dict.fromkeys(("stage", "surface", "norm", "scale", "goal"), "") | {"k": None}
-EMBEDDING = {**L2, "metric": "ndcg@10", "epsilon": 0.05}
-POISONING = {**FAKES, "metric": "t-hr@10", "epsilon": 0.05}
-
-
-class World:
-    """A folder of results, cell by cell."""
-
-    def __init__(self, folder, ranking):
-        self.store, self.cells, self.ranking = Store(folder), [], ranking
-
-    def cell(self, ranks, *, model="mf", seed=0, weight=1.0, attack="none", epsilon=0.0, threat=None, **more):
-        name = f"{len(self.cells):016x}"
-        threat = threat or (NOTHING if attack == "none" else L2)
-        defense = "none" if weight == 1 else "at"
-        victim = f"{model}-{weight}-{seed}" + ("-p" if threat is FAKES else "")
-        columns = {
-            "cell": name,
-            "victim": victim,
-            "dataset": "d",
-            "split": "s",
-            "model": model,
-            "model_label": model,
-            "defense": defense,
-            "defense_label": defense,
-            "lambda": weight,
-            "train_epsilon": None if weight == 1 else 0.05,
-            "attack": attack,
-            "attack_label": attack,
-            **threat,
-            "epsilon": epsilon,
-            "adaptive": "",
-            "target_set": 0 if threat is FAKES else None,
-            "seed": seed,
-            "status": "planned",
-            "reason": "",
-        }
-        self.cells.append(columns)
-        status = more.pop("status", "ok")
-        if status == "missing":
-            return columns
-        ranks = np.asarray(ranks, dtype=np.int64)
-        n = len(ranks)
-        arrays = {
-            "users": np.arange(n),
-            "indptr": np.arange(n + 1),
-            "ranks": ranks,
-            "top": np.tile(np.arange(10), (n, 1)),
-            "candidates": np.full(n, 100),
-            **{key: np.asarray(value) for key, value in more.pop("arrays", {}).items()},
-        }
-        if attack != "none" and threat is L2:
-            arrays.setdefault("loss", np.ones(n))
-            arrays.setdefault("clean_loss", np.ones(n))
-        record = new_record(
-            name,
-            victim,
-            status,
-            spec={"attack": {"config": more.pop("config", {})}},
-            metrics={"ndcg@10": {"value": 0.5, "version": more.pop("version", 1)}},
-            achieved={"epsilon": epsilon, "overshoot": more.pop("overshoot", 1.0)},
-            diagnostics={"zero_gradient_share": more.pop("zero", 0.0), "non_finite_share": 0.0},
-            seconds=1.0,
-            fit_seconds=2.0,
-            peak_memory_mib=3.0,
-            error=None,
-        )
-        self.store.write(record, arrays if status == "ok" else None)
-        return columns
-
-    def build(self, shuffle=False):
-        cells = random.Random(0).sample(self.cells, len(self.cells)) if shuffle else self.cells
-        plan = {
-            "format_version": 1,
-            "suite": "w",
-            "protocol_version": 1,
-            "metrics": ["ndcg@10", "rbo@10", "t-hr@10", "t-percentile"],
-            "ranking": self.ranking,
-            "targets": {"count": 1, "pick": "unpopular", "sets": 1},
-            "seeds": [0, 1],
-            "cells": cells,
-        }
-        self.store.cells.mkdir(parents=True, exist_ok=True)
-        (self.store.folder / "plan.json").write_text(json.dumps(plan))
-        return build_tables(self.store.folder, METRICS)
+from robench_plugins.metrics.stability import Jaccard
 
 
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path / "w", [EMBEDDING])
-
-
-def ranks(good, bad, n=USERS):
-    """The first ``good`` users rank 1, the rest rank ``bad``."""
-    return [1] * good + [bad] * (n - good)
-
-
-def row(tables, **wanted):
-    return next(r for r in tables.rows() if all(r[k] == v for k, v in wanted.items()))
 
 
 def test_worst_case_is_per_user_over_clean_and_all_attacks_within_the_budget(world):
@@ -203,45 +100,6 @@ def test_a_victim_that_does_not_clear_popularity_is_flagged_and_unranked(world):
     assert "below popularity" not in sound["flags"]
 
 
-@pytest.mark.parametrize(
-    ("cells", "name"),
-    [
-        ([("pgd", 0.05, 100, {}), ("random-noise", 0.05, 60, {})], "no better than random"),
-        ([("pgd", 0.01, 60, {}), ("pgd", 0.05, 100, {})], "not monotone in ε"),
-        ([("pgd", 0.05, 60, {"zero": 0.5})], "hidden gradients"),
-        ([("pgd", 0.05, 60, {"overshoot": 10.0})], "pgd exceeded its budget 10x"),
-        (
-            [("pgd", 0.05, 150, {"arrays": {"loss": np.full(USERS, 9.0), "clean_loss": np.ones(USERS)}})],
-            "loss up, ranks unchanged",
-        ),
-    ],
-)
-def test_flags_are_set_by_the_numbers_and_only_by_them(tmp_path, cells, name):
-    honest = [("pgd", 0.01, 100, {}), ("pgd", 0.05, 60, {}), ("random-noise", 0.05, 140, {})]
-    for wrong, chosen in ((True, cells), (False, honest)):
-        world = World(tmp_path / str(wrong), [EMBEDDING])
-        for seed in (0, 1):
-            world.cell(ranks(150, 99), seed=seed)
-            for attack, epsilon, left, more in chosen:
-                world.cell(ranks(left, 99), seed=seed, attack=attack, epsilon=epsilon, **more)
-        assert (name in row(world.build())["flags"]) == wrong
-
-
-def test_few_hits_mean_low_power_and_no_verdict(world):
-    for seed in (0, 1):
-        world.cell(ranks(30, 99), seed=seed)
-        world.cell(ranks(5, 99), seed=seed, attack="pgd", epsilon=0.01)
-        world.cell(ranks(30, 99), seed=seed, attack="pgd", epsilon=0.05)
-    assert row(world.build())["flags"] == "low power"
-
-
-def test_one_seed_and_missing_cells_are_flagged(world):
-    world.cell(ranks(150, 99))
-    world.cell(ranks(50, 99), attack="a", epsilon=0.05)
-    world.cell([], attack="b", epsilon=0.05, status="missing")
-    assert row(world.build())["flags"] == "incomplete: 2 of 3 cells; one seed"
-
-
 def test_poisoning_stands_beside_its_null_control(tmp_path):
     world = World(tmp_path / "w", [POISONING])
     for seed, level in enumerate((50, 52, 54)):
@@ -325,3 +183,49 @@ def test_another_version_of_a_metric_is_refused(world):
     world.cell(ranks(50, 99), attack="a", epsilon=0.05)
     with pytest.raises(UserError, match="two versions are never compared"):
         world.build()
+
+
+def test_a_seed_without_the_attack_is_left_out_of_the_worst_case(world):
+    for seed in (0, 1, 2):
+        world.cell(ranks(150, 99), seed=seed)
+        if seed < 2:
+            world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
+    found = row(world.build())
+    assert (found["worst"], found["seeds"], found["rank"]) == (0.25, 2, 1)
+
+
+def test_a_suite_without_the_reference_metric_has_tables(world, monkeypatch):
+    monkeypatch.delitem(METRICS, "ndcg")
+    for seed in (0, 1):
+        targets = {"arrays": {"target_ranks": [[1] * USERS]}}
+        world.cell(ranks(150, 99), seed=seed, **targets)
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05, **targets)
+    world.ranking, world.metrics = [{**EMBEDDING, "metric": "t-hr@10"}], ["t-hr@10"]
+    assert row(world.build())["worst"] == 1
+
+
+def test_users_hit_are_counted_at_the_metric_s_own_k(world):
+    world.ranking = [{**EMBEDDING, "k": 5}]
+    for seed in (0, 1):
+        world.cell([7] * USERS, seed=seed)
+        world.cell([99] * USERS, seed=seed, attack="a", epsilon=0.05, threat={**L2, "k": 5})
+    tables = world.build()
+    assert row(tables)["users_hit"] == USERS
+    assert tables.tables[0]["hit_k"] == 10
+
+
+@pytest.mark.parametrize(("moved", "verdict"), [(9, "falls"), (2, "none"), (0, "none")])
+def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypatch, moved, verdict):
+    monkeypatch.setitem(METRICS, "jaccard", Jaccard())
+    world = World(tmp_path / "w", [POISONING])
+    world.metrics = ["jaccard@10"]
+    for seed, start in enumerate((0, 2, 4)):  # two of ten items differ from seed to seed: Jaccard 8/12, 8/12, 6/14
+        for shift, more in ((0, {}), (moved, {"attack": "a", "epsilon": 0.05, "threat": FAKES})):
+            top = np.tile(np.arange(10) + start + shift, (USERS, 1))
+            world.cell([1] * USERS, seed=seed, arrays={"top": top}, **more)
+    (found,) = world.build().poisoning
+    assert found["before"] == pytest.approx((8 / 12 + 8 / 12 + 6 / 14) / 3)
+    assert found["after"] == pytest.approx((10 - moved) / (10 + moved))
+    sigma = np.std([8 / 12, 8 / 12, 6 / 14], ddof=1)
+    assert found["control"][2] == pytest.approx(4.3026527 * sigma * np.sqrt(2 / 3))
+    assert found["verdict"] == verdict

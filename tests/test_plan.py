@@ -51,6 +51,13 @@ def test_victims_cells_and_labels(load):
     assert all(c["attack"] == "none" and c["epsilon"] == 0 for c in clean)
 
 
+def test_targets_are_chosen_only_where_something_is_promoted(load):
+    _, plan = load(BASE)
+    assert {c.victim.targets.count for c in plan.cells} == {5}
+    _, plan = load(BASE.replace("  - {name: bandwagon, epsilon: 0.05}\n", ""))
+    assert {c.victim.targets.count for c in plan.cells} == {0}
+
+
 def test_lambda_one_is_the_victim_none(load):
     _, with_one = load(BASE)
     _, without = load(BASE.replace("[1.0, 0.5]", "[0.5]"))

@@ -187,6 +187,7 @@ def test_show_prints_a_record_and_a_users_lists(done):
     assert "ndcg@10" in result.stdout
     assert "held out" in result.stdout
     assert "Synthetic" in result.stdout
+    assert robench(done, "show", cell, "--user", "3").stdout == result.stdout
     wrong = robench(done, "show", str(out / "cells" / f"{cell}.json"), "--user", "nobody")
     assert wrong.returncode == 2
     assert "no evaluated user 'nobody'" in wrong.stderr

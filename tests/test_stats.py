@@ -48,6 +48,22 @@ def test_p_values_are_exact_where_few_differences_are_not_zero():
     assert paired_p(np.array([1.0, -1.0])) == 1
 
 
+def test_patterns_that_tie_with_the_observed_sum_count():
+    # Thirds and whole numbers tie often; rounding that broke the ties would make p too small.
+    differences = np.array([1 / 3] * 7 + [-1 / 3] * 5 + [1.0] * 3 + [-1.0] * 2 + [2 / 3] * 3)
+    thirds = np.rint(differences * 3).astype(int)
+    sums = {0: 1}
+    for d in thirds.tolist():
+        spread: dict[int, int] = {}
+        for total, ways in sums.items():
+            for new in (total + d, total - d):
+                spread[new] = spread.get(new, 0) + ways
+        sums = spread
+    exact = sum(ways for total, ways in sums.items() if abs(total) >= abs(thirds.sum())) / 2 ** len(thirds)
+    assert paired_p(differences) == pytest.approx(exact, abs=0.012)
+    assert paired_p(-differences) == paired_p(differences)
+
+
 def test_p_values_are_uniform_without_an_effect_and_small_with_one():
     generator = np.random.default_rng(2)
     p = [paired_p(generator.normal(0, 1, 60)) for _ in range(150)]

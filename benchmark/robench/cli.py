@@ -112,7 +112,7 @@ def leaderboard(folder: Folder) -> None:
 
 @app.command()
 def show(
-    cell: Annotated[Path, typer.Argument(help="results/<suite>/cells/<id>.json", show_default=False)],
+    cell: Annotated[Path, typer.Argument(help="a record, or the id of one below results/", show_default=False)],
     user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
 ) -> None:
     """Show one record; with --user, that user's list before and after the attack."""

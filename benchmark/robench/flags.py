@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from robench.results import Columns, Results, RowKey, row_of, threat_of
-from robench.rows import LINE, Matrix, Row, clean_cells
-from robench.stats import interval
+from robench.rows import FROZEN, LINE, Matrix, Row, clean_cells
+from robench.stats import Interval, interval
 
 LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
 LEAST_GAP = 0.02  # of the clean value
@@ -24,34 +24,49 @@ def flag(name: str, why: str, **numbers: Any) -> Flag:
     return {"flag": name, "why": why, "numbers": numbers}
 
 
-def judge(results: Results, row: Row, reference: str, popularity: Matrix | None) -> None:
-    """Set the flags of a row. ``reference``: the metric of the gaps; ``popularity``: its clean values [S, U]."""
+def judge(
+    results: Results, row: Row, reference: str, popularity: Matrix | None, entry: Mapping[str, Any] | None = None
+) -> None:
+    """Set the flags of a row.
+
+    Args:
+        reference: the metric of the gaps; where the suite does not measure it, no gap is judged.
+        popularity: popularity's clean values of it [S, U].
+        entry: the table; only attacks of its threat model are judged. None: all test-time attacks.
+    """
     notes = list(_completeness(row))
     if row.columns["model"] == LINE:
         row.notes = notes
         row.flags = [note["flag"] for note in notes]
         return
+    if FROZEN in row.adaptive.split(", "):
+        notes.append(flag("frozen attack", "an attack was made against another pipeline, so the row is unranked"))
     below = _below_popularity(results, row, reference, popularity)
     if below is not None:
         row.ranked = False
         notes.append(below)
     cells = [c for c in results.cells if row_of(c) == row.key and c["stage"] == "test" and results.ok(c)]
+    cells = [c for c in cells if entry is None or threat_of(c) == threat_of(entry)]
     notes += _budget(results, cells) + _gradients(results, cells)
+    if reference in results.plan["metrics"]:
+        notes += _gaps(results, row, cells, reference)
+    row.notes = notes
+    row.flags = list(dict.fromkeys(note["flag"] for note in notes))
+
+
+def _gaps(results: Results, row: Row, cells: Sequence[Columns], reference: str) -> Iterator[Flag]:
+    """What the paired gaps between attacks say, or that there are too few hit users to say it."""
     values = [results.per_user(c, reference) for c in clean_cells(results, row.key)]
     clean = float(np.mean([np.nanmean(v) for v in values if v is not None]))
-    gaps = [*_comparisons(results, row.key, cells, reference)]
-    idle = [*_idle_losses(results, row.key, cells, reference, clean)]
     hits = row.hits(results, 10)
     if hits < LEAST_HITS and cells:
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
-        notes.append(flag("low power", why, users_hit=hits))
-    else:
-        for name, why, gap in gaps:
-            if gap.low > 0 and gap.mean > LEAST_GAP * clean:
-                notes.append(flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, clean=clean))
-        notes += idle
-    row.notes = notes
-    row.flags = list(dict.fromkeys(note["flag"] for note in notes))
+        yield flag("low power", why, users_hit=hits)
+        return
+    for name, why, gap in _comparisons(results, cells, reference):
+        if gap.low > 0 and gap.mean > LEAST_GAP * clean:
+            yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, clean=clean)
+    yield from _idle_losses(results, row.key, cells, reference, clean)
 
 
 def _completeness(row: Row) -> Iterator[Flag]:
@@ -102,45 +117,49 @@ def _gradients(results: Results, cells: Sequence[Columns]) -> list[Flag]:
     return [flag("hidden gradients", why, attack=label, share=share) for label, share in found.items()]
 
 
-def _matrix(results: Results, key: RowKey, cells: Sequence[Columns], metric: str) -> Matrix | None:
-    """Values [S, U] of one attack at one ε, by seed."""
-    values = [results.per_user(c, metric) for c in sorted(cells, key=lambda c: c["seed"])]
-    known = [v for v in values if v is not None]
-    return np.stack(known) if known else None
+def _weakness(results: Results, one: Sequence[Columns], two: Sequence[Columns], metric: str) -> Interval | None:
+    """How much more ``one`` leaves than ``two``, paired over users, on the seeds that both have; None without any."""
+    left, right = ({c["seed"]: results.per_user(c, metric) for c in cells} for cells in (one, two))
+    pairs = [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
+    gaps = [a - b for a, b in pairs if a is not None and b is not None]
+    return interval(np.stack(gaps)) if gaps else None
 
 
-def _comparisons(
-    results: Results, key: RowKey, cells: Sequence[Columns], metric: str
-) -> Iterator[tuple[str, str, Any]]:
+def _evaluations(results: Results, cells: Sequence[Columns]) -> float:
+    """Score evaluations that an attack spent, mean over seeds."""
+    return float(np.mean([results.records[c["cell"]]["achieved"].get("queries", 0) for c in cells]))
+
+
+def _comparisons(results: Results, cells: Sequence[Columns], metric: str) -> Iterator[tuple[str, str, Interval]]:
     """(flag, explanation, interval of how much weaker the attack that should be stronger is)."""
     by_attack: dict[tuple[str, str, float, Any], list[Columns]] = {}
     for c in cells:
         by_attack.setdefault((c["attack"], c["attack_label"], c["epsilon"], threat_of(c)), []).append(c)
-    matrices = {name: _matrix(results, key, group, metric) for name, group in by_attack.items()}
-    for (attack, label, epsilon, threat), values in matrices.items():
-        if values is None or attack not in GRADIENT:
-            continue
-        for (other, other_label, other_epsilon, other_threat), others in matrices.items():
-            if others is None or other_threat != threat or len(others) != len(values):
+    for (attack, label, epsilon, threat), group in by_attack.items():
+        for (other, other_label, other_epsilon, other_threat), others in by_attack.items():
+            if attack not in GRADIENT or other_threat != threat:
                 continue
+            found = None
             if other == "random-noise" and other_epsilon == epsilon:
-                why = f"{label} at ε={epsilon:g} leaves more than {other_label} does: its gradient does not help"
-                yield "no better than random", why, interval(values - others)
-            if other_label == label and other_epsilon < epsilon:
+                # Many random points may beat one gradient step; only as many evaluations are a fair floor.
+                if _evaluations(results, others) <= _evaluations(results, group):
+                    why = f"{label} at ε={epsilon:g} leaves more than {other_label} does: its gradient does not help"
+                    found = "no better than random", why
+            elif other_label == label and other_epsilon < epsilon:
                 why = f"{label} is weaker at ε={epsilon:g} than at ε={other_epsilon:g}: it does not use its budget"
-                yield "not monotone in ε", why, interval(values - others)
-            if attack == other == "pgd" and other_epsilon == epsilon and _steps(results, by_attack, label, other_label):
+                found = "not monotone in ε", why
+            elif attack == other == "pgd" and other_epsilon == epsilon and _steps(results, group, others):
                 why = f"{label} is weaker than {other_label}, which takes fewer steps, at ε={epsilon:g}"
-                yield "more steps are weaker", why, interval(values - others)
+                found = "more steps are weaker", why
+            gap = None if found is None else _weakness(results, group, others, metric)
+            if found is not None and gap is not None:
+                yield (*found, gap)
 
 
-def _steps(results: Results, by_attack: dict[Any, list[Columns]], label: str, other: str) -> bool:
-    """Whether ``label`` takes more steps than ``other``."""
-    steps = {
-        name[1]: results.records[group[0]["cell"]]["spec"]["attack"]["config"].get("steps", 0)
-        for name, group in by_attack.items()
-    }
-    return bool(steps[label] > steps[other])
+def _steps(results: Results, one: Sequence[Columns], two: Sequence[Columns]) -> bool:
+    """Whether ``one`` takes more steps than ``two``."""
+    first, second = (results.records[cells[0]["cell"]]["spec"]["attack"]["config"] for cells in (one, two))
+    return bool(first.get("steps", 0) > second.get("steps", 0))
 
 
 def _idle_losses(results: Results, key: RowKey, cells: Sequence[Columns], metric: str, clean: float) -> Iterator[Flag]:

@@ -115,7 +115,7 @@ def _tables(results: Results) -> list[dict[str, Any]]:
         for entry in results.plan["ranking"]:
             rows = table_rows(results, entry, group)
             for row in rows:
-                judge(results, row, REFERENCE, popularity)
+                judge(results, row, REFERENCE, popularity, entry)
             compare(rows, results, entry)
             if any(row.worst is not None for row in rows):
                 found.append(_table(results, entry, group, rows))
@@ -142,9 +142,16 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
         "dataset": group[0],
         "split": group[1],
         "title": title,
+        "hit_k": hit_k(results, entry),
         "attacks": attacks,
         "rows": [_leader(results, entry, group, row) for row in order],
     }
+
+
+def hit_k(results: Results, entry: Mapping[str, Any]) -> int:
+    """The k of "users hit at k": the metric's own, or for metrics of targets the threat's."""
+    name, _, k = entry["metric"].partition("@")
+    return int((k if results.metrics[name].needs == "held-out" else "") or entry["k"] or 10)
 
 
 def _order(row: Row, rows: list[Row], within: bool) -> tuple[Any, ...]:
@@ -185,7 +192,7 @@ def _leader(results: Results, entry: Mapping[str, Any], group: tuple[str, str], 
         "flags": "; ".join(row.flags),
         "seeds": len(row.seeds),
         "users": row.clean.shape[1],
-        "users_hit": row.hits(results, int(entry["k"])),
+        "users_hit": row.hits(results, hit_k(results, entry)),
         "notes": row.notes,
     }
 

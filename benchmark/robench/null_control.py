@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from robench.results import Results, RowKey, row_of
-from robench.rows import clean_cells
+from robench.rows import Matrix, clean_cells
 from robench.stats import Interval, interval, t_quantile
 
 METRICS = ("t-percentile", "t-hr@10", "t-hr@50", "t-ndcg@10", "ndcg@10")
@@ -28,8 +30,11 @@ def poisoning(results: Results) -> list[dict[str, Any]]:
     for c in results.cells:
         if c["stage"] == "train" and results.ok(c):
             groups.setdefault((row_of(c), c["attack_label"], c["epsilon"]), []).append(c)
+    lists = [m for m in results.plan["metrics"] if results.metrics[m.partition("@")[0]].needs == "clean"]
     for (key, label, epsilon), cells in groups.items():
         clean = {c["seed"]: c for c in clean_cells(results, key)}
+        names = ("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon")
+        head = {**{name: cells[0][name] for name in names}, "attack_label": label, "epsilon": epsilon}
         for metric in wanted:
             pairs = _pairs(results, cells, clean, metric)
             if not pairs:
@@ -37,26 +42,49 @@ def poisoning(results: Results) -> list[dict[str, Any]]:
             before, after = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
             effect = interval(after - before)
             control = null_interval([float(np.nanmean(row)) for row in before])
-            found.append(
-                {
-                    "dataset": cells[0]["dataset"],
-                    "split": cells[0]["split"],
-                    "model_label": cells[0]["model_label"],
-                    "defense_label": cells[0]["defense_label"],
-                    "lambda": cells[0]["lambda"],
-                    "train_epsilon": cells[0]["train_epsilon"],
-                    "attack_label": label,
-                    "epsilon": epsilon,
-                    "metric": metric,
-                    "seeds": len(pairs),
-                    "before": float(np.nanmean(before)),
-                    "after": float(np.nanmean(after)),
-                    "effect": list(effect),
-                    "control": list(control),
-                    "verdict": verdict(effect, control),
-                }
-            )
+            found.append({**head, "metric": metric, **_numbers(before, after, effect, control)})
+        for metric in lists:
+            numbers = _lists(results, cells, clean, metric)
+            if numbers is not None:
+                found.append({**head, "metric": metric, **numbers})
     return found
+
+
+def _numbers(before: Matrix, after: Matrix, effect: Interval, control: Interval) -> dict[str, Any]:
+    return {
+        "seeds": len(after),
+        "before": float(np.nanmean(before)),
+        "after": float(np.nanmean(after)),
+        "effect": list(effect),
+        "control": list(control),
+        "verdict": verdict(effect, control),
+    }
+
+
+def _lists(results: Results, cells: list[Any], clean: dict[int, Any], metric: str) -> dict[str, Any] | None:
+    """List stability: poisoned lists against their clean twin's, beside clean lists against other seeds' clean lists.
+
+    ``before`` is the similarity of two clean seeds (every pair), ``after`` that of a poisoned victim and its twin, the
+    effect their difference. Control: as above with σ over the pairs; pairs share seeds, so n is the number of seeds
+    (and two seeds, one pair, know no σ). Only a fall counts: twins share a seed, so they may well be more alike than
+    two seeds are. None without two clean seeds.
+    """
+    made, k = results.metrics[metric.partition("@")[0]], int(metric.partition("@")[2] or 0)
+
+    def alike(one: Any, two: Any) -> Matrix:
+        return made.per_user(replace(results.outcome(one), clean=results.outcome(two)), k)
+
+    after = [
+        np.mean([alike(c, clean[seed]) for c in cells if c["seed"] == seed], axis=0)
+        for seed in sorted({c["seed"] for c in cells} & set(clean))
+    ]
+    before = [alike(clean[a], clean[b]) for a, b in combinations(sorted(clean), 2)]
+    if not after or not before:
+        return None
+    effect = interval(np.stack(after) - np.mean(before, axis=0))
+    control = null_interval([float(np.nanmean(row)) for row in before], len(clean))
+    numbers = _numbers(np.stack(before), np.stack(after), effect, control)
+    return {**numbers, "verdict": "falls" if numbers["verdict"] == "falls" else "none"}
 
 
 def _pairs(results: Results, cells: list[Any], clean: dict[int, Any], metric: str) -> list[Any]:
@@ -76,10 +104,15 @@ def _pairs(results: Results, cells: list[Any], clean: dict[int, Any], metric: st
     return pairs
 
 
-def null_interval(clean_means: list[float]) -> Interval:
-    """Where the mean difference of n retrained clean pairs lies with 95%; unbounded for one seed."""
-    n = len(clean_means)
-    if n < 2:
+def null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
+    """Where the mean difference of n retrained clean pairs lies with 95%; unbounded for one mean.
+
+    Args:
+        clean_means: whose standard deviation is σ.
+        seeds: n, by default as many as there are means.
+    """
+    n = len(clean_means) if seeds is None else seeds
+    if len(clean_means) < 2:
         return Interval(0.0, -math.inf, math.inf)
     half = t_quantile(n - 1) * float(np.std(clean_means, ddof=1)) * math.sqrt(2 / n)
     return Interval(0.0, -half, half)

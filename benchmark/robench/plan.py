@@ -92,6 +92,9 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
 
 def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> Iterable[Victim]:
     poisons: list[Poison | None] = [None]
+    # Without an attack on training data nothing is promoted, and a small catalogue needs no target items.
+    poisoned = any(cls.stage == "train" for _, cls in attacks)
+    targets = suite.targets if poisoned else TargetChoice(0, suite.targets.pick, 0)
     for entry, cls in attacks:
         if cls.stage == "train":
             sets = range(suite.targets.sets)
@@ -101,7 +104,7 @@ def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> 
             for defense in suite.defenses:
                 for seed in suite.seeds:
                     for poison in poisons:
-                        yield Victim(dataset, suite.split, model, defense, seed, suite.threads, suite.targets, poison)
+                        yield Victim(dataset, suite.split, model, defense, seed, suite.threads, targets, poison)
 
 
 def _cells(

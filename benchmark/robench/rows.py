@@ -16,6 +16,7 @@ from robench.stats import Interval, holm, interval, paired_p, rank_ranges
 PER_USER = ("embedding", "history")  # elsewhere one perturbation serves all users: no maximum over users
 WITHIN_MODEL = ("embedding", "parameters")  # the same ε is not the same strength for two models
 LINE = "popularity"
+FROZEN = "frozen"
 Matrix = NDArray[np.float64]
 
 
@@ -97,7 +98,11 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     columns = next((c for c in planned), None)
     if columns is None or not clean or (not attacked and columns["model"] != LINE):
         return None
-    seeds = [seed for seed in clean if all(results.ok(c) for c in attacked if c["seed"] == seed)] or list(clean)
+    # A seed that lacks an attack (failed, or excluded) would leave the others with fewer attacks than they had.
+    wanted = {(c["attack_label"], c["epsilon"]) for c in attacked}
+    have = {s: {(c["attack_label"], c["epsilon"]) for c in attacked if c["seed"] == s} for s in clean}
+    whole = [s for s in clean if have[s] == wanted and all(results.ok(c) for c in attacked if c["seed"] == s)]
+    seeds = whole or list(clean)
     before = [results.over_sets(clean[seed], metric) for seed in seeds]
     if any(values is None for values in before):
         return None
@@ -111,7 +116,8 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     expected = [c for c in planned if c["attack"] == "none" or c in attacked]
     measured = sum(results.ok(c) for c in expected)
     row = Row(key, columns, seeds, np.stack(known), worst, labels, len(expected), measured, adaptive)
-    row.ranked = worst is not None
+    # An attack made elsewhere (A4: "frozen") may have missed this pipeline: it says nothing about its rank.
+    row.ranked = worst is not None and not any(c["adaptive"] == FROZEN for c in attacked)
     return row
 
 
@@ -142,7 +148,8 @@ def _worst(
         worst: Matrix = stacked.min(0) if higher else stacked.max(0)
         return worst
     pick = min if higher else max
-    return pick(whole.values(), key=lambda m: float(np.nanmean(m)))
+    defined = [values for values in whole.values() if not np.isnan(values).all()]
+    return pick(defined, key=lambda m: float(np.nanmean(m))) if defined else None
 
 
 def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ FloatArray = NDArray[np.float64]
 RESAMPLES = 2_000
 FLIPS = 10_000
 MOST_USERS = 20_000  # beyond this the bootstrap of a mean is its normal limit, to three digits
+BLOCK = 1 << 22  # draws held at once: 32 MiB, however many users
 
 
 class Interval(NamedTuple):
@@ -24,14 +24,11 @@ class Interval(NamedTuple):
     high: float
 
 
-@lru_cache(maxsize=8)
-def _weights(n_users: int) -> FloatArray:
-    """Bootstrap weights [RESAMPLES, n_users], rows summing to 1."""
-    drawn = np.random.default_rng(0).integers(0, n_users, (RESAMPLES, n_users))
-    flat = (drawn + np.arange(RESAMPLES)[:, None] * n_users).ravel()
-    counts = np.bincount(flat, minlength=RESAMPLES * n_users).reshape(RESAMPLES, n_users)
-    result: FloatArray = counts / n_users
-    return result
+def _blocks(rows: int, n: int) -> Iterator[int]:
+    """Numbers of rows that make up ``rows``, each block of at most BLOCK draws (but one row at least)."""
+    size = max(1, BLOCK // n)
+    for start in range(0, rows, size):
+        yield min(size, rows - start)
 
 
 def bootstrap(values: FloatArray) -> tuple[float, float]:
@@ -41,8 +38,9 @@ def bootstrap(values: FloatArray) -> tuple[float, float]:
     if len(values) > MOST_USERS:
         half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return float(values.mean()) - half, float(values.mean()) + half
-    means = _weights(len(values)) @ values
-    low, high = np.quantile(means, [0.025, 0.975])
+    generator, n = np.random.default_rng(0), len(values)
+    means = [values[generator.integers(0, n, (size, n))].mean(1) for size in _blocks(RESAMPLES, n)]
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -74,11 +72,6 @@ def interval(values: FloatArray) -> Interval:
     return Interval(mean, low, high)
 
 
-@lru_cache(maxsize=4)
-def _signs(n: int) -> NDArray[np.float32]:
-    return np.random.default_rng(1).choice(np.array([-1, 1], dtype=np.float32), (FLIPS, n))
-
-
 def paired_p(differences: FloatArray) -> float:
     """Two-sided sign-flip permutation test of a mean paired difference of 0 (Fisher 1935).
 
@@ -91,15 +84,19 @@ def paired_p(differences: FloatArray) -> float:
     n = len(differences)
     if n == 0:
         return 1.0
-    scaled = (differences / np.abs(differences).max()).astype(np.float64)
-    observed = abs(scaled.sum()) * (1 - 1e-9)
+    scaled = differences.astype(np.float64) / np.abs(differences).max()
+    # Metrics take few values, so many patterns tie with the observed sum: rounding must not count them as smaller.
+    observed = abs(scaled.sum()) - 1e-12 * float(np.abs(scaled).sum())
     if n <= 12:
         patterns = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) * 2 - 1
         return float((np.abs(patterns @ scaled) >= observed).mean())
     if n > MOST_USERS:
         z = scaled.sum() / math.sqrt(float(np.square(scaled).sum()))
         return math.erfc(abs(z) / math.sqrt(2))
-    beyond = int((np.abs(_signs(n) @ scaled.astype(np.float32)) >= observed).sum())
+    generator, total, beyond = np.random.default_rng(1), float(scaled.sum()), 0
+    for size in _blocks(FLIPS, n):
+        flipped = generator.integers(0, 2, (size, n), dtype=np.int8) @ scaled  # total − 2 · flipped: the flipped sum
+        beyond += int((np.abs(total - 2 * flipped) >= observed).sum())
     return (1 + beyond) / (1 + FLIPS)
 
 

@@ -20,11 +20,13 @@ def show_cell(path: Path, user: str | None, console: Console) -> None:
     """Print a record; with ``user``, that user's held-out ranks and top list in the cell and in its clean cell.
 
     Args:
-        path: ``results/<suite>/cells/<id>.json``.
+        path: ``results/<suite>/cells/<id>.json``, or the id alone of a cell below ``results/``.
 
     Raises:
         UserError: no such record or user.
     """
+    found = sorted(Path("results").glob(f"*/cells/{path.name.removesuffix('.json')}.json"))
+    path = found[0] if found and not path.exists() else path
     cell, store = path.name.removesuffix(".json"), Store(path.parent.parent)
     record = store.read(cell)
     if record is None:

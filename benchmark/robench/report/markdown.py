@@ -58,7 +58,7 @@ def table_lines(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         worst,
         "drop",
         "p",
-        f"users hit@{table['k']}",
+        f"users hit@{table['hit_k']}",
         "flags",
     ]
     body = [

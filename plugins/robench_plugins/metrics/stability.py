@@ -33,7 +33,9 @@ class StabilityMetric(Metric):
         """float64 [U] in [0, 1]; 1 for identical lists."""
         if outcome.clean is None:
             return np.full(outcome.n_users, np.nan)
-        return self.compare(outcome.top, outcome.clean.top, k)
+        one, two = outcome.top[:, :k], outcome.clean.top[:, :k]
+        # Exactly 1, and also for two empty lists, where the ratios are 0 / 0.
+        return np.where((one == two).all(1), 1.0, self.compare(one, two, k))
 
 
 class Rbo(StabilityMetric):

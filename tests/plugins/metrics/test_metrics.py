@@ -109,6 +109,12 @@ def test_identical_lists_are_worth_exactly_one_and_disjoint_ones_nothing():
         assert metric.per_user(other, 10).tolist() == [0.0, 0.0]
 
 
+def test_two_empty_lists_are_identical():
+    top = np.full((1, 10), -1)
+    same = outcome([[1]], top=top, clean=outcome([[1]], top=top))
+    assert Rbo().per_user(same, 10)[0] == Jaccard().per_user(same, 10)[0] == 1
+
+
 def test_short_lists_that_are_identical_are_worth_one_too():
     top = np.array([[4, 2, 7, *[-1] * 7]])
     same = outcome([[1]], top=top, clean=outcome([[1]], top=top))

@@ -1,0 +1,114 @@
+"""A folder of results made by hand, for tests of what is computed from it."""
+
+import json
+import random
+
+import numpy as np
+
+from robench.leaderboard import build_tables
+from robench.record import new_record
+from robench.store import Store
+from robench_plugins.metrics.ranking import Ndcg
+from robench_plugins.metrics.stability import Rbo
+from robench_plugins.metrics.targets import TargetHitRate, TargetPercentile
+
+USERS = 200
+METRICS = {"ndcg": Ndcg(), "rbo": Rbo(), "t-hr": TargetHitRate(), "t-percentile": TargetPercentile()}
+L2 = {"stage": "test", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted", "k": 10}
+FAKES = {"stage": "train", "surface": "interactions", "norm": "users", "scale": "relative", "goal": "promote", "k": 10}
+NOTHING = dict.fromkeys(("stage", "surface", "norm", "scale", "goal"), "") | {"k": None}
+EMBEDDING = {**L2, "metric": "ndcg@10", "epsilon": 0.05}
+POISONING = {**FAKES, "metric": "t-hr@10", "epsilon": 0.05}
+
+
+class World:
+    """A folder of results, cell by cell."""
+
+    def __init__(self, folder, ranking):
+        self.store, self.cells, self.ranking = Store(folder), [], ranking
+        self.metrics = ["ndcg@10", "rbo@10", "t-hr@10", "t-percentile"]
+
+    def cell(self, ranks, *, model="mf", seed=0, weight=1.0, attack="none", epsilon=0.0, threat=None, **more):
+        name = f"{len(self.cells):016x}"
+        threat = threat or (NOTHING if attack == "none" else L2)
+        defense = "none" if weight == 1 else "at"
+        victim = f"{model}-{weight}-{seed}" + ("-p" if threat is FAKES else "")
+        columns = {
+            "cell": name,
+            "victim": victim,
+            "dataset": "d",
+            "split": "s",
+            "model": model,
+            "model_label": model,
+            "defense": defense,
+            "defense_label": defense,
+            "lambda": weight,
+            "train_epsilon": None if weight == 1 else 0.05,
+            "attack": attack,
+            "attack_label": more.pop("label", attack),
+            **threat,
+            "epsilon": epsilon,
+            "adaptive": more.pop("adaptive", ""),
+            "target_set": 0 if threat is FAKES else None,
+            "seed": seed,
+            "status": "planned",
+            "reason": "",
+        }
+        self.cells.append(columns)
+        status = more.pop("status", "ok")
+        if status == "missing":
+            return columns
+        ranks = np.asarray(ranks, dtype=np.int64)
+        n = len(ranks)
+        arrays = {
+            "users": np.arange(n),
+            "indptr": np.arange(n + 1),
+            "ranks": ranks,
+            "top": np.tile(np.arange(10), (n, 1)),
+            "candidates": np.full(n, 100),
+            **{key: np.asarray(value) for key, value in more.pop("arrays", {}).items()},
+        }
+        if attack != "none" and threat is L2:
+            arrays.setdefault("loss", np.ones(n))
+            arrays.setdefault("clean_loss", np.ones(n))
+        record = new_record(
+            name,
+            victim,
+            status,
+            spec={"attack": {"config": more.pop("config", {})}},
+            metrics={"ndcg@10": {"value": 0.5, "version": more.pop("version", 1)}},
+            achieved={"epsilon": epsilon, "overshoot": more.pop("overshoot", 1.0), "queries": more.pop("queries", 0)},
+            diagnostics={"zero_gradient_share": more.pop("zero", 0.0), "non_finite_share": 0.0},
+            seconds=1.0,
+            fit_seconds=2.0,
+            peak_memory_mib=3.0,
+            error=None,
+        )
+        self.store.write(record, arrays if status == "ok" else None)
+        return columns
+
+    def build(self, shuffle=False):
+        cells = random.Random(0).sample(self.cells, len(self.cells)) if shuffle else self.cells
+        plan = {
+            "format_version": 1,
+            "suite": "w",
+            "protocol_version": 1,
+            "metrics": self.metrics,
+            "ranking": self.ranking,
+            "targets": {"count": 1, "pick": "unpopular", "sets": 1},
+            "seeds": [0, 1],
+            "cells": cells,
+        }
+        self.store.cells.mkdir(parents=True, exist_ok=True)
+        (self.store.folder / "plan.json").write_text(json.dumps(plan))
+        return build_tables(self.store.folder, METRICS)
+
+
+def ranks(good, bad, n=USERS):
+    """The first ``good`` users rank 1, the rest rank ``bad``."""
+    return [1] * good + [bad] * (n - good)
+
+
+def row(tables, **wanted):
+    """The first leaderboard row with these values."""
+    return next(r for r in tables.rows() if all(r[k] == v for k, v in wanted.items()))

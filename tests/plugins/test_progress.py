@@ -1,0 +1,39 @@
+import io
+
+from rich.console import Console
+
+from robench_plugins.progress import ProgressBar, duration
+
+
+def run(terminal):
+    out = io.StringIO()
+    bar = ProgressBar(Console(file=out, force_terminal=terminal, width=120, markup=False))
+    bar.robench_suite_started(suite="s", victims=2, cells=3, stored=4)
+    bar.robench_victim_progress(victim="v", label="mf[factors=8], seed 0", phase="fit", done=2, total=9)
+    bar.robench_cell_finished(record={"status": "ok"})
+    bar.robench_victim_progress(victim="v", label="mf[factors=8], seed 0", phase="measure", done=1, total=2)
+    if bar.progress is not None:
+        bar.progress.refresh()
+    bar.robench_cell_finished(record={"status": "failed"})
+    bar.robench_victim_progress(victim="v", label="mf[factors=8], seed 0", phase="measure", done=2, total=2)
+    bar.robench_suite_finished(suite="s", ok=2, failed=1, skipped=5, seconds=75)
+    return out.getvalue()
+
+
+def test_a_file_gets_a_line_per_victim():
+    lines = run(terminal=False).splitlines()
+    assert lines[0] == "s: 3 cells of 2 victims to measure, 4 stored already"
+    assert lines[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, about ")
+    assert "1 failed" in lines[1]
+    assert lines[-1] == "s: 2 measured, 1 failed, 5 skipped in 1 min 15 s"
+
+
+def test_a_terminal_sees_the_victim_its_phase_and_what_is_left():
+    text = run(terminal=True)
+    assert "mf[factors=8], seed 0" in text
+    assert "cells" in text
+    assert "left, about" in text
+
+
+def test_durations_are_for_people():
+    assert [duration(s) for s in (0.4, 59.4, 60, 3725)] == ["0 s", "59 s", "1 min 0 s", "62 min 5 s"]

@@ -1,0 +1,88 @@
+"""Flags: set by the numbers, and only by them."""
+
+import numpy as np
+import pytest
+from tests.fakes import EMBEDDING, L2, USERS, World, ranks, row
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path / "w", [EMBEDDING])
+
+
+@pytest.mark.parametrize(
+    ("cells", "name"),
+    [
+        ([("pgd", 0.05, 100, {}), ("random-noise", 0.05, 60, {})], "no better than random"),
+        ([("pgd", 0.01, 60, {}), ("pgd", 0.05, 100, {})], "not monotone in ε"),
+        ([("pgd", 0.05, 60, {"zero": 0.5})], "hidden gradients"),
+        ([("pgd", 0.05, 60, {"overshoot": 10.0})], "pgd exceeded its budget 10x"),
+        (
+            [("pgd", 0.05, 150, {"arrays": {"loss": np.full(USERS, 9.0), "clean_loss": np.ones(USERS)}})],
+            "loss up, ranks unchanged",
+        ),
+    ],
+)
+def test_flags_are_set_by_the_numbers_and_only_by_them(tmp_path, cells, name):
+    honest = [("pgd", 0.01, 100, {}), ("pgd", 0.05, 60, {}), ("random-noise", 0.05, 140, {})]
+    for wrong, chosen in ((True, cells), (False, honest)):
+        world = World(tmp_path / str(wrong), [EMBEDDING])
+        for seed in (0, 1):
+            world.cell(ranks(150, 99), seed=seed)
+            for attack, epsilon, left, more in chosen:
+                world.cell(ranks(left, 99), seed=seed, attack=attack, epsilon=epsilon, **more)
+        assert (name in row(world.build())["flags"]) == wrong
+
+
+def test_few_hits_mean_low_power_and_no_verdict(world):
+    for seed in (0, 1):
+        world.cell(ranks(30, 99), seed=seed)
+        world.cell(ranks(5, 99), seed=seed, attack="pgd", epsilon=0.01)
+        world.cell(ranks(30, 99), seed=seed, attack="pgd", epsilon=0.05)
+    assert row(world.build())["flags"] == "low power"
+
+
+def test_one_seed_and_missing_cells_are_flagged(world):
+    world.cell(ranks(150, 99))
+    world.cell(ranks(50, 99), attack="a", epsilon=0.05)
+    world.cell([], attack="b", epsilon=0.05, status="missing")
+    assert row(world.build())["flags"] == "incomplete: 2 of 3 cells; one seed"
+
+
+def test_flags_are_of_the_table_s_own_threat(world):
+    linf = {**L2, "norm": "linf"}
+    losses = {"arrays": {"loss": np.ones(USERS), "clean_loss": np.ones(USERS)}}
+    world.ranking = [EMBEDDING, {**EMBEDDING, "norm": "linf"}]
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05)
+        for epsilon, left in ((0.01, 50), (0.05, 90)):
+            world.cell(ranks(left, 99), seed=seed, attack="fgsm", epsilon=epsilon, threat=linf, **losses)
+    tables = world.build()
+    assert row(tables, norm="l2")["flags"] == ""
+    assert row(tables, norm="linf")["flags"] == "not monotone in ε"
+
+
+@pytest.mark.parametrize(("draws", "flagged"), [(2, True), (22, False)])
+def test_random_is_a_floor_with_as_many_evaluations_only(world, draws, flagged):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(100, 99), seed=seed, attack="fgsm", epsilon=0.05, queries=2)
+        world.cell(ranks(60, 99), seed=seed, attack="random-noise", epsilon=0.05, queries=draws)
+    assert ("no better than random" in row(world.build())["flags"]) == flagged
+
+
+def test_more_steps_that_are_weaker_are_flagged(world):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        for label, steps, left in (("pgd[steps=40]", 40, 100), ("pgd[steps=10]", 10, 60)):
+            world.cell(ranks(left, 99), seed=seed, attack="pgd", label=label, epsilon=0.05, config={"steps": steps})
+    assert row(world.build())["flags"] == "more steps are weaker"
+
+
+def test_an_attack_made_elsewhere_never_ranks(world):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05, adaptive="frozen")
+    found = row(world.build())
+    assert (found["rank"], found["worst"], found["flags"]) == (None, 0.25, "frozen attack")
