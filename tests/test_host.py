@@ -102,6 +102,51 @@ def test_a_target_that_is_no_component_or_cannot_be_imported_is_refused_when_it_
     assert all(state.startswith("error") for *_, state in registry.check())
 
 
+def test_a_hook_of_another_shape_leaves_nothing_of_its_plugin_behind():
+    def wants(nothing_like_this: int) -> Any:
+        return {}
+
+    host = Host.with_plugins(
+        {"bad:x": plugin(robench_defenses=lambda: {"theirs": Mine}, robench_models=wants), "good:x": plugin()}
+    )
+    assert "nothing_like_this" in host.broken["bad:x"]
+    assert "\n" not in host.broken["bad:x"]
+    assert host.owners == ["good:x"]
+    assert list(Registry.of(host).listing()) == []
+
+
+def test_a_plugin_that_leaves_the_interpreter_or_comes_twice_is_reported(tmp_path, monkeypatch):
+    (tmp_path / "leaves_when_loaded.py").write_text("raise SystemExit('not today')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ROBENCH_PLUGINS", "leaves_when_loaded, robench_plugins")
+    host = Host.discover()
+    assert "not today" in host.broken["leaves_when_loaded:ROBENCH_PLUGINS"]
+    assert "robench_plugins:ROBENCH_PLUGINS" in host.broken
+    assert Registry.of(host).find("model", "mf").owner == "robench:builtin"
+
+
+@pytest.mark.parametrize("offered", [{3: Mine}, {"": Mine}, {"a/b": Mine}, {"ndcg@10": Mine}, {"mine": Mine()}])
+def test_a_strange_name_or_target_is_that_plugins_error(offered):
+    host = Host.with_plugins({"bad:x": plugin(robench_defenses=lambda: offered)})
+    assert list(Registry.of(host).listing()) == []
+    assert "robench_defenses: TypeError" in host.broken["bad:x"]
+
+
+def test_entry_points_of_one_name_in_two_distributions_are_both_loaded(monkeypatch):
+    made = {"one": plugin(robench_defenses=lambda: {"a": Mine}), "two": plugin(robench_defenses=lambda: {"b": Mine})}
+
+    def point(dist: str, value: str) -> Any:
+        owner = types.SimpleNamespace(name=dist)
+        return types.SimpleNamespace(name="main", value=value, dist=owner, load=lambda: made[value])
+
+    points = [point("d2", "two"), point("d1", "one"), point("d1", "one"), point("d3", "gone")]
+    monkeypatch.setattr("robench.host.metadata.entry_points", lambda group: points)
+    host = Host.discover()
+    assert host.owners == ["d1:main", "d2:main"]
+    assert host.broken == {"d3:main": "KeyError: 'gone'"}
+    assert [(name, owner) for _, name, owner in Registry.of(host).listing()] == [("a", "d1:main"), ("b", "d2:main")]
+
+
 def test_lifecycle_hooks_get_their_arguments_and_may_fail(caplog):
     seen = []
 

@@ -1,12 +1,14 @@
 import json
+from typing import Any
 
 import pytest
 import yaml
 
+from robench.api import Attack, Corruption, Threat
 from robench.api.errors import UserError
 from robench.host import Host
 from robench.plan import cell_from_payload, cell_to_payload, make_plan, only_filter
-from robench.registry import Registry
+from robench.registry import Entry, Registry
 from robench.suite.load import load_suite
 
 BASE = """
@@ -124,6 +126,7 @@ def test_exclude_leaves_out_what_matches_every_key(load):
         ("ranking: [{surface: history, epsilon: 1}]", "no attack of this suite has this threat model"),
         ("ranking: [{surface: embedding, epsilon: 0.05}]", "several threat models are meant"),
         ("ranking: [{surface: embedding, norm: l2, epsilon: 0.001}]", "no cell has ε"),
+        ("ranking: [{surface: embedding, norm: l2, epsilon: 0.05, metric: t-hr@10}]", "not under attacks at test time"),
     ],
 )
 def test_a_wrong_exclude_or_ranking_is_one_line_with_the_place(load, line, problem):
@@ -162,3 +165,41 @@ def test_only_keeps_what_matches(load):
     assert all(c.victim.model.name == "mf" and c.victim.seed == 0 for c in kept)
     with pytest.raises(UserError, match="did you mean 'model'"):
         only_filter(["modl=mf"])
+
+
+def test_only_takes_labels_that_look_like_numbers(load):
+    _, plan = load(BASE.replace("{name: popularity}", "{name: popularity, label: '007'}"))
+    allowed = only_filter(["model=007"])
+    assert {c.victim.model.name for c in plan.cells if allowed(c)} == {"popularity"}
+
+
+class Shuffle(Corruption):
+    """Changes real users' interactions; aims at no item."""
+
+    def corrupt(self, train: Any, **given: Any) -> Any: ...
+
+
+class Rewrite(Attack):
+    """An attack of a surface that nothing here can measure yet."""
+
+    surface = "history"
+    stage = "test"
+
+    def threat(self) -> Threat:
+        return Threat("history", "test", "edits")
+
+
+def test_attacks_of_other_kinds(load, registry):
+    registry.entries["attack"] += [Entry("shuffle", "mine:x", Shuffle), Entry("rewrite", "mine:x", Rewrite)]
+    attacks = "attacks: [{name: shuffle, epsilon: 0.1}, {name: rewrite, epsilon: 3}, {name: bandwagon, epsilon: 0.1}]\n"
+    text = "name: t\ndatasets: [synthetic]\nmodels: [mf]\ntargets: {count: 2, sets: 3}\n" + attacks
+    _, plan = load(text)
+    found = [(c.columns()["attack"], c.columns()["target_set"], c.skip) for c in plan.cells]
+    assert found == [
+        ("none", None, ""),
+        ("rewrite", None, "this version measures no attack like rewrite on 'history' at test time"),
+        ("shuffle", 0, ""),
+        ("bandwagon", 0, ""),
+        ("bandwagon", 1, ""),
+        ("bandwagon", 2, ""),
+    ]

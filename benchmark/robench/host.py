@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -40,7 +41,7 @@ class Host:
                 seen.add((_owner(point), point.value))
                 host._load(_owner(point), point.load)
         for name in filter(None, (part.strip() for part in os.environ.get(EXTRA, "").split(","))):
-            host._load(f"{name}:{EXTRA}", lambda name=name: importlib.import_module(name))
+            host._load(f"{name}:{EXTRA}", partial(importlib.import_module, name))
         return host
 
     @classmethod
@@ -48,22 +49,24 @@ class Host:
         """A host of given plugins: owner -> module or object with hooks."""
         host = cls()
         for owner, plugin in plugins.items():
-            host._load(owner, lambda plugin=plugin: plugin)
+            host._load(owner, partial(_given, plugin))
         return host
 
-    def _load(self, owner: str, load: Any) -> None:
+    def _load(self, owner: str, load: Callable[[], Any]) -> None:
         """Register one plugin; whatever goes wrong is its own failure."""
         try:
             plugin = load()
-            self.manager.register(plugin, name=owner)
-        except Exception as error:  # a plugin may raise anything when it is imported
-            self.broken[owner] = f"{type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
+            self.broken[owner] = _reason(error)
             return
         try:
+            self.manager.register(plugin, name=owner)
             self.manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            self.manager.unregister(plugin)
-            self.broken[owner] = str(error)
+        except Exception as error:  # a hook of another shape, an unknown one, the same plugin twice
+            # A hook refused half-way leaves those before it registered.
+            if self.manager.get_plugin(owner) is plugin:
+                self.manager.unregister(plugin)
+            self.broken[owner] = _reason(error)
             return
         self.owners.append(owner)
 
@@ -72,15 +75,13 @@ class Host:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             yield implementation.plugin_name, implementation
 
-    def registered(self, hook: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
         """What each plugin offers under a registration hook: (owner, {name: class or "module:Class"})."""
         for owner, implementation in self._calls(hook):
             try:
-                offered = implementation.function()
-                if not isinstance(offered, Mapping):
-                    raise TypeError(f"{hook} must return a mapping, not {type(offered).__name__}")
+                offered = _checked(hook, implementation.function())
             except Exception as error:  # as above
-                self.broken[owner] = f"{hook}: {type(error).__name__}: {error}"
+                self.broken[owner] = f"{hook}: {_reason(error)}"
                 continue
             yield owner, offered
 
@@ -91,6 +92,26 @@ class Host:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception:
                 log.exception("%s of plugin %s failed", hook, owner)
+
+
+def _given(plugin: Any) -> Any:
+    return plugin
+
+
+def _checked(hook: str, offered: Any) -> dict[str, type[Any] | str]:
+    if not isinstance(offered, Mapping):
+        raise TypeError(f"{hook} must return a mapping, not {type(offered).__name__}")
+    for name, target in offered.items():
+        if not isinstance(name, str) or not name or "/" in name or "@" in name:
+            raise TypeError(f"a name is text without '/' and '@', not {name!r}")
+        if not isinstance(target, type | str):
+            raise TypeError(f"'{name}' must be a class or 'module:Class', not {type(target).__name__}")
+    return dict(offered)
+
+
+def _reason(error: BaseException) -> str:
+    """An error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _owner(point: metadata.EntryPoint) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from robench.api.attack import Attack
+from robench.api.attack import Attack, Corruption, EmbeddingAttack, PoisoningAttack
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.api.metric import Metric
 from robench.api.model import Model
 from robench.registry import Registry
 from robench.spec import PROTOCOL_VERSION, Cell, Part, Poison, TargetChoice, UserSample, Victim
@@ -84,7 +85,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
             cells.setdefault(cell.id, cell)
     errors: list[UserError] = []
     kept = _without_excluded(suite, list(cells.values()), errors)
-    ranking = _ranking(suite, kept, errors)
+    ranking = _ranking(suite, kept, registry, errors)
     if errors:
         raise UserErrors(errors)
     return Plan(suite.name, tuple(kept), suite.metrics, ranking, suite.targets, suite.seeds)
@@ -97,7 +98,8 @@ def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> 
     targets = suite.targets if poisoned else TargetChoice(0, suite.targets.pick, 0)
     for entry, cls in attacks:
         if cls.stage == "train":
-            sets = range(suite.targets.sets)
+            # A corruption aims at no item: more target sets would only fit the same victim again.
+            sets = range(1 if issubclass(cls, Corruption) else suite.targets.sets)
             poisons += [Poison(entry.part, epsilon, number) for epsilon in entry.epsilons for number in sets]
     for dataset in suite.datasets:
         for model in suite.models:
@@ -115,13 +117,14 @@ def _cells(
     misfit = defense_misfit(victim, model, defense)
     if victim.poison is not None:
         cls = next(c for e, c in attacks if e.part is victim.poison.attack)
-        yield Cell(victim, None, 0.0, suite.users, _threat(victim.poison.attack, cls), cls.adaptive, misfit)
+        skip = misfit or attack_misfit(victim.poison.attack, cls)
+        yield Cell(victim, None, 0.0, suite.users, _threat(victim.poison.attack, cls), cls.adaptive, skip)
         return
     yield Cell(victim, None, 0.0, suite.users, {}, "", misfit)
     for entry, cls in attacks:
         if cls.stage != "test":
             continue
-        skip = misfit
+        skip = misfit or attack_misfit(entry.part, cls)
         if not skip and cls.surface not in model.surfaces:
             skip = f"{victim.model.name} has no surface '{cls.surface}' for {entry.part.label}"
         for epsilon in entry.epsilons:
@@ -138,6 +141,14 @@ def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -
     if victim.defense.config.get("loss") == "hinge" and not own_margins:
         return f"{victim.model.name} has no margins_from, which the hinge loss of {victim.defense.label} needs"
     return ""
+
+
+def attack_misfit(part: Part, cls: type[Attack]) -> str:
+    """Why this version cannot carry out an attack, or empty."""
+    able: tuple[type[Attack], ...] = (EmbeddingAttack,) if cls.stage == "test" else (PoisoningAttack, Corruption)
+    if issubclass(cls, able):
+        return ""
+    return f"this version measures no attack like {part.label} on '{cls.surface}' at {cls.stage} time"
 
 
 def _threat(part: Part, cls: type[Attack]) -> dict[str, Any]:
@@ -181,7 +192,9 @@ def _without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) 
     return cells
 
 
-def _ranking(suite: Suite, cells: Sequence[Cell], errors: list[UserError]) -> tuple[dict[str, Any], ...]:
+def _ranking(
+    suite: Suite, cells: Sequence[Cell], registry: Registry, errors: list[UserError]
+) -> tuple[dict[str, Any], ...]:
     """The tables: as asked for, or one per threat model at its largest ε."""
     threats = {_key(cell.threat): cell for cell in cells if cell.threat}
     if suite.ranking is None:
@@ -204,11 +217,20 @@ def _ranking(suite: Suite, cells: Sequence[Cell], errors: list[UserError]) -> tu
             problem = f"several threat models are meant: {'; '.join(map(_in_words, meant))}"
         elif not any(c.threat == meant[0] and c.columns()["epsilon"] <= entry.epsilon for c in cells):
             problem = f"no cell has ε ≤ {entry.epsilon:g}"
+        elif meant[0]["stage"] == "test" and _needs_targets(entry.metric, registry):
+            problem = (
+                f"'{entry.metric}' is measured on clean cells and poisoned victims, not under attacks at test time"
+            )
         if problem:
             errors.append(UserError(problem, where=suite.tree.place(("ranking", index)), path=f"ranking[{index}]"))
         else:
             found.append({**meant[0], "metric": entry.metric, "epsilon": entry.epsilon})
     return tuple(found)
+
+
+def _needs_targets(metric: str, registry: Registry) -> bool:
+    cls: type[Metric] = registry.load("metric", metric.partition("@")[0])
+    return cls.needs == "targets"
 
 
 def _key(threat: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -237,7 +259,8 @@ def only_filter(conditions: Sequence[str]) -> Callable[[Cell], bool]:
             raise UserError("a filter is written key=value", path=f"--only {condition}")
         if key not in MATCHES:
             raise UserError(f"unknown key '{key}'", path=f"--only {condition}", hint=did_you_mean(key, MATCHES))
-        wanted.setdefault(key, []).append(value if key in ("cell", "victim") else scalar(value))
+        # As text too: an id or a label may look like a number.
+        wanted.setdefault(key, []).extend((scalar(value), value))
     matches = matcher(wanted)
     return lambda cell: matches(cell.columns())
 

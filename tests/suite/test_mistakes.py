@@ -87,7 +87,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path, registry):
         (GOOD, ["--workers", "0"]),
         (GOOD.replace("name: synthetic", "name: csv, path: nothing.csv"), []),
         (GOOD.replace("name: synthetic", "name: synthetic, min_user_interactions: 100000"), []),
-        (GOOD + "targets: {count: 5000}\n", []),
+        (GOOD + "attacks: [{name: bandwagon, epsilon: 0.1}]\ntargets: {count: 5000}\n", []),
     ],
 )
 def test_the_command_ends_with_exit_code_two_and_writes_nothing(tmp_path, text, arguments):

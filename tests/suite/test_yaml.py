@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robench.api.errors import UserError
-from robench.suite.yaml import parse, scalar
+from robench.suite.yaml import dump, parse, scalar
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,9 @@ from robench.suite.yaml import parse, scalar
         ("1/0", "1/0"),
         (".nan", ".nan"),
         (".inf", ".inf"),
+        ("1e400", "1e400"),
+        ("NULL", None),
+        ("TRUE", True),
         ("true", True),
         ("~", None),
         ("", None),
@@ -64,6 +67,13 @@ def test_lines_of_every_path():
         ("\ta: 1", 1, "not YAML"),
         ("a: !!python/object/apply:os.system [echo]", 1, "not allowed"),
         ("a: !mine 3", 1, "not allowed"),
+        ("b: 1\na: !!str 12", 2, "the tag !!str is not allowed"),
+        ("!!int 3: a", 1, "key must be text"),
+        ("!!str a: 3", 1, "the tag !!str is not allowed"),
+        ("? [a]\n: b", 1, "a key must be text"),
+        ("a: 1\nb: \0", 2, "U+0000 is not allowed"),
+        ("a: 1\n---\nb: 2", 2, "not YAML"),
+        ("a: [" + "[" * 5000, "", "nested too deeply"),
         ("base: &b {x: 1}\nc:\n  <<: *b", 3, "merge keys"),
         ("1: a", 1, "a key must be text"),
         ("a: &x [*x]", 1, "contains itself"),
@@ -73,7 +83,7 @@ def test_traps_are_one_line_with_the_place(text, line, problem):
     with pytest.raises(UserError) as caught:
         parse(text, "s.yaml")
     message = str(caught.value)
-    assert message.startswith(f"s.yaml:{line}")
+    assert message.startswith(f"s.yaml:{line}" if line else "s.yaml: ")
     assert problem in message
     assert "\n" not in message
 
@@ -90,3 +100,34 @@ def test_an_alias_bomb_is_refused():
         bomb += f"{two}: &{two} [{', '.join(['*' + one] * 10)}]\n"
     with pytest.raises(UserError, match="more than"):
         parse(bomb, "s.yaml")
+
+
+def test_aliases_nested_by_hundreds_are_refused():
+    chain = "x0: &x0 {a: [1]}\n" + "".join(f"x{i}: &x{i} {{a: [*x{i - 1}]}}\n" for i in range(1, 600))
+    with pytest.raises(UserError, match=r"nested too deeply|more than"):
+        parse(chain, "s.yaml")
+
+
+def test_aliases_are_copies():
+    data = parse("a: &a {x: 1}\nb: *a", "s").data
+    data["a"]["x"] = 2
+    assert data["b"] == {"x": 1}
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**17), 10**17)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), max_size=8)
+    | st.sampled_from(["8/255", "1e-3", "09", "012", "on", "1:30", "", "~", "1e400", "2020-01-01", "<<", "="]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_what_is_dumped_is_read_back(data):
+    again = parse(dump({"root": data}), "s.yaml").data["root"]
+    assert again == data
+    assert repr(again) == repr(data)

@@ -5,28 +5,35 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError
 from robench.registry import Kind, Registry
-from robench.spec import Part
+from robench.spec import Part, digest
 from robench.suite.schema import Mistakes
 from robench.suite.yaml import Path
 
 NO_DEFENSE = Part("none", {}, "none")
+MOST_COMBINATIONS = 1_000  # of one entry: more are a slip, and would take the memory before the user sees it
+OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": ("lambda", "epsilon")}  # tables tell these apart anyway
 
 
 @dataclass(frozen=True)
 class Expanded:
-    """One combination of an entry's grids. ``epsilons``: the attack's axis, empty for other kinds."""
+    """One combination of an entry's grids.
+
+    ``epsilons``: the attack's axis, empty for other kinds. ``implied``: the ``none`` that stands for λ = 1.
+    """
 
     part: Part
     path: Path
     epsilons: tuple[float, ...] = ()
+    implied: bool = False
 
 
 def expand(kind: Kind, entries: list[Any], key: str, registry: Registry, mistakes: Mistakes) -> list[Expanded]:
@@ -34,7 +41,7 @@ def expand(kind: Kind, entries: list[Any], key: str, registry: Registry, mistake
     found: list[Expanded] = []
     for index, raw in enumerate(entries):
         found += _entry(kind, raw, (key, index), registry, mistakes)
-    return _labelled(kind, _without_twins(found, mistakes))
+    return _labelled(kind, _without_twins(found, mistakes), mistakes)
 
 
 def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mistakes) -> list[Expanded]:
@@ -43,111 +50,161 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
         mistakes.add("an entry must name its plugin", path, f"write {{name: ...}} for a {kind}")
         return []
     try:
-        found = registry.find(kind, entry["name"])
-        cls = registry.load_entry(kind, found)
+        offer = registry.find(kind, entry["name"])
+        cls: type[Component] = registry.load_entry(kind, offer)
     except UserError as error:
         mistakes.add(error.problem, (*path, "name"), error.hint)
         return []
-    label = entry.get("label", entry["name"])
-    if not isinstance(label, str) or not label:
+    name = registry.reference(kind, offer)  # the same plugin gives the same ids, however it was called
+    label = entry.get("label", name)
+    if not isinstance(label, str) or not label.strip():
         mistakes.add("a label must be text", (*path, "label"))
-        label = entry["name"]
+        label = name
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid")}
+    grid = entry.get("grid", {})
+    if not isinstance(grid, dict):
+        mistakes.add("grid must map parameters to lists", (*path, "grid"))
+        grid = {}
     epsilons: tuple[float, ...] = ()
-    if kind == "attack":
-        epsilons = _epsilons(settings.pop("epsilon", None), path, mistakes)
-    axes = _axes(kind, entry.get("grid", {}), settings, path, mistakes)
+    if kind == "attack":  # ε is the host's: the plugin's settings do not have it
+        inside = "epsilon" in grid and "epsilon" not in settings
+        budget = grid["epsilon"] if inside else settings.pop("epsilon", None)
+        epsilons = _epsilons(budget, (*path, "grid", "epsilon") if inside else (*path, "epsilon"), mistakes)
+        grid = {name: values for name, values in grid.items() if name != "epsilon" or not inside}
+    axes, homes = _axes(kind, grid, settings, path, mistakes)
+    if math.prod(len(values) for values in axes.values()) > MOST_COMBINATIONS:
+        mistakes.add(f"the grids make more than {MOST_COMBINATIONS} combinations", path)
+        return []
     parts = []
-    fields = [info.alias or name for name, info in cls.Config.model_fields.items()]
     for combination in itertools.product(*axes.values()):
         passed = {**settings, **dict(zip(axes, combination, strict=True))}
-        try:
-            config = cls.Config.model_validate(passed)
-        except ValidationError as error:
-            mistakes.add_validation(error, path, [*fields, "label", "grid", *(["epsilon"] if kind == "attack" else [])])
-            break
-        part = Part(entry["name"], config.resolved(), label, passed, found.owner)
-        if kind == "defense" and part.config.get("lambda") == 1:
+        config = _config(kind, cls, passed, path, homes, mistakes)
+        if config is None:
+            continue
+        part = Part(name, config, label, passed, offer.owner)
+        implied = kind == "defense" and part.config.get("lambda") == 1
+        if implied:
             part = replace(NO_DEFENSE, owner=registry.find("defense", "none").owner)
-        parts.append(Expanded(part, path, epsilons))
+        parts.append(Expanded(part, path, epsilons, implied))
     return parts
+
+
+def _config(
+    kind: Kind, cls: type[Component], passed: dict[str, Any], path: Path, homes: Mapping[str, Path], mistakes: Mistakes
+) -> dict[str, Any] | None:
+    """The resolved settings, or None and mistakes."""
+    known = [*(info.alias or name for name, info in cls.Config.model_fields.items()), "label", "grid"]
+    try:
+        config: BaseConfig = cls.Config.model_validate(passed)
+    except ValidationError as error:
+        mistakes.add_validation(error, path, [*known, *(["epsilon"] if kind == "attack" else [])], homes)
+        return None
+    resolved = config.resolved()
+    # Pydantic takes true for 1, a person does not.
+    wrong = [
+        name for name, value in passed.items() if isinstance(value, bool) and type(resolved.get(name)) in (int, float)
+    ]
+    for name in wrong:
+        mistakes.add(f"must be a number, got {str(passed[name]).lower()}", homes.get(name, (*path, name)))
+    if wrong:
+        return None
+    if kind == "attack":
+        try:
+            cls(config).threat().as_dict()  # type: ignore[attr-defined]  # the registry has checked it to be an attack
+        except (ValueError, TypeError) as error:
+            mistakes.add(str(error) or type(error).__name__, path)
+            return None
+    return resolved
 
 
 def _epsilons(raw: Any, path: Path, mistakes: Mistakes) -> tuple[float, ...]:
     """The attack's budgets: a number or a list of distinct numbers ≥ 0."""
     if raw is None:
-        mistakes.add("an attack needs its budget", path, "add epsilon: a number or a list of numbers")
+        mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers")
         return ()
     values = raw if isinstance(raw, list) else [raw]
     if not values:
-        mistakes.add("the grid is empty", (*path, "epsilon"))
+        mistakes.add("the grid is empty", path)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            mistakes.add(f"ε must be a number, got {value!r}", (*path, "epsilon"))
+            mistakes.add(f"ε must be a number, got {value!r}", path)
             return ()
         if value < 0:
-            mistakes.add(f"ε must be at least 0, got {value:g}", (*path, "epsilon"))
+            mistakes.add(f"ε must be at least 0, got {value:g}", path)
     if len(set(values)) < len(values):
-        mistakes.add("the grid names a value twice", (*path, "epsilon"))
-    return tuple(float(value) for value in values)
+        mistakes.add("the grid names a value twice", path)
+    return tuple(float(value) + 0.0 for value in values)  # −0 would be another id
 
 
-def _axes(kind: Kind, grid: Any, settings: dict[str, Any], path: Path, mistakes: Mistakes) -> dict[str, list[Any]]:
-    """Grid axes; a defence's λ and ε may stand outside ``grid``. What becomes an axis leaves ``settings``."""
+def _axes(
+    kind: Kind, grid: Mapping[str, Any], settings: dict[str, Any], path: Path, mistakes: Mistakes
+) -> tuple[dict[str, list[Any]], dict[str, Path]]:
+    """Grid axes, and where each is written; a defence's λ and ε may stand outside ``grid``.
+
+    What becomes an axis leaves ``settings``.
+    """
     axes: dict[str, list[Any]] = {}
-    if not isinstance(grid, dict):
-        mistakes.add("grid must map parameters to lists", (*path, "grid"))
-        grid = {}
+    homes: dict[str, Path] = {}
     for name, values in grid.items():
+        home = (*path, "grid", name)
         if not isinstance(values, list) or not values:
-            mistakes.add("the grid is empty" if values == [] else "must be a list", (*path, "grid", name))
+            mistakes.add("the grid is empty" if values == [] else "must be a list", home)
         elif name in settings:
-            mistakes.add(f"'{name}' is given twice, beside the grid and in it", (*path, "grid", name))
+            mistakes.add(f"'{name}' is given twice, beside the grid and in it", home)
         else:
-            axes[name] = values
-    for name in ("lambda", "epsilon") if kind == "defense" else ():
+            axes[name], homes[name] = values, home
+    for name in OWN_COLUMNS.get(kind, ()):
         if isinstance(settings.get(name), list):
-            axes[name] = settings.pop(name)
+            axes[name], homes[name] = settings.pop(name), (*path, name)
             if not axes[name]:
-                mistakes.add("the grid is empty", (*path, name))
+                mistakes.add("the grid is empty", homes[name])
     for name, values in axes.items():
-        if any(value in values[:place] for place, value in enumerate(values)):
-            mistakes.add("the grid names a value twice", (*path, name))
-    return axes
+        axes[name] = [value for place, value in enumerate(values) if value not in values[:place]]
+        if len(axes[name]) < len(values):
+            mistakes.add("the grid names a value twice", homes[name])
+    return axes, homes
 
 
 def _without_twins(found: list[Expanded], mistakes: Mistakes) -> list[Expanded]:
-    """Two equal entries are a mistake; several λ = 1 are one ``none``."""
+    """Two equal entries are a mistake; a ``none`` that stands for λ = 1 is not needed beside another."""
+    spoken = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in found)
     kept: list[Expanded] = []
+    known: dict[str, list[Expanded]] = defaultdict(list)
     for one in found:
-        twin = next((k for k in kept if k.part.content() == one.part.content()), None)
+        twins = known[digest(one.part.content())]
+        if one.implied and (spoken or twins):
+            continue
+        twin = next((t for t in twins if not one.epsilons or set(one.epsilons) & set(t.epsilons)), None)
         if twin is None:
             kept.append(one)
-        elif one.part.content() == NO_DEFENSE.content():
-            continue
-        elif set(one.epsilons) & set(twin.epsilons) or not one.epsilons:
-            mistakes.add(f"the same as {twin.path[0]}[{twin.path[1]}]", one.path, "remove one of them")
+            twins.append(one)
+        elif twin.path == one.path:
+            mistakes.add("two combinations of its grids are the same", one.path)
         else:
-            kept.append(one)
+            mistakes.add(f"the same as {twin.path[0]}[{twin.path[1]}]", one.path, "remove one of them")
     return kept
 
 
-def _labelled(kind: Kind, found: list[Expanded]) -> list[Expanded]:
+def _labelled(kind: Kind, found: list[Expanded], mistakes: Mistakes) -> list[Expanded]:
     """Labels that are unique per content: ``mf[factors=32]``. λ and ε of a defence are columns of their own."""
     groups: dict[str, list[Expanded]] = defaultdict(list)
     for one in found:
         groups[one.part.label].append(one)
+    own = OWN_COLUMNS.get(kind, ())
     result = []
+    meant: dict[str, str] = {}
     for one in found:
         group = groups[one.part.label]
-        own = ("lambda", "epsilon") if kind == "defense" else ()
-        differing = [n for n in one.part.config if n not in own and _differs(n, group)]
+        differing = [name for name in one.part.config if name not in own and _differs(name, group)]
         names = {other.part.name for other in group}
         marks = [
             *([one.part.name] if len(names) > 1 else []),
-            *(f"{n}={_shown(one.part.config, n)}" for n in differing),
+            *(f"{name}={_shown(one.part.config[name])}" for name in differing),
         ]
         label = f"{one.part.label}[{','.join(marks)}]" if marks else one.part.label
+        content = digest([one.part.name, {name: v for name, v in one.part.config.items() if name not in own}])
+        if meant.setdefault(label, content) != content:
+            mistakes.add(f"two entries would be called '{label}'", one.path, "give it a label of its own")
         result.append(replace(one, part=replace(one.part, label=label)))
     return result
 
@@ -156,6 +213,6 @@ def _differs(name: str, group: list[Expanded]) -> bool:
     return len({repr(other.part.config.get(name)) for other in group}) > 1
 
 
-def _shown(config: Mapping[str, Any], name: str) -> str:
-    value = config[name]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _shown(value: Any) -> str:
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) and float(short) != value else short

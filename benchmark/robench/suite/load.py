@@ -11,12 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.api.metric import Metric
 from robench.registry import Registry
 from robench.spec import Part, TargetChoice, UserSample
 from robench.suite.expand import Expanded, expand
+from robench.suite.overrides import apply_overrides
 from robench.suite.schema import SPLITS, Mistakes, RankingEntry, SuiteFile
-from robench.suite.yaml import Tree, parse, scalar
+from robench.suite.yaml import Path as Steps
+from robench.suite.yaml import Tree, parse
 
+_METRIC = re.compile(r"[^@]+(@(?P<k>[1-9][0-9]{0,8}))?\Z")
 TOP_LIST = 10  # items that a cell stores per user; list stability cannot look further
 
 
@@ -80,14 +84,15 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
         raise UserError("a folder, not a suite file", where=str(path)) from None
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 at byte {error.start}", where=str(path)) from None
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
     tree = parse(text, str(path))
     if not isinstance(tree.data, dict):
         kind = "empty" if tree.data is None else "a list" if isinstance(tree.data, list) else "a single value"
         raise UserError(
             f"the suite is {kind}, not a mapping", where=f"{path}:1", hint="it starts with name:, datasets:, models:"
         )
-    for override in overrides:
-        apply_override(tree, override)
+    apply_overrides(tree, overrides)
     return suite_of(tree, path, registry)
 
 
@@ -109,11 +114,10 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
         mistakes.add("a seed is named twice", ("seeds",))
     for index, name in enumerate(file.metrics):
         _check_metric(name, ("metrics", index), registry, mistakes)
+        if name in file.metrics[:index]:
+            mistakes.add(f"metric '{name}' is named twice", ("metrics", index))
     for index, entry in enumerate(file.ranking or []):
-        _check_metric(entry.metric, ("ranking", index, "metric"), registry, mistakes)
-        if entry.metric not in file.metrics:
-            hint = f"add it there; known: {', '.join(file.metrics)}"
-            mistakes.add(f"'{entry.metric}' is not among the suite's metrics", ("ranking", index, "metric"), hint)
+        _check_ranking(entry, file, index, registry, mistakes)
     if mistakes.found:
         raise UserErrors(mistakes.in_order())
     return Suite(
@@ -154,8 +158,11 @@ def _usable(data: dict[str, Any], error: ValidationError) -> SuiteFile:
 def _split(raw: Any, mistakes: Mistakes) -> Part:
     entry = {"name": raw} if isinstance(raw, str) else raw
     name = entry.get("name", "leave-last-out") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or name not in SPLITS:
-        mistakes.add(f"unknown split {name!r}", ("split",), did_you_mean(str(name), SPLITS))
+    if not isinstance(name, str):
+        mistakes.add("a split is written by its name or as {name: ...}", ("split",), did_you_mean("", SPLITS))
+        return Part("leave-last-out", {}, "leave-last-out")
+    if name not in SPLITS:
+        mistakes.add(f"unknown split '{name}'", ("split",), did_you_mean(name, SPLITS))
         return Part("leave-last-out", {}, "leave-last-out")
     settings = {key: value for key, value in entry.items() if key != "name"}
     try:
@@ -166,61 +173,35 @@ def _split(raw: Any, mistakes: Mistakes) -> Part:
     return Part(name, config, name, settings)
 
 
-def _check_metric(name: str, path: tuple[str | int, ...], registry: Registry, mistakes: Mistakes) -> None:
-    short, at, k = name.partition("@")
+def _check_metric(name: str, path: Steps, registry: Registry, mistakes: Mistakes) -> type[Metric] | None:
+    """The class of ``name@k``, or None and a mistake."""
+    short, at, _ = name.partition("@")
     try:
-        cls = registry.load("metric", short)
+        cls: type[Metric] = registry.load("metric", short)
     except UserError as error:
         mistakes.add(error.problem, path, error.hint)
-        return
-    if cls.at_k and not (at and k.isdigit() and int(k) > 0):
+        return None
+    written = _METRIC.match(name)
+    k = int(written["k"] or 0) if written else 0
+    if cls.at_k and not k:
         mistakes.add(f"metric '{name}' needs its k", path, f"write {short}@10")
     elif not cls.at_k and at:
         mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
-    elif cls.needs == "clean" and int(k) > TOP_LIST:
+    elif cls.needs == "clean" and k > TOP_LIST:
         mistakes.add(f"lists are stored to {TOP_LIST} items, '{name}' looks further", path, f"write {short}@{TOP_LIST}")
+    return cls
 
 
-def apply_override(tree: Tree, override: str) -> None:
-    """``models.mf.factors=32``: set one value; list entries are picked by index or by name.
-
-    Raises:
-        UserError: the path does not exist, or the override is not ``path=value``.
-    """
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise UserError("an override is written path=value", path=f"--set {override}")
-    steps = [part for part in re.split(r"[.\[\]]+", path) if part]
-    try:
-        value = parse(text, "--set").data if text[:1] in "[{'\"" and text else scalar(text)
-    except UserError as error:
-        raise UserError(error.problem, path=f"--set {override}") from None
-    node: Any = tree.data
-    for step in steps[:-1]:
-        node = _child(node, step, override)
-    if isinstance(node, list):
-        node[_index(node, steps[-1], override)] = value
-    elif isinstance(node, dict):
-        node[steps[-1]] = value
-    else:
-        raise UserError(f"nothing can be set below '{'.'.join(steps[:-1])}'", path=f"--set {override}")
-
-
-def _child(node: Any, step: str, override: str) -> Any:
-    if isinstance(node, list):
-        return node[_index(node, step, override)]
-    if isinstance(node, dict):
-        return node.setdefault(step, {})
-    raise UserError(f"'{step}' does not exist", path=f"--set {override}")
-
-
-def _index(node: list[Any], step: str, override: str) -> int:
-    if step.isdigit() and int(step) < len(node):
-        return int(step)
-    names = {entry["name"] if isinstance(entry, dict) else entry: i for i, entry in enumerate(node) if entry}
-    if step in names:
-        return names[step]
-    raise UserError(f"no entry '{step}'", path=f"--set {override}", hint=did_you_mean(step, map(str, names)))
+def _check_ranking(entry: RankingEntry, file: SuiteFile, index: int, registry: Registry, mistakes: Mistakes) -> None:
+    path = ("ranking", index, "metric")
+    cls = _check_metric(entry.metric, path, registry, mistakes)
+    if entry.metric not in file.metrics:
+        hint = f"add it there; known: {', '.join(file.metrics)}"
+        mistakes.add(f"'{entry.metric}' is not among the suite's metrics", path, hint)
+    if cls is not None and cls.needs == "clean":
+        mistakes.add(f"'{entry.metric}' compares with the clean cell, which has no value of it to fall from", path)
+    if entry in (file.ranking or [])[:index]:
+        mistakes.add("the same table is asked for twice", path[:2], "remove one of them")
 
 
 def _nearby(path: Path) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from robench.api.errors import UserError, did_you_mean
@@ -23,7 +23,10 @@ DEFAULT_METRICS = (
     "t-ndcg@10",
     "t-percentile",
 )
-Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Seed = Annotated[StrictInt, Field(ge=0)]
+Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
+Weight = Annotated[StrictFloat, Field(gt=0)]
 
 
 class _Model(BaseModel):
@@ -33,16 +36,16 @@ class _Model(BaseModel):
 class TargetsEntry(_Model):
     """``targets``."""
 
-    count: int = Field(default=5, ge=1)
+    count: Count = 5
     pick: Literal["unpopular", "popular", "random"] = "unpopular"
-    sets: int = Field(default=1, ge=1)
+    sets: Count = 1
 
 
 class UsersEntry(_Model):
     """``users``."""
 
-    sample: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0)
+    sample: Count
+    seed: Seed = 0
 
 
 class RankingEntry(_Model):
@@ -53,22 +56,22 @@ class RankingEntry(_Model):
     norm: Literal["l2", "linf", "edits", "users", "share"] | None = None
     scale: Literal["relative", "absolute"] = "relative"
     goal: Literal["untargeted", "promote", "demote"] = "untargeted"
-    k: int = Field(default=10, ge=1)
+    k: Count = 10
     metric: StrictStr = "ndcg@10"
-    epsilon: float = Field(ge=0)
+    epsilon: StrictFloat = Field(ge=0)
 
 
 class LeaveLastOut(_Model):
     """``split: {name: leave-last-out}``: the last item per user is held out, the one before is for validation."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
 
 class RandomRatio(_Model):
     """``split: {name: random-ratio}``: per user, train : validation : test."""
 
-    ratios: tuple[float, float, float] = (8, 1, 1)
-    seed: int = Field(default=0, ge=0)
+    ratios: Annotated[list[Weight], Field(min_length=3, max_length=3)] = [8.0, 1.0, 1.0]
+    seed: Seed = 0
 
 
 class GlobalTime(_Model):
@@ -76,7 +79,13 @@ class GlobalTime(_Model):
 
     validation: Share = 0.1
     test: Share = 0.1
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("the shares of validation and test leave nothing to train on")
+        return self
 
 
 SPLITS: dict[str, type[_Model]] = {
@@ -90,8 +99,8 @@ class SuiteFile(_Model):
     """The top level."""
 
     name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    seeds: list[Annotated[StrictInt, Field(ge=0)]] = Field(default=[0], min_length=1)
-    threads: StrictInt = Field(default=1, ge=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
+    threads: Count = 1
     device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     datasets: list[Any] = Field(min_length=1)
     split: Any = Field(default_factory=lambda: {"name": "leave-last-out"})
@@ -105,28 +114,42 @@ class SuiteFile(_Model):
     users: UsersEntry | None = None
 
 
+# The keys known inside the sections of the top level.
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "targets": list(TargetsEntry.model_fields),
+    "users": list(UsersEntry.model_fields),
+    "ranking": list(RankingEntry.model_fields),
+}
+
+
 class Mistakes:
     """Collects mistakes with their places, so that all are reported at once."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.found: list[tuple[str, UserError]] = []
+        self.found: dict[str, tuple[int, UserError]] = {}
 
     def add(self, problem: str, path: Path, hint: str = "") -> None:
-        """A mistake at a path of the suite."""
-        place = self.tree.place(path)
-        self.found.append((place, UserError(problem, where=place, path=dotted(path), hint=hint)))
+        """A mistake at a path of the suite; the same one twice is told once."""
+        error = UserError(problem, where=self.tree.place(path), path=dotted(path), hint=hint)
+        self.found.setdefault(str(error), (self.tree.line(path), error))
 
-    def add_validation(self, error: ValidationError, path: Path, fields: Sequence[str]) -> None:
-        """Every mistake of a pydantic model whose root stands at ``path``; ``fields`` are its known keys."""
+    def add_validation(
+        self, error: ValidationError, path: Path, fields: Sequence[str], homes: Mapping[str, Path] | None = None
+    ) -> None:
+        """Every mistake of a pydantic model whose root stands at ``path``.
+
+        ``fields`` are its known keys; ``homes`` says where a key stands that is not right below ``path``.
+        """
         for detail in error.errors():
-            where = (*path, *(part for part in detail["loc"] if part != "function-after"))
-            top = len(detail["loc"]) == 1
-            self.add(*_in_words(detail, where, fields if top else ()))
+            loc = tuple(part for part in detail["loc"] if part != "function-after")
+            home = (homes or {}).get(str(loc[0]), (*path, loc[0])) if loc else path
+            known = fields if len(loc) == 1 else SECTIONS.get(str(loc[0]), ()) if loc and not path else ()
+            self.add(*_in_words(detail, (*home, *loc[1:]), known))
 
     def in_order(self) -> list[UserError]:
-        """By line."""
-        return [e for _, e in sorted(self.found, key=lambda pair: int(pair[0].rpartition(":")[2] or 0))]
+        """By line; what the command line has set comes first."""
+        return [error for _, error in sorted(self.found.values(), key=lambda pair: pair[0])]
 
 
 def _in_words(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple[str, Path, str]:
@@ -135,7 +158,8 @@ def _in_words(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple
         return f"unknown key '{name}'", where, did_you_mean(name, fields) if fields else ""
     if kind == "missing":
         return f"missing key '{name}'", where[:-1], ""
-    if kind == "too_short":
+    if kind == "too_short" and not detail["input"]:
         return "the list is empty", where, "give at least one entry"
-    shown = "" if isinstance(detail["input"], (dict, list)) else f", got {detail['input']!r}"
-    return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}{shown}", where, ""
+    problem = detail["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(detail["input"], (dict, list, BaseModel)) else f", got {detail['input']!r}"
+    return f"{problem[:1].lower()}{problem[1:]}{shown}", where, ""

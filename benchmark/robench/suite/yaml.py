@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,24 +16,37 @@ MOST_NODES = 100_000
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?\Z")
 _FRACTION = re.compile(r"([-+]?[0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)\Z")
-_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False, "True": True, "False": False}
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 Path = tuple[str | int, ...]
 
 
 @dataclass
 class Tree:
-    """Plain data of a file, and the line (from 1) of every path in it."""
+    """Plain data of a file, the line (from 1) of every path in it, and the paths that the command line has set."""
 
     data: Any
     where: str
     lines: dict[Path, int] = field(default_factory=dict)
+    origins: dict[Path, str] = field(default_factory=dict)
+
+    def line(self, path: Path) -> int:
+        """The line of a path, or of its nearest parent; 0 where it did not come from the file."""
+        parents = [path[:end] for end in range(len(path), -1, -1)]
+        if any(parent in self.origins for parent in parents):
+            return 0
+        return next((self.lines[parent] for parent in parents if parent in self.lines), 0)
 
     def place(self, path: Path) -> str:
-        """``file:line`` of a path, or of its nearest parent."""
+        """``file:line`` of a path, or of its nearest parent; ``--set a.b=c`` where that has set it."""
         for end in range(len(path), -1, -1):
-            if path[:end] in self.lines:
-                return f"{self.where}:{self.lines[path[:end]]}"
-        return self.where
+            if path[:end] in self.origins:
+                return self.origins[path[:end]]
+        line = self.line(path)
+        return f"{self.where}:{line}" if line else self.where
 
 
 def dotted(path: Path) -> str:
@@ -40,24 +55,45 @@ def dotted(path: Path) -> str:
 
 
 def scalar(text: str) -> Any:
-    """An unquoted word: ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, ``on`` and ``1:30`` are text."""
+    """An unquoted word: ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, ``on`` and ``1:30`` are text.
+
+    What no finite number can hold stays text.
+    """
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.match(text):
         return int(text)
+    value = math.nan
     if _FLOAT.match(text):
-        return float(text)
-    fraction = _FRACTION.match(text)
-    if fraction and float(fraction[2]):
-        return float(fraction[1]) / float(fraction[2])
-    return text
+        value = float(text)
+    elif fraction := _FRACTION.match(text):
+        above, below = float(fraction[1]), float(fraction[2])
+        value = above / below if below else math.nan
+    return value if math.isfinite(value) else text
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes the node graph, and remembers the tags that were written out."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.tags: dict[int, str] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """A node; by itself it no longer tells ``!!str 12`` from ``12``."""
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # as its stubs have it
+        node: yaml.Node | None = super().compose_node(parent, index)
+        if tag is not None:
+            self.tags[id(node)] = str(tag).replace("tag:yaml.org,2002:", "!!")
+        return node
 
 
 class _Reader:
     """From the node graph to plain data; every mistake is kept, with its line."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, tags: Mapping[int, str]) -> None:
         self.tree = Tree(None, where)
+        self.tags = tags
         self.errors: list[UserError] = []
         self.nodes = 0
         self.open: set[int] = set()
@@ -74,9 +110,8 @@ class _Reader:
             self.error("an alias that contains itself", node, path)
             return None
         self.tree.lines.setdefault(path, node.start_mark.line + 1)
-        standard = node.tag in ("!", "?", None) or node.tag.startswith("tag:yaml.org,2002:")
-        if not standard or node.tag.startswith("tag:yaml.org,2002:python"):
-            self.error(f"the tag {node.tag} is not allowed: a suite is plain data", node, path)
+        if id(node) in self.tags:
+            self.error(f"the tag {self.tags[id(node)]} is not allowed: a suite is plain data", node, path)
             return None
         self.open.add(id(node))
         try:
@@ -84,8 +119,7 @@ class _Reader:
                 return self.mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
                 return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
-            assert isinstance(node, yaml.ScalarNode)
-            return scalar(node.value) if node.style is None else node.value
+            return scalar(str(node.value)) if getattr(node, "style", None) is None else str(node.value)
         finally:
             self.open.discard(id(node))
 
@@ -95,6 +129,8 @@ class _Reader:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name is None or (key.style is None and not isinstance(scalar(name), str)):
                 self.error("a key must be text", key, path, f"write it in quotes: '{name}'" if name else "")
+            elif id(key) in self.tags:
+                self.error(f"the tag {self.tags[id(key)]} is not allowed: a suite is plain data", key, path)
             elif name == "<<":
                 self.error("merge keys (<<) are not supported", key, path, "write the settings out")
             elif name in found:
@@ -109,19 +145,44 @@ def parse(text: str, where: str) -> Tree:
     """Plain data out of YAML text.
 
     Raises:
-        UserErrors: every duplicate or strange key, tag, alias loop; or the first syntax error.
+        UserErrors: every duplicate or strange key, tag, alias loop.
+        UserError: the first syntax error, or more values or levels than any suite has.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        reader = _Reader(where, loader.tags)
+        if node is not None:
+            reader.tree.data = reader.read(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"{where}:{mark.line + 1}" if mark else where
         raise UserError(f"not YAML: {error.problem or error.context}", where=line) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"not YAML: {str(error).splitlines()[0]}", where=where) from None
-    reader = _Reader(where)
-    if node is not None:
-        reader.tree.data = reader.read(node, ())
+    except yaml.reader.ReaderError as error:
+        line = f"{where}:{text.count(chr(10), 0, error.position) + 1}"
+        raise UserError(
+            f"not YAML: the character U+{ord(text[error.position]):04X} is not allowed", where=line
+        ) from None
+    except RecursionError:
+        raise UserError("lists or mappings are nested too deeply", where=where) from None
     if reader.errors:
         raise UserErrors(reader.errors)
     return reader.tree
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that ``scalar`` would not give back as it is."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    plain = scalar(value) == value
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(data: Any) -> str:
+    """YAML text that ``parse`` reads back to equal data."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
