@@ -18,7 +18,9 @@ class CarliniWagner(MinimumNormAttack):
 
     f(δ) = max(s_y − s_(k), −κ) with s_(k) the k-th best competitor, so f ≤ 0 where y is out of the top k (their f6,
     with the top k in place of the top 1). Inputs are unbounded, so no change of variables is needed. Adam's steps are
-    measured in the distance that a first-order look at the margin suggests, so one learning rate fits every victim.
+    measured in the distance that a first-order look at the margin suggests, so one learning rate fits every victim;
+    its second moment is shared by all entries of a user, as the distance is: per entry it would spend length on
+    entries that hardly matter (measured on an LSTM: median radius .029 against .021).
     Each outer step ends with halvings along the ray of the best δ, which cost forward passes only. Further restarts
     aim at the best rivals in turn where k = 1 (the paper's targeted form), else start from noise.
     """
@@ -70,7 +72,7 @@ class CarliniWagner(MinimumNormAttack):
         """Adam on ‖δ‖² + c · max(s_y − s_(k), 0); returns the shortest breaking iterate and its length."""
         delta = {name: part.clone() for name, part in begin.items()}
         first = {name: torch.zeros_like(part) for name, part in delta.items()}
-        second = {name: torch.zeros_like(part) for name, part in delta.items()}
+        second = torch.zeros_like(weight)
         best, length = oracle.zero(), torch.full_like(weight, torch.inf)
         entries = oracle.lengths().sqrt()
         rate = self.config.learning_rate * guess / entries * 2
@@ -81,13 +83,13 @@ class CarliniWagner(MinimumNormAttack):
             better = broken & (size < length)
             length = torch.where(better, size, length)
             active = (loss < 0).to(weight) * weight
+            best = {name: torch.where(_wide(better, part), part, best[name]) for name, part in delta.items()}
+            slope = {name: 2 * part - _wide(active, part) * gradient[name] for name, part in delta.items()}
+            second = 0.999 * second + 0.001 * (_length(slope) / entries).square()
+            scale = rate / ((second / (1 - 0.999**step)).sqrt() + 1e-12)
             for name, part in delta.items():
-                best[name] = torch.where(_wide(better, part), part, best[name])
-                slope = 2 * part - _wide(active, part) * gradient[name]
-                first[name] = 0.9 * first[name] + 0.1 * slope
-                second[name] = 0.999 * second[name] + 0.001 * slope.square()
-                ratio = first[name] / (1 - 0.9**step) / ((second[name] / (1 - 0.999**step)).sqrt() + 1e-12)
-                delta[name] = part - _wide(rate, part) * ratio
+                first[name] = 0.9 * first[name] + 0.1 * slope[name]
+                delta[name] = part - _wide(scale, part) * first[name] / (1 - 0.9**step)
         return best, length
 
     def _pulled_in(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
