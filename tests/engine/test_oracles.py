@@ -52,8 +52,9 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
     exact = np.array([r[0] for r in margin_ratios(bench, scores, best, "l2")])
     attack = CarliniWagner.make(k=1, steps=60, search=6, restarts=9, refine=12)
     radius = bench.attacked(attack, 10.0, "cw").arrays["radius"] * in_units(bench, "l2")
-    assert (radius >= exact * (1 - 1e-4)).all(), "shorter than the exact radius"
-    assert (radius <= exact * 1.01).all(), (radius / exact).max()
+    rounding = 1e-6  # of the model's float32 scores, in distance
+    assert (radius >= exact * (1 - 1e-4) - rounding).all(), "shorter than the exact radius"
+    assert (radius <= exact * 1.01 + rounding).all(), (radius / exact).max()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
