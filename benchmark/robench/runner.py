@@ -22,6 +22,7 @@ from robench.registry import Registry
 from robench.spec import Cell, Victim, label_of
 from robench.store import Store, users_arrays
 from robench.suite.load import Suite, load_suite
+from robench.suite.yaml import dump
 from robench.victim import passed, work
 
 log = logging.getLogger("robench")
@@ -73,7 +74,7 @@ class Runner:
         self.store.check_name(self.suite.name)
         executor = self._executor()
         keys, users = self._data()
-        self.store.begin(self.suite.resolved(), self.plan.to_json())
+        self.store.begin(dump(self.suite.resolved()), self.plan.to_json())
         self.store.write_users(users)
         todo = self._todo(keys)
         self.summary.stored = sum(not cell.skip for cell in self.plan.cells) - len(todo)

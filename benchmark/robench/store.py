@@ -46,11 +46,10 @@ class Store:
                 f"the folder holds suite '{other}', not '{name}'", where=str(path), hint="give another --results"
             )
 
-    def begin(self, suite: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
-        """Write suite.yaml and plan.json."""
+    def begin(self, suite: str, plan: Mapping[str, Any]) -> None:
+        """Write suite.yaml (``suite``: the validated suite as YAML text) and plan.json."""
         self.cells.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(dict(suite), sort_keys=False, allow_unicode=True)
-        write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + text)
+        write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
         write_text(self.folder / "plan.json", json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
 
     def write_users(self, arrays: Mapping[str, NDArray[Any]]) -> None:
