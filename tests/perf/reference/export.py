@@ -1,6 +1,6 @@
 """Write robench's own splits of MovieLens 100K as RecBole files, so that both sides see the same interactions.
 
-    python export.py ML100K_FOLDER OUT
+python export.py ML100K_FOLDER OUT
 """
 
 import sys
