@@ -28,8 +28,17 @@ def robench_models() -> dict[str, str]:
     """Built-in recommenders."""
     return {
         "popularity": "robench_plugins.models.popularity:Popularity",
+        "user-knn": "robench_plugins.models.user_knn:UserKnn",
+        "item-knn": "robench_plugins.models.item_knn:ItemKnn",
+        "content": "robench_plugins.models.content:Content",
+        "ease": "robench_plugins.models.ease:Ease",
         "mf": "robench_plugins.models.mf:MatrixFactorization",
+        "neumf": "robench_plugins.models.neumf:NeuMf",
+        "multi-vae": "robench_plugins.models.multi_vae:MultiVae",
+        "lightgcn": "robench_plugins.models.lightgcn:LightGcn",
         "lstm": "robench_plugins.models.lstm:Lstm",
+        "gru4rec": "robench_plugins.models.gru4rec:Gru4Rec",
+        "sasrec": "robench_plugins.models.sasrec:SasRec",
         "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
     }
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from robench.api.executor import Emit, Event, Executor, Task, Work
     from robench.api.hooks import hookimpl
     from robench.api.metric import Metric, Outcome
-    from robench.api.model import Model
+    from robench.api.model import ColdItem, ColdUser, Model
     from robench.api.pairwise import PairwiseModel, sample_negatives
     from robench.api.rng import Rng
     from robench.api.sequence import SequenceConfig, SequenceModel, windows
@@ -59,7 +59,7 @@ _HOME = {
     "executor": "Emit Event Executor Task Work",
     "hooks": "hookimpl",
     "metric": "Metric Outcome",
-    "model": "Model",
+    "model": "ColdItem ColdUser Model",
     "pairwise": "PairwiseModel sample_negatives",
     "rng": "Rng",
     "sequence": "SequenceConfig SequenceModel windows",
@@ -77,6 +77,8 @@ __all__ = [
     "Batch",
     "Catalogue",
     "Cleaned",
+    "ColdItem",
+    "ColdUser",
     "Component",
     "Corruption",
     "DataError",

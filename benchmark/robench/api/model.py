@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,26 @@ from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.rng import Rng
 from robench.api.threat import Surface
 
+ColdUser = Literal["history", "fold-in", "content", "popularity"]
+ColdItem = Literal["behind", "content"]
+
 
 class Model(Component):
     """A recommender that scores the whole catalogue for a user.
 
     ``surfaces`` are those beside ``interactions`` (which every model has: its training data) that attacks may touch.
     A neural model derives from ``TorchModel`` and does not override ``fit``.
+
+    Cold start is declared, and tested by the conformance class. ``cold_user``: what a user outside the training data
+    gets, given some items: ``history`` (scores come from the history alone), ``fold-in`` (a vector is fitted to the
+    items, the rest stays), ``content`` (the items' texts), ``popularity`` (what everybody gets). ``cold_item``: where
+    an item without training interactions stands: ``behind`` what a user likes (in training it is only a negative, if
+    anything) or ``content`` (where its text puts it).
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
+    cold_user: ClassVar[ColdUser] = "history"
+    cold_item: ClassVar[ColdItem] = "behind"
 
     @abstractmethod
     def fit(self, data: TrainData, rng: Rng) -> None:
@@ -39,6 +50,17 @@ class Model(Component):
         Returns:
             float32 [B, n_items], finite, higher is better. The host masks known items.
         """
+
+    def newcomers(self, history: Interactions) -> NDArray[np.float32]:
+        """Scores for users who are not in the training data, by their items: float32 [n, n_items], finite.
+
+        A row without items gets a list that is the same for everybody. The default serves models whose ``scores``
+        reads nothing but the history.
+
+        Args:
+            history: one row per newcomer, oldest item first.
+        """
+        return self.scores(np.arange(history.n_users), history)
 
     @abstractmethod
     def state(self) -> Mapping[str, NDArray[np.generic]]:

@@ -1,17 +1,22 @@
-"""Models of (user, positive, negative) triples: a user vector against item vectors."""
+"""Models of a user vector against the items, trained on (user, positive, negative) triples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.model import ColdUser
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, Embedded, Losses, TorchModel
+
+FOLD_IN_STEPS, FOLD_IN_RATE = 60, 0.1  # Adam on standardised coordinates: a step is a tenth of a standard deviation
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
@@ -36,8 +41,26 @@ class PairwiseModel(TorchModel):
     """BPR (Rendle et al. 2009, eq. 4): −ln σ(s_pos − s_neg), one uniform unused negative per interaction.
 
     A subclass builds its tables; its ``embed`` gives the input ``user`` [B, d] and the context ``items`` [n_items, d]
-    (and optionally ``bias`` [n_items]).
+    (and optionally ``bias`` [n_items]). Cold start: a user without training items has the mean vector of the others;
+    a newcomer's vector is fitted to the newcomer's items (``fold_in``).
     """
+
+    cold_user: ClassVar[ColdUser] = "fold-in"
+    warm: Tensor
+
+    def initialise(self, data: TrainData, rng: Rng) -> None:
+        """Also note who has training items."""
+        super().initialise(data, rng)
+        self.register_buffer("warm", torch.from_numpy(data.train.lengths() > 0), persistent=False)
+        self._all_warm = bool(self.warm.all())
+
+    def rows_of(self, table: Tensor | nn.Embedding, users: Tensor) -> Tensor:
+        """The users' rows, float [B, d]; at test time the mean of the others' for a user without training items."""
+        weight = table.weight if isinstance(table, nn.Embedding) else table
+        found = embedding(users, weight)
+        if self.training or self._all_warm:
+            return found
+        return torch.where(self.warm[users, None], found, weight[self.warm].mean(0))
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Shuffled triples; real users' interactions and fakes' alike."""
@@ -73,3 +96,42 @@ class PairwiseModel(TorchModel):
         """−ln σ(s_pos − s_neg) per triple."""
         margin, row = self.margins_from(batch, e)
         return Losses(softplus(-margin), row)
+
+    def newcomers(self, history: Interactions) -> NDArray[np.float32]:
+        """Folded in; a row without items gets the popular ones."""
+        parts = [np.empty((0, self.n_items), dtype=np.float32)]
+        for start in range(0, history.n_users, 256):
+            rows = [history.row(user) for user in range(start, min(start + 256, history.n_users))]
+            parts.append(self.fold_in(Interactions.from_rows(rows, history.n_items)))
+        return np.concatenate(parts)
+
+    def fold_in(self, history: Interactions) -> NDArray[np.float32]:
+        """Scores of newcomers, float32 [n, n_items], by their most probable vectors while everything else stays.
+
+        The vector maximises Σ_own items log softmax(scores) plus the log density of the normal distribution (diagonal)
+        of the known users' vectors; Adam from its mean.
+        """
+        with torch.no_grad():
+            known = torch.arange(self.n_users, device=self.device)
+            vectors = self.embed(Batch(known[self.warm], known.new_empty(int(self.warm.sum()), 0))).inputs["user"]
+            mean, std = vectors.mean(0), vectors.std(0, correction=0)
+            ids = torch.zeros(history.n_users, dtype=torch.int64, device=self.device)
+            batch = Batch(ids, ids.new_empty(len(ids), 0))
+            e = self.embed(batch)
+        own = torch.zeros(history.n_users, self.n_items, device=self.device)
+        own[torch.from_numpy(history.users()), torch.from_numpy(np.array(history.items))] = 1.0
+        place = torch.zeros(len(ids), len(mean), device=self.device, requires_grad=True)
+        optimiser = torch.optim.Adam([place], lr=FOLD_IN_RATE)
+
+        def scores() -> Tensor:
+            return self.score_from(batch, Embedded({"user": mean + std * place}, e.valid, e.context))
+
+        for _ in range(FOLD_IN_STEPS):
+            optimiser.zero_grad()
+            loss = -(scores().log_softmax(1) * own).sum() + 0.5 * place.square().sum()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
+            optimiser.step()
+        with torch.no_grad():
+            found: NDArray[np.float32] = scores().float().cpu().numpy()
+        found[history.lengths() == 0] = self.item_counts.cpu().numpy()
+        return found

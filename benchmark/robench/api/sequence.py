@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.rng import Rng
 from robench.api.softmax import cross_entropy
-from robench.api.threat import Surface
 from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
 
 
@@ -53,7 +52,6 @@ class SequenceModel(TorchModel):
 
     Config: ClassVar[type[TorchConfig]] = SequenceConfig
     config: Any
-    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding"})
     tables: ClassVar[tuple[str, ...]] = ("item_table.weight",)
 
     @abstractmethod

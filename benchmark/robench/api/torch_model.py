@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from robench.api.component import BaseConfig
 from robench.api.data import IntArray, Interactions, TrainData
@@ -19,6 +20,8 @@ from robench.api.delta import Delta
 from robench.api.model import Model
 from robench.api.rng import Rng
 from robench.api.threat import Surface
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,20 +105,23 @@ class TorchConfig(BaseConfig):
     patience: int = Field(default=5, ge=1, description="validations without a better NDCG@10 before training stops")
     min_epochs: int = Field(default=0, ge=0, description="epochs before patience counts")
     validate_every: int = Field(default=1, ge=1, description="epochs between validations")
+    validation_users: int = Field(default=10_000, ge=1, description="a seeded sample of them where there are more")
 
 
 class TorchModel(Model, nn.Module):
     """A model whose inputs can be perturbed. The host trains it; a subclass says what is computed.
 
-    ``tables`` names the parameters (embedding tables) of the surface ``parameters``.
+    ``tables`` names the parameters (embedding tables) of the surface ``parameters``; ``under`` runs any part of the
+    model with other values in them.
     """
 
     Config: ClassVar[type[TorchConfig]] = TorchConfig
     config: Any
-    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding"})
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters"})
     tables: ClassVar[tuple[str, ...]] = ()
     n_items: int
     n_users: int
+    item_counts: Tensor
 
     def __init__(self, config: BaseConfig | None = None) -> None:
         nn.Module.__init__(self)
@@ -152,6 +158,7 @@ class TorchModel(Model, nn.Module):
     def initialise(self, data: TrainData, rng: Rng) -> None:
         """Set the sizes and ``build`` under a seeded stream."""
         self.n_items, self.n_users = data.n_items, data.n_users
+        self.register_buffer("item_counts", torch.from_numpy(data.train.counts().astype(np.float32)))
         with rng.child("init").stream():
             self.build(data, rng.child("init"))
 
@@ -164,6 +171,18 @@ class TorchModel(Model, nn.Module):
         fake = torch.randn(data.n_users - data.n_real_users, dim, generator=rng.child("fakes").torch()) * std
         # Given weights, the table draws nothing from the global stream, whose state would depend on its size.
         return nn.Embedding(data.n_users, dim, _weight=torch.cat([real, fake]))
+
+    def forward(self, call: Callable[..., T], *args: Any) -> T:
+        """``call(*args)``: the door through which ``under`` enters."""
+        return call(*args)
+
+    def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
+        """``call(*args)``, one of this model's methods, with ``tables`` in place of the parameters of these names.
+
+        Nothing is changed in place, and gradients flow to ``tables``.
+        """
+        found: T = functional_call(self, dict(tables), (call, *args))
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -179,6 +198,12 @@ class TorchModel(Model, nn.Module):
         with torch.no_grad():
             batch = self.queries(users, history).to(self.device)
             return self.score_from(batch, self.embed(batch)).float().cpu().numpy()
+
+    def newcomers(self, history: Interactions) -> NDArray[np.float32]:
+        """By the history alone; a row without items gets the popular ones."""
+        scores = super().newcomers(history)
+        scores[history.lengths() == 0] = self.item_counts.cpu().numpy()
+        return scores
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
         """Parameters and buffers."""

@@ -23,10 +23,9 @@ CPU = torch.device("cpu")
 
 
 def catalogue(n_items: int) -> Catalogue:
-    """Items with titles."""
-    return Catalogue(
-        tuple(str(i) for i in range(n_items)), tuple(Item(f"Title {i}", 1990 + i % 30) for i in range(n_items))
-    )
+    """Items with titles; item i is of genre i modulo 4."""
+    items = (Item(f"Title {i}", 2000, (f"genre {i % 4}",)) for i in range(n_items))
+    return Catalogue(tuple(str(i) for i in range(n_items)), tuple(items))
 
 
 def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[TrainData, Interactions]:

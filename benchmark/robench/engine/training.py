@@ -38,10 +38,13 @@ class FitReport:
         return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
 
 
-def validation_ndcg(model: Model, data: TrainData, k: int = 10) -> float:
+def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
     """NDCG@k of the validation items, given and masking the training items; real users with both only.
 
     NaN where no user has a validation item.
+
+    Args:
+        most: how many users at most; where there are more, a sample that is the same for every victim.
     """
     real = Interactions(
         data.train.indptr[: data.n_real_users + 1],
@@ -50,6 +53,8 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10) -> float:
         data.n_items,
     )
     users = np.flatnonzero((data.validation.lengths() > 0) & (real.lengths() > 0))
+    if most is not None and len(users) > most:
+        users = np.sort(Rng(0).child("validation").numpy().choice(users, most, replace=False))
     total = 0.0
     for chunk in np.split(users, range(VALIDATION_CHUNK, len(users), VALIDATION_CHUNK)) if len(users) else []:
         questions = ask(chunk, real, data.validation)
@@ -110,7 +115,7 @@ def fit(
         if (epoch + 1) % config.validate_every and epoch + 1 < config.epochs:
             continue
         model.eval()
-        ndcg = validation_ndcg(model, data)
+        ndcg = validation_ndcg(model, data, most=config.validation_users)
         if best is None or ndcg > result.validation_ndcg or math.isnan(ndcg):
             result.validation_ndcg, result.best_epoch, waited = ndcg, epoch + 1, 0
             best = {name: part.detach().clone() for name, part in model.state_dict().items()}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from robench.api import Batch, Embedded, IntArray, Interactions, Rng, SequenceConfig, SequenceModel, TrainData, windows
+from robench_plugins.models.attention import SelfAttention
 
 
 class Block(nn.Module):
@@ -18,19 +19,14 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
-        self.inwards, self.outwards = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.attention = SelfAttention(dim, heads)
         self.feed = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
         self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
         self.drop = nn.Dropout(dropout)
 
     def attend(self, x: Tensor, unseen: Tensor) -> Tensor:
         """Every position mixed with all others: float [B, L, d]. Args: x [B, L, d]; unseen bool [B, L], the padding."""
-        parts = self.inwards(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        query, key, value = parts.unbind()
-        weights = (query @ key.transpose(-1, -2) * key.shape[-1] ** -0.5).masked_fill(unseen[:, None, None], -torch.inf)
-        mixed = (weights.softmax(-1) @ value).transpose(1, 2).flatten(2)
-        out: Tensor = self.norms[0](x + self.drop(self.outwards(mixed)))
+        out: Tensor = self.norms[0](x + self.drop(self.attention(x, unseen[:, None, None])))
         return out
 
     def settle(self, x: Tensor) -> Tensor:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
+from robench_plugins.models.recurrent import RecurrentConfig, RecurrentModel
 
 
-class Lstm(SequenceModel):
+class Lstm(RecurrentModel):
     """Next-item LSTM (Hochreiter & Schmidhuber 1997; sessions as in GRU4Rec, Hidasi et al. 2016, full softmax loss)."""
 
-    class Config(SequenceConfig):
+    class Config(RecurrentConfig):
         """Settings; by validation NDCG@10 on movielens-small: 12 trials of rate, batch size, dropout and length,
         the best three again with two more seeds. These tie within the noise over seeds (.092 to .100); this is the
         one with the shortest input, the cheapest to attack.
         """
 
-        hidden: int = Field(default=64, ge=1)
         epochs: int = Field(default=8, ge=1)
         batch_size: int = Field(default=32, ge=1)
         learning_rate: float = Field(default=1e-2, gt=0)
@@ -26,15 +27,4 @@ class Lstm(SequenceModel):
         patience: int = Field(default=3, ge=1)
 
     config: Config
-
-    def build_layers(self) -> None:
-        """One LSTM layer and a projection back to the item space."""
-        self.lstm = nn.LSTM(self.config.dim, self.config.hidden, batch_first=True)
-        self.project = nn.Linear(self.config.hidden, self.config.dim)
-        self.drop = nn.Dropout(self.config.dropout)
-
-    def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """[B, L, dim]; right padding cannot reach an earlier state."""
-        hidden, _ = self.lstm(self.drop(e.inputs["items"]))
-        out: Tensor = self.project(self.drop(hidden))
-        return out
+    cell: ClassVar = nn.LSTM

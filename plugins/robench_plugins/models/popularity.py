@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api import IntArray, Interactions, Model, Rng, TrainData
+from robench.api import ColdUser, IntArray, Interactions, Model, Rng, TrainData
 
 
 class Popularity(Model):
     """Scores every item by its number of training interactions, the same for all users."""
 
+    cold_user: ClassVar[ColdUser] = "popularity"
     counts: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:

@@ -1,0 +1,35 @@
+"""Self-attention that the transformer models share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SelfAttention(nn.Module):
+    """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2).
+
+    One explicit path with and without a gradient: torch's fused kernels differ between the two in the last digits.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim {dim} cannot be shared by {heads} heads")
+        self.heads = heads
+        self.inwards, self.outwards = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Every position mixed with those it may see: float [B, L, d].
+
+        Args:
+            x: float [B, L, d].
+            hidden: bool, broadcast to [B, heads, L, L]: True where a query (row) must not see a key (column).
+        """
+        parts = self.inwards(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.unbind()
+        weights = (query @ key.transpose(-1, -2) * key.shape[-1] ** -0.5).masked_fill(hidden, -torch.inf)
+        mixed = (self.drop(weights.softmax(-1)) @ value).transpose(1, 2).flatten(2)
+        out: Tensor = self.outwards(mixed)
+        return out

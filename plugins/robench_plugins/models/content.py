@@ -1,0 +1,70 @@
+"""Content: items whose texts are like those of the items that a user liked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from robench.api import BaseConfig, ColdItem, ColdUser, DataError, IntArray, Item, TrainData
+from robench_plugins.models.from_history import FromHistory
+from robench_plugins.models.sparse import Matrix, from_state, to_state
+
+
+class Content(FromHistory):
+    """TF-IDF of title words, year and genres; s(u, i) = cosine of item i and the mean of the user's items.
+
+    The vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). It learns nothing from
+    other users, so fake ones cannot touch it; an item that nobody has used is treated like any other.
+    """
+
+    class Config(BaseConfig):
+        """Settings."""
+
+        sublinear: bool = Field(default=True, description="1 + ln(term frequency) in place of the frequency")
+        min_items: int = Field(default=2, ge=1, description="words of fewer items are left out")
+
+    config: Config
+    cold_user: ClassVar[ColdUser] = "content"
+    cold_item: ClassVar[ColdItem] = "content"
+    features: Matrix
+
+    def learn(self, data: TrainData) -> None:
+        """Weigh the words of the catalogue.
+
+        Raises:
+            DataError: no item has a text.
+        """
+        c = self.config
+        vectorizer = TfidfVectorizer(analyzer=str.split, sublinear_tf=c.sublinear, min_df=c.min_items, dtype=np.float32)
+        try:
+            self.features = sparse.csr_array(vectorizer.fit_transform([words(item) for item in data.catalogue.items]))
+        except ValueError:
+            raise DataError("content needs titles, years or genres that items share, and there are none") from None
+
+    def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
+        """Cosines, in [0, 1]."""
+        profiles = rows @ self.features
+        lengths = np.sqrt(profiles.multiply(profiles).sum(1))
+        found: NDArray[np.float32] = (profiles @ self.features.T).toarray()
+        return found / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
+
+    def learnt(self) -> Mapping[str, NDArray[np.generic]]:
+        """TF-IDF rows of length 1, sparse [n_items, words]."""
+        return to_state("features", self.features)
+
+    def recall(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take them."""
+        self.features = from_state("features", state)
+
+
+def words(item: Item) -> str:
+    """The words of an item: its title's, lower case, letters and digits only, then ``year:`` and ``genre:`` words."""
+    title = "".join(c if c.isalnum() else " " for c in item.title.lower())
+    year = "" if item.year is None else f"year:{item.year} decade:{item.year // 10}"
+    return " ".join([title, year, *(f"genre:{genre.replace(' ', '_')}" for genre in item.genres)])

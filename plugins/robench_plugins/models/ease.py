@@ -1,0 +1,56 @@
+"""EASE: a linear autoencoder in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import linalg
+
+from robench.api import BaseConfig, DataError, IntArray, TrainData
+from robench_plugins.models.from_history import FromHistory
+from robench_plugins.models.sparse import Matrix, matrix
+
+MOST_ITEMS = 30_000  # its weights are dense, items x items: 7 GiB of float64 here
+
+
+class Ease(FromHistory):
+    """EASE (Steck, WWW 2019): S = X B, B = I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹ (eq. 8), diag B = 0."""
+
+    class Config(BaseConfig):
+        """Settings."""
+
+        weight_decay: float = Field(default=250.0, gt=0, description="the paper's λ, in interactions")
+
+    config: Config
+    weights: NDArray[np.float32]
+
+    def learn(self, data: TrainData) -> None:
+        """Solve.
+
+        Raises:
+            DataError: more items than a dense inverse can hold.
+        """
+        if data.n_items > MOST_ITEMS:
+            raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
+        x = matrix(data.train)
+        gram = (x.T @ x).toarray().astype(np.float64)
+        gram[np.diag_indices_from(gram)] += self.config.weight_decay
+        inverse = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), np.eye(len(gram)), overwrite_b=True)
+        weights = -inverse / np.diag(inverse)
+        np.fill_diagonal(weights, 0)
+        self.weights = weights.astype(np.float32)
+
+    def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
+        """X B."""
+        return np.asarray(rows @ self.weights, dtype=np.float32)
+
+    def learnt(self) -> Mapping[str, NDArray[np.generic]]:
+        """B, float32 [n_items, n_items]."""
+        return {"weights": self.weights}
+
+    def recall(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take it."""
+        self.weights = np.asarray(state["weights"], dtype=np.float32)
