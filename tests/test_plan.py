@@ -7,7 +7,7 @@ import yaml
 from robench.api import Attack, Corruption, Threat
 from robench.api.errors import UserError
 from robench.host import Host
-from robench.plan import cell_from_payload, cell_to_payload, make_plan, only_filter
+from robench.plan import cell_from_payload, cell_to_payload, chosen, make_plan
 from robench.registry import Entry, Registry
 from robench.suite.load import load_suite
 
@@ -123,6 +123,7 @@ def test_exclude_leaves_out_what_matches_every_key(load):
         ("exclude: [{model: bert4rec}]", "no cell matches {model: bert4rec}"),
         ("exclude: [{modle: mf}]", "did you mean 'model'"),
         ("exclude: [{}]", "exclude everything"),
+        ("exclude: [{stage: ['', train, test]}]", "nothing is left"),
         ("ranking: [{surface: history, epsilon: 1}]", "no attack of this suite has this threat model"),
         ("ranking: [{surface: embedding, epsilon: 0.05}]", "several threat models are meant"),
         ("ranking: [{surface: embedding, norm: l2, epsilon: 0.001}]", "no cell has ε"),
@@ -159,18 +160,48 @@ def test_overrides_pick_entries_by_name_or_index(load):
 
 def test_only_keeps_what_matches(load):
     _, plan = load(BASE)
-    allowed = only_filter(["model=mf", "seed=0"])
-    kept = [c for c in plan.cells if allowed(c)]
+    kept = chosen(plan.cells, ["model=mf", "seed=0"])
     assert kept
     assert all(c.victim.model.name == "mf" and c.victim.seed == 0 for c in kept)
-    with pytest.raises(UserError, match="did you mean 'model'"):
-        only_filter(["modl=mf"])
+    assert {c.victim.model.name for c in chosen(plan.cells, ["model=mf", "model=popularity"])} == {"mf", "popularity"}
+    assert chosen(plan.cells, []) == list(plan.cells)
+
+
+def test_only_keeps_the_clean_cells_that_tables_need(load):
+    _, plan = load(BASE)
+    kept = [c.columns() for c in chosen(plan.cells, ["attack_label=pgd[norm=linf]", "model_label=mf[factors=8]"])]
+    # Two defences and two seeds, each with its clean cell.
+    assert [c["attack_label"] for c in kept] == ["none", "pgd[norm=linf]"] * 4
+    poisoned = [c.columns() for c in chosen(plan.cells, ["attack=bandwagon", "model=popularity", "lambda=1"])]
+    assert [(c["attack"], c["seed"]) for c in poisoned] == [
+        ("none", 0),
+        ("bandwagon", 0),
+        ("none", 1),
+        ("bandwagon", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "problem"),
+    [
+        (["modl=mf"], "did you mean 'model'"),
+        (["mf"], "key=value"),
+        (["model=mff"], "no cell has model 'mff' (did you mean 'mf'?"),
+        (["model=mf", "model=lstm"], "no cell has model 'lstm'"),
+        (["epsilon=0.3"], "no cell has epsilon '0.3' (known: 0, 0.01, 0.05)"),
+        (["attack=bandwagon", "norm=l2"], "no cell matches all of them"),
+    ],
+)
+def test_only_that_matches_nothing_is_told(load, conditions, problem):
+    _, plan = load(BASE)
+    with pytest.raises(UserError) as caught:
+        chosen(plan.cells, conditions)
+    assert problem in str(caught.value)
 
 
 def test_only_takes_labels_that_look_like_numbers(load):
     _, plan = load(BASE.replace("{name: popularity}", "{name: popularity, label: '007'}"))
-    allowed = only_filter(["model=007"])
-    assert {c.victim.model.name for c in plan.cells if allowed(c)} == {"popularity"}
+    assert {c.victim.model.name for c in chosen(plan.cells, ["model=007"])} == {"popularity"}
 
 
 class Shuffle(Corruption):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from robench.api.errors import UserError
 from robench.atomic import write_bytes
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -22,6 +24,19 @@ Arrays = Mapping[str, NDArray[Any]]
 def default_folder() -> Path:
     """``ROBENCH_CACHE``, or ``~/.cache/robench``."""
     return Path(os.environ.get("ROBENCH_CACHE") or Path.home() / ".cache" / "robench")
+
+
+def read_entry(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and notes of an entry's file.
+
+    Raises:
+        OSError: it cannot be read.
+        SafetensorError: it is no whole safetensors file.
+        json.JSONDecodeError: its notes are not JSON.
+    """
+    with safe_open(path, framework="numpy") as file:
+        notes = json.loads((file.metadata() or {}).get("notes", "{}"))
+        return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118  # not a dict
 
 
 class Cache:
@@ -34,17 +49,31 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def check(self) -> None:
+        """Refuse a folder that cannot be written, before any work.
+
+        Raises:
+            UserError: it is a file, or it may not be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"the cache cannot be written: {error.strerror}",
+                where=str(self.folder),
+                hint="set ROBENCH_CACHE to a folder of yours",
+            ) from None
+
     def path(self, kind: str, key: str) -> Path:
         """Where an entry lies."""
         return self.folder / kind / key[:2] / f"{key}.safetensors"
 
     def read(self, kind: str, key: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
         """Arrays and notes of an entry; None where it is missing or damaged (it is then made anew)."""
-        path = self.path(kind, key)
         try:
-            with safe_open(path, framework="numpy") as file:
-                notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-                return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118  # not a dict
+            return read_entry(self.path(kind, key))
         except (FileNotFoundError, SafetensorError, json.JSONDecodeError):
             return None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,10 +21,10 @@ from robench.registry import Registry
 app = typer.Typer(
     name="robench",
     help="Measure how far recommender systems fall under attack, the same way for every model, attack and defence.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+OPTION_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # the base of all that typer raises for a wrong option
 SuiteFile = Annotated[Path, typer.Argument(help="the suite, a YAML file", show_default=False)]
 Results = Annotated[Path | None, typer.Option("--results", help="folder for the results [default: results/<suite>]")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="override a setting of the suite")]
@@ -96,6 +98,8 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
     console.print(table)
     for reason, count in seen.reasons.items():
         console.print(f"skipped: {count} cells: {reason}", highlight=False)
+    if seen.excluded:
+        console.print(f"excluded: {seen.excluded} cells", highlight=False)
     for note in seen.notes:
         console.print(note, highlight=False)
     total = sum(row.cells for row in seen.rows)
@@ -122,6 +126,29 @@ def show(
 
 
 @app.command()
+def recommend(
+    source: Annotated[
+        Path, typer.Argument(metavar="SUITE|CHECKPOINT", help="a suite, or a .safetensors file", show_default=False)
+    ],
+    user: Annotated[str | None, typer.Option(help="a user's id in the source")] = None,
+    items: Annotated[str | None, typer.Option(help="a new user's items, oldest first: titles or ids")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", help="length of the list")] = 10,
+    model: Annotated[str | None, typer.Option(metavar="LABEL", help="only this model of the suite")] = None,
+    defense: Annotated[str | None, typer.Option(metavar="LABEL", help="only this defence of the suite")] = None,
+    seed: Annotated[int | None, typer.Option(help="of the victims [default: the suite's first]")] = None,
+    set_: Set = None,
+    only: Only = None,
+) -> None:
+    """Show what fitted models recommend to a known user, or to a new one who names some items."""
+    from robench.recommend import Ask, recommend  # noqa: PLC0415  # imports torch
+    from robench.report.recommendations import print_recommendations  # noqa: PLC0415
+
+    _, registry = found()
+    asked = Ask(user, items, k, model, defense, seed, tuple(only or ()), tuple(set_ or ()))
+    print_recommendations(recommend(source, asked, registry, lambda line: typer.echo(line, err=True)), screen())
+
+
+@app.command()
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
 ) -> None:
@@ -138,18 +165,38 @@ def plugins(
 
 @app.callback(invoke_without_command=True)
 def version(
+    context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
 ) -> None:
     """Measure how far recommender systems fall under attack, the same way for every model, attack and defence."""
     if show_version:
         typer.echo(f"robench {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 def main() -> None:
     """Entry point: the user's mistakes end in one line each and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ε shows a question mark
     try:
-        app()
+        code = app(standalone_mode=False)
     except UserError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # this is the command line
-        raise SystemExit(2) from None
+        mistake = str(error)
+    except OPTION_ERROR as error:
+        mistake = option_mistake(error)
+    else:
+        raise SystemExit(code or 0)
+    print(mistake, file=sys.stderr)  # noqa: T201  # this is the command line
+    raise SystemExit(2)
+
+
+def option_mistake(error: Any) -> str:
+    """A wrong option or argument in one line."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text)
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "robench"
+    return f"{command}: {text[:1].lower()}{text[1:]} (see {command} --help)"

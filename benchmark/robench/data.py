@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from robench.api.data import Dataset
+from robench.api.data import Dataset, IntArray
+from robench.api.errors import DataError, UserError
 from robench.cache import Cache
-from robench.engine.prepare import Prepared, prepare
+from robench.engine.prepare import Prepared, choose_targets, evaluated_users, prepare
 from robench.provenance import code_of
 from robench.registry import Registry
-from robench.spec import Part, digest
+from robench.spec import Cell, Part, Victim, digest
 from robench.suite.anchor import anchored
+from robench.suite.load import Suite
+from robench.suite.yaml import Path as Steps
+from robench.suite.yaml import dotted
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,25 @@ def prepared(part: Part, split: Part, registry: Registry, folder: Path, cache: C
     dataset = dataset_of(part, registry, folder)
     key = data_key(dataset, part, split)
     path = path_of(cache, key)
-    if not path.exists():
+    data = _loaded(path)
+    if data is None:
         with cache.alone("data", key):
-            if not path.exists():
+            data = _loaded(path)
+            if data is None:
                 data = prepare(dataset.load(), dataset.config, split)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part_path = path.with_name(f"{path.stem}.{os.getpid()}.npz")
                 data.save(part_path)
                 os.replace(part_path, path)
-    data = Prepared.load(path)
     return DataKey(key, data.sha256()), data
+
+
+def _loaded(path: Path) -> Prepared | None:
+    """Prepared data; None where it is missing or damaged (it is then made anew)."""
+    try:
+        return Prepared.load(path)
+    except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+        return None
 
 
 def path_of(cache: Cache, key: str) -> Path:
@@ -71,10 +85,55 @@ def path_of(cache: Cache, key: str) -> Path:
     return cache.path("data", key).with_suffix(".npz")
 
 
-def facts(data: Prepared) -> dict[str, Any]:
-    """Size of the data, for people."""
-    return {
-        "users": data.train.n_users,
-        "items": data.train.n_items,
-        "interactions": len(data.train) + len(data.validation) + len(data.test),
-    }
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """The data of a suite's cells; ``users`` are those who are evaluated."""
+
+    key: DataKey
+    data: Prepared
+    users: IntArray
+    notes: tuple[str, ...]
+
+
+def data_role(victim: Victim) -> str:
+    """The name of a data set and split in users.npz."""
+    return f"{victim.dataset.label}/{victim.split.label}"
+
+
+def roles(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """The first cell of every data set and split."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        found.setdefault(data_role(cell.victim), cell)
+    return found
+
+
+def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
+    """The data that a cell needs, checked to serve its targets and users.
+
+    Raises:
+        UserError: it cannot be read, or too little is left of it; with the place in the suite.
+    """
+    victim, label = cell.victim, cell.victim.dataset.label
+    home = suite.homes[label]
+    try:
+        key, data = prepared(victim.dataset, victim.split, registry, suite.folder, cache)
+    except DataError as error:
+        raise _placed(error, suite, home, label) from None
+    if victim.targets.count:
+        try:
+            choose_targets(data.train, victim.targets)
+        except DataError as error:
+            raise _placed(error, suite, ("targets",), label) from None
+    users = evaluated_users(data, cell.users)
+    if not len(users):
+        raise _placed(DataError("no user has both a training and a test item"), suite, home, label)
+    notes = () if data.timed else (f"{label}: no times: input order counts as time",)
+    return Ready(key, data, users, notes)
+
+
+def _placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:
+    """An error with its place in the suite, unless it names a file already."""
+    if error.where:
+        return error
+    return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=dotted(path), hint=error.hint)

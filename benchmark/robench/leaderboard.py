@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from robench.api.errors import UserError
 from robench.api.metric import Metric
 from robench.atomic import write_text
 from robench.flags import judge
@@ -231,10 +232,19 @@ def _timing(results: Results, c: Columns) -> dict[str, Any]:
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """cells.csv, leaderboard.csv, .json and .md, timings.csv; each whole or not at all."""
-    write_text(folder / "cells.csv", to_csv(CELLS, tables.cells))
-    write_text(folder / "leaderboard.csv", to_csv(LEADERBOARD, tables.rows()))
-    write_text(folder / "timings.csv", to_csv(TIMINGS, tables.timings))
+    """cells.csv, leaderboard.csv, .json and .md, timings.csv; each whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        for name, text in _texts(tables).items():
+            write_text(folder / name, text)
+    except OSError as error:
+        raise UserError(f"the tables cannot be written: {error.strerror}", where=str(folder)) from None
+
+
+def _texts(tables: Tables) -> dict[str, str]:
     content = {
         "format_version": FORMAT_VERSION,
         "suite": tables.suite,
@@ -245,8 +255,13 @@ def write_tables(tables: Tables, folder: Path) -> None:
         "radii": tables.radii,
         "curves": tables.curves,
     }
-    write_text(folder / "leaderboard.json", json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n")
-    write_text(folder / "leaderboard.md", to_markdown(tables))
+    return {
+        "cells.csv": to_csv(CELLS, tables.cells),
+        "leaderboard.csv": to_csv(LEADERBOARD, tables.rows()),
+        "timings.csv": to_csv(TIMINGS, tables.timings),
+        "leaderboard.json": json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n",
+        "leaderboard.md": to_markdown(tables),
+    }
 
 
 def to_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robench.plan import make_plan, only_filter
-from robench.provenance import code_digest
-from robench.record import Record
+from robench.api.errors import UserError
+from robench.cache import Cache, default_folder
+from robench.data import data_role, ready, roles
+from robench.plan import chosen, make_plan
+from robench.provenance import is_stale, stale_note
 from robench.registry import Registry
-from robench.spec import label_of
+from robench.spec import Cell, label_of
 from robench.store import Store
-from robench.suite.load import load_suite
+from robench.suite.load import Suite, load_suite
 
 
 @dataclass
@@ -35,17 +38,15 @@ class Outlook:
     rows: list[VictimRow]
     reasons: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-
-
-def is_stale(record: Record) -> bool:
-    """Whether the code that measured a cell has changed since."""
-    return any(code_digest(package) != digest for package, digest in record["provenance"]["code"].items())
+    excluded: int = 0
 
 
 def outlook(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Outlook:
     """Victims and cells of a suite, and what of them is stored, stale or skipped.
+
+    The data are prepared as a run would, because a stored cell counts only where it was measured on them.
 
     Raises:
         UserError: the suite is wrong, or the folder holds another suite.
@@ -54,12 +55,12 @@ def outlook(
     plan = make_plan(suite, registry)
     store = Store(results or Path("results") / suite.name)
     store.check_name(suite.name)
-    allowed = only_filter(only)
+    cells = chosen(plan.cells, only)
     rows: dict[str, VictimRow] = {}
-    seen = Outlook(suite.name, store.folder, [])
-    for cell in plan.cells:
-        if not allowed(cell):
-            continue
+    seen = Outlook(suite.name, store.folder, [], notes=list(suite.notes), excluded=plan.excluded)
+    shas = _data(suite, cells, registry, seen)
+    changed = 0
+    for cell in cells:
         row = rows.setdefault(cell.victim.id, VictimRow(label_of(cell.victim)))
         if cell.skip:
             row.skipped += 1
@@ -67,11 +68,30 @@ def outlook(
             continue
         row.cells += 1
         record = store.done(cell.id)
-        if record is not None:
+        if record is not None and record["provenance"]["data_sha256"] != shas.get(data_role(cell.victim)):
+            changed += 1
+        elif record is not None:
             row.stored += 1
-            row.stale += is_stale(record)
+            row.stale += is_stale(record["provenance"])
     seen.rows = list(rows.values())
     stale = sum(row.stale for row in seen.rows)
+    if changed:
+        seen.notes.append(f"{changed} stored cells were measured on other data: run measures them again")
     if stale:
-        seen.notes.append(f"{stale} stored cells are stale: the code has changed since; --fresh measures them again")
+        seen.notes.append(stale_note(stale))
     return seen
+
+
+def _data(suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook) -> dict[str, str]:
+    """Digest of the data of every data set and split; what a run would refuse becomes a note."""
+    cache, shas = Cache(default_folder()), {}
+    cache.check()
+    for role, cell in roles(cells).items():
+        try:
+            found = ready(cell, suite, registry, cache)
+        except UserError as error:
+            seen.notes.append(f"a run would end here: {error}")
+            continue
+        shas[role] = found.key.sha256
+        seen.notes += found.notes
+    return shas

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from robench.api.attack import Attack, Corruption, EmbeddingAttack, PoisoningAttack
@@ -19,6 +19,7 @@ from robench.suite.schema import RankingEntry
 from robench.suite.yaml import scalar
 
 PLAN_VERSION = 1
+MOST_NAMES = 40  # that a hint lists
 # A key of ``exclude`` or ``--only`` matches any of these columns.
 _SINGLE = [
     "dataset",
@@ -46,7 +47,7 @@ MATCHES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a suite in order, and the tables that are wanted."""
+    """Every cell of a suite in order, and the tables that are wanted. ``excluded``: cells that ``exclude`` removed."""
 
     suite: str
     cells: tuple[Cell, ...]
@@ -54,6 +55,7 @@ class Plan:
     ranking: tuple[dict[str, Any], ...]
     targets: TargetChoice
     seeds: tuple[int, ...]
+    excluded: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """plan.json: what tables need besides the records."""
@@ -85,10 +87,13 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
             cells.setdefault(cell.id, cell)
     errors: list[UserError] = []
     kept = _without_excluded(suite, list(cells.values()), errors)
+    if not kept and not errors:
+        raise UserError("nothing is left of the suite", where=suite.tree.place(("exclude",)), path="exclude")
     ranking = _ranking(suite, kept, registry, errors)
     if errors:
         raise UserErrors(errors)
-    return Plan(suite.name, tuple(kept), suite.metrics, ranking, suite.targets, suite.seeds)
+    excluded = len(cells) - len(kept)
+    return Plan(suite.name, tuple(kept), suite.metrics, ranking, suite.targets, suite.seeds, excluded)
 
 
 def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> Iterable[Victim]:
@@ -246,23 +251,48 @@ def _fits(entry: RankingEntry, threat: Mapping[str, Any]) -> bool:
     return all(threat[name] == value for name, value in wanted.items())
 
 
-def only_filter(conditions: Sequence[str]) -> Callable[[Cell], bool]:
-    """``["model=mf", "seed=0"]`` -> whether a cell matches all of them.
+def chosen(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
+    """The cells that ``--only`` means, and the clean cells that tables need beside them; all without a condition.
+
+    Args:
+        conditions: ``["model=mf", "seed=0"]``. A cell matches all keys; several values of one key mean any of them.
 
     Raises:
-        UserError: not ``key=value``, or an unknown key.
+        UserError: not ``key=value``, an unknown key, a value that no cell has, or nothing is left.
     """
+    if not conditions:
+        return list(cells)
+    columns = {cell.id: cell.columns() for cell in cells}
     wanted: dict[str, Any] = {}
     for condition in conditions:
         key, equals, value = condition.partition("=")
+        path = f"--only {condition}"
         if not equals:
-            raise UserError("a filter is written key=value", path=f"--only {condition}")
+            raise UserError("a filter is written key=value", path=path)
         if key not in MATCHES:
-            raise UserError(f"unknown key '{key}'", path=f"--only {condition}", hint=did_you_mean(key, MATCHES))
-        # As text too: an id or a label may look like a number.
-        wanted.setdefault(key, []).extend((scalar(value), value))
+            raise UserError(f"unknown key '{key}'", path=path, hint=did_you_mean(key, MATCHES))
+        values = [scalar(value), value]  # as text too: an id or a label may look like a number
+        if not any(map(matcher({key: values}), columns.values())):
+            known = {_text(c[name]) for c in columns.values() for name in MATCHES[key]} - {""}
+            hint = did_you_mean(value, known) if len(known) < MOST_NAMES else ""
+            raise UserError(f"no cell has {key} '{value}'", path=path, hint=hint)
+        wanted.setdefault(key, []).extend(values)
     matches = matcher(wanted)
-    return lambda cell: matches(cell.columns())
+    found = {cell.id for cell in cells if matches(columns[cell.id])}
+    if not found:
+        raise UserError("no cell matches all of them", path=" ".join(f"--only {c}" for c in conditions))
+    twins = {_twin(cell) for cell in cells if cell.id in found}
+    clean = {c.id for c in cells if c.attack is None and c.victim.poison is None and _twin(c) in twins}
+    return [cell for cell in cells if cell.id in found | clean]
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _twin(cell: Cell) -> str:
+    """The unpoisoned victim of a cell."""
+    return replace(cell.victim, poison=None).id
 
 
 def cell_to_payload(cell: Cell) -> dict[str, Any]:
@@ -270,23 +300,26 @@ def cell_to_payload(cell: Cell) -> dict[str, Any]:
     return asdict(cell)
 
 
-def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
-    """The cell of ``cell_to_payload``; its id is the same."""
-    v = payload["victim"]
-    poison = v["poison"]
-    victim = Victim(
-        Part(**v["dataset"]),
-        Part(**v["split"]),
-        Part(**v["model"]),
-        Part(**v["defense"]),
-        v["seed"],
-        v["threads"],
-        TargetChoice(**v["targets"]),
+def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
+    """The victim of ``dataclasses.asdict``; its id is the same."""
+    poison = payload["poison"]
+    return Victim(
+        Part(**payload["dataset"]),
+        Part(**payload["split"]),
+        Part(**payload["model"]),
+        Part(**payload["defense"]),
+        payload["seed"],
+        payload["threads"],
+        TargetChoice(**payload["targets"]),
         poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
     )
+
+
+def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
+    """The cell of ``cell_to_payload``; its id is the same."""
     attack, users = payload["attack"], payload["users"]
     return Cell(
-        victim,
+        victim_from_payload(payload["victim"]),
         attack and Part(**attack),
         payload["epsilon"],
         users and UserSample(**users),

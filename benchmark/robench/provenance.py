@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -40,6 +40,16 @@ def code_of(components: Iterable[type]) -> dict[str, str]:
     """Digests of robench and of the packages that define ``components``: package -> digest."""
     packages = {"robench", *(component.__module__.partition(".")[0] for component in components)}
     return {package: code_digest(package) for package in sorted(packages)}
+
+
+def is_stale(origin: Mapping[str, Any]) -> bool:
+    """Whether code has changed since a record was made. Args: origin: the record's ``provenance``."""
+    return any(code_digest(package) != digest for package, digest in origin["code"].items())
+
+
+def stale_note(count: int) -> str:
+    """What ``run`` and ``plan`` say about stale cells."""
+    return f"{count} stored cells are stale: the code has changed since; --fresh measures them again"
 
 
 def provenance(owners: Iterable[str], components: Iterable[type], *, device: str, threads: int) -> dict[str, Any]:

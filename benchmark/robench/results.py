@@ -35,6 +35,12 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise UserError(
             "no plan.json: not a folder of results", where=str(folder), hint="robench run writes one"
         ) from None
+    except NotADirectoryError:
+        raise UserError("a file, not a folder of results", where=str(folder)) from None
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise UserError("not UTF-8", where=str(path)) from None
     except json.JSONDecodeError as error:
         raise UserError(f"not JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
     if not isinstance(plan, dict) or plan.get("format_version") != 1:

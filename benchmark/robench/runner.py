@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from robench.api.errors import UserError
+from robench.api.errors import UserError, UserErrors
 from robench.api.executor import Event, Executor, Task
 from robench.api.metric import Metric
 from robench.cache import Cache, default_folder
-from robench.data import DataKey, prepared
-from robench.engine.prepare import choose_targets, evaluated_users
+from robench.data import DataKey, data_role, ready, roles
 from robench.host import Host
-from robench.plan import Plan, cell_to_payload, make_plan, only_filter
+from robench.plan import Plan, cell_to_payload, chosen, make_plan
+from robench.provenance import is_stale, stale_note
 from robench.record import Record, new_record
 from robench.registry import Registry
-from robench.spec import Cell, Victim, label_of
+from robench.spec import Cell, label_of
 from robench.store import Store, users_arrays
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
@@ -58,6 +58,7 @@ class Runner:
 
     def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
         self.suite, self.plan, self.host, self.registry, self.options = suite, plan, host, registry, options
+        self.cells = chosen(plan.cells, options.only)
         self.store = Store(options.results or Path("results") / suite.name)
         self.cache = Cache(default_folder())
         self.summary = Summary(self.store.folder)
@@ -72,12 +73,13 @@ class Runner:
         """
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
+        self.cache.check()
         executor = self._executor()
         keys, users = self._data()
         self.store.begin(dump(self.suite.resolved()), self.plan.to_json())
         self.store.write_users(users)
         todo = self._todo(keys)
-        self.summary.stored = sum(not cell.skip for cell in self.plan.cells) - len(todo)
+        self.summary.stored = sum(not cell.skip for cell in self.cells) - len(todo)
         self.host.notify(
             "robench_suite_started",
             suite=self.suite.name,
@@ -110,32 +112,37 @@ class Runner:
         """Prepare every data set once, before any work, so that a mistake in it ends here."""
         keys: dict[str, DataKey] = {}
         arrays: dict[str, Any] = {}
-        for cell in self.plan.cells:
-            victim, role = cell.victim, data_role(cell.victim)
-            if role not in keys:
-                keys[role], data = prepared(victim.dataset, victim.split, self.registry, self.suite.folder, self.cache)
-                if victim.targets.count:
-                    choose_targets(data.train, victim.targets)
-                users = evaluated_users(data, cell.users)
-                if not len(users):
-                    raise UserError("no user has both a training and a test item", path=f"datasets: {role}")
-                arrays |= users_arrays(role, data, users)
+        errors: list[UserError] = []
+        notes: list[str] = []
+        for role, cell in roles(self.plan.cells).items():
+            try:
+                found = ready(cell, self.suite, self.registry, self.cache)
+            except UserError as error:
+                errors.append(error)
+                continue
+            keys[role] = found.key
+            arrays |= users_arrays(role, found.data, found.users)
+            notes += found.notes
+        if errors:
+            raise UserErrors(errors)
+        for note in notes:
+            log.warning("%s", note)
         return keys, arrays
 
     def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
         """Cells that are not stored, or whose data has changed since; skipped ones get their record."""
-        allowed = only_filter(self.options.only)
-        todo = []
-        for cell in self.plan.cells:
-            if not allowed(cell):
-                continue
+        todo, stale = [], 0
+        for cell in self.cells:
             if cell.skip:
                 self._skip(cell)
                 continue
             record = None if self.options.fresh else self.store.done(cell.id)
             if record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256:
+                stale += is_stale(record["provenance"])
                 continue
             todo.append(cell)
+        if stale:
+            log.warning("%s", stale_note(stale))
         return todo
 
     def _skip(self, cell: Cell) -> None:
@@ -192,17 +199,10 @@ class Runner:
         self.host.notify("robench_cell_finished", record=whole)
 
 
-def data_role(victim: Victim) -> str:
-    """The name of a data set and split in users.npz."""
-    return f"{victim.dataset.label}/{victim.split.label}"
-
-
 def start(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
     """A runner for a suite file: everything about it is checked here, before any work."""
     suite = load_suite(path, registry, options.overrides)
-    plan = make_plan(suite, registry)
-    only_filter(options.only)
-    return Runner(suite, plan, host, registry, options)
+    return Runner(suite, make_plan(suite, registry), host, registry, options)
 
 
 def metrics_of(names: Sequence[str], registry: Registry) -> dict[str, Metric]:

@@ -28,11 +28,13 @@ class Store:
         self.cells = folder / "cells"
 
     def check_name(self, name: str) -> None:
-        """Refuse a folder that holds another suite.
+        """Refuse a folder that holds another suite or cannot be one.
 
         Raises:
-            UserError: its suite.yaml has another name.
+            UserError: its suite.yaml has another name, or it is a file.
         """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError("a file, not a folder of results", where=str(self.folder), hint="give another --results")
         path = self.folder / "suite.yaml"
         if not path.exists():
             return
@@ -47,8 +49,19 @@ class Store:
             )
 
     def begin(self, suite: str, plan: Mapping[str, Any]) -> None:
-        """Write suite.yaml (``suite``: the validated suite as YAML text) and plan.json."""
-        self.cells.mkdir(parents=True, exist_ok=True)
+        """Write suite.yaml (``suite``: the validated suite as YAML text) and plan.json.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            self._begin(suite, plan)
+        except OSError as error:
+            hint = "give another --results"
+            raise UserError(f"cannot be written: {error.strerror}", where=str(self.folder), hint=hint) from None
+
+    def _begin(self, suite: str, plan: Mapping[str, Any]) -> None:
         write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
         write_text(self.folder / "plan.json", json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
 

@@ -20,13 +20,17 @@ from robench.spec import Part, TargetChoice, UserSample
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A data set after filters and split; every ``Interactions`` has a row per user."""
+    """A data set after filters and split; every ``Interactions`` has a row per user.
+
+    ``timed``: whether the source has times; else the order of its rows counts as time.
+    """
 
     train: Interactions
     validation: Interactions
     test: Interactions
     catalogue: Catalogue
     user_ids: tuple[str, ...]
+    timed: bool = True
 
     def train_data(self) -> TrainData:
         """What a fit may see."""
@@ -48,6 +52,7 @@ class Prepared:
             "user_ids": self.user_ids,
             "item_ids": self.catalogue.ids,
             "items": [asdict(item) for item in self.catalogue.items],
+            "timed": self.timed,
         }
         arrays: dict[str, NDArray[Any]] = {"texts": np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)}
         for name in ("train", "validation", "test"):
@@ -66,7 +71,8 @@ class Prepared:
                 for name in ("train", "validation", "test")
             )
         items = tuple(Item(i["title"], i["year"], tuple(i["genres"])) for i in texts["items"])
-        return Prepared(train, validation, test, Catalogue(tuple(texts["item_ids"]), items), tuple(texts["user_ids"]))
+        catalogue = Catalogue(tuple(texts["item_ids"]), items)
+        return Prepared(train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]))
 
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
@@ -105,7 +111,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     )
     names = tuple(str(item_ids[i]) for i in kept_items)
     catalogue = Catalogue(names, tuple(ratings.catalogue.get(name, Item()) for name in names))
-    return Prepared(train, validation, test, catalogue, tuple(str(user_ids[u]) for u in kept_users))
+    names = tuple(str(user_ids[u]) for u in kept_users)
+    return Prepared(train, validation, test, catalogue, names, ratings.times is not None)
 
 
 def _checked(ratings: Ratings) -> IntArray:
@@ -183,6 +190,6 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
     pool = {"unpopular": by_count[:fifth], "popular": by_count[-fifth:], "random": np.sort(by_count)}[choice.pick]
     wanted = choice.count * choice.sets
     if wanted > len(pool):
-        raise DataError(f"targets: {wanted} {choice.pick} items are wanted, and there are {len(pool)}")
+        raise DataError(f"{wanted} {choice.pick} items are wanted as targets, and there are {len(pool)}")
     drawn = Rng(0).child("targets", choice.pick).numpy().permutation(np.sort(pool))[:wanted]
     return [np.sort(part) for part in np.split(drawn, choice.sets)]

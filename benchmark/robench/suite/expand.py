@@ -85,6 +85,7 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
         implied = kind == "defense" and part.config.get("lambda") == 1
         if implied:
             part = replace(NO_DEFENSE, owner=registry.find("defense", "none").owner)
+            mistakes.notes.append(f"λ=1 of {label} is planned as none")
         parts.append(Expanded(part, path, epsilons, implied))
     return parts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,10 @@ TOP_LIST = 10  # items that a cell stores per user; list stability cannot look f
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite asks for, defaults spelled out. ``tree`` knows the lines, ``folder`` anchors relative paths."""
+    """What a suite asks for, defaults spelled out. ``tree`` knows the lines, ``folder`` anchors relative paths.
+
+    ``homes``: where the data set of each label is written. ``notes``: what the user should know of it.
+    """
 
     name: str
     seeds: tuple[int, ...]
@@ -44,6 +47,8 @@ class Suite:
     users: UserSample | None
     folder: Path
     tree: Tree
+    homes: Mapping[str, Steps]
+    notes: tuple[str, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
         """The suite as plain data; loaded again, it gives the same ids."""
@@ -137,6 +142,8 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
         None if file.users is None else UserSample(file.users.sample, file.users.seed),
         path.parent,
         tree,
+        {e.part.label: e.path for e in datasets},
+        tuple(mistakes.notes),
     )
 
 

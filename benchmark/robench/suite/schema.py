@@ -123,11 +123,12 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 
 
 class Mistakes:
-    """Collects mistakes with their places, so that all are reported at once."""
+    """Collects mistakes with their places, so that all are reported at once, and notes on what is no mistake."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.found: dict[str, tuple[int, UserError]] = {}
+        self.notes: list[str] = []
 
     def add(self, problem: str, path: Path, hint: str = "") -> None:
         """A mistake at a path of the suite; the same one twice is told once."""

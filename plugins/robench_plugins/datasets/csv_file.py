@@ -10,13 +10,15 @@ import pandas as pd
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
 from robench_plugins.datasets.tables import column, digest, numbers, read, seconds
 
+AUTO = "auto"
+
 
 class CsvFile(Dataset):
     """Delimited text with a header. Ids are kept as written (``007`` stays ``007``).
 
-    Columns named ``rating`` and ``time`` or ``timestamp`` are used where they exist; other names are given by
-    ``rating`` and ``time``. A repeated user-item pair keeps its first row. Times are seconds; without them the order
-    of the rows counts.
+    Columns named ``rating`` and ``time`` or ``timestamp`` are used where they exist (``auto``); other names are given
+    by ``rating`` and ``time``, and null leaves the column out. A repeated user-item pair keeps its first row. Times are
+    seconds; without them the order of the rows counts.
     """
 
     class Config(DatasetConfig):
@@ -26,8 +28,8 @@ class CsvFile(Dataset):
         items: Path | None = None
         user: str = "user"
         item: str = "item"
-        rating: str | None = None
-        time: str | None = None
+        rating: str | None = AUTO
+        time: str | None = AUTO
         separator: str | None = None
         item_id: str = "item"
         title: str = "title"
@@ -54,15 +56,11 @@ class CsvFile(Dataset):
         table = read(path, self._separator(path))
         users = column(table, self.config.user, path, "user").to_numpy(str)
         items = column(table, self.config.item, path, "item").to_numpy(str)
-        rating = self._found(table, self.config.rating, ("rating",))
-        time = self._found(table, self.config.time, ("time", "timestamp"))
+        rating = _found(table, self.config.rating, ("rating",))
+        time = _found(table, self.config.time, ("time", "timestamp"))
         ratings = None if rating is None else numbers(column(table, rating, path, "rating"), path, "rating")
         times = None if time is None else seconds(column(table, time, path, "time"), path, "time")
         return Ratings(users, items, times, ratings, self._catalogue())
-
-    @staticmethod
-    def _found(table: pd.DataFrame, name: str | None, usual: tuple[str, ...]) -> str | None:
-        return name or next((n for n in usual if n in table), None)
 
     def _catalogue(self) -> dict[str, Item]:
         path = self.config.items
@@ -82,3 +80,8 @@ class CsvFile(Dataset):
             )
             for item, title, year, genre in zip(ids, titles, years, genres, strict=True)
         }
+
+
+def _found(table: pd.DataFrame, name: str | None, usual: tuple[str, ...]) -> str | None:
+    """The column of a setting; None where it is switched off, or nothing was said and there is none."""
+    return next((n for n in usual if n in table), None) if name == AUTO else name

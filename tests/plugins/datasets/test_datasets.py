@@ -83,6 +83,15 @@ def test_csv_with_other_names_and_tabs(tmp_path):
     assert ratings.ratings is None
 
 
+def test_csv_columns_can_be_switched_off(tmp_path):
+    text = "user,item,rating,time\n1,2,bad,bad\n"
+    ratings = csv(tmp_path, text, rating=None, time=None).load()
+    assert (ratings.ratings, ratings.times) == (None, None)
+    with pytest.raises(DataError, match="is not a number"):
+        csv(tmp_path, text, rating=None).load()
+    assert CsvFile.make(path="r.csv").config.resolved() != CsvFile.make(path="r.csv", time=None).config.resolved()
+
+
 @pytest.mark.parametrize(
     ("text", "settings", "place", "problem"),
     [

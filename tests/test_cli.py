@@ -1,0 +1,150 @@
+"""What the command says: stale and changed cells, the user's mistakes in one line, odd terminals."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = "name: t\ndatasets: [{name: csv, path: r.csv}]\nmodels: [mine]\n"
+MODEL = """
+from robench.api import hookimpl
+from robench_plugins.models.popularity import Popularity
+
+class Mine(Popularity):
+    pass
+
+@hookimpl
+def robench_models():
+    return {"mine": Mine}
+"""
+ROWS = "user,item,time\n" + "".join(f"{u},{(u * 7 + i * i) % 11},{i}\n" for u in range(20) for i in range(6))
+
+
+def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "robench", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": ".", "ROBENCH_PLUGINS": "mine", **environment},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "t.yaml").write_text(SUITE)
+    (tmp_path / "mine.py").write_text(MODEL)
+    (tmp_path / "r.csv").write_text(ROWS)
+    return tmp_path
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr.strip()
+
+
+def test_stale_cells_are_told_by_run_and_plan_alike(folder):
+    first = robench(folder, "run", "t.yaml")
+    assert first.returncode == 0, first.stderr
+    assert "are stale" not in first.stderr
+    (folder / "mine.py").write_text(MODEL + "# another version\n")
+    warning = "1 stored cells are stale: the code has changed since; --fresh measures them again"
+    again = robench(folder, "run", "t.yaml")
+    assert warning in again.stderr
+    assert "0 cells of 0 victims" in again.stderr
+    assert warning in robench(folder, "plan", "t.yaml").stdout
+    fresh = robench(folder, "run", "t.yaml", "--fresh")
+    assert "1 cells of 1 victims" in fresh.stderr
+    assert "are stale" not in fresh.stderr + robench(folder, "plan", "t.yaml").stdout
+
+
+def test_plan_sees_that_the_data_changed(folder):
+    assert robench(folder, "run", "t.yaml").returncode == 0
+    assert "1 cells, 1 stored" in robench(folder, "plan", "t.yaml").stdout
+    (folder / "r.csv").write_text(ROWS + "3,77,99\n")
+    seen = robench(folder, "plan", "t.yaml").stdout
+    assert "1 stored cells were measured on other data: run measures them again" in seen
+    assert "1 cells, 0 stored" in seen
+    assert "1 cells of 1 victims" in robench(folder, "run", "t.yaml").stderr
+
+
+def test_missing_times_are_told_by_run_and_plan(folder):
+    for text, told in ((ROWS, False), ("\n".join(row.rpartition(",")[0] for row in ROWS.splitlines()), True)):
+        (folder / "r.csv").write_text(text)
+        for done in (robench(folder, "plan", "t.yaml").stdout, robench(folder, "run", "t.yaml").stderr):
+            assert ("csv: no times: input order counts as time" in done) == told
+
+
+def test_plan_tells_what_a_run_would_refuse(folder):
+    (folder / "r.csv").unlink()
+    seen = robench(folder, "plan", "t.yaml")
+    assert seen.returncode == 0, seen.stderr
+    assert "a run would end here" in seen.stdout
+    assert "no such file" in seen.stdout
+
+
+def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(folder):
+    more = "defenses: [none, {name: adversarial-training, lambda: [1, 0.5]}]\nexclude: [{lambda: 0.5}]\n"
+    (folder / "t.yaml").write_text(SUITE.replace("[mine]", "[mf]") + more)
+    seen = robench(folder, "plan", "t.yaml").stdout
+    assert "excluded: 1 cells" in seen
+    assert "λ=1 of adversarial-training is planned as none" in seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["leaderboard", "t.yaml"], "t.yaml: a file, not a folder of results"),
+        (["run", "t.yaml", "--results", "r.csv"], "r.csv: a file, not a folder of results"),
+        (["run", "t.yaml", "--results", "r.csv/below"], "r.csv/below: cannot be written"),
+        (["run", "t.yaml", "--nope"], "robench run: no such option: --nope"),
+        (["run", "t.yaml", "--workers", "x"], "'--workers': must be a whole number"),
+        (["run"], "missing argument"),
+        (["rnu"], "no such command 'rnu'"),
+        (["plan", "t.yaml", "--only", "model=min"], "no cell has model 'min' (did you mean 'mine'?"),
+        (["run", "t.yaml", "--only", "seed=7"], "--only seed=7: no cell has seed '7'"),
+    ],
+)
+def test_mistakes_are_one_line(folder, arguments, problem):
+    assert problem in one_line(robench(folder, *arguments))
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_any_work(folder):
+    found = one_line(robench(folder, "run", "t.yaml", ROBENCH_CACHE=str(folder / "r.csv")))
+    assert "the cache cannot be written" in found
+    assert "ROBENCH_CACHE" in found
+    assert not (folder / "results").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_results_folder_without_permission_is_told(folder):
+    (folder / "locked").mkdir(mode=0o500)
+    assert "cannot be written" in one_line(robench(folder, "run", "t.yaml", "--results", "locked/x"))
+
+
+def test_damaged_prepared_data_are_made_anew(folder):
+    assert robench(folder, "run", "t.yaml").returncode == 0
+    (path,) = Path(os.environ["ROBENCH_CACHE"]).rglob("*.npz")
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"", content[:200] + b"\x00" * 40 + content[240:]):
+        path.write_bytes(damaged)
+        done = robench(folder, "run", "t.yaml", "--fresh")
+        assert done.returncode == 0, done.stderr
+        assert path.read_bytes() == content
+
+
+def test_a_terminal_without_greek_letters_shows_question_marks(folder):
+    done = robench(folder, "run", "t.yaml", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert robench(folder, "plan", "t.yaml", "--set", "models.0.λ=1", PYTHONIOENCODING="ascii").returncode == 2
+
+
+def test_without_a_command_the_help_is_shown(folder):
+    done = robench(folder)
+    assert done.returncode == 2
+    assert "leaderboard" in done.stdout
