@@ -116,10 +116,13 @@ def leaderboard(folder: Folder) -> None:
 
 @app.command()
 def show(
-    cell: Annotated[Path, typer.Argument(help="a record, or the id of one below results/", show_default=False)],
+    cell: Annotated[
+        Path,
+        typer.Argument(help="an id below results/ (or its first digits), a record, or a folder", show_default=False),
+    ],
     user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
 ) -> None:
-    """Show one record; with --user, that user's list before and after the attack."""
+    """Show one record, or with --user that user's list before and after the attack; of a folder, what is in it."""
     from robench.report.cell import show_cell  # noqa: PLC0415  # numpy takes a moment
 
     show_cell(cell, user, screen())

@@ -2,83 +2,158 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from robench.api.errors import UserError, did_you_mean
-from robench.record import arrays_from_bytes
+from robench.record import Record, arrays_from_bytes
 from robench.results import read_plan
 from robench.store import Store
 
 _TWIN = ("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon", "seed")
+_HEAD = ("dataset", "split", "model_label", "defense_label", "lambda", "attack_label", "epsilon", "seed")
+MOST_MATCHES = 8  # that a message lists
+MOST_USERS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A record with what its folder knows of it; ``columns`` is empty where plan.json no longer has the cell."""
+
+    store: Store
+    plan: dict[str, Any]
+    columns: dict[str, Any]
+    record: Record
+
+    @property
+    def role(self) -> str:
+        """Its data set and split in users.npz."""
+        return f"{self.columns.get('dataset')}/{self.columns.get('split')}"
+
+    def users(self) -> dict[str, NDArray[Any]]:
+        """users.npz; empty where it is missing."""
+        path = self.store.folder / "users.npz"
+        return arrays_from_bytes(path.read_bytes()) if path.exists() else {}
+
+    def targets(self) -> list[int]:
+        """The items that its poisoning promotes, or that a clean cell measures for comparison."""
+        if self.record["status"] != "ok":
+            return []
+        found: list[int] = self.store.arrays(self.record).get("targets", np.empty(0, np.int64)).tolist()
+        return found
 
 
 def show_cell(path: Path, user: str | None, console: Console) -> None:
     """Print a record; with ``user``, that user's held-out ranks and top list in the cell and in its clean cell.
 
     Args:
-        path: ``results/<suite>/cells/<id>.json``, or the id alone of a cell below ``results/``.
+        path: ``results/<suite>/cells/<id>.json``, the id or its first digits of a cell below ``results/``, or a
+            folder of results, whose cells are then counted.
 
     Raises:
-        UserError: no such record or user.
+        UserError: no such record or user, or several records are meant.
     """
-    found = sorted(Path("results").glob(f"*/cells/{path.name.removesuffix('.json')}.json"))
-    path = found[0] if found and not path.exists() else path
-    cell, store = path.name.removesuffix(".json"), Store(path.parent.parent)
-    record = store.read(cell)
+    if path.is_dir() and path.name != "cells":
+        console.print(summary(path), highlight=False, soft_wrap=True)
+        return
+    path = find(path)
+    store = Store(path.parent.parent)
+    record = store.read(path.stem)
     if record is None:
-        known = [p.stem for p in path.parent.glob("*.json")] if path.parent.is_dir() else []
-        raise UserError("no such record", where=str(path), hint=did_you_mean(cell, known) if len(known) < 20 else "")
+        raise UserError("no such record", where=str(path))
     plan = read_plan(store.folder)
-    columns: dict[str, Any] = next((c for c in plan["cells"] if c["cell"] == cell), {})
-    table = Table("", "", show_header=False, title=f"cell {cell}", title_justify="left")
-    for name in (
-        "status",
-        "dataset",
-        "split",
-        "model_label",
-        "defense_label",
-        "lambda",
-        "attack_label",
-        "epsilon",
-        "seed",
-    ):
-        table.add_row(name, str(columns.get(name, record.get(name, ""))))
+    columns: dict[str, Any] = next((c for c in plan["cells"] if c["cell"] == path.stem), {})
+    shown = Shown(store, plan, columns, record)
+    if user is None:
+        _show_record(shown, console)
+    else:
+        _show_user(shown, user, console)
+
+
+def summary(folder: Path) -> str:
+    """How many cells a folder of results has, and how to find one."""
+    plan, store = read_plan(folder), Store(folder)
+    counts: Counter[str] = Counter()
+    for columns in plan["cells"]:
+        record = store.read(columns["cell"])
+        counts["not run" if record is None else str(record["status"])] += 1
+    listed = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+    hint = f"their ids stand in {folder}/cells.csv; robench show ID (or its first digits) shows one"
+    return f"{folder}: {len(plan['cells'])} cells of suite {plan['suite']} ({listed}); {hint}"
+
+
+def find(path: Path) -> Path:
+    """The file of the record that a path or the first digits of an id mean.
+
+    Raises:
+        UserError: none, or several.
+    """
+    if path.is_file():
+        if path.parent.name != "cells" or path.suffix != ".json":
+            raise UserError("not a record", where=str(path), hint="records are results/<suite>/cells/<id>.json")
+        return path
+    start = escape(path.name.removesuffix(".json"))
+    if path.parent == Path():
+        found = sorted(Path("results").glob(f"*/cells/{start}*.json"))
+    else:
+        found = sorted([*path.parent.glob(f"{start}*.json"), *path.parent.glob(f"cells/{start}*.json")])
+        found = [p for p in found if p.parent.name == "cells"]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(map(str, found[:MOST_MATCHES])) + (", …" if len(found) > MOST_MATCHES else "")
+        raise UserError(f"{len(found)} records begin so", where=str(path), hint=listed)
+    raise UserError("no such record", where=str(path), hint="robench show results/<suite> says where ids are")
+
+
+def _show_record(shown: Shown, console: Console) -> None:
+    record, columns = shown.record, shown.columns
+    table = Table("", "", show_header=False, title=f"cell {record['id']}", title_justify="left")
+    table.add_row("status", str(record["status"]))
+    for name in _HEAD:
+        table.add_row(name, str(columns.get(name, "")))
+    titles = shown.users().get(f"{shown.role}/title")
+    if targets := shown.targets():
+        names = [str(item) if titles is None else str(titles[item]) for item in targets]
+        table.add_row("targets", "; ".join(names))
     for name in ("metrics", "achieved", "diagnostics", "fit", "provenance"):
         for key, value in record.get(name, {}).items():
-            shown = value["value"] if name == "metrics" else value
-            table.add_row(f"{name}: {key}", f"{shown:.6g}" if isinstance(shown, float) else str(shown))
+            told = value["value"] if name == "metrics" else value
+            table.add_row(f"{name}: {key}", f"{told:.6g}" if isinstance(told, float) else str(told))
     if record.get("reason"):
         table.add_row("reason", record["reason"])
     console.print(table)
     if record.get("error"):
         console.print(record["error"]["traceback"] or record["error"]["message"], highlight=False, markup=False)
-    if user is not None:
-        _show_user(store, plan, columns, record, user, console)
 
 
-def _show_user(
-    store: Store, plan: dict[str, Any], columns: dict[str, Any], record: dict[str, Any], user: str, console: Console
-) -> None:
+def _show_user(shown: Shown, user: str, console: Console) -> None:
+    store, columns, record, role = shown.store, shown.columns, shown.record, shown.role
     if record["status"] != "ok":
         raise UserError(f"the cell is {record['status']}: it has no lists", where=record["id"])
-    folder = arrays_from_bytes((store.folder / "users.npz").read_bytes())
-    role = f"{columns['dataset']}/{columns['split']}"
+    folder = shown.users()
+    if f"{role}/user_id" not in folder:
+        raise UserError("users.npz does not know the users of this cell", where=str(store.folder))
     ids = folder[f"{role}/user_id"].tolist()
     if user not in ids:
-        raise UserError(
-            f"no evaluated user '{user}'", where=role, hint=did_you_mean(user, ids) if len(ids) < 50 else ""
-        )
+        hint = did_you_mean(user, ids) if len(ids) < MOST_USERS else ""
+        raise UserError(f"no evaluated user '{user}'", where=role, hint=hint)
     titles = folder[f"{role}/title"]
     number = int(folder[f"{role}/user"][ids.index(user)])
-    clean = next((c for c in plan["cells"] if c["attack"] == "none" and all(c[n] == columns[n] for n in _TWIN)), None)
+    cells = shown.plan["cells"]
+    clean = next((c for c in cells if c["attack"] == "none" and all(c[n] == columns[n] for n in _TWIN)), None)
     lists = {}
-    for name, cell in (("clean", clean and clean["cell"]), ("this cell", record["id"])):
+    for name, cell in (("clean", clean and clean["cell"]), (f"{columns['attack_label']}, this cell", record["id"])):
         found = store.read(cell) if cell else None
-        if found is None or found["status"] != "ok":
+        if found is None or found["status"] != "ok" or (name != "clean" and clean and cell == clean["cell"]):
             continue
         arrays = store.arrays(found)
         row = arrays["users"].tolist().index(number)
@@ -86,12 +161,11 @@ def _show_user(
         lists[name] = (arrays["top"][row], ranks)
     indptr = folder[f"{role}/held_out_indptr"]
     held = folder[f"{role}/held_out_items"][indptr[number] : indptr[number + 1]].tolist()
-    shown = Table("place", *lists, title=f"user {user}: held out {', '.join(titles[held])}", title_justify="left")
+    marks = {**dict.fromkeys(shown.targets(), "  (target)"), **dict.fromkeys(held, "  (held out)")}
+    title = f"user {user}, cell {record['id']}: held out {', '.join(titles[held])}"
+    table = Table("place", *lists, title=title, title_justify="left")
     for place in range(10):
-        cells = []
-        for top, _ in lists.values():
-            item = int(top[place])
-            cells.append("" if item < 0 else f"{titles[item]}{'  (held out)' if item in held else ''}")
-        shown.add_row(str(place + 1), *cells)
-    shown.add_row("ranks", *(", ".join(map(str, ranks.tolist())) for _, ranks in lists.values()))
-    console.print(shown)
+        tops = (int(top[place]) for top, _ in lists.values())
+        table.add_row(str(place + 1), *("" if i < 0 else f"{titles[i]}{marks.get(i, '')}" for i in tops))
+    table.add_row("ranks of held out", *(", ".join(map(str, ranks.tolist())) for _, ranks in lists.values()))
+    console.print(table)
