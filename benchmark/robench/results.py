@@ -64,12 +64,18 @@ class Results:
     _arrays: dict[str, dict[str, NDArray[Any]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read the plan and every record that it names; a damaged one is an error."""
+        """Read the plan and every record that it names; a damaged one is an error.
+
+        A record that was measured on other data than the plan's is left out: its cell is missing.
+        """
         self.plan = read_plan(self.folder)
-        store = Store(self.folder)
+        store, data = Store(self.folder), self.plan.get("data_sha256", {})
         for columns in self.plan["cells"]:
             record = store.read(columns["cell"])
-            if record is not None:
+            if record is None:
+                continue
+            wanted = data.get(f"{columns['dataset']}/{columns['split']}")
+            if wanted in (None, record.get("provenance", {}).get("data_sha256", wanted)):
                 self.records[columns["cell"]] = record
 
     @property

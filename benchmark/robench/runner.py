@@ -76,7 +76,8 @@ class Runner:
         self.cache.check()
         executor = self._executor()
         keys, users = self._data()
-        self.store.begin(dump(self.suite.resolved()), self.plan.to_json())
+        data = {role: key.sha256 for role, key in keys.items()}
+        self.store.begin(dump(self.suite.resolved()), {**self.plan.to_json(), "data_sha256": data})
         self.store.write_users(users)
         todo = self._todo(keys)
         self.summary.stored = sum(not cell.skip for cell in self.cells) - len(todo)

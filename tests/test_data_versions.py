@@ -1,0 +1,69 @@
+"""Records of two versions of the data never meet in a table."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = """
+name: t
+seeds: [0, 1]
+datasets: [{name: csv, path: r.csv}]
+models: [popularity, {name: mf, factors: 4, epochs: 2}]
+attacks: [{name: fgsm, norm: l2, epsilon: [0.05, 0.1]}]
+"""
+
+
+def rows(users: int, shift: int = 0) -> str:
+    return "user,item,time\n" + "".join(
+        f"{u},{(u * 7 + i * i + shift) % 13},{i}\n" for u in range(users) for i in range(6)
+    )
+
+
+def run(folder: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "robench", "run", "t.yaml", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def states(folder: Path) -> dict[tuple[str, str], set[str]]:
+    """(model, seed) -> the states of its cells."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for cell in csv.DictReader((folder / "results/t/cells.csv").read_text().splitlines()):
+        found.setdefault((cell["model"], cell["seed"]), set()).add(cell["status"])
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "t.yaml").write_text(SUITE)
+    (tmp_path / "r.csv").write_text(rows(20))
+    run(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("changed", [rows(20, shift=1), rows(26)], ids=["other items", "other number of users"])
+def test_cells_of_the_old_data_are_missing_until_they_are_measured_again(folder, changed):
+    (folder / "r.csv").write_text(changed)
+    run(folder, "--only", "model=mf", "--only", "seed=1")
+    assert states(folder) == {
+        ("popularity", "0"): {"missing", "skipped"},
+        ("popularity", "1"): {"missing", "skipped"},
+        ("mf", "0"): {"missing"},
+        ("mf", "1"): {"ok"},
+    }
+    (row,) = csv.DictReader((folder / "results/t/leaderboard.csv").read_text().splitlines())
+    assert "incomplete: 3 of 6 cells" in row["flags"]
+    assert row["seeds"] == "1"
+    run(folder)
+    assert states(folder)["mf", "0"] == {"ok"}
+    plan = json.loads((folder / "results/t/plan.json").read_text())
+    (wanted,) = plan["data_sha256"].values()
+    for cell in plan["cells"]:
+        record = json.loads((folder / f"results/t/cells/{cell['cell']}.json").read_text())
+        assert cell["status"] == "skipped" or record["provenance"]["data_sha256"] == wanted
