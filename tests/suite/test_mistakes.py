@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 
 from robench.api.errors import UserError
 from robench.host import Host
 from robench.registry import Registry
 from robench.suite.load import load_suite
+from robench.suite.words import in_words
 
 GOOD = "name: t\ndatasets:\n  - {name: synthetic}\nmodels:\n  - {name: mf}\n"
 DEFENSE = "defenses:\n  - {name: adversarial-training, "
@@ -35,8 +39,38 @@ CASES = [
     ("metric without k", GOOD + "metrics: [ndcg]\n", 6, "needs its k", "ndcg@10"),
     ("seed twice", GOOD + "seeds: [1, 1]\n", 6, "seed is named twice", ""),
     ("negative seed", GOOD + "seeds: [-1]\n", 6, "seeds[0]", "greater than or equal to 0"),
-    ("bad name", GOOD.replace("name: t", "name: ../x"), 1, "name", "pattern"),
-    ("bad device", GOOD + "device: gpu\n", 6, "device", "pattern"),
+    ("bad name", GOOD.replace("name: t", "name: ../x"), 1, "name: must be small letters", "'../x'"),
+    ("bad device", GOOD + "device: gpu\n", 6, "device: must be auto, cpu, cuda or cuda:N", "'gpu'"),
+    (
+        "word for a count",
+        GOOD.replace("{name: mf}", "{name: mf, factors: many}"),
+        5,
+        "must be a whole number",
+        "'many'",
+    ),
+    ("half a count", GOOD.replace("{name: mf}", "{name: mf, factors: 2.5}"), 5, "must be a whole number", "2.5"),
+    ("word for a number", GOOD.replace("{name: mf}", "{name: mf, learning_rate: x}"), 5, "must be a number", "'x'"),
+    (
+        "list for a number",
+        GOOD.replace("{name: mf}", "{name: mf, learning_rate: [1]}"),
+        5,
+        "models[0].learning_rate: must be a number",
+        "",
+    ),
+    ("seeds no list", GOOD + "seeds: 3\n", 6, "seeds: must be a list", "3"),
+    ("targets no mapping", GOOD + "targets: 3\n", 6, "targets: must be a mapping", "3"),
+    ("metric no text", GOOD + "metrics: [3]\n", 6, "metrics[0]: must be text", "3"),
+    (
+        "two ratios",
+        GOOD + "split: {name: random-ratio, ratios: [8, 2]}\n",
+        6,
+        "three numbers, training : validation",
+        "",
+    ),
+    ("word for a ratio", GOOD + "split: {name: random-ratio, ratios: [8, 1, x]}\n", 6, "must be a number", "'x'"),
+    ("not in a choice", GOOD + "targets: {pick: rare}\n", 6, "must be 'unpopular', 'popular' or 'random'", "'rare'"),
+    ("heads", GOOD.replace("{name: mf}", "{name: bert4rec, dim: 30, heads: 4}"), 5, "models[0]: dim 30", "4 heads"),
+    ("sasrec heads", GOOD.replace("mf}", "sasrec, dim: 30, heads: 4}"), 5, "models[0]: dim 30", "4 heads"),
 ]
 
 
@@ -56,6 +90,41 @@ def test_one_line_with_place_and_hint(tmp_path, registry, text, line, problem, h
     assert f"t.yaml:{line}:" in message
     assert problem in message
     assert hint in message
+
+
+def test_ratios_need_no_sum(tmp_path, registry):
+    path = tmp_path / "t.yaml"
+    for text in ("[0.8, 0.3, 0.1]", "[8, 1, 1]", "[80, 10, 10]"):
+        path.write_text(GOOD + f"split: {{name: random-ratio, ratios: {text}}}\n")
+        assert len(load_suite(path, registry).split.config["ratios"]) == 3
+
+
+def test_no_phrase_of_pydantic_reaches_a_user():
+    class Inner(BaseModel):
+        n: int
+
+    class Every(BaseModel):
+        whole: int
+        number: float
+        truth: bool
+        text: Annotated[str, Field(min_length=1)]
+        where: Path
+        rows: Annotated[list[int], Field(min_length=2, max_length=3)]
+        pair: tuple[int, int]
+        names: dict[str, int]
+        inner: Inner
+        choice: Literal["a", "b"]
+        share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+
+    wrong = ("x", 1.5, None, [], [1, 2, 3, 4], {"a": "b"}, "", 10**400, float("inf"), "9" * 5000, -1)
+    for value in wrong:
+        with pytest.raises(ValidationError) as caught:
+            Every.model_validate(dict.fromkeys(Every.model_fields, value))
+        for detail in caught.value.errors():
+            if detail["type"] != "missing":
+                text = in_words(detail)
+                for phrase in ("nput should", "alid", "parse", "convert", "instance", "dictionary", "ield required"):
+                    assert phrase not in text, text
 
 
 def test_all_mistakes_at_once_in_the_order_of_their_lines(tmp_path, registry):

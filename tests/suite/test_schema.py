@@ -230,7 +230,7 @@ CASES = [
     (HEAD + "models:\n  - {nam: toy}\n", 4, "must name its plugin"),
     (HEAD + f"models:\n  - {{name: toy, grid: {{factors: {list(range(1, 1200))}}}}}\n", 4, "more than 1000 combin"),
     (HEAD + "models: [toy, {name: toy, label: b}]\n", 3, "the same as models[0]"),
-    (HEAD + "models: {name: toy}\n", 3, "valid list"),
+    (HEAD + "models: {name: toy}\n", 3, "must be a list"),
     (MODELS + "defenses: [none, {name: none}]\n", 4, "the same as defenses[0]"),
     (MODELS + "defenses: []\n", 4, "the list is empty"),
     (MODELS + "defenses: [{name: shield, lambda: []}]\n", 4, "defenses[0].lambda: the grid is empty"),

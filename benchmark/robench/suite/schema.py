@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from robench.api.errors import UserError, did_you_mean
+from robench.suite.words import DEVICE, NAME, in_words
 from robench.suite.yaml import Path, Tree, dotted
 
 DEFAULT_METRICS = (
@@ -68,10 +79,17 @@ class LeaveLastOut(_Model):
 
 
 class RandomRatio(_Model):
-    """``split: {name: random-ratio}``: per user, train : validation : test."""
+    """``split: {name: random-ratio}``: per user, train : validation : test, whatever their sum."""
 
-    ratios: Annotated[list[Weight], Field(min_length=3, max_length=3)] = [8.0, 1.0, 1.0]
+    ratios: list[Weight] = [8.0, 1.0, 1.0]
     seed: Seed = 0
+
+    @field_validator("ratios", mode="before")
+    @classmethod
+    def _three(cls, value: Any) -> Any:
+        if isinstance(value, list) and len(value) != len(("training", "validation", "test")):
+            raise ValueError("must be three numbers, training : validation : test")
+        return value
 
 
 class GlobalTime(_Model):
@@ -98,10 +116,10 @@ SPLITS: dict[str, type[_Model]] = {
 class SuiteFile(_Model):
     """The top level."""
 
-    name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: Annotated[StrictStr, Field(pattern=NAME)]
     seeds: list[Seed] = Field(default=[0], min_length=1)
     threads: Count = 1
-    device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[StrictStr, Field(pattern=DEVICE)] = "auto"
     datasets: list[Any] = Field(min_length=1)
     split: Any = Field(default_factory=lambda: {"name": "leave-last-out"})
     models: list[Any] = Field(min_length=1)
@@ -146,14 +164,14 @@ class Mistakes:
             loc = tuple(part for part in detail["loc"] if part != "function-after")
             home = (homes or {}).get(str(loc[0]), (*path, loc[0])) if loc else path
             known = fields if len(loc) == 1 else SECTIONS.get(str(loc[0]), ()) if loc and not path else ()
-            self.add(*_in_words(detail, (*home, *loc[1:]), known))
+            self.add(*_told(detail, (*home, *loc[1:]), known))
 
     def in_order(self) -> list[UserError]:
         """By line; what the command line has set comes first."""
         return [error for _, error in sorted(self.found.values(), key=lambda pair: pair[0])]
 
 
-def _in_words(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple[str, Path, str]:
+def _told(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple[str, Path, str]:
     kind, name = detail["type"], str(detail["loc"][-1]) if detail["loc"] else ""
     if kind == "extra_forbidden":
         return f"unknown key '{name}'", where, did_you_mean(name, fields) if fields else ""
@@ -161,6 +179,4 @@ def _in_words(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple
         return f"missing key '{name}'", where[:-1], ""
     if kind == "too_short" and not detail["input"]:
         return "the list is empty", where, "give at least one entry"
-    problem = detail["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(detail["input"], (dict, list, BaseModel)) else f", got {detail['input']!r}"
-    return f"{problem[:1].lower()}{problem[1:]}{shown}", where, ""
+    return in_words(detail), where, ""

@@ -6,6 +6,16 @@ import torch
 from torch import Tensor, nn
 
 
+def check_heads(dim: int, heads: int) -> None:
+    """Refuse heads that cannot share the dimensions evenly.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if dim % heads:
+        raise ValueError(f"dim {dim} cannot be shared by {heads} heads: it must be a multiple of them")
+
+
 class SelfAttention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2).
 
@@ -14,8 +24,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
-        if dim % heads:
-            raise ValueError(f"dim {dim} cannot be shared by {heads} heads")
+        check_heads(dim, heads)
         self.heads = heads
         self.inwards, self.outwards = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.drop = nn.Dropout(dropout)

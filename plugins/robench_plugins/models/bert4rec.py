@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from robench.api import Batch, Embedded, IntArray, Interactions, Rng, SequenceConfig, SequenceModel, TrainData, windows
-from robench_plugins.models.attention import SelfAttention
+from robench_plugins.models.attention import SelfAttention, check_heads
 
 
 class Block(nn.Module):
@@ -61,6 +62,11 @@ class Bert4Rec(SequenceModel):
         learning_rate: float = Field(default=3e-3, gt=0)
         patience: int = Field(default=4, ge=1)
         min_epochs: int = Field(default=16, ge=0, description="it sits at popularity first")
+
+        @model_validator(mode="after")
+        def _shared_by_heads(self) -> Self:
+            check_heads(self.dim, self.heads)
+            return self
 
     config: Config
 

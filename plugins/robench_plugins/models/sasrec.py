@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from robench.api import Batch, Embedded, Losses, Rng, SequenceConfig, SequenceModel, TrainData
-from robench_plugins.models.attention import SelfAttention
+from robench_plugins.models.attention import SelfAttention, check_heads
 
 
 class Block(nn.Module):
@@ -51,6 +51,11 @@ class SasRec(SequenceModel):
         learning_rate: float = Field(default=1e-3, gt=0)
         dropout: float = Field(default=0.2, ge=0, lt=1)
         patience: int = Field(default=5, ge=1)
+
+        @model_validator(mode="after")
+        def _shared_by_heads(self) -> Self:
+            check_heads(self.dim, self.heads)
+            return self
 
     config: Config
 

@@ -1,0 +1,67 @@
+"""Mistakes that pydantic found, in the words of a person: the one place for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+NAME = r"^[a-z0-9][a-z0-9._-]*$"
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+_PATTERNS = {
+    NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
+    DEVICE: "must be auto, cpu, cuda or cuda:N",
+}
+_KINDS = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "decimal": "must be a number",
+    "bool": "must be true or false",
+    "string": "must be text",
+    "path": "must be a path",
+    "list": "must be a list",
+    "tuple": "must be a list",
+    "set": "must be a list",
+    "dict": "must be a mapping",
+    "mapping": "must be a mapping",
+    "model": "must be a mapping",
+    "finite": "must be a finite number",
+}
+
+
+def in_words(detail: ErrorDetails) -> str:
+    """What is wrong, with the value where it is short; for every kind of mistake but unknown and missing keys."""
+    value = detail["input"]
+    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {value!r}"
+    return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown
+
+
+def _problem(kind: str, context: Mapping[str, Any], message: str) -> str:
+    if kind == "too_short":
+        return f"needs at least {_entries(context['min_length'])}, has {context['actual_length']}"
+    if kind == "too_long":
+        return f"takes at most {_entries(context['max_length'])}, has {context['actual_length']}"
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(context["pattern"], f"must match the pattern {context['pattern']}")
+    if kind == "string_too_short":
+        return "must not be empty"
+    first, _, rest = kind.partition("_")
+    if first in _KINDS and rest in (
+        "type",
+        "parsing",
+        "parsing_size",
+        "from_float",
+        "unicode",
+        "number",
+        "attributes_type",
+    ):
+        return _KINDS[first]
+    text = re.sub(r"^(Input|Value) should be", "must be", message.removeprefix("Value error, "))
+    return f"{text[:1].lower()}{text[1:]}"
+
+
+def _entries(count: int) -> str:
+    return f"{count} entr{'y' if count == 1 else 'ies'}"
