@@ -148,3 +148,19 @@ def test_without_a_command_the_help_is_shown(folder):
     done = robench(folder)
     assert done.returncode == 2
     assert "leaderboard" in done.stdout
+
+
+def test_plugins_check_says_what_is_broken(folder):
+    assert robench(folder, "plugins", "--check").returncode == 0
+    texts = {
+        "empty": ("def robench_models():\n    return {}\n", "plugin empty:ROBENCH_PLUGINS registers nothing", 1),
+        "raises": ("1 / 0\n", "broken plugin raises:ROBENCH_PLUGINS: ZeroDivisionError", 1),
+        "lost": (MODEL.replace('"mine": Mine', '"lost": "nowhere:Lost"'), "error: model 'lost' of plugin", 1),
+        "rival": (MODEL, "name clash: write rival/mine", 0),
+    }
+    for name, (text, told, code) in texts.items():
+        (folder / f"{name}.py").write_text(text)
+        done = robench(folder, "plugins", "--check", ROBENCH_PLUGINS=f"mine,{name}", COLUMNS="300")
+        assert told in done.stdout, done.stdout
+        assert done.returncode == code
+        assert robench(folder, "plugins", ROBENCH_PLUGINS=f"mine,{name}").returncode == 0

@@ -155,15 +155,21 @@ def recommend(
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
 ) -> None:
-    """List every plugin with its owner."""
+    """List every plugin with its owner; with --check, exit code 1 where one is broken or registers nothing."""
     host, registry = found()
     console = screen()
     table = Table("kind", "name", "owner", *(["state"] if check else []))
-    for line in registry.check() if check else registry.listing():
+    lines = list(registry.check() if check else registry.listing())
+    for line in lines:
         table.add_row(*line)
     console.print(table)
     for owner, error in host.broken.items():
         console.print(f"broken plugin {owner}: {error}", style="red", highlight=False)
+    for owner in host.idle:
+        text = f"plugin {owner} registers nothing: none of its functions is a hook marked @hookimpl"
+        console.print(text, style="red", highlight=False)
+    if check and (host.broken or host.idle or any(line[-1].startswith("error: ") for line in lines)):
+        raise typer.Exit(1)
 
 
 @app.callback(invoke_without_command=True)

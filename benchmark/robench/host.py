@@ -20,13 +20,14 @@ log = logging.getLogger("robench")
 
 
 class Host:
-    """Loaded plugins by owner (``distribution:entry``), and why others could not be loaded."""
+    """Loaded plugins by owner (``distribution:entry``), those that have no hook, and why others failed to load."""
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager("robench")
         self.manager.add_hookspecs(hooks)
         self.broken: dict[str, str] = {}
         self.owners: list[str] = []
+        self.idle: list[str] = []
 
     @classmethod
     def discover(cls) -> Host:
@@ -69,6 +70,8 @@ class Host:
             self.broken[owner] = _reason(error)
             return
         self.owners.append(owner)
+        if not self.manager.get_hookcallers(plugin):
+            self.idle.append(owner)
 
     def _calls(self, hook: str) -> Iterator[tuple[str, Any]]:
         """The implementations of a hook with their owners, first registered first."""

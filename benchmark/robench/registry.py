@@ -117,13 +117,19 @@ class Registry:
                 yield kind, entry.name, entry.owner
 
     def check(self) -> Iterator[tuple[str, str, str, str]]:
-        """(kind, name, owner, what it needs and offers, or its error); imports each."""
+        """(kind, name, owner, what it needs and offers, or ``error: ...``); imports each.
+
+        A name that several plugins offer says how to write this one.
+        """
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):
                 try:
                     state = described(self.load_entry(kind, entry))
                 except UserError as error:
                     state = f"error: {error}"
+                reference = self.reference(kind, entry)
+                if reference != entry.name:
+                    state = f"{state}; name clash: write {reference}"
                 yield kind, entry.name, entry.owner, state
 
 
