@@ -17,6 +17,7 @@ METRICS = {"ndcg": Ndcg(), "rbo": Rbo(), "t-hr": TargetHitRate(), "t-percentile"
 L2 = {"stage": "test", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted", "k": 10}
 FAKES = {"stage": "train", "surface": "interactions", "norm": "users", "scale": "relative", "goal": "promote", "k": 10}
 NOTHING = dict.fromkeys(("stage", "surface", "norm", "scale", "goal"), "") | {"k": None}
+KINDS = {"fgsm": "gradient", "pgd": "gradient", "random-noise": "floor"}
 EMBEDDING = {**L2, "metric": "ndcg@10", "epsilon": 0.05}
 POISONING = {**FAKES, "metric": "t-hr@10", "epsilon": 0.05}
 
@@ -49,6 +50,7 @@ class World:
             **threat,
             "epsilon": epsilon,
             "adaptive": more.pop("adaptive", ""),
+            "kind": more.pop("kind", KINDS.get(attack, "")),
             "target_set": 0 if threat is FAKES else None,
             "seed": seed,
             "status": "planned",
@@ -77,12 +79,21 @@ class World:
             status,
             spec={"attack": {"config": more.pop("config", {})}},
             metrics={"ndcg@10": {"value": 0.5, "version": more.pop("version", 1)}},
-            achieved={"epsilon": epsilon, "overshoot": more.pop("overshoot", 1.0), "queries": more.pop("queries", 0)},
-            diagnostics={"zero_gradient_share": more.pop("zero", 0.0), "non_finite_share": 0.0},
+            achieved={
+                "epsilon": epsilon,
+                "overshoot": more.pop("overshoot", 1.0),
+                "queries": more.pop("queries", 0),
+                **more.pop("achieved", {}),
+            },
+            diagnostics={
+                "zero_gradient_share": more.pop("zero", 0.0),
+                "non_finite_share": 0.0,
+                "stochastic": more.pop("stochastic", 0.0),
+            },
             seconds=1.0,
             fit_seconds=2.0,
             peak_memory_mib=3.0,
-            error=None,
+            error=more.pop("error", None),
         )
         self.store.write(record, arrays if status == "ok" else None)
         return columns

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, L2, USERS, World, ranks, row
+from tests.fakes import EMBEDDING, FAKES, L2, POISONING, USERS, World, ranks, row
 
 
 @pytest.fixture
@@ -32,6 +32,24 @@ def test_flags_are_set_by_the_numbers_and_only_by_them(tmp_path, cells, name):
             for attack, epsilon, left, more in chosen:
                 world.cell(ranks(left, 99), seed=seed, attack=attack, epsilon=epsilon, **more)
         assert (name in row(world.build())["flags"]) == wrong
+
+
+def test_flags_ask_for_the_kind_of_an_attack_and_not_for_its_name(tmp_path):
+    for kinds, flagged in ((("gradient", "floor"), True), (("", "floor"), False), (("gradient", ""), False)):
+        world = World(tmp_path / "".join(kinds), [EMBEDDING])
+        for seed in (0, 1):
+            world.cell(ranks(150, 99), seed=seed)
+            world.cell(ranks(100, 99), seed=seed, attack="mine", epsilon=0.05, kind=kinds[0])
+            world.cell(ranks(60, 99), seed=seed, attack="dice", epsilon=0.05, kind=kinds[1])
+        assert (row(world.build())["flags"] == "no better than random") == flagged
+
+
+@pytest.mark.parametrize(("difference", "flagged"), [(0.01, True), (1e-6, False)])
+def test_a_victim_whose_clean_scores_differ_between_two_looks_is_flagged(world, difference, flagged):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, stochastic=difference * seed)
+        world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
+    assert row(world.build())["flags"] == ("stochastic" if flagged else "")
 
 
 def test_few_hits_mean_low_power_and_no_verdict(world):
@@ -86,3 +104,16 @@ def test_an_attack_made_elsewhere_never_ranks(world):
         world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05, adaptive="frozen")
     found = row(world.build())
     assert (found["rank"], found["worst"], found["flags"]) == (None, 0.25, "frozen attack")
+
+
+@pytest.mark.parametrize(("fakes", "flagged"), [(2, True), (10, False)])
+def test_a_budget_that_was_rounded_up_is_told(tmp_path, fakes, flagged):
+    world = World(tmp_path / "w", [{**POISONING, "epsilon": 0.05}])
+    epsilon = (fakes - 0.9) / USERS if flagged else fakes / USERS
+    for seed in (0, 1):
+        targets = {"arrays": {"target_ranks": [[1] * USERS]}}
+        world.cell(ranks(150, 99), seed=seed, **targets)
+        achieved = {"epsilon": fakes / USERS, "fake_users": fakes}
+        more = {"attack": "b", "epsilon": epsilon, "threat": FAKES, "achieved": achieved, **targets}
+        world.cell(ranks(150, 99), seed=seed, **more)
+    assert row(world.build())["flags"] == ("budget rounded up to 2 users" if flagged else "")

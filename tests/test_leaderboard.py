@@ -1,14 +1,18 @@
 """Tables out of records made by hand, against numbers worked out by hand."""
 
 import csv
+import io
 
 import numpy as np
 import pytest
+from rich.console import Console
 from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, USERS, World, ranks, row
 
 from robench.api.errors import UserError
 from robench.leaderboard import CELLS, LEADERBOARD, write_tables
 from robench.record import new_record
+from robench.report.markdown import number, table_lines
+from robench.report.terminal import print_leaderboard
 from robench_plugins.metrics.stability import Jaccard
 
 
@@ -95,9 +99,9 @@ def test_a_victim_that_does_not_clear_popularity_is_flagged_and_unranked(world):
     tables = world.build()
     weak, sound = row(tables, model="mf"), row(tables, model="lstm")
     assert weak["rank"] is None
-    assert "below popularity" in weak["flags"]
+    assert "not above popularity" in weak["flags"]
     assert sound["rank"] == 1
-    assert "below popularity" not in sound["flags"]
+    assert "not above popularity" not in sound["flags"]
 
 
 def test_poisoning_stands_beside_its_null_control(tmp_path):
@@ -136,7 +140,7 @@ def test_the_area_under_the_curve_is_the_mean_over_the_budget(world):
 def test_radii_are_of_hit_users(world):
     for seed in (0, 1):
         world.cell(ranks(100, 99), seed=seed)
-        radius = np.where(np.arange(USERS) < 100, np.arange(USERS) / 100, np.inf)
+        radius = np.where(np.arange(USERS) < 100, np.arange(USERS) / 100, 0.0)
         radius[10] = np.inf
         for epsilon in (0.01, 0.05):
             arrays = {"radius": radius, "hit": np.arange(USERS) < 100}
@@ -229,3 +233,92 @@ def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypa
     sigma = np.std([8 / 12, 8 / 12, 6 / 14], ddof=1)
     assert found["control"][2] == pytest.approx(4.3026527 * sigma * np.sqrt(2 / 3))
     assert found["verdict"] == verdict
+
+
+def test_clean_cells_that_no_table_shows_have_a_table_of_their_own(world):
+    for seed in (0, 1):
+        world.cell(ranks(20, 99), model="popularity", seed=seed)
+        world.cell(ranks(100, 99), model="ease", seed=seed)
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
+    tables = world.build()
+    assert [row["model"] for row in tables.clean] == ["ease"]
+    (found,) = tables.clean
+    assert found["values"]["ndcg@10"][0] == 0.5
+    assert (found["users_hit"], found["users"], found["seeds"], found["flags"]) == (100, USERS, 2, "")
+    write_tables(tables, world.store.folder)
+    text = (world.store.folder / "leaderboard.md").read_text()
+    assert "## d, s: clean values" in text
+    assert "| ease    | none      | .5000 [" in text
+    assert "100 of 200" in text
+
+
+def test_a_suite_without_attacks_shows_its_clean_values(world):
+    world.ranking = []
+    for seed in (0, 1):
+        world.cell(ranks(20, 99), model="popularity", seed=seed)
+        world.cell(ranks(10, 99), seed=seed)
+    tables = world.build()
+    assert [(row["model"], row["flags"]) for row in tables.clean] == [
+        ("popularity", ""),
+        ("mf", "not above popularity"),
+    ]
+    out = io.StringIO()
+    print_leaderboard(tables, Console(file=out, width=200))
+    assert "clean values" in out.getvalue()
+    assert "20 of 200" in out.getvalue()
+
+
+def test_failures_are_listed_by_name(world):
+    world.cell(ranks(100, 99))
+    error = {"type": "RuntimeError", "message": "no\nluck", "traceback": "..."}
+    cell = world.cell([], attack="pgd", epsilon=0.05, status="failed", error=error)["cell"]
+    tables = world.build()
+    write_tables(tables, world.store.folder)
+    wanted = f"- d, mf, none, pgd ε=0.05, seed 0: RuntimeError: no luck (cell {cell})"
+    assert wanted in (world.store.folder / "leaderboard.md").read_text()
+
+
+def test_promotion_is_shown_as_a_difference(tmp_path):
+    world = World(tmp_path / "w", [POISONING])
+    for seed in (0, 1):
+        world.cell([1] * USERS, seed=seed, arrays={"target_ranks": [[1] * 2 + [99] * (USERS - 2)]})
+        targets = {"target_ranks": [[1] * 80 + [99] * (USERS - 80)]}
+        world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.05, threat=FAKES, arrays=targets)
+    tables = world.build()
+    head, (line,) = table_lines(tables.tables[0])
+    assert "drop" not in head
+    assert line[head.index("rise")] == ".3900"
+    assert row(tables)["drop"] == pytest.approx(1 - 0.4 / 0.01)
+
+
+def test_intervals_stay_where_a_metric_can_be(world):
+    for seed, good in ((0, 6), (1, 0)):  # Student's t over two seeds is far wider than the mean is from 0
+        world.cell(ranks(good, 99), seed=seed)
+        world.cell(ranks(0, 99), seed=seed, attack="a", epsilon=0.05)
+    found = row(world.build())
+    assert (found["clean_low"], found["worst_low"]) == (0, 0)
+    assert 0 < found["clean"] < found["clean_high"] < 1
+
+
+def test_without_a_null_control_there_is_no_verdict(tmp_path):
+    world = World(tmp_path / "w", [POISONING])
+    world.cell([1] * USERS, arrays={"target_ranks": [[99] * USERS]})
+    world.cell([1] * USERS, attack="b", epsilon=0.05, threat=FAKES, arrays={"target_ranks": [[1] * USERS]})
+    tables = world.build()
+    assert {row["verdict"] for row in tables.poisoning} == {""}
+    write_tables(tables, world.store.folder)
+    poisoned = (world.store.folder / "leaderboard.md").read_text().partition("## Poisoning")[2]
+    assert "rises" not in poisoned
+    assert "| –         |" in poisoned
+
+
+def test_numbers_for_people():
+    assert [number(v) for v in (-1e-9, 0.0, 0.5, -0.25, 1.0, None)] == [
+        ".0000",
+        ".0000",
+        ".5000",
+        "-.2500",
+        "1.0000",
+        "–",
+    ]

@@ -112,3 +112,11 @@ def test_the_null_control_is_left_by_one_retraining_in_twenty():
         clean, again = generator.normal(0, 1, 3), generator.normal(0, 1, 3)
         outside += abs((again - clean).mean()) > null_interval(list(clean)).high
     assert 0.03 < outside / 2000 < 0.07
+
+
+def test_bounds_cut_an_interval_and_leave_its_mean():
+    values = np.array([[0.0, 0.1, 0.0], [0.9, 1.0, 0.8]])
+    free, cut = interval(values), interval(values, (0.0, 1.0))
+    assert free.low < 0
+    assert free.high > 1
+    assert cut == (free.mean, 0.0, 1.0)

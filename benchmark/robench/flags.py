@@ -15,7 +15,9 @@ LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
 LEAST_GAP = 0.02  # of the clean value
 MOST_ZERO = 0.01  # of the hit users
 OVERSHOOT = 1 + 1e-4
-GRADIENT = ("fgsm", "pgd")
+MOST_ROUNDING = 1.05  # achieved share over ε
+MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviations of the scores
+GRADIENT, FLOOR = "gradient", "floor"  # kinds of attack, see ``Cell.kind``
 Flag = dict[str, Any]
 
 
@@ -41,13 +43,14 @@ def judge(
         return
     if FROZEN in row.adaptive.split(", "):
         notes.append(flag("frozen attack", "an attack was made against another pipeline, so the row is unranked"))
-    below = _below_popularity(results, row, reference, popularity)
+    below = _not_above_popularity(results, row, reference, popularity)
     if below is not None:
         row.ranked = False
         notes.append(below)
+    notes += _noise(results, row)
     cells = [c for c in results.cells if row_of(c) == row.key and c["stage"] == "test" and results.ok(c)]
     cells = [c for c in cells if entry is None or threat_of(c) == threat_of(entry)]
-    notes += _budget(results, cells) + _gradients(results, cells)
+    notes += _budget(results, cells) + _gradients(results, cells) + _rounding(results, row, entry)
     if reference in results.plan["metrics"]:
         notes += _gaps(results, row, cells, reference)
     row.notes = notes
@@ -79,7 +82,7 @@ def _completeness(row: Row) -> Iterator[Flag]:
         yield flag("one seed", "one fit says nothing about the spread between fits", seeds=1)
 
 
-def _below_popularity(results: Results, row: Row, reference: str, popularity: Matrix | None) -> Flag | None:
+def _not_above_popularity(results: Results, row: Row, reference: str, popularity: Matrix | None) -> Flag | None:
     if popularity is None:
         return None
     values = [results.per_user(c, reference) for c in clean_cells(results, row.key)]
@@ -91,7 +94,16 @@ def _below_popularity(results: Results, row: Row, reference: str, popularity: Ma
     why = (
         f"its clean {reference} does not clear popularity's (95% interval of the paired difference), so it is unranked"
     )
-    return flag("below popularity", why, gap=gap.mean, low=gap.low, high=gap.high)
+    return flag("not above popularity", why, gap=gap.mean, low=gap.low, high=gap.high)
+
+
+def _noise(results: Results, row: Row) -> list[Flag]:
+    """Whether two looks at the clean scores of a victim differed."""
+    seen = [results.records[c["cell"]]["diagnostics"].get("stochastic", 0.0) for c in clean_cells(results, row.key)]
+    if max(seen, default=0.0) <= MOST_NOISE:
+        return []
+    why = "two looks at the same clean scores differ, so its ranks and the attacks' gradients are partly chance"
+    return [flag("stochastic", why, difference=max(seen))]
 
 
 def _budget(results: Results, cells: Sequence[Columns]) -> list[Flag]:
@@ -103,6 +115,22 @@ def _budget(results: Results, cells: Sequence[Columns]) -> list[Flag]:
             worst[c["attack_label"]] = max(over, worst.get(c["attack_label"], 0.0))
     why = "the attack returned a perturbation outside its budget; the host projected it before measuring"
     return [flag(f"{label} exceeded its budget {over:.3g}x", why, overshoot=over) for label, over in worst.items()]
+
+
+def _rounding(results: Results, row: Row, entry: Mapping[str, Any] | None) -> list[Flag]:
+    """Poisonings that spent more than ε because a budget counts whole users."""
+    found = []
+    for c in results.cells:
+        if row_of(c) != row.key or c["stage"] != "train" or not results.ok(c) or not c["epsilon"]:
+            continue
+        if entry is None or (threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"]):
+            achieved = results.records[c["cell"]]["achieved"]
+            users, share = achieved.get("fake_users"), achieved.get("epsilon", 0.0)
+            if users and share > MOST_ROUNDING * c["epsilon"]:
+                why = f"{c['attack_label']}: ⌈ε · real users⌉ is more than ε of them"
+                name = f"budget rounded up to {users:.0f} user{'s' if users > 1 else ''}"
+                found.append(flag(name, why, epsilon=c["epsilon"], achieved=share))
+    return list({str(note): note for note in found}.values())
 
 
 def _gradients(results: Results, cells: Sequence[Columns]) -> list[Flag]:
@@ -136,11 +164,12 @@ def _comparisons(results: Results, cells: Sequence[Columns], metric: str) -> Ite
     for c in cells:
         by_attack.setdefault((c["attack"], c["attack_label"], c["epsilon"], threat_of(c)), []).append(c)
     for (attack, label, epsilon, threat), group in by_attack.items():
+        kind = group[0].get("kind")
         for (other, other_label, other_epsilon, other_threat), others in by_attack.items():
-            if attack not in GRADIENT or other_threat != threat:
+            if kind != GRADIENT or other_threat != threat:
                 continue
             found = None
-            if other == "random-noise" and other_epsilon == epsilon:
+            if others[0].get("kind") == FLOOR and other_epsilon == epsilon:
                 # Many random points may beat one gradient step; only as many evaluations are a fair floor.
                 if _evaluations(results, others) <= _evaluations(results, group):
                     why = f"{label} at ε={epsilon:g} leaves more than {other_label} does: its gradient does not help"
@@ -148,7 +177,7 @@ def _comparisons(results: Results, cells: Sequence[Columns], metric: str) -> Ite
             elif other_label == label and other_epsilon < epsilon:
                 why = f"{label} is weaker at ε={epsilon:g} than at ε={other_epsilon:g}: it does not use its budget"
                 found = "not monotone in ε", why
-            elif attack == other == "pgd" and other_epsilon == epsilon and _steps(results, group, others):
+            elif attack == other and other_epsilon == epsilon and _steps(results, group, others):
                 why = f"{label} is weaker than {other_label}, which takes fewer steps, at ε={epsilon:g}"
                 found = "more steps are weaker", why
             gap = None if found is None else _weakness(results, group, others, metric)
@@ -167,7 +196,7 @@ def _idle_losses(results: Results, key: RowKey, cells: Sequence[Columns], metric
     before = {c["seed"]: results.per_user(c, metric) for c in clean_cells(results, key)}
     groups: dict[tuple[str, float], list[Columns]] = {}
     for c in cells:
-        if c["attack"] in GRADIENT:
+        if c.get("kind") == GRADIENT:
             groups.setdefault((c["attack_label"], c["epsilon"]), []).append(c)
     for (label, epsilon), group in groups.items():
         rises, falls = [], []

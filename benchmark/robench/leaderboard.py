@@ -19,8 +19,8 @@ from robench.atomic import write_text
 from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
-from robench.results import Columns, Results, read_plan
-from robench.rows import LINE, WITHIN_MODEL, Row, compare, curves, table_rows
+from robench.results import ROW, Columns, Results, read_plan, row_of
+from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, table_rows
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
 FORMAT_VERSION = 1
@@ -42,7 +42,10 @@ REFERENCE = "ndcg@10"
 
 @dataclass(frozen=True)
 class Tables:
-    """Every table of a folder, as plain rows; ``tables`` groups the leaderboard's rows by ranking entry."""
+    """Every table of a folder, as plain rows; ``tables`` groups the leaderboard's rows by ranking entry.
+
+    ``clean``: what no table shows. ``failures``: cells that failed.
+    """
 
     suite: str
     cells: list[dict[str, Any]]
@@ -50,6 +53,8 @@ class Tables:
     poisoning: list[dict[str, Any]]
     radii: list[dict[str, Any]]
     curves: list[dict[str, Any]]
+    clean: list[dict[str, Any]]
+    failures: list[dict[str, Any]]
     timings: list[dict[str, Any]]
     metric_versions: dict[str, int]
     counts: dict[str, int]
@@ -72,13 +77,16 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
     counts: dict[str, int] = {}
     for c in results.cells:
         counts[results.status(c)] = counts.get(results.status(c), 0) + 1
+    tables = _tables(results)
     return Tables(
         results.plan["suite"],
         [row for c in results.cells for row in _cell_rows(results, c)],
-        _tables(results),
+        tables,
         poisoning(results),
         _radii(results),
         curves(results, REFERENCE),
+        _clean(results, [row for table in tables for row in table["rows"]]),
+        [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
         [_timing(results, c) for c in results.cells if c["cell"] in results.records],
         {name: metrics[name.partition("@")[0]].version for name in results.plan["metrics"]},
         counts,
@@ -123,6 +131,40 @@ def _tables(results: Results) -> list[dict[str, Any]]:
     return found
 
 
+def _clean(results: Results, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Clean values of every data set, model and defence that no table shows: all metrics of held-out items."""
+    metrics = [m for m in results.plan["metrics"] if results.metrics[m.partition("@")[0]].needs == "held-out"]
+    known = {tuple(row[name] for name in ROW) for row in shown}
+    found = []
+    for key in dict.fromkeys(row_of(c) for c in results.cells):
+        rows = {m: row for m in metrics if (row := clean_row(results, key, m)) is not None} if key not in known else {}
+        if not rows:
+            continue
+        first = rows.get(REFERENCE) or next(iter(rows.values()))
+        lines = [c for c in results.cells if c["model"] == LINE and row_of(c)[:2] == key[:2]]
+        judge(results, first, REFERENCE, _popularity(results, lines))
+        found.append(
+            {
+                **dict(zip(ROW, key, strict=True)),
+                "values": {metric: list(row.clean_interval()) for metric, row in rows.items()},
+                "seeds": len(first.seeds),
+                "users": first.clean.shape[1],
+                "users_hit": first.hits(results, 10),
+                "flags": "; ".join(first.flags),
+                "notes": first.notes,
+            }
+        )
+    return found
+
+
+def _failure(results: Results, c: Columns) -> dict[str, Any]:
+    """A failed cell by name, with its error in a line."""
+    error = results.records[c["cell"]].get("error") or {}
+    names = ("cell", "dataset", "split", "model_label", "defense_label", "lambda", "attack_label", "epsilon", "seed")
+    told = " ".join(f"{error.get('type', '')}: {error.get('message', '')}".split())
+    return {**{name: c[name] for name in names}, "error": told}
+
+
 def _popularity(results: Results, lines: list[Columns]) -> Any:
     """Popularity's clean values of the reference metric [S, U], or None."""
     if REFERENCE not in results.plan["metrics"]:
@@ -144,6 +186,7 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
         "split": group[1],
         "title": title,
         "hit_k": hit_k(results, entry),
+        "rise": entry["goal"] == "promote" and not results.metrics[entry["metric"].partition("@")[0]].higher_is_better,
         "attacks": attacks,
         "rows": [_leader(results, entry, group, row) for row in order],
     }
@@ -254,6 +297,8 @@ def _texts(tables: Tables) -> dict[str, str]:
         "poisoning": tables.poisoning,
         "radii": tables.radii,
         "curves": tables.curves,
+        "clean": tables.clean,
+        "failures": tables.failures,
     }
     return {
         "cells.csv": to_csv(CELLS, tables.cells),

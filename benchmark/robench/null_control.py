@@ -84,7 +84,7 @@ def _lists(results: Results, cells: list[Any], clean: dict[int, Any], metric: st
     effect = interval(np.stack(after) - np.mean(before, axis=0))
     control = null_interval([float(np.nanmean(row)) for row in before], len(clean))
     numbers = _numbers(np.stack(before), np.stack(after), effect, control)
-    return {**numbers, "verdict": "falls" if numbers["verdict"] == "falls" else "none"}
+    return {**numbers, "verdict": "none" if numbers["verdict"] == "rises" else numbers["verdict"]}
 
 
 def _pairs(results: Results, cells: list[Any], clean: dict[int, Any], metric: str) -> list[Any]:
@@ -119,7 +119,12 @@ def null_interval(clean_means: list[float], seeds: int | None = None) -> Interva
 
 
 def verdict(effect: Interval, control: Interval) -> str:
-    """``rises`` or ``falls`` where the intervals are apart, else ``none``: within what retraining does."""
+    """``rises`` or ``falls`` where the intervals are apart, else ``none``: within what retraining does.
+
+    Empty without a control (one seed, or one pair of seeds for lists): then nothing can be said.
+    """
+    if not math.isfinite(control.high):
+        return ""
     if effect.low > control.high:
         return "rises"
     return "falls" if effect.high < control.low else "none"

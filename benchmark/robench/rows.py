@@ -38,6 +38,7 @@ class Row:
     ranked: bool = True
     rank: tuple[int, int, int] | None = None
     p_value: float | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def defended(self) -> bool:
@@ -46,11 +47,11 @@ class Row:
 
     def clean_interval(self) -> Interval:
         """Of the clean value."""
-        return interval(self.clean)
+        return interval(self.clean, self.bounds)
 
     def worst_interval(self) -> Interval | None:
         """Of the worst case."""
-        return None if self.worst is None else interval(self.worst)
+        return None if self.worst is None else interval(self.worst, self.bounds)
 
     def drop(self) -> float | None:
         """1 − worst / clean; None where there is nothing to divide."""
@@ -85,6 +86,18 @@ def table_rows(results: Results, entry: Mapping[str, Any], group: tuple[str, str
     return rows
 
 
+def clean_row(results: Results, key: RowKey, metric: str) -> Row | None:
+    """A row without an attack; None where nothing of it was measured."""
+    planned = [c for c in results.cells if row_of(c) == key and c["status"] != "skipped" and c["attack"] == "none"]
+    cells = clean_cells(results, key)
+    values = [v for v in (results.over_sets(c, metric) for c in cells) if v is not None]
+    if not values or len(values) < len(cells):
+        return None
+    bounds = results.metrics[metric.partition("@")[0]].bounds
+    seeds = [c["seed"] for c in cells]
+    return Row(key, cells[0], seeds, np.stack(values), None, [], len(planned), len(cells), bounds=bounds)
+
+
 def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     """A row, or None where its clean cells are not there or nothing of it is planned under this threat."""
     metric, name = entry["metric"], entry["metric"].partition("@")[0]
@@ -115,7 +128,8 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     labels = sorted({c["attack_label"] for c in attacked})
     expected = [c for c in planned if c["attack"] == "none" or c in attacked]
     measured = sum(results.ok(c) for c in expected)
-    row = Row(key, columns, seeds, np.stack(known), worst, labels, len(expected), measured, adaptive)
+    bounds = results.metrics[name].bounds
+    row = Row(key, columns, seeds, np.stack(known), worst, labels, len(expected), measured, adaptive, bounds=bounds)
     # An attack made elsewhere (A4: "frozen") may have missed this pipeline: it says nothing about its rank.
     row.ranked = worst is not None and not any(c["adaptive"] == FROZEN for c in attacked)
     return row

@@ -51,7 +51,7 @@ def t_quantile(degrees: int) -> float:
     return float(t.ppf(0.975, degrees))
 
 
-def interval(values: FloatArray) -> Interval:
+def interval(values: FloatArray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
     """The mean over users of the per-user mean over seeds, with the wider of two 95% intervals.
 
     The bootstrap over users, and (from two seeds) Student's t over the seeds' means. Users for whom the value is not
@@ -59,6 +59,8 @@ def interval(values: FloatArray) -> Interval:
 
     Args:
         values: float64 [S, U].
+        bounds: of the metric. Student's t knows none, so with few seeds it reaches values that no mean can have
+            (a negative NDCG); the interval is cut there. Differences are not bounded so, and no test uses this.
     """
     values = values[:, ~np.isnan(values).any(0)]
     if values.shape[1] == 0:
@@ -69,7 +71,7 @@ def interval(values: FloatArray) -> Interval:
         half = t_quantile(len(values) - 1) * float(values.mean(1).std(ddof=1)) / math.sqrt(len(values))
         if 2 * half > high - low:
             low, high = mean - half, mean + half
-    return Interval(mean, low, high)
+    return Interval(mean, max(low, bounds[0]), min(high, bounds[1]))
 
 
 def paired_p(differences: FloatArray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -22,7 +23,7 @@ class Outcome:
         ranks: int64 [n]; ranks from 1, masked full ranking (design A6).
         top: int64 [U, 10] best items, −1 where there are fewer.
         candidates: int64 [U] unmasked items of each user.
-        target_ranks: int64 [T, U], 0 where the user has the target already; None without targets.
+        target_ranks: int64 [T, U], 0 where the target is in the user's data (held out too); None without targets.
         clean: the same victim's clean cell, for list stability; None where this is it.
     """
 
@@ -49,12 +50,16 @@ class Outcome:
 
 
 class Metric(Component):
-    """A value per user out of an ``Outcome``; rows of two versions are never compared."""
+    """A value per user out of an ``Outcome``; rows of two versions are never compared.
+
+    ``bounds``: what a mean over users cannot leave, for the ends of its interval.
+    """
 
     version: ClassVar[int] = 1
     needs: ClassVar[Literal["held-out", "targets", "clean"]] = "held-out"
     at_k: ClassVar[bool] = True
     higher_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
 
     @abstractmethod
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -17,6 +17,8 @@ def number(value: Any, digits: int = 4) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     text = f"{value:.{digits}f}"
+    if not float(text):
+        text = text.lstrip("-")  # a mean of −1e-17 is 0
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
@@ -24,7 +26,12 @@ def spread(row: Mapping[str, Any], name: str) -> str:
     """``.0432 [.0401, .0466]``."""
     if row[name] is None:
         return "–"
-    return f"{number(row[name])} [{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]"
+    return bounded((row[name], row[f"{name}_low"], row[f"{name}_high"]))
+
+
+def bounded(interval: Sequence[Any] | None) -> str:
+    """A mean, its lower and its upper bound."""
+    return "–" if interval is None else f"{number(interval[0])} [{number(interval[1])}, {number(interval[2])}]"
 
 
 def ranks(row: Mapping[str, Any]) -> str:
@@ -47,6 +54,13 @@ def title_of(table: Mapping[str, Any]) -> str:
     return f"{table['dataset']}, {table['split']}: {table['metric']} under {threat}, ε ≤ {table['epsilon']:g}{unit}"
 
 
+def change(table: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """What the attack did: the drop in percent, or for promoted items the difference, as they start next to 0."""
+    if table["rise"]:
+        return "–" if row["worst"] is None else number(row["worst"] - row["clean"])
+    return "–" if row["drop"] is None else f"{100 * row['drop'] + 0.0:.1f}%"
+
+
 def table_lines(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a leaderboard table."""
     worst = "attacked" if table["goal"] != "untargeted" else "worst case"
@@ -56,7 +70,7 @@ def table_lines(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         "defence",
         f"clean {table['metric']}",
         worst,
-        "drop",
+        "rise" if table["rise"] else "drop",
         "p",
         f"users hit@{table['hit_k']}",
         "flags",
@@ -68,7 +82,7 @@ def table_lines(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             defense(row),
             spread(row, "clean"),
             spread(row, "worst"),
-            "–" if row["drop"] is None else f"{100 * row['drop']:.1f}%",
+            change(table, row),
             number(row["p_value"]),
             f"{row['users_hit']:.0f} of {row['users']}",
             row["flags"],
@@ -91,9 +105,43 @@ def to_markdown(tables: Tables) -> str:
             f"**{table['title']}**: {', '.join(table['attacks'])}.{within if table['surface'] == 'embedding' else ''}",
             "",
         ]
-        parts += [tabulate(body, head, tablefmt="github", disable_numparse=True), ""]
-    parts += _curves(tables) + _poisoning(tables) + _radii(tables) + _notes(tables)
+        parts += [_github(body, head), ""]
+    for title, head, body in clean_tables(tables):
+        parts += [f"## {title}", "", _github(body, head), ""]
+    parts += _curves(tables) + _poisoning(tables) + _radii(tables) + _notes(tables) + _failures(tables)
     return "\n".join(parts).rstrip() + "\n"
+
+
+def clean_tables(tables: Tables) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """(title, header, rows) per data set and split of what no ranking table shows."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in tables.clean:
+        groups.setdefault((row["dataset"], row["split"]), []).append(row)
+    for (dataset, split), rows in groups.items():
+        metrics = list(dict.fromkeys(metric for row in rows for metric in row["values"]))
+        head = ["model", "defence", *metrics, "users hit@10", "flags"]
+        body = [
+            [
+                row["model_label"],
+                defense(row),
+                *(bounded(row["values"].get(metric)) for metric in metrics),
+                f"{row['users_hit']:.0f} of {row['users']}",
+                row["flags"],
+            ]
+            for row in rows
+        ]
+        yield f"{dataset}, {split}: clean values", head, body
+
+
+def _failures(tables: Tables) -> list[str]:
+    if not tables.failures:
+        return []
+    lines = []
+    for row in tables.failures:
+        attack = "clean" if row["attack_label"] == "none" else f"{row['attack_label']} ε={row['epsilon']:g}"
+        what = ", ".join([row["dataset"], row["model_label"], defense(row), attack, f"seed {row['seed']}"])
+        lines.append(f"- {what}: {row['error']} (cell {row['cell']})")
+    return ["## Failed cells", "", *lines, ""]
 
 
 def _poisoning(tables: Tables) -> list[str]:
@@ -109,13 +157,16 @@ def _poisoning(tables: Tables) -> list[str]:
             row["metric"],
             number(row["before"]),
             number(row["after"]),
-            f"{number(row['effect'][0])} [{number(row['effect'][1])}, {number(row['effect'][2])}]",
+            bounded(row["effect"]),
             f"[{number(row['control'][1])}, {number(row['control'][2])}]",
-            row["verdict"],
+            row["verdict"] or "–",
         ]
         for row in tables.poisoning
     ]
-    text = "The null control is what retraining with other seeds does by itself; an effect inside it counts as none."
+    text = (
+        "The null control is what retraining with other seeds does by itself; an effect inside it counts as none. "
+        "Without enough seeds for a control there is no verdict."
+    )
     return ["## Poisoning against its null control", "", text, "", _github(body, head), ""]
 
 
@@ -153,13 +204,16 @@ def _radii(tables: Tables) -> list[str]:
         ]
         for row in tables.radii
     ]
-    text = "The least ε that pushes a hit user's item out of the top k, among users hit at clean."
+    text = (
+        "The least ε that this attack found to push a hit user's item out of the top k, among users hit at clean: "
+        "an upper bound, a stronger attack may need less."
+    )
     return ["## Radius of hit users", "", text, "", _github(body, head), ""]
 
 
 def _notes(tables: Tables) -> list[str]:
     seen: dict[str, None] = {}
-    for row in tables.rows():
+    for row in [*tables.rows(), *tables.clean]:
         for note in row["notes"]:
             numbers = ", ".join(
                 f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in note["numbers"].items()

@@ -7,25 +7,30 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from robench.report.markdown import defense, number, table_lines, title_of
+from robench.report.markdown import bounded, clean_tables, defense, number, table_lines, title_of
 
 if TYPE_CHECKING:
     from robench.leaderboard import Tables
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
-    """Every table, and the verdicts on poisoning."""
+    """Every table, what is clean and in none of them, and the verdicts on poisoning."""
     for table in tables.tables:
         head, body = table_lines(table)
         shown = Table(*head, title=f"{title_of(table)} ({table['title']})", title_justify="left")
         for line in body:
             shown.add_row(*line)
         console.print(shown)
+    for title, head, body in clean_tables(tables):
+        shown = Table(*head, title=title, title_justify="left")
+        for line in body:
+            shown.add_row(*line)
+        console.print(shown)
     if tables.poisoning:
         shown = Table("model", "defence", "attack", "metric", "effect", "null control", "verdict", title="Poisoning")
         for row in tables.poisoning:
-            effect = f"{number(row['effect'][0])} [{number(row['effect'][1])}, {number(row['effect'][2])}]"
             control = f"[{number(row['control'][1])}, {number(row['control'][2])}]"
             attack = f"{row['attack_label']} ε={row['epsilon']:g}"
-            shown.add_row(row["model_label"], defense(row), attack, row["metric"], effect, control, row["verdict"])
+            told = (row["metric"], bounded(row["effect"]), control, row["verdict"] or "–")
+            shown.add_row(row["model_label"], defense(row), attack, *told)
         console.print(shown)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from robench.api import FloatArray, IntArray, Metric, Outcome
@@ -18,7 +20,13 @@ def ratio(part: FloatArray, whole: FloatArray | IntArray) -> FloatArray:
     return result
 
 
-class Ndcg(Metric):
+class RankMetric(Metric):
+    """Base of the metrics of held-out items' ranks, whose means lie in [0, 1]."""
+
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+
+class Ndcg(RankMetric):
     """NDCG@k = Σ 1/log₂(1 + rank) over held-out items with rank ≤ k, over its maximum for min(k, held-out) items.
 
     Järvelin & Kekäläinen, TOIS 2002, with binary gains.
@@ -31,7 +39,7 @@ class Ndcg(Metric):
         return ratio(outcome.per_user_sum(gain), ideal[np.minimum(held(outcome), k)])
 
 
-class Recall(Metric):
+class Recall(RankMetric):
     """Recall@k = held-out items with rank ≤ k over all held-out items."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
@@ -39,7 +47,7 @@ class Recall(Metric):
         return ratio(outcome.per_user_sum((outcome.ranks <= k).astype(np.float64)), held(outcome))
 
 
-class HitRate(Metric):
+class HitRate(RankMetric):
     """HR@k: 1 where any held-out item has rank ≤ k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
@@ -48,7 +56,7 @@ class HitRate(Metric):
         return np.where(held(outcome) > 0, (hits > 0).astype(np.float64), np.nan)
 
 
-class Precision(Metric):
+class Precision(RankMetric):
     """Precision@k = held-out items with rank ≤ k over k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
@@ -57,7 +65,7 @@ class Precision(Metric):
         return np.where(held(outcome) > 0, hits / k, np.nan)
 
 
-class Mrr(Metric):
+class Mrr(RankMetric):
     """MRR@k: 1 / (best rank of a held-out item), 0 beyond k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
@@ -68,7 +76,7 @@ class Mrr(Metric):
         return np.where(held(outcome) > 0, np.where(best <= k, 1 / best, 0.0), np.nan)
 
 
-class Map(Metric):
+class Map(RankMetric):
     """MAP@k: mean over min(k, held-out) of (held-out items down to that rank) / rank, for ranks ≤ k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

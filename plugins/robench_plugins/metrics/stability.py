@@ -24,6 +24,7 @@ class StabilityMetric(Metric):
     """Base: NaN everywhere without a clean cell."""
 
     needs: ClassVar[Literal["held-out", "targets", "clean"]] = "clean"
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
         """Similarity of two lists per user."""

@@ -1,4 +1,4 @@
-"""Metrics of promoted items, over real users who do not have the item: per target, then averaged over targets."""
+"""Metrics of promoted items, over real users with the item nowhere in their data: per target, then averaged."""
 
 from __future__ import annotations
 
@@ -29,10 +29,15 @@ def averaged(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[
 
 
 class TargetMetric(Metric):
-    """Base of the target metrics; NaN everywhere without targets."""
+    """Base of the target metrics; NaN everywhere without targets.
 
+    Version 2 leaves out users whose held-out item is the target.
+    """
+
+    version: ClassVar[int] = 2
     needs: ClassVar[Literal["held-out", "targets", "clean"]] = "targets"
     higher_is_better: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
         """The value of each rank: [T, U] -> [T, U]."""
