@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from robench.api import Attack, Corruption, Threat
+from robench.api import Attack, Corruption, EmbeddingAttack, Threat
 from robench.api.errors import UserError
 from robench.host import Host
 from robench.plan import cell_from_payload, cell_to_payload, chosen, make_plan
@@ -234,3 +234,37 @@ def test_attacks_of_other_kinds(load, registry):
         ("bandwagon", 1, ""),
         ("bandwagon", 2, ""),
     ]
+
+
+class Climber(EmbeddingAttack):
+    """Somebody's gradient attack."""
+
+    gradient = True
+
+    def perturb(self, oracle: Any, ball: Any, rng: Any) -> Any: ...
+
+
+class Dice(EmbeddingAttack):
+    """Somebody's random attack."""
+
+    heuristic_floor = True
+
+    def perturb(self, oracle: Any, ball: Any, rng: Any) -> Any: ...
+
+
+def test_the_plan_says_what_kind_every_attack_is(load, registry):
+    registry.entries["attack"] += [Entry("climber", "mine:x", Climber), Entry("dice", "mine:x", Dice)]
+    names = ["climber", "dice", "fgsm", "pgd", "cw", "random-noise", "bandwagon"]
+    attacks = "".join(f"  - {{name: {name}, epsilon: 0.1}}\n" for name in names)
+    _, plan = load("name: t\ndatasets: [synthetic]\nmodels: [mf]\nattacks:\n" + attacks)
+    assert {cell["attack"]: cell["kind"] for cell in plan.to_json()["cells"]} == {
+        "none": "",
+        "climber": "gradient",
+        "dice": "floor",
+        "fgsm": "gradient",
+        "pgd": "gradient",
+        "cw": "minimum-norm",
+        "random-noise": "floor",
+        "bandwagon": "",
+    }
+    assert all(cell_from_payload(cell_to_payload(cell)) == cell for cell in plan.cells)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from robench.api.attack import Attack, Corruption, EmbeddingAttack, PoisoningAttack
+from robench.api.attack import Attack, Corruption, EmbeddingAttack, MinimumNormAttack, PoisoningAttack
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors, did_you_mean
 from robench.api.metric import Metric
@@ -133,7 +133,15 @@ def _cells(
         if not skip and cls.surface not in model.surfaces:
             skip = f"{victim.model.name} has no surface '{cls.surface}' for {entry.part.label}"
         for epsilon in entry.epsilons:
-            yield Cell(victim, entry.part, epsilon, suite.users, _threat(entry.part, cls), cls.adaptive, skip)
+            threat = _threat(entry.part, cls)
+            yield Cell(victim, entry.part, epsilon, suite.users, threat, cls.adaptive, skip, kind_of(cls))
+
+
+def kind_of(cls: type[Attack]) -> str:
+    """What an attack is to the flags; see ``Cell.kind``."""
+    if issubclass(cls, MinimumNormAttack):
+        return "minimum-norm"
+    return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else ""
 
 
 def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -> str:
@@ -326,4 +334,5 @@ def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
         payload["threat"],
         payload["adaptive"],
         payload["skip"],
+        payload["kind"],
     )

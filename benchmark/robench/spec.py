@@ -122,6 +122,8 @@ class Cell:
     """One measurement of one victim: clean (``attack`` None), or one test-time attack at one ε.
 
     ``threat`` holds the fields of the attack's threat model, for tables. ``skip`` says why it cannot be measured.
+    ``kind`` says what an attack at test time is to the flags: ``gradient`` (climbs the loss within its budget),
+    ``minimum-norm``, ``floor`` (what a gradient attack must beat) or nothing of these.
     """
 
     victim: Victim
@@ -131,6 +133,7 @@ class Cell:
     threat: Mapping[str, Any] = field(default_factory=dict)
     adaptive: str = ""
     skip: str = ""
+    kind: str = ""
 
     def content(self) -> dict[str, Any]:
         """What identifies it. Clean cells also measure the target items."""
@@ -174,6 +177,7 @@ class Cell:
             "k": self.threat.get("k"),
             "epsilon": self.epsilon if poison is None else poison.epsilon,
             "adaptive": self.adaptive,
+            "kind": self.kind,
             "target_set": None if poison is None else poison.target_set,
             "seed": v.seed,
         }
