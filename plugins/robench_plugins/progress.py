@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from robench.api import hookimpl
 
+EARLY = 0.1  # share of the cells
+
 
 class ProgressBar:
     """Which victims are at work, in which epoch, how many cells are left and how long it will take.
@@ -24,13 +26,15 @@ class ProgressBar:
         self.rows: dict[str, TaskID] = {}
         self.left: dict[str, int] = {}
         self.total = self.done = self.failed = 0
+        self.neural: set[str] = set()
+        self.paced = False
         self.started = 0.0
 
     @hookimpl
     def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:
         """Say what is to be done."""
         self.total, self.done, self.failed, self.started = cells, 0, 0, time.monotonic()
-        self.rows = {}
+        self.rows, self.neural, self.paced = {}, set(), False
         kept = f", {stored} stored already" if stored else ""
         self.console.print(
             f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False, soft_wrap=True
@@ -51,6 +55,9 @@ class ProgressBar:
     def robench_victim_progress(self, victim: str, label: str, phase: str, done: int, total: int) -> None:
         """Move a victim's own bar."""
         over = phase == "measure" and done == total
+        if phase == "fit":
+            self.neural.add(victim)
+        self.paced |= over and victim in self.neural
         if self.progress is None:
             if over:
                 self.console.print(f"  {label}: {total} cells ({self.note()})", highlight=False, soft_wrap=True)
@@ -84,11 +91,18 @@ class ProgressBar:
         self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
-        """Cells left, and the time they will take at the pace so far."""
+        """Cells left, and the time they will take at the pace so far.
+
+        The first victims are often the cheap ones, which say nothing about the pace: no time is named before one that
+        is trained in epochs, or a tenth of the cells, is done.
+        """
         left = self.total - self.done
         pace = (time.monotonic() - self.started) / max(1, self.done)
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{left} left, about {duration(left * pace)}{failed}" if left else f"none left{failed}"
+        if not left:
+            return f"none left{failed}"
+        known = self.paced or self.done >= EARLY * self.total
+        return f"{left} left, about {duration(left * pace)}{failed}" if known else f"{left} left{failed}"
 
 
 def duration(seconds: float) -> str:

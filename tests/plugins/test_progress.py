@@ -35,5 +35,24 @@ def test_a_terminal_sees_the_victim_its_phase_and_what_is_left():
     assert "left, about" in text
 
 
+def test_no_time_is_named_before_the_pace_is_known():
+    bar = ProgressBar(Console(file=io.StringIO(), width=120, markup=False))
+    bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
+    for victim in range(5):
+        bar.robench_cell_finished(record={"status": "ok"})
+        bar.robench_victim_progress(victim=str(victim), label="popularity", phase="measure", done=1, total=1)
+    assert bar.note() == "95 left"
+    bar.robench_victim_progress(victim="v", label="mf", phase="fit", done=9, total=9)
+    bar.robench_cell_finished(record={"status": "ok"})
+    assert bar.note() == "94 left"
+    bar.robench_victim_progress(victim="v", label="mf", phase="measure", done=1, total=1)
+    assert bar.note().startswith("94 left, about ")
+    bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
+    for _ in range(10):
+        assert "about" not in bar.note()
+        bar.robench_cell_finished(record={"status": "failed"})
+    assert bar.note().startswith("90 left, about ")
+
+
 def test_durations_are_for_people():
     assert [duration(s) for s in (0.4, 59.4, 60, 3725)] == ["0 s", "59 s", "1 min 0 s", "62 min 5 s"]
