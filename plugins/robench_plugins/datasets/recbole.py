@@ -8,7 +8,7 @@ from typing import ClassVar
 import pandas as pd
 
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
-from robench_plugins.datasets.tables import column, digest, numbers, read, seconds
+from robench_plugins.datasets.tables import column, digest, named_once, numbers, read, seconds
 
 TITLES = ("movie_title", "title", "name", "item_name")
 YEARS = ("release_year", "year")
@@ -49,7 +49,7 @@ class Recbole(Dataset):
     def load(self) -> Ratings:
         """The rows of the .inter file."""
         path = self._interactions()
-        table = _plain(read(path, "\t"))
+        table = _plain(read(path, "\t"), path)
         users = column(table, "user_id", path, "user").to_numpy(str)
         items = column(table, "item_id", path, "item").to_numpy(str)
         ratings = numbers(column(table, "rating", path, "rating"), path, "rating") if "rating" in table else None
@@ -60,7 +60,7 @@ class Recbole(Dataset):
         path = self._file("item")
         if path is None:
             return {}
-        table = _plain(read(path, "\t"))
+        table = _plain(read(path, "\t"), path)
         ids = column(table, "item_id", path, "item")
         blank = pd.Series([""] * len(table))
         titles, years, genres = (
@@ -73,6 +73,8 @@ class Recbole(Dataset):
         }
 
 
-def _plain(table: pd.DataFrame) -> pd.DataFrame:
+def _plain(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Columns without their ``:type``."""
-    return table.rename(columns=lambda name: str(name).partition(":")[0])
+    plain = table.rename(columns=lambda name: str(name).partition(":")[0])
+    named_once(plain.columns, path)
+    return plain

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from robench.api import DataError, FloatArray, IntArray, did_you_mean
+
+LATEST = 2.0**63  # beyond the whole numbers of 64 bits
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -44,12 +47,13 @@ def read(path: Path, separator: str) -> pd.DataFrame:
     """Every cell as text; an empty cell is NaN.
 
     Raises:
-        DataError: missing, empty, ragged or not UTF-8.
+        DataError: missing, empty, ragged, not UTF-8, or a column that is named twice.
     """
+    form: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""]}
     try:
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], quoting=0, encoding="utf-8"
-        )
+        header = pd.read_csv(path, header=None, nrows=1, encoding="utf-8", **form)
+        named_once(header.iloc[0].dropna(), path)
+        table = pd.read_csv(path, encoding="utf-8", **form)
     except OSError as error:
         raise missing(path, error) from None
     except UnicodeDecodeError as error:
@@ -63,6 +67,19 @@ def read(path: Path, separator: str) -> pd.DataFrame:
     if table.empty:
         raise DataError("the file has a header and no rows", where=str(path))
     return table
+
+
+def named_once(names: Iterable[str], path: Path) -> None:
+    """Refuse a header in which two columns share a name.
+
+    Raises:
+        DataError: they do.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"two columns are named '{name}'", where=f"{path}:1")
+        seen.add(name)
 
 
 def column(table: pd.DataFrame, name: str, path: Path, key: str) -> pd.Series[str]:
@@ -101,6 +118,9 @@ def seconds(values: pd.Series[str], path: Path, key: str) -> IntArray:
     found = numbers(values, path, key)
     if (found < 0).any():
         raise DataError(f"{key} {found[found < 0][0]:g} is negative", where=f"{path}:{_line(found < 0)}")
+    late = found >= LATEST
+    if late.any():
+        raise DataError(f"{key} {found[late][0]:g} is too large", where=f"{path}:{_line(late)}")
     return found.astype(np.int64)
 
 

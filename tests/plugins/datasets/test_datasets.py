@@ -104,6 +104,8 @@ def test_csv_columns_can_be_switched_off(tmp_path):
         ("user,item,rating\n1,2,nan\n", {}, "r.csv:2", "is not a number"),
         ("user,item,rating\n1,2,inf\n", {}, "r.csv:2", "is not a number"),
         ("user,item,time\n1,2,-3\n", {}, "r.csv:2", "time -3 is negative"),
+        ("user,item,time\n1,2,3\n1,4,1e30\n", {}, "r.csv:3", "time 1e+30 is too large"),
+        ("user,item,user\n1,2,3\n", {}, "r.csv:1", "two columns are named 'user'"),
         ("user,item\n1,2,3,4\n5,6,7,8\n", {}, "r.csv", "more fields than the header"),
         ("user,item\n1,2\n3,4,5\n", {}, "r.csv", "line 3"),
         (b"user,item\n\xff\xfe,2\n", {}, "r.csv", "not UTF-8"),
@@ -146,3 +148,31 @@ def test_a_small_recbole_folder(tmp_path):
     (tmp_path / "t.inter").unlink()
     with pytest.raises(DataError, match=r"no \.inter file"):
         Recbole.make(path=tmp_path).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("user_id:token\titem_id:token\trating:float\n1\ta\t4\n1\tb\tnan\n", 3, "rating 'nan' is not a number"),
+        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\tNaN\n", 2, "time 'NaN' is not a number"),
+        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\t4\n1\tb\t-3\n", 3, "time -3 is negative"),
+        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\t1e30\n", 2, "time 1e+30 is too large"),
+        ("user_id:token\titem:token\n1\ta\n", 1, "no column 'item_id' for item (did you mean 'item'?"),
+        ("uid:token\titem_id:token\n1\ta\n", 1, "no column 'user_id' for user"),
+        ("user_id:token\titem_id:token\n1\t\n", 2, "an empty item"),
+        ("user_id:token\titem_id:token\titem_id:float\n1\ta\t1\n", 1, "two columns are named 'item_id'"),
+    ],
+)
+def test_wrong_recbole_files_are_one_line_with_the_place(tmp_path, text, line, problem):
+    (tmp_path / "t.inter").write_text(text)
+    with pytest.raises(DataError) as caught:
+        Recbole.make(path=tmp_path).load()
+    assert f"t.inter:{line}:" in str(caught.value)
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_further_columns_of_a_recbole_folder_are_left_alone(tmp_path):
+    (tmp_path / "t.inter").write_text("user_id:token\titem_id:token\tmood:float\n1\ta\tnan\n")
+    ratings = Recbole.make(path=tmp_path).load()
+    assert (ratings.ratings, ratings.times) == (None, None)
