@@ -164,3 +164,28 @@ def test_plugins_check_says_what_is_broken(folder):
         assert told in done.stdout, done.stdout
         assert done.returncode == code
         assert robench(folder, "plugins", ROBENCH_PLUGINS=f"mine,{name}").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "datasets: [{name: csv, path: r.csv, min_user_interactions: 900}]",
+            "t.yaml:2: datasets[0]: csv: nothing is left",
+        ),
+        (
+            "datasets: [{name: csv, path: r.csv, label: mine}]",
+            "t.yaml:4: targets: mine: 500 unpopular items are wanted",
+        ),
+        ("datasets: [{name: csv, path: nothing.csv}]", "nothing.csv: no such file"),
+    ],
+)
+def test_what_is_wrong_with_data_has_its_place_and_data_set(folder, line, told):
+    more = "targets: {count: 500}\nattacks: [{name: bandwagon, epsilon: 0.1}]\n"
+    (folder / "t.yaml").write_text(f"name: t\n{line}\nmodels: [mine]\n{more}")
+    assert told in one_line(robench(folder, "run", "t.yaml"))
+
+
+def test_tabs_are_told_to_be_spaces(folder):
+    (folder / "t.yaml").write_text("name: t\ndatasets:\n\t- synthetic\n")
+    assert "use spaces" in one_line(robench(folder, "plan", "t.yaml"))

@@ -70,13 +70,18 @@ class SealedError(RobenchError):
     """A held-out test item was read before the victim's fit, selection and poisoning had ended."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown ``name``: the closest known one, and the list.
+def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:
+    """A hint for an unknown ``name``: the closest known one, and the list, of the closest ``most`` where it is longer.
 
     Returns:
         ``did you mean 'x'? known: a, b, x``.
     """
     options = sorted(known)
+    if most is not None and len(options) > most:
+        closest = difflib.get_close_matches(name, options, n=most, cutoff=0.0)
+        likely = difflib.get_close_matches(name, closest, n=1, cutoff=0.6)
+        listing = f"closest: {', '.join(closest)}"
+        return f"did you mean '{likely[0]}'? {listing}" if likely else listing
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     listing = f"known: {', '.join(options)}" if options else "none is known"
     return f"did you mean '{close[0]}'? {listing}" if close else listing

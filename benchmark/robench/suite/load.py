@@ -214,4 +214,4 @@ def _check_ranking(entry: RankingEntry, file: SuiteFile, index: int, registry: R
 def _nearby(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path()
     found = [str(p) for p in sorted(folder.glob("*.y*ml"))] or [str(p) for p in sorted(Path("suites").glob("*.y*ml"))]
-    return did_you_mean(str(path), found) if found else ""
+    return did_you_mean(str(path), found, most=5) if found else ""

@@ -157,7 +157,9 @@ def parse(text: str, where: str) -> Tree:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"{where}:{mark.line + 1}" if mark else where
-        raise UserError(f"not YAML: {error.problem or error.context}", where=line) from None
+        problem = str(error.problem or error.context)
+        hint = "YAML takes no tabs: use spaces" if "'\\t'" in problem else ""
+        raise UserError(f"not YAML: {problem}", where=line, hint=hint) from None
     except yaml.reader.ReaderError as error:
         line = f"{where}:{text.count(chr(10), 0, error.position) + 1}"
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
 from robench_plugins.datasets.tables import column, digest, numbers, read, seconds
 
 AUTO = "auto"
+SEPARATORS = ("\t", ";", ",", "|", "::")
 
 
 class CsvFile(Dataset):
@@ -47,13 +49,20 @@ class CsvFile(Dataset):
         """sha256 of the files."""
         return digest(self._paths())
 
-    def _separator(self, path: Path) -> str:
-        return self.config.separator or ("\t" if path.suffix in (".tsv", ".tab") else ",")
+    def _read(self, path: Path) -> pd.DataFrame:
+        used = self.config.separator or ("\t" if path.suffix in (".tsv", ".tab") else ",")
+        table = read(path, used)
+        header = str(table.columns[0])
+        other = next((sign for sign in SEPARATORS if sign != used and sign in header), None)
+        if len(table.columns) == 1 and other is not None:
+            hint = f"set separator: {json.dumps(other)}"
+            raise DataError(f"the header has no {json.dumps(used)} between columns", where=f"{path}:1", hint=hint)
+        return table
 
     def load(self) -> Ratings:
         """The rows of the file."""
         path = self.config.path
-        table = read(path, self._separator(path))
+        table = self._read(path)
         users = column(table, self.config.user, path, "user").to_numpy(str)
         items = column(table, self.config.item, path, "item").to_numpy(str)
         rating = _found(table, self.config.rating, ("rating",))
@@ -66,7 +75,7 @@ class CsvFile(Dataset):
         path = self.config.items
         if path is None:
             return {}
-        table = read(path, self._separator(path))
+        table = self._read(path)
         ids = column(table, self.config.item_id, path, "item_id")
         if ids.duplicated().any():
             raise DataError(f"item '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))

@@ -29,6 +29,8 @@ class Recbole(Dataset):
 
     def _file(self, ending: str) -> Path | None:
         folder = self.config.path
+        if folder.is_file():
+            raise DataError("a file, not a folder", where=str(folder), hint=f"give the folder: {folder.parent}")
         if not folder.is_dir():
             raise DataError("no such folder", where=str(folder))
         found = sorted(folder.glob(f"*.{ending}"))

@@ -37,7 +37,7 @@ def missing(path: Path, error: OSError) -> DataError:
     """A file that cannot be opened, with the nearest name of its folder."""
     hint = ""
     if isinstance(error, FileNotFoundError) and path.parent.is_dir():
-        hint = did_you_mean(path.name, (p.name for p in path.parent.iterdir()))
+        hint = did_you_mean(path.name, (p.name for p in path.parent.iterdir()), most=5)
     return DataError(
         "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror), where=str(path), hint=hint
     )
@@ -96,8 +96,11 @@ def column(table: pd.DataFrame, name: str, path: Path, key: str) -> pd.Series[st
     return values
 
 
-def numbers(values: pd.Series[str], path: Path, key: str) -> FloatArray:
+def numbers(values: pd.Series[str], path: Path, key: str, problem: str = "is not a number") -> FloatArray:
     """Finite numbers, float64.
+
+    Args:
+        problem: what is said of another cell.
 
     Raises:
         DataError: a cell that is not one.
@@ -105,7 +108,7 @@ def numbers(values: pd.Series[str], path: Path, key: str) -> FloatArray:
     found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
     if not np.isfinite(found).all():
         row = int(np.flatnonzero(~np.isfinite(found))[0])
-        raise DataError(f"{key} '{values.iloc[row]}' is not a number", where=f"{path}:{row + 2}")
+        raise DataError(f"{key} '{values.iloc[row]}' {problem}", where=f"{path}:{row + 2}")
     return found
 
 
@@ -115,7 +118,7 @@ def seconds(values: pd.Series[str], path: Path, key: str) -> IntArray:
     Raises:
         DataError: a cell that is not one.
     """
-    found = numbers(values, path, key)
+    found = numbers(values, path, key, "must be a number (seconds)")
     if (found < 0).any():
         raise DataError(f"{key} {found[found < 0][0]:g} is negative", where=f"{path}:{_line(found < 0)}")
     late = found >= LATEST

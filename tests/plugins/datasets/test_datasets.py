@@ -87,7 +87,7 @@ def test_csv_columns_can_be_switched_off(tmp_path):
     text = "user,item,rating,time\n1,2,bad,bad\n"
     ratings = csv(tmp_path, text, rating=None, time=None).load()
     assert (ratings.ratings, ratings.times) == (None, None)
-    with pytest.raises(DataError, match="is not a number"):
+    with pytest.raises(DataError, match="must be a number"):
         csv(tmp_path, text, rating=None).load()
     assert CsvFile.make(path="r.csv").config.resolved() != CsvFile.make(path="r.csv", time=None).config.resolved()
 
@@ -110,6 +110,10 @@ def test_csv_columns_can_be_switched_off(tmp_path):
         ("user,item\n1,2\n3,4,5\n", {}, "r.csv", "line 3"),
         (b"user,item\n\xff\xfe,2\n", {}, "r.csv", "not UTF-8"),
         ("user,item\n1,2\n", {"rating": "stars"}, "r.csv:1", "no column 'stars' for rating"),
+        ("user;item\n1;2\n", {}, "r.csv:1", 'set separator: ";"'),
+        ("user\titem\n1\t2\n", {}, "r.csv:1", r'set separator: "\t"'),
+        ("user,item\n1,2\n", {"separator": ";"}, "r.csv:1", 'set separator: ","'),
+        ("user,item,time\n1,2,2020-01-31\n", {}, "r.csv:2", "time '2020-01-31' must be a number (seconds)"),
     ],
 )
 def test_wrong_csv_files_are_one_line_with_the_place(tmp_path, text, settings, place, problem):
@@ -125,6 +129,22 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / "ratings.csv").write_text("user,item\n")
     with pytest.raises(DataError, match=r"no such file \(did you mean 'ratings.csv'"):
         CsvFile.make(path=tmp_path / "rating.csv").load()
+
+
+def test_a_missing_file_among_many_lists_the_closest_only(tmp_path):
+    for number in range(30):
+        (tmp_path / f"part{number}.csv").write_text("user,item\n")
+    (tmp_path / "ratings.csv").write_text("user,item\n")
+    with pytest.raises(DataError) as caught:
+        CsvFile.make(path=tmp_path / "rating.csv").load()
+    assert "did you mean 'ratings.csv'? closest: ratings.csv, " in str(caught.value)
+    assert str(caught.value).count(".csv") <= 7
+
+
+def test_the_path_of_recbole_is_a_folder(tmp_path):
+    (tmp_path / "t.inter").write_text("user_id:token\titem_id:token\n1\ta\n")
+    with pytest.raises(DataError, match=r"t\.inter: a file, not a folder \(give the folder: "):
+        Recbole.make(path=tmp_path / "t.inter").load()
 
 
 def test_recbole_files(ml100k):
@@ -154,7 +174,7 @@ def test_a_small_recbole_folder(tmp_path):
     ("text", "line", "problem"),
     [
         ("user_id:token\titem_id:token\trating:float\n1\ta\t4\n1\tb\tnan\n", 3, "rating 'nan' is not a number"),
-        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\tNaN\n", 2, "time 'NaN' is not a number"),
+        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\tNaN\n", 2, "time 'NaN' must be a number (seconds)"),
         ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\t4\n1\tb\t-3\n", 3, "time -3 is negative"),
         ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\t1e30\n", 2, "time 1e+30 is too large"),
         ("user_id:token\titem:token\n1\ta\n", 1, "no column 'item_id' for item (did you mean 'item'?"),
