@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from robench.api.attack import EmbeddingAttack
-from robench.api.data import joined
+from robench.api.data import IntArray, Interactions, joined
 from robench.api.executor import Emit, Task
 from robench.api.metric import Metric, Outcome
 from robench.cache import Cache
-from robench.data import path_of
+from robench.data import DataKey, path_of
 from robench.engine.fitting import Fitted, Workshop
 from robench.engine.measure import Bench, Measurement
 from robench.engine.prepare import Prepared, choose_targets, evaluated_users
@@ -29,8 +29,8 @@ from robench.host import Host
 from robench.plan import cell_from_payload
 from robench.provenance import provenance
 from robench.record import Record, new_record
-from robench.registry import Registry
-from robench.spec import Cell, digest
+from robench.registry import Kind, Registry
+from robench.spec import Cell, Part, Victim, digest
 
 log = logging.getLogger("robench")
 
@@ -42,11 +42,54 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def set_up(threads: int) -> None:
+    """Torch as every victim is fitted and measured: fixed threads, one kernel path."""
+    torch.set_num_threads(threads)
+    torch.backends.mha.set_fastpath_enabled(False)
+
+
+def made(registry: Registry, kind: Kind, part: Part) -> Any:
+    """The component of a part."""
+    cls = registry.load(kind, part.name)
+    return cls(cls.Config.model_validate(dict(part.config)))
+
+
+def workshop(
+    victim: Victim,
+    data: Prepared,
+    key: DataKey,
+    registry: Registry,
+    cache: Cache,
+    device: torch.device,
+    targets: IntArray,
+) -> Workshop:
+    """Where a victim is fitted; the same victim, data, code and device have the same checkpoint."""
+    return Workshop(
+        victim,
+        data.train_data(),
+        data.held_out(),
+        key.sha256,
+        targets,
+        registry.load("model", victim.model.name),
+        made(registry, "defense", victim.defense),
+        None if victim.poison is None else made(registry, "attack", victim.poison.attack),
+        cache,
+        device,
+        key.key,
+    )
+
+
+def targets_of(victim: Victim, train: Interactions) -> IntArray:
+    """The items whose places are measured: those that the poisoning promotes, or all sets."""
+    sets = choose_targets(train, victim.targets) if victim.targets.count else []
+    chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]
+    return np.concatenate([np.empty(0, np.int64), *chosen])
+
+
 def work(task: Task, emit: Emit) -> None:
     """Measure the cells of a task; a failure costs what it concerns and is told with its traceback."""
     payload = task.payload
-    torch.set_num_threads(int(payload["threads"]))
-    torch.backends.mha.set_fastpath_enabled(False)
+    set_up(int(payload["threads"]))
     cells = [cell_from_payload(content) for content in payload["cells"]]
     registry = Registry.of(Host.discover())
     run = _Run(cells, payload, registry, emit, task.id)
@@ -82,35 +125,16 @@ class _Run:
         self.device = pick_device(self.payload["device"])
         cache = Cache(Path(self.payload["cache"]))
         data = Prepared.load(path_of(cache, self.payload["data_key"]))
-        model = self.registry.load("model", victim.model.name)
-        defense = self._made("defense", victim.defense.name, victim.defense.config)
-        poison = victim.poison
-        attack = None if poison is None else self._made("attack", poison.attack.name, poison.attack.config)
+        key = DataKey(self.payload["data_key"], self.payload["data_sha"])
+        self.targets = targets_of(victim, data.train)
+        shop = workshop(victim, data, key, self.registry, cache, self.device, self.targets)
         self.metrics = {name: self._metric(name) for name in self.payload["metrics"]}
-        self.components: list[type] = [model, type(defense), *([type(attack)] if attack else [])]
-        sets = choose_targets(data.train, victim.targets) if victim.targets.count else []
-        self.targets = np.concatenate([sets[poison.target_set]] if poison else sets) if sets else np.empty(0, np.int64)
-        held = data.held_out()
-        shop = Workshop(
-            victim,
-            data.train_data(),
-            held,
-            self.payload["data_sha"],
-            self.targets,
-            model,
-            defense,
-            attack,
-            cache,
-            self.device,
-        )
+        parts = [shop.defense, *([shop.attack] if shop.attack else [])]
+        self.components: list[type] = [shop.model, *(type(part) for part in parts)]
         self.fitted: Fitted = shop.fitted(lambda done, of: self.emit(self.progress("fit", done, of)))
-        self.data, self.held = data, held
+        self.data, self.held = data, shop.held
         self.benches: dict[str, Bench] = {}
         self.clean: dict[str, Measurement] = {}
-
-    def _made(self, kind: Any, name: str, config: Mapping[str, Any]) -> Any:
-        cls = self.registry.load(kind, name)
-        return cls(cls.Config.model_validate(dict(config)))
 
     def _metric(self, name: str) -> Metric:
         metric: Metric = self.registry.load("metric", name.partition("@")[0])()
@@ -135,14 +159,14 @@ class _Run:
         key, bench = self._bench(cell)
         clean = self.clean[key]
         if cell.attack is None:
-            found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), {})
+            found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), dict(clean.diagnostics))
             if len(self.targets):
                 found.arrays["targets"] = self.targets
             if self.fitted.suspicion is not None:
                 found.arrays["suspicion"] = self.fitted.suspicion
             reference = None
         else:
-            attack = self._made("attack", cell.attack.name, cell.attack.config)
+            attack = made(self.registry, "attack", cell.attack)
             if not isinstance(attack, EmbeddingAttack):
                 raise TypeError(f"no measurement is known for {type(attack).__name__}")
             self.components = [*self.components, type(attack)]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +48,7 @@ class Workshop:
         held: their test items.
         data_sha: digest of the prepared data.
         targets: the items that this victim's poisoning promotes.
+        data_key: where the prepared data lies in the cache; noted in the checkpoint, which so can be used on its own.
     """
 
     victim: Victim
@@ -57,23 +61,64 @@ class Workshop:
     attack: Attack | None
     cache: Cache
     device: torch.device
+    data_key: str = ""
 
     def fitted(self, report: Report = lambda done, of: None) -> Fitted:
         """Poison, clean, fit or load, release the held-out items, wrap."""
+        return self._finished(*self._model(report))
+
+    def restored(self, state: Mapping[str, NDArray[Any]]) -> Fitted:
+        """Poison, clean, become the model of ``state`` (whatever code fitted it), release, wrap."""
+        return self._finished(self._loaded(state), {})
+
+    def kept(self) -> bool:
+        """Whether a whole checkpoint of this victim is in the cache."""
+        return self.cache.read("checkpoints", self.key) is not None
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of this victim's checkpoint, made or not."""
+        return self.cache.path("checkpoints", self.key)
+
+    @cached_property
+    def key(self) -> str:
+        """What the checkpoint depends on."""
+        return digest(self._identity(), 32)
+
+    @cached_property
+    def train_sha(self) -> str:
+        """Digest of what the model is fitted on."""
+        return self._ready[1].train.sha256()
+
+    def _finished(self, model: Model, notes: dict[str, Any]) -> Fitted:
+        poisoned, _, suspicion = self._ready
+        self.held.release()
+        if type(self.defense).overrides("wrap"):
+            model = self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
+        return Fitted(model, notes, poisoned.achieved, suspicion)
+
+    @cached_property
+    def _ready(self) -> tuple[Poisoned, TrainData, FloatArray | None]:
+        """The data after the attack, after the defence's cleaning, and the suspicion per user."""
         rng = Rng(self.victim.seed)
         poisoned = self._poisoned(rng)
         train, suspicion = poisoned.train, None
         if type(self.defense).overrides("sanitise"):
             cleaned = self.defense.sanitise(train, rng.child("sanitise"))
             train, suspicion = cleaned.train, cleaned.suspicion
-        data = TrainData(train, self.data.validation, self.data.catalogue)
-        model, notes = self._model(data, rng.child("fit"), report)
-        self.held.release()
-        if type(self.defense).overrides("wrap"):
-            model = self.defense.wrap(model, rng.child("wrap"))
-        return Fitted(model, notes, poisoned.achieved, suspicion)
+        return poisoned, TrainData(train, self.data.validation, self.data.catalogue), suspicion
 
-    def _code(self) -> list[Any]:
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim.content(),
+            "data": self.data_sha,
+            "train": self.train_sha,
+            "code": self.code(),
+            "torch": version_of("torch"),
+            "device": self.device.type,
+        }
+
+    def code(self) -> list[Any]:
         """Which classes take part, and the digests of their code."""
         parts: list[type] = [self.model, type(self.defense), *([type(self.attack)] if self.attack else [])]
         return [[f"{part.__module__}:{part.__qualname__}" for part in parts], code_of(parts)]
@@ -111,38 +156,35 @@ class Workshop:
             _Made(attack, Profiles(tuple(rows))), self.data.train, targets=self.targets, epsilon=epsilon, rng=stream
         )
 
-    def _model(self, data: TrainData, rng: Rng, report: Report) -> tuple[Model, dict[str, Any]]:
+    def _model(self, report: Report) -> tuple[Model, dict[str, Any]]:
         """The fitted model: from its checkpoint where one is kept, else by fitting."""
-        config = self.model.Config.model_validate(dict(self.victim.model.config))
-        key = digest(
-            {
-                "victim": self.victim.content(),
-                "data": self.data_sha,
-                "train": data.train.sha256(),
-                "code": self._code(),
-                "torch": version_of("torch"),
-                "device": self.device.type,
-            },
-            32,
-        )
         made: list[Model] = []
 
         def make() -> tuple[Arrays, dict[str, Any]]:
-            model = self.model(config)
+            model = self._new()
+            rng = Rng(self.victim.seed).child("fit")
             start = time.perf_counter()
-            notes = fit(model, data, self.defense, rng, device=self.device, report=report).as_dict()
+            notes = fit(model, self._ready[1], self.defense, rng, device=self.device, report=report).as_dict()
+            seconds = round(time.perf_counter() - start, 3)
             made.append(model)
-            return dict(model.state()), {**notes, "fit_seconds": round(time.perf_counter() - start, 3)}
+            # The labels too, so that the file says by itself what it is.
+            origin = {**self._identity(), "victim": asdict(self.victim), "data_key": self.data_key}
+            return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
-        state, notes = self.cache.get("checkpoints", key, make)
-        if made:
-            return made[0], notes
-        model = self.model(config)
-        model.restore(data, state, rng)
+        state, notes = self.cache.get("checkpoints", self.key, make)
+        notes.pop("origin", None)
+        return made[0] if made else self._loaded(state), notes
+
+    def _new(self) -> Model:
+        return self.model(self.model.Config.model_validate(dict(self.victim.model.config)))
+
+    def _loaded(self, state: Mapping[str, NDArray[Any]]) -> Model:
+        model = self._new()
+        model.restore(self._ready[1], state, Rng(self.victim.seed).child("fit"))
         if isinstance(model, TorchModel):
             model.to(self.device)
             model.eval()
-        return model, notes
+        return model
 
 
 class _Made(PoisoningAttack):
