@@ -93,15 +93,32 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
     assert bool((cosine > 1 - 1e-5).all())
 
 
+class _Witness:
+    """An oracle that notes where it was asked for a gradient."""
+
+    def __init__(self, oracle, seen):
+        self.oracle, self.seen = oracle, seen
+
+    def __getattr__(self, name):
+        return getattr(self.oracle, name)
+
+    def gradient(self, delta, *further):
+        self.seen.append({name: part.clone() for name, part in delta.items()})
+        return self.oracle.gradient(delta, *further)
+
+
 class _Watched(Pgd):
-    """PGD that shows every iterate to a test."""
+    """PGD that shows every iterate and every candidate to a test."""
 
     seen: list
 
     def perturb(self, oracle, ball, rng):
-        for candidate in super().perturb(oracle, ball, rng):
+        asked = []
+        for candidate in super().perturb(_Witness(oracle, asked), ball, rng):
             self.seen.append((candidate, ball))
             yield candidate
+        assert len(asked) == self.config.steps * self.config.restarts
+        self.seen += [(delta, ball) for delta in asked]
 
 
 @given(st.floats(1e-4, 5), st.sampled_from(["l2", "linf"]), st.integers(1, 6), st.integers(1, 2))
@@ -117,7 +134,7 @@ def test_pgd_never_leaves_its_ball_in_its_own_norm(epsilon, norm, steps, restart
         assert bool((size <= ball.radius * (1 + 1e-5)).all())
 
 
-@given(st.floats(0.0, 10), st.sampled_from(["l2", "linf"]), st.integers(0, 10_000))
+@given(st.just(0.0) | st.floats(1e-12, 10), st.sampled_from(["l2", "linf"]), st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_projection_is_into_the_ball_idempotent_and_leaves_inner_points(radius, norm, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -48,8 +48,13 @@ def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[T
     return TrainData(rows[0], rows[1], catalogue(n_items)), rows[2]
 
 
-def crowd(n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0) -> tuple[TrainData, Interactions]:
-    """Users of equal history length whose next item depends on taste (item id modulo 4) and on the last item."""
+def crowd(
+    n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0, *, ragged: bool = False
+) -> tuple[TrainData, Interactions]:
+    """Users whose next item depends on taste (item id modulo 4) and on the last item.
+
+    All train on ``length`` items, or, ``ragged``, user u on the last ``length − u modulo (length − 1)`` of them.
+    """
     generator = np.random.default_rng(seed)
     sequences = []
     for user in range(n_users):
@@ -57,6 +62,8 @@ def crowd(n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0)
         noise = [i for i in generator.permutation(n_items).tolist() if i % 4 != user % 4]
         row = [pool.pop() if generator.random() < 0.8 and pool else noise.pop() for _ in range(length + 2)]
         sequences.append(row)
+    if ragged:
+        sequences = [row[user % (length - 1) :] for user, row in enumerate(sequences)]
     parts = [[row[:-2] for row in sequences], [row[-2:-1] for row in sequences], [row[-1:] for row in sequences]]
     train, validation, test = (Interactions.from_rows(part, n_items) for part in parts)
     return TrainData(train, validation, catalogue(n_items)), test
@@ -124,9 +131,16 @@ def bench_of(model: Model, data: TrainData, test: Interactions, *, seed: int = 0
 
 @cache
 def reference_bench(kind: str) -> Bench:
-    """A fitted reference victim, ``pairwise`` or ``sequence``; made once per process."""
-    data, test = crowd()
-    made: dict[str, type[Model]] = {"pairwise": ReferencePairwise, "sequence": ReferenceSequence}
+    """A fitted reference victim, ``pairwise``, ``sequence`` or ``ragged`` (a sequence model, histories of all lengths).
+
+    Made once per process.
+    """
+    data, test = crowd(ragged=kind == "ragged")
+    made: dict[str, type[Model]] = {
+        "pairwise": ReferencePairwise,
+        "sequence": ReferenceSequence,
+        "ragged": ReferenceSequence,
+    }
     model, _ = fitted(made[kind](), data)
     return bench_of(model, data, test)
 
