@@ -1,0 +1,66 @@
+"""The real command: eight usual mistakes end in one line and leave nothing behind; a plan imports only what it names."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOOD = "name: t\ndatasets: [synthetic]\nmodels:\n  - popularity\n"
+AT = GOOD + "defenses:\n  - {name: adversarial-training, lambda: 1.5}\n"
+MISTAKES = {
+    "unknown key": (GOOD + "modells: []\n", "t.yaml:5: modells: unknown key 'modells'", "did you mean 'models'"),
+    "unknown plugin": (GOOD.replace("popularity", "popularty"), "t.yaml:4: models[0]", "did you mean 'popularity'"),
+    "duplicate key": (GOOD + "name: u\n", "t.yaml:5: ", "duplicate key 'name'"),
+    "lambda 1.5": (AT, "t.yaml:6: defenses[0].lambda", "less than or equal to 1"),
+    "epsilon -1": (GOOD + "attacks:\n  - {name: fgsm, epsilon: -1}\n", "t.yaml:6: attacks[0].epsilon", "at least 0"),
+    "empty model list": ("name: t\ndatasets: [synthetic]\nmodels: []\n", "t.yaml:3: models", "empty"),
+    "a missing file": (GOOD.replace("synthetic", "{name: csv, path: t.ymal}"), "t.ymal: no such file", "'t.yaml'"),
+    "a list": ("- name: t\n- models: [popularity]\n", "t.yaml:1: ", "a list, not a mapping"),
+}
+
+
+def robench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "robench", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "COLUMNS": "300"}
+    )
+
+
+@pytest.mark.parametrize(("text", "place", "hint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_with_exit_code_two_and_nothing_is_written(tmp_path, text, place, hint):
+    (tmp_path / "t.yaml").write_text(text)
+    done = robench(tmp_path, "run", "t.yaml")
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert len(said.strip().splitlines()) == 1, said
+    assert place in said
+    assert hint in said
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["t.yaml"]
+
+
+def test_a_suite_that_is_not_there_is_one_line(tmp_path):
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    done = robench(tmp_path, "run", "mien.yaml")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "mien.yaml" in done.stderr
+    assert "no such file" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_plan_imports_neither_torch_nor_a_model_that_it_does_not_name(tmp_path):
+    (tmp_path / "t.yaml").write_text(GOOD)
+    code = (
+        "import sys\nfrom robench.cli import app\n"
+        "try:\n    app(['plan', 't.yaml'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print('imported', *sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    imported = next(line for line in done.stdout.splitlines() if line.startswith("imported")).split()
+    assert "torch" not in imported
+    models = {name for name in imported if name.startswith("robench_plugins.models.")}
+    assert models == {"robench_plugins.models.popularity"}
