@@ -53,7 +53,7 @@ def read(path: Path, separator: str) -> pd.DataFrame:
     try:
         header = pd.read_csv(path, header=None, nrows=1, encoding="utf-8", **form)
         named_once(header.iloc[0].dropna(), path)
-        table = pd.read_csv(path, encoding="utf-8", **form)
+        table: pd.DataFrame = pd.read_csv(path, encoding="utf-8", **form)
     except OSError as error:
         raise missing(path, error) from None
     except UnicodeDecodeError as error:
