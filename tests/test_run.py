@@ -10,7 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from robench.engine.prepare import Prepared
 
 SUITE = """
 name: tiny
@@ -24,6 +27,7 @@ defenses: [{name: none}, {name: adversarial-training, lambda: 0.5, epsilon: 0.05
 attacks:
   - {name: fgsm, epsilon: [0.05, 0.1]}
   - {name: cw, epsilon: 0.5, steps: 5, search: 2}
+  - {name: random-noise, epsilon: [0.05, 0.3], draws: 3}
   - {name: bandwagon, epsilon: 0.1}
 exclude: [{model: popularity, lambda: 0.5}]
 """
@@ -59,7 +63,7 @@ def test_everything_is_written(done):
     out = done / "results" / "tiny"
     plan = json.loads((out / "plan.json").read_text())
     planned = [c for c in plan["cells"] if c["status"] == "planned"]
-    assert len(planned) == 2 * ((1 + 4 + 4 + 4 + 4) + (1 + 2 + 2))
+    assert len(planned) == 2 * ((1 + 4 + 4 + 4 + 4) + (1 + 2 + 2) + 4 * 2)
     for cell in planned:
         record = json.loads((out / "cells" / f"{cell['cell']}.json").read_text())
         assert record["status"] == "ok"
@@ -69,6 +73,30 @@ def test_everything_is_written(done):
     assert {row["status"] for row in rows} == {"ok", "skipped"}
     assert {row["metric"] for row in rows if row["attack"] == "none"} >= {"ndcg@10", "t-hr@10", "t-percentile"}
     assert (out / "leaderboard.md").read_text().startswith("# tiny")
+
+
+def test_popularity_s_stored_ranks_equal_a_naive_loop_over_the_prepared_data(done):
+    """Known items (training and validation) stand nowhere, the held-out item is one of the others, ties count above."""
+    out = done / "results" / "tiny"
+    (path,) = (done / "cache" / "data").rglob("*.npz")
+    data = Prepared.load(path)
+    plan = json.loads((out / "plan.json").read_text())
+    cells = [c for c in plan["cells"] if c["model"] == "popularity" and c["attack"] == "none"]
+    assert len(cells) == 2
+    for cell in cells:
+        with np.load(out / "cells" / f"{cell['cell']}.npz") as stored:
+            users, ranks, indptr = (stored[name] for name in ("users", "ranks", "indptr"))
+        counts = [0] * data.train.n_items
+        for item in data.train.items.tolist():
+            counts[item] += 1
+        assert users.tolist() == list(range(data.train.n_users))
+        assert indptr.tolist() == list(range(len(users) + 1))
+        for user in users.tolist():
+            known = {*data.train.row(user).tolist(), *data.validation.row(user).tolist()}
+            (held,) = data.test.row(user).tolist()
+            assert len(known) == len(data.train.row(user)) + 1
+            others = [item for item in range(data.train.n_items) if item not in known and item != held]
+            assert ranks[user] == 1 + sum(counts[item] >= counts[held] for item in others)
 
 
 def test_a_second_run_does_nothing(done):
@@ -90,7 +118,7 @@ def test_a_new_epsilon_costs_only_its_evaluation(done, tmp_path):
     assert checkpoints == sorted((folder / "cache" / "checkpoints").rglob("*.safetensors"))
 
 
-@pytest.mark.parametrize("change", ["one worker", "other order"])
+@pytest.mark.parametrize("change", ["one worker", "other order", "other order within victims"])
 def test_workers_and_order_change_no_byte_of_the_tables(done, tmp_path, change):
     text, workers = SUITE, "2"
     if change == "one worker":
@@ -100,6 +128,9 @@ def test_workers_and_order_change_no_byte_of_the_tables(done, tmp_path, change):
     if change == "other order":
         # The last victims first, from another process; the rest in a second run.
         only = ["--only", "model=lstm", "--only", "seed=1"]
+    if change == "other order within victims":
+        # The later ε of every attack first, the random one among them.
+        only = ["--only", "epsilon=0.1", "--only", "epsilon=0.3"]
     if only:
         assert robench(tmp_path, "run", "tiny.yaml", *only, ROBENCH_CACHE=str(tmp_path / "cache")).returncode == 0
     result = robench(tmp_path, "run", "tiny.yaml", "--workers", workers, ROBENCH_CACHE=str(tmp_path / "cache"))
@@ -174,7 +205,7 @@ def test_a_folder_of_another_suite_is_refused(done, tmp_path):
 def test_plan_shows_what_is_stored_and_what_is_skipped(done):
     result = robench(done, "plan", "tiny.yaml")
     assert result.returncode == 0, result.stderr
-    assert "44 cells, 44 stored" in result.stdout
+    assert "60 cells, 60 stored" in result.stdout
     assert "popularity has no surface 'embedding' for fgsm" in result.stdout
 
 
@@ -184,10 +215,10 @@ def test_show_prints_a_record_and_a_users_lists(done):
     cell = next(c for c in plan["cells"] if c["attack"] == "fgsm" and c["model"] == "lstm")["cell"]
     result = robench(done, "show", str(out / "cells" / f"{cell}.json"), "--user", "3")
     assert result.returncode == 0, result.stderr
-    assert "ndcg@10" in result.stdout
     assert "held out" in result.stdout
     assert "Synthetic" in result.stdout
     assert robench(done, "show", cell, "--user", "3").stdout == result.stdout
+    assert "ndcg@10" in robench(done, "show", cell).stdout
     wrong = robench(done, "show", str(out / "cells" / f"{cell}.json"), "--user", "nobody")
     assert wrong.returncode == 2
     assert "no evaluated user 'nobody'" in wrong.stderr
