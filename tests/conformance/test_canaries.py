@@ -29,11 +29,28 @@ class Bypass(ReferencePairwise):
 
 
 class Leaky(ReferenceSequence):
-    """Padding takes part in the scores."""
+    """Padding takes part in the scores and may be perturbed."""
 
     def embed(self, batch: Batch):
         e = super().embed(batch)
         return Embedded(e.inputs, {"items": torch.ones_like(e.valid["items"])}, e.context)
+
+    def states_at(self, batch, e, row, position):
+        return super().states_at(batch, e, row, position) + e.inputs["items"].mean(1)[row]
+
+
+class Blurred(Leaky):
+    """Padding takes part in the scores, though it may not be perturbed."""
+
+    def embed(self, batch: Batch):
+        return ReferenceSequence.embed(self, batch)
+
+
+class Idling(Leaky):
+    """Padding may be perturbed, though it takes no part."""
+
+    def states_at(self, batch, e, row, position):
+        return ReferenceSequence.states_at(self, batch, e, row, position)
 
 
 class Deaf(ReferencePairwise):
@@ -65,7 +82,18 @@ def test_a_detached_model_fails_its_conformance_test():
     tests = suite_for(Detached)
     _, bench = prepared(tests)
     with pytest.raises(AssertionError, match="disconnected"):
-        tests.test_every_valid_input_reaches_the_loss_and_no_other(bench)
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [(Leaky, "add entries"), (Blurred, "padding of input"), (Idling, "add entries")],
+)
+def test_a_model_with_padding_that_counts_fails_its_conformance_test(model, problem):
+    tests = suite_for(model)
+    _, bench = prepared(tests)
+    with pytest.raises(AssertionError, match=problem):
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
 
 
 def test_a_model_with_a_bypass_fails_its_conformance_test():
@@ -86,7 +114,7 @@ def test_honest_models_pass_the_same_tests():
     for model in (ReferencePairwise, ReferenceSequence):
         tests = suite_for(model)
         victim, bench = prepared(tests)
-        tests.test_every_valid_input_reaches_the_loss_and_no_other(bench)
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
         tests.test_embeddings_of_another_user_give_that_users_scores(bench)
         tests.test_a_poisoned_row_reaches_the_training_loss(victim)
 

@@ -176,14 +176,27 @@ class TorchModelTests(ModelTests):
     def bench(self, victim: Any) -> Bench:
         return bench_of(*victim)
 
-    def test_every_valid_input_reaches_the_loss_and_no_other(self, bench: Bench) -> None:
-        oracle = next(bench.oracles(k=10))
-        gradient = oracle.gradient(oracle.zero()).gradient
-        assert gradient is not None
-        for name, part in gradient.items():
-            reached = part.flatten(1).abs().amax(1)
-            assert bool((reached > 0).all()), f"input '{name}' is disconnected from the scores of some user"
-            assert not bool(part[~oracle.clean.valid[name]].any())
+    def test_every_valid_input_reaches_the_scores_and_no_other(self, bench: Bench) -> None:
+        model, users = bench.model, np.arange(12)
+        assert isinstance(model, TorchModel)
+        # Histories of differing lengths, so that there is padding; straight through the model, past the host's masks.
+        rows = [bench.history.row(user)[: 2 + user % 5] for user in range(bench.history.n_users)]
+        history = Interactions.from_rows(rows, bench.history.n_items)
+        batch = model.queries(users, history)
+        e = model.embed(batch)
+        alone = [float(model.embed(model.queries(users[u : u + 1], history)).sizes()) for u in range(len(users))]
+        assert e.sizes().tolist() == alone, "longer histories beside a user add entries that may be perturbed"
+        leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
+        scores = model.score_from(batch, replace(e, inputs=leaves))
+        weights = torch.randn(scores.shape, generator=Rng(0).torch())
+        found = torch.autograd.grad((scores * weights).sum(), list(leaves.values()), allow_unused=True)
+        for (name, leaf), gradient in zip(leaves.items(), found, strict=True):
+            size = (torch.zeros_like(leaf) if gradient is None else gradient).abs().amax(-1)
+            reached = bool((size[e.valid[name]] > 0).all())
+            assert reached, f"a valid entry of input '{name}' is disconnected from the scores"
+            if size.shape == batch.histories.shape:
+                padding = batch.histories == history.n_items
+                assert not bool(size[padding].any()), f"the padding of input '{name}' reaches the scores"
 
     def test_the_gradient_agrees_with_finite_differences(self, victim: Any) -> None:
         model, data, test = victim
