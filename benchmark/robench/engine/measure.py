@@ -19,9 +19,16 @@ from robench.api.model import Model
 from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
 from robench.engine.oracle import Costs, Diagnosis, HostOracle, damage
-from robench.engine.ranking import ask, candidates, held_out_ranks, mask_known, target_ranks, top_items
+from robench.engine.ranking import (
+    Judged,
+    Questions,
+    ask,
+    candidates,
+    chunk_size,
+    held_out_ranks,
+    judge,
+)
 
-CHUNK_SCORES = 1 << 24  # scores per chunk (64 MiB): fixed by the data, so that numbers never depend on the machine
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 Arrays = dict[str, NDArray[Any]]
 
@@ -61,21 +68,23 @@ class Bench:
         self.rng = Rng(seed).child("attack")
         self._minima: dict[str, _Minimum] = {}
         self._rms: float | None = None
+        self._questions: list[Questions] = []
 
-    def chunks(self) -> Iterator[IntArray]:
-        """Users in host-fixed chunks."""
-        size = max(32, min(1024, CHUNK_SCORES // self.history.n_items))
-        for start in range(0, len(self.users), size):
-            yield self.users[start : start + size]
+    def questions(self) -> list[Questions]:
+        """What is asked, in host-fixed chunks of users; made once per victim."""
+        size = chunk_size(self.history.n_items)
+        starts = range(0, 0 if self._questions else len(self.users), size)
+        self._questions += [ask(self.users[at : at + size], self.history, self.held) for at in starts]
+        return self._questions
 
     def oracles(self, k: int, costs: Costs | None = None, diagnosis: Diagnosis | None = None) -> Iterator[HostOracle]:
         """An oracle per chunk (neural models only)."""
         if not isinstance(self.model, TorchModel):
             raise PluginError(f"{type(self.model).__name__} has no embedded inputs")
-        for users in self.chunks():
-            batch = self.model.queries(users, self.history).to(self.model.device)
-            questions = ask(users, self.history, self.held).to(self.model.device)
-            yield HostOracle(self.model, batch, questions, k, costs or Costs(), diagnosis or Diagnosis())
+        for questions in self.questions():
+            batch = self.model.queries(questions.users.numpy(), self.history).to(self.model.device)
+            asked = questions.to(self.model.device)
+            yield HostOracle(self.model, batch, asked, k, costs or Costs(), diagnosis or Diagnosis())
 
     def rms(self) -> float:
         """Root mean square over the valid entries of all evaluated users; once per victim."""
@@ -90,13 +99,14 @@ class Bench:
     def clean(self, targets: IntArray | None) -> Measurement:
         """Ranks, top lists and target ranks without an attack."""
         parts: list[Arrays] = []
-        for users in self.chunks():
-            questions = ask(users, self.history, self.held)
-            raw = self.model.scores(users, self.history)
-            if raw.shape != (len(users), self.history.n_items):
-                raise PluginError(f"scores have shape {raw.shape}, not ({len(users)}, {self.history.n_items})")
-            scores = mask_known(torch.from_numpy(raw), questions)
-            parts.append(_judged(scores, questions.held, candidates(questions, self.history.n_items), targets))
+        for questions in self.questions():
+            raw = self.model.scores(questions.users.numpy(), self.history)
+            if raw.shape != (len(questions.users), self.history.n_items):
+                wanted = (len(questions.users), self.history.n_items)
+                raise PluginError(f"scores have shape {raw.shape}, not {wanted}")
+            judged = judge(raw, questions, targets)
+            parts.append(_stored(judged, questions, self.history.n_items))
+            del raw  # before the next chunk's scores, which then take the same place in memory
         return Measurement(self._joined(parts))
 
     def attacked(self, attack: EmbeddingAttack, epsilon: float, key: str) -> Measurement:
@@ -121,8 +131,9 @@ class Bench:
             delta = self._worst(attack, oracle, ball) if found is None else _affordable(found, number, ball)
             scores, loss = oracle.judge(delta)
             clean_loss = oracle.judge(oracle.zero())[1]
-            masks = candidates(oracle.questions, self.history.n_items)
-            part = _judged(scores.cpu(), oracle.questions.held.cpu(), masks, None)
+            questions = self.questions()[number]
+            judged = judge(scores.cpu().numpy(), questions, masked=True)
+            part = _stored(judged, questions, self.history.n_items)
             unit = self._ball(oracle, 1.0, config.norm, config.scale).radius
             part |= {
                 "clean_loss": clean_loss.cpu().numpy(),
@@ -196,16 +207,16 @@ class Bench:
         return joined
 
 
-def _judged(scores: Tensor, held: Tensor, unmasked: IntArray, targets: IntArray | None) -> Arrays:
-    ranks = held_out_ranks(scores, held)
+def _stored(judged: Judged, questions: Questions, n_items: int) -> Arrays:
+    valid = questions.held >= 0
     arrays: Arrays = {
-        "ranks": ranks[held >= 0].numpy(),
-        "held_count": (held >= 0).sum(1).numpy(),
-        "top": top_items(scores).numpy(),
-        "candidates": unmasked,
+        "ranks": judged.ranks[valid].numpy(),
+        "held_count": valid.sum(1).numpy(),
+        "top": judged.top,
+        "candidates": candidates(questions, n_items),
     }
-    if targets is not None and len(targets):
-        arrays["target_ranks"] = target_ranks(scores, torch.from_numpy(np.array(targets))).numpy()
+    if len(judged.targets):
+        arrays["target_ranks"] = judged.targets
     return arrays
 
 

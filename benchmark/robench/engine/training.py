@@ -17,9 +17,8 @@ from robench.api.model import Model
 from robench.api.rng import Rng
 from robench.api.step import Step
 from robench.api.torch_model import TorchModel
-from robench.engine.ranking import ask, held_out_ranks, mask_known
+from robench.engine.ranking import ask, chunk_size, judge
 
-VALIDATION_CHUNK = 1024
 Report = Callable[[int, int], None]
 
 
@@ -56,9 +55,10 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
     if most is not None and len(users) > most:
         users = np.sort(Rng(0).child("validation").numpy().choice(users, most, replace=False))
     total = 0.0
-    for chunk in np.split(users, range(VALIDATION_CHUNK, len(users), VALIDATION_CHUNK)) if len(users) else []:
+    size = chunk_size(data.n_items)
+    for chunk in np.split(users, range(size, len(users), size)) if len(users) else []:
         questions = ask(chunk, real, data.validation)
-        ranks = held_out_ranks(mask_known(torch.from_numpy(model.scores(chunk, real)), questions), questions.held)
+        ranks = judge(model.scores(chunk, real), questions, count=0).ranks
         gain = torch.where((ranks > 0) & (ranks <= k), 1 / torch.log2(1 + ranks.double().clamp_min(1)), 0.0).sum(1)
         ideal = torch.cumsum(1 / torch.log2(torch.arange(2, k + 2).double()), 0)
         total += float((gain / ideal[(ranks > 0).sum(1).clamp_max(k) - 1]).sum())
