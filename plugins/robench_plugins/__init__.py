@@ -50,6 +50,8 @@ def robench_attacks() -> dict[str, str]:
         "random-noise": "robench_plugins.attacks.random_noise:RandomNoise",
         "fgsm": "robench_plugins.attacks.fgsm:Fgsm",
         "pgd": "robench_plugins.attacks.pgd:Pgd",
+        "apgd": "robench_plugins.attacks.apgd:Apgd",
+        "random-search": "robench_plugins.attacks.random_search:RandomSearch",
         "cw": "robench_plugins.attacks.cw:CarliniWagner",
         "bandwagon": "robench_plugins.attacks.bandwagon:Bandwagon",
         "random-profiles": "robench_plugins.attacks.random_profiles:RandomProfiles",

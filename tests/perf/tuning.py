@@ -19,7 +19,8 @@ def main(folder: Path) -> int:
         record = store.read(cell["cell"])
         if cell["model"] != "popularity" and record is not None:
             label = cell["model_label"].partition("[")[0]
-            trials[label].append((record["fit"]["validation_ndcg@10"], record["passed"]["model"], record["fit_seconds"]))
+            found = record["fit"]["validation_ndcg@10"], record["passed"]["model"], record["fit_seconds"]
+            trials[label].append(found)
     for label, found in trials.items():
         print(f"\n{label}: {len(found)} trials")
         for ndcg, settings, seconds in sorted(found, key=lambda trial: -trial[0]):

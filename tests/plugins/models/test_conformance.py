@@ -48,19 +48,14 @@ class TestMatrixFactorization(TorchModelTests):
 
 
 class TestMatrixFactorizationWithSoftmax(TestMatrixFactorization):
-    settings = {"factors": 16, "batch_size": 64, "learning_rate": 0.02, "epochs": 40, "loss": "ce"}
+    settings = {**TestMatrixFactorization.settings, "loss": "ce"}
+    board = {"factors": 2, "epochs": 60, "weight_decay": 1e-2}
 
 
 class TestNeuMf(TorchModelTests):
     model = NeuMf
-    settings = {
-        "factors": 8,
-        "mlp_factors": 8,
-        "hidden": [16, 8],
-        "batch_size": 64,
-        "epochs": 30,
-        "learning_rate": 0.02,
-    }
+    settings = {"factors": 8, "mlp_factors": 8, "hidden": [16, 8], "batch_size": 64, "learning_rate": 0.02}
+    board = {"factors": 1, "mlp_factors": 1, "hidden": [2], "epochs": 60}
 
 
 class TestMultiVae(TorchModelTests):

@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from robench.api import Evaluation, Rng
+from robench.api.delta import Ball
+from robench.api.testing import EmbeddingAttackTests
+from robench.conformance.worlds import reference_bench
+from robench_plugins.attacks.apgd import Apgd, checkpoints
+from robench_plugins.attacks.pgd import Pgd
+from robench_plugins.attacks.random_noise import RandomNoise
+from robench_plugins.attacks.random_search import RandomSearch, share_at
+
+
+class TestApgd(EmbeddingAttackTests):
+    attack = Apgd
+    settings = {"steps": 15}
+
+
+class TestApgdRestarts(EmbeddingAttackTests):
+    attack = Apgd
+    settings = {"steps": 8, "restarts": 2, "loss": "margin"}
+
+
+class TestRandomSearch(EmbeddingAttackTests):
+    attack = RandomSearch
+    settings = {"queries": 30}
+
+
+def test_the_checkpoints_are_those_of_the_paper():
+    # p = 0, .22, .41, .57, .70, .80, .87, .93, .99 (Croce & Hein 2020, section 3.2)
+    assert checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert checkpoints(1) == [1]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("victim", ["pairwise", "sequence"])
+def test_apgd_reaches_at_least_the_loss_of_pgd_with_as_many_gradients(victim, norm):
+    # PGD: 2 restarts of 20 gradients; APGD: 39 steps are 40 gradients.
+    apgd = reference_bench(victim).attacked(Apgd.make(norm=norm, steps=39), 0.3, "apgd")
+    pgd = reference_bench(victim).attacked(Pgd.make(norm=norm, steps=20, restarts=2), 0.3, "pgd")
+    assert apgd.achieved["gradients"] <= pgd.achieved["gradients"]
+    assert apgd.arrays["loss"].mean() >= pgd.arrays["loss"].mean() - 1e-3
+
+
+class _Bowl:
+    """An oracle whose loss is −Σ (δ − centre)² over one input, everybody alike; it notes what it was asked for."""
+
+    def __init__(self, users=3, dim=4, centre=0.25):
+        self.shape, self.centre, self.asked = (users, dim), centre, []
+
+    def zero(self):
+        return {"x": torch.zeros(self.shape)}
+
+    def gradient(self, delta, loss="ce", rival=None):
+        self.asked.append(delta["x"].clone())
+        gap = delta["x"] - self.centre
+        broken = torch.zeros(len(gap), dtype=torch.bool)
+        return Evaluation(-gap.square().sum(1), broken, {"x": -2 * gap})
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_apgd_halves_its_step_until_it_meets_a_maximum_inside_the_ball(norm):
+    oracle = _Bowl()
+    ball = Ball(norm, torch.full((3,), 1.0))
+    best, _ = Apgd.make(norm=norm, steps=100).perturb(oracle, ball, Rng(0))
+    # A step of 2ε never halved would jump over the maximum for ever.
+    assert float((best["x"] - 0.25).abs().max()) < 0.02
+    assert float((oracle.asked[1] - 0.25).abs().max()) > 0.2
+    sizes = torch.stack(oracle.asked).abs().amax(2) if norm == "linf" else torch.stack(oracle.asked).norm(dim=2)
+    assert float(sizes.max()) <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("victim", ["pairwise", "sequence"])
+def test_random_search_beats_independent_draws_with_as_many_queries_and_asks_for_no_gradient(victim, norm):
+    search = reference_bench(victim).attacked(RandomSearch.make(norm=norm, queries=60, loss="ce"), 0.3, "search")
+    noise = reference_bench(victim).attacked(RandomNoise.make(norm=norm, draws=61), 0.3, "noise")
+    assert search.achieved["gradients"] == 0
+    assert search.achieved["queries"] <= noise.achieved["queries"]
+    assert search.arrays["loss"].mean() > noise.arrays["loss"].mean()
+
+
+def test_the_share_of_changed_entries_halves_as_in_square():
+    shares = [share_at(query, 10_000, 0.8) for query in (1, 11, 51, 201, 501, 9999)]
+    assert shares == pytest.approx([0.8, 0.4, 0.2, 0.1, 0.05, 0.8 / 512])
