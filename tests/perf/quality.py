@@ -117,7 +117,18 @@ def main():
         return
     registry = Registry.of(Host.discover())
     data = {split: export.prepared(given.source, split) for split in {pair.split for pair in pairs}}
-    head = "model,split,NDCG@10,one s.e.,RecBole,at least RecBole − s.e.,Recall@10,RecBole,seconds,RecBole".split(",")
+    head = [
+        "model",
+        "split",
+        "NDCG@10",
+        "one s.e.",
+        "RecBole",
+        "at least RecBole − s.e.",
+        "Recall@10",
+        "RecBole",
+        "seconds",
+        "RecBole",
+    ]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for pair in pairs:
         found, seconds = measured(pair, data[pair.split], registry, given.seeds)
