@@ -45,17 +45,18 @@ class Pair:
     settings: dict = field(default_factory=dict)
 
 
-# robench's settings: those that validation chose among the trials of suites/tuning/ml-100k-*.yaml.
+# robench's settings for the random split: what validation chose among the trials of suites/tuning/ml-100k-random.yaml;
+# for the other one the defaults.
 PAIRS = [
-    Pair("random", "mf", "BPR", 60, 60),
-    Pair("random", "lightgcn", "LightGCN", 120, 10),
-    Pair("random", "neumf", "NeuMF", 60, 10),
-    Pair("random", "multi-vae", "MultiVAE", 200, 20),
-    Pair("random", "ease", "EASE", 1, 1),
-    Pair("random", "item-knn", "ItemKNN", 1, 1),
+    Pair("random", "mf", "BPR", 60, 60, {"epochs": 80, "learning_rate": 3e-3, "weight_decay": 3e-5}),
+    Pair("random", "lightgcn", "LightGCN", 120, 10, {"epochs": 80, "learning_rate": 5e-3, "weight_decay": 0}),
+    Pair("random", "neumf", "NeuMF", 60, 10, {"epochs": 40, "learning_rate": 1e-3, "weight_decay": 0}),
+    Pair("random", "multi-vae", "MultiVAE", 200, 20, {"epochs": 150, "dropout": 0.5, "beta": 0.3}),
+    Pair("random", "ease", "EASE", 1, 1, {"weight_decay": 300}),
+    Pair("random", "item-knn", "ItemKNN", 1, 1, {"k": 200, "shrinkage": 10}),
     Pair("last", "gru4rec", "GRU4Rec", 12, 12),
-    Pair("last", "sasrec", "SASRec", 6, 6),
-    Pair("last", "bert4rec", "BERT4Rec", 6, 6),
+    Pair("last", "sasrec", "SASRec", 2, 6),
+    Pair("last", "bert4rec", "BERT4Rec", 2, 6),
 ]
 
 
