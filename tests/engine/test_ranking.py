@@ -70,7 +70,7 @@ def test_judged_ranks_and_top_lists_equal_naive_ones(world):
         free = [i for i in range(n_items) if i not in rows[user]]
         for t, target in enumerate(targets):
             better = sum(raw[user, i] > raw[user, target] for i in free)
-            assert found.targets[t, user] == (0 if target in rows[user] else 1 + better)
+            assert found.targets[t, user] == (0 if target in [*rows[user], *held[user]] else 1 + better)
         best = sorted(free, key=lambda i: (-raw[user, i], i))[:10]
         assert found.top[user].tolist() == best + [-1] * (10 - len(best))
 

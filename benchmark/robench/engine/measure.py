@@ -97,17 +97,25 @@ class Bench:
         return self._rms
 
     def clean(self, targets: IntArray | None) -> Measurement:
-        """Ranks, top lists and target ranks without an attack."""
+        """Ranks, top lists and target ranks without an attack.
+
+        The first chunk is scored twice. ``stochastic``: the largest difference, in standard deviations of the scores.
+        """
         parts: list[Arrays] = []
+        noise = 0.0
         for questions in self.questions():
             raw = self.model.scores(questions.users.numpy(), self.history)
             if raw.shape != (len(questions.users), self.history.n_items):
                 wanted = (len(questions.users), self.history.n_items)
                 raise PluginError(f"scores have shape {raw.shape}, not {wanted}")
+            once = None if parts else raw.copy()
             judged = judge(raw, questions, targets)
             parts.append(_stored(judged, questions, self.history.n_items))
             del raw  # before the next chunk's scores, which then take the same place in memory
-        return Measurement(self._joined(parts))
+            if once is not None:
+                again = self.model.scores(questions.users.numpy(), self.history)
+                noise = float(np.abs(again - once).max() / max(float(once.std()), 1e-30))
+        return Measurement(self._joined(parts), diagnostics={"stochastic": noise})
 
     def attacked(self, attack: EmbeddingAttack, epsilon: float, key: str) -> Measurement:
         """The worst per user over δ = 0 and everything the attack proposes, projected.
@@ -144,7 +152,9 @@ class Bench:
                 "hit": oracle.hit.cpu().numpy(),
             }
             if found is not None:
-                part["radius"] = (found.lengths[number] / unit.clamp_min(1e-30)).cpu().numpy()
+                # Who is not hit at clean needs no perturbation: radius 0 (A4), and no part in the statistics.
+                radius = torch.where(oracle.hit, found.lengths[number] / unit.clamp_min(1e-30), 0.0)
+                part["radius"] = radius.cpu().numpy()
             parts.append(part)
         arrays = self._joined(parts)
         return Measurement(arrays, _achieved(arrays, costs), _diagnostics(arrays, diagnosis, self.rms()))

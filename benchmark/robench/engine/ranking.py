@@ -144,7 +144,8 @@ class Judged:
     Args:
         ranks: int64 [B, H], see ``held_out_ranks``.
         top: int64 [B, count] best unmasked items, ties by smaller id, padded with −1.
-        targets: int64 [T, B] ranks of promoted items, 1 + #(score > s_t); 0 where the user has the item already.
+        targets: int64 [T, B] ranks of promoted items, 1 + #(score > s_t); 0 where the item is in the user's data,
+            known or held out.
     """
 
     ranks: Tensor
@@ -191,6 +192,7 @@ def judge(
             at_least.append(_at_least(scores[user], thresholds[user], reached))
             if len(wanted):
                 above[user] = _above(scores[user], wanted, reached)
+    above[(held.numpy()[:, :, None] == wanted).any(1)] = 0
     top = top_items(scores, count, torch.cat(maxima).numpy()) if count else np.empty((users, 0), dtype=np.int64)
     flat[place] = kept  # the model may keep the array
     if not bool(torch.isfinite(torch.cat(sums)).all()) and not np.isfinite(scores).all():

@@ -1,0 +1,57 @@
+"""What the host measures: two looks at clean scores, budgets and radii by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from robench.conformance.worlds import ReferencePairwise, bench_of, crowd, fitted, reference_bench
+from robench_plugins.attacks.cw import CarliniWagner
+from robench_plugins.attacks.fgsm import Fgsm
+
+
+class Noisy(ReferencePairwise):
+    """Smoothed by noise that is drawn anew for every call."""
+
+    def score_from(self, batch, e):
+        scores = super().score_from(batch, e)
+        return scores if self.training else scores + 0.1 * torch.randn_like(scores)
+
+
+def test_a_victim_that_draws_at_test_time_is_diagnosed():
+    data, test = crowd()
+    model, _ = fitted(Noisy.make(epochs=2), data)
+    assert bench_of(model, data, test).clean(None).diagnostics["stochastic"] > 1e-2
+    assert reference_bench("sequence").clean(None).diagnostics["stochastic"] == 0
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "sequence"])
+def test_who_is_not_hit_has_radius_zero(kind):
+    found = reference_bench(kind).attacked(CarliniWagner.make(steps=10, search=3), 0.1, "radii").arrays
+    assert not found["hit"].all()
+    assert (found["radius"][~found["hit"]] == 0).all()
+    assert (found["radius"][found["hit"]] > 0).all()
+
+
+def inputs_by_hand(bench):
+    """Every user's embedded inputs, out of the tables: float64 [n_valid, d] each."""
+    tables = {name: part.detach().double().numpy() for name, part in bench.model.named_parameters()}
+    if "user_vectors.weight" in tables:
+        return [tables["user_vectors.weight"][user : user + 1] for user in bench.users]
+    last = bench.model.config.max_length
+    return [tables["item_table.weight"][bench.history.row(user)[-last:]] for user in bench.users]
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "sequence", "ragged"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_budget_is_of_the_valid_entries_of_all_users_by_hand(kind, norm):
+    bench = reference_bench(kind)
+    rows = inputs_by_hand(bench)
+    assert (len({len(row) for row in rows}) > 1) == (kind == "ragged")
+    rms = np.sqrt((np.concatenate(rows) ** 2).mean())
+    found = bench.attacked(Fgsm.make(norm=norm), 0.05, f"hand-{norm}").arrays
+    wanted = 0.05 * rms * np.array([1.0 if norm == "linf" else np.sqrt(row.size) for row in rows])
+    # δ = 0 stays where the step did not help; who moved spent all.
+    moved = found[norm] > 0
+    assert moved.mean() > 0.8
+    np.testing.assert_allclose(found[norm][moved], wanted[moved], rtol=1e-5)
+    np.testing.assert_allclose(found["spent"][moved], 0.05, rtol=1e-5)
