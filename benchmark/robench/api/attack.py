@@ -25,7 +25,11 @@ Adaptive = Literal["yes", "oblivious", "frozen"]
 
 
 class Attack(Component):
-    """Base of all attacks. ε is not part of ``Config``: it is the suite's grid axis and the host's to enforce."""
+    """Base of all attacks. ε is not part of ``Config``: it is the suite's grid axis and the host's to enforce.
+
+    The flags of a leaderboard ask for ``gradient`` (climbs the loss by gradients: judged against random points, smaller
+    ε and fewer steps) and ``heuristic_floor`` (random points, which every gradient attack must beat).
+    """
 
     surface: ClassVar[Surface]
     stage: ClassVar[Stage]
