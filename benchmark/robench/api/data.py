@@ -6,6 +6,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -116,6 +117,16 @@ class Interactions:
     def counts(self) -> IntArray:
         """How often each item occurs: int64 [n_items]."""
         return np.bincount(self.items, minlength=self.n_items).astype(np.int64)
+
+    @cached_property
+    def keys(self) -> IntArray:
+        """user · n_items + item of every interaction, sorted: int64 [n]; kept once made."""
+        keys = self.users()
+        keys *= self.n_items
+        keys += self.items
+        keys.sort()
+        keys.setflags(write=False)
+        return keys
 
     def sha256(self) -> str:
         """Digest of the content."""

@@ -25,7 +25,7 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
     A user who has used the whole catalogue gets any item. Args: users int64 [n]. Returns: int64 [n].
     """
     n_items = train.n_items
-    known = np.sort(train.users() * n_items + train.items)
+    known = train.keys
     drawn = generator.integers(0, n_items, len(users))
     full = train.lengths() >= n_items
     todo = np.flatnonzero(~full[users]) if full.any() else np.arange(len(users))

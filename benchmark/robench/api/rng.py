@@ -52,7 +52,9 @@ class Rng:
 
         cpu = torch.get_rng_state()
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-        torch.manual_seed(self.entropy() & (2**63 - 1))
+        # Without an accelerator torch.manual_seed gives the same state, and files a traceback per absent device.
+        seed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
+        seed(self.entropy() & (2**63 - 1))
         try:
             yield
         finally:

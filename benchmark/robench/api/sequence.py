@@ -31,13 +31,10 @@ def windows(rows: Interactions, length: int) -> IntArray:
     Returns:
         int64 [W, length], right-padded with ``n_items``; windows of fewer than two items are left out.
     """
-    ends: list[IntArray] = []
-    starts: list[IntArray] = []
-    for first, last in zip(rows.indptr[:-1].tolist(), rows.indptr[1:].tolist(), strict=True):
-        stops = np.arange(last, first + 1, -(length - 1), dtype=np.int64)
-        ends.append(stops)
-        starts.append(np.maximum(stops - length, first))
-    start, end = np.concatenate(starts), np.concatenate(ends)
+    counts = -(-np.maximum(rows.lengths() - 1, 0) // (length - 1))
+    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    end = np.repeat(rows.indptr[1:], counts) - number * (length - 1)
+    start = np.maximum(end - length, np.repeat(rows.indptr[:-1], counts))
     place = start[:, None] + np.arange(length)
     padded = np.append(rows.items, rows.n_items)
     return padded[np.where(place < end[:, None], place, len(rows.items))]
