@@ -2,6 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # as in a worker: on small worlds further threads only wait for each other
 
 
 @pytest.fixture

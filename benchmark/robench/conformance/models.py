@@ -69,8 +69,10 @@ class ModelTests:
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
 
-    def test_the_same_seed_gives_the_same_model(self, victim: Any) -> None:
-        assert same_state(fitted(self.new(), victim[1])[0], victim[0])
+    def test_the_same_seed_gives_the_same_model_and_its_validation_is_noted(self, victim: Any) -> None:
+        again, report = fitted(self.new(), victim[1])
+        assert same_state(again, victim[0])
+        assert 0 < report.validation_ndcg <= 1
 
     def test_a_restored_model_gives_the_same_scores(self, victim: Any) -> None:
         model, data, _ = victim

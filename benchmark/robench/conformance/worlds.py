@@ -20,6 +20,7 @@ from robench.engine.measure import Bench
 from robench.engine.training import FitReport, fit
 
 CPU = torch.device("cpu")
+torch.set_num_threads(1)  # as a suite's victims have; on worlds of this size further threads only wait for each other
 
 
 def catalogue(n_items: int) -> Catalogue:

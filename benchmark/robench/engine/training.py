@@ -19,6 +19,7 @@ from robench.api.step import Step
 from robench.api.torch_model import TorchModel
 from robench.engine.ranking import ask, chunk_size, judge
 
+VALIDATION_USERS = 10_000  # of a model without a training loop; a seeded sample where there are more
 Report = Callable[[int, int], None]
 
 
@@ -86,7 +87,7 @@ def fit(
     """
     if not isinstance(model, TorchModel):
         model.fit(data, rng)
-        return FitReport()
+        return FitReport(validation_ndcg=validation_ndcg(model, data, most=VALIDATION_USERS))
     model.initialise(data, rng)
     model.to(device)
     config = model.config
