@@ -17,7 +17,7 @@ lint: .venv/dev.installed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv dist build results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "robench needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
