@@ -45,8 +45,8 @@ class Pair:
 PAIRS = {
     "mf": Pair("random", "bpr", {"factors": 64, "batch_size": 2048}),
     "lightgcn": Pair("random", "lightgcn", {"factors": 64, "batch_size": 2048, "layers": 2}),
-    "gru4rec": Pair("last", "gru4rec", {"hidden": 128, "dropout": 0.3}),
-    "sasrec": Pair("last", "sasrec", {"layers": 2, "heads": 2, "dropout": 0.5}),
+    "gru4rec": Pair("last", "gru4rec", {"hidden": 128, "dropout": 0.3, "max_length": 50}),
+    "sasrec": Pair("last", "sasrec", {"layers": 2, "heads": 2, "dropout": 0.5, "max_length": 50}),
     "bert4rec": Pair("last", "bert4rec", {"layers": 2, "heads": 2, "mask": 0.2, "dropout": 0.2, "max_length": 50}),
 }
 
