@@ -27,13 +27,16 @@ class RecurrentModel(SequenceModel):
     def build_layers(self) -> None:
         """The network and the projection."""
         c = self.config
-        inner = c.dropout if c.layers > 1 else 0.0
-        self.network = self.cell(c.dim, c.hidden, c.layers, batch_first=True, dropout=inner)
+        widths = [c.dim, *[c.hidden] * (c.layers - 1)]
+        # Layer by layer: the dropout inside a cuDNN network has a state of its own and draws anew in every pass.
+        self.network = nn.ModuleList([self.cell(width, c.hidden, batch_first=True) for width in widths])
         self.project = nn.Linear(c.hidden, c.dim)
         self.drop = nn.Dropout(c.dropout)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """[B, L, dim]; right padding cannot reach an earlier state."""
-        hidden, _ = self.network(self.drop(e.inputs["items"]))
-        out: Tensor = self.project(self.drop(hidden))
+        hidden = self.drop(e.inputs["items"])
+        for layer in self.network:
+            hidden = self.drop(layer(hidden)[0])
+        out: Tensor = self.project(hidden)
         return out
