@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu, softplus
+from torch.utils.checkpoint import checkpoint
 
 from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData, sample_negatives
 
@@ -85,10 +86,13 @@ class NeuMf(PairwiseModel):
         return found
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """float [B, n_items], some users at a time."""
+        """float [B, n_items], some users at a time; with a gradient their hidden layers are computed again for it."""
         users, items = e.inputs["user"], e.context["items"]
         rows = max(1, CHUNK_HIDDEN // (len(items) * self.config.hidden[0]))
-        return torch.cat([self._scores(part, items) for part in torch.split(users, rows)])
+        parts = torch.split(users, rows)
+        if len(parts) == 1 or not torch.is_grad_enabled():
+            return torch.cat([self._scores(part, items) for part in parts])
+        return torch.cat([checkpoint(self._scores, part, items, use_reentrant=False) for part in parts])
 
     def _sampled(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor]:
         """Scores of the positives [B] and the negatives [B, negatives]."""
