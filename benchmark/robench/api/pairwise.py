@@ -17,6 +17,7 @@ from robench.api.rng import Rng
 from robench.api.torch_model import Batch, Embedded, Losses, TorchModel
 
 FOLD_IN_STEPS, FOLD_IN_RATE = 60, 0.1  # Adam on standardised coordinates: a step is a tenth of a standard deviation
+FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # at most so many newcomers, and scores of theirs, at a time
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
@@ -52,15 +53,18 @@ class PairwiseModel(TorchModel):
         """Also note who has training items."""
         super().initialise(data, rng)
         self.register_buffer("warm", torch.from_numpy(data.train.lengths() > 0), persistent=False)
-        self._all_warm = bool(self.warm.all())
+        self._n_warm = int(self.warm.sum())
 
     def rows_of(self, table: Tensor | nn.Embedding, users: Tensor) -> Tensor:
         """The users' rows, float [B, d]; at test time the mean of the others' for a user without training items."""
         weight = table.weight if isinstance(table, nn.Embedding) else table
         found = embedding(users, weight)
-        if self.training or self._all_warm:
+        if self.training or self._n_warm == len(self.warm):
             return found
-        return torch.where(self.warm[users, None], found, weight[self.warm].mean(0))
+        warm = self.warm[users]
+        if bool(warm.all()):
+            return found
+        return torch.where(warm[:, None], found, (self.warm.to(weight) @ weight) / self._n_warm)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Shuffled triples; real users' interactions and fakes' alike."""
@@ -100,8 +104,9 @@ class PairwiseModel(TorchModel):
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Folded in; a row without items gets the popular ones."""
         parts = [np.empty((0, self.n_items), dtype=np.float32)]
-        for start in range(0, history.n_users, 256):
-            rows = [history.row(user) for user in range(start, min(start + 256, history.n_users))]
+        step = max(1, min(FOLD_IN_ROWS, FOLD_IN_ENTRIES // self.n_items))
+        for start in range(0, history.n_users, step):
+            rows = [history.row(user) for user in range(start, min(start + step, history.n_users))]
             parts.append(self.fold_in(Interactions.from_rows(rows, history.n_items)))
         return np.concatenate(parts)
 
@@ -127,9 +132,9 @@ class PairwiseModel(TorchModel):
             return self.score_from(batch, Embedded({"user": mean + std * place}, e.valid, e.context))
 
         for _ in range(FOLD_IN_STEPS):
-            optimiser.zero_grad()
-            loss = -(scores().log_softmax(1) * own).sum() + 0.5 * place.square().sum()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
+            with torch.enable_grad():
+                loss = -(scores().log_softmax(1) * own).sum() + 0.5 * place.square().sum()
+            (place.grad,) = torch.autograd.grad(loss, [place])
             optimiser.step()
         with torch.no_grad():
             found: NDArray[np.float32] = scores().float().cpu().numpy()
