@@ -13,7 +13,7 @@ from robench.api import BaseConfig, DataError, IntArray, TrainData
 from robench_plugins.models.from_history import FromHistory
 from robench_plugins.models.sparse import Matrix, matrix
 
-MOST_ITEMS = 30_000  # its weights are dense, items x items: 7 GiB of float64 here
+MOST_ITEMS = 30_000  # a fit holds up to 2.2 dense float64 matrices, items x items: 15 GiB here
 
 
 class Ease(FromHistory):
@@ -36,12 +36,14 @@ class Ease(FromHistory):
         if data.n_items > MOST_ITEMS:
             raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
         x = matrix(data.train)
-        gram = (x.T @ x).toarray().astype(np.float64)
+        gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place on this order only
         gram[np.diag_indices_from(gram)] += self.config.weight_decay
-        inverse = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), np.eye(len(gram)), overwrite_b=True)
-        weights = -inverse / np.diag(inverse)
-        np.fill_diagonal(weights, 0)
-        self.weights = weights.astype(np.float32)
+        eye = np.eye(len(gram), order="F")
+        inverse = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), eye, overwrite_b=True)
+        del gram, eye
+        inverse /= -np.diag(inverse)
+        np.fill_diagonal(inverse, 0)
+        self.weights = inverse.astype(np.float32, order="C")
 
     def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
         """X B."""
