@@ -48,7 +48,8 @@ class Model(Component):
             history: one row per real user, what is known of them (training and validation items at test time).
 
         Returns:
-            float32 [B, n_items], finite, higher is better. The host masks known items.
+            float32 [B, n_items], finite, higher is better. The host masks known items. A model that is not neural
+            orders the items by their training counts for a user whose row is empty.
         """
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:

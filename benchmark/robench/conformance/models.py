@@ -150,7 +150,12 @@ class ModelTests:
         thin = replace(data, train=Interactions.from_rows(rows, data.n_items))
         model, _ = fitted(self.new(), thin)
         empty = Interactions.from_rows([[]] * 12, data.n_items)
-        assert np.isfinite(model.scores(np.arange(12), empty)).all()
+        scores = model.scores(np.arange(12), empty)
+        assert np.isfinite(scores).all()
+        if not isinstance(model, TorchModel) and model.cold_user != "fold-in":
+            popular = np.argsort(-thin.train.counts(), kind="stable")
+            for row in np.argsort(-scores, axis=1, kind="stable"):
+                np.testing.assert_array_equal(row, popular, "a user whose history is empty gets the popular items")
 
 
 def _wider(rows: Interactions) -> Interactions:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robench.api import IntArray, Interactions, Model, Rng, TrainData
-from robench_plugins.models.sparse import Matrix, matrix
+from robench_plugins.models.sparse import Matrix, matrix, some_rows
 
 
 class FromHistory(Model):
@@ -44,8 +44,10 @@ class FromHistory(Model):
         """Take what ``learnt`` gave."""
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """float32 [B, n_items]."""
-        return self.of(matrix(history)[users], users)
+        """float32 [B, n_items]; a row without items gets the popular ones."""
+        scores = self.of(some_rows(history, users), users)
+        scores[history.indptr[users] == history.indptr[users + 1]] = self.counts
+        return scores
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """By the history; a row without items gets the popular ones."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from robench.api import Interactions
+from robench.api import IntArray, Interactions
 
 Matrix: TypeAlias = Any  # scipy.sparse.csr_array; scipy ships no types
 BLOCK_ENTRIES = 1 << 24  # entries of a dense block of similarities (64 MiB of float32)
@@ -19,6 +19,16 @@ def matrix(rows: Interactions) -> Matrix:
     """float32 [rows, n_items] with ones."""
     ones = np.ones(len(rows), dtype=np.float32)
     return sparse.csr_array((ones, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
+
+
+def some_rows(rows: Interactions, users: IntArray) -> Matrix:
+    """``matrix(rows)[users]``, float32 [B, n_items], without a matrix of everybody."""
+    start = rows.indptr[users]
+    lengths = rows.indptr[users + 1] - start
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    place = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], lengths)
+    ones = np.ones(len(place), dtype=np.float32)
+    return sparse.csr_array((ones, rows.items[place], indptr), shape=(len(users), rows.n_items))
 
 
 def cosine(shrinkage: float, dots: NDArray[np.float32], own: NDArray[np.float64], others: NDArray[np.float64]) -> None:

@@ -29,11 +29,13 @@ class UserKnn(FromHistory):
 
     config: Config
     train: Matrix
+    by_item: Matrix
     norms: NDArray[np.float64]
 
     def learn(self, data: TrainData) -> None:
         """Keep the training rows."""
         self.train = matrix(data.train)
+        self.by_item = self.train.T.tocsr()
         self.norms = np.sqrt(data.train.lengths().astype(np.float64))
 
     def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
@@ -42,7 +44,7 @@ class UserKnn(FromHistory):
         step = max(1, BLOCK_ENTRIES // max(1, self.train.shape[0]))
         for start in range(0, rows.shape[0], step):
             part = rows[start : start + step]
-            dots = (part @ self.train.T).toarray()
+            dots = (part @ self.by_item).toarray()
             cosine(self.config.shrinkage, dots, np.sqrt(part.sum(1).astype(np.float64)), self.norms)
             if users is not None:
                 dots[np.arange(len(dots)), users[start : start + step]] = 0
