@@ -43,7 +43,8 @@ class Block(nn.Module):
 class Bert4Rec(SequenceModel):
     """BERT4Rec (Sun et al., CIKM 2019): cloze objective (eq. 8), [MASK] appended to score (section 3.6).
 
-    As in section 3.6, some samples hide only the last item, which is what scoring asks.
+    As in section 3.6, some samples hide only the last item, which is what scoring asks. Unlike the paper's, the head
+    has a layer norm beyond eq. 7, and attention weights have no dropout.
     """
 
     class Config(SequenceConfig):

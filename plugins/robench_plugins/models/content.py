@@ -45,7 +45,9 @@ class Content(FromHistory):
         try:
             self.features = sparse.csr_array(vectorizer.fit_transform([words(item) for item in data.catalogue.items]))
         except ValueError:
-            raise DataError("content needs titles, years or genres that items share, and there are none") from None
+            raise DataError(
+                f"content needs titles, years or genres that min_items = {c.min_items} items share, and there are none"
+            ) from None
 
     def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
         """Cosines, in [0, 1]."""

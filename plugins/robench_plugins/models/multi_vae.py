@@ -59,7 +59,10 @@ class MultiVae(TorchModel):
         self.register_buffer("epochs_begun", torch.zeros((), dtype=torch.int64))
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Shuffled users with at least one item; target ``beta`` is the weight of the KL term in this epoch."""
+        """Shuffled users with at least one item; target ``beta`` is the weight of the KL term in this epoch.
+
+        Its annealing counts the epochs begun in this fit, which are part of the state.
+        """
         users = np.flatnonzero(data.train.lengths() > 0)
         order = rng.numpy().permutation(users)
         share = torch.clamp(self.epochs_begun / self.config.anneal_epochs, max=1.0).cpu()
