@@ -5,11 +5,14 @@ import torch
 from robench.api import Batch, Rng
 from robench.conformance.worlds import crowd, reference_bench
 from robench_plugins.models.bert4rec import Bert4Rec
+from robench_plugins.models.gru4rec import Gru4Rec
 from robench_plugins.models.lstm import Lstm
+from robench_plugins.models.sasrec import SasRec
 
 
-@pytest.mark.parametrize("model", [Lstm.make(dim=8, hidden=8, max_length=20), Bert4Rec.make(dim=8, max_length=20)])
-def test_more_padding_changes_no_score(model):
+@pytest.mark.parametrize("kind", [Lstm, Gru4Rec, SasRec, Bert4Rec])
+def test_more_padding_changes_no_score(kind):
+    model = kind.make(dim=8, max_length=20)
     data, _ = crowd(n_users=10)
     model.initialise(data, Rng(0))
     model.eval()
