@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from robench.data import path_of, ready
 from robench.engine.prepare import Prepared
 from robench.host import Host
 from robench.plan import make_plan
-from robench.recommend import Ask, recommend
+from robench.recommend import Ask, Query, recommend
 from robench.registry import Registry
 from robench.suite.load import load_suite
 from robench.victim import pick_device, set_up, workshop
@@ -173,6 +174,18 @@ def test_the_order_of_the_items_reaches_a_sequence_model(asked):
     assert lists[0] != lists[1]
 
 
+def test_a_known_user_without_known_items_gets_the_popular_ones(done, asked, registry):
+    for _, model, data in victims(done, registry):
+        rows = [[], *(data.train.row(user) for user in range(1, data.train.n_users))]
+        nothing = Interactions.from_rows([[], *([[]] * (len(rows) - 1))], data.train.n_items)
+        emptied = replace(
+            data, train=Interactions.from_rows(rows, data.train.n_items), validation=nothing, test=nothing
+        )
+        lines = Query.of(Ask(user=data.user_ids[0], k=5), emptied, "here").answer(model)
+        popular = np.argsort(-data.train.counts(), kind="stable")[:5].tolist()
+        assert [line.item for line in lines] == [data.catalogue.ids[item] for item in popular]
+
+
 # Which victims
 
 
@@ -256,6 +269,9 @@ def test_files_that_are_no_checkpoint(asked, tmp_path):
     assert "notes are damaged" in error(asked, path, user="5")
     changed(one.checkpoint, path, lambda a, n: n["origin"].pop("data_key"))
     assert "notes are damaged at 'data_key'" in error(asked, path, user="5")
+    for key in ("", "../" * 4 + "etc/passwd", "A" * 32, "0" * 31, "0" * 32 + "\n"):
+        changed(one.checkpoint, path, lambda a, n, key=key: n["origin"].update(data_key=key))
+        assert "notes are damaged at 'data_key'" in error(asked, path, user="5")
     folder = tmp_path / "b.safetensors"
     folder.mkdir()
     assert "a folder" in error(asked, folder, user="5")

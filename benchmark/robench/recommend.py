@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from safetensors import SafetensorError
 from robench.api.data import Interactions, joined
 from robench.api.errors import PluginError, UserError, did_you_mean
 from robench.api.model import Model
+from robench.api.torch_model import TorchModel
 from robench.cache import Cache, default_folder, read_entry
 from robench.data import DataKey, data_role, path_of, ready
 from robench.engine.fitting import Fitted
@@ -109,7 +111,13 @@ class Query:
         else:
             history, held = joined(self.data.train, self.data.validation), self.data.test
             users = nobody + self.user
-            raw = model.scores(users, history)
+            own = history.row(self.user)
+            cold = isinstance(model, TorchModel) and not len(own)  # nothing says what this user likes
+            raw = (
+                model.newcomers(Interactions.from_rows([own], history.n_items))
+                if cold
+                else model.scores(users, history)
+            )
         if raw.shape != (1, history.n_items):
             raise PluginError(f"scores have shape {raw.shape}, not (1, {history.n_items})")
         scores = mask_known(torch.from_numpy(raw), ask(users, history, held)).numpy()
@@ -223,6 +231,8 @@ def of_checkpoint(path: Path, asked: Ask, registry: Registry, say: Say) -> list[
         train, code = str(origin["train"]), origin["code"]
     except (KeyError, TypeError, AttributeError) as error:
         raise _no_checkpoint(path, f"its notes are damaged at {error}") from None
+    if not re.fullmatch("[0-9a-f]{32}", key.key):
+        raise _no_checkpoint(path, "its notes are damaged at 'data_key'")
     inside = path.resolve().parents
     cache = Cache(inside[2]) if len(inside) > 2 and inside[1].name == "checkpoints" else Cache(default_folder())
     data = _data(path, cache, key)
