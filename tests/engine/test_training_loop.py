@@ -137,8 +137,6 @@ def test_clip_bounds_the_gradient_of_a_step(monkeypatch):
     assert _steps(_fit(monkeypatch, [0.1, 0.2], Cliff, clip=2000.0)[0]) == pytest.approx(1 + second, abs=1e-3)
 
 
-# The message reads the loss while it still has a graph, which torch warns about once per process.
-@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True:UserWarning")
 @pytest.mark.parametrize("slope", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_ends_the_fit(monkeypatch, slope):
     class Broken(Ramp):

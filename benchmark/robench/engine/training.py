@@ -104,7 +104,7 @@ def fit(
             optimiser.zero_grad(set_to_none=True)
             loss = defense.loss(step) if defended else step.losses(step.embed()).value.mean()
             if not bool(torch.isfinite(loss)):
-                raise PluginError(f"the training loss is {float(loss)} in epoch {epoch + 1}")
+                raise PluginError(f"the training loss is {float(loss.detach())} in epoch {epoch + 1}")
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
             clip_grad_norm_(model.parameters(), config.clip)
             optimiser.step()
