@@ -28,7 +28,8 @@ def test_a_file_gets_a_line_per_victim():
     assert lines[-1] == "s: 2 measured, 1 failed, 5 skipped in 1 min 15 s"
 
 
-def test_a_terminal_sees_the_victim_its_phase_and_what_is_left():
+def test_a_terminal_sees_the_victim_its_phase_and_what_is_left(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")  # rich draws nothing live on a terminal that cannot move its cursor
     text = run(terminal=True)
     assert "mf[factors=8], seed 0" in text
     assert "cells" in text
