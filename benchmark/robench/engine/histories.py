@@ -1,0 +1,193 @@
+"""The host's side of an attack on histories: edited histories go through the victim, and every query is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.api.attack import Evaluation, LossName
+from robench.api.data import IntArray, Interactions
+from robench.api.history import Slopes
+from robench.api.model import Model
+from robench.api.rng import Rng
+from robench.api.torch_model import TorchModel
+from robench.engine.aim import Aim
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.oracle import Draws, diagnose, finite, gradient_of, mean, mean_look, restricted
+from robench.engine.ranking import Questions, entries_of, mask_known
+from robench.engine.slopes import ItemInputs, Reading
+
+
+def padded(rows: Interactions, users: IntArray) -> Tensor:
+    """The rows of ``users`` (int64 [B]): int64 [B, longest], right-padded with −1."""
+    row, place, item = entries_of(rows, users)
+    found = np.full((len(users), int(place.max(initial=-1)) + 1), -1, dtype=np.int64)
+    found[row, place] = item
+    return torch.from_numpy(found)
+
+
+class Records:
+    """Histories with some users' rows replaced, as a model reads them.
+
+    Args:
+        genuine: one row per real user.
+        users: int64 [B], distinct: whose rows are replaced. All other rows are empty.
+    """
+
+    def __init__(self, genuine: Interactions, users: IntArray) -> None:
+        self.genuine, self.users = genuine, users
+        self._order = np.argsort(users, kind="stable")
+        self._times = np.append(genuine.times, 0)
+
+    def with_rows(self, rows: Tensor) -> Interactions:
+        """``rows`` int64 [B, L] in place of the genuine ones. The item at place p keeps the time of the genuine one
+        there, or of the last one.
+        """
+        table = rows.numpy()[self._order]
+        users, real = self.users[self._order], table >= 0
+        lengths = np.zeros(self.genuine.n_users + 1, dtype=np.int64)
+        lengths[users + 1] = real.sum(1)
+        start, length = self.genuine.indptr[users], self.genuine.lengths()[users]
+        row, place = real.nonzero()
+        at = np.where(length[row] > 0, start[row] + np.minimum(place, length[row] - 1), len(self._times) - 1)
+        return Interactions(np.cumsum(lengths), table[real], self._times[at], self.genuine.n_items)
+
+
+@dataclass(eq=False)
+class HostHistories:
+    """A ``HistoryOracle`` over one chunk of users.
+
+    Args:
+        model: the victim, in eval mode if it is neural.
+        history: what is known of each real user at test time.
+        questions: masks and held-out items of these users, on the CPU.
+        aim: the goal for them.
+        limit: int64 [B], edits that each may have.
+        draws: streams where the victim draws at test time.
+        inputs: item vectors of the victim, shared by its chunks; None for a model without gradients.
+    """
+
+    model: Model
+    history: Interactions
+    questions: Questions
+    aim: Aim
+    limit: Tensor
+    draws: Draws
+    inputs: ItemInputs | None = None
+    costs: Costs = field(default_factory=Costs)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+
+    def __post_init__(self) -> None:
+        """Look at the genuine histories."""
+        self._records = Records(self.history, self.users.numpy())
+        self._rows = padded(self.history, self.users.numpy())
+        self.clean = self.look(self._rows)
+        self._to_break = ~self.clean[2] & (self.aim.items >= 0).any(1)
+        self._first_gradient = True
+
+    @property
+    def users(self) -> Tensor:
+        """int64 [B]."""
+        return self.questions.users
+
+    @property
+    def n_items(self) -> int:
+        """Size of the catalogue."""
+        return self.history.n_items
+
+    @property
+    def to_break(self) -> Tensor:
+        """bool [B]: the goal is not reached with the genuine history."""
+        return self._to_break
+
+    @cached_property
+    def forbidden(self) -> Tensor:
+        """bool [B, n_items]: held-out and promoted items, which no edit may bring in."""
+        found = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
+        for items in (self.questions.held, self.aim.items):
+            found.scatter_(1, torch.where(items >= 0, items, self.n_items), True)
+        return found[:, :-1]
+
+    def rows(self) -> Tensor:
+        """int64 [B, L]."""
+        return self._rows.clone()
+
+    def budget(self) -> Tensor:
+        """int64 [B]."""
+        return self.limit
+
+    def insertable(self, rows: Tensor | None = None) -> Tensor:
+        """bool [B, n_items]: neither forbidden nor in the rows."""
+        own = self._rows if rows is None else rows
+        held = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
+        held.scatter_(1, torch.where(own >= 0, own, self.n_items), True)
+        return ~(held[:, :-1] | self.forbidden)
+
+    def uniform(self, rng: Rng, *shape: int) -> Tensor:
+        """Uniform in [0, 1), a stream per user: float64 [B, *shape]."""
+        draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
+        return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        """Masked scores with these histories: float32 [B, n_items]; the masks are those of the genuine ones."""
+        raw = self.model.scores(self.users.numpy(), self._records.with_rows(rows))
+        return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.questions)
+
+    def looks(self, rows: Tensor) -> Iterator[Tensor]:
+        """Masked scores with these histories as the host judges them, once per draw; not counted."""
+        for context in self.draws.host():
+            with context:
+                yield self._scores(rows)
+
+    def look(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(damage, the loss ``ce``, broken), [B] each: means over the host's draws, or what half of them see."""
+        return mean_look(self.aim, self.looks(rows))
+
+    def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
+        """Loss and outcome with these histories."""
+        values, seen = [], []
+        for context in self.draws.attack():
+            self.costs.queries += len(self.users)
+            with context:
+                scores = self._scores(rows)
+            values.append(self.aim.loss(scores, loss))
+            seen.append(scores)
+        return Evaluation(mean(values), lambda: mean([self.aim.broken(s).float() for s in seen]) >= 0.5)
+
+    def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
+        """Slopes of the loss at these histories."""
+        if self.inputs is None:
+            return None
+        reading = self.inputs.read(self.users.numpy(), self._records.with_rows(rows), rows)
+        if reading is None:
+            return None
+        found = []
+        for context in self.draws.attack():
+            self.costs.queries += len(self.users)
+            self.costs.gradients += len(self.users)
+            with context:
+                found.append(self._gradient(self.inputs.model, reading, loss))
+        gradient = {name: mean([part[name] for part in found]) for name in found[0]}
+        if self._first_gradient:
+            self._first_gradient = False
+            size = torch.stack([part.abs().flatten(1).amax(1) for part in gradient.values()]).amax(0)
+            diagnose(self.diagnosis, size.cpu()[self.to_break])
+        return self.inputs.slopes(reading, finite(gradient))
+
+    def _gradient(self, model: TorchModel, reading: Reading, loss: LossName) -> dict[str, Tensor]:
+        leaves = {name: part.detach().requires_grad_() for name, part in reading.e.inputs.items()}
+        # cuDNN's recurrent kernels give no gradient in eval mode.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            scores = model.score_from(reading.batch, replace(reading.e, inputs=leaves)).cpu()
+            return gradient_of(self.aim.loss(mask_known(scores, self.questions), loss).sum(), leaves)
+
+    def restricted(self, chosen: Tensor, costs: Costs) -> HostHistories:
+        """The oracle of some users (int64 [b]); it shares the diagnosis."""
+        questions, aim = restricted(self.questions, chosen), self.aim.rows(chosen)
+        draws, limit = replace(self.draws), self.limit[chosen]
+        return HostHistories(self.model, self.history, questions, aim, limit, draws, self.inputs, costs, self.diagnosis)

@@ -1,0 +1,175 @@
+"""The surface ``history``: edits of genuine users' histories. The host measures the distance and re-scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from rapidfuzz.distance import Levenshtein
+from torch import Tensor
+
+from robench.api.attack import Attack
+from robench.api.data import IntArray, Interactions
+from robench.api.errors import PluginError
+from robench.api.history import HistoryAttack, HistoryConfig
+from robench.api.model import Model
+from robench.api.rng import Rng
+from robench.api.torch_model import TorchModel
+from robench.engine.aim import Aim
+from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, judged, per_user
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.histories import HostHistories
+from robench.engine.oracle import Draws
+from robench.engine.ranking import Questions
+from robench.engine.slopes import ItemInputs
+
+
+def budget_in_edits(epsilon: float, unit: str, lengths: Tensor) -> Tensor:
+    """Edits that histories of ``lengths`` (int64 [B]) may have: int64 [B].
+
+    ⌊ε⌋, or of a share ⌊ε · length⌋ and at least one where ε > 0 (design A4).
+    """
+    if unit == "edits":
+        return torch.full_like(lengths, int(epsilon))
+    # A share such as 0.3 of 10 items means 3, although 0.3 · 10 may lie just below in floating point.
+    edits = (epsilon * lengths.double() + 1e-9).floor().long()
+    return edits.clamp_min(1) if epsilon > 0 else torch.zeros_like(lengths)
+
+
+@dataclass(eq=False)
+class HistoryArena(Arena):
+    """One chunk of users of one victim.
+
+    Args:
+        oracle: of these users.
+        unit: float64 [B], edits that ε = 1 stands for.
+        targets: int64 [T], items whose ranks are stored.
+    """
+
+    oracle: HostHistories
+    unit: Tensor
+    targets: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        """Costs are those of the oracle."""
+        self.costs, self.diagnosis = self.oracle.costs, self.oracle.diagnosis
+        self._known = _lists(self.oracle.rows())
+
+    @property
+    def to_break(self) -> Tensor:
+        """bool [B]."""
+        return self.oracle.to_break
+
+    @property
+    def stops(self) -> bool:
+        """Where items are promoted, a higher place still counts."""
+        return self.oracle.aim.goal == "untargeted"
+
+    def genuine(self) -> Candidate:
+        """The genuine histories: ``items`` int64 [B, L], right-padded with −1."""
+        return {"items": self.oracle.rows()}
+
+    def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposed]:
+        """Edited histories."""
+        if not isinstance(attack, HistoryAttack):
+            raise TypeError(f"{type(attack).__name__} edits no histories")
+        yield from ({"items": rows} for rows in attack.rewrite(self.oracle, rng))
+
+    def checked(self, proposed: Proposed) -> Candidate:
+        """The genuine row where a row is over budget or holds what it may not."""
+        rows = proposed.get("items")
+        if rows is None or rows.dim() != 2 or len(rows) != len(self._known) or rows.dtype != torch.int64:
+            shape = "nothing" if rows is None else f"{rows.dtype} {tuple(rows.shape)}"
+            raise PluginError(f"the attack gave {shape} for the histories of {len(self._known)} users, int64 [B, L]")
+        kept = [self._permitted(user, row) for user, row in enumerate(rows.cpu().tolist())]
+        width = max((len(row) for row in kept), default=0)
+        wide = [row + [-1] * (width - len(row)) for row in kept]
+        return {"items": torch.tensor(wide, dtype=torch.int64).reshape(len(kept), width)}
+
+    def _permitted(self, user: int, proposed: list[int]) -> list[int]:
+        genuine = self._known[user]
+        while proposed and proposed[-1] == -1:
+            proposed.pop()
+        if proposed == genuine:
+            return genuine
+        limit = int(self.oracle.limit[user])
+        distance = Levenshtein.distance(genuine, proposed)
+        lawful = self._lawful(user, genuine, proposed)
+        # What is not lawful is over budget by one edit at least; where there is no budget, any edit must show too.
+        spent = distance if lawful else max(distance, limit + 1)
+        self.costs.overshoot = max(self.costs.overshoot, spent / limit if limit else 1.0 + spent)
+        return proposed if lawful and distance <= limit else genuine
+
+    def _lawful(self, user: int, genuine: list[int], proposed: list[int]) -> bool:
+        """Whether all items exist, none comes in that is forbidden, and none stands twice (but where it did before)."""
+        if any(item < 0 or item >= self.oracle.n_items for item in proposed):
+            return False
+        twice = len(set(proposed)) < len(proposed)
+        if twice and any(proposed.count(item) > max(1, genuine.count(item)) for item in set(proposed)):
+            return False
+        new = set(proposed).difference(genuine)
+        return not bool(self.oracle.forbidden[user][list(new)].any()) if new else True
+
+    def look(self, candidate: Candidate) -> Look:
+        """Through the oracle."""
+        return Look(*self.oracle.look(candidate["items"]))
+
+    def rows(self, chosen: Tensor) -> HistoryArena:
+        """Some users."""
+        return HistoryArena(self.oracle.restricted(chosen, Costs()), self.unit[chosen], self.targets)
+
+    def stored(self, candidate: Candidate) -> Arrays:
+        """Ranks and lists, losses, and what of the budget was spent, per user."""
+        oracle = self.oracle
+        looks = list(oracle.looks(candidate["items"]))
+        outcome = [judged(scores, oracle.questions, self.targets) for scores in looks]
+        damages = [oracle.aim.damage(scores) for scores in looks]
+        arrays = per_user(oracle.questions, outcome, damages, oracle.n_items, self.targets)
+        pairs = zip(self._known, _lists(candidate["items"]), strict=True)
+        edits = np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=np.int64)
+        return arrays | {
+            "clean_loss": oracle.clean[1].numpy(),
+            "loss": self.look(candidate).loss.numpy(),
+            "edits": edits,
+            "spent": edits / self.unit.numpy(),
+            "hit": self.to_break.numpy(),
+        }
+
+
+def history_arenas(
+    model: Model,
+    history: Interactions,
+    questions: Iterable[Questions],
+    config: HistoryConfig,
+    epsilon: float,
+    *,
+    draws: Draws,
+    costs: Costs,
+    diagnosis: Diagnosis,
+    targets: IntArray | None = None,
+) -> Iterator[HistoryArena]:
+    """The chunks of a victim at ε in the unit of ``config``.
+
+    Args:
+        model: the victim, in eval mode if it is neural.
+        history: what is known of each real user at test time.
+        questions: of each chunk, on the CPU.
+        draws: streams where the victim draws at test time; every chunk starts them anew.
+        costs: shared by the chunks, as is ``diagnosis``.
+        targets: int64 [T], the promoted items.
+    """
+    inputs = ItemInputs(model, history.n_users) if isinstance(model, TorchModel) else None
+    for asked in questions:
+        lengths = torch.from_numpy(history.lengths()[asked.users.numpy()])
+        limit = budget_in_edits(epsilon, config.unit, lengths)
+        unit = lengths.clamp_min(1).double() if config.unit == "fraction" else torch.ones(len(lengths)).double()
+        aim = Aim.of(asked, config.goal, config.k, targets)
+        oracle = HostHistories(model, history, asked, aim, limit, replace(draws), inputs, costs, diagnosis)
+        yield HistoryArena(oracle, unit, targets)
+
+
+def _lists(rows: Tensor) -> list[list[int]]:
+    """The rows without their padding."""
+    return [[item for item in row if item >= 0] for row in rows.tolist()]
