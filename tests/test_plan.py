@@ -7,7 +7,8 @@ import yaml
 from robench.api import Attack, Corruption, EmbeddingAttack, Threat
 from robench.api.errors import UserError
 from robench.host import Host
-from robench.plan import cell_from_payload, cell_to_payload, chosen, make_plan
+from robench.plan import chosen, make_plan
+from robench.spec import cell_from_payload, cell_to_payload
 from robench.registry import Entry, Registry
 from robench.suite.load import load_suite
 
@@ -127,7 +128,7 @@ def test_exclude_leaves_out_what_matches_every_key(load):
         ("ranking: [{surface: history, epsilon: 1}]", "no attack of this suite has this threat model"),
         ("ranking: [{surface: embedding, epsilon: 0.05}]", "several threat models are meant"),
         ("ranking: [{surface: embedding, norm: l2, epsilon: 0.001}]", "no cell has ε"),
-        ("ranking: [{surface: embedding, norm: l2, epsilon: 0.05, metric: t-hr@10}]", "not under attacks at test time"),
+        ("ranking: [{surface: embedding, norm: l2, epsilon: 0.05, metric: t-hr@10}]", "where items are promoted"),
     ],
 )
 def test_a_wrong_exclude_or_ranking_is_one_line_with_the_place(load, line, problem):

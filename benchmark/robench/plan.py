@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from robench.api.attack import Attack, Corruption, EmbeddingAttack, MinimumNormAttack, PoisoningAttack
+from robench.api.attack import Attack, EmbeddingAttack, Ensemble, MinimumNormAttack
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors, did_you_mean
-from robench.api.metric import Metric
 from robench.api.model import Model
+from robench.api.poisoning import Corruption, PoisoningAttack
 from robench.registry import Registry
-from robench.spec import PROTOCOL_VERSION, Cell, Part, Poison, TargetChoice, UserSample, Victim
+from robench.spec import PROTOCOL_VERSION, Cell, Part, Poison, TargetChoice, Victim
 from robench.suite.expand import Expanded
 from robench.suite.load import Suite
-from robench.suite.schema import RankingEntry
 from robench.suite.yaml import scalar
+from robench.wanted import tables_of
 
 PLAN_VERSION = 1
 MOST_NAMES = 40  # that a hint lists
@@ -89,7 +89,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     kept = _without_excluded(suite, list(cells.values()), errors)
     if not kept and not errors:
         raise UserError("nothing is left of the suite", where=suite.tree.place(("exclude",)), path="exclude")
-    ranking = _ranking(suite, kept, registry, errors)
+    ranking = tables_of(suite, kept, registry, errors)
     if errors:
         raise UserErrors(errors)
     excluded = len(cells) - len(kept)
@@ -98,9 +98,9 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
 
 def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> Iterable[Victim]:
     poisons: list[Poison | None] = [None]
-    # Without an attack on training data nothing is promoted, and a small catalogue needs no target items.
-    poisoned = any(cls.stage == "train" for _, cls in attacks)
-    targets = suite.targets if poisoned else TargetChoice(0, suite.targets.pick, 0)
+    # Where nothing is promoted a small catalogue needs no target items.
+    promoted = any(cls.stage == "train" or _threat(e.part, cls)["goal"] != "untargeted" for e, cls in attacks)
+    targets = suite.targets if promoted else TargetChoice(0, suite.targets.pick, 0)
     for entry, cls in attacks:
         if cls.stage == "train":
             # A corruption aims at no item: more target sets would only fit the same victim again.
@@ -129,19 +129,26 @@ def _cells(
     for entry, cls in attacks:
         if cls.stage != "test":
             continue
-        skip = misfit or attack_misfit(entry.part, cls)
-        if not skip and cls.surface not in model.surfaces:
-            skip = f"{victim.model.name} has no surface '{cls.surface}' for {entry.part.label}"
+        threat = _threat(entry.part, cls)
+        skip = (
+            misfit
+            or attack_misfit(entry.part, cls)
+            or surface_misfit(entry.part, cls, threat["surface"], victim.model.name, model)
+        )
+        sets: list[int | None] = [None] if threat["goal"] == "untargeted" else list(range(suite.targets.sets))
         for epsilon in entry.epsilons:
-            threat = _threat(entry.part, cls)
-            yield Cell(victim, entry.part, epsilon, suite.users, threat, cls.adaptive, skip, kind_of(cls))
+            for number in sets:
+                kind = kind_of(cls)
+                yield Cell(victim, entry.part, epsilon, suite.users, threat, cls.adaptive, skip, kind, number)
 
 
 def kind_of(cls: type[Attack]) -> str:
     """What an attack is to the flags; see ``Cell.kind``."""
+    if issubclass(cls, Ensemble):
+        return "ensemble"
     if issubclass(cls, MinimumNormAttack):
         return "minimum-norm"
-    return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else ""
+    return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else "black-box"
 
 
 def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -> str:
@@ -158,10 +165,22 @@ def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -
 
 def attack_misfit(part: Part, cls: type[Attack]) -> str:
     """Why this version cannot carry out an attack, or empty."""
-    able: tuple[type[Attack], ...] = (EmbeddingAttack,) if cls.stage == "test" else (PoisoningAttack, Corruption)
+    test = (EmbeddingAttack, Ensemble)
+    able: tuple[type[Attack], ...] = test if cls.stage == "test" else (PoisoningAttack, Corruption)
     if issubclass(cls, able):
         return ""
     return f"this version measures no attack like {part.label} on '{cls.surface}' at {cls.stage} time"
+
+
+def surface_misfit(part: Part, cls: type[Attack], surface: str, name: str, model: type[Model]) -> str:
+    """Why an attack cannot touch a model, or empty."""
+    if surface not in model.surfaces:
+        return f"{name} has no surface '{surface}' for {part.label}"
+    if cls.gradient and not hasattr(model, "loss_from"):
+        return f"{name} has no gradient for {part.label}"
+    if surface == "parameters" and not getattr(model, "tables", ()):
+        return f"{name} declares no tables for {part.label}"
+    return ""
 
 
 def _threat(part: Part, cls: type[Attack]) -> dict[str, Any]:
@@ -203,60 +222,6 @@ def _without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) 
             errors.append(UserError(f"no cell matches {{{text}}}", where=place, path=f"exclude[{index}]", hint=hint))
         cells = kept
     return cells
-
-
-def _ranking(
-    suite: Suite, cells: Sequence[Cell], registry: Registry, errors: list[UserError]
-) -> tuple[dict[str, Any], ...]:
-    """The tables: as asked for, or one per threat model at its largest ε."""
-    threats = {_key(cell.threat): cell for cell in cells if cell.threat}
-    if suite.ranking is None:
-        tables = []
-        for cell in threats.values():
-            same = [c for c in cells if c.threat == cell.threat]
-            largest = max(c.columns()["epsilon"] for c in same)
-            metric = "t-hr@10" if cell.threat["goal"] != "untargeted" else "ndcg@10"
-            if metric in suite.metrics:
-                tables.append({**cell.threat, "metric": metric, "epsilon": largest})
-        return tuple(tables)
-    found = []
-    for index, entry in enumerate(suite.ranking):
-        meant = [cell.threat for cell in threats.values() if _fits(entry, cell.threat)]
-        problem = ""
-        if not meant:
-            known = "; ".join(sorted(_in_words(cell.threat) for cell in threats.values())) or "none"
-            problem = f"no attack of this suite has this threat model (it has: {known})"
-        elif len(meant) > 1:
-            problem = f"several threat models are meant: {'; '.join(map(_in_words, meant))}"
-        elif not any(c.threat == meant[0] and c.columns()["epsilon"] <= entry.epsilon for c in cells):
-            problem = f"no cell has ε ≤ {entry.epsilon:g}"
-        elif meant[0]["stage"] == "test" and _needs_targets(entry.metric, registry):
-            problem = (
-                f"'{entry.metric}' is measured on clean cells and poisoned victims, not under attacks at test time"
-            )
-        if problem:
-            errors.append(UserError(problem, where=suite.tree.place(("ranking", index)), path=f"ranking[{index}]"))
-        else:
-            found.append({**meant[0], "metric": entry.metric, "epsilon": entry.epsilon})
-    return tuple(found)
-
-
-def _needs_targets(metric: str, registry: Registry) -> bool:
-    cls: type[Metric] = registry.load("metric", metric.partition("@")[0])
-    return cls.needs == "targets"
-
-
-def _key(threat: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(sorted(threat.items()))
-
-
-def _in_words(threat: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {threat[name]}" for name in ("surface", "stage", "norm", "scale", "goal", "k"))
-
-
-def _fits(entry: RankingEntry, threat: Mapping[str, Any]) -> bool:
-    wanted = entry.model_dump(include={"surface", "stage", "norm", "scale", "goal", "k"}, exclude_none=True)
-    return all(threat[name] == value for name, value in wanted.items())
 
 
 def chosen(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
@@ -301,38 +266,3 @@ def _text(value: Any) -> str:
 def _twin(cell: Cell) -> str:
     """The unpoisoned victim of a cell."""
     return replace(cell.victim, poison=None).id
-
-
-def cell_to_payload(cell: Cell) -> dict[str, Any]:
-    """Plain data that can travel to a worker."""
-    return asdict(cell)
-
-
-def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
-    """The victim of ``dataclasses.asdict``; its id is the same."""
-    poison = payload["poison"]
-    return Victim(
-        Part(**payload["dataset"]),
-        Part(**payload["split"]),
-        Part(**payload["model"]),
-        Part(**payload["defense"]),
-        payload["seed"],
-        payload["threads"],
-        TargetChoice(**payload["targets"]),
-        poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
-    )
-
-
-def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
-    """The cell of ``cell_to_payload``; its id is the same."""
-    attack, users = payload["attack"], payload["users"]
-    return Cell(
-        victim_from_payload(payload["victim"]),
-        attack and Part(**attack),
-        payload["epsilon"],
-        users and UserSample(**users),
-        payload["threat"],
-        payload["adaptive"],
-        payload["skip"],
-        payload["kind"],
-    )

@@ -25,9 +25,9 @@ from robench.data import DataKey, data_role, path_of, ready
 from robench.engine.fitting import Fitted
 from robench.engine.prepare import Prepared
 from robench.engine.ranking import ask, mask_known, top_items
-from robench.plan import chosen, make_plan, victim_from_payload
+from robench.plan import chosen, make_plan
 from robench.registry import Registry
-from robench.spec import Cell, Victim, label_of
+from robench.spec import Cell, Victim, label_of, victim_from_payload
 from robench.suite.load import load_suite
 from robench.titles import Titles
 from robench.victim import pick_device, set_up, targets_of, workshop

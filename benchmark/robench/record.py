@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robench.api.errors import UserError
+from robench.api.metric import Metric
 from robench.spec import PROTOCOL_VERSION
 
 FORMAT_VERSION = 1
+STOPS = ("embedding", "history")  # surfaces on which every user is attacked alone, and left once broken
 Status = Literal["ok", "failed", "skipped"]
 Record = dict[str, Any]
 
@@ -49,6 +51,23 @@ def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record
         "status": status,
         **content,
     }
+
+
+def applies(columns: Mapping[str, Any], metric: Metric, k: int) -> bool:
+    """Whether a metric can be had from a cell.
+
+    Where items are promoted at test time each user's list is pushed towards them: only metrics of targets. An ensemble
+    leaves a user who is broken: ranks are bounds, so only metrics within the top k that it attacked.
+
+    Args:
+        columns: of the cell.
+        k: of the metric, 0 where it has none.
+    """
+    if columns["stage"] == "test" and columns["goal"] != "untargeted":
+        return metric.needs == "targets"
+    if columns.get("kind") == "ensemble" and columns["surface"] in STOPS:
+        return metric.needs == "held-out" and metric.at_k and 0 < k <= columns["k"]
+    return True
 
 
 def to_text(record: Record) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from robench.api.errors import UserError
 from robench.api.metric import Metric, Outcome
-from robench.record import Record
+from robench.record import Record, applies
 from robench.store import Store
 
 Columns = Mapping[str, Any]
@@ -126,7 +126,7 @@ class Results:
         outcome = self.outcome(columns, target_set)
         if made.needs == "targets" and outcome.target_ranks is None:
             return None
-        if made.needs == "clean" and outcome.clean is None:
+        if (made.needs == "clean" and outcome.clean is None) or not applies(columns, made, int(k or 0)):
             return None
         stored = self.records[columns["cell"]]["metrics"].get(metric, {}).get("version", made.version)
         if stored != made.version:

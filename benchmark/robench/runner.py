@@ -15,11 +15,11 @@ from robench.api.metric import Metric
 from robench.cache import Cache, default_folder
 from robench.data import DataKey, data_role, ready, roles
 from robench.host import Host
-from robench.plan import Plan, cell_to_payload, chosen, make_plan
+from robench.plan import Plan, chosen, make_plan
 from robench.provenance import is_stale, stale_note
 from robench.record import Record, new_record
 from robench.registry import Registry
-from robench.spec import Cell, label_of
+from robench.spec import Cell, cell_to_payload, label_of
 from robench.store import Store, users_arrays
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -123,7 +123,8 @@ class Cell:
 
     ``threat`` holds the fields of the attack's threat model, for tables. ``skip`` says why it cannot be measured.
     ``kind`` says what an attack at test time is to the flags: ``gradient`` (climbs the loss within its budget),
-    ``minimum-norm``, ``floor`` (what a gradient attack must beat) or nothing of these.
+    ``minimum-norm``, ``floor`` (what a gradient attack must beat), ``black-box`` (through scores) or ``ensemble``.
+    ``target_set``: the items that an attack at test time promotes.
     """
 
     victim: Victim
@@ -134,16 +135,17 @@ class Cell:
     adaptive: str = ""
     skip: str = ""
     kind: str = ""
+    target_set: int | None = None
 
     def content(self) -> dict[str, Any]:
         """What identifies it. Clean cells also measure the target items."""
-        clean = self.attack is None
+        targets = self.victim.targets.content() if self.attack is None or self.target_set is not None else None
         return {
             "victim": self.victim.content(),
             "attack": None if self.attack is None else self.attack.content(),
             "epsilon": self.epsilon,
             "users": None if self.users is None else self.users.content(),
-            "targets": self.victim.targets.content() if clean else None,
+            "targets": targets if self.target_set is None else {**(targets or {}), "set": self.target_set},
         }
 
     @cached_property
@@ -178,7 +180,7 @@ class Cell:
             "epsilon": self.epsilon if poison is None else poison.epsilon,
             "adaptive": self.adaptive,
             "kind": self.kind,
-            "target_set": None if poison is None else poison.target_set,
+            "target_set": self.target_set if poison is None else poison.target_set,
             "seed": v.seed,
         }
 
@@ -191,3 +193,39 @@ def label_of(victim: Victim) -> str:
     if victim.poison is not None:
         parts.append(f"{victim.poison.attack.label} ε={victim.poison.epsilon:g}")
     return ", ".join(parts)
+
+
+def cell_to_payload(cell: Cell) -> dict[str, Any]:
+    """Plain data that can travel to a worker."""
+    return asdict(cell)
+
+
+def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
+    """The victim of ``dataclasses.asdict``; its id is the same."""
+    poison = payload["poison"]
+    return Victim(
+        Part(**payload["dataset"]),
+        Part(**payload["split"]),
+        Part(**payload["model"]),
+        Part(**payload["defense"]),
+        payload["seed"],
+        payload["threads"],
+        TargetChoice(**payload["targets"]),
+        poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
+    )
+
+
+def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
+    """The cell of ``cell_to_payload``; its id is the same."""
+    attack, users = payload["attack"], payload["users"]
+    return Cell(
+        victim_from_payload(payload["victim"]),
+        attack and Part(**attack),
+        payload["epsilon"],
+        users and UserSample(**users),
+        payload["threat"],
+        payload["adaptive"],
+        payload["skip"],
+        payload["kind"],
+        payload["target_set"],
+    )

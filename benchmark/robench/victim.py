@@ -16,21 +16,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robench.api.attack import EmbeddingAttack
 from robench.api.data import IntArray, Interactions, joined
 from robench.api.executor import Emit, Task
 from robench.api.metric import Metric, Outcome
 from robench.cache import Cache
 from robench.data import DataKey, path_of
+from robench.engine.arena import Measurement
 from robench.engine.fitting import Fitted, Workshop
-from robench.engine.measure import Bench, Measurement
+from robench.engine.measure import Bench
 from robench.engine.prepare import Prepared, choose_targets, evaluated_users
 from robench.host import Host
-from robench.plan import cell_from_payload
 from robench.provenance import provenance
-from robench.record import Record, new_record
+from robench.record import Record, applies, new_record
 from robench.registry import Kind, Registry
-from robench.spec import Cell, Part, Victim, digest
+from robench.spec import Cell, Part, Victim, cell_from_payload, digest
 
 log = logging.getLogger("robench")
 
@@ -167,24 +166,35 @@ class _Run:
             reference = None
         else:
             attack = made(self.registry, "attack", cell.attack)
-            if not isinstance(attack, EmbeddingAttack):
-                raise TypeError(f"no measurement is known for {type(attack).__name__}")
             self.components = [*self.components, type(attack)]
-            found = bench.attacked(attack, cell.epsilon, digest(cell.attack.content()))
+            targets = self.promoted(cell)
+            found = bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets)
+            if targets is not None:
+                found.arrays["targets"] = targets
             reference = outcome_of(clean.arrays)
         outcome = outcome_of(found.arrays, reference)
         metrics = {}
         for name, metric in self.metrics.items():
-            if (metric.needs == "targets" and outcome.target_ranks is None) or (
-                metric.needs == "clean" and outcome.clean is None
+            k = int(name.partition("@")[2] or 0)
+            if (
+                (metric.needs == "targets" and outcome.target_ranks is None)
+                or (metric.needs == "clean" and outcome.clean is None)
+                or not applies(cell.columns(), metric, k)
             ):
                 continue
-            values = metric.per_user(outcome, int(name.partition("@")[2] or 0))
+            values = metric.per_user(outcome, k)
             value = None if np.isnan(values).all() else float(np.nanmean(values))
             metrics[name] = {"value": value, "version": metric.version}
         record = self._record(cell, "ok", start)
         record |= {"metrics": metrics, "achieved": found.achieved, "diagnostics": found.diagnostics}
         return record, found.arrays
+
+    def promoted(self, cell: Cell) -> IntArray | None:
+        """The items that a cell's attack promotes; None for one without a target set."""
+        if cell.target_set is None:
+            return None
+        count = cell.victim.targets.count
+        return self.targets[cell.target_set * count : (cell.target_set + 1) * count]
 
     def failed(self, cell: Cell, error: BaseException) -> Record:
         """The record of a cell that could not be measured."""

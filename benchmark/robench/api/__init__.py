@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robench.api.attack import (
         Attack,
-        Corruption,
         EmbeddingAttack,
         EmbeddingConfig,
+        Ensemble,
         Evaluation,
         LossName,
+        Member,
         MinimumNormAttack,
+        MinimumNormConfig,
         Oracle,
-        PoisoningAttack,
-        PoisoningConfig,
-        Profiles,
     )
     from robench.api.component import BaseConfig, Component
     from robench.api.data import (
@@ -35,21 +34,36 @@ if TYPE_CHECKING:
     from robench.api.delta import Ball, Delta
     from robench.api.errors import DataError, PluginError, RobenchError, SealedError, UserError, did_you_mean
     from robench.api.executor import Emit, Event, Executor, Task, Work
+    from robench.api.history import (
+        DELETE,
+        INSERT,
+        KINDS,
+        SUBSTITUTE,
+        Edit,
+        HistoryAttack,
+        HistoryConfig,
+        HistoryOracle,
+        Slopes,
+        edited,
+        random_edits,
+    )
     from robench.api.hooks import hookimpl
     from robench.api.metric import Metric, Outcome
     from robench.api.model import ColdItem, ColdUser, Model
     from robench.api.pairwise import PairwiseModel, sample_negatives
+    from robench.api.poisoning import Corruption, PoisoningAttack, PoisoningConfig, Profiles
     from robench.api.rng import Rng
     from robench.api.sequence import SequenceConfig, SequenceModel, windows
     from robench.api.softmax import cross_entropy
     from robench.api.step import Step
-    from robench.api.threat import Threat
+    from robench.api.threat import Surface, Threat
     from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
+    from robench.api.wrapped import Wrapped
 
 _HOME = {
     "attack": (
-        "Attack Corruption EmbeddingAttack EmbeddingConfig Evaluation LossName MinimumNormAttack Oracle "
-        "PoisoningAttack PoisoningConfig Profiles"
+        "Attack EmbeddingAttack EmbeddingConfig Ensemble Evaluation LossName Member MinimumNormAttack "
+        "MinimumNormConfig Oracle"
     ),
     "component": "BaseConfig Component",
     "data": "Catalogue Dataset DatasetConfig FloatArray IntArray Interactions Item Ratings TrainData",
@@ -57,20 +71,29 @@ _HOME = {
     "delta": "Ball Delta",
     "errors": "DataError PluginError RobenchError SealedError UserError did_you_mean",
     "executor": "Emit Event Executor Task Work",
+    "history": (
+        "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle Slopes edited random_edits"
+    ),
     "hooks": "hookimpl",
     "metric": "Metric Outcome",
     "model": "ColdItem ColdUser Model",
     "pairwise": "PairwiseModel sample_negatives",
+    "poisoning": "Corruption PoisoningAttack PoisoningConfig Profiles",
     "rng": "Rng",
     "sequence": "SequenceConfig SequenceModel windows",
     "softmax": "cross_entropy",
     "step": "Step",
-    "threat": "Threat",
+    "threat": "Surface Threat",
     "torch_model": "Batch Embedded Losses TorchConfig TorchModel",
+    "wrapped": "Wrapped",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "DELETE",
+    "INSERT",
+    "KINDS",
+    "SUBSTITUTE",
     "Attack",
     "Ball",
     "BaseConfig",
@@ -86,21 +109,28 @@ __all__ = [
     "DatasetConfig",
     "Defense",
     "Delta",
+    "Edit",
     "Embedded",
     "EmbeddingAttack",
     "EmbeddingConfig",
     "Emit",
+    "Ensemble",
     "Evaluation",
     "Event",
     "Executor",
     "FloatArray",
+    "HistoryAttack",
+    "HistoryConfig",
+    "HistoryOracle",
     "IntArray",
     "Interactions",
     "Item",
     "LossName",
     "Losses",
+    "Member",
     "Metric",
     "MinimumNormAttack",
+    "MinimumNormConfig",
     "Model",
     "Oracle",
     "Outcome",
@@ -115,7 +145,9 @@ __all__ = [
     "SealedError",
     "SequenceConfig",
     "SequenceModel",
+    "Slopes",
     "Step",
+    "Surface",
     "Task",
     "Threat",
     "TorchConfig",
@@ -123,9 +155,12 @@ __all__ = [
     "TrainData",
     "UserError",
     "Work",
+    "Wrapped",
     "cross_entropy",
     "did_you_mean",
+    "edited",
     "hookimpl",
+    "random_edits",
     "sample_negatives",
     "windows",
 ]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-import numpy as np
 from pydantic import Field
 
 from robench.api.component import BaseConfig, Component
-from robench.api.data import IntArray, Interactions
 from robench.api.rng import Rng
 from robench.api.threat import Scale, Stage, Surface, Threat
 
@@ -42,33 +41,37 @@ class Attack(Component):
         """The threat model of this configuration."""
 
 
-class Evaluation(NamedTuple):
+class Evaluation:
     """What the host says of a perturbation.
 
-    ``loss`` float [B], higher is worse for the held-out items; ``broken`` bool [B], all held-out items out of the top
-    k; ``gradient`` of the loss by δ, or None.
+    ``loss`` float [B], higher is worse for the defender; ``broken`` bool [B], the goal is reached: all held-out items
+    out of the top k, or all promoted items in it; ``gradient`` of the loss by δ, or None. On the surface
+    ``parameters`` one δ serves all users: both are the same for every row.
     """
 
-    loss: Tensor
-    broken: Tensor
-    gradient: Delta | None
+    def __init__(self, loss: Tensor, broken: Tensor | Callable[[], Tensor], gradient: Delta | None = None) -> None:
+        self.loss, self.gradient, self._broken = loss, gradient, broken
+
+    @cached_property
+    def broken(self) -> Tensor:
+        """Computed when it is asked for."""
+        return self._broken() if callable(self._broken) else self._broken
 
 
 class Oracle(Protocol):
     """One chunk of users of one victim, as an attack at test time may query it. Every call is counted.
 
-    The host owns the loss: ``ce`` is −log softmax of the held-out item over the unmasked catalogue, ``margin`` is
-    s_(k) − s_y against the k-th best competitor, ``bpr`` is the mean softplus(s_j − s_y). All rise as the item falls.
+    The host owns the loss. Untargeted, y is a held-out item: ``ce`` is −log softmax of y over the unmasked catalogue,
+    ``margin`` is s_(k) − s_y against the k-th best competitor, ``bpr`` is the mean softplus(s_j − s_y). Under the goal
+    ``promote`` it is the same of a promoted item with the sign turned. All rise as the attack comes nearer to its goal.
+
+    On the surface ``embedding`` the rows of δ are users; on ``parameters`` they are rows of the embedding tables, and
+    the loss is the mean over all users.
     """
 
     @property
-    def users(self) -> Tensor:
-        """int64 [B]."""
-        ...
-
-    @property
-    def hit(self) -> Tensor:
-        """bool [B]: a held-out item is in the clean top k."""
+    def to_break(self) -> Tensor:
+        """bool [B]: rows whose goal is not reached at δ = 0."""
         ...
 
     def zero(self) -> dict[str, Tensor]:
@@ -88,7 +91,7 @@ class Oracle(Protocol):
         ...
 
     def rivals(self, count: int) -> Tensor:
-        """The best unmasked competitors at δ = 0, best first: int64 [B, at most count]."""
+        """The best unmasked competitors at δ = 0, best first: int64 [B, at most count]; none where one δ serves all."""
         ...
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
@@ -101,27 +104,42 @@ class Oracle(Protocol):
 
 
 class EmbeddingConfig(BaseConfig):
-    """Settings of every attack on the surface ``embedding``."""
+    """Settings of every attack that adds δ to embeddings."""
 
     norm: Literal["l2", "linf"] = "l2"
     scale: Scale = "relative"
-    k: int = Field(default=10, ge=1, description="the top k that the attack wants the held-out item out of")
+    surface: Literal["embedding", "parameters"] = Field(
+        default="embedding", description="each user's embedded inputs, or the embedding tables with one δ for all users"
+    )
+    goal: Literal["untargeted", "promote"] = "untargeted"
+    k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
+    positives: Literal["held-out", "known"] = Field(
+        default="held-out", description="whose fall counts on the surface parameters: known ones as in APR and MSAP"
+    )
+    expectation: int = Field(default=1, ge=1, description="draws per look at a victim that draws at test time")
 
 
 class EmbeddingAttack(Attack):
-    """Perturbs each user's embedded inputs within a ball."""
+    """Adds δ within a ball to embeddings: each user's inputs, or one δ to the tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Embedding, at test time, untargeted."""
-        return Threat("embedding", "test", self.config.norm, self.config.scale, "untargeted", self.config.k)
+        """As configured, at test time."""
+        c = self.config
+        return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 
     @abstractmethod
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Candidates within ``ball``; the host projects and re-scores each and keeps the worst per user."""
+
+
+class MinimumNormConfig(EmbeddingConfig):
+    """Settings of every minimum-norm attack."""
+
+    surface: Literal["embedding"] = "embedding"
 
 
 class MinimumNormAttack(EmbeddingAttack):
@@ -130,9 +148,11 @@ class MinimumNormAttack(EmbeddingAttack):
     The host keeps the shortest candidate that breaks the user; at ε the user counts as broken where it fits the budget.
     """
 
+    Config: ClassVar[type[BaseConfig]] = MinimumNormConfig
+
     @abstractmethod
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """Candidates, for users with ``oracle.hit``; others are ignored."""
+        """Candidates, for users with ``oracle.to_break``; others are ignored."""
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """The candidates of ``minimise``."""
@@ -140,54 +160,35 @@ class MinimumNormAttack(EmbeddingAttack):
 
 
 @dataclass(frozen=True)
-class Profiles:
-    """Fake users: one ordered sequence of distinct items each (int64 arrays)."""
+class Member:
+    """One attack of an ensemble.
 
-    rows: tuple[IntArray, ...]
+    Args:
+        name: as it is reported.
+        attack: of the ensemble's own threat model.
+        everyone: run on every user to be broken, whatever members before it did (so that members can be compared);
+            else only on those who still stand.
+    """
 
-    @staticmethod
-    def of(rows: list[list[int]] | list[IntArray]) -> Profiles:
-        """From lists."""
-        return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows))
-
-
-class PoisoningConfig(BaseConfig):
-    """Settings of every attack with fake users."""
-
-    profile_size: int | None = Field(default=None, ge=1, description="items per profile; default: median real length")
-    k: int = Field(default=10, ge=1)
+    name: str
+    attack: Attack
+    everyone: bool = False
 
 
-class PoisoningAttack(Attack):
-    """Adds fake users to the training data so that target items rise. ε is their share of the real users."""
+class Ensemble(Attack):
+    """A fixed list of attacks; per user the worst outcome over the members.
 
-    Config: ClassVar[type[BaseConfig]] = PoisoningConfig
-    surface: ClassVar[Surface] = "interactions"
-    stage: ClassVar[Stage] = "train"
-    adaptive: ClassVar[Adaptive] = "oblivious"
+    The host runs the members in order, stops for users who are broken, and reports every member's share of first
+    breaks and its cost. ``Config`` carries a ``version``, which so stands in every record.
+    """
 
-    def threat(self) -> Threat:
-        """Interactions, before the fit, promote."""
-        return Threat("interactions", "train", "users", "relative", "promote", self.config.k)
+    stage: ClassVar[Stage] = "test"
 
     @abstractmethod
-    def profiles(
-        self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
-    ) -> Profiles:
-        """``n_users`` profiles of ``profile_size`` items, each with all ``targets`` (int64)."""
+    def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
+        """The attacks, cheapest first.
 
-
-class Corruption(Attack):
-    """Changes, drops or adds interactions of real users. ε is the share of interactions that change."""
-
-    surface: ClassVar[Surface] = "interactions"
-    stage: ClassVar[Stage] = "train"
-    adaptive: ClassVar[Adaptive] = "oblivious"
-
-    def threat(self) -> Threat:
-        """Interactions, before the fit, untargeted."""
-        return Threat("interactions", "train", "share", "relative", "untargeted")
-
-    @abstractmethod
-    def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """``train`` with at most ⌈share · n⌉ interactions changed, dropped or added; the same users and items."""
+        Args:
+            gradients: whether the victim has gradients by its inputs.
+            stochastic: whether two looks at the victim's scores differ.
+        """

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from robench.api.attack import Corruption, EmbeddingAttack, MinimumNormAttack, Oracle, PoisoningAttack
+from robench.api.attack import EmbeddingAttack, MinimumNormAttack, Oracle
 from robench.api.delta import Ball, Delta
+from robench.api.poisoning import Corruption, PoisoningAttack
 from robench.api.rng import Rng
 from robench.conformance.worlds import crowd, reference_bench
-from robench.engine.measure import Measurement
+from robench.engine.arena import Measurement
 from robench.engine.poisoning import budget_of, poison
 
 

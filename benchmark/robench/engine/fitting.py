@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robench.api.attack import Attack, PoisoningAttack, Profiles
+from robench.api.attack import Attack
 from robench.api.data import FloatArray, HeldOut, IntArray, Interactions, TrainData
 from robench.api.defense import Defense
 from robench.api.model import Model
+from robench.api.poisoning import PoisoningAttack, Profiles
 from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
 from robench.cache import Cache

@@ -1,56 +1,33 @@
-"""Measuring one victim: clean, and under attacks on embedded inputs. The host projects, re-scores, keeps the worst."""
+"""Measuring one victim: clean, and under attacks at test time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from robench.api.attack import EmbeddingAttack, MinimumNormAttack
+from robench.api.attack import Attack, Ensemble, MinimumNormAttack
 from robench.api.data import IntArray, Interactions
-from robench.api.delta import Ball, Delta, l2, linf, masked, sizes
+from robench.api.delta import Ball
 from robench.api.errors import PluginError
 from robench.api.model import Model
 from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
-from robench.engine.oracle import Costs, Diagnosis, HostOracle, damage
-from robench.engine.ranking import (
-    Judged,
-    Questions,
-    ask,
-    candidates,
-    chunk_size,
-    held_out_ranks,
-    judge,
-)
+from robench.engine.aim import Aim
+from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, worst
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.embedding import TINY, EmbeddingArena, Minimum
+from robench.engine.ensemble import Ledger, most_harmful, run
+from robench.engine.oracle import Draws, HostOracle
+from robench.engine.parameters import Tables, TablesArena, TablesOracle
+from robench.engine.ranking import Questions, ask, chunk_size, judge
 
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 FEW = 8  # users whose scores are compared between two looks
-Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass
-class Measurement:
-    """Arrays for the npz, achieved budget and diagnostics for the record."""
-
-    arrays: Arrays
-    achieved: dict[str, float] = field(default_factory=dict)
-    diagnostics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class _Minimum:
-    """What a minimum-norm attack found, reused by every ε: δ per chunk, and its length (inf where not broken)."""
-
-    deltas: list[dict[str, Tensor]]
-    lengths: list[Tensor]
-    costs: Costs
-    diagnosis: Diagnosis
+NOISE = 1e-4  # between two looks, in standard deviations of the scores: more is a victim that draws at test time
+SPENT = ("l2", "linf", "edits")
 
 
 class Bench:
@@ -67,8 +44,9 @@ class Bench:
     def __init__(self, model: Model, history: Interactions, held: Interactions, users: IntArray, seed: int) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
         self.rng = Rng(seed).child("attack")
-        self._minima: dict[str, _Minimum] = {}
+        self._minima: dict[str, Minimum] = {}
         self._rms: float | None = None
+        self._noise: float | None = None
         self._questions: list[Questions] = []
 
     def questions(self) -> list[Questions]:
@@ -78,14 +56,43 @@ class Bench:
         self._questions += [ask(self.users[at : at + size], self.history, self.held) for at in starts]
         return self._questions
 
-    def oracles(self, k: int, costs: Costs | None = None, diagnosis: Diagnosis | None = None) -> Iterator[HostOracle]:
-        """An oracle per chunk (neural models only)."""
+    def noise(self) -> float:
+        """The largest difference between two looks at the scores of the first few users, in standard deviations."""
+        if self._noise is None:
+            few, looks = self.questions()[0].users.numpy()[:FEW], []
+            for look in range(2):
+                with self.rng.child("noise", look).stream():
+                    looks.append(self.model.scores(few, self.history))
+            self._noise = float(np.abs(looks[1] - looks[0]).max() / max(float(looks[0].std()), TINY))
+        return self._noise
+
+    def draws(self, expectation: int = 1) -> Draws:
+        """The streams in which this victim is looked at."""
+        return Draws(self.rng.child("draws"), self.noise() > NOISE, expectation)
+
+    def oracles(
+        self,
+        k: int,
+        costs: Costs | None = None,
+        diagnosis: Diagnosis | None = None,
+        *,
+        goal: Any = "untargeted",
+        targets: IntArray | None = None,
+        expectation: int = 1,
+    ) -> Iterator[HostOracle]:
+        """An oracle per chunk on the surface ``embedding``; with ``costs`` and ``diagnosis`` shared where given."""
+        costs, diagnosis = costs or Costs(), diagnosis or Diagnosis()
+        for questions in self.questions():
+            model = self._neural()
+            batch = model.queries(questions.users.numpy(), self.history).to(model.device)
+            asked = questions.to(model.device)
+            aim = Aim.of(asked, goal, k, targets)
+            yield HostOracle(model, batch, asked, aim, self.draws(expectation), costs, diagnosis)
+
+    def _neural(self) -> TorchModel:
         if not isinstance(self.model, TorchModel):
             raise PluginError(f"{type(self.model).__name__} has no embedded inputs")
-        for questions in self.questions():
-            batch = self.model.queries(questions.users.numpy(), self.history).to(self.model.device)
-            asked = questions.to(self.model.device)
-            yield HostOracle(self.model, batch, asked, k, costs or Costs(), diagnosis or Diagnosis())
+        return self.model
 
     def rms(self) -> float:
         """Root mean square over the valid entries of all evaluated users; once per victim."""
@@ -98,182 +105,138 @@ class Bench:
         return self._rms
 
     def clean(self, targets: IntArray | None) -> Measurement:
-        """Ranks, top lists and target ranks without an attack.
-
-        The first chunk is scored twice. ``stochastic``: the largest difference over its first few users, in standard
-        deviations of their scores.
-        """
+        """Ranks, top lists and target ranks without an attack; a victim that draws at test time by its median look."""
         parts: list[Arrays] = []
-        noise = 0.0
         for questions in self.questions():
-            raw = self.model.scores(questions.users.numpy(), self.history)
-            if raw.shape != (len(questions.users), self.history.n_items):
+            outcome, damages = [], []
+            for context in self.draws().host():
+                with context:
+                    raw = self.model.scores(questions.users.numpy(), self.history)
                 wanted = (len(questions.users), self.history.n_items)
-                raise PluginError(f"scores have shape {raw.shape}, not {wanted}")
-            once = None if parts else raw[:FEW].copy()
-            judged = judge(raw, questions, targets)
-            parts.append(_stored(judged, questions, self.history.n_items))
-            del raw  # before the next chunk's scores, which then take the same place in memory
-            if once is not None:
-                again = self.model.scores(questions.users.numpy(), self.history)[:FEW]
-                noise = float(np.abs(again - once).max() / max(float(once.std()), 1e-30))
-        return Measurement(self._joined(parts), diagnostics={"stochastic": noise})
+                if raw.shape != wanted:
+                    raise PluginError(f"scores have shape {raw.shape}, not {wanted}")
+                outcome.append(judge(raw, questions, targets))
+                ranks = outcome[-1].ranks.double()
+                damages.append(-torch.where(ranks > 0, 1 / torch.log2(1 + ranks.clamp_min(1)), 0.0).sum(1))
+                del raw  # before the next chunk's scores, which then take the same place in memory
+            parts.append(per_user(questions, outcome, damages, self.history.n_items, targets))
+        return Measurement(joined(parts, self.users), diagnostics={"stochastic": self.noise()})
 
-    def attacked(self, attack: EmbeddingAttack, epsilon: float, key: str) -> Measurement:
-        """The worst per user over δ = 0 and everything the attack proposes, projected.
+    def arenas(
+        self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
+    ) -> Iterator[Arena]:
+        """The chunks of this victim on the surface of an attack, at budget ε.
+
+        Raises:
+            TypeError: no measurement is known for the surface.
+        """
+        threat, c = attack.threat(), attack.config
+        wanted = targets if threat.goal != "untargeted" else None
+        if threat.surface == "embedding":
+            found = self.oracles(
+                threat.k, costs, diagnosis, goal=threat.goal, targets=wanted, expectation=_expectation(c)
+            )
+            for oracle in found:
+                yield EmbeddingArena(oracle, *self._ball(oracle, epsilon, threat.norm, threat.scale), wanted)
+        elif threat.surface == "parameters":
+            chunks = [(o.batch, o.questions, o.aim) for o in self.oracles(threat.k, goal=threat.goal, targets=wanted)]
+            known = self.history if getattr(c, "positives", "") == "known" else None
+            tables = Tables(self._neural())
+            draws = self.draws(_expectation(c))
+            whole = TablesOracle(tables, chunks, draws, known, costs, diagnosis)
+            unit = tables.unit(threat.norm, threat.scale)
+            yield TablesArena(whole, Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon), unit, wanted)
+        else:
+            raise TypeError(f"no measurement is known for the surface '{threat.surface}'")
+
+    def attacked(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None = None) -> Measurement:
+        """The worst over the genuine input and everything the attack proposes, per user or for one δ for all.
 
         Args:
             epsilon: budget in the unit of the attack's threat model.
             key: identifies the attack without ε; a minimum-norm attack runs once per key.
+            targets: the promoted items, int64 [T].
         """
-        config = attack.config
         if isinstance(attack, MinimumNormAttack):
-            if key not in self._minima:
-                self._minima[key] = self._minimum(attack)
-            found = self._minima[key]
-            # Copies: what one ε adds must not show in the next one's record.
-            costs, diagnosis = replace(found.costs), replace(found.diagnosis)
-        else:
-            found, costs, diagnosis = None, Costs(), Diagnosis()
+            return self._within_minimum(attack, epsilon, key, targets)
+        costs, diagnosis = Costs(), Diagnosis()
         parts: list[Arrays] = []
-        for number, oracle in enumerate(self.oracles(config.k, costs, diagnosis)):
-            ball = self._ball(oracle, epsilon, config.norm, config.scale)
-            delta = self._worst(attack, oracle, ball) if found is None else _affordable(found, number, ball)
-            scores, loss = oracle.judge(delta)
-            clean_loss = oracle.judge(oracle.zero())[1]
-            questions = self.questions()[number]
-            judged = judge(scores.cpu().numpy(), questions, masked=True)
-            part = _stored(judged, questions, self.history.n_items)
-            unit = self._ball(oracle, 1.0, config.norm, config.scale).radius
-            part |= {
-                "clean_loss": clean_loss.cpu().numpy(),
-                "loss": loss.cpu().numpy(),
-                "l2": l2(delta).cpu().numpy(),
-                "linf": linf(delta).cpu().numpy(),
-                "spent": (sizes(delta, config.norm) / unit.clamp_min(1e-30)).cpu().numpy(),
-                "hit": oracle.hit.cpu().numpy(),
-            }
-            if found is not None:
-                # Who is not hit at clean needs no perturbation: radius 0 (A4), and no part in the statistics.
-                radius = torch.where(oracle.hit, found.lengths[number] / unit.clamp_min(1e-30), 0.0)
-                part["radius"] = radius.cpu().numpy()
-            parts.append(part)
-        arrays = self._joined(parts)
-        return Measurement(arrays, _achieved(arrays, costs), _diagnostics(arrays, diagnosis, self.rms()))
+        extra: dict[str, float] = {}
+        ledger = None
+        if isinstance(attack, Ensemble):
+            members = attack.members(gradients=isinstance(self.model, TorchModel), stochastic=self.draws().stochastic)
+            ledger = Ledger([member.name for member in members])
+        for arena in self.arenas(attack, epsilon, costs, diagnosis, targets):
+            more: Arrays = {}
+            if ledger is None:
+                best, _ = worst(arena, attack, self.rng)
+            elif isinstance(arena, TablesArena):
+                best, damages = most_harmful(arena, members, self.rng, ledger)
+                extra |= damages
+            else:
+                best, more = run(arena, members, self.rng, ledger)
+            parts.append(arena.stored(best) | more)
+            extra |= arena.spent(best)
+        whole = "held_count" not in parts[0]
+        arrays = parts[0] if whole else joined(parts, self.users)
+        if ledger is not None:
+            extra |= ledger.achieved(arrays) if "first" in arrays else {}
+        diagnostics = _diagnostics(arrays, diagnosis) | {"expectation": _expectation(attack.config)}
+        if attack.threat().surface == "embedding":
+            diagnostics["rms"] = self.rms()
+        return Measurement(arrays, _achieved(arrays, costs) | extra, diagnostics | {"stochastic": self.noise()})
 
-    def _ball(self, oracle: HostOracle, epsilon: float, norm: str, scale: str) -> Ball:
-        """The budget: linf ε·RMS; l2 ε·RMS·√(d·n_valid); without RMS and √ where the scale is absolute."""
+    def _within_minimum(
+        self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None
+    ) -> Measurement:
+        """A minimum-norm attack at ε: broken where the least δ fits the budget."""
+        threat, expectation = attack.threat(), _expectation(attack.config)
+        wanted = targets if threat.goal != "untargeted" else None
+        if key not in self._minima:
+            oracles = self.oracles(threat.k, goal=threat.goal, targets=wanted, expectation=expectation)
+            self._minima[key] = Minimum.of(attack, oracles, self.rng)
+        found = self._minima[key]
+        costs, diagnosis = found.copies()
+        parts = []
+        for number, arena in enumerate(self.arenas(attack, epsilon, Costs(), Diagnosis(), targets)):
+            assert isinstance(arena, EmbeddingArena)  # the only surface of a minimum-norm attack
+            part = arena.stored(found.within(number, arena.ball.radius, ROUNDING))
+            # Who is not hit at clean needs no perturbation: radius 0 (A4), and no part in the statistics.
+            length = found.lengths[number] / arena.unit.clamp_min(TINY)
+            parts.append(part | {"radius": torch.where(arena.to_break, length, 0.0).cpu().numpy()})
+        arrays = joined(parts, self.users)
+        diagnostics = _diagnostics(arrays, diagnosis) | {"expectation": expectation, "rms": self.rms()}
+        return Measurement(arrays, _achieved(arrays, costs), diagnostics | {"stochastic": self.noise()})
+
+    def _ball(self, oracle: HostOracle, epsilon: float, norm: str, scale: str) -> tuple[Ball, torch.Tensor]:
+        """The budget and the radius at ε = 1: linf RMS; l2 RMS·√(d·n_valid); 1 where the scale is absolute."""
         entries = oracle.lengths()
-        unit = torch.full_like(entries, epsilon)
+        unit = torch.ones_like(entries)
         if scale == "relative":
             unit = unit * self.rms() * (entries.sqrt() if norm == "l2" else 1.0)
-        return Ball("l2" if norm == "l2" else "linf", unit)
-
-    def _worst(self, attack: EmbeddingAttack, oracle: HostOracle, ball: Ball) -> dict[str, Tensor]:
-        """Per user the candidate with the worst rank, then the highest loss; δ = 0 is a candidate."""
-        best = oracle.zero()
-        scores, loss = oracle.judge(best)
-        worst = damage(held_out_ranks(scores, oracle.questions.held))
-        for proposed in attack.perturb(oracle, ball, self.rng):
-            candidate = _checked(proposed, oracle)
-            size = sizes(candidate, ball.norm)
-            share = torch.where(ball.radius > 0, size / ball.radius.clamp_min(1e-30), 0.0)
-            oracle.costs.overshoot = max(oracle.costs.overshoot, float(share.max()))
-            candidate = ball.project(candidate)
-            oracle.costs.queries += len(oracle.users)
-            scores, new_loss = oracle.judge(candidate)
-            new = damage(held_out_ranks(scores, oracle.questions.held))
-            better = (new > worst) | ((new == worst) & (new_loss > loss))
-            worst, loss = torch.where(better, new, worst), torch.where(better, new_loss, loss)
-            best = _chosen(better, candidate, best)
-        return best
-
-    def _minimum(self, attack: MinimumNormAttack) -> _Minimum:
-        """Run a minimum-norm attack on the users that are hit; keep the shortest δ that breaks each."""
-        result = _Minimum([], [], Costs(), Diagnosis())
-        for oracle in self.oracles(attack.config.k, result.costs, result.diagnosis):
-            best, length = oracle.zero(), torch.full_like(oracle.lengths(), torch.inf)
-            chosen = oracle.hit.nonzero(as_tuple=True)[0]
-            if len(chosen):
-                part = oracle.rows(chosen)
-                for proposed in attack.minimise(part, self.rng):
-                    candidate = oracle.zero()
-                    for name, rows in _checked(proposed, part).items():
-                        candidate[name][chosen] = rows
-                    size = sizes(candidate, attack.config.norm)
-                    # Judged in the full chunk: the one path by which every rank of this victim is computed.
-                    better = oracle.evaluate(candidate).broken & oracle.hit & (size < length)
-                    best, length = _chosen(better, candidate, best), torch.where(better, size, length)
-            result.deltas.append(best)
-            result.lengths.append(length)
-        return result
-
-    def _joined(self, parts: list[Arrays]) -> Arrays:
-        joined = {
-            name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)
-            for name in parts[0]
-        }
-        lengths = joined.pop("held_count")
-        joined["indptr"] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        joined["users"] = np.array(self.users, dtype=np.int64)
-        return joined
+        return Ball("l2" if norm == "l2" else "linf", unit * epsilon), unit
 
 
-def _stored(judged: Judged, questions: Questions, n_items: int) -> Arrays:
-    valid = questions.held >= 0
-    arrays: Arrays = {
-        "ranks": judged.ranks[valid].numpy(),
-        "held_count": valid.sum(1).numpy(),
-        "top": judged.top,
-        "candidates": candidates(questions, n_items),
-    }
-    if len(judged.targets):
-        arrays["target_ranks"] = judged.targets
-    return arrays
-
-
-def _checked(proposed: Delta, oracle: HostOracle) -> dict[str, Tensor]:
-    """A candidate with the shapes of the inputs, finite, and zero where nothing may be touched."""
-    for name, part in oracle.clean.inputs.items():
-        if name not in proposed or proposed[name].shape != part.shape:
-            shape = tuple(proposed[name].shape) if name in proposed else "nothing"
-            raise PluginError(f"the attack gave {shape} for input '{name}' of shape {tuple(part.shape)}")
-        if not bool(torch.isfinite(proposed[name]).all()):
-            raise PluginError(f"the attack gave a δ that is not finite for input '{name}'")
-    return masked({name: proposed[name].detach() for name in oracle.clean.inputs}, oracle.clean.valid)
-
-
-def _chosen(better: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
-    return {
-        name: torch.where(better.reshape(-1, *[1] * (part.dim() - 1)), new[name], part) for name, part in old.items()
-    }
-
-
-def _affordable(found: _Minimum, number: int, ball: Ball) -> dict[str, Tensor]:
-    """The minimum where it fits the budget, else δ = 0."""
-    fits = found.lengths[number] <= ball.radius * (1 + ROUNDING)
-    delta = found.deltas[number]
-    return _chosen(fits, delta, {name: torch.zeros_like(part) for name, part in delta.items()})
+def _expectation(config: Any) -> int:
+    return int(getattr(config, "expectation", 1))
 
 
 def _achieved(arrays: Arrays, costs: Costs) -> dict[str, float]:
-    return {
-        "epsilon": float(arrays["spent"].max()),
-        "epsilon_mean": float(arrays["spent"].mean()),
-        **{f"{norm}_{how}": float(getattr(arrays[norm], how)()) for norm in ("l2", "linf") for how in ("max", "mean")},
-        "queries": costs.queries,
-        "gradients": costs.gradients,
-        "overshoot": costs.overshoot,
-    }
+    found: dict[str, float] = {}
+    if "spent" in arrays:
+        found |= {"epsilon": float(arrays["spent"].max()), "epsilon_mean": float(arrays["spent"].mean())}
+    for name in SPENT:
+        if name in arrays:
+            found |= {f"{name}_{how}": float(getattr(arrays[name], how)()) for how in ("max", "mean")}
+    return found | {"queries": costs.queries, "gradients": costs.gradients, "overshoot": costs.overshoot}
 
 
-def _diagnostics(arrays: Arrays, diagnosis: Diagnosis, rms: float) -> dict[str, float]:
-    judged = max(1, diagnosis.judged)
+def _diagnostics(arrays: Arrays, diagnosis: Diagnosis) -> dict[str, float]:
+    judged_ = max(1, diagnosis.judged)
     return {
-        "rms": rms,
         "loss_clean": float(arrays["clean_loss"].mean()),
         "loss_attacked": float(arrays["loss"].mean()),
         "gradients_judged": diagnosis.judged,
-        "zero_gradient_share": diagnosis.zero / judged,
-        "non_finite_share": diagnosis.non_finite / judged,
+        "zero_gradient_share": diagnosis.zero / judged_,
+        "non_finite_share": diagnosis.non_finite / judged_,
     }

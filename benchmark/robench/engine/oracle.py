@@ -1,105 +1,76 @@
-"""The host's side of an attack at test time: it owns the loss, counts every query and judges every candidate."""
+"""The host's side of an attack on embedded inputs: it owns the loss and counts every query."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from robench.api.attack import Evaluation, LossName
 from robench.api.delta import Delta, linf, masked
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, TorchModel
-from robench.engine.ranking import Questions, held_out_ranks, mask_known
+from robench.engine.aim import Aim
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.ranking import Questions, mask_known
 
-
-def attack_loss(scores: Tensor, held: Tensor, name: LossName, k: int, rival: Tensor | None = None) -> Tensor:
-    """How far the held-out items have fallen; higher is further.
-
-    ``ce``: mean over the held-out items of logsumexp(s) − s_y. ``margin``: s_(k) − max s_y, s_(k) the k-th best
-    unmasked item that is not held out, or the item ``rival`` [B] where one is named. ``bpr``: mean over these items
-    and the held-out ones of softplus(s_j − s_y).
-
-    Args:
-        scores: float [B, n_items], −inf where masked.
-        held: int64 [B, H], padded with −1.
-
-    Returns:
-        float [B].
-    """
-    valid = held >= 0
-    ids = held.clamp_min(0)
-    own = scores.gather(1, ids)
-    count = valid.sum(1)
-    if name == "ce":
-        fallen = scores.logsumexp(1, keepdim=True) - own
-        return torch.where(valid, fallen, 0.0).sum(1) / count
-    # Padding points at item 0: give it a value that no maximum picks, without touching item 0 itself.
-    holders = torch.zeros_like(scores, dtype=torch.bool)
-    row = torch.arange(len(held), device=held.device).unsqueeze(1).expand_as(held)
-    holders[row[valid], held[valid]] = True
-    rivals = scores.masked_fill(holders, -torch.inf)
-    if name == "margin":
-        best = torch.where(valid, own, -torch.inf).amax(1)
-        if rival is not None:
-            return scores.gather(1, rival.unsqueeze(1)).squeeze(1) - best
-        return rivals.topk(min(k, scores.shape[1]), dim=1).values[:, -1] - best
-    free = rivals > -torch.inf
-    total = torch.zeros_like(own[:, 0])
-    for h in range(held.shape[1]):
-        gap = torch.where(free, rivals, 0.0) - own[:, h : h + 1]
-        mean = torch.where(free, softplus(gap), 0.0).sum(1) / free.sum(1).clamp_min(1)
-        total = total + torch.where(valid[:, h], mean, 0.0)
-    return total / count
-
-
-def damage(ranks: Tensor) -> Tensor:
-    """What the host compares candidates by: −Σ 1 / log2(1 + rank), higher is worse; one held-out item: its rank.
-
-    Args:
-        ranks: int64 [B, H], 0 at the padding.
-
-    Returns:
-        float64 [B].
-    """
-    return -torch.where(ranks > 0, 1 / torch.log2(1 + ranks.double().clamp_min(1)), 0.0).sum(1)
+LOOKS = 16  # draws by which the host judges a victim that draws at test time
 
 
 @dataclass
-class Costs:
-    """What an attack spent: user-level score evaluations and gradients; how far it overshot its budget, in radii."""
+class Draws:
+    """Streams for a victim that draws at test time; a victim that does not runs as it is.
 
-    queries: int = 0
-    gradients: int = 0
-    overshoot: float = 0.0
+    The host looks ``LOOKS`` times, from streams that no attack sees and that are the same for every candidate; an
+    attack looks ``expectation`` times, from a stream of its own that goes on with every look.
+    """
+
+    rng: Rng
+    stochastic: bool = False
+    expectation: int = 1
+    used: int = 0
+
+    def host(self) -> Iterator[AbstractContextManager[None]]:
+        """A context per look of the host's."""
+        for draw in range(LOOKS if self.stochastic else 1):
+            yield self.rng.child("host", draw).stream() if self.stochastic else nullcontext()
+
+    def attack(self) -> Iterator[AbstractContextManager[None]]:
+        """A context per draw of one look of the attack's."""
+        for _ in range(self.expectation if self.stochastic else 1):
+            self.used += 1
+            yield self.rng.child("attack", self.used).stream() if self.stochastic else nullcontext()
 
 
-@dataclass
-class Diagnosis:
-    """Per hit user: gradients seen, and whether one was zero or not finite."""
-
-    judged: int = 0
-    zero: int = 0
-    non_finite: int = 0
+def restricted(questions: Questions, chosen: Tensor) -> Questions:
+    """The questions of some rows (int64 [b])."""
+    row, item = questions.masked
+    place = torch.full((len(questions.users),), -1, device=chosen.device)
+    place[chosen] = torch.arange(len(chosen), device=chosen.device)
+    kept = place[row] >= 0
+    return Questions(questions.users[chosen], (place[row][kept], item[kept]), questions.held[chosen])
 
 
 @dataclass(eq=False)
 class HostOracle:
-    """An ``Oracle`` over one chunk of users.
+    """An ``Oracle`` over one chunk of users, on the surface ``embedding``.
 
     Args:
         model: the victim, in eval mode.
         batch: the queries [B].
         questions: masks and held-out items of the same users.
-        k: the top k of the threat model.
+        aim: the goal for these users.
+        draws: streams where the victim draws at test time.
     """
 
     model: TorchModel
     batch: Batch
     questions: Questions
-    k: int
+    aim: Aim
+    draws: Draws
     costs: Costs = field(default_factory=Costs)
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
@@ -107,8 +78,7 @@ class HostOracle:
         """Embed once and judge the clean inputs."""
         with torch.no_grad():
             self.clean = self.model.embed(self.batch)
-            ranks = held_out_ranks(self.scores(self.zero()), self.questions.held)
-            self._hit = ((ranks <= self.k) & (self.questions.held >= 0)).any(1)
+            self._to_break = ~self.look(self.zero())[2] & (self.aim.items >= 0).any(1)
         self._first_gradient = True
 
     @property
@@ -117,9 +87,9 @@ class HostOracle:
         return self.questions.users
 
     @property
-    def hit(self) -> Tensor:
-        """bool [B]: a held-out item is in the clean top k."""
-        return self._hit
+    def to_break(self) -> Tensor:
+        """bool [B]: the goal is not reached at δ = 0."""
+        return self._to_break
 
     def zero(self) -> dict[str, Tensor]:
         """δ = 0."""
@@ -133,11 +103,18 @@ class HostOracle:
         """Masked scores at δ: float [B, n_items]."""
         return mask_known(self.model.score_from(self.batch, self.clean.plus(delta)), self.questions)
 
-    def judge(self, delta: Delta) -> tuple[Tensor, Tensor]:
-        """Masked scores [B, n_items] and the loss ``ce`` [B] at δ; the host's own look, not counted."""
-        with torch.no_grad():
-            scores = self.scores(delta)
-            return scores, attack_loss(scores, self.questions.held, "ce", self.k)
+    def looks(self, delta: Delta) -> Iterator[Tensor]:
+        """Masked scores at δ as the host judges them, once per draw; not counted."""
+        for context in self.draws.host():
+            with torch.no_grad(), context:
+                yield self.scores(delta)
+
+    def look(self, delta: Delta) -> tuple[Tensor, Tensor, Tensor]:
+        """The host's own look at δ, not counted: damage float64 [B], the loss ``ce`` [B], broken bool [B].
+
+        Means over the host's draws; broken where at least half of the draws are.
+        """
+        return mean_look(self.aim, self.looks(delta))
 
     def rivals(self, count: int) -> Tensor:
         """The best unmasked items that are not held out, at δ = 0: int64 [B, count] (fewer where there are fewer)."""
@@ -149,47 +126,43 @@ class HostOracle:
             fewest = int((scores > -torch.inf).sum(1).min())
             return scores.topk(min(count, fewest), dim=1).indices
 
-    def _judge(self, scores: Tensor, loss: LossName, rival: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        ranks = held_out_ranks(scores.detach(), self.questions.held)
-        broken = ((ranks > self.k) | (ranks == 0)).all(1)
-        return attack_loss(scores, self.questions.held, loss, self.k, rival), broken
-
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
         """Loss and outcome at δ."""
-        self.costs.queries += len(self.users)
-        with torch.no_grad():
-            value, broken = self._judge(self.scores(delta), loss)
-        return Evaluation(value, broken, None)
+        values, broken = [], []
+        for context in self.draws.attack():
+            self.costs.queries += len(self.users)
+            with torch.no_grad(), context:
+                scores = self.scores(delta)
+                values.append(self.aim.loss(scores, loss))
+                broken.append(scores)
+        return Evaluation(mean(values), lambda: self._broken(broken))
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
         """Loss, outcome and gradient at δ; entries that may not be touched have gradient 0."""
-        self.costs.queries += len(self.users)
-        self.costs.gradients += len(self.users)
         leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
-        # cuDNN's recurrent kernels give no gradient in eval mode.
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            value, broken = self._judge(self.scores(leaves), loss, rival)
-            total = value.sum()
-            found = (
-                torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-                if total.requires_grad
-                else [None] * len(leaves)
-            )
-        pairs = zip(leaves.items(), found, strict=True)
-        gradient = {name: torch.zeros_like(leaf) if g is None else g for (name, leaf), g in pairs}
+        values, looks, slopes = [], [], []
+        for context in self.draws.attack():
+            self.costs.queries += len(self.users)
+            self.costs.gradients += len(self.users)
+            # cuDNN's recurrent kernels give no gradient in eval mode.
+            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), context:
+                scores = self.scores(leaves)
+                value = self.aim.loss(scores, loss, rival)
+                slopes.append(gradient_of(value.sum(), leaves))
+            values.append(value.detach())
+            looks.append(scores.detach())
+        gradient = {name: mean([part[name] for part in slopes]) for name in leaves}
         self._diagnose(gradient)
-        clean = {name: torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0) for name, part in gradient.items()}
-        return Evaluation(value.detach(), broken, masked(clean, self.clean.valid))
+        return Evaluation(mean(values), lambda: self._broken(looks), masked(finite(gradient), self.clean.valid))
+
+    def _broken(self, looks: list[Tensor]) -> Tensor:
+        return mean([self.aim.broken(scores).float() for scores in looks]) >= 0.5
 
     def _diagnose(self, gradient: Delta) -> None:
-        """Judge the first gradient of each hit user: a defence that hides it shows here."""
-        if not self._first_gradient:
-            return
-        self._first_gradient = False
-        size = linf(gradient)[self.hit]
-        self.diagnosis.judged += len(size)
-        self.diagnosis.non_finite += int((~torch.isfinite(size)).sum())
-        self.diagnosis.zero += int((size == 0).sum())
+        """Judge the first gradient of each user to be broken: a defence that hides it shows here."""
+        if self._first_gradient:
+            self._first_gradient = False
+            diagnose(self.diagnosis, linf(gradient)[self.to_break])
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
         noise = {name: torch.zeros_like(part) for name, part in self.clean.inputs.items()}
@@ -212,12 +185,41 @@ class HostOracle:
         """Entries uniform in [−1, 1] at the valid places, a stream per user."""
         return self._noise(rng, "uniform")
 
-    def rows(self, chosen: Tensor) -> HostOracle:
-        """The oracle of some rows (int64 [b]); costs and diagnosis are shared."""
+    def rows(self, chosen: Tensor, costs: Costs | None = None) -> HostOracle:
+        """The oracle of some rows (int64 [b]); costs (but where others are given) and diagnosis are shared."""
         batch = Batch(self.batch.users[chosen], self.batch.histories[chosen])
-        row, item = self.questions.masked
-        place = torch.full((len(self.users),), -1, device=chosen.device)
-        place[chosen] = torch.arange(len(chosen), device=chosen.device)
-        kept = place[row] >= 0
-        questions = Questions(self.users[chosen], (place[row][kept], item[kept]), self.questions.held[chosen])
-        return HostOracle(self.model, batch, questions, self.k, self.costs, self.diagnosis)
+        questions = restricted(self.questions, chosen)
+        draws = replace(self.draws)
+        aim = self.aim.rows(chosen)
+        return HostOracle(self.model, batch, questions, aim, draws, costs or self.costs, self.diagnosis)
+
+
+def mean(parts: list[Tensor]) -> Tensor:
+    """Of equally shaped tensors; a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
+
+
+def mean_look(aim: Aim, looks: Iterator[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """(damage, ``ce``, broken) of an aim over several looks at the same masked scores."""
+    found = [(aim.damage(scores), aim.loss(scores, "ce"), aim.broken(scores)) for scores in looks]
+    damage, loss, broken = zip(*found, strict=True)
+    return mean(list(damage)), mean(list(loss)), mean([part.float() for part in broken]) >= 0.5
+
+
+def gradient_of(total: Tensor, leaves: Delta) -> dict[str, Tensor]:
+    """d total / d leaf; zero where nothing leads there."""
+    parts = list(leaves.values())
+    found = torch.autograd.grad(total, parts, allow_unused=True) if total.requires_grad else [None] * len(parts)
+    return {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in zip(leaves, found, strict=True)}
+
+
+def finite(gradient: Delta) -> dict[str, Tensor]:
+    """Zero where it is not finite."""
+    return {name: torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0) for name, part in gradient.items()}
+
+
+def diagnose(diagnosis: Diagnosis, size: Tensor) -> None:
+    """Note the largest entries [n] of gradients."""
+    diagnosis.judged += len(size)
+    diagnosis.non_finite += int((~torch.isfinite(size)).sum())
+    diagnosis.zero += int((size == 0).sum())

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robench.api.attack import Attack, Corruption, PoisoningAttack, Profiles
+from robench.api.attack import Attack
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
+from robench.api.poisoning import Corruption, PoisoningAttack, Profiles
 from robench.api.rng import Rng
 
 

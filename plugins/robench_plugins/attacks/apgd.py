@@ -90,9 +90,9 @@ class Apgd(EmbeddingAttack):
         yield fallen
 
     def _look(self, oracle: Oracle, delta: Delta) -> tuple[Tensor, Tensor, Delta]:
-        value, broken, slope = oracle.gradient(delta, self.config.loss)
-        assert slope is not None  # gradient() always gives one
-        return value, broken, slope
+        seen = oracle.gradient(delta, self.config.loss)
+        assert seen.gradient is not None  # gradient() always gives one
+        return seen.loss, seen.broken, seen.gradient
 
 
 def _chosen(which: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import Delta, EmbeddingConfig, MinimumNormAttack, Oracle, Rng
+from robench.api import Delta, MinimumNormAttack, MinimumNormConfig, Oracle, Rng
 from robench_plugins.attacks.steps import aims
 
 
@@ -25,7 +25,7 @@ class CarliniWagner(MinimumNormAttack):
     aim at the best rivals in turn where k = 1 (the paper's targeted form), else start from noise.
     """
 
-    class Config(EmbeddingConfig):
+    class Config(MinimumNormConfig):
         """Settings; ``search`` outer steps over c of ``steps`` Adam steps each."""
 
         norm: Literal["l2"] = "l2"
@@ -77,7 +77,8 @@ class CarliniWagner(MinimumNormAttack):
         entries = oracle.lengths().sqrt()
         rate = self.config.learning_rate * guess / entries * 2
         for step in range(1, self.config.steps + 1):
-            loss, broken, gradient = oracle.gradient(delta, "margin", rival)
+            seen = oracle.gradient(delta, "margin", rival)
+            loss, broken, gradient = seen.loss, seen.broken, seen.gradient
             assert gradient is not None  # gradient() always gives one
             size = _length(delta)
             better = broken & (size < length)

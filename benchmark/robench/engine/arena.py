@@ -1,0 +1,192 @@
+"""Where an attack at test time meets a victim: the host checks, re-scores and keeps the worst, on every surface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robench.api.attack import Attack
+from robench.api.data import IntArray
+from robench.api.rng import Rng
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.ranking import Judged, Questions, candidates, judge
+
+Arrays = dict[str, NDArray[Any]]
+Candidate = dict[str, Tensor]
+Proposed = Mapping[str, Tensor]
+
+
+@dataclass
+class Measurement:
+    """Arrays for the npz, achieved budget and diagnostics for the record."""
+
+    arrays: Arrays
+    achieved: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, float] = field(default_factory=dict)
+
+
+class Look(NamedTuple):
+    """What the host sees of a candidate: ``damage`` float64 [B], the loss ``ce`` [B], ``broken`` bool [B]."""
+
+    damage: Tensor
+    loss: Tensor
+    broken: Tensor
+
+
+class Arena(ABC):
+    """A chunk of one victim on one surface at one budget. Axis 0 of every tensor of a candidate are its rows: users,
+    or rows of tables where one perturbation serves all users.
+    """
+
+    costs: Costs
+    diagnosis: Diagnosis
+
+    @property
+    @abstractmethod
+    def to_break(self) -> Tensor:
+        """bool [B]: rows whose goal is not reached at clean."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether an ensemble leaves a user who is broken: where items are promoted, a higher place still counts."""
+        return True
+
+    @property
+    def n_users(self) -> int:
+        """How many users one look scores."""
+        return len(self.to_break)
+
+    @abstractmethod
+    def genuine(self) -> Candidate:
+        """Nothing changed."""
+
+    @abstractmethod
+    def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposed]:
+        """What an attack proposes.
+
+        Raises:
+            TypeError: an attack of another surface.
+        """
+
+    @abstractmethod
+    def checked(self, proposed: Proposed) -> Candidate:
+        """What of it may be applied within the budget; notes how far it overshot.
+
+        Raises:
+            PluginError: it has not the shape of a candidate, or is not finite.
+        """
+
+    @abstractmethod
+    def look(self, candidate: Candidate) -> Look:
+        """The host's own look, not counted."""
+
+    @abstractmethod
+    def rows(self, chosen: Tensor) -> Arena:
+        """The arena of some rows (int64 [b]), with costs of its own."""
+
+    @abstractmethod
+    def stored(self, candidate: Candidate) -> Arrays:
+        """What is kept of the final candidate, a row per user; ``held_count`` if further chunks are joined to it."""
+
+    def spent(self, candidate: Candidate) -> dict[str, float]:
+        """What of the budget was spent, where that is not said per user in ``stored``."""
+        return {}
+
+
+def worst(arena: Arena, attack: Attack, rng: Rng) -> tuple[Candidate, Look]:
+    """Per row the candidate of the most damage, then of the highest loss; the genuine one is a candidate."""
+    best = arena.genuine()
+    seen = arena.look(best)
+    for proposed in arena.proposals(attack, rng):
+        candidate = arena.checked(proposed)
+        arena.costs.queries += arena.n_users
+        look = arena.look(candidate)
+        better = (look.damage > seen.damage) | ((look.damage == seen.damage) & (look.loss > seen.loss))
+        best = chosen(better, candidate, best)
+        seen = Look(*(torch.where(better, new, old) for new, old in zip(look, seen, strict=True)))
+    return best, seen
+
+
+def wide(value: Tensor, like: Tensor) -> Tensor:
+    """[B] with as many axes as ``like`` [B, ...]."""
+    return value.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def chosen(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
+    """``new`` in the rows where ``better``, else ``old``; the shorter is padded with −1 along axis 1."""
+    found = {}
+    for name, part in old.items():
+        one, two = even(new[name], part)
+        found[name] = torch.where(wide(better, one), one, two)
+    return found
+
+
+def even(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as long as the longer along axis 1; only lists of item ids differ."""
+    if one.dim() < 2 or one.shape[1] == two.shape[1]:
+        return one, two
+    length = max(one.shape[1], two.shape[1])
+    first, second = (torch.nn.functional.pad(x, (0, length - x.shape[1]), value=-1) for x in (one, two))
+    return first, second
+
+
+def replaced(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
+    """``whole`` with the rows ``place`` (int64 [b]) of ``part``."""
+    found = {}
+    for name, old in whole.items():
+        length = max(old.shape[1], part[name].shape[1]) if old.dim() > 1 else 0
+        full = even(old, old.new_empty(len(old), length, *old.shape[2:]))[0] if length else old
+        full = full.clone()
+        full[place] = even(part[name], full)[0]
+        found[name] = full
+    return found
+
+
+def per_user(
+    questions: Questions, looks: list[Judged], damages: list[Tensor], n_items: int, targets: IntArray | None
+) -> Arrays:
+    """Ranks, lists and ranks of promoted items as they are stored. Of several looks the one of each user whose damage
+    is the median (of an even number the upper), so that the ranks belong together.
+
+    Args:
+        looks: the outcome of every draw.
+        damages: float64 [B] each.
+    """
+    order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
+    user = torch.arange(len(order))
+    held = questions.held.cpu()
+    ranks = torch.stack([look.ranks for look in looks])[order, user]
+    top = np.stack([look.top for look in looks])[order.numpy(), user.numpy()]
+    arrays: Arrays = {
+        "ranks": ranks[held >= 0].numpy(),
+        "held_count": (held >= 0).sum(1).numpy(),
+        "top": top,
+        "candidates": candidates(questions, n_items),
+    }
+    if targets is not None and len(targets):
+        arrays["target_ranks"] = np.stack([look.targets for look in looks])[order.numpy(), :, user.numpy()].T
+    return arrays
+
+
+def judged(scores: Tensor, questions: Questions, targets: IntArray | None) -> Judged:
+    """The outcome of masked scores [B, n_items]; ``questions`` of these users."""
+    cpu = Questions(questions.users.cpu(), (questions.masked[0].cpu(), questions.masked[1].cpu()), questions.held.cpu())
+    return judge(scores.cpu().numpy(), cpu, targets, masked=True)
+
+
+def joined(parts: list[Arrays], users: IntArray) -> Arrays:
+    """The chunks of a victim in one; ``indptr`` cuts the ranks by user."""
+    found = {
+        name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)
+        for name in parts[0]
+    }
+    found["indptr"] = np.concatenate([[0], np.cumsum(found.pop("held_count"))]).astype(np.int64)
+    found["users"] = np.array(users, dtype=np.int64)
+    return found
