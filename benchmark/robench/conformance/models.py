@@ -88,6 +88,24 @@ class ModelTests:
         history = joined(data.train, data.validation)
         np.testing.assert_array_equal(model.scores(np.arange(9), history), model.scores(np.arange(9), history))
 
+    def test_scores_follow_the_history_where_that_is_declared_and_never_anyone_elses(self, victim: Any) -> None:
+        model, data, _ = victim
+        users, history = np.arange(9), joined(data.train, data.validation)
+        rows = [history.row(user) if user in users else history.row(user)[:0] for user in range(history.n_users)]
+        scores = model.scores(users, history)
+        alone = model.scores(users, Interactions.from_rows(rows, history.n_items))
+        np.testing.assert_array_equal(alone, scores, "the scores depend on other users' rows of the history")
+        edited = [row.copy() for row in rows]
+        for user in users.tolist():
+            edited[user][-1] = next(
+                i for i in range(history.n_items) if i % 4 != rows[user][-1] % 4 and i not in rows[user]
+            )
+        changed = (model.scores(users, Interactions.from_rows(edited, history.n_items)) != scores).any(1)
+        if "history" in model.surfaces:
+            assert changed.all(), "the surface 'history' is declared, but the scores do not follow the last item"
+        else:
+            assert not changed.any(), "the scores follow the history, but the surface 'history' is not declared"
+
     def test_a_planted_fake_user_changes_the_fitted_scores(self, victim: Any) -> None:
         model, data, _ = victim
         fake = [np.arange(12) * 3 % data.n_items for _ in range(6)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,7 +11,18 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from robench.api import Batch, Embedded, IntArray, Interactions, Rng, SequenceConfig, SequenceModel, TrainData, windows
+from robench.api import (
+    Batch,
+    Embedded,
+    IntArray,
+    Interactions,
+    Rng,
+    SequenceConfig,
+    SequenceModel,
+    Surface,
+    TrainData,
+    windows,
+)
 from robench_plugins.models.attention import SelfAttention, check_heads
 
 
@@ -70,6 +81,7 @@ class Bert4Rec(SequenceModel):
             return self
 
     config: Config
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
 
     def build_layers(self) -> None:
         """Positions, transformer blocks (GELU, section 3.4) and the output projection of eq. 7."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api import IntArray, Interactions, Model, Rng, TrainData
+from robench.api import IntArray, Interactions, Model, Rng, Surface, TrainData
 from robench_plugins.models.sparse import Matrix, matrix, some_rows
 
 
 class FromHistory(Model):
     """Scores are a function of the user's items; a subclass learns in ``learn`` and says which in ``of``."""
 
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"history"})
     counts: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:

@@ -11,7 +11,18 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding_bag
 
-from robench.api import Batch, Embedded, IntArray, Interactions, Losses, Rng, TorchConfig, TorchModel, TrainData
+from robench.api import (
+    Batch,
+    Embedded,
+    IntArray,
+    Interactions,
+    Losses,
+    Rng,
+    Surface,
+    TorchConfig,
+    TorchModel,
+    TrainData,
+)
 
 
 class MultiVae(TorchModel):
@@ -39,6 +50,7 @@ class MultiVae(TorchModel):
         patience: int = Field(default=10, ge=1)
 
     config: Config
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
     tables: ClassVar[tuple[str, ...]] = ("first.weight", "last.weight")
     epochs_begun: Tensor
 
