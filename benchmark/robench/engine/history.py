@@ -13,9 +13,10 @@ from torch import Tensor
 from robench.api.attack import Attack
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
-from robench.api.history import HistoryAttack, HistoryConfig
+from robench.api.history import HistoryAttack
 from robench.api.model import Model
 from robench.api.rng import Rng
+from robench.api.threat import Scale, Threat
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
 from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, judged, per_user
@@ -26,12 +27,12 @@ from robench.engine.ranking import Questions
 from robench.engine.slopes import ItemInputs
 
 
-def budget_in_edits(epsilon: float, unit: str, lengths: Tensor) -> Tensor:
+def budget_in_edits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
     """Edits that histories of ``lengths`` (int64 [B]) may have: int64 [B].
 
-    ⌊ε⌋, or of a share ⌊ε · length⌋ and at least one where ε > 0 (design A4).
+    ``absolute``: ⌊ε⌋. ``relative``: ⌊ε · length⌋, and at least one where ε > 0.
     """
-    if unit == "edits":
+    if scale == "absolute":
         return torch.full_like(lengths, int(epsilon))
     # A share such as 0.3 of 10 items means 3, although 0.3 · 10 may lie just below in floating point.
     edits = (epsilon * lengths.double() + 1e-9).floor().long()
@@ -142,7 +143,7 @@ def history_arenas(
     model: Model,
     history: Interactions,
     questions: Iterable[Questions],
-    config: HistoryConfig,
+    threat: Threat,
     epsilon: float,
     *,
     draws: Draws,
@@ -150,7 +151,7 @@ def history_arenas(
     diagnosis: Diagnosis,
     targets: IntArray | None = None,
 ) -> Iterator[HistoryArena]:
-    """The chunks of a victim at ε in the unit of ``config``.
+    """The chunks of a victim at ε: a number of edits, or, where the scale is relative, a share of the history.
 
     Args:
         model: the victim, in eval mode if it is neural.
@@ -163,9 +164,9 @@ def history_arenas(
     inputs = ItemInputs(model, history.n_users) if isinstance(model, TorchModel) else None
     for asked in questions:
         lengths = torch.from_numpy(history.lengths()[asked.users.numpy()])
-        limit = budget_in_edits(epsilon, config.unit, lengths)
-        unit = lengths.clamp_min(1).double() if config.unit == "fraction" else torch.ones(len(lengths)).double()
-        aim = Aim.of(asked, config.goal, config.k, targets)
+        limit = budget_in_edits(epsilon, threat.scale, lengths)
+        unit = lengths.clamp_min(1).double() if threat.scale == "relative" else torch.ones(len(lengths)).double()
+        aim = Aim.of(asked, threat.goal, threat.k, targets)
         oracle = HostHistories(model, history, asked, aim, limit, replace(draws), inputs, costs, diagnosis)
         yield HistoryArena(oracle, unit, targets)
 
