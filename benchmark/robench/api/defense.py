@@ -42,6 +42,13 @@ class Defense(Component):
         """The model to measure, around the fitted one."""
         raise TypeError(f"{type(self).__name__} has no wrap()")
 
+    def settled(self, epoch: int) -> bool:
+        """Whether weights after this epoch (from 0) may be kept.
+
+        False while the defence is still warming up: those weights are undefended, and validation would select them.
+        """
+        return True
+
     @classmethod
     def overrides(cls, method: str) -> bool:
         """Whether this defence has ``method`` of its own."""

@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robench.api.delta import Ball, BallNorm, Delta, added, masked, sizes
+from robench.api.delta import Ball, BallNorm, Delta, added, masked, scaled, sizes
+from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, Embedded, Losses, TorchModel
 
@@ -59,6 +60,43 @@ class Step:
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
         return {name: torch.zeros_like(part) if part.grad is None else part.grad for name, part in e.inputs.items()}
 
+    def tables(self) -> dict[str, Tensor]:
+        """The model's embedding tables by name: parameters [rows, ...].
+
+        Raises:
+            PluginError: the model names none.
+        """
+        if not self.model.tables:
+            raise PluginError(f"{type(self.model).__name__} names no tables, which this defence perturbs")
+        return {name: self.model.get_parameter(name) for name in self.model.tables}
+
+    def losses_under(self, delta: Delta) -> Losses:
+        """The model's own loss per target with ``delta`` added to its tables; embeds anew, with the same dropout.
+
+        Args:
+            delta: a name of ``tables`` -> [rows, ...]; tables that it does not name stay.
+        """
+        tables = self.tables()
+        moved = {name: tables[name] + part for name, part in delta.items()}
+        return self.model.under(moved, lambda: self.losses(self.embed()))
+
+    def accumulate_tables(self, loss: Tensor) -> dict[str, Tensor]:
+        """Backpropagate ``loss`` into the parameters now, and return its gradient by the tables.
+
+        One backward pass serves the optimiser and the perturbation of the tables.
+        """
+        tables = self.tables()
+        before = {name: None if table.grad is None else table.grad.clone() for name, table in tables.items()}
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
+        return {name: _grown(table, before[name]) for name, table in tables.items()}
+
+    def table_gradients(self, loss: Tensor) -> dict[str, Tensor]:
+        """Gradient of ``loss`` by the tables; no parameter's gradient is touched."""
+        tables = self.tables()
+        found = torch.autograd.grad(loss, list(tables.values()), allow_unused=True)
+        pairs = zip(tables.items(), found, strict=True)
+        return {name: torch.zeros_like(table) if g is None else g for (name, table), g in pairs}
+
     def gradient(self, e: Embedded, objective: Objective) -> dict[str, Tensor]:
         """Gradient of ``objective`` by the inputs; no parameter's gradient is touched."""
         leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
@@ -106,6 +144,39 @@ class Step:
             for _ in range(steps - 1):
                 found = masked(self.gradient(e.plus(delta), objective), e.valid)
                 delta = ball.project(added(delta, stride.ascent(found)))
-        spent = sizes(delta, norm) / torch.where(ball.radius > 0, ball.radius, 1.0)
-        self.achieved["epsilon_share"] = float(spent.max()) if len(spent) else 0.0
+        return self.spent(delta, ball)
+
+    def perturb_noisily(
+        self, e: Embedded, *, epsilon: float | Tensor, norm: BallNorm, noise: float, objective: Objective
+    ) -> dict[str, Tensor]:
+        """δ = η + a step of length ε up the gradient at x + η, not projected (N-FGSM, de Jorge et al. 2022), detached.
+
+        η is uniform per entry in ± ``noise`` · ε · RMS in both norms, from this step's own stream.
+        """
+        ball = self.ball(e, epsilon, norm)
+        width = self.ball(e, epsilon, "linf").radius * noise
+        eta = scaled(self.noise(e, "uniform"), width)
+        found = masked(self.gradient(e.plus(eta), objective), e.valid)
+        return self.spent(added(eta, ball.ascent(found)), ball)
+
+    def noise(self, e: Embedded, kind: Literal["normal", "uniform"]) -> dict[str, Tensor]:
+        """Entries standard normal, or uniform in [−1, 1], at the valid places and 0 elsewhere; always the same ones."""
+        generator = self.rng.child("noise").torch(self.model.device)
+        draw = torch.randn if kind == "normal" else torch.rand
+        drawn = {n: draw(x.shape, generator=generator, device=x.device, dtype=x.dtype) for n, x in e.inputs.items()}
+        if kind == "uniform":
+            drawn = {name: 2 * part - 1 for name, part in drawn.items()}
+        return masked(drawn, e.valid)
+
+    def spent(self, delta: Delta, ball: Ball) -> dict[str, Tensor]:
+        """``delta``, detached; notes the largest share of the radius that a row spends as ``epsilon_share``."""
+        share = sizes(delta, ball.norm) / torch.where(ball.radius > 0, ball.radius, 1.0)
+        self.achieved["epsilon_share"] = float(share.max()) if len(share) else 0.0
         return {name: part.detach() for name, part in delta.items()}
+
+
+def _grown(table: Tensor, before: Tensor | None) -> Tensor:
+    """What a backward pass has added to a parameter's gradient, detached from what is added later."""
+    if table.grad is None:
+        return torch.zeros_like(table)
+    return table.grad.clone() if before is None else table.grad - before

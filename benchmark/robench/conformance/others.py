@@ -11,20 +11,25 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from robench.api.data import Dataset
+from robench.api.data import Dataset, joined
 from robench.api.defense import Defense
 from robench.api.executor import Emit, Executor, Task
 from robench.api.metric import Metric, Outcome
 from robench.api.rng import Rng
 from robench.api.step import Step
+from robench.api.torch_model import Embedded, TorchModel
 from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, same_state
 
 
 class DefenseTests:
-    """Subclass with ``defense = Mine``; ``settings`` of a working defence."""
+    """Subclass with ``defense = Mine``; ``settings`` of a working defence.
+
+    ``adversarial``: it trains on a perturbation that raises the model's own loss, so it is held to that as well.
+    """
 
     defense: ClassVar[type[Defense]]
     settings: ClassVar[dict[str, Any]] = {}
+    adversarial: ClassVar[bool] = False
 
     @pytest.fixture(params=[ReferencePairwise, ReferenceSequence])
     def model(self, request: pytest.FixtureRequest) -> Any:
@@ -74,6 +79,58 @@ class DefenseTests:
             assert one is not None
             assert two is not None
             torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+
+    def test_the_perturbed_loss_is_not_below_the_clean_one(self, model: Any) -> None:
+        if not self.adversarial:
+            pytest.skip("not about a perturbation that raises the model's own loss")
+        data, _ = crowd()
+        trained, _ = fitted(model.make(epochs=3), data)
+        assert isinstance(trained, TorchModel)
+        trained.train()
+        defense = self.defense.make(**{**self.settings, "lambda": 0.0, "epsilon": 0.01})
+        grown = []
+        for number, batch in enumerate(trained.batches(data, Rng(7))):
+            step = Step(trained, batch, 10**6, 0.0, Rng(number))
+            grown.append(float(defense.loss(step).detach() - step.losses(step.embed()).value.mean().detach()))
+        assert min(grown) >= -1e-6
+        assert np.mean(grown) > 1e-5, "the perturbation does not reach the loss"
+
+    def test_the_budget_that_was_spent_is_reported(self, model: Any) -> None:
+        if not self.adversarial:
+            pytest.skip("not about a perturbation that raises the model's own loss")
+        data, _ = crowd()
+        settings = {**self.settings, "lambda": 0.5, "warmup": 0} if "warmup" in self.settings else self.settings
+        _, report = fitted(model.make(epochs=1), data, self.defense.make(**settings))
+        assert report.achieved.get("train_epsilon_share", 0.0) > 0
+        assert np.isfinite(list(report.achieved.values())).all()
+
+    def test_a_wrapped_model_scores_the_same_inputs_differently(self, model: Any) -> None:
+        if not self.defense.overrides("wrap"):
+            pytest.skip("not a defence that wraps the fitted model")
+        data, _ = crowd()
+        inner, _ = fitted(model.make(epochs=3), data)
+        users, history = np.arange(8), joined(data.train, data.validation)
+        before = inner.scores(users, history)
+        wrapped = self.defense.make(**self.settings).wrap(inner, Rng(0).child("wrap"))
+        scores = []
+        for seed in (1, 1):
+            with Rng(seed).stream():
+                scores.append(wrapped.scores(users, history))
+        np.testing.assert_array_equal(scores[0], scores[1], "randomness that the host cannot seed")
+        np.testing.assert_array_equal(inner.scores(users, history), before, "the fitted model has changed")
+        assert np.isfinite(scores[0]).all()
+        assert not np.array_equal(scores[0], before), "the defence is not connected"
+        if not isinstance(wrapped, TorchModel):
+            return
+        assert isinstance(inner, TorchModel)
+        assert wrapped.surfaces == inner.surfaces
+        batch = wrapped.queries(users, history)
+        e, plain = wrapped.embed(batch), inner.embed(inner.queries(users, history))
+        assert all(torch.equal(e.inputs[name], part) for name, part in plain.inputs.items())
+        assert all(torch.equal(e.valid[name], part) for name, part in plain.valid.items())
+        leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
+        value = wrapped.score_from(batch, Embedded(leaves, e.valid, e.context)).square().sum()
+        assert all(bool(g.any()) for g in torch.autograd.grad(value, list(leaves.values()))), "the gradient is hidden"
 
 
 class MetricTests:

@@ -76,6 +76,8 @@ def fit(
 ) -> FitReport:
     """Fit ``model`` on ``data`` under ``defense``; the weights of the best validation epoch are kept.
 
+    Epochs that the defence calls unsettled (its warm-up) are not validated: they keep no weights and cost no patience.
+
     Randomness comes from ``rng`` alone: ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a
     defence that draws more numbers does not change the clean stream.
 
@@ -83,7 +85,7 @@ def fit(
         report: called after every epoch with (epochs done, epochs planned).
 
     Raises:
-        PluginError: the loss is not finite.
+        PluginError: the loss is not finite, or the defence settles after the last epoch.
     """
     if not isinstance(model, TorchModel):
         model.fit(data, rng)
@@ -91,6 +93,8 @@ def fit(
     model.initialise(data, rng)
     model.to(device)
     config = model.config
+    if not defense.settled(config.epochs - 1):
+        raise PluginError(f"{type(defense).__name__} is still warming up after all {config.epochs} epochs")
     optimiser = torch.optim.Adam(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -113,7 +117,8 @@ def fit(
                 achieved.setdefault(name, []).append(value)
         result.epochs = epoch + 1
         report(epoch + 1, config.epochs)
-        if (epoch + 1) % config.validate_every and epoch + 1 < config.epochs:
+        skipped = (epoch + 1) % config.validate_every and epoch + 1 < config.epochs
+        if skipped or not defense.settled(epoch):
             continue
         model.eval()
         ndcg = validation_ndcg(model, data, most=config.validation_users)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from robench.api import Rng, Step
 from robench.api.delta import Ball
@@ -18,16 +19,31 @@ class TestNoDefense(DefenseTests):
 class TestFgsmTraining(DefenseTests):
     defense = AdversarialTraining
     settings = {"epsilon": 0.1}
+    adversarial = True
 
 
 class TestFgsmTrainingWithoutShortcut(DefenseTests):
     defense = AdversarialTraining
     settings = {"epsilon": 0.1, "norm": "l2", "shortcut": False}
+    adversarial = True
 
 
 class TestPgdTraining(DefenseTests):
     defense = AdversarialTraining
     settings = {"epsilon": 0.1, "inner": "pgd", "steps": 2, "shortcut": False}
+    adversarial = True
+
+
+class TestNoisyTraining(DefenseTests):
+    defense = AdversarialTraining
+    settings = {"epsilon": 0.1, "noise": 2.0, "shortcut": False}
+    adversarial = True
+
+
+class TestNoisyL2Training(DefenseTests):
+    defense = AdversarialTraining
+    settings = {"epsilon": 0.1, "noise": 2.0, "norm": "l2", "warmup": 1}
+    adversarial = True
 
 
 class TestHingeTraining(DefenseTests):
@@ -86,3 +102,33 @@ def test_the_training_budget_is_of_the_batch_s_valid_entries(kind, norm):
     entries = values.shape[-1] * valid.reshape(len(valid), -1).sum(1)
     wanted = 0.3 * rms * (np.sqrt(entries) if norm == "l2" else np.ones(len(entries)))
     np.testing.assert_allclose(step.ball(e, 0.3, norm).radius.numpy(), wanted, rtol=1e-6)
+
+
+def by_hand(step, k, epsilon):
+    """η and the unit step against i − j of a matrix factorisation, in float64."""
+    users, items = (t.weight.detach().double() for t in (step.model.user_vectors, step.model.item_vectors))
+    away = items[step.batch.targets["negatives"]] - items[step.batch.targets["positives"]]
+    width = epsilon * users[step.batch.users].square().mean().sqrt()
+    drawn = 2 * torch.rand(away.shape, generator=step.rng.child("noise").torch()).double() - 1
+    return k * width * drawn, width, away
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
+    """Of −ln σ(⟨u, i − j⟩) the gradient by u points along j − i wherever u is, so δ is known in closed form."""
+    step = a_step(ReferencePairwise)
+    e = step.embed()
+    delta = step.perturb_noisily(
+        e, epsilon=0.1, norm=norm, noise=2.0, objective=lambda moved: step.losses(moved).value.mean()
+    )["user"].double()
+    eta, width, away = by_hand(step, 2.0, 0.1)
+    direction = away.sign() if norm == "linf" else away / away.norm(dim=1, keepdim=True) * away.shape[1] ** 0.5
+    torch.testing.assert_close(delta, eta + width * direction, rtol=1e-4, atol=1e-6)
+    assert eta.abs().max() > 1.5 * width, "the noise is wider than the budget"
+    assert delta.abs().max() > 1.5 * width, "clipped"
+    assert step.achieved["epsilon_share"] > 1
+
+
+def test_noise_and_many_steps_do_not_go_together():
+    with pytest.raises(ValidationError, match="noise"):
+        AdversarialTraining.make(inner="pgd", noise=1.0)

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from robench.api import PluginError, Rng
+from robench.api.testing import DefenseTests
+from robench.conformance.worlds import CPU, ReferencePairwise, ReferenceSequence, crowd, fitted
+from robench.engine import training
+from robench_plugins.defenses.adversarial_training import AdversarialTraining
+from robench_plugins.defenses.apr import Apr
+from robench_plugins.defenses.gaussian import Gaussian
+from robench_plugins.defenses.none import NoDefense
+from robench_plugins.defenses.vat import Vat
+
+MEMBERS = [AdversarialTraining, Apr, Vat, Gaussian]
+
+
+class TestWarmUp(DefenseTests):
+    defense = AdversarialTraining
+    settings = {"epsilon": 0.1, "warmup": 1}
+    adversarial = True
+
+
+def states(kind, defense, epochs):
+    """The model's state after every epoch, and the report."""
+    data, _ = crowd()
+    model, seen = kind.make(epochs=epochs), []
+    rng = Rng(0).child("fit")
+
+    def note(done, of):
+        seen.append({name: np.array(part) for name, part in model.state().items()})
+
+    return seen, training.fit(model, data, defense, rng, CPU, note)
+
+
+def same(one, two):
+    return all(np.array_equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
+@pytest.mark.parametrize("member", MEMBERS)
+def test_the_epochs_of_the_warm_up_are_the_undefended_ones(member, kind):
+    plain, _ = states(kind, NoDefense(), 4)
+    warm, report = states(kind, member.make(warmup=2, epsilon=0.3), 4)
+    assert [same(one, two) for one, two in zip(plain, warm, strict=True)] == [True, True, False, False]
+    assert report.best_epoch > 2
+
+
+@pytest.mark.parametrize("warmup", [1, 3])
+def test_no_weights_of_the_warm_up_are_kept_however_good_they_are(monkeypatch, warmup):
+    """Validation falls from epoch to epoch, so the first epoch that may be kept is."""
+    asked = []
+    monkeypatch.setattr(training, "validation_ndcg", lambda *_, **__: asked.append(1) or 1 - 0.1 * len(asked))
+    data, _ = crowd()
+    _, report = fitted(ReferencePairwise.make(epochs=6, patience=9), data, AdversarialTraining.make(warmup=warmup))
+    assert (report.best_epoch, len(asked)) == (warmup + 1, 6 - warmup)
+
+
+def test_the_warm_up_costs_no_patience(monkeypatch):
+    monkeypatch.setattr(training, "validation_ndcg", lambda *_, **__: 0.5)
+    data, _ = crowd()
+    defense = AdversarialTraining.make(warmup=4)
+    _, report = fitted(ReferencePairwise.make(epochs=20, patience=2), data, defense)
+    assert (report.best_epoch, report.epochs) == (5, 7)
+
+
+def test_a_warm_up_as_long_as_the_training_is_refused():
+    data, _ = crowd()
+    with pytest.raises(PluginError, match="warming up"):
+        fitted(ReferencePairwise.make(epochs=3), data, AdversarialTraining.make(warmup=3))
+
+
+def test_at_lambda_one_the_warm_up_is_ignored():
+    data, _ = crowd()
+    _, plain = fitted(ReferencePairwise.make(epochs=3), data)
+    _, warm = fitted(ReferencePairwise.make(epochs=3), data, AdversarialTraining.make(**{"lambda": 1.0, "warmup": 9}))
+    assert plain == warm
+
+
+def test_a_perturbation_that_lowers_the_loss_is_caught():
+    class Kind(AdversarialTraining):
+        def defended(self, step):
+            c, e = self.config, step.embed()
+            delta = step.perturb(
+                e,
+                inner="fgsm",
+                epsilon=c.epsilon,
+                norm=c.norm,
+                objective=lambda moved: -step.losses(moved).value.mean(),
+            )
+            return (1 - c.lambda_) * step.losses(e.plus(delta)).value.mean()
+
+    class Tests(DefenseTests):
+        defense, adversarial = Kind, True
+
+    with pytest.raises(AssertionError):
+        Tests().test_the_perturbed_loss_is_not_below_the_clean_one(ReferencePairwise)
