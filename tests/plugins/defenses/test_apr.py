@@ -1,0 +1,129 @@
+import math
+
+import pytest
+import torch
+
+from robench.api import Batch, PluginError, Rng, Step
+from robench.api.testing import DefenseTests
+from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted
+from robench_plugins.defenses.apr import Apr
+from robench_plugins.models.bert4rec import Bert4Rec
+from robench_plugins.models.lightgcn import LightGcn
+from robench_plugins.models.lstm import Lstm
+from robench_plugins.models.multi_vae import MultiVae
+from robench_plugins.models.neumf import NeuMf
+
+
+class TestApr(DefenseTests):
+    defense = Apr
+    settings = {"epsilon": 0.1}
+    adversarial = True
+
+
+class TestAprRelative(DefenseTests):
+    defense = Apr
+    settings = {"epsilon": 0.1, "scale": "relative", "shortcut": False, "warmup": 1}
+    adversarial = True
+
+
+def a_step(kind, **settings):
+    data, _ = crowd()
+    model = kind.make(**settings)
+    model.initialise(data, Rng(0))
+    model.train()
+    return Step(model, next(iter(model.batches(data, Rng(1)))), 0, 0.0, Rng(3))
+
+
+def perturbed(defense, step):
+    gradients = step.table_gradients(step.losses(step.embed()).value.mean())
+    return gradients, defense.perturbation(step, gradients)
+
+
+def test_one_triple_by_hand():
+    """u = (3, 4), i − j = (1, 0): m = 3. ε = .5 makes u (2.5, 4) and i − j (1, 0) − (.6, .8) = (.4, −.8): m = −2.2."""
+    step = a_step(ReferencePairwise)
+    model = step.model
+    with torch.no_grad():
+        for table in (model.user_vectors, model.item_vectors):
+            table.weight.zero_()
+        model.user_vectors.weight[0, :2] = torch.tensor([3.0, 4.0])
+        model.item_vectors.weight[0, 0] = 1.0
+    triple = {"positives": torch.tensor([0]), "negatives": torch.tensor([1])}
+    step = Step(model, Batch(torch.tensor([0]), torch.empty(1, 0, dtype=torch.int64), triple), 0, 0.0, Rng(3))
+    assert float(step.losses(step.embed()).value.detach()) == pytest.approx(math.log1p(math.exp(-3)), rel=1e-5)
+    left = Apr.make(**{"lambda": 0.25}).loss(step)
+    assert float(left.detach()) == pytest.approx(0.75 * math.log1p(math.exp(2.2)), rel=1e-5)
+    assert step.achieved == pytest.approx({"lambda_apr": 3.0, "epsilon_share": 1.0})
+
+
+@pytest.mark.parametrize("scale", ["absolute", "relative"])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (ReferencePairwise, {}),
+        (ReferenceSequence, {}),
+        (LightGcn, {"factors": 8}),
+        (NeuMf, {"batch_size": 16}),
+        (MultiVae, {"hidden": 8, "latent": 4}),
+        (Lstm, {"dim": 8, "hidden": 8}),
+        (Bert4Rec, {"dim": 8, "batch_size": 8}),
+    ],
+)
+def test_a_row_moves_by_epsilon_or_not_at_all(kind, settings, scale):
+    step = a_step(kind, **settings)
+    gradients, delta = perturbed(Apr.make(epsilon=0.3, scale=scale), step)
+    assert set(delta) == set(step.model.tables)
+    for name, part in delta.items():
+        touched = gradients[name].abs().amax(1) > 0
+        table = step.model.get_parameter(name).detach()
+        length = 0.3 * (float(table.norm(dim=1).mean()) if scale == "relative" else 1)
+        assert touched.any()
+        torch.testing.assert_close(part.norm(dim=1)[touched], torch.full((int(touched.sum()),), length))
+        assert not part[~touched].any()
+
+
+@pytest.mark.parametrize("kind", [LightGcn, NeuMf, MultiVae, Lstm, Bert4Rec])
+def test_the_loss_under_a_small_perturbation_is_higher_with_the_same_dropout(kind):
+    step = a_step(kind)
+    _, delta = perturbed(Apr.make(epsilon=0.01), step)
+    clean = step.losses(step.embed()).value.mean()
+    assert float(step.losses_under(delta).value.mean().detach()) > float(clean.detach())
+    nothing = {name: torch.zeros_like(part) for name, part in delta.items()}
+    torch.testing.assert_close(step.losses_under(nothing).value.mean(), clean, rtol=1e-6, atol=0)
+
+
+def test_one_backward_pass_gives_the_gradient_by_the_tables():
+    step = a_step(ReferenceSequence)
+    wanted = step.table_gradients(step.losses(step.embed()).value.mean())
+    assert all(p.grad is None for p in step.model.parameters())
+    first = step.accumulate_tables(step.losses(step.embed()).value.mean())
+    again = step.accumulate_tables(step.losses(step.embed()).value.mean())
+    for name, part in wanted.items():
+        torch.testing.assert_close(first[name], part, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(again[name], part, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(step.model.get_parameter(name).grad, 2 * part, rtol=1e-4, atol=1e-7)
+
+
+def test_rows_that_the_batch_does_not_name_stay():
+    step = a_step(ReferencePairwise)
+    _, delta = perturbed(Apr.make(), step)
+    named = torch.zeros(len(delta["user_vectors.weight"]), dtype=torch.bool)
+    named[step.batch.users] = True
+    assert not named.all()
+    assert torch.equal(delta["user_vectors.weight"].abs().amax(1) > 0, named)
+
+
+def test_both_weights_are_in_the_report():
+    data, _ = crowd()
+    _, report = fitted(ReferencePairwise.make(epochs=1), data, Apr.make(**{"lambda": 0.8}))
+    assert report.as_dict()["train_lambda_apr"] == pytest.approx(0.25)
+    _, report = fitted(ReferencePairwise.make(epochs=1), data, Apr.make(**{"lambda": 0.0}))
+    assert "train_lambda_apr" not in report.as_dict()
+
+
+def test_a_model_without_tables_is_refused():
+    class Bare(ReferencePairwise):
+        tables = ()
+
+    with pytest.raises(PluginError, match="Bare names no tables"):
+        Apr.make().loss(a_step(Bare))

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from robench.api import Rng, Step
+from robench.api.testing import DefenseTests
+from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench_plugins.defenses.gaussian import Gaussian
+
+
+class TestGaussian(DefenseTests):
+    defense = Gaussian
+    settings = {"epsilon": 0.2}
+
+
+class TestGaussianLinf(DefenseTests):
+    defense = Gaussian
+    settings = {"epsilon": 0.2, "norm": "linf", "shortcut": False}
+
+
+class Watched(Step):
+    """Keeps what was spent."""
+
+    def spent(self, delta, ball):
+        self.delta, self.kept = delta, ball
+        return super().spent(delta, ball)
+
+
+def a_step(kind, number):
+    data, _ = crowd(ragged=True)
+    model = kind()
+    model.initialise(data, Rng(0))
+    model.train()
+    return Watched(model, next(iter(model.batches(data, Rng(1)))), 0, 0.0, Rng(number))
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
+def test_the_noise_is_as_long_as_the_budget(kind, norm):
+    step, other = (a_step(kind, number) for number in (3, 4))
+    for one in (step, other):
+        Gaussian.make(epsilon=0.3, norm=norm).loss(one)
+    (name,) = step.delta
+    part = step.delta[name]
+    radius = step.ball(step.embed(), 0.3, norm).radius
+    size = part.flatten(1).norm(dim=1) if norm == "l2" else part.flatten(1).abs().amax(1)
+    torch.testing.assert_close(size, radius, rtol=1e-5, atol=0)
+    assert step.achieved["epsilon_share"] == pytest.approx(1, abs=1e-5)
+    valid = step.embed().valid[name]
+    assert not part[~valid].any()
+    entries = part[valid]
+    assert abs(float((entries > 0).double().mean()) - 0.5) < 0.1
+    assert not torch.equal(part, other.delta[name]), "every step draws its own noise"
+    if norm == "linf":
+        torch.testing.assert_close(part.abs().flatten(1).amax(1), radius)
+
+
+def test_no_gradient_is_asked_for(monkeypatch):
+    monkeypatch.setattr(Step, "gradient", lambda *_: pytest.fail("a gradient"))
+    monkeypatch.setattr(Step, "accumulate", lambda *_: pytest.fail("a gradient"))
+    step = a_step(ReferencePairwise, 3)
+    loss = Gaussian.make(**{"lambda": 0.25, "epsilon": 0.0}).loss(step)
+    torch.testing.assert_close(loss, step.losses(step.embed()).value.mean())
