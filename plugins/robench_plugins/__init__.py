@@ -64,6 +64,10 @@ def robench_defenses() -> dict[str, str]:
     return {
         "none": "robench_plugins.defenses.none:NoDefense",
         "adversarial-training": "robench_plugins.defenses.adversarial_training:AdversarialTraining",
+        "apr": "robench_plugins.defenses.apr:Apr",
+        "vat": "robench_plugins.defenses.vat:Vat",
+        "gaussian": "robench_plugins.defenses.gaussian:Gaussian",
+        "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
     }
 
 
