@@ -1,0 +1,151 @@
+"""The host of attacks on histories: what it refuses, how it counts, and what models must say of histories."""
+
+import numpy as np
+import pytest
+import torch
+
+from robench.api import HistoryAttack, Interactions, PluginError, Rng
+from robench.api.testing import ModelTests
+from robench.conformance.worlds import crowd, fitted, reference_bench
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.histories import Records
+from robench.engine.history import budget_in_edits
+from robench_plugins.models.item_knn import ItemKnn
+
+
+def arena_of(bench, attack, epsilon=1.0, targets=None):
+    (found,) = bench.arenas(attack, epsilon, Costs(), Diagnosis(), targets)
+    return found
+
+
+class Fixed(HistoryAttack):
+    """Proposes what it is told to."""
+
+    proposal = None
+
+    def rewrite(self, oracle, rng):
+        yield self.proposal(oracle)
+
+
+def cheat(change):
+    """An attack that changes the row of the first user, and gives the second one away at once by a lawful edit."""
+
+    def proposal(oracle):
+        rows = [[item for item in row if item >= 0] for row in oracle.rows().tolist()]
+        free = oracle.insertable()[1].nonzero()[0]
+        rows[0] = change(rows[0], oracle)
+        rows[1] = rows[1][:-1] + free.tolist()
+        width = max(len(row) for row in rows)
+        return torch.tensor([row + [-1] * (width - len(row)) for row in rows])
+
+    attack = Fixed.make()
+    attack.proposal = proposal
+    return attack
+
+
+CHEATS = {
+    "over budget": lambda row, oracle: row[2:],
+    "the held-out item": lambda row, oracle: [*row[:-1], int(oracle.aim.items[0, 0])],
+    "a negative item": lambda row, oracle: [*row[:-1], -3],
+    "a hole": lambda row, oracle: [*row[:-2], -1, row[-1]],
+    "an item beyond the catalogue": lambda row, oracle: [*row[:-1], oracle.n_items],
+    "an item twice": lambda row, oracle: [*row[:-1], row[0]],
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_what_is_not_allowed_is_refused_and_recorded(name):
+    bench = reference_bench("sequence")
+    arena = arena_of(bench, cheat(CHEATS[name]))
+    attack = cheat(CHEATS[name])
+    (proposed,) = arena.proposals(attack, Rng(0))
+    items = arena.checked(proposed)["items"]
+    genuine = arena.genuine()["items"]
+    assert torch.equal(items[0], genuine[0]), "a row that is not allowed was applied"
+    assert not torch.equal(items[1], genuine[1]), "a lawful row beside it was not"
+    found = bench.attacked(attack, 1, f"cheat-{name}")
+    assert found.achieved["overshoot"] > 1
+    assert found.arrays["edits"][0] == 0
+    assert found.arrays["ranks"][0] == bench.clean(None).arrays["ranks"][0]
+
+
+def test_a_promoted_item_may_not_come_in():
+    attack = cheat(lambda row, oracle: [*row[:-1], int(oracle.aim.items[0].max())])
+    attack.config = Fixed.Config(goal="promote")
+    found = reference_bench("sequence").attacked(attack, 1, "cheat-promote", np.array([3, 17]))
+    assert found.achieved["overshoot"] > 1
+    assert found.arrays["edits"][0] == 0
+
+
+def test_an_edit_without_a_budget_is_refused_and_recorded():
+    found = reference_bench("sequence").attacked(cheat(lambda row, oracle: row[1:]), 0, "cheat-zero")
+    assert found.achieved["overshoot"] > 1
+    assert not found.arrays["edits"].any()
+
+
+@pytest.mark.parametrize(
+    "proposal", [lambda o: o.rows().float(), lambda o: o.rows()[:3], lambda o: o.rows()[0], lambda o: o.rows()[:, None]]
+)
+def test_what_are_no_histories_is_the_plugins_error(proposal):
+    attack = Fixed.make()
+    attack.proposal = proposal
+    with pytest.raises(PluginError, match="int64"):
+        reference_bench("sequence").attacked(attack, 1, "shape")
+
+
+def test_the_distance_is_levenshteins():
+    attack = cheat(lambda row, oracle: [*row[1:], row[0]])  # one item moved: a deletion and an insertion
+    bench = reference_bench("sequence")
+    for epsilon, applied in ((1, False), (2, True)):
+        arena = arena_of(bench, attack, epsilon)
+        (proposed,) = arena.proposals(attack, Rng(0))
+        candidate = arena.checked(proposed)
+        assert torch.equal(candidate["items"][0], arena.genuine()["items"][0]) != applied
+    assert arena.stored(candidate)["edits"].tolist()[:3] == [2, 1, 0]
+
+
+def test_budgets_in_edits_and_in_shares():
+    lengths = torch.tensor([0, 3, 10, 100])
+    assert budget_in_edits(2.0, "absolute", lengths).tolist() == [2, 2, 2, 2]
+    assert budget_in_edits(0.9, "absolute", lengths).tolist() == [0, 0, 0, 0]
+    assert budget_in_edits(0.3, "relative", lengths).tolist() == [1, 1, 3, 30]
+    assert budget_in_edits(0.0, "relative", lengths).tolist() == [0, 0, 0, 0]
+
+
+def test_edited_rows_stand_in_a_history_of_all_users():
+    genuine = Interactions(*(np.array(part) for part in ([0, 2, 2, 5], [4, 1, 0, 2, 3], [10, 20, 30, 40, 50])), 6)
+    made = Records(genuine, np.array([2, 0])).with_rows(torch.tensor([[5, 2, 3, 1], [1, -1, -1, -1]]))
+    assert [made.row(user).tolist() for user in range(3)] == [[1], [], [5, 2, 3, 1]]
+    assert made.times.tolist() == [10, 30, 40, 50, 50]
+
+
+class Nosy(ItemKnn):
+    """Looks at the other users' histories too."""
+
+    def scores(self, users, history):
+        return super().scores(users, history) + np.float32(len(history))
+
+
+class Silent(ItemKnn):
+    """Does not say what it reads."""
+
+    surfaces = frozenset()
+
+
+class Deaf(ItemKnn):
+    """Says that it reads the history, but does not."""
+
+    def scores(self, users, history):
+        return np.tile(self.counts, (len(users), 1))
+
+
+@pytest.mark.parametrize(("cls", "problem"), [(Nosy, "other users"), (Silent, "not declared"), (Deaf, "do not follow")])
+def test_a_wrong_word_about_histories_fails_conformance(cls, problem):
+    class Tests(ModelTests):
+        model = cls
+
+    data, test = crowd()
+    with pytest.raises(AssertionError, match=problem):
+        Tests().test_scores_follow_the_history_where_that_is_declared_and_never_anyone_elses(
+            (fitted(cls(), data)[0], data, test)
+        )
