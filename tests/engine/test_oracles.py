@@ -1,4 +1,7 @@
-"""Exact radii on factor models: for scores linear in the user vector, k = 1 has a closed form."""
+"""Exact radii on factor models: for scores linear in the user vector, k = 1 has a closed form.
+
+For k = 10 the tenth smallest margin ratio bounds the radius from below: that many rivals must pass at once.
+"""
 
 import numpy as np
 import pytest
@@ -8,8 +11,10 @@ from robench.api.data import Interactions
 from robench.api.delta import Ball
 from robench.api.rng import Rng
 from robench.conformance.worlds import ReferencePairwise, bench_of, crowd
+from robench_plugins.attacks.apgd import Apgd
 from robench_plugins.attacks.cw import CarliniWagner
 from robench_plugins.attacks.pgd import Pgd
+from robench_plugins.attacks.random_search import RandomSearch
 
 ROUNDING = 1e-6  # of the model's float32 scores, in distance
 
@@ -80,15 +85,49 @@ def test_pgd_breaks_every_user_at_the_exact_radius_and_none_below(norm, seed):
     assert broken(bench, attack, above).all(), "a user stands at 1.01 of the exact radius"
 
 
-def test_no_attack_beats_the_certified_bound_at_k_ten():
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_apgd_breaks_every_user_at_the_exact_radius_with_restarts_and_most_with_one(norm, seed):
+    bench, scores, best = linear_bench(seed)
+    exact = np.array([r[0] for r in margin_ratios(bench, scores, best, norm)])
+    below, above = np.maximum(exact * 0.999 - ROUNDING, 0), exact * 1.01 + ROUNDING
+    many = Apgd.make(norm=norm, k=1, steps=20, restarts=25, loss="margin")
+    assert not broken(bench, many, below).any(), "broken below the exact radius"
+    assert broken(bench, many, above).all(), "a user stands at 1.01 of the exact radius"
+    # One restart climbs towards the rival that is best at the start, which is not always the nearest one.
+    alone = broken(bench, Apgd.make(norm=norm, k=1, steps=50, loss="margin"), above).mean()
+    assert 0.85 < alone < 1
+
+
+def certified(bench, scores, best, norm, k=10):
+    """The k-th smallest margin ratio of each user: float64 [U]."""
+    return np.array([ratios[k - 1] for ratios in margin_ratios(bench, scores, best, norm)])
+
+
+# The median gaps as measured are 1.17 and 1.30 (PGD, L2 and L∞), 1.13 and 1.23 (APGD), 1.22 and 1.24 (random search),
+# 1.16 (C&W): ten rivals must pass at once, which one direction rarely does for all at their own least length.
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize(
+    ("attack", "settings"),
+    [
+        (Pgd, {"steps": 60, "restarts": 3, "loss": "margin"}),
+        (Apgd, {"steps": 60, "restarts": 3, "loss": "margin"}),
+        (RandomSearch, {"queries": 400}),
+    ],
+)
+def test_no_attack_beats_the_certified_bound_at_k_ten_and_each_comes_near(attack, settings, norm):
     bench, scores, best = linear_bench(5, n_items=24)
-    ratios = margin_ratios(bench, scores, best, "l2")
-    bound = np.array([r[9] if len(r) > 9 else np.inf for r in ratios])
+    bound = certified(bench, scores, best, norm)
+    made = attack.make(norm=norm, k=10, **settings)
+    assert not broken(bench, made, np.maximum(bound * 0.999 - ROUNDING, 0)).any()
+    assert broken(bench, made, bound * 1.4).mean() > 0.5, "the median gap was 1.13 to 1.30"
+
+
+def test_carlini_wagner_does_not_beat_the_certified_bound_at_k_ten_and_comes_near():
+    bench, scores, best = linear_bench(5, n_items=24)
+    bound = certified(bench, scores, best, "l2")
     attack = CarliniWagner.make(k=10, steps=60, search=6, restarts=2)
     radius = bench.attacked(attack, 50.0, "cw10").arrays["radius"] * in_units(bench, "l2")
-    assert np.isfinite(radius).mean() > 0.5, "the attack found nothing to compare"
+    assert np.isfinite(radius).all(), "a user was not broken"
     assert (radius >= bound * (1 - 1e-4)).all()
-    for norm in ("l2", "linf"):
-        low = np.array([r[9] if len(r) > 9 else 0.0 for r in margin_ratios(bench, scores, best, norm)])
-        attack = Pgd.make(norm=norm, k=10, steps=60, restarts=3, loss="margin")
-        assert not broken(bench, attack, np.maximum(low * 0.999 - ROUNDING, 0)).any()
+    assert np.median(radius / bound) < 1.25
