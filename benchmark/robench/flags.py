@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from robench.results import Columns, Results, RowKey, row_of, threat_of
+from robench.ensembles import WHITE, comparisons
+from robench.results import ENSEMBLE, Columns, Results, RowKey, row_of, threat_of
 from robench.rows import FROZEN, LINE, Matrix, Row, clean_cells
 from robench.stats import Interval, interval
 
@@ -17,7 +18,7 @@ MOST_ZERO = 0.01  # of the hit users
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # achieved share over ε
 MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviations of the scores
-GRADIENT, FLOOR = "gradient", "floor"  # kinds of attack, see ``Cell.kind``
+GRADIENT, FLOOR, BLACK_BOX = "gradient", "floor", "black-box"  # kinds of attack, see ``Cell.kind``
 Flag = dict[str, Any]
 
 
@@ -51,6 +52,7 @@ def judge(
     cells = [c for c in results.cells if row_of(c) == row.key and c["stage"] == "test" and results.ok(c)]
     cells = [c for c in cells if entry is None or threat_of(c) == threat_of(entry)]
     notes += _budget(results, cells) + _gradients(results, cells) + _rounding(results, row, entry)
+    notes += _single_draws(results, cells)
     if reference in results.plan["metrics"]:
         notes += _gaps(results, row, cells, reference)
     row.notes = notes
@@ -69,6 +71,9 @@ def _gaps(results: Results, row: Row, cells: Sequence[Columns], reference: str) 
     for name, why, gap in _comparisons(results, cells, reference):
         if gap.low > 0 and gap.mean > LEAST_GAP * clean:
             yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, clean=clean)
+    for name, why, gap, level in comparisons(results, cells):
+        if gap.low > 0 and gap.mean > LEAST_GAP * level:
+            yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, to_break=level)
     yield from _idle_losses(results, row.key, cells, reference, clean)
 
 
@@ -145,12 +150,36 @@ def _gradients(results: Results, cells: Sequence[Columns]) -> list[Flag]:
     return [flag("hidden gradients", why, attack=label, share=share) for label, share in found.items()]
 
 
+def _single_draws(results: Results, cells: Sequence[Columns]) -> list[Flag]:
+    """Gradient attacks that looked once at a victim which draws at test time."""
+    found: dict[str, Flag] = {}
+    for c in cells:
+        seen = results.records[c["cell"]]["diagnostics"]
+        noisy = seen.get("stochastic", 0.0) > MOST_NOISE
+        if noisy and c.get("kind") in (GRADIENT, "minimum-norm") and seen.get("expectation", 1) <= 1:
+            why = f"{c['attack_label']} takes one draw of a victim that draws at test time: set its expectation"
+            found[c["attack_label"]] = flag("attack without expectation", why, expectation=1)
+    return list(found.values())
+
+
 def _weakness(results: Results, one: Sequence[Columns], two: Sequence[Columns], metric: str) -> Interval | None:
-    """How much more ``one`` leaves than ``two``, paired over users, on the seeds that both have; None without any."""
-    left, right = ({c["seed"]: results.per_user(c, metric) for c in cells} for cells in (one, two))
-    pairs = [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
-    gaps = [a - b for a, b in pairs if a is not None and b is not None]
+    """How much more the worst of ``one`` leaves than the worst of ``two``, paired over users, on the seeds that both
+    have; None without any.
+    """
+    left, right = _least(results, one, metric), _least(results, two, metric)
+    gaps = [left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())]
     return interval(np.stack(gaps)) if gaps else None
+
+
+def _least(results: Results, cells: Sequence[Columns], metric: str) -> dict[int, Matrix]:
+    """Per seed the least value of each user over the cells."""
+    found: dict[int, Matrix] = {}
+    for c in cells:
+        values = results.per_user(c, metric)
+        if values is not None:
+            known = found.get(c["seed"])
+            found[c["seed"]] = values if known is None else np.minimum(known, values)
+    return found
 
 
 def _evaluations(results: Results, cells: Sequence[Columns]) -> float:
@@ -163,26 +192,46 @@ def _comparisons(results: Results, cells: Sequence[Columns], metric: str) -> Ite
     by_attack: dict[tuple[str, str, float, Any], list[Columns]] = {}
     for c in cells:
         by_attack.setdefault((c["attack"], c["attack_label"], c["epsilon"], threat_of(c)), []).append(c)
-    for (attack, label, epsilon, threat), group in by_attack.items():
-        kind = group[0].get("kind")
-        for (other, other_label, other_epsilon, other_threat), others in by_attack.items():
-            if kind != GRADIENT or other_threat != threat:
-                continue
-            found = None
-            if others[0].get("kind") == FLOOR and other_epsilon == epsilon:
-                # Many random points may beat one gradient step; only as many evaluations are a fair floor.
-                if _evaluations(results, others) <= _evaluations(results, group):
-                    why = f"{label} at ε={epsilon:g} leaves more than {other_label} does: its gradient does not help"
-                    found = "no better than random", why
-            elif other_label == label and other_epsilon < epsilon:
-                why = f"{label} is weaker at ε={epsilon:g} than at ε={other_epsilon:g}: it does not use its budget"
-                found = "not monotone in ε", why
-            elif attack == other and other_epsilon == epsilon and _steps(results, group, others):
-                why = f"{label} is weaker than {other_label}, which takes fewer steps, at ε={epsilon:g}"
-                found = "more steps are weaker", why
+    for key, group in by_attack.items():
+        for other, others in by_attack.items():
+            found = _relation(results, key, group, other, others) if key[3] == other[3] else None
             gap = None if found is None else _weakness(results, group, others, metric)
             if found is not None and gap is not None:
                 yield (*found, gap)
+        if group[0].get("kind") == BLACK_BOX:
+            same = [g for k, g in by_attack.items() if k[2:] == key[2:] and g[0].get("kind") in WHITE]
+            gap = _weakness(results, [c for g in same for c in g], group, metric)
+            if gap is not None:
+                why = f"{key[1]} breaks more through scores than every gradient attack at ε={key[2]:g}: they are blind"
+                yield "black-box beats white-box", why, gap
+
+
+def _relation(
+    results: Results,
+    key: tuple[str, str, float, Any],
+    group: Sequence[Columns],
+    other: tuple[str, str, float, Any],
+    others: Sequence[Columns],
+) -> tuple[str, str] | None:
+    """The flag to set and its explanation if the attack ``key`` turns out weaker than ``other``, or None."""
+    (attack, label, epsilon, _), (name, other_label, other_epsilon, _) = key, other
+    kind, other_kind = group[0].get("kind"), others[0].get("kind")
+    found = None
+    if label == other_label:
+        if kind in (GRADIENT, ENSEMBLE) and other_epsilon < epsilon:
+            why = f"{label} is weaker at ε={epsilon:g} than at ε={other_epsilon:g}: it does not use its budget"
+            found = "not monotone in ε", why
+    elif other_epsilon == epsilon and kind == ENSEMBLE and other_kind != ENSEMBLE:
+        found = "stronger than the ensemble", f"{other_label} leaves less than {label} at ε={epsilon:g}"
+    elif other_epsilon == epsilon and kind == GRADIENT:
+        # Many random points may beat one gradient step; only as many evaluations are a fair floor.
+        if other_kind == FLOOR and _evaluations(results, others) <= _evaluations(results, group):
+            why = f"{label} at ε={epsilon:g} leaves more than {other_label} does: its gradient does not help"
+            found = "no better than random", why
+        elif attack == name and _steps(results, group, others):
+            why = f"{label} is weaker than {other_label}, which takes fewer steps, at ε={epsilon:g}"
+            found = "more steps are weaker", why
+    return found
 
 
 def _steps(results: Results, one: Sequence[Columns], two: Sequence[Columns]) -> bool:

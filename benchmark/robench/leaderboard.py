@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from robench.api.errors import UserError
 from robench.api.metric import Metric
 from robench.atomic import write_text
+from robench.ensembles import ensembles
 from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
@@ -38,6 +39,7 @@ _TIMINGS = "cell,victim,model_label,defense_label,lambda,attack_label,epsilon,se
 CELLS, LEADERBOARD = _CELLS.split(","), _LEADERBOARD.split(",")
 TIMINGS = [*_TIMINGS.split(","), "status", "seconds", "fit_seconds", "peak_memory_mib"]
 REFERENCE = "ndcg@10"
+STANDARD = "auto"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Tables:
     tables: list[dict[str, Any]]
     poisoning: list[dict[str, Any]]
     radii: list[dict[str, Any]]
+    ensembles: list[dict[str, Any]]
     curves: list[dict[str, Any]]
     clean: list[dict[str, Any]]
     failures: list[dict[str, Any]]
@@ -84,6 +87,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         tables,
         poisoning(results),
         _radii(results),
+        ensembles(results),
         curves(results, REFERENCE),
         _clean(results, [row for table in tables for row in table["rows"]]),
         [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
@@ -176,7 +180,7 @@ def _popularity(results: Results, lines: list[Columns]) -> Any:
 
 def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], rows: list[Row]) -> dict[str, Any]:
     attacks = sorted({label for row in rows for label in row.attacks})
-    title = "custom attack set" if attacks != ["auto"] else "auto"
+    title = attacks[0] if is_standard(attacks) else "custom attack set"
     head = {**{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")}}
     within = entry["surface"] in WITHIN_MODEL
     order = sorted(rows, key=lambda row: _order(row, rows, within))
@@ -190,6 +194,11 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
         "attacks": attacks,
         "rows": [_leader(results, entry, group, row) for row in order],
     }
+
+
+def is_standard(attacks: Sequence[str]) -> bool:
+    """Whether these are the fixed ensemble of one version alone, by which leaderboards are published."""
+    return len(attacks) == 1 and attacks[0].startswith(f"{STANDARD}@")
 
 
 def hit_k(results: Results, entry: Mapping[str, Any]) -> int:
@@ -222,7 +231,7 @@ def _leader(results: Results, entry: Mapping[str, Any], group: tuple[str, str], 
         **{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")},
         **{n: row.columns[n] for n in ("model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")},
         "attack_set": f"custom: {', '.join(row.attacks)}"
-        if row.attacks and row.attacks != ["auto"]
+        if row.attacks and not is_standard(row.attacks)
         else "".join(row.attacks),
         "adaptive": row.adaptive,
         "clean": clean.mean,
@@ -296,6 +305,7 @@ def _texts(tables: Tables) -> dict[str, str]:
         "tables": tables.tables,
         "poisoning": tables.poisoning,
         "radii": tables.radii,
+        "ensembles": tables.ensembles,
         "curves": tables.curves,
         "clean": tables.clean,
         "failures": tables.failures,

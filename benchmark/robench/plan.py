@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from robench.api.attack import Attack, EmbeddingAttack, Ensemble, MinimumNormAttack
+from robench.api.attack import Attack, EmbeddingAttack, Ensemble
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.api.history import HistoryAttack
 from robench.api.model import Model
 from robench.api.poisoning import Corruption, PoisoningAttack
 from robench.registry import Registry
@@ -138,17 +139,7 @@ def _cells(
         sets: list[int | None] = [None] if threat["goal"] == "untargeted" else list(range(suite.targets.sets))
         for epsilon in entry.epsilons:
             for number in sets:
-                kind = kind_of(cls)
-                yield Cell(victim, entry.part, epsilon, suite.users, threat, cls.adaptive, skip, kind, number)
-
-
-def kind_of(cls: type[Attack]) -> str:
-    """What an attack is to the flags; see ``Cell.kind``."""
-    if issubclass(cls, Ensemble):
-        return "ensemble"
-    if issubclass(cls, MinimumNormAttack):
-        return "minimum-norm"
-    return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else "black-box"
+                yield Cell(victim, entry.part, epsilon, suite.users, threat, cls.adaptive, skip, cls.kind(), number)
 
 
 def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -> str:
@@ -165,7 +156,7 @@ def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -
 
 def attack_misfit(part: Part, cls: type[Attack]) -> str:
     """Why this version cannot carry out an attack, or empty."""
-    test = (EmbeddingAttack, Ensemble)
+    test = (EmbeddingAttack, HistoryAttack, Ensemble)
     able: tuple[type[Attack], ...] = test if cls.stage == "test" else (PoisoningAttack, Corruption)
     if issubclass(cls, able):
         return ""

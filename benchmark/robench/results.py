@@ -19,6 +19,7 @@ from robench.store import Store
 Columns = Mapping[str, Any]
 RowKey = tuple[Any, ...]
 ROW = ("dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")
+ENSEMBLE = "ensemble"  # kind of a cell
 THREAT = ("surface", "stage", "norm", "scale", "goal", "k")
 
 
@@ -149,6 +150,12 @@ class Results:
         found = [self.per_user(columns, metric, number) for number in self.sets()]
         known = [values for values in found if values is not None]
         return np.mean(known, axis=0) if known else None
+
+
+def ensembles_of(results: Results, entry: Mapping[str, Any]) -> bool:
+    """Whether an ensemble attacks under the threat model of a table: then the table is the ensembles' alone."""
+    same = (c for c in results.cells if c.get("kind") == ENSEMBLE and c["status"] != "skipped")
+    return any(threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"] for c in same)
 
 
 def row_of(columns: Columns) -> RowKey:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.results import ROW, Columns, Results, RowKey, row_of, threat_of
+from robench.results import ENSEMBLE, ROW, Columns, Results, RowKey, ensembles_of, row_of, threat_of
 from robench.stats import Interval, holm, interval, paired_p, rank_ranges
 
 PER_USER = ("embedding", "history")  # elsewhere one perturbation serves all users: no maximum over users
@@ -107,6 +107,8 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
         for c in planned
         if c["attack"] != "none" and threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"]
     ]
+    if ensembles_of(results, entry):
+        attacked = [c for c in attacked if c.get("kind") == ENSEMBLE]
     clean = {c["seed"]: c for c in clean_cells(results, key)}
     columns = next((c for c in planned), None)
     if columns is None or not clean or (not attacked and columns["model"] != LINE):
@@ -125,7 +127,7 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     line = columns["model"] == LINE
     worst = None if line or not found else _worst(results, found, metric, known, seeds, higher, entry["surface"])
     adaptive = ", ".join(sorted({c["adaptive"] for c in attacked if c["adaptive"]}))
-    labels = sorted({c["attack_label"] for c in attacked})
+    labels = sorted({_attack_set(results, c) for c in attacked})
     expected = [c for c in planned if c["attack"] == "none" or c in attacked]
     measured = sum(results.ok(c) for c in expected)
     bounds = results.metrics[name].bounds
@@ -133,6 +135,15 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     # An attack made elsewhere (A4: "frozen") may have missed this pipeline: it says nothing about its rank.
     row.ranked = worst is not None and not any(c["adaptive"] == FROZEN for c in attacked)
     return row
+
+
+def _attack_set(results: Results, c: Columns) -> str:
+    """The attack as a table names it: an ensemble by its name and version."""
+    record = results.records.get(c["cell"], {})
+    if c.get("kind") != ENSEMBLE:
+        return str(c["attack_label"])
+    version = ((record.get("spec") or {}).get("attack") or {}).get("config", {}).get("version")
+    return str(c["attack"]) if version is None else f"{c['attack']}@{version}"
 
 
 def _worst(

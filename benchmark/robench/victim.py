@@ -187,6 +187,8 @@ class _Run:
             metrics[name] = {"value": value, "version": metric.version}
         record = self._record(cell, "ok", start)
         record |= {"metrics": metrics, "achieved": found.achieved, "diagnostics": found.diagnostics}
+        if found.members:
+            record["members"] = found.members
         return record, found.arrays
 
     def promoted(self, cell: Cell) -> IntArray | None:

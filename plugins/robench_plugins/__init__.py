@@ -53,6 +53,10 @@ def robench_attacks() -> dict[str, str]:
         "apgd": "robench_plugins.attacks.apgd:Apgd",
         "random-search": "robench_plugins.attacks.random_search:RandomSearch",
         "cw": "robench_plugins.attacks.cw:CarliniWagner",
+        "auto": "robench_plugins.attacks.auto:Auto",
+        "random-edit": "robench_plugins.attacks.random_edit:RandomEdit",
+        "greedy-edit": "robench_plugins.attacks.greedy_edit:GreedyEdit",
+        "greedy-gradient": "robench_plugins.attacks.greedy_gradient:GreedyGradient",
         "bandwagon": "robench_plugins.attacks.bandwagon:Bandwagon",
         "random-profiles": "robench_plugins.attacks.random_profiles:RandomProfiles",
     }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LossName = Literal["ce", "margin", "bpr"]
 Adaptive = Literal["yes", "oblivious", "frozen"]
+Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
 
 
 class Attack(Component):
@@ -39,6 +40,11 @@ class Attack(Component):
     @abstractmethod
     def threat(self) -> Threat:
         """The threat model of this configuration."""
+
+    @classmethod
+    def kind(cls) -> Kind:
+        """What the attack is to the flags."""
+        return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else "black-box"
 
 
 class Evaluation:
@@ -150,6 +156,11 @@ class MinimumNormAttack(EmbeddingAttack):
 
     Config: ClassVar[type[BaseConfig]] = MinimumNormConfig
 
+    @classmethod
+    def kind(cls) -> Kind:
+        """A minimum-norm attack."""
+        return "minimum-norm"
+
     @abstractmethod
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
         """Candidates, for users with ``oracle.to_break``; others are ignored."""
@@ -183,6 +194,11 @@ class Ensemble(Attack):
     """
 
     stage: ClassVar[Stage] = "test"
+
+    @classmethod
+    def kind(cls) -> Kind:
+        """An ensemble."""
+        return "ensemble"
 
     @abstractmethod
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:

@@ -25,11 +25,12 @@ Proposed = Mapping[str, Tensor]
 
 @dataclass
 class Measurement:
-    """Arrays for the npz, achieved budget and diagnostics for the record."""
+    """Arrays for the npz, achieved budget, diagnostics, and for an ensemble a row per member, for the record."""
 
     arrays: Arrays
     achieved: dict[str, float] = field(default_factory=dict)
     diagnostics: dict[str, float] = field(default_factory=dict)
+    members: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Look(NamedTuple):

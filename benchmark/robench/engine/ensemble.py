@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,31 +22,43 @@ class Ledger:
     """What the members of an ensemble did, over all chunks of a victim.
 
     Args:
-        names: of the members, in order.
+        members: in order.
     """
 
-    names: Sequence[str]
+    members: Sequence[Member]
     costs: dict[str, Costs] = field(default_factory=dict)
     ran_on: dict[str, int] = field(default_factory=dict)
+    damage: dict[str, float] = field(default_factory=dict)
 
     def note(self, name: str, costs: Costs, users: int) -> None:
         """A member's run on a chunk."""
         self.costs.setdefault(name, Costs()).add(costs)
         self.ran_on[name] = self.ran_on.get(name, 0) + users
 
-    def achieved(self, arrays: Arrays) -> dict[str, float]:
-        """Per member: share of first breaks among all breaks, users it ran on, queries and gradients.
+    def rows(self, arrays: Arrays) -> list[dict[str, Any]]:
+        """A row per member, in order, for the record.
 
         Args:
-            arrays: ``first`` int64 [U], the member that broke a user first, −1 where none did.
+            arrays: ``first`` int64 [U], the member that broke a user first, −1 where none did; absent where one
+                perturbation serves all users.
         """
-        first, found = arrays["first"], {}
-        broken = max(1, int((first >= 0).sum()))
-        for number, name in enumerate(self.names):
-            costs = self.costs.get(name, Costs())
-            found[f"first_breaks/{name}"] = float((first == number).sum() / broken)
-            found[f"users/{name}"] = float(self.ran_on.get(name, 0))
-            found[f"queries/{name}"], found[f"gradients/{name}"] = float(costs.queries), float(costs.gradients)
+        found = []
+        for number, member in enumerate(self.members):
+            costs, first = self.costs.get(member.name, Costs()), arrays.get("first")
+            row = {
+                "name": member.name,
+                "kind": member.attack.kind(),
+                "everyone": member.everyone,
+                "steps": getattr(member.attack.config, "steps", None),
+                "users": self.ran_on.get(member.name, 0),
+                "queries": costs.queries,
+                "gradients": costs.gradients,
+            }
+            if first is not None:
+                row["first_breaks"] = int((first == number).sum())
+            else:
+                row["damage"] = self.damage.get(member.name)
+            found.append(row)
         return found
 
 
@@ -86,26 +98,17 @@ def _merged(best: Candidate, seen: Look, place: Tensor, found: Candidate, look: 
     return chosen(better, whole, best), Look(*(torch.where(better, n, o) for n, o in zip(new, seen, strict=True)))
 
 
-def most_harmful(
-    arena: Arena, members: Sequence[Member], rng: Rng, ledger: Ledger
-) -> tuple[Candidate, dict[str, float]]:
-    """One perturbation for all users: the member with the worst mean, and every member's damage."""
+def most_harmful(arena: Arena, members: Sequence[Member], rng: Rng, ledger: Ledger) -> Candidate:
+    """One perturbation for all users: the member with the worst mean."""
     best = arena.genuine()
-    seen, damages = arena.look(best), {}
+    seen = arena.look(best)
     for member in members:
         part = arena.rows(torch.arange(len(arena.to_break), device=arena.to_break.device))
         found, look = worst(part, member.attack, rng.child(member.name))
         ledger.note(member.name, part.costs, part.n_users)
+        ledger.damage[member.name] = float(look.damage[0])
         arena.costs.add(part.costs)
-        damages[f"damage/{member.name}"] = float(look.damage[0])
         better = (look.damage > seen.damage) | ((look.damage == seen.damage) & (look.loss > seen.loss))
-        best, seen = (
-            chosen(better, found, best),
-            Look(*(torch.where(better, n, o) for n, o in zip(look, seen, strict=True))),
-        )
-    return best, damages
-
-
-def member_shares(broke: np.ndarray[tuple[int, ...], np.dtype[np.int8]]) -> list[float]:
-    """Of each member, the share of the users it ran on that it broke; NaN where it ran on none."""
-    return [float((c == 1).sum() / ran) if (ran := int((c != NOT_RUN).sum())) else float("nan") for c in broke.T]
+        best = chosen(better, found, best)
+        seen = Look(*(torch.where(better, n, o) for n, o in zip(look, seen, strict=True)))
+    return best

@@ -20,6 +20,7 @@ from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, w
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.embedding import TINY, EmbeddingArena, Minimum
 from robench.engine.ensemble import Ledger, most_harmful, run
+from robench.engine.history import history_arenas
 from robench.engine.oracle import Draws, HostOracle
 from robench.engine.parameters import Tables, TablesArena, TablesOracle
 from robench.engine.ranking import Questions, ask, chunk_size, judge
@@ -146,6 +147,18 @@ class Bench:
             whole = TablesOracle(tables, chunks, draws, known, costs, diagnosis)
             unit = tables.unit(threat.norm, threat.scale)
             yield TablesArena(whole, Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon), unit, wanted)
+        elif threat.surface == "history":
+            yield from history_arenas(
+                self.model,
+                self.history,
+                self.questions(),
+                threat,
+                epsilon,
+                draws=self.draws(_expectation(c)),
+                costs=costs,
+                diagnosis=diagnosis,
+                targets=wanted,
+            )
         else:
             raise TypeError(f"no measurement is known for the surface '{threat.surface}'")
 
@@ -165,26 +178,25 @@ class Bench:
         ledger = None
         if isinstance(attack, Ensemble):
             members = attack.members(gradients=isinstance(self.model, TorchModel), stochastic=self.draws().stochastic)
-            ledger = Ledger([member.name for member in members])
+            ledger = Ledger(members)
         for arena in self.arenas(attack, epsilon, costs, diagnosis, targets):
             more: Arrays = {}
             if ledger is None:
                 best, _ = worst(arena, attack, self.rng)
             elif isinstance(arena, TablesArena):
-                best, damages = most_harmful(arena, members, self.rng, ledger)
-                extra |= damages
+                best = most_harmful(arena, members, self.rng, ledger)
             else:
                 best, more = run(arena, members, self.rng, ledger)
             parts.append(arena.stored(best) | more)
             extra |= arena.spent(best)
         whole = "held_count" not in parts[0]
         arrays = parts[0] if whole else joined(parts, self.users)
-        if ledger is not None:
-            extra |= ledger.achieved(arrays) if "first" in arrays else {}
         diagnostics = _diagnostics(arrays, diagnosis) | {"expectation": _expectation(attack.config)}
         if attack.threat().surface == "embedding":
             diagnostics["rms"] = self.rms()
-        return Measurement(arrays, _achieved(arrays, costs) | extra, diagnostics | {"stochastic": self.noise()})
+        diagnostics["stochastic"] = self.noise()
+        rows = [] if ledger is None else ledger.rows(arrays)
+        return Measurement(arrays, _achieved(arrays, costs) | extra, diagnostics, rows)
 
     def _within_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None

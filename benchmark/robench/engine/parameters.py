@@ -162,10 +162,10 @@ class TablesOracle:
             value, slope = 0.0, torch.zeros_like(leaf)
             with torch.set_grad_enabled(want), torch.backends.cudnn.flags(enabled=not want), context:
                 for part, _ in self._losses(self.tables.moved(leaf), loss, pairs):
-                    value += float(part)
+                    value += float(part.detach())
                     if want:
                         slope += gradient_of(part, {ROWS: leaf})[ROWS]
-            values.append(torch.tensor(value, dtype=torch.float64))
+            values.append(leaf.new_tensor(value))
             slopes.append(slope)
         rows = len(leaf)
         found = mean(values).expand(rows)

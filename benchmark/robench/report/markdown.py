@@ -108,7 +108,9 @@ def to_markdown(tables: Tables) -> str:
         parts += [_github(body, head), ""]
     for title, head, body in clean_tables(tables):
         parts += [f"## {title}", "", _github(body, head), ""]
-    parts += _curves(tables) + _poisoning(tables) + _radii(tables) + _notes(tables) + _failures(tables)
+    parts += (
+        _curves(tables) + _poisoning(tables) + _radii(tables) + _ensembles(tables) + _notes(tables) + _failures(tables)
+    )
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -209,6 +211,39 @@ def _radii(tables: Tables) -> list[str]:
         "an upper bound, a stronger attack may need less."
     )
     return ["## Radius of hit users", "", text, "", _github(body, head), ""]
+
+
+def _ensembles(tables: Tables) -> list[str]:
+    if not tables.ensembles:
+        return []
+    head = ["model", "defence", "attack", "ε", "to break", "broken", "members", "queries", "gradients"]
+    body = [
+        [
+            row["model_label"],
+            defense(row),
+            f"{row['surface']}, {row['norm']}" if row["surface"] != "history" else "history",
+            f"{row['epsilon']:g}",
+            f"{row['to_break']:.0f}",
+            "–" if row["broken"] is None else f"{row['broken']:.1f}",
+            ", ".join(_part(member) for member in row["members"]),
+            f"{row['queries']:.3g}",
+            f"{row['gradients']:.3g}",
+        ]
+        for row in tables.ensembles
+    ]
+    text = (
+        "Per victim, mean over seeds: users whose goal was not reached at clean, users that the ensemble broke, each "
+        "member's share of first breaks (where one perturbation serves all users: its damage), and the cost in scored "
+        "and differentiated users. Who is broken is left alone, so ranks are bounds and only metrics within k are "
+        "taken from it."
+    )
+    return ["## What the ensemble's members did", "", text, "", _github(body, head), ""]
+
+
+def _part(member: Mapping[str, Any]) -> str:
+    if "first_breaks" in member:
+        return f"{member['name']} {100 * member['first_breaks']:.0f}%"
+    return f"{member['name']} {number(member['damage'])}"
 
 
 def _notes(tables: Tables) -> list[str]:

@@ -1,0 +1,115 @@
+"""auto: the fixed ensemble by which leaderboards are ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from robench.api import BaseConfig, Ensemble, Member, Surface, Threat
+from robench_plugins.attacks.apgd import Apgd
+from robench_plugins.attacks.cw import CarliniWagner
+from robench_plugins.attacks.greedy_edit import GreedyEdit
+from robench_plugins.attacks.greedy_gradient import GreedyGradient
+from robench_plugins.attacks.pgd import Pgd
+from robench_plugins.attacks.random_edit import RandomEdit
+from robench_plugins.attacks.random_noise import RandomNoise
+from robench_plugins.attacks.random_search import RandomSearch
+
+DRAWS = 8  # per look of a gradient attack at a victim that draws at test time
+
+
+class Auto(Ensemble):
+    """The worst over a fixed list of attacks, per surface; nothing of it can be tuned (Croce & Hein, ICML 2020, made
+    the case: AutoAttack).
+
+    ``embedding``: random points, PGD with 10 and with 40 steps and a random search that asks for no gradient, all on
+    everybody, so that they can be compared; then on who still stands APGD on ``ce``, ``margin`` and ``bpr`` and in L2
+    Carlini & Wagner. ``parameters``, one δ for all users: random points, PGD, APGD on the three losses, random search.
+    ``history``: random edits, a greedy search through scores, and where there are gradients greedy substitutions.
+    At a victim that draws at test time gradients are means over draws (EOT, Athalye et al., ICML 2018).
+    A change of any of it raises ``version``.
+    """
+
+    class Config(BaseConfig):
+        """The threat model, and the version of the list."""
+
+        surface: Literal["embedding", "parameters", "history"] = "embedding"
+        norm: Literal["l2", "linf", "edits"] = "l2"
+        scale: Literal["relative", "absolute"] = "relative"
+        unit: Literal["edits", "fraction"] = Field(default="edits", description="of ε on the surface history")
+        goal: Literal["untargeted", "promote"] = "untargeted"
+        k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
+        version: Literal[1] = 1
+
+        @model_validator(mode="before")
+        @classmethod
+        def _counted(cls, given: Any) -> Any:
+            """On histories the unit says what norm and scale are."""
+            if not isinstance(given, dict) or given.get("surface") != "history":
+                return given
+            scale = "relative" if given.get("unit") == "fraction" else "absolute"
+            for name, only in (("norm", "edits"), ("scale", scale)):
+                if given.get(name, only) != only:
+                    raise ValueError(f"on the surface history the budget is counted in edits: leave {name} out")
+            return {**given, "norm": "edits", "scale": scale}
+
+        @model_validator(mode="after")
+        def _fits(self) -> Self:
+            if self.surface != "history" and self.norm == "edits":
+                raise ValueError(f"on the surface {self.surface} the norm is l2 or linf")
+            return self
+
+    config: Config
+    surface: ClassVar[Surface] = "embedding"
+
+    def threat(self) -> Threat:
+        """As configured, at test time."""
+        c = self.config
+        if c.surface == "history":
+            return self._history()[0].threat()
+        assert c.norm != "edits"  # refused by Config
+        return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
+
+    def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
+        """The list of the surface."""
+        if self.config.surface == "history":
+            random, search, substitution = self._history()
+            found = [Member("random-edit", random, everyone=True), Member("greedy-edit", search)]
+            return [*found, Member("greedy-gradient", substitution)] if gradients else found
+        return self._tables(stochastic) if self.config.surface == "parameters" else self._inputs(stochastic)
+
+    def _ball(self, stochastic: bool, **more: Any) -> dict[str, Any]:
+        c = self.config
+        shared = {"surface": c.surface, "norm": c.norm, "scale": c.scale, "goal": c.goal, "k": c.k}
+        return {**shared, "expectation": DRAWS if stochastic else 1, **more}
+
+    def _inputs(self, stochastic: bool) -> list[Member]:
+        ball = self._ball(stochastic)
+        found = [
+            Member("random-noise", RandomNoise.make(**{**ball, "expectation": 1}, draws=40), everyone=True),
+            Member("pgd-10", Pgd.make(**ball, steps=10), everyone=True),
+            Member("pgd-40", Pgd.make(**ball, steps=40), everyone=True),
+            Member("random-search", RandomSearch.make(**ball, queries=300), everyone=True),
+            Member("apgd-ce", Apgd.make(**ball, loss="ce", steps=50)),
+            Member("apgd-margin", Apgd.make(**ball, loss="margin", steps=50)),
+            Member("apgd-bpr", Apgd.make(**ball, loss="bpr", steps=30)),
+        ]
+        if self.config.norm == "l2":
+            found.append(Member("cw", CarliniWagner.make(**ball, steps=40, search=4)))
+        return found
+
+    def _tables(self, stochastic: bool) -> list[Member]:
+        ball = self._ball(stochastic)
+        return [
+            Member("random-noise", RandomNoise.make(**ball, draws=20)),
+            Member("pgd-20", Pgd.make(**ball, steps=20)),
+            *(Member(f"apgd-{loss}", Apgd.make(**ball, loss=loss, steps=30)) for loss in ("ce", "margin", "bpr")),
+            Member("random-search", RandomSearch.make(**ball, loss="ce", queries=50)),
+        ]
+
+    def _history(self) -> tuple[RandomEdit, GreedyEdit, GreedyGradient]:
+        c = self.config
+        shared = {"unit": c.unit, "goal": c.goal, "k": c.k}
+        return RandomEdit.make(**shared), GreedyEdit.make(**shared), GreedyGradient.make(**shared)
