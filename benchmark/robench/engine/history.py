@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from robench.api.rng import Rng
 from robench.api.threat import Scale, Threat
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
-from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, judged, per_user
+from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, chosen, judged, per_user
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.histories import HostHistories
 from robench.engine.oracle import Draws
@@ -84,34 +85,43 @@ class HistoryArena(Arena):
         if rows is None or rows.dim() != 2 or len(rows) != len(self._known) or rows.dtype != torch.int64:
             shape = "nothing" if rows is None else f"{rows.dtype} {tuple(rows.shape)}"
             raise PluginError(f"the attack gave {shape} for the histories of {len(self._known)} users, int64 [B, L]")
-        kept = [self._permitted(user, row) for user, row in enumerate(rows.cpu().tolist())]
-        width = max((len(row) for row in kept), default=0)
-        wide = [row + [-1] * (width - len(row)) for row in kept]
-        return {"items": torch.tensor(wide, dtype=torch.int64).reshape(len(kept), width)}
-
-    def _permitted(self, user: int, proposed: list[int]) -> list[int]:
-        genuine = self._known[user]
-        while proposed and proposed[-1] == -1:
-            proposed.pop()
-        if proposed == genuine:
-            return genuine
-        limit = int(self.oracle.limit[user])
-        distance = Levenshtein.distance(genuine, proposed)
-        lawful = self._lawful(user, genuine, proposed)
+        rows = rows.cpu()
+        real = rows != -1
+        length = (real * torch.arange(1, rows.shape[1] + 1)).amax(1) if rows.shape[1] else real.sum(1)
+        lawful = self._lawful(rows, length)
+        parts = zip(self._known, rows.tolist(), length.tolist(), strict=True)
+        edits = torch.tensor([Levenshtein.distance(known, row[:end]) for known, row, end in parts], dtype=torch.int64)
         # What is not lawful is over budget by one edit at least; where there is no budget, any edit must show too.
-        spent = distance if lawful else max(distance, limit + 1)
-        self.costs.overshoot = max(self.costs.overshoot, spent / limit if limit else 1.0 + spent)
-        return proposed if lawful and distance <= limit else genuine
+        limit = self.oracle.limit
+        spent = torch.where(lawful, edits, torch.maximum(edits, limit + 1))
+        share = torch.where(limit > 0, spent / limit.clamp_min(1), torch.where(spent > 0, 1.0 + spent, 0.0))
+        self.costs.overshoot = max(self.costs.overshoot, float(share.max()))
+        applied = lawful & (edits <= limit)
+        return chosen(applied, {"items": rows}, self.genuine())
 
-    def _lawful(self, user: int, genuine: list[int], proposed: list[int]) -> bool:
-        """Whether all items exist, none comes in that is forbidden, and none stands twice (but where it did before)."""
-        if any(item < 0 or item >= self.oracle.n_items for item in proposed):
-            return False
-        twice = len(set(proposed)) < len(proposed)
-        if twice and any(proposed.count(item) > max(1, genuine.count(item)) for item in set(proposed)):
-            return False
-        new = set(proposed).difference(genuine)
-        return not bool(self.oracle.forbidden[user][list(new)].any()) if new else True
+    def _lawful(self, rows: Tensor, length: Tensor) -> Tensor:
+        """Whether all items exist, none comes in that is forbidden, and none stands twice (but where it did before).
+
+        Args:
+            rows: int64 [B, L].
+            length: int64 [B], without the padding.
+        """
+        inside = torch.arange(rows.shape[1]) < length.unsqueeze(1)
+        exists = (rows >= 0) & (rows < self.oracle.n_items)
+        found = self._counts(torch.where(inside & exists, rows, self.oracle.n_items))
+        before = self._before
+        comes_in = ((found > 0) & (before == 0) & self.oracle.forbidden).any(1)
+        return (exists | ~inside).all(1) & ~comes_in & (found <= before.clamp_min(1)).all(1)
+
+    def _counts(self, rows: Tensor) -> Tensor:
+        """How often each item stands in ``rows`` (padded with n_items): int16 [B, n_items]."""
+        found = torch.zeros(len(rows), self.oracle.n_items + 1, dtype=torch.int16)
+        return found.scatter_add_(1, rows, torch.ones_like(rows, dtype=torch.int16))[:, :-1]
+
+    @cached_property
+    def _before(self) -> Tensor:
+        rows = self.oracle.rows()
+        return self._counts(torch.where(rows >= 0, rows, self.oracle.n_items))
 
     def look(self, candidate: Candidate) -> Look:
         """Through the oracle."""

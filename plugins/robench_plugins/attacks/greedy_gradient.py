@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from robench.api import SUBSTITUTE, HistoryAttack, HistoryConfig, HistoryOracle, LossName, PluginError, Rng, edited
+from robench.api import SUBSTITUTE, HistoryAttack, HistoryConfig, HistoryOracle, LossName, PluginError, Rng
 from robench_plugins.attacks.edits import Climb
 
 if TYPE_CHECKING:
@@ -31,21 +31,22 @@ class GreedyGradient(HistoryAttack):
         edits: tuple[Literal["substitute"]] = ("substitute",)
         loss: LossName = "ce"
         candidates: int = Field(default=20, ge=1, description="substitutions that are scored per edit")
+        finalists: int = Field(default=5, ge=1, description="best of them that the host compares by rank")
 
     config: Config
     gradient: ClassVar[bool] = True
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """The best history after each substitution."""
-        climb = Climb(oracle, self.config.loss)
+        """The best histories after each substitution."""
+        c = self.config
+        climb = Climb(oracle, c.loss, c.finalists)
         for edit in range(int(oracle.budget().max())):
-            slopes = oracle.slopes(climb.rows, self.config.loss)
+            slopes = oracle.slopes(climb.rows, c.loss)
             if slopes is None:
                 raise PluginError("greedy-gradient needs a model with a gradient by the items of a history")
-            places, items, _ = slopes.steepest(self.config.candidates, oracle.insertable(climb.rows))
+            places, items, _ = slopes.steepest(c.candidates, oracle.insertable(climb.rows))
             proposals = (
                 (torch.where(place >= 0, SUBSTITUTE, -1), place, item)
                 for place, item in zip(places.unbind(1), items.unbind(1), strict=True)
             )
-            climb.step(edited(climb.rows, *climb.spendable(edit, *proposal)) for proposal in proposals)
-            yield climb.rows
+            yield from climb.step(edit, proposals)
