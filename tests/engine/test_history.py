@@ -6,10 +6,12 @@ import torch
 
 from robench.api import HistoryAttack, Interactions, PluginError, Rng
 from robench.api.testing import ModelTests
-from robench.conformance.worlds import crowd, fitted, reference_bench
+from robench.conformance.worlds import ReferenceSequence, bench_of, crowd, fitted, reference_bench
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.histories import Records
 from robench.engine.history import budget_in_edits
+from robench_plugins.attacks.greedy_edit import GreedyEdit
+from robench_plugins.attacks.greedy_gradient import GreedyGradient
 from robench_plugins.models.item_knn import ItemKnn
 
 
@@ -102,6 +104,35 @@ def test_the_distance_is_levenshteins():
         candidate = arena.checked(proposed)
         assert torch.equal(candidate["items"][0], arena.genuine()["items"][0]) != applied
     assert arena.stored(candidate)["edits"].tolist()[:3] == [2, 1, 0]
+
+
+def test_some_rows_of_an_arena_are_seen_as_in_the_whole():
+    bench, attack = reference_bench("ragged"), GreedyEdit.make(queries=4)
+    arena, chosen = arena_of(bench, attack, 2), torch.tensor([7, 3, 40])
+    part = arena.rows(chosen)
+    assert torch.equal(part.to_break, arena.to_break[chosen])
+    (*_, whole), (*_, some) = (list(a.proposals(attack, Rng(0))) for a in (arena, part))
+    one, two = arena.look(arena.checked(whole)), part.look(part.checked(some))
+    torch.testing.assert_close(two.damage, one.damage[chosen])
+    torch.testing.assert_close(two.loss, one.loss[chosen])
+    assert (arena.costs.queries, part.costs.queries) == (9 * 60, 9 * 3)
+
+
+class Noisy(ReferenceSequence):
+    """Smoothed by noise that is drawn anew for every call."""
+
+    def score_from(self, batch, e):
+        scores = super().score_from(batch, e)
+        return scores if self.training else scores + 0.1 * torch.randn_like(scores)
+
+
+@pytest.mark.parametrize("cls", [GreedyEdit, GreedyGradient])
+def test_a_victim_that_draws_at_test_time_is_attacked_the_same_way_twice(cls):
+    data, test = crowd()
+    model, _ = fitted(Noisy.make(epochs=3), data)
+    one, two = (bench_of(model, data, test).attacked(cls.make(), 1, "noisy").arrays for _ in range(2))
+    np.testing.assert_array_equal(one["ranks"], two["ranks"])
+    assert one["loss"].mean() > one["clean_loss"].mean()
 
 
 def test_budgets_in_edits_and_in_shares():

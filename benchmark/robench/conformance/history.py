@@ -15,6 +15,7 @@ from robench.api.history import HistoryAttack, HistoryOracle, edited, random_edi
 from robench.api.rng import Rng
 from robench.conformance.worlds import reference_bench
 from robench.engine.arena import Measurement
+from robench.engine.costs import Costs, Diagnosis
 from robench.engine.measure import Bench
 
 
@@ -66,6 +67,19 @@ class HistoryAttackTests:
         lengths = reference_bench("ragged").history.lengths()
         assert found.achieved["overshoot"] <= 1, "the host had to refuse an edited history"
         assert (found.arrays["edits"] <= np.maximum(1, np.floor(epsilon * lengths + 1e-9))).all()
+
+    @pytest.mark.parametrize("goal", ["untargeted", "promote"])
+    def test_no_forbidden_item_and_none_twice_is_proposed(self, goal: str) -> None:
+        bench, made = reference_bench("ragged"), self.attack.make(**{**self.settings, "goal": goal})
+        (arena,) = bench.arenas(made, 3, Costs(), Diagnosis(), np.array([3, 17]))
+        genuine = bench.history
+        for proposed in arena.proposals(made, Rng(0)):
+            for user, row in enumerate(proposed["items"].tolist()):
+                items = [item for item in row if item != -1]
+                new = set(items) - set(genuine.row(user).tolist())
+                assert len(set(items)) == len(items), "an item stands twice"
+                assert new <= set(range(genuine.n_items)) - set(bench.held.row(user).tolist())
+                assert goal == "untargeted" or not new & {3, 17}, "a promoted item is inserted"
 
     @pytest.mark.parametrize("unit", ["edits", "fraction"])
     def test_nothing_is_done_at_epsilon_zero(self, victim: str, unit: str) -> None:
