@@ -8,8 +8,8 @@ from robench.api import Attack, Corruption, EmbeddingAttack, Threat
 from robench.api.errors import UserError
 from robench.host import Host
 from robench.plan import chosen, make_plan
-from robench.spec import cell_from_payload, cell_to_payload
 from robench.registry import Entry, Registry
+from robench.spec import cell_from_payload, cell_to_payload
 from robench.suite.load import load_suite
 
 BASE = """

@@ -12,6 +12,7 @@ from robench.results import ENSEMBLE, Columns, Results, RowKey, row_of, threat_o
 from robench.rows import FROZEN, LINE, Matrix, Row, clean_cells
 from robench.stats import Interval, interval
 
+BLIND = ("no better than random", "black-box beats white-box")  # between members of an ensemble: unranked
 LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
 LEAST_GAP = 0.02  # of the clean value
 MOST_ZERO = 0.01  # of the hit users
@@ -73,6 +74,8 @@ def _gaps(results: Results, row: Row, cells: Sequence[Columns], reference: str) 
             yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, clean=clean)
     for name, why, gap, level in comparisons(results, cells):
         if gap.low > 0 and gap.mean > LEAST_GAP * level:
+            # The ensemble's gradient attacks are known to work: the victim blinds them, and its rank means nothing.
+            row.ranked = row.ranked and name not in BLIND
             yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, to_break=level)
     yield from _idle_losses(results, row.key, cells, reference, clean)
 

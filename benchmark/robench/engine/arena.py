@@ -56,7 +56,9 @@ class Arena(ABC):
 
     @property
     def stops(self) -> bool:
-        """Whether an ensemble leaves a user who is broken: where items are promoted, a higher place still counts."""
+        """Whether an ensemble leaves a user who is broken. Not where items are promoted, as a higher place counts still,
+        and not where the victim draws at test time, as the next draw may tell otherwise.
+        """
         return True
 
     @property

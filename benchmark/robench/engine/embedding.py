@@ -47,8 +47,8 @@ class EmbeddingArena(Arena):
 
     @property
     def stops(self) -> bool:
-        """Where held-out items fall."""
-        return self.oracle.aim.goal == "untargeted"
+        """Where held-out items fall, for sure."""
+        return self.oracle.aim.goal == "untargeted" and not self.oracle.draws.stochastic
 
     def genuine(self) -> Candidate:
         """δ = 0."""
@@ -92,7 +92,7 @@ class EmbeddingArena(Arena):
     def stored(self, candidate: Candidate) -> Arrays:
         """Ranks and lists, losses, and what of the budget was spent, per user."""
         oracle = self.oracle
-        looks = [scores.clone() for scores in oracle.looks(candidate)]
+        looks = [scores.clone() for scores in oracle.looks(candidate, last=True)]
         outcome = [judged(scores, oracle.questions, self.targets) for scores in looks]
         arrays = per_user(
             oracle.questions, outcome, [oracle.aim.damage(s) for s in looks], looks[0].shape[1], self.targets

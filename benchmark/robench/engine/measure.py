@@ -110,7 +110,7 @@ class Bench:
         parts: list[Arrays] = []
         for questions in self.questions():
             outcome, damages = [], []
-            for context in self.draws().host():
+            for context in self.draws().host(last=True):
                 with context:
                     raw = self.model.scores(questions.users.numpy(), self.history)
                 wanted = (len(questions.users), self.history.n_items)

@@ -24,8 +24,9 @@ LOOKS = 16  # draws by which the host judges a victim that draws at test time
 class Draws:
     """Streams for a victim that draws at test time; a victim that does not runs as it is.
 
-    The host looks ``LOOKS`` times, from streams that no attack sees and that are the same for every candidate; an
-    attack looks ``expectation`` times, from a stream of its own that goes on with every look.
+    The host looks ``LOOKS`` times, from streams that no attack sees and that are the same for every candidate; what is
+    stored comes from fresh ones, as the worst of many candidates is partly luck with the draws that chose it. An attack
+    looks ``expectation`` times, from a stream of its own that goes on with every look.
     """
 
     rng: Rng
@@ -33,10 +34,11 @@ class Draws:
     expectation: int = 1
     used: int = 0
 
-    def host(self) -> Iterator[AbstractContextManager[None]]:
-        """A context per look of the host's."""
+    def host(self, *, last: bool = False) -> Iterator[AbstractContextManager[None]]:
+        """A context per look of the host's; ``last``: for what is stored."""
+        role = "last" if last else "host"
         for draw in range(LOOKS if self.stochastic else 1):
-            yield self.rng.child("host", draw).stream() if self.stochastic else nullcontext()
+            yield self.rng.child(role, draw).stream() if self.stochastic else nullcontext()
 
     def attack(self) -> Iterator[AbstractContextManager[None]]:
         """A context per draw of one look of the attack's."""
@@ -103,9 +105,9 @@ class HostOracle:
         """Masked scores at δ: float [B, n_items]."""
         return mask_known(self.model.score_from(self.batch, self.clean.plus(delta)), self.questions)
 
-    def looks(self, delta: Delta) -> Iterator[Tensor]:
-        """Masked scores at δ as the host judges them, once per draw; not counted."""
-        for context in self.draws.host():
+    def looks(self, delta: Delta, *, last: bool = False) -> Iterator[Tensor]:
+        """Masked scores at δ as the host judges them, once per draw (``last``: for what is stored); not counted."""
+        for context in self.draws.host(last=last):
             with torch.no_grad(), context:
                 yield self.scores(delta)
 

@@ -199,10 +199,10 @@ class TablesOracle:
         draw = torch.rand(self.tables.valid.shape, generator=rng.child("uniform").torch()) * 2 - 1
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
-    def looks(self, delta: Delta) -> Iterator[list[Tensor]]:
-        """Per draw of the host's: the masked scores of every chunk."""
+    def looks(self, delta: Delta, *, last: bool = False) -> Iterator[list[Tensor]]:
+        """Per draw of the host's (``last``: for what is stored) the masked scores of every chunk."""
         moved = self.tables.moved(delta[ROWS])
-        for context in self.draws.host():
+        for context in self.draws.host(last=last):
             with torch.no_grad(), context:
                 yield [self.scores(moved, batch, questions) for batch, questions, _ in self.chunks]
 
@@ -286,7 +286,7 @@ class TablesArena(Arena):
 
     def stored(self, candidate: Candidate) -> Arrays:
         """Ranks, lists and losses per user."""
-        draws = [[scores.clone() for scores in draw] for draw in self.oracle.looks(candidate)]
+        draws = [[scores.clone() for scores in draw] for draw in self.oracle.looks(candidate, last=True)]
         clean, moved, parts = self._seen(self.genuine()), self._seen(candidate), []
         for number, (_, questions, aim) in enumerate(self.oracle.chunks):
             looks = [draw[number] for draw in draws]

@@ -1,0 +1,63 @@
+"""Three planted false defences: what they change is what an attack sees, not what an attack can do."""
+
+import torch
+
+from robench.api import BaseConfig, Defense, Wrapped, hookimpl
+
+
+class _Steps(Wrapped):
+    """Scores in coarse steps: their gradient is zero wherever it exists."""
+
+    def score_from(self, batch, e):
+        scores = self.inner.score_from(batch, e)
+        step = 0.02 * scores.detach().std()
+        return torch.round(scores / step) * step
+
+
+class _Cut(Wrapped):
+    """Scores cut off from their inputs."""
+
+    def score_from(self, batch, e):
+        return self.inner.score_from(batch, e).detach()
+
+
+class _Faint(Wrapped):
+    """The right scores with a 1e-12 of their gradient."""
+
+    def score_from(self, batch, e):
+        scores = self.inner.score_from(batch, e)
+        return scores.detach() + 1e-12 * (scores - scores.detach())
+
+
+class _Noisy(Wrapped):
+    """A little noise on the scores, drawn anew at every look, as a steep function of the inputs: the scores hardly
+    change, and one draw's gradient is noise.
+    """
+
+    def score_from(self, batch, e):
+        scores = self.inner.score_from(batch, e)
+        phase = 0.0
+        for part in e.inputs.values():
+            flat = part.flatten(1)
+            phase = phase + 1e4 * (flat * torch.randn_like(flat)).sum(1, keepdim=True) / flat.detach().norm()
+        return scores + 0.02 * scores.detach().std() * torch.randn_like(scores) * torch.sin(phase)
+
+
+def _wrapping(cls):
+    class Planted(Defense):
+        Config = BaseConfig
+
+        def wrap(self, model, rng):
+            return cls(model)
+
+    return Planted
+
+
+@hookimpl
+def robench_defenses():
+    return {
+        "quantised": _wrapping(_Steps),
+        "cut": _wrapping(_Cut),
+        "faint": _wrapping(_Faint),
+        "noisy": _wrapping(_Noisy),
+    }

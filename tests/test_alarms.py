@@ -1,0 +1,105 @@
+"""Planted false defences look robust to FGSM and PGD alone; auto and the flags expose them, and leave honest ones."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = """
+name: alarms
+seeds: [0, 1]
+datasets: [{name: synthetic, users: 300, items: 120, interactions_per_user: 25, min_user_interactions: 5}]
+models: [{name: mf, factors: 16, epochs: 30}]
+defenses:
+  - none
+  - {name: adversarial-training, lambda: 0.5, epsilon: 0.2, norm: l2}
+  - {name: gaussian, lambda: 0.5, epsilon: 0.2, norm: l2}
+  - quantised
+  - cut
+  - faint
+  - noisy
+attacks:
+  - {name: fgsm, norm: l2, epsilon: 0.2}
+  - {name: pgd, norm: l2, epsilon: 0.2, steps: 20}
+  - {name: auto, norm: l2, epsilon: 0.2}
+"""
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """leaderboard.json of the suite."""
+    folder = tmp_path_factory.mktemp("alarms")
+    (folder / "alarms.yaml").write_text(SUITE)
+    places = {
+        "ROBENCH_PLUGINS": "planted",
+        "PYTHONPATH": str(Path(__file__).parent),
+        "ROBENCH_CACHE": str(folder / "cache"),
+    }
+    command = [sys.executable, "-m", "robench", "run", "alarms.yaml"]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **places}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "results" / "alarms" / "leaderboard.json").read_text())
+
+
+def attacked(board, defense, attack):
+    """(clean, attacked) NDCG@10 of a row under one attack."""
+    (found,) = (c for c in board["curves"] if (c["defense_label"], c["attack_label"]) == (defense, attack))
+    return found["value"]
+
+
+def row(board, defense):
+    (found,) = (r for r in board["tables"][0]["rows"] if r["defense_label"] == defense)
+    return found
+
+
+@pytest.mark.parametrize("defense", ["quantised", "cut", "noisy"])
+def test_a_false_defence_looks_robust_to_fgsm_and_pgd_alone(board, defense):
+    for attack in ("fgsm", "pgd"):
+        clean, left = attacked(board, defense, attack)
+        plain, fallen = attacked(board, "none", attack)
+        assert (clean - left) / clean < 0.8 * (plain - fallen) / plain
+
+
+@pytest.mark.parametrize("defense", ["quantised", "cut", "noisy"])
+def test_auto_takes_from_it_almost_what_it_takes_from_the_undefended_model(board, defense):
+    clean, left = attacked(board, defense, "auto")
+    plain, fallen = attacked(board, "none", "auto")
+    assert (clean - left) / clean > 0.85 * (plain - fallen) / plain
+
+
+@pytest.mark.parametrize(
+    ("defense", "flags"),
+    [
+        ("quantised", {"hidden gradients", "black-box beats white-box"}),
+        ("cut", {"hidden gradients", "black-box beats white-box"}),
+        ("noisy", {"stochastic", "attack without expectation"}),
+    ],
+)
+def test_the_flags_name_it(board, defense, flags):
+    assert flags <= set(row(board, defense)["flags"].split("; "))
+
+
+def test_what_blinds_the_gradient_attacks_of_auto_has_no_rank(board):
+    assert row(board, "quantised")["rank"] is None
+    assert row(board, "cut")["rank"] is None
+    assert row(board, "none")["rank"] is not None
+
+
+def test_a_gradient_of_a_millionth_of_a_millionth_stops_nothing(board):
+    for attack in ("fgsm", "pgd", "auto"):
+        assert attacked(board, "faint", attack) == pytest.approx(attacked(board, "none", attack), abs=1e-3)
+
+
+@pytest.mark.parametrize("defense", ["adversarial-training", "gaussian", "none"])
+def test_an_honest_defence_raises_no_flag(board, defense):
+    assert row(board, defense)["flags"] == ""
+
+
+def test_the_table_is_auto_s_alone_and_says_its_version(board):
+    assert board["tables"][0]["title"] == "auto@1"
+    assert {r["attack_set"] for r in board["tables"][0]["rows"]} == {"auto@1"}
