@@ -56,10 +56,15 @@ class Arena(ABC):
 
     @property
     def stops(self) -> bool:
-        """Whether an ensemble leaves a user who is broken. Not where items are promoted, as a higher place counts still,
+        """Whether an ensemble leaves a user who is broken. Not where items are promoted, as more still counts,
         and not where the victim draws at test time, as the next draw may tell otherwise.
         """
         return True
+
+    @property
+    def concerned(self) -> Tensor:
+        """bool [B]: rows that an ensemble attacks at all. To promote, also those whose items are in the top k."""
+        return self.to_break
 
     @property
     def n_users(self) -> int:
@@ -91,8 +96,8 @@ class Arena(ABC):
         """The host's own look, not counted."""
 
     @abstractmethod
-    def rows(self, chosen: Tensor) -> Arena:
-        """The arena of some rows (int64 [b]), with costs of its own."""
+    def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
+        """The arena of some rows (int64 [b]), with costs of its own; ``expectation``: draws per look of its attack."""
 
     @abstractmethod
     def stored(self, candidate: Candidate) -> Arrays:

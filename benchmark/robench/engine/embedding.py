@@ -50,6 +50,12 @@ class EmbeddingArena(Arena):
         """Where held-out items fall, for sure."""
         return self.oracle.aim.goal == "untargeted" and not self.oracle.draws.stochastic
 
+    @property
+    def concerned(self) -> Tensor:
+        """bool [B]."""
+        aim = self.oracle.aim
+        return self.to_break if aim.goal == "untargeted" else (aim.items >= 0).any(1)
+
     def genuine(self) -> Candidate:
         """δ = 0."""
         return self.oracle.zero()
@@ -84,9 +90,9 @@ class EmbeddingArena(Arena):
         """Through the oracle."""
         return Look(*self.oracle.look(candidate))
 
-    def rows(self, chosen: Tensor) -> EmbeddingArena:
+    def rows(self, chosen: Tensor, expectation: int = 1) -> EmbeddingArena:
         """Some users."""
-        oracle = self.oracle.rows(chosen, Costs())
+        oracle = self.oracle.rows(chosen, Costs(), expectation)
         return EmbeddingArena(oracle, Ball(self.ball.norm, self.ball.radius[chosen]), self.unit[chosen], self.targets)
 
     def stored(self, candidate: Candidate) -> Arrays:

@@ -9,12 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robench.api.attack import Member
+from robench.api.attack import Attack, Member
 from robench.api.rng import Rng
 from robench.engine.arena import Arena, Arrays, Candidate, Look, chosen, replaced, worst
 from robench.engine.costs import Costs
 
 NOT_RUN, NOBODY = -1, -1
+
+
+def expectation_of(attack: Attack) -> int:
+    """Draws that an attack takes per look at a victim that draws at test time."""
+    return int(getattr(attack.config, "expectation", 1))
 
 
 @dataclass
@@ -70,15 +75,15 @@ def run(arena: Arena, members: Sequence[Member], rng: Rng, ledger: Ledger) -> tu
     """
     best = arena.genuine()
     seen = arena.look(best)
-    stands, everybody = arena.to_break.clone(), torch.ones_like(arena.to_break)
+    stands, concerned = arena.to_break.clone(), arena.concerned
     first = torch.full((len(stands),), NOBODY, dtype=torch.int64)
     broke = torch.full((len(stands), len(members)), NOT_RUN, dtype=torch.int8)
     for number, member in enumerate(members):
-        among = everybody if not arena.stops else arena.to_break if member.everyone else stands
+        among = concerned if member.everyone or not arena.stops else stands
         place = among.nonzero(as_tuple=True)[0]
         if not len(place):
             continue
-        part = arena.rows(place)
+        part = arena.rows(place, expectation_of(member.attack))
         found, look = worst(part, member.attack, rng.child(member.name))
         ledger.note(member.name, part.costs, part.n_users)
         arena.costs.add(part.costs)
@@ -103,7 +108,8 @@ def most_harmful(arena: Arena, members: Sequence[Member], rng: Rng, ledger: Ledg
     best = arena.genuine()
     seen = arena.look(best)
     for member in members:
-        part = arena.rows(torch.arange(len(arena.to_break), device=arena.to_break.device))
+        everything = torch.arange(len(arena.to_break), device=arena.to_break.device)
+        part = arena.rows(everything, expectation_of(member.attack))
         found, look = worst(part, member.attack, rng.child(member.name))
         ledger.note(member.name, part.costs, part.n_users)
         ledger.damage[member.name] = float(look.damage[0])

@@ -138,9 +138,9 @@ class HostHistories:
         raw = self.model.scores(self.users.numpy(), self._records.with_rows(rows))
         return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.questions)
 
-    def looks(self, rows: Tensor) -> Iterator[Tensor]:
-        """Masked scores with these histories as the host judges them, once per draw; not counted."""
-        for context in self.draws.host():
+    def looks(self, rows: Tensor, *, last: bool = False) -> Iterator[Tensor]:
+        """Masked scores as the host judges them, once per draw (``last``: for what is stored); not counted."""
+        for context in self.draws.host(last=last):
             with context:
                 yield self._scores(rows)
 
@@ -186,8 +186,8 @@ class HostHistories:
             scores = model.score_from(reading.batch, replace(reading.e, inputs=leaves)).cpu()
             return gradient_of(self.aim.loss(mask_known(scores, self.questions), loss).sum(), leaves)
 
-    def restricted(self, chosen: Tensor, costs: Costs) -> HostHistories:
+    def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> HostHistories:
         """The oracle of some users (int64 [b]); it shares the diagnosis."""
         questions, aim = restricted(self.questions, chosen), self.aim.rows(chosen)
-        draws, limit = replace(self.draws), self.limit[chosen]
+        draws, limit = replace(self.draws, expectation=expectation), self.limit[chosen]
         return HostHistories(self.model, self.history, questions, aim, limit, draws, self.inputs, costs, self.diagnosis)

@@ -66,8 +66,14 @@ class HistoryArena(Arena):
 
     @property
     def stops(self) -> bool:
-        """Where items are promoted, a higher place still counts."""
-        return self.oracle.aim.goal == "untargeted"
+        """Where held-out items fall, for sure."""
+        return self.oracle.aim.goal == "untargeted" and not self.oracle.draws.stochastic
+
+    @property
+    def concerned(self) -> Tensor:
+        """bool [B]."""
+        aim = self.oracle.aim
+        return self.to_break if aim.goal == "untargeted" else (aim.items >= 0).any(1)
 
     def genuine(self) -> Candidate:
         """The genuine histories: ``items`` int64 [B, L], right-padded with −1."""
@@ -127,14 +133,14 @@ class HistoryArena(Arena):
         """Through the oracle."""
         return Look(*self.oracle.look(candidate["items"]))
 
-    def rows(self, chosen: Tensor) -> HistoryArena:
+    def rows(self, chosen: Tensor, expectation: int = 1) -> HistoryArena:
         """Some users."""
-        return HistoryArena(self.oracle.restricted(chosen, Costs()), self.unit[chosen], self.targets)
+        return HistoryArena(self.oracle.restricted(chosen, Costs(), expectation), self.unit[chosen], self.targets)
 
     def stored(self, candidate: Candidate) -> Arrays:
         """Ranks and lists, losses, and what of the budget was spent, per user."""
         oracle = self.oracle
-        looks = list(oracle.looks(candidate["items"]))
+        looks = list(oracle.looks(candidate["items"], last=True))
         outcome = [judged(scores, oracle.questions, self.targets) for scores in looks]
         damages = [oracle.aim.damage(scores) for scores in looks]
         arrays = per_user(oracle.questions, outcome, damages, oracle.n_items, self.targets)

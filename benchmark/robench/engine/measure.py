@@ -19,7 +19,7 @@ from robench.engine.aim import Aim
 from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, worst
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.embedding import TINY, EmbeddingArena, Minimum
-from robench.engine.ensemble import Ledger, most_harmful, run
+from robench.engine.ensemble import Ledger, expectation_of, most_harmful, run
 from robench.engine.history import history_arenas
 from robench.engine.oracle import Draws, HostOracle
 from robench.engine.parameters import Tables, TablesArena, TablesOracle
@@ -135,7 +135,7 @@ class Bench:
         wanted = targets if threat.goal != "untargeted" else None
         if threat.surface == "embedding":
             found = self.oracles(
-                threat.k, costs, diagnosis, goal=threat.goal, targets=wanted, expectation=_expectation(c)
+                threat.k, costs, diagnosis, goal=threat.goal, targets=wanted, expectation=expectation_of(attack)
             )
             for oracle in found:
                 yield EmbeddingArena(oracle, *self._ball(oracle, epsilon, threat.norm, threat.scale), wanted)
@@ -143,7 +143,7 @@ class Bench:
             chunks = [(o.batch, o.questions, o.aim) for o in self.oracles(threat.k, goal=threat.goal, targets=wanted)]
             known = self.history if getattr(c, "positives", "") == "known" else None
             tables = Tables(self._neural())
-            draws = self.draws(_expectation(c))
+            draws = self.draws(expectation_of(attack))
             whole = TablesOracle(tables, chunks, draws, known, costs, diagnosis)
             unit = tables.unit(threat.norm, threat.scale)
             yield TablesArena(whole, Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon), unit, wanted)
@@ -154,7 +154,7 @@ class Bench:
                 self.questions(),
                 threat,
                 epsilon,
-                draws=self.draws(_expectation(c)),
+                draws=self.draws(expectation_of(attack)),
                 costs=costs,
                 diagnosis=diagnosis,
                 targets=wanted,
@@ -191,7 +191,7 @@ class Bench:
             extra |= arena.spent(best)
         whole = "held_count" not in parts[0]
         arrays = parts[0] if whole else joined(parts, self.users)
-        diagnostics = _diagnostics(arrays, diagnosis) | {"expectation": _expectation(attack.config)}
+        diagnostics = _diagnostics(arrays, diagnosis) | {"expectation": expectation_of(attack)}
         if attack.threat().surface == "embedding":
             diagnostics["rms"] = self.rms()
         diagnostics["stochastic"] = self.noise()
@@ -202,7 +202,7 @@ class Bench:
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None
     ) -> Measurement:
         """A minimum-norm attack at ε: broken where the least δ fits the budget."""
-        threat, expectation = attack.threat(), _expectation(attack.config)
+        threat, expectation = attack.threat(), expectation_of(attack)
         wanted = targets if threat.goal != "untargeted" else None
         if key not in self._minima:
             oracles = self.oracles(threat.k, goal=threat.goal, targets=wanted, expectation=expectation)
@@ -227,10 +227,6 @@ class Bench:
         if scale == "relative":
             unit = unit * self.rms() * (entries.sqrt() if norm == "l2" else 1.0)
         return Ball("l2" if norm == "l2" else "linf", unit * epsilon), unit
-
-
-def _expectation(config: Any) -> int:
-    return int(getattr(config, "expectation", 1))
 
 
 def _achieved(arrays: Arrays, costs: Costs) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -276,12 +276,13 @@ class TablesArena(Arena):
         never = torch.zeros(rows, dtype=torch.bool, device=self.unit.device)
         return Look(damage.expand(rows), loss.expand(rows), never)
 
-    def rows(self, chosen: Tensor) -> TablesArena:
+    def rows(self, chosen: Tensor, expectation: int = 1) -> TablesArena:
         """All of them: a table is perturbed as a whole."""
         if len(chosen) != len(self.unit):
             raise ValueError("the tables are perturbed as a whole")
         o = self.oracle
-        fresh = TablesOracle(o.tables, o.chunks, o.draws, o.known, Costs(), o.diagnosis)
+        draws = replace(o.draws, expectation=expectation)
+        fresh = TablesOracle(o.tables, o.chunks, draws, o.known, Costs(), o.diagnosis)
         return TablesArena(fresh, self.ball, self.unit, self.targets)
 
     def stored(self, candidate: Candidate) -> Arrays:

@@ -1,0 +1,138 @@
+"""The surface ``parameters``: one δ on the tables, budgets per row, seen by all users."""
+
+import numpy as np
+import pytest
+import torch
+
+from robench.api import EmbeddingAttack, PluginError
+from robench.conformance.worlds import reference_bench
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.parameters import ROWS, Tables
+from robench_plugins.attacks.apgd import Apgd
+from robench_plugins.attacks.fgsm import Fgsm
+from robench_plugins.attacks.pgd import Pgd
+from robench_plugins.attacks.random_noise import RandomNoise
+
+KINDS = ["pairwise", "sequence"]
+
+
+def arena_of(kind, attack, epsilon):
+    (arena,) = reference_bench(kind).arenas(attack, epsilon, Costs(), Diagnosis())
+    return arena
+
+
+def weights(bench):
+    return {n: p.detach().double().numpy() for n, p in bench.model.named_parameters() if n in bench.model.tables}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_relative_budget_is_a_share_of_each_table_s_mean_row_norm_by_hand(kind, norm):
+    bench = reference_bench(kind)
+    found = Tables(bench.model).unit(norm, "relative").numpy()
+    wanted = []
+    for table in weights(bench).values():
+        size = np.linalg.norm(table, axis=1).mean() / (np.sqrt(table.shape[1]) if norm == "linf" else 1)
+        wanted += [size] * len(table)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert set(Tables(bench.model).unit(norm, "absolute").tolist()) == {1.0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fgsm_moves_every_row_with_a_gradient_by_epsilon_and_no_other(kind):
+    # APR's ε is absolute: row L2 ε · g / ‖g‖ (He et al. 2018, eq. 8)
+    attack = Fgsm.make(surface="parameters", norm="l2", scale="absolute")
+    arena = arena_of(kind, attack, 0.3)
+    (proposed,) = arena.proposals(attack, reference_bench(kind).rng)
+    lengths = proposed[ROWS].norm(dim=1)
+    moved = lengths > 0
+    assert moved.float().mean() > 0.5
+    torch.testing.assert_close(lengths[moved], torch.full_like(lengths[moved], 0.3), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("positives", ["held-out", "known"])
+@pytest.mark.parametrize("loss", ["ce", "bpr"])
+def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(kind, positives, loss):
+    if (positives, loss) == ("known", "ce"):
+        pytest.skip("known items are compared in pairs, whatever the loss is called")
+    attack = Pgd.make(surface="parameters", norm="l2", positives=positives, loss=loss)
+    oracle = arena_of(kind, attack, 0.1).oracle
+    start = oracle.normal(reference_bench(kind).rng.child("start"))
+    start = {ROWS: 0.05 * start[ROWS]}
+    step = {ROWS: 1e-2 * oracle.normal(reference_bench(kind).rng.child("step"))[ROWS]}
+    there, back = ({ROWS: start[ROWS] + sign * step[ROWS]} for sign in (1, -1))
+    seen = []
+    for point in (start, there, back):
+        oracle._asked = 0  # the same draw of pairs for all three
+        seen.append(oracle.gradient(point, loss) if point is start else oracle.evaluate(point, loss))
+    slope = float((seen[0].gradient[ROWS] * step[ROWS]).sum())
+    assert slope == pytest.approx(float(seen[1].loss[0] - seen[2].loss[0]) / 2, rel=0.05, abs=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_every_row_keeps_its_budget_and_the_record_says_what_was_spent(kind, norm):
+    bench = reference_bench(kind)
+    found = bench.attacked(Pgd.make(surface="parameters", norm=norm, steps=5), 0.3, "")
+    assert found.achieved["epsilon"] == pytest.approx(0.3, rel=1e-4)
+    assert found.achieved["overshoot"] <= 1 + 1e-4
+    largest = max(
+        np.linalg.norm(t, axis=1).mean() / (t.shape[1] ** 0.5 if norm == "linf" else 1) for t in weights(bench).values()
+    )
+    assert found.achieved[f"{norm}_max"] == pytest.approx(0.3 * largest, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_epsilon_zero_is_clean_bit_for_bit(kind):
+    bench = reference_bench(kind)
+    found, clean = bench.attacked(Pgd.make(surface="parameters"), 0.0, ""), bench.clean(None)
+    for name in ("ranks", "top", "indptr", "users"):
+        np.testing.assert_array_equal(found.arrays[name], clean.arrays[name])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [Pgd, Apgd])
+def test_a_gradient_attack_beats_random_tables_with_as_many_looks(kind, make):
+    bench = reference_bench(kind)
+    settings = {"surface": "parameters", "norm": "l2"}
+    attack = bench.attacked(make.make(**settings, steps=10), 0.2, "")
+    random = bench.attacked(RandomNoise.make(**settings, draws=14), 0.2, "")
+    assert random.achieved["queries"] >= attack.achieved["queries"]
+    assert attack.arrays["loss"].mean() > random.arrays["loss"].mean()
+    assert attack.arrays["ranks"].mean() > random.arrays["ranks"].mean()
+
+
+def test_the_tables_that_are_scored_are_the_tables_plus_delta():
+    bench = reference_bench("pairwise")
+    attack = Fgsm.make(surface="parameters", norm="l2")
+    arena = arena_of("pairwise", attack, 0.2)
+    delta = arena.ball.project(arena.oracle.normal(bench.rng))
+    moved = arena.oracle.tables.moved(delta[ROWS])
+    users, items = (moved[name].double() for name in bench.model.tables)
+    ((scores,),) = (list(looks) for looks in arena.oracle.looks(delta))
+    wanted = (users[torch.from_numpy(bench.users)] @ items.T).float()
+    known = torch.isinf(scores)
+    torch.testing.assert_close(scores[~known], wanted[~known], rtol=1e-4, atol=1e-5)
+    own = next(iter(bench.model.parameters()))
+    assert not torch.equal(own, moved[bench.model.tables[0]]), "the fitted tables were changed in place"
+
+
+class Wide(EmbeddingAttack):
+    """Ten times the budget, and a wrong shape if it is told to."""
+
+    shape = None
+
+    def perturb(self, oracle, ball, rng):
+        draw = ball.ascent(oracle.normal(rng))
+        yield {ROWS: draw[ROWS][:2]} if self.shape else {name: 10 * part for name, part in draw.items()}
+
+
+def test_a_cheat_is_projected_and_told():
+    found = reference_bench("pairwise").attacked(Wide.make(surface="parameters"), 0.2, "")
+    assert found.achieved["overshoot"] == pytest.approx(10, rel=1e-3)
+    assert found.achieved["epsilon"] == pytest.approx(0.2, rel=1e-4)
+    wrong = Wide.make(surface="parameters")
+    wrong.shape = "short"
+    with pytest.raises(PluginError, match="of shape"):
+        reference_bench("pairwise").attacked(wrong, 0.2, "")
