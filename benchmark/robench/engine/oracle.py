@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from robench.api.attack import Evaluation, LossName
-from robench.api.delta import Delta, linf, masked
+from robench.api.delta import Delta, linf
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, Embedded, TorchModel
 from robench.engine.aim import Aim
 from robench.engine.costs import Costs, Diagnosis
-from robench.engine.ranking import Questions, mask_known
+from robench.engine.masking import Mask
+from robench.engine.ranking import Questions
 
 LOOKS = 16  # draws by which the host judges a victim that draws at test time
 
@@ -82,7 +83,7 @@ class HostOracle:
         with torch.no_grad():
             self.clean = self.model.embed(self.batch)
             self._whole = all(bool(valid.all()) for valid in self.clean.valid.values())
-            self._hidden: Tensor | None = None
+            self._mask = Mask(self.questions, self.aim.k + self.aim.items.shape[1])
             self._to_break = ~self.look(self.zero())[2] & (self.aim.items >= 0).any(1)
         self._first_gradient = True
 
@@ -106,23 +107,13 @@ class HostOracle:
 
     def scores(self, delta: Delta) -> Tensor:
         """Masked scores at δ: float [B, n_items]."""
-        return self._scored(self._moved(delta))
+        return self._mask(self.model.score_from(self.batch, self._moved(delta)))
 
-    def _moved(self, delta: Delta) -> Delta:
-        """The inputs at δ."""
+    def _moved(self, delta: Delta) -> Embedded:
+        """The inputs at δ, without a look at what may be touched where everything may."""
         if not self._whole or delta.keys() != self.clean.inputs.keys():
-            return self.clean.plus(delta).inputs
-        return {name: part + delta[name] for name, part in self.clean.inputs.items()}
-
-    def _scored(self, inputs: Delta) -> Tensor:
-        raw = self.model.score_from(self.batch, Embedded(inputs, self.clean.valid, self.clean.context))
-        if self._hidden is None:
-            masked_scores = mask_known(raw, self.questions)
-            self._hidden = hiding(masked_scores.detach(), self.aim)
-            return masked_scores
-        if not self._hidden.numel() or not math.isfinite(float(raw.detach().sum())):
-            return mask_known(raw, self.questions)
-        return raw + self._hidden
+            return self.clean.plus(delta)
+        return replace(self.clean, inputs={name: part + delta[name] for name, part in self.clean.inputs.items()})
 
     def looks(self, delta: Delta, *, last: bool = False) -> Iterator[Tensor]:
         """Masked scores at δ as the host judges them, once per draw (``last``: for what is stored); not counted."""
@@ -160,24 +151,23 @@ class HostOracle:
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
         """Loss, outcome and gradient at δ; entries that may not be touched have gradient 0."""
-        # The moved inputs are the leaves: the way back need not go through the addition of δ.
-        leaves = {name: part.detach().requires_grad_() for name, part in self._moved(delta).items()}
+        leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
         values, looks, slopes = [], [], []
         for context in self.draws.attack():
             self.costs.queries += len(self.users)
             self.costs.gradients += len(self.users)
-            with torch.enable_grad(), recurrent_gradients(self.users.device), context:
-                scores = self._scored(leaves)
+            # cuDNN's recurrent kernels give no gradient in eval mode; to switch them off takes a while even on a CPU.
+            off = nullcontext() if self.users.device.type == "cpu" else torch.backends.cudnn.flags(enabled=False)
+            with torch.enable_grad(), off, context:
+                scores = self.scores(leaves)
                 value = self.aim.loss(scores, loss, rival)
                 slopes.append(gradient_of(value.sum(), leaves))
             values.append(value.detach())
             looks.append(scores.detach())
         gradient = {name: mean([part[name] for part in slopes]) for name in leaves}
         self._diagnose(gradient)
-        clean = finite(gradient)
-        return Evaluation(
-            mean(values), lambda: self._broken(looks), clean if self._whole else masked(clean, self.clean.valid)
-        )
+        # Where nothing may be touched it is 0 already: δ is multiplied by ``valid`` on its way.
+        return Evaluation(mean(values), lambda: self._broken(looks), finite(gradient))
 
     def _broken(self, looks: list[Tensor]) -> Tensor:
         return mean([self.aim.broken(scores).float() for scores in looks]) >= 0.5
@@ -244,23 +234,6 @@ def finite(gradient: Delta) -> dict[str, Tensor]:
         name: part if math.isfinite(float(part.sum())) else torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0)
         for name, part in gradient.items()
     }
-
-
-def hiding(scores: Tensor, aim: Aim) -> Tensor:
-    """0, and −inf where masked scores [B, n_items] are −inf; added, it costs nothing on the way back.
-
-    Empty where a margin may meet a masked item, to whose score no gradient may flow then: a user has fewer than k + H
-    items that are not masked.
-    """
-    known = scores == -torch.inf
-    if int((~known).sum(1).min()) < aim.k + aim.items.shape[1]:
-        return scores.new_empty(0)
-    return torch.zeros_like(scores).masked_fill_(known, -torch.inf)
-
-
-def recurrent_gradients(device: torch.device) -> AbstractContextManager[None]:
-    """cuDNN's recurrent kernels give no gradient in eval mode; to switch them off takes a while even without them."""
-    return nullcontext() if device.type == "cpu" else torch.backends.cudnn.flags(enabled=False)
 
 
 def diagnose(diagnosis: Diagnosis, size: Tensor) -> None:
