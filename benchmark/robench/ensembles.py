@@ -97,7 +97,8 @@ def comparisons(results: Results, cells: Sequence[Columns]) -> Iterator[tuple[st
                         level,
                     )
         for m, search in enumerate(members):
-            if search["kind"] == "black-box" and search["everyone"] and white:
+            # Before it, so that no white-box member was spared a user that the search had broken.
+            if search["kind"] == "black-box" and search["everyone"] and white and m > max(white):
                 together = (broke[:, :, white] == 1).any(2)
                 gap = interval((broke[:, :, m] == 1).astype(float) - together)
                 why = f"{where} {search['name']} breaks more through scores than all gradient attacks: they are blind"

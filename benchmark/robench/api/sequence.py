@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.rng import Rng
 from robench.api.softmax import cross_entropy
+from robench.api.threat import Surface
 from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
 
 
@@ -50,6 +51,7 @@ class SequenceModel(TorchModel):
     Config: ClassVar[type[TorchConfig]] = SequenceConfig
     config: Any
     tables: ClassVar[tuple[str, ...]] = ("item_table.weight",)
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
 
     @abstractmethod
     def build_layers(self) -> None:

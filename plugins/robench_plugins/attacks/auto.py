@@ -24,10 +24,12 @@ class Auto(Ensemble):
     """The worst over a fixed list of attacks, per surface; nothing of it can be tuned (Croce & Hein, ICML 2020, made
     the case: AutoAttack).
 
-    ``embedding``: random points, PGD with 10 and with 40 steps and a random search that asks for no gradient, all on
-    everybody, so that they can be compared; then on who still stands APGD on ``ce``, ``margin`` and ``bpr`` and in L2
-    Carlini & Wagner. ``parameters``, one δ for all users: random points, PGD, APGD on the three losses, random search.
-    ``history``: random edits, a greedy search through scores, and where there are gradients greedy substitutions.
+    ``embedding``: random points and PGD with 10 and with 40 steps on everybody, so that they can be compared; on who
+    still stands APGD on ``ce``, ``margin`` and ``bpr`` and in L2 Carlini & Wagner; on everybody again a random search
+    that asks for no gradient. ``parameters``, one δ for all users: random points, PGD, APGD on the three losses and a
+    random search.
+    ``history``: random edits, where there are gradients greedy substitutions along them, and through scores a greedy
+    search for substitutions and one for edits of all kinds, the latter on everybody.
     At a victim that draws at test time gradients are means over draws (EOT, Athalye et al., ICML 2018).
     A change of any of it raises ``version``.
     """
@@ -68,16 +70,14 @@ class Auto(Ensemble):
         """As configured, at test time."""
         c = self.config
         if c.surface == "history":
-            return self._history()[0].threat()
+            return Threat("history", "test", "edits", c.scale, c.goal, c.k)
         assert c.norm != "edits"  # refused by Config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
         """The list of the surface."""
         if self.config.surface == "history":
-            random, search, substitution = self._history()
-            found = [Member("random-edit", random, everyone=True), Member("greedy-edit", search)]
-            return [*found, Member("greedy-gradient", substitution)] if gradients else found
+            return self._history(gradients)
         return self._tables(stochastic) if self.config.surface == "parameters" else self._inputs(stochastic)
 
     def _ball(self, stochastic: bool, **more: Any) -> dict[str, Any]:
@@ -91,14 +91,13 @@ class Auto(Ensemble):
             Member("random-noise", RandomNoise.make(**{**ball, "expectation": 1}, draws=40), everyone=True),
             Member("pgd-10", Pgd.make(**ball, steps=10), everyone=True),
             Member("pgd-40", Pgd.make(**ball, steps=40), everyone=True),
-            Member("random-search", RandomSearch.make(**ball, queries=300), everyone=True),
             Member("apgd-ce", Apgd.make(**ball, loss="ce", steps=50)),
             Member("apgd-margin", Apgd.make(**ball, loss="margin", steps=50)),
             Member("apgd-bpr", Apgd.make(**ball, loss="bpr", steps=30)),
         ]
         if self.config.norm == "l2":
             found.append(Member("cw", CarliniWagner.make(**ball, steps=40, search=4)))
-        return found
+        return [*found, Member("random-search", RandomSearch.make(**ball, queries=300), everyone=True)]
 
     def _tables(self, stochastic: bool) -> list[Member]:
         ball = self._ball(stochastic)
@@ -109,7 +108,15 @@ class Auto(Ensemble):
             Member("random-search", RandomSearch.make(**ball, loss="ce", queries=50)),
         ]
 
-    def _history(self) -> tuple[RandomEdit, GreedyEdit, GreedyGradient]:
+    def _edits(self, **more: Any) -> dict[str, Any]:
         c = self.config
-        shared = {"unit": c.unit, "goal": c.goal, "k": c.k}
-        return RandomEdit.make(**shared), GreedyEdit.make(**shared), GreedyGradient.make(**shared)
+        return {"unit": c.unit, "goal": c.goal, "k": c.k, **more}
+
+    def _history(self, gradients: bool) -> list[Member]:
+        steep = [Member("greedy-gradient", GreedyGradient.make(**self._edits()))] if gradients else []
+        return [
+            Member("random-edit", RandomEdit.make(**self._edits(draws=100)), everyone=True),
+            *steep,
+            Member("greedy-substitution", GreedyEdit.make(**self._edits(edits=("substitute",)))),
+            Member("greedy-edit", GreedyEdit.make(**self._edits()), everyone=True),
+        ]

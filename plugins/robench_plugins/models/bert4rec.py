@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from robench.api import (
     Rng,
     SequenceConfig,
     SequenceModel,
-    Surface,
     TrainData,
     windows,
 )
@@ -81,7 +80,6 @@ class Bert4Rec(SequenceModel):
             return self
 
     config: Config
-    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
 
     def build_layers(self) -> None:
         """Positions, transformer blocks (GELU, section 3.4) and the output projection of eq. 7."""

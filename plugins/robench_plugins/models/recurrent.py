@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from robench.api import Batch, Embedded, SequenceConfig, SequenceModel, Surface
+from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
 
 
 class RecurrentConfig(SequenceConfig):
@@ -22,7 +22,6 @@ class RecurrentModel(SequenceModel):
 
     Config = RecurrentConfig
     config: RecurrentConfig
-    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
     cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
 
     def build_layers(self) -> None:

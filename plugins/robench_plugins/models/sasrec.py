@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
-from robench.api import Batch, Embedded, Losses, Rng, SequenceConfig, SequenceModel, Surface, TrainData
+from robench.api import Batch, Embedded, Losses, Rng, SequenceConfig, SequenceModel, TrainData
 from robench_plugins.models.attention import SelfAttention, check_heads
 
 
@@ -59,7 +59,6 @@ class SasRec(SequenceModel):
             return self
 
     config: Config
-    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
 
     def build_layers(self) -> None:
         """Positions, blocks, last norm."""

@@ -1,0 +1,134 @@
+"""Ensembles: early stop, first breaks, costs, and per user the worst over the members."""
+
+import numpy as np
+import pytest
+
+from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member
+from robench.conformance.worlds import reference_bench
+from robench_plugins.attacks.auto import Auto
+from robench_plugins.attacks.fgsm import Fgsm
+from robench_plugins.attacks.pgd import Pgd
+from robench_plugins.attacks.random_noise import RandomNoise
+
+KINDS = ["pairwise", "sequence"]
+
+
+class Idle(EmbeddingAttack):
+    """Asks nothing and changes nothing."""
+
+    def perturb(self, oracle, ball, rng):
+        yield oracle.zero()
+
+
+class Pair(Ensemble):
+    """Members given by the test."""
+
+    Config = EmbeddingConfig
+    surface = "embedding"
+    given = ()
+
+    def threat(self):
+        return Fgsm.make(norm=self.config.norm, k=self.config.k).threat()
+
+    def members(self, *, gradients, stochastic):
+        return self.given
+
+
+def measured(kind, members, epsilon=0.3, norm="l2"):
+    made = Pair.make(norm=norm)
+    made.given = tuple(members)
+    return reference_bench(kind).attacked(made, epsilon, "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_per_user_the_worst_over_the_members(kind):
+    one, two = Fgsm.make(norm="l2", loss="margin"), Pgd.make(norm="l2", steps=5)
+    both = measured(kind, [Member("one", one, everyone=True), Member("two", two, everyone=True)]).arrays
+    bench = reference_bench(kind)
+    alone = [bench.attacked(attack, 0.3, "").arrays for attack in (one, two)]
+    hit = both["hit"]
+    np.testing.assert_array_equal(both["ranks"][hit], np.maximum(*(a["ranks"] for a in alone))[hit])
+    np.testing.assert_array_equal(both["ranks"][~hit], bench.clean(None).arrays["ranks"][~hit])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_member_sees_only_who_still_stands_unless_it_is_to_see_everyone(kind):
+    strong = Pgd.make(norm="l2", steps=5)
+    found = measured(kind, [Member("a", strong), Member("b", strong), Member("c", strong, everyone=True)])
+    a, b, c = found.members
+    to_break = int(found.arrays["hit"].sum())
+    broken = int((found.arrays["ranks"][found.arrays["hit"]] > 10).sum())
+    assert 0 < broken < to_break, "a world in which the early stop shows"
+    assert (a["users"], b["users"], c["users"]) == (to_break, to_break - broken, to_break)
+    assert (a["first_breaks"], b["first_breaks"], c["first_breaks"]) == (broken, 0, 0)
+    assert b["gradients"] < a["gradients"] == c["gradients"]
+    assert found.achieved["gradients"] == sum(row["gradients"] for row in found.members)
+    assert found.achieved["queries"] == sum(row["queries"] for row in found.members)
+
+
+def test_who_broke_whom_is_stored_per_user():
+    found = measured("pairwise", [Member("idle", Idle.make()), Member("pgd", Pgd.make(norm="l2", steps=5))])
+    arrays = found.arrays
+    broken = arrays["hit"] & (arrays["ranks"] > 10)
+    np.testing.assert_array_equal(arrays["first"][broken], 1)
+    np.testing.assert_array_equal(arrays["first"][~broken], -1)
+    np.testing.assert_array_equal(
+        arrays["member_broke"][arrays["hit"]], np.stack([0 * broken, broken], 1)[arrays["hit"]]
+    )
+    np.testing.assert_array_equal(arrays["member_broke"][~arrays["hit"]], -1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_auto_breaks_whoever_any_of_its_attacks_breaks_and_stays_in_budget(kind, norm):
+    bench = reference_bench(kind)
+    auto = bench.attacked(Auto.make(norm=norm), 0.15, "")
+    assert auto.achieved["epsilon"] <= 0.15 * (1 + 1e-5)
+    assert auto.achieved["overshoot"] <= 1 + 1e-4
+    hit = auto.arrays["hit"]
+    for attack in (Fgsm.make(norm=norm), Pgd.make(norm=norm, steps=40), RandomNoise.make(norm=norm, draws=40)):
+        other = bench.attacked(attack, 0.15, "").arrays
+        missed = hit & (other["ranks"] > 10) & (auto.arrays["ranks"] <= 10)
+        assert not missed.any()
+
+
+@pytest.mark.parametrize("surface", ["embedding", "parameters", "history"])
+def test_auto_at_epsilon_zero_is_clean(surface):
+    bench = reference_bench("sequence")
+    found, clean = bench.attacked(Auto.make(surface=surface), 0.0, "").arrays, bench.clean(None).arrays
+    np.testing.assert_array_equal(found["ranks"], clean["ranks"])
+
+
+def test_on_tables_auto_is_its_worst_member():
+    bench = reference_bench("pairwise")
+    found = bench.attacked(Auto.make(surface="parameters"), 0.2, "")
+    gain = 1 / np.log2(1 + found.arrays["ranks"])
+    assert max(row["damage"] for row in found.members) == pytest.approx(-gain.mean(), rel=1e-6)
+    assert all(row["users"] == len(bench.users) for row in found.members)
+
+
+def test_a_larger_budget_breaks_no_fewer():
+    broken = []
+    for epsilon in (0.02, 0.1, 0.4):
+        arrays = reference_bench("pairwise").attacked(Auto.make(), epsilon, "").arrays
+        broken.append(int((arrays["hit"] & (arrays["ranks"] > 10)).sum()))
+    assert broken == sorted(broken)
+    assert broken[0] < broken[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"surface": "history", "norm": "l2"}, "leave norm out"),
+        ({"surface": "embedding", "norm": "edits"}, "l2 or linf"),
+        ({"version": 2}, "version"),
+        ({"steps": 3}, "steps"),
+    ],
+)
+def test_nothing_of_auto_can_be_tuned(given, problem):
+    with pytest.raises(ValueError, match=problem):
+        Auto.make(**given)
+
+
+def test_the_version_is_in_the_settings_that_every_record_holds():
+    assert Auto.make().config.resolved()["version"] == 1
