@@ -17,7 +17,13 @@ METRICS = {"ndcg": Ndcg(), "rbo": Rbo(), "t-hr": TargetHitRate(), "t-percentile"
 L2 = {"stage": "test", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted", "k": 10}
 FAKES = {"stage": "train", "surface": "interactions", "norm": "users", "scale": "relative", "goal": "promote", "k": 10}
 NOTHING = dict.fromkeys(("stage", "surface", "norm", "scale", "goal"), "") | {"k": None}
-KINDS = {"fgsm": "gradient", "pgd": "gradient", "random-noise": "floor"}
+KINDS = {
+    "fgsm": "gradient",
+    "pgd": "gradient",
+    "random-noise": "floor",
+    "random-search": "black-box",
+    "auto": "ensemble",
+}
 EMBEDDING = {**L2, "metric": "ndcg@10", "epsilon": 0.05}
 POISONING = {**FAKES, "metric": "t-hr@10", "epsilon": 0.05}
 
@@ -73,6 +79,7 @@ class World:
         if attack != "none" and threat is L2:
             arrays.setdefault("loss", np.ones(n))
             arrays.setdefault("clean_loss", np.ones(n))
+            arrays.setdefault("hit", np.ones(n, dtype=bool))
         record = new_record(
             name,
             victim,
@@ -83,13 +90,16 @@ class World:
                 "epsilon": epsilon,
                 "overshoot": more.pop("overshoot", 1.0),
                 "queries": more.pop("queries", 0),
+                "gradients": 0,
                 **more.pop("achieved", {}),
             },
             diagnostics={
                 "zero_gradient_share": more.pop("zero", 0.0),
                 "non_finite_share": 0.0,
                 "stochastic": more.pop("stochastic", 0.0),
+                "expectation": more.pop("expectation", 1),
             },
+            members=more.pop("members", []),
             seconds=1.0,
             fit_seconds=2.0,
             peak_memory_mib=3.0,

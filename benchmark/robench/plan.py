@@ -144,6 +144,8 @@ def _cells(
 
 def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -> str:
     """Why a defence does not fit a model, or empty."""
+    if defense.neural and not hasattr(model, "loss_from"):
+        return f"{victim.model.name} is not neural, as {victim.defense.label} asks"
     if not defense.overrides("loss"):
         return ""
     if not hasattr(model, "loss_from"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from robench.api.component import Component
 from robench.api.data import FloatArray, Interactions
@@ -28,7 +28,10 @@ class Defense(Component):
     """Override any of the three methods; what is not overridden is not run.
 
     ``λ`` is the ``Config`` field ``lambda_`` (alias ``lambda``): the weight of the clean loss; λ = 1 is no defence.
+    ``neural``: it serves a ``TorchModel`` only; cells of other models are skipped. One with a ``loss`` always is.
     """
+
+    neural: ClassVar[bool] = False
 
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
         """Clean the training data. Never sees which rows are fake."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -63,6 +63,7 @@ class Smoothing(Defense):
         average: Literal["mean", "median"] = "mean"
 
     config: Config
+    neural: ClassVar[bool] = True
 
     def wrap(self, model: Model, rng: Rng) -> Model:
         """The smoothed model.

@@ -1,0 +1,135 @@
+"""Tables under an ensemble: its alone, named by its version; alarms from its members; what it took."""
+
+import numpy as np
+import pytest
+from tests.fakes import EMBEDDING, L2, USERS, World, ranks, row
+
+VERSION = {"config": {"version": 3}}
+POOL = [("random-noise", "floor", None, 40), ("pgd-10", "gradient", 10, 12), ("pgd-40", "gradient", 40, 42)]
+POOL += [("apgd", "gradient", 50, 51), ("random-search", "black-box", None, 300)]
+
+
+def pool(broke, everyone=(True, True, True, False, True)):
+    """Members that broke the first so many users each (None: not run), as arrays and record rows."""
+    table = np.zeros((USERS, len(POOL)), dtype=np.int8)
+    for number, count in enumerate(broke):
+        table[:, number] = -1 if count is None else np.arange(USERS) < count
+    first = np.where((table == 1).any(1), (table == 1).argmax(1), -1)
+    rows = [
+        {
+            "name": name,
+            "kind": kind,
+            "everyone": whole,
+            "steps": steps,
+            "users": USERS,
+            "queries": queries * USERS,
+            "gradients": 0,
+            "first_breaks": int((first == number).sum()),
+        }
+        for number, ((name, kind, steps, queries), whole) in enumerate(zip(POOL, everyone, strict=True))
+    ]
+    return {"arrays": {"member_broke": table, "first": first}, "members": rows, **VERSION}
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path / "w", [EMBEDDING])
+
+
+def filled(world, broke=(20, 60, 60, 70, 50), left=130, **more):
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        world.cell(ranks(left, 99), seed=seed, attack="auto", epsilon=0.05, **pool(broke), **more)
+    return world
+
+
+def test_a_table_with_an_ensemble_is_the_ensemble_s_alone_and_says_its_version(world):
+    filled(world)
+    for seed in (0, 1):
+        world.cell(ranks(129, 99), seed=seed, attack="pgd", epsilon=0.05)
+    tables = world.build()
+    assert tables.tables[0]["title"] == "auto@3"
+    assert row(tables)["attack_set"] == "auto@3"
+    assert row(tables)["worst"] == pytest.approx(130 / USERS)
+
+
+def test_an_ensemble_of_somebody_else_is_a_custom_attack_set(world):
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        more = {**pool((20, 60, 60, 70, 50)), "kind": "ensemble"}
+        world.cell(ranks(130, 99), seed=seed, attack="mine", epsilon=0.05, **more)
+    tables = world.build()
+    assert tables.tables[0]["title"] == "custom attack set"
+    assert row(tables)["attack_set"] == "custom: mine@3"
+
+
+def test_another_attack_that_takes_more_is_told(world):
+    filled(world)
+    for seed in (0, 1):
+        world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05)
+    assert row(world.build())["flags"] == "stronger than the ensemble"
+
+
+@pytest.mark.parametrize(
+    ("broke", "flags", "ranked"),
+    [
+        ((20, 60, 60, 70, 50), "", True),
+        ((60, 5, 5, 10, 50), "no better than random; black-box beats white-box", False),
+        ((20, 60, 40, 70, 50), "more steps are weaker", True),
+        ((20, 60, 60, 70, 90), "black-box beats white-box", False),
+        ((20, 60, 60, 70, 72), "", True),
+    ],
+)
+def test_members_that_ran_on_everybody_raise_the_alarms(world, broke, flags, ranked):
+    found = row(filled(world, broke).build())
+    assert set(found["flags"].split("; ")) == set(flags.split("; "))
+    assert (found["rank"] is not None) == ranked
+
+
+def test_a_search_that_came_before_a_gradient_attack_is_not_held_against_it(world):
+    world.cells.clear()
+    broke = pool((20, 60, 60, None, 90))
+    for rows in (broke["members"],):
+        rows[3], rows[4] = rows[4], rows[3]
+    broke["arrays"]["member_broke"] = broke["arrays"]["member_broke"][:, [0, 1, 2, 4, 3]]
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        world.cell(ranks(110, 99), seed=seed, attack="auto", epsilon=0.05, **broke)
+    assert row(world.build())["flags"] == ""
+
+
+def test_what_the_members_did_is_told_with_its_cost(world):
+    (found,) = filled(world).build().ensembles
+    assert (found["to_break"], found["broken"]) == (USERS, 70)
+    shares = {member["name"]: member["first_breaks"] for member in found["members"]}
+    assert shares["random-noise"] == pytest.approx(20 / 70)
+    assert shares["pgd-10"] == pytest.approx(40 / 70)
+    assert shares["apgd"] == pytest.approx(10 / 70)
+    assert {m["name"]: m["queries"] for m in found["members"]}["pgd-40"] == 42
+
+
+def test_where_users_are_left_only_metrics_within_k_are_taken(world):
+    world.metrics = ["ndcg@10", "ndcg@20", "ndcg@5", "rbo@10"]
+    cells = filled(world).build().cells
+    assert {c["metric"] for c in cells if c["attack"] == "auto"} == {"ndcg@10", "ndcg@5"}
+    assert {c["metric"] for c in cells if c["attack"] == "none"} == {"ndcg@10", "ndcg@20", "ndcg@5"}
+
+
+def test_a_search_through_scores_that_beats_every_gradient_attack_is_told(world):
+    for left, flagged in ((60, True), (110, False)):
+        world.cells.clear()
+        for seed in (0, 1):
+            world.cell(ranks(150, 99), seed=seed)
+            world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05)
+            world.cell(ranks(105, 99), seed=seed, attack="fgsm", epsilon=0.05)
+            world.cell(ranks(left, 99), seed=seed, attack="random-search", epsilon=0.05)
+        assert (row(world.build())["flags"] == "black-box beats white-box") == flagged
+
+
+@pytest.mark.parametrize(("expectation", "flagged"), [(1, True), (8, False)])
+def test_one_look_at_a_victim_that_draws_is_told(world, expectation, flagged):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, stochastic=0.1)
+        more = {"stochastic": 0.1, "expectation": expectation}
+        world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05, threat=L2, **more)
+    assert ("attack without expectation" in row(world.build())["flags"]) == flagged
