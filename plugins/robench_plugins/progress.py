@@ -17,7 +17,7 @@ EARLY = 0.1  # share of the cells
 class ProgressBar:
     """Which victims are at work, in which epoch, how many cells are left and how long it will take.
 
-    On a terminal it is live; elsewhere a line is printed for every victim that is done.
+    On a terminal that can move its cursor it is live; elsewhere a line is printed for every victim that is done.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -39,7 +39,7 @@ class ProgressBar:
         self.console.print(
             f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False, soft_wrap=True
         )
-        if not cells or not self.console.is_terminal:
+        if not cells or not self.console.is_terminal or self.console.is_dumb_terminal:
             return
         columns = (
             TextColumn("{task.description}", markup=False),

@@ -36,6 +36,11 @@ def test_a_terminal_sees_the_victim_its_phase_and_what_is_left(monkeypatch):
     assert "left, about" in text
 
 
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines_too(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    assert run(terminal=True).splitlines()[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, about ")
+
+
 def test_no_time_is_named_before_the_pace_is_known():
     bar = ProgressBar(Console(file=io.StringIO(), width=120, markup=False))
     bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
