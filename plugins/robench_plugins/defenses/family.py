@@ -19,7 +19,7 @@ class FamilyConfig(BaseConfig):
     """Settings of every member."""
 
     lambda_: float = Field(default=0.5, ge=0, le=1, alias="lambda", description="weight of the clean loss")
-    epsilon: float = Field(default=0.05, ge=0, description="training budget")
+    epsilon: float = Field(default=0.2, ge=0, description="training budget")
     warmup: int = Field(default=0, ge=0, description="clean epochs first; none of their weights is kept")
     shortcut: bool = Field(default=True, description="skip the perturbation at λ = 1; False only to test that")
 
