@@ -51,6 +51,7 @@ def robench_attacks() -> dict[str, str]:
         "fgsm": "robench_plugins.attacks.fgsm:Fgsm",
         "pgd": "robench_plugins.attacks.pgd:Pgd",
         "apgd": "robench_plugins.attacks.apgd:Apgd",
+        "msap": "robench_plugins.attacks.msap:Msap",
         "random-search": "robench_plugins.attacks.random_search:RandomSearch",
         "cw": "robench_plugins.attacks.cw:CarliniWagner",
         "auto": "robench_plugins.attacks.auto:Auto",
