@@ -83,3 +83,23 @@ def test_a_folder_says_what_is_in_it_and_how_to_find_a_cell(folder):
     assert "cells.csv" in text
     with pytest.raises(UserError, match="not a folder of results"):
         show(folder.parent)
+
+
+def test_the_edits_of_a_history_are_told_in_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    edits = {"stage": "test", "surface": "history", "norm": "edits", "scale": "absolute", "goal": "untargeted", "k": 10}
+    world = World(tmp_path / "results" / "w", [])
+    world.cell([1] * USERS)
+    script = np.array([[7, 4, 5, 6], [7, 0, -1, 9], [8, 2, 3, -1]])
+    world.cell([40] * USERS, attack="greedy-edit", epsilon=2, threat=edits, arrays={"script": script})
+    world.build()
+    users = {"user": np.arange(USERS), "user_id": np.array([f"u{u}" for u in range(USERS)])}
+    held = {"held_out_indptr": np.arange(USERS + 1), "held_out_items": np.full(USERS, 2)}
+    titles = {"title": np.array([f"Title {i}" for i in range(100)])}
+    world.store.write_users({f"d/s/{name}": part for name, part in {**users, **held, **titles}.items()})
+    (_, attacked) = sorted((world.store.folder / "cells").glob("*.json"))
+    text = show(attacked, "u7")
+    assert "Title 5, item 5 of the history, replaced by Title 6" in text
+    assert "Title 9 inserted as item 1 of the history" in text
+    assert "Title 3, item 3 of the history, deleted" in show(attacked, "u8")
+    assert "the history was left as it is" in show(attacked, "u9")

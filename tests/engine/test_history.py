@@ -10,6 +10,7 @@ from robench.conformance.worlds import ReferenceSequence, bench_of, crowd, fitte
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.histories import Records
 from robench.engine.history import budget_in_edits
+from robench.engine.ranking import held_out_ranks, mask_known
 from robench_plugins.attacks.greedy_edit import GreedyEdit
 from robench_plugins.attacks.greedy_gradient import GreedyGradient
 from robench_plugins.models.item_knn import ItemKnn
@@ -180,3 +181,28 @@ def test_a_wrong_word_about_histories_fails_conformance(cls, problem):
         Tests().test_scores_follow_the_history_where_that_is_declared_and_never_anyone_elses(
             (fitted(cls(), data)[0], data, test)
         )
+
+
+def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
+    bench = reference_bench("sequence")
+    found = bench.attacked(GreedyEdit.make(queries=20), 3.0, "").arrays
+    counts = np.bincount(found["script"][:, 0], minlength=len(bench.users))
+    np.testing.assert_array_equal(counts[bench.users], found["edits"])
+    assert found["edits"].max() == 3
+    rows = [bench.history.row(user).tolist() for user in range(bench.history.n_users)]
+    for user in range(len(rows)):
+        shift = 0
+        for _, place, out, new in found["script"][found["script"][:, 0] == user].tolist():
+            at = place + shift
+            if out >= 0:
+                assert rows[user].pop(at) == out
+                shift -= 1
+            if new >= 0:
+                rows[user].insert(at, new)
+                shift += 1
+    edited = Interactions.from_rows(rows, bench.history.n_items)
+    again = bench_of(bench.model, crowd()[0], bench.held)
+    again.history, genuine = edited, again.questions()
+    scores = torch.from_numpy(bench.model.scores(bench.users, edited))
+    ranks = held_out_ranks(mask_known(scores, genuine[0]), genuine[0].held)
+    np.testing.assert_array_equal(ranks.numpy().ravel(), found["ranks"])

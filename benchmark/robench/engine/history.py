@@ -144,15 +144,25 @@ class HistoryArena(Arena):
         outcome = [judged(scores, oracle.questions, self.targets) for scores in looks]
         damages = [oracle.aim.damage(scores) for scores in looks]
         arrays = per_user(oracle.questions, outcome, damages, oracle.n_items, self.targets)
-        pairs = zip(self._known, _lists(candidate["items"]), strict=True)
-        edits = np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=np.int64)
+        made = list(zip(oracle.users.tolist(), self._known, _lists(candidate["items"]), strict=True))
+        edits = np.array([Levenshtein.distance(old, new) for _, old, new in made], dtype=np.int64)
         return arrays | {
             "clean_loss": oracle.clean[1].numpy(),
             "loss": self.look(candidate).loss.numpy(),
             "edits": edits,
+            "script": np.array([line for one in made for line in script(*one)], dtype=np.int64).reshape(-1, 4),
             "spent": edits / self.unit.numpy(),
             "hit": self.to_break.numpy(),
         }
+
+
+def script(user: int, old: list[int], new: list[int]) -> list[tuple[int, int, int, int]]:
+    """The edits that make ``new`` of ``old``: (user, place in the old history, item out or −1, item in or −1)."""
+    found = []
+    for op in Levenshtein.editops(old, new):
+        out = -1 if op.tag == "insert" else old[op.src_pos]
+        found.append((user, op.src_pos, out, -1 if op.tag == "delete" else new[op.dest_pos]))
+    return found
 
 
 def history_arenas(

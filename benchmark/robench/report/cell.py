@@ -169,3 +169,20 @@ def _show_user(shown: Shown, user: str, console: Console) -> None:
         table.add_row(str(place + 1), *("" if i < 0 else f"{titles[i]}{marks.get(i, '')}" for i in tops))
     table.add_row("ranks of held out", *(", ".join(map(str, ranks.tolist())) for _, ranks in lists.values()))
     console.print(table)
+    for line in _edits(store.arrays(record).get("script"), number, titles):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _edits(script: NDArray[np.int64] | None, user: int, titles: NDArray[Any]) -> list[str]:
+    """What was edited in a user's history, in words."""
+    if script is None:
+        return []
+    found = []
+    for _, place, out, new in script[script[:, 0] == user].tolist():
+        if out < 0:
+            found.append(f"{titles[new]} inserted as item {place + 1} of the history")
+        elif new < 0:
+            found.append(f"{titles[out]}, item {place + 1} of the history, deleted")
+        else:
+            found.append(f"{titles[out]}, item {place + 1} of the history, replaced by {titles[new]}")
+    return found or ["the history was left as it is"]
