@@ -129,6 +129,19 @@ def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
     assert step.achieved["epsilon_share"] > 1
 
 
+def test_the_gradient_of_n_fgsm_is_taken_where_the_noise_has_led():
+    """Of ‖x‖² it is 2 (x + η), whose signs are not those of x where the noise is the larger one."""
+    step = a_step(ReferencePairwise)
+    e = step.embed()
+    x = e.inputs["user"].detach().double()
+    delta = step.perturb_noisily(
+        e, epsilon=0.5, norm="linf", noise=4.0, objective=lambda moved: moved.inputs["user"].square().sum()
+    )["user"].double()
+    eta, width, _ = by_hand(step, 4.0, 0.5)
+    assert ((x + eta).sign() != x.sign()).any()
+    torch.testing.assert_close(delta, eta + width * (x + eta).sign(), rtol=1e-4, atol=1e-6)
+
+
 def test_noise_and_many_steps_do_not_go_together():
     with pytest.raises(ValidationError, match="noise"):
         AdversarialTraining.make(inner="pgd", noise=1.0)
