@@ -100,6 +100,7 @@ class World:
                 "expectation": more.pop("expectation", 1),
             },
             members=more.pop("members", []),
+            fit=more.pop("fit", {}),
             seconds=1.0,
             fit_seconds=2.0,
             peak_memory_mib=3.0,

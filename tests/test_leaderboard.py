@@ -11,7 +11,7 @@ from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, USERS, World, 
 from robench.api.errors import UserError
 from robench.leaderboard import CELLS, LEADERBOARD, write_tables
 from robench.record import new_record
-from robench.report.markdown import number, table_lines
+from robench.report.markdown import number, table_lines, to_markdown
 from robench.report.terminal import print_leaderboard
 from robench_plugins.metrics.stability import Jaccard
 
@@ -328,3 +328,13 @@ def test_numbers_for_people():
         "1.0000",
         "–",
     ]
+
+
+def test_the_weight_of_a_defence_in_its_own_terms_stands_beside_lambda(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, weight=0.25, fit={"train_lambda_apr": 3.0, "train_epsilon_share": 1.0})
+        world.cell(ranks(100, 99), seed=seed, weight=0.25, attack="pgd", epsilon=0.05)
+    tables = world.build()
+    assert row(tables)["own_weights"] == {"lambda_apr": 3.0}
+    assert "at λ=0.25, lambda_apr 3" in to_markdown(tables)

@@ -21,7 +21,7 @@ from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
 from robench.results import ROW, Columns, Results, read_plan, row_of
-from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, table_rows
+from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, own_weights, table_rows
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
 FORMAT_VERSION = 1
@@ -234,6 +234,7 @@ def _leader(results: Results, entry: Mapping[str, Any], group: tuple[str, str], 
         if row.attacks and not is_standard(row.attacks)
         else "".join(row.attacks),
         "adaptive": row.adaptive,
+        "own_weights": own_weights(results, row.key),
         "clean": clean.mean,
         "clean_low": clean.low,
         "clean_high": clean.high,

@@ -86,6 +86,13 @@ def table_rows(results: Results, entry: Mapping[str, Any], group: tuple[str, str
     return rows
 
 
+def own_weights(results: Results, key: RowKey) -> dict[str, float]:
+    """λ in a defence's own terms, as its fits report it: ``lambda_apr`` for APR, say."""
+    fits = [results.records[c["cell"]].get("fit") or {} for c in clean_cells(results, key)]
+    names = dict.fromkeys(name for fit in fits for name in fit if name.startswith("train_lambda_"))
+    return {n.removeprefix("train_"): float(np.mean([fit[n] for fit in fits if n in fit])) for n in names}
+
+
 def clean_row(results: Results, key: RowKey, metric: str) -> Row | None:
     """A row without an attack; None where nothing of it was measured."""
     planned = [c for c in results.cells if row_of(c) == key and c["status"] != "skipped" and c["attack"] == "none"]

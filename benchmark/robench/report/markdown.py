@@ -43,8 +43,11 @@ def ranks(row: Mapping[str, Any]) -> str:
 
 
 def defense(row: Mapping[str, Any]) -> str:
-    """``adversarial-training λ=0.5``."""
-    return row["defense_label"] if row["lambda"] == 1 else f"{row['defense_label']} λ={row['lambda']:g}"
+    """``adversarial-training λ=0.5``; in a leaderboard also λ in the defence's own terms."""
+    if row["lambda"] == 1:
+        return str(row["defense_label"])
+    own = "".join(f", {name} {value:g}" for name, value in row.get("own_weights", {}).items())
+    return f"{row['defense_label']} λ={row['lambda']:g}{own}"
 
 
 def title_of(table: Mapping[str, Any]) -> str:
