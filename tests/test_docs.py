@@ -7,14 +7,24 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from rapidfuzz.distance import Levenshtein
 
+from robench.api import Ball
+from robench.engine.history import budget_in_edits
+from robench.engine.oracle import LOOKS
+from robench.engine.poisoning import budget_of
+from robench.flags import BLIND
 from robench.host import Host
-from robench.plan import MATCHES
+from robench.plan import MATCHES, make_plan
 from robench.registry import Registry
+from robench.suite.load import load_suite
 from robench.suite.schema import SPLITS, RankingEntry, SuiteFile, TargetsEntry, UsersEntry
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITE, TABLES, PLUGINS = ((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("suite", "tables", "plugins"))
+SUITE, TABLES, PLUGINS, THREATS = (
+    (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("suite", "tables", "plugins", "threat-models")
+)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -34,7 +44,7 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
 
 @pytest.fixture
 def plugins(tmp_path):
-    names = ("average.py", "test_average.py", "noise.py", "test_noise.py")
+    names = ("average.py", "test_average.py", "noise.py", "test_noise.py", "forget.py", "test_forget.py")
     for name, text in zip(names, blocks(PLUGINS, "python"), strict=True):
         assert f"`{name}`" in PLUGINS
         (tmp_path / name).write_text(text)
@@ -44,14 +54,15 @@ def plugins(tmp_path):
 def test_the_plugins_run_in_their_suite(plugins):
     (text,) = blocks(PLUGINS, "yaml")
     (plugins / "mine.yaml").write_text(text)
-    done = command(plugins, "robench", "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS="average,noise")
+    done = command(plugins, "robench", "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS="average,noise,forget")
     assert done.returncode == 0, done.stderr
     table = (plugins / "results" / "mine" / "leaderboard.csv").read_text()
     assert "average-net" in table
     assert "noise-training" in table
+    assert "forget-latest" in table
 
 
-@pytest.mark.parametrize("name", ["test_average.py", "test_noise.py"])
+@pytest.mark.parametrize("name", ["test_average.py", "test_noise.py", "test_forget.py"])
 def test_the_plugins_pass_their_conformance_tests(plugins, name):
     done = command(plugins, "pytest", "-q", name, "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
@@ -77,9 +88,12 @@ def test_what_a_suite_takes_is_listed():
 
 
 def test_every_flag_is_explained():
-    code = (ROOT / "benchmark" / "robench" / "flags.py").read_text("utf-8")
+    code = "".join(
+        (ROOT / "benchmark" / "robench" / f"{name}.py").read_text("utf-8") for name in ("flags", "ensembles")
+    )
     names = set(re.findall(r'flag\(\s*f?"([^"]+)"', code)) | set(re.findall(r'found = "([^"]+)"', code))
-    assert len(names) > 8
+    names |= set(re.findall(r'yield\s+\(?\s*"([^"]+)",', code)) | set(BLIND)
+    assert len(names) > 12
     for name in names:
         plain = name.removeprefix("{label} ").partition("{")[0]
         words = [word for word in re.split(r"[^\w,]+", plain) if word]
@@ -87,10 +101,106 @@ def test_every_flag_is_explained():
         assert re.search(r"\W+(\w\W+)?".join(map(re.escape, words)), TABLES), name
 
 
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.of(Host.discover())
+
+
+@pytest.mark.parametrize("text", blocks(THREATS, "yaml"))
+def test_what_one_types_for_a_threat_model_is_planned(text, registry, tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(f"name: t\ndatasets: [{{name: synthetic}}]\nmodels: [popularity, lstm]\n{text}")
+    suite = load_suite(path, registry)
+    plan = make_plan(suite, registry)
+    attacked = {c.columns()["attack_label"] for c in plan.cells if not c.skip} - {"none"}
+    assert attacked == {entry.part.label for entry in suite.attacks}
+    assert suite.ranking is None or len(plan.ranking) == len(suite.ranking)
+
+
+def test_every_attack_and_defence_is_documented(registry):
+    for kind, text in (("attack", THREATS), ("defense", SUITE)):
+        for entry in registry.entries[kind]:
+            if entry.distribution == "robench":
+                assert f"`{entry.name}`" in text, entry.name
+    for entry in registry.entries["attack"]:
+        if entry.distribution == "robench":
+            assert f"`{entry.name}`" in SUITE, entry.name
+
+
+def test_the_kinds_of_attack_are_those_of_their_classes(registry):
+    part = THREATS.partition("## Kinds of attack")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| ([a-z-]+)(?: \([a-z-]+\))? \|[^|]*\|(.*)\|$", part, re.M))
+    rows.pop("kind")
+    found = {name: kind for kind, cells in rows.items() for name in re.findall(r"`([a-z-]+)`", cells)}
+    assert {"pgd", "cw", "random-search", "random-noise", "auto", "greedy-gradient"} <= set(found)
+    for name, kind in found.items():
+        assert registry.load("attack", name).kind() == kind, name
+
+
+@pytest.mark.parametrize("kind", ["attack", "defense"])
+def test_defaults_are_those_of_the_code(kind, registry):
+    part = SUITE.partition({"attack": "## Attacks", "defense": "## Defences"}[kind])[2].partition("\n## ")[0]
+    names = []
+    for name, cells in re.findall(r"^\| `([a-z-]+)` \|(.*)\|$", part, re.M):
+        config = registry.load(kind, name).Config
+        names.append(name)
+        for setting, told in re.findall(r"`(\w+)` \(([\w.]+)[,;: )]", cells):
+            default = config.model_fields[setting].get_default()
+            known = "median" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
+            assert told == known, (name, setting)
+        for word, known in (("relative to the batch's RMS", "epsilon"), ("the length of a row's step", "epsilon")):
+            for told in re.findall(rf"{word} \(([\d.]+)\)", cells):
+                assert float(told) == config.model_fields[known].get_default(), name
+    with_settings = {e.name for e in registry.entries[kind] if e.distribution == "robench"} - {"none", "smoothing"}
+    assert set(names) == with_settings
+
+
+def test_the_members_of_auto_are_listed_in_order(registry):
+    auto = registry.load("attack", "auto")
+    for surface in ("embedding", "parameters", "history"):
+        (row,) = re.findall(rf"^\| `{surface}` \| (`random-.*) \|$", THREATS, re.M)
+        told = re.findall(r"`([a-z0-9-]+)`((?: \d+ draws| \d+ queries)?(?:, )?(?: ?\(\*\*everyone\*\*\))?)", row)
+        members = auto.make(surface=surface).members(gradients=True, stochastic=False)
+        assert [name for name, _ in told] == [m.name for m in members]
+        numbers = {int(n) for n in re.findall(r"(\d+) (?:draws|queries|steps|searches)", row)}
+        for member in members:
+            config = member.attack.config.model_dump()
+            for setting in ("draws", "queries", "steps", "search"):
+                value = config.get(setting)
+                if value is not None and not member.name.startswith(("pgd-", "greedy-")):
+                    assert value in numbers, (member.name, setting)
+    assert f"`auto@{auto.make().config.version}`" in THREATS
+
+
+def test_the_worked_examples_are_right():
+    gradient, p = {"x": torch.tensor([[-1.0, 2.0]])}, torch.tensor([3.0, 1.0])
+    for norm, radius in (("l2", 0.25 * 2 * 2**0.5), ("linf", 0.25 * 2)):
+        delta = Ball(norm, torch.tensor([radius])).ascent(gradient)["x"][0]
+        moved = p + delta
+        told = [radius, *delta.abs(), *(moved if norm == "l2" else []), moved[0], 2 * moved[1]]
+        for number in told:
+            assert f"{float(number):.3f}".rstrip("0").rstrip(".") in THREATS, (norm, float(number))
+    for number in (5**-0.5, 5**-0.5 / (2 * 2**0.5)):
+        assert f"{number:.3f}" in THREATS
+    assert f"{(64 * 50) ** 0.5:.1f}" in THREATS
+    (picture,) = re.findall(r"```\n(genuine.*?)```", THREATS, re.S)
+    lists = [re.findall(r"Toy Story|Alien|Fargo|Heat|Babe", line) for line in picture.splitlines()]
+    assert [Levenshtein.distance(lists[0], row) for row in lists[1:]] == [1, 1, 1, 2]
+    assert budget_in_edits(0.1, "relative", torch.tensor([25, 7])).tolist() == [2, 1]
+    assert budget_in_edits(0.05, "absolute", torch.tensor([25])).tolist() == [0]
+    assert budget_of(0.01, 671) == 7
+    assert f"the host looks {LOOKS} times" in THREATS
+
+
+def test_flags_that_take_the_rank_are_named():
+    (told,) = re.findall(r"^\*\*Inside an ensemble\*\*.*?\*\*take the row's rank\*\*", TABLES, re.M | re.S)
+    assert all(f"`{name}`" in told for name in BLIND)
+
+
 def test_links_lead_somewhere():
     for path in (ROOT / "docs").glob("*.md"):
         for link in re.findall(r"\]\(([\w/.-]+)(?:#[\w-]+)?\)", path.read_text("utf-8")):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
     readme = (ROOT / "README.md").read_text("utf-8")
-    for name in ("suite", "tables", "plugins"):
+    for name in ("suite", "tables", "plugins", "threat-models"):
         assert f"(docs/{name}.md)" in readme
