@@ -202,5 +202,5 @@ def test_links_lead_somewhere():
         for link in re.findall(r"\]\(([\w/.-]+)(?:#[\w-]+)?\)", path.read_text("utf-8")):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
     readme = (ROOT / "README.md").read_text("utf-8")
-    for name in ("suite", "tables", "plugins", "threat-models"):
+    for name in ("suite", "tables", "plugins", "threat-models", "defenses"):
         assert f"(docs/{name}.md)" in readme
