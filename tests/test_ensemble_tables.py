@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from tests.fakes import EMBEDDING, L2, USERS, World, ranks, row
 
+from robench.report.markdown import to_markdown
+
 VERSION = {"config": {"version": 3}}
 POOL = [("random-noise", "floor", None, 40), ("pgd-10", "gradient", 10, 12), ("pgd-40", "gradient", 40, 42)]
 POOL += [("apgd", "gradient", 50, 51), ("random-search", "black-box", None, 300)]
@@ -86,15 +88,25 @@ def test_members_that_ran_on_everybody_raise_the_alarms(world, broke, flags, ran
     assert (found["rank"] is not None) == ranked
 
 
-def test_a_search_that_came_before_a_gradient_attack_is_not_held_against_it(world):
-    world.cells.clear()
-    broke = pool((20, 60, 60, None, 90))
-    for rows in (broke["members"],):
-        rows[3], rows[4] = rows[4], rows[3]
-    broke["arrays"]["member_broke"] = broke["arrays"]["member_broke"][:, [0, 1, 2, 4, 3]]
+def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(world):
+    """Every gradient attack ran only on whom random points had left."""
+    more = pool((60, None, None, None, 100), everyone=(True, False, False, False, True))
+    table = more["arrays"]["member_broke"]
+    table[60:, 1] = np.arange(60, USERS) < 100
     for seed in (0, 1):
         world.cell(ranks(USERS, 99), seed=seed)
-        world.cell(ranks(110, 99), seed=seed, attack="auto", epsilon=0.05, **broke)
+        world.cell(ranks(100, 99), seed=seed, attack="auto", epsilon=0.05, **more)
+    assert row(world.build())["flags"] == ""
+
+
+def test_a_search_that_came_before_a_gradient_attack_is_not_held_against_it(world):
+    more = pool((20, 60, 60, None, 90))
+    more["members"][3:] = more["members"][:2:-1]
+    more["arrays"]["member_broke"] = more["arrays"]["member_broke"][:, [0, 1, 2, 4, 3]]
+    more["arrays"]["member_broke"][90:, 4] = 0
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        world.cell(ranks(110, 99), seed=seed, attack="auto", epsilon=0.05, **more)
     assert row(world.build())["flags"] == ""
 
 
@@ -133,3 +145,24 @@ def test_one_look_at_a_victim_that_draws_is_told(world, expectation, flagged):
         more = {"stochastic": 0.1, "expectation": expectation}
         world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05, threat=L2, **more)
     assert ("attack without expectation" in row(world.build())["flags"]) == flagged
+
+
+def test_ranks_are_within_one_model_on_tables_too(tmp_path):
+    for surface, told in (("embedding", True), ("parameters", True), ("history", False)):
+        threat = {**L2, "surface": surface}
+        world = World(tmp_path / surface, [{**threat, "metric": "ndcg@10", "epsilon": 0.05}])
+        for seed in (0, 1):
+            world.cell(ranks(150, 99), seed=seed)
+            losses = {"arrays": {"loss": np.ones(USERS), "clean_loss": np.ones(USERS)}}
+            world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05, threat=threat, **losses)
+        assert ("within one model" in to_markdown(world.build())) == told
+
+
+def test_nothing_of_the_held_out_items_is_judged_where_items_are_promoted(tmp_path):
+    promote = {**L2, "goal": "promote"}
+    world = World(tmp_path / "w", [{**promote, "metric": "t-hr@10", "epsilon": 0.05}])
+    targets = {"target_ranks": [[20] * USERS]}
+    for seed in (0, 1):
+        world.cell(ranks(20, 99), seed=seed, arrays=targets)
+        world.cell(ranks(20, 99), seed=seed, attack="pgd", epsilon=0.05, threat=promote, arrays=targets)
+    assert row(world.build())["flags"] == ""

@@ -80,6 +80,50 @@ def test_a_table_of_a_metric_that_is_not_measured_is_refused(load, ranking, prob
         load(attacks, more=f"ranking: [{ranking}]")
 
 
+@pytest.mark.parametrize(
+    ("attack", "problem"),
+    [
+        ("{name: auto, surface: history, epsilon: [1, 0.05]}", "a number of edits is whole"),
+        ("{name: random-edit, epsilon: 1.5}", "a number of edits is whole"),
+        ("{name: pgd, positives: known, epsilon: 0.1}", "surface parameters"),
+        ("{name: pgd, surface: parameters, positives: known, epsilon: 0.1}", "write loss: bpr"),
+        ("{name: pgd, surface: parameters, positives: known, loss: bpr, goal: promote, epsilon: 1}", "untargeted"),
+        ("{name: cw, surface: parameters, epsilon: 0.1}", "surface"),
+    ],
+)
+def test_a_budget_or_setting_that_means_nothing_is_refused(load, attack, problem):
+    with pytest.raises(UserError, match=problem):
+        load(f"[{attack}]", "[lstm]")
+
+
+def test_a_share_of_a_history_may_be_any(load):
+    load("[{name: random-edit, unit: fraction, epsilon: 0.05}]", "[lstm]")
+
+
+@pytest.mark.parametrize(
+    ("metric", "fine"), [("ndcg@10", True), ("ndcg@5", True), ("ndcg@20", False), ("recall@50", False)]
+)
+def test_a_table_asks_an_ensemble_for_metrics_within_k_only(load, metric, fine):
+    ranking = f"metrics: [{metric}]\nranking: [{{surface: embedding, norm: l2, metric: {metric}, epsilon: 0.1}}]"
+    if fine:
+        assert load("[{name: auto, epsilon: 0.1}]", more=ranking).ranking[0]["metric"] == metric
+    else:
+        with pytest.raises(UserError, match="within k = 10"):
+            load("[{name: auto, epsilon: 0.1}]", more=ranking)
+
+
+def test_a_table_of_histories_means_whole_edits_unless_it_says_otherwise(load):
+    attacks = (
+        "[{name: auto, surface: history, epsilon: 1}, {name: auto, surface: history, unit: fraction, epsilon: 0.1}]"
+    )
+    plan = load(
+        attacks,
+        "[lstm]",
+        "ranking: [{surface: history, epsilon: 1}, {surface: history, scale: relative, epsilon: 0.1}]",
+    )
+    assert [t["scale"] for t in plan.ranking] == ["absolute", "relative"]
+
+
 def test_auto_is_of_the_threat_model_of_its_surface(load):
     attacks = "[{name: auto, surface: history, unit: fraction, epsilon: 0.1}, {name: auto, norm: linf, epsilon: 0.1}]"
     plan = load(attacks, "[lstm]")

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from robench.results import ENSEMBLE, ROW, Columns, Results, row_of
+from robench.record import ENSEMBLE
+from robench.results import ROW, Columns, Results, row_of
 from robench.stats import Interval, interval
 
 WHITE = ("gradient", "minimum-norm")
@@ -97,9 +98,9 @@ def comparisons(results: Results, cells: Sequence[Columns]) -> Iterator[tuple[st
                         level,
                     )
         for m, search in enumerate(members):
-            # Before it, so that no white-box member was spared a user that the search had broken.
-            if search["kind"] == "black-box" and search["everyone"] and white and m > max(white):
-                together = (broke[:, :, white] == 1).any(2)
+            if search["kind"] == "black-box" and search["everyone"] and white:
+                # Whom a white-box member was spared, as somebody had broken the user before it, counts as its own.
+                together = (broke[:, :, white] != 0).any(2)
                 gap = interval((broke[:, :, m] == 1).astype(float) - together)
                 why = f"{where} {search['name']} breaks more through scores than all gradient attacks: they are blind"
                 yield "black-box beats white-box", why, gap, level

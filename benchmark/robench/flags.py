@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from robench.ensembles import WHITE, comparisons
-from robench.results import ENSEMBLE, Columns, Results, RowKey, row_of, threat_of
+from robench.record import ENSEMBLE
+from robench.results import Columns, Results, RowKey, row_of, threat_of
 from robench.rows import FROZEN, LINE, Matrix, Row, clean_cells
 from robench.stats import Interval, interval
 
@@ -54,7 +55,8 @@ def judge(
     cells = [c for c in cells if entry is None or threat_of(c) == threat_of(entry)]
     notes += _budget(results, cells) + _gradients(results, cells) + _rounding(results, row, entry)
     notes += _single_draws(results, cells)
-    if reference in results.plan["metrics"]:
+    # Where items are promoted no cell has the reference metric.
+    if reference in results.plan["metrics"] and (entry is None or entry["goal"] == "untargeted"):
         notes += _gaps(results, row, cells, reference)
     row.notes = notes
     row.flags = list(dict.fromkeys(note["flag"] for note in notes))

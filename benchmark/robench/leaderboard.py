@@ -255,7 +255,8 @@ def _radii(results: Results) -> list[dict[str, Any]]:
     """Quantiles of the least breaking radius (in ε) among users hit at clean, with their share and the unbroken."""
     groups: dict[tuple[Any, ...], list[Columns]] = {}
     for c in results.cells:
-        if results.ok(c) and c["stage"] == "test" and "radius" in results.arrays(c["cell"]):
+        untargeted = c["stage"] == "test" and c["goal"] == "untargeted"
+        if results.ok(c) and untargeted and "radius" in results.arrays(c["cell"]):
             key = (c["dataset"], c["split"], c["model_label"], c["defense_label"], c["lambda"], c["train_epsilon"])
             groups.setdefault((*key, c["attack_label"]), []).append(c)
     found = []

@@ -16,6 +16,7 @@ from robench.api.metric import Metric
 from robench.spec import PROTOCOL_VERSION
 
 FORMAT_VERSION = 1
+ENSEMBLE = "ensemble"  # kind of a cell
 STOPS = ("embedding", "history")  # surfaces on which every user is attacked alone, and left once broken
 Status = Literal["ok", "failed", "skipped"]
 Record = dict[str, Any]
@@ -65,7 +66,7 @@ def applies(columns: Mapping[str, Any], metric: Metric, k: int) -> bool:
     """
     if columns["stage"] == "test" and columns["goal"] != "untargeted":
         return metric.needs == "targets"
-    if columns.get("kind") == "ensemble" and columns["surface"] in STOPS:
+    if columns.get("kind") == ENSEMBLE and columns["surface"] in STOPS:
         return metric.needs == "held-out" and metric.at_k and 0 < k <= columns["k"]
     return True
 

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from robench.api.errors import UserError
 from robench.api.metric import Metric, Outcome
-from robench.record import Record, applies
+from robench.record import ENSEMBLE, Record, applies
 from robench.store import Store
 
 Columns = Mapping[str, Any]
 RowKey = tuple[Any, ...]
 ROW = ("dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")
-ENSEMBLE = "ensemble"  # kind of a cell
 THREAT = ("surface", "stage", "norm", "scale", "goal", "k")
 
 

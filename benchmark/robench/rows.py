@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.results import ENSEMBLE, ROW, Columns, Results, RowKey, ensembles_of, row_of, threat_of
+from robench.record import ENSEMBLE, STOPS
+from robench.results import ROW, Columns, Results, RowKey, ensembles_of, row_of, threat_of
 from robench.stats import Interval, holm, interval, paired_p, rank_ranges
 
-PER_USER = ("embedding", "history")  # elsewhere one perturbation serves all users: no maximum over users
+PER_USER = STOPS  # elsewhere one perturbation serves all users: no maximum over users
 WITHIN_MODEL = ("embedding", "parameters")  # the same ε is not the same strength for two models
 LINE = "popularity"
 FROZEN = "frozen"

@@ -7,6 +7,7 @@ from typing import Any
 
 from robench.api.errors import UserError
 from robench.api.metric import Metric
+from robench.record import ENSEMBLE, applies
 from robench.registry import Registry
 from robench.spec import Cell
 from robench.suite.load import Suite
@@ -43,7 +44,7 @@ def tables_of(
         elif not any(c.threat == meant[0] and c.columns()["epsilon"] <= entry.epsilon for c in cells):
             problem = f"no cell has ε ≤ {entry.epsilon:g}"
         else:
-            problem = _unmeasured(entry.metric, meant[0], registry)
+            problem = _unmeasured(entry.metric, [c for c in cells if c.threat == meant[0]], registry)
         if problem:
             errors.append(UserError(problem, where=suite.tree.place(("ranking", index)), path=f"ranking[{index}]"))
         else:
@@ -51,13 +52,18 @@ def tables_of(
     return tuple(found)
 
 
-def _unmeasured(metric: str, threat: Mapping[str, Any], registry: Registry) -> str:
-    """Why a metric is not measured under a threat model, or empty."""
-    cls: type[Metric] = registry.load("metric", metric.partition("@")[0])
+def _unmeasured(metric: str, cells: Sequence[Cell], registry: Registry) -> str:
+    """Why a metric is not measured in the cells of a threat model, or empty."""
+    name, _, k = metric.partition("@")
+    cls: type[Metric] = registry.load("metric", name)
+    threat = cells[0].threat
     if threat["stage"] == "test" and threat["goal"] == "untargeted" and cls.needs == "targets":
         return f"'{metric}' is measured on clean cells, poisoned victims and where items are promoted"
     if threat["stage"] == "test" and threat["goal"] != "untargeted" and cls.needs != "targets":
         return f"'{metric}' is not measured where items are promoted at test time"
+    standard = [cell for cell in cells if cell.kind == ENSEMBLE]
+    if standard and not applies(standard[0].columns(), cls(), int(k or 0)):
+        return f"an ensemble leaves users who are broken: only metrics of held-out items within k = {threat['k']}"
     return ""
 
 
@@ -70,5 +76,6 @@ def _in_words(threat: Mapping[str, Any]) -> str:
 
 
 def _fits(entry: RankingEntry, threat: Mapping[str, Any]) -> bool:
-    wanted = entry.model_dump(include={"surface", "stage", "norm", "scale", "goal", "k"}, exclude_none=True)
+    wanted = entry.model_dump(include={"surface", "stage", "norm", "goal", "k"}, exclude_none=True)
+    wanted["scale"] = entry.scale or ("absolute" if entry.surface == "history" else "relative")
     return all(threat[name] == value for name, value in wanted.items())

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member
-from robench.conformance.worlds import reference_bench
+from robench.conformance.worlds import bench_of, crowd, fitted, reference_bench
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.fgsm import Fgsm
 from robench_plugins.attacks.pgd import Pgd
 from robench_plugins.attacks.random_noise import RandomNoise
+from robench_plugins.models.item_knn import ItemKnn
 
 KINDS = ["pairwise", "sequence"]
 
@@ -105,6 +106,19 @@ def test_on_tables_auto_is_its_worst_member():
     gain = 1 / np.log2(1 + found.arrays["ranks"])
     assert max(row["damage"] for row in found.members) == pytest.approx(-gain.mean(), rel=1e-6)
     assert all(row["users"] == len(bench.users) for row in found.members)
+
+
+@pytest.mark.parametrize(("kind", "named"), [("sequence", True), ("knn", False)])
+def test_on_histories_gradients_are_used_where_there_are_any(kind, named):
+    if kind == "sequence":
+        bench = reference_bench("sequence")
+    else:
+        data, test = crowd()
+        bench = bench_of(fitted(ItemKnn(), data)[0], data, test)
+    found = bench.attacked(Auto.make(surface="history"), 1.0, "")
+    assert ("greedy-gradient" in [row["name"] for row in found.members]) == named
+    everyone = [row["users"] for row in found.members if row["everyone"]]
+    assert set(everyone) == {int(found.arrays["hit"].sum())}
 
 
 def test_a_larger_budget_breaks_no_fewer():

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from robench.api.component import BaseConfig, Component
 from robench.api.rng import Rng
@@ -124,6 +124,15 @@ class EmbeddingConfig(BaseConfig):
     )
     expectation: int = Field(default=1, ge=1, description="draws per look at a victim that draws at test time")
 
+    @model_validator(mode="after")
+    def _compared_in_pairs(self) -> Self:
+        if self.positives == "known":
+            if self.surface != "parameters" or self.goal != "untargeted":
+                raise ValueError("positives: known is of the surface parameters and the goal untargeted")
+            if getattr(self, "loss", "bpr") != "bpr":
+                raise ValueError("known items are compared in pairs, as BPR does: write loss: bpr")
+        return self
+
 
 class EmbeddingAttack(Attack):
     """Adds δ within a ball to embeddings: each user's inputs, or one δ to the tables."""
@@ -202,7 +211,7 @@ class Ensemble(Attack):
 
     @abstractmethod
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
-        """The attacks, cheapest first.
+        """The attacks, in the order in which they break users first; cheap ones before dear ones.
 
         Args:
             gradients: whether the victim has gradients by its inputs.

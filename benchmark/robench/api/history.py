@@ -40,6 +40,7 @@ class HistoryConfig(BaseConfig):
     )
     goal: Literal["untargeted", "promote"] = "untargeted"
     k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
+    expectation: int = Field(default=1, ge=1, description="draws per look at a victim that draws at test time")
     edits: Annotated[tuple[Edit, ...], AfterValidator(_distinct)] = ("substitute", "insert", "delete")
 
 

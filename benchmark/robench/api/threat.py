@@ -23,6 +23,12 @@ class Threat:
     goal: Goal = "untargeted"
     k: int = 10
 
+    def problem(self, epsilon: float) -> str:
+        """Why ε cannot be a budget of this threat model, or empty."""
+        if self.norm == "edits" and self.scale == "absolute" and epsilon != int(epsilon):
+            return f"{epsilon:g} edits: a number of edits is whole; with unit: fraction it is a share of the history"
+        return ""
+
     def as_dict(self) -> dict[str, Any]:
         """Plain fields, for records."""
         return asdict(self)

@@ -62,6 +62,11 @@ class Arena(ABC):
         return True
 
     @property
+    def gradients(self) -> bool:
+        """Whether an attack can have gradients by what it may touch."""
+        return True
+
+    @property
     def concerned(self) -> Tensor:
         """bool [B]: rows that an ensemble attacks at all. To promote, also those whose items are in the top k."""
         return self.to_break

@@ -67,7 +67,7 @@ class Ledger:
         return found
 
 
-def run(arena: Arena, members: Sequence[Member], rng: Rng, ledger: Ledger) -> tuple[Candidate, Arrays]:
+def run(arena: Arena, ledger: Ledger, rng: Rng) -> tuple[Candidate, Arrays]:
     """The worst per row over the members. A member runs on rows that are not broken yet, or on all that were to be.
 
     Returns:
@@ -77,8 +77,8 @@ def run(arena: Arena, members: Sequence[Member], rng: Rng, ledger: Ledger) -> tu
     seen = arena.look(best)
     stands, concerned = arena.to_break.clone(), arena.concerned
     first = torch.full((len(stands),), NOBODY, dtype=torch.int64)
-    broke = torch.full((len(stands), len(members)), NOT_RUN, dtype=torch.int8)
-    for number, member in enumerate(members):
+    broke = torch.full((len(stands), len(ledger.members)), NOT_RUN, dtype=torch.int8)
+    for number, member in enumerate(ledger.members):
         among = concerned if member.everyone or not arena.stops else stands
         place = among.nonzero(as_tuple=True)[0]
         if not len(place):
@@ -103,11 +103,11 @@ def _merged(best: Candidate, seen: Look, place: Tensor, found: Candidate, look: 
     return chosen(better, whole, best), Look(*(torch.where(better, n, o) for n, o in zip(new, seen, strict=True)))
 
 
-def most_harmful(arena: Arena, members: Sequence[Member], rng: Rng, ledger: Ledger) -> Candidate:
+def most_harmful(arena: Arena, ledger: Ledger, rng: Rng) -> Candidate:
     """One perturbation for all users: the member with the worst mean."""
     best = arena.genuine()
     seen = arena.look(best)
-    for member in members:
+    for member in ledger.members:
         everything = torch.arange(len(arena.to_break), device=arena.to_break.device)
         part = arena.rows(everything, expectation_of(member.attack))
         found, look = worst(part, member.attack, rng.child(member.name))

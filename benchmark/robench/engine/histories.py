@@ -159,6 +159,13 @@ class HostHistories:
             seen.append(scores)
         return Evaluation(mean(values), lambda: mean([self.aim.broken(s).float() for s in seen]) >= 0.5)
 
+    def readable(self) -> bool:
+        """Whether ``slopes`` will give any."""
+        if self.inputs is None:
+            return False
+        rows = self._rows
+        return self.inputs.read(self.users.numpy(), self._records.with_rows(rows), rows) is not None
+
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
         """Slopes of the loss at these histories."""
         if self.inputs is None:

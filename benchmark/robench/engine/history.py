@@ -70,6 +70,11 @@ class HistoryArena(Arena):
         return self.oracle.aim.goal == "untargeted" and not self.oracle.draws.stochastic
 
     @property
+    def gradients(self) -> bool:
+        """Whether the model's inputs are understood as items of the history."""
+        return self.oracle.readable()
+
+    @property
     def concerned(self) -> Tensor:
         """bool [B]."""
         aim = self.oracle.aim

@@ -175,18 +175,18 @@ class Bench:
         costs, diagnosis = Costs(), Diagnosis()
         parts: list[Arrays] = []
         extra: dict[str, float] = {}
-        ledger = None
-        if isinstance(attack, Ensemble):
-            members = attack.members(gradients=isinstance(self.model, TorchModel), stochastic=self.draws().stochastic)
-            ledger = Ledger(members)
+        ledger: Ledger | None = None
         for arena in self.arenas(attack, epsilon, costs, diagnosis, targets):
             more: Arrays = {}
+            if isinstance(attack, Ensemble) and ledger is None:
+                stochastic = self.draws().stochastic
+                ledger = Ledger(attack.members(gradients=arena.gradients, stochastic=stochastic))
             if ledger is None:
                 best, _ = worst(arena, attack, self.rng)
             elif isinstance(arena, TablesArena):
-                best = most_harmful(arena, members, self.rng, ledger)
+                best = most_harmful(arena, ledger, self.rng)
             else:
-                best, more = run(arena, members, self.rng, ledger)
+                best, more = run(arena, ledger, self.rng)
             parts.append(arena.stored(best) | more)
             extra |= arena.spent(best)
         whole = "held_count" not in parts[0]

@@ -102,10 +102,11 @@ def to_markdown(tables: Tables) -> str:
     parts += [f"Cells: {counts}. Intervals are 95%: the wider of the bootstrap over users and t over seeds.", ""]
     for table in tables.tables:
         head, body = table_lines(table)
+        model_by_model = table["surface"] in ("embedding", "parameters")
         within = " Ranks are within one model: the same ε is not the same strength for two models."
         parts += [f"## {title_of(table)}", ""]
         parts += [
-            f"**{table['title']}**: {', '.join(table['attacks'])}.{within if table['surface'] == 'embedding' else ''}",
+            f"**{table['title']}**: {', '.join(table['attacks'])}.{within if model_by_model else ''}",
             "",
         ]
         parts += [_github(body, head), ""]
@@ -224,7 +225,7 @@ def _ensembles(tables: Tables) -> list[str]:
         [
             row["model_label"],
             defense(row),
-            f"{row['surface']}, {row['norm']}" if row["surface"] != "history" else "history",
+            ", ".join(dict.fromkeys((row["surface"], row["norm"], row["goal"]))),
             f"{row['epsilon']:g}",
             f"{row['to_break']:.0f}",
             "–" if row["broken"] is None else f"{row['broken']:.1f}",
@@ -237,8 +238,8 @@ def _ensembles(tables: Tables) -> list[str]:
     text = (
         "Per victim, mean over seeds: users whose goal was not reached at clean, users that the ensemble broke, each "
         "member's share of first breaks (where one perturbation serves all users: its damage), and the cost in scored "
-        "and differentiated users. Who is broken is left alone, so ranks are bounds and only metrics within k are "
-        "taken from it."
+        "and differentiated users. Where every user is attacked alone and held-out items shall fall, a user who is "
+        "broken is left alone: ranks are bounds, and only metrics within k are taken from them."
     )
     return ["## What the ensemble's members did", "", text, "", _github(body, head), ""]
 

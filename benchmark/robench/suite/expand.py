@@ -81,6 +81,10 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
         config = _config(kind, cls, passed, path, homes, mistakes)
         if config is None:
             continue
+        if kind == "attack":
+            threat = cls(cls.Config.model_validate(config)).threat()  # type: ignore[attr-defined]  # an attack, see _config
+            for problem in dict.fromkeys(filter(None, map(threat.problem, epsilons))):
+                mistakes.add(problem, (*path, "epsilon"))
         part = Part(name, config, label, passed, offer.owner)
         implied = kind == "defense" and part.config.get("lambda") == 1
         if implied:

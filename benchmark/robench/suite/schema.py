@@ -60,12 +60,14 @@ class UsersEntry(_Model):
 
 
 class RankingEntry(_Model):
-    """A table of the leaderboard. What is left out matches anything, as long as one threat model is meant."""
+    """A table of the leaderboard. What is left out matches anything, as long as one threat model is meant; ``scale``
+    is then absolute on histories, which are edited by whole items, and relative elsewhere.
+    """
 
     surface: Literal["embedding", "parameters", "history", "text", "interactions"]
     stage: Literal["test", "train"] | None = None
     norm: Literal["l2", "linf", "edits", "users", "share"] | None = None
-    scale: Literal["relative", "absolute"] = "relative"
+    scale: Literal["relative", "absolute"] | None = None
     goal: Literal["untargeted", "promote", "demote"] = "untargeted"
     k: Count = 10
     metric: StrictStr = "ndcg@10"

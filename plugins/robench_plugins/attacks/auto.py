@@ -28,8 +28,8 @@ class Auto(Ensemble):
     still stands APGD on ``ce``, ``margin`` and ``bpr`` and in L2 Carlini & Wagner; on everybody again a random search
     that asks for no gradient. ``parameters``, one δ for all users: random points, PGD, APGD on the three losses and a
     random search.
-    ``history``: random edits, where there are gradients greedy substitutions along them, and through scores a greedy
-    search for substitutions and one for edits of all kinds, the latter on everybody.
+    ``history``: on everybody random edits, where there are gradients greedy substitutions along them, and a greedy
+    search for substitutions through scores; on who still stands one for edits of all kinds.
     At a victim that draws at test time gradients are means over draws (EOT, Athalye et al., ICML 2018).
     A change of any of it raises ``version``.
     """
@@ -77,7 +77,7 @@ class Auto(Ensemble):
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
         """The list of the surface."""
         if self.config.surface == "history":
-            return self._history(gradients)
+            return self._history(gradients, stochastic)
         return self._tables(stochastic) if self.config.surface == "parameters" else self._inputs(stochastic)
 
     def _ball(self, stochastic: bool, **more: Any) -> dict[str, Any]:
@@ -112,11 +112,13 @@ class Auto(Ensemble):
         c = self.config
         return {"unit": c.unit, "goal": c.goal, "k": c.k, **more}
 
-    def _history(self, gradients: bool) -> list[Member]:
-        steep = [Member("greedy-gradient", GreedyGradient.make(**self._edits()))] if gradients else []
+    def _history(self, gradients: bool, stochastic: bool) -> list[Member]:
+        draws = DRAWS if stochastic else 1
+        steep = GreedyGradient.make(**self._edits(expectation=draws))
+        search = GreedyEdit.make(**self._edits(expectation=draws, edits=("substitute",)))
         return [
             Member("random-edit", RandomEdit.make(**self._edits(draws=100)), everyone=True),
-            *steep,
-            Member("greedy-substitution", GreedyEdit.make(**self._edits(edits=("substitute",)))),
-            Member("greedy-edit", GreedyEdit.make(**self._edits()), everyone=True),
+            *([Member("greedy-gradient", steep, everyone=True)] if gradients else []),
+            Member("greedy-substitution", search, everyone=True),
+            Member("greedy-edit", GreedyEdit.make(**self._edits(expectation=draws))),
         ]

@@ -28,4 +28,5 @@ def scaled_cube(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 
 def aims(oracle: Oracle, config: Any) -> list[Tensor]:
     """A rival per further restart where the top 1 is attacked: item ids int64 [B] each; none for a longer top k."""
-    return list(oracle.rivals(config.restarts - 1).T) if config.k == 1 and config.restarts > 1 else []
+    aimed = config.k == 1 and config.restarts > 1 and config.goal == "untargeted"
+    return list(oracle.rivals(config.restarts - 1).T) if aimed else []
