@@ -27,6 +27,8 @@ clean:
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[data]'
 	touch $@
 
+# torchattacks without its dependencies: the torchvision that it names does not load beside a CPU build of torch, and it imports none.
 .venv/dev.installed: .venv/pyvenv.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps torchattacks
 	touch $@ .venv/run.installed

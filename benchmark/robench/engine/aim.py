@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, softplus
 
 from robench.api.attack import LossName
 from robench.api.data import IntArray
@@ -71,6 +71,10 @@ class Aim:
         so that it is positive where all T items are in the top k. ``bpr``: mean over items and others of
         softplus(s_j − s_y). To promote, ``ce`` and ``bpr`` have the other sign.
         """
+        if name == "ce" and self.items.shape[1] == 1:
+            # The same, half as long forth and back.
+            value = cross_entropy(scores, self.items[:, 0], reduction="none", ignore_index=-1)
+            return value if self.goal == "untargeted" else -value
         own, valid = self._own(scores)
         count = valid.sum(1).clamp_min(1)
         if name == "ce":

@@ -24,8 +24,9 @@ class Apr(TrainingDefense):
     suite's weights λ_APR = (1 − λ)/λ: L_total = λ L(Θ) + (1 − λ) L(Θ + Δ_adv) is λ times the paper's objective, and the
     record shows both (``train_lambda_apr``; absent at λ = 0, where it is infinite).
 
-    The paper has ε = 0.5 in the embedding's own units, λ_APR = 1 and starts from a trained BPR model: give ``warmup``.
-    ``relative`` is the suite's budget of the surface ``parameters``: ε times the table's mean row norm, detached.
+    The paper has ε = 0.5 in the embedding's own units (``scale: absolute``), λ_APR = 1, and starts from a trained BPR
+    model: give ``warmup``, since from small initial tables that ε destroys the model. The default ``relative`` is this
+    suite's budget of the surface ``parameters``: ε times the table's mean row norm, detached.
     The paper is about matrix factorisation; that every model's named tables are perturbed alike is ours. A softmax over
     the catalogue touches every item's row, and so moves all of them.
     """
@@ -33,8 +34,8 @@ class Apr(TrainingDefense):
     class Config(FamilyConfig):
         """Settings; ``epsilon`` is the length of a row's perturbation."""
 
-        epsilon: float = Field(default=0.5, ge=0, description="L2 length of a row of Δ")
-        scale: Literal["absolute", "relative"] = "absolute"
+        epsilon: float = Field(default=0.2, ge=0, description="L2 length of a row of Δ; 0.5 absolute in the paper")
+        scale: Literal["relative", "absolute"] = "relative"
 
     config: Config
 
