@@ -89,9 +89,11 @@ class Ball:
         found = scaled(gradient, torch.where(safe, self.radius / whole, 0.0))
         if bool(safe.all()):
             return found
-        # Dividing by the largest entry first keeps the square of a tiny gradient from underflowing.
+        # Dividing by the largest entry first keeps the square of a tiny gradient from underflowing. It is divided, as
+        # the reciprocal of a subnormal number is infinite.
         largest = linf(gradient)
-        unit = scaled(gradient, torch.where(largest > 0, 1 / largest, 0.0))
+        divisor = torch.where(largest > 0, largest, 1.0)
+        unit = {n: p / divisor.reshape(-1, *[1] * (p.dim() - 1)) for n, p in gradient.items()}
         length = l2(unit)
         rest = scaled(unit, torch.where(length > 0, self.radius / length, 0.0))
         return {n: torch.where(safe.reshape(-1, *[1] * (p.dim() - 1)), found[n], p) for n, p in rest.items()}
