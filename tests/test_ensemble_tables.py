@@ -99,6 +99,18 @@ def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(wor
     assert row(world.build())["flags"] == ""
 
 
+def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
+    """As in a real cell: most users are not hit at clean, and no member ran on them."""
+    more = pool((20, 5, 5, 5, 50))
+    hit = np.arange(USERS) < 80
+    more["arrays"]["member_broke"][~hit] = -1
+    more["arrays"]["hit"] = hit
+    for seed in (0, 1):
+        world.cell(ranks(80, 99), seed=seed)
+        world.cell(ranks(30, 99), seed=seed, attack="auto", epsilon=0.05, **more)
+    assert "black-box beats white-box" in row(world.build())["flags"]
+
+
 def test_a_search_that_came_before_a_gradient_attack_is_not_held_against_it(world):
     more = pool((20, 60, 60, None, 90))
     more["members"][3:] = more["members"][:2:-1]

@@ -11,7 +11,7 @@ from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, USERS, World, 
 from robench.api.errors import UserError
 from robench.leaderboard import CELLS, LEADERBOARD, write_tables
 from robench.record import new_record
-from robench.report.markdown import number, table_lines, to_markdown
+from robench.report.markdown import number, table_lines, title_of, to_markdown
 from robench.report.terminal import print_leaderboard
 from robench_plugins.metrics.stability import Jaccard
 
@@ -338,3 +338,10 @@ def test_the_weight_of_a_defence_in_its_own_terms_stands_beside_lambda(tmp_path)
     tables = world.build()
     assert row(tables)["own_weights"] == {"lambda_apr": 3.0}
     assert "at λ=0.25, lambda_apr 3" in to_markdown(tables)
+
+
+@pytest.mark.parametrize(("scale", "told"), [("absolute", "ε ≤ 2 edits"), ("relative", "ε ≤ 0.1 of the history")])
+def test_a_table_of_histories_says_what_its_budget_counts(scale, told):
+    threat = {"surface": "history", "norm": "edits", "goal": "untargeted", "scale": scale}
+    table = {**threat, "dataset": "d", "split": "s", "metric": "ndcg@10", "epsilon": 2 if scale == "absolute" else 0.1}
+    assert title_of(table).endswith(told)

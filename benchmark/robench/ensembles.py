@@ -11,6 +11,7 @@ from robench.record import ENSEMBLE
 from robench.results import ROW, Columns, Results, row_of
 from robench.stats import Interval, interval
 
+NOT_RUN = -1  # in ``member_broke``
 WHITE = ("gradient", "minimum-norm")
 
 
@@ -100,7 +101,7 @@ def comparisons(results: Results, cells: Sequence[Columns]) -> Iterator[tuple[st
         for m, search in enumerate(members):
             if search["kind"] == "black-box" and search["everyone"] and white:
                 # Whom a white-box member was spared, as somebody had broken the user before it, counts as its own.
-                together = (broke[:, :, white] != 0).any(2)
+                together = (broke[:, :, white] != 0).any(2) & (broke[:, :, m] != NOT_RUN)
                 gap = interval((broke[:, :, m] == 1).astype(float) - together)
                 why = f"{where} {search['name']} breaks more through scores than all gradient attacks: they are blind"
                 yield "black-box beats white-box", why, gap, level

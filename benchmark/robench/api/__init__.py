@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from robench.api.defense import Cleaned, Defense
     from robench.api.delta import Ball, Delta
+    from robench.api.edits import Slopes, edited, random_edits
     from robench.api.errors import DataError, PluginError, RobenchError, SealedError, UserError, did_you_mean
     from robench.api.executor import Emit, Event, Executor, Task, Work
     from robench.api.history import (
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
         HistoryAttack,
         HistoryConfig,
         HistoryOracle,
-        Slopes,
-        edited,
-        random_edits,
     )
     from robench.api.hooks import hookimpl
     from robench.api.metric import Metric, Outcome
@@ -71,9 +69,8 @@ _HOME = {
     "delta": "Ball Delta",
     "errors": "DataError PluginError RobenchError SealedError UserError did_you_mean",
     "executor": "Emit Event Executor Task Work",
-    "history": (
-        "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle Slopes edited random_edits"
-    ),
+    "edits": "Slopes edited random_edits",
+    "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
     "hooks": "hookimpl",
     "metric": "Metric Outcome",
     "model": "ColdItem ColdUser Model",

@@ -11,7 +11,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from robench.api.history import HistoryAttack, HistoryOracle, edited, random_edits
+from robench.api.edits import edited, random_edits
+from robench.api.history import HistoryAttack, HistoryOracle
 from robench.api.rng import Rng
 from robench.conformance.worlds import reference_bench
 from robench.engine.arena import Measurement

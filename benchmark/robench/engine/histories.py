@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robench.api.attack import Evaluation, LossName
 from robench.api.data import IntArray, Interactions
-from robench.api.history import Slopes
+from robench.api.edits import Slopes
 from robench.api.model import Model
 from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robench.api.data import IntArray, Interactions
-from robench.api.history import Slopes
+from robench.api.edits import Slopes
 from robench.api.torch_model import Batch, Embedded, TorchModel
 
 LINEAR = 1e-3  # a bag counts as a weighted sum of item vectors if it is one within this share of its length

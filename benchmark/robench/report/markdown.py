@@ -54,6 +54,8 @@ def title_of(table: Mapping[str, Any]) -> str:
     """What a table is about, in a line."""
     threat = f"{table['surface']}, {table['norm']}, {table['goal']}"
     unit = "" if table["scale"] == "relative" else f" ({table['scale']})"
+    if table["norm"] == "edits":
+        unit = " of the history" if table["scale"] == "relative" else " edits"
     return f"{table['dataset']}, {table['split']}: {table['metric']} under {threat}, ε ≤ {table['epsilon']:g}{unit}"
 
 

@@ -61,6 +61,8 @@ class Auto(Ensemble):
         def _fits(self) -> Self:
             if self.surface != "history" and self.norm == "edits":
                 raise ValueError(f"on the surface {self.surface} the norm is l2 or linf")
+            if self.surface != "history" and self.unit != "edits":
+                raise ValueError(f"unit is of the surface history: leave it out on {self.surface}")
             return self
 
     config: Config
