@@ -11,7 +11,6 @@ from robench.record import ENSEMBLE
 from robench.results import ROW, Columns, Results, row_of
 from robench.stats import Interval, interval
 
-NOT_RUN = -1  # in ``member_broke``
 WHITE = ("gradient", "minimum-norm")
 
 
@@ -99,9 +98,11 @@ def comparisons(results: Results, cells: Sequence[Columns]) -> Iterator[tuple[st
                         level,
                     )
         for m, search in enumerate(members):
-            if search["kind"] == "black-box" and search["everyone"] and white:
-                # Whom a white-box member was spared, as somebody had broken the user before it, counts as its own.
-                together = (broke[:, :, white] != 0).any(2) & (broke[:, :, m] != NOT_RUN)
+            # One white-box member at least ran on everybody, and the search came before none: nobody was spared all.
+            if search["kind"] == "black-box" and search["everyone"] and any(members[n]["everyone"] for n in white):
+                if m < max(white):
+                    continue
+                together = (broke[:, :, white] == 1).any(2)
                 gap = interval((broke[:, :, m] == 1).astype(float) - together)
                 why = f"{where} {search['name']} breaks more through scores than all gradient attacks: they are blind"
                 yield "black-box beats white-box", why, gap, level
