@@ -66,7 +66,8 @@ def comparisons(results: Results, cells: Sequence[Columns]) -> Iterator[tuple[st
 
     The gap is of shares of users, so its level is the share of users who were to be broken. Compared are random points
     with every gradient attack that asked for as many scores, a gradient attack with one of fewer steps, and a search
-    through scores with all white-box members together.
+    through scores with all white-box members together (one that was spared a user, as another attack had broken the
+    user before, is not credited with that user).
 
     Args:
         cells: of one row.
