@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robench.api.delta import Ball, l2
+from robench.api.delta import Ball, added, l2, sizes
 
 
 @settings(max_examples=60, deadline=None)
@@ -36,3 +36,23 @@ def test_projection_leaves_what_is_inside_bit_for_bit_and_never_leaves_the_ball(
         assert (size <= radius * (1 + 1e-6)).all()
         before = delta["x"].norm(dim=1) if norm == "l2" else delta["x"].abs().amax(1)
         assert torch.equal(found[before <= radius], delta["x"][before <= radius])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["l2", "linf"]), st.booleans(), st.integers(-44, 20))
+def test_a_step_is_the_projection_of_the_point_that_ascent_leads_to(seed, norm, alike, exponent):
+    draw = torch.Generator().manual_seed(seed)
+    radius = torch.full((5,), 0.7) if alike else torch.rand(5, generator=draw)
+    ball, factor = Ball(norm, radius), 0.3
+    parts = {name: torch.randn(5, *shape, generator=draw) for name, shape in {"x": (3, 4), "y": (2,)}.items()}
+    delta = ball.project(parts)
+    before = {name: part.clone() for name, part in delta.items()}
+    gradient = {n: (torch.randn(p.shape, generator=draw) * 10.0**exponent).float() for n, p in parts.items()}
+    gradient["x"][0], gradient["y"][0] = 0.0, 0.0
+    found = ball.step(delta, gradient, factor)
+    plain = ball.project(added(delta, ball.shrunk(factor).ascent(gradient)))
+    for name, part in plain.items():
+        torch.testing.assert_close(found[name], part, rtol=1e-5, atol=1e-7)
+        assert torch.equal(delta[name], before[name])
+    size = sizes(found, norm)
+    assert (size <= radius * (1 + 1e-6)).all()

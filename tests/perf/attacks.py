@@ -4,7 +4,8 @@
 
 Victims: an MLP 784-256-256-10 and a CNN (16 and 32 channels, 28 x 28) on 128 random pictures, as classifiers of one
 label; MF and the LSTM, untrained, for 670 users of 1,303 items with about 60 known items each. Everything runs on one
-thread in this process, interleaved; the least process seconds of the rounds count. A bare gradient is torch's
+thread in this process, with the memory settings of a suite's workers, interleaved; the least process seconds of the
+rounds count. A bare gradient is torch's
 cross-entropy of the same masked scores and one ``autograd.grad``, at points that the attack visits (where scores are
 cut off by ReLU and pooling, time depends on the point). Columns, as multiples of the 40 gradients:
 
@@ -18,6 +19,7 @@ Exit 1 where the goal is missed.
 
 import argparse
 import importlib
+import os
 import sys
 import time
 import warnings
@@ -33,6 +35,7 @@ from robench.api.delta import Ball
 from robench.conformance.worlds import catalogue
 from robench.engine.measure import Bench
 from robench_plugins.attacks.pgd import Pgd
+from robench_plugins.executors.local import ALLOCATOR
 from robench_plugins.models.lstm import Lstm
 from robench_plugins.models.mf import MatrixFactorization
 
@@ -222,4 +225,6 @@ def main():
 
 
 if __name__ == "__main__":
+    if not ALLOCATOR.keys() <= os.environ.keys():  # read when a process starts; a suite's workers have them too
+        os.execve(sys.executable, [sys.executable, *sys.argv], ALLOCATOR | os.environ)
     sys.exit(main())

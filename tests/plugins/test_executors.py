@@ -1,5 +1,11 @@
+import importlib
+import os
+
+import pytest
+
+from robench.api import Task
 from robench.api.testing import ExecutorTests
-from robench_plugins.executors.local import Local
+from robench_plugins.executors.local import ALLOCATOR, THREAD_VARIABLES, Local
 
 
 class TestOneWorker(ExecutorTests):
@@ -10,3 +16,39 @@ class TestOneWorker(ExecutorTests):
 class TestTwoWorkers(ExecutorTests):
     executor = Local
     settings = {"workers": 2}
+
+
+WORK = """
+import os
+
+def seen(task, emit):
+    emit({"kind": "seen", "environment": dict(os.environ)})
+"""
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """What a worker with three threads per task finds in its environment."""
+    (tmp_path / "work_of_a_test.py").write_text(WORK)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def look():
+        found = []
+        work = importlib.import_module("work_of_a_test").seen
+        Local.make(workers=1).run([Task("a", {"threads": 3})], work, found.append)
+        return found[0]["environment"]
+
+    return look
+
+
+def test_workers_know_their_threads_and_keep_freed_memory_and_this_process_is_left_alone(environment, monkeypatch):
+    for name in ALLOCATOR:
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    assert environment().items() >= (dict.fromkeys(THREAD_VARIABLES, "3") | ALLOCATOR).items()
+    assert dict(os.environ) == before
+
+
+def test_what_the_user_says_of_memory_counts(environment, monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    assert environment()["MALLOC_TRIM_THRESHOLD_"] == "131072"

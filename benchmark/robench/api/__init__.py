@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         TrainData,
     )
     from robench.api.defense import Cleaned, Defense
-    from robench.api.delta import Ball, Delta
+    from robench.api.delta import Ball, Delta, added, wide
     from robench.api.edits import Slopes, edited, random_edits
     from robench.api.errors import DataError, PluginError, RobenchError, SealedError, UserError, did_you_mean
     from robench.api.executor import Emit, Event, Executor, Task, Work
@@ -66,7 +66,7 @@ _HOME = {
     "component": "BaseConfig Component",
     "data": "Catalogue Dataset DatasetConfig FloatArray IntArray Interactions Item Ratings TrainData",
     "defense": "Cleaned Defense",
-    "delta": "Ball Delta",
+    "delta": "Ball Delta added wide",
     "errors": "DataError PluginError RobenchError SealedError UserError did_you_mean",
     "executor": "Emit Event Executor Task Work",
     "edits": "Slopes edited random_edits",
@@ -153,12 +153,14 @@ __all__ = [
     "UserError",
     "Work",
     "Wrapped",
+    "added",
     "cross_entropy",
     "did_you_mean",
     "edited",
     "hookimpl",
     "random_edits",
     "sample_negatives",
+    "wide",
     "windows",
 ]
 

@@ -15,9 +15,14 @@ SAFE = 1e-10  # lengths from here to 1 / SAFE: no entry that counts is lost when
 BallNorm = Literal["l2", "linf"]
 
 
+def wide(value: Tensor, like: Tensor) -> Tensor:
+    """[B] with as many axes as ``like`` [B, ...]."""
+    return value.reshape(-1, *[1] * (like.dim() - 1))
+
+
 def scaled(delta: Delta, factor: Tensor) -> dict[str, Tensor]:
     """``delta`` times a factor per row. Args: delta [B, ...] each; factor [B]."""
-    return {name: part * factor.reshape(-1, *[1] * (part.dim() - 1)) for name, part in delta.items()}
+    return {name: part * wide(factor, part) for name, part in delta.items()}
 
 
 def l2(delta: Delta) -> Tensor:
@@ -68,7 +73,7 @@ class Ball:
             return {
                 name: torch.minimum(torch.maximum(part, -bound), bound)
                 for name, part in delta.items()
-                for bound in [self.radius.reshape(-1, *[1] * (part.dim() - 1))]
+                for bound in [wide(self.radius, part)]
             }
         length = l2(delta)
         if bool((length <= self.radius).all()):
@@ -93,10 +98,35 @@ class Ball:
         # the reciprocal of a subnormal number is infinite.
         largest = linf(gradient)
         divisor = torch.where(largest > 0, largest, 1.0)
-        unit = {n: p / divisor.reshape(-1, *[1] * (p.dim() - 1)) for n, p in gradient.items()}
+        unit = {n: p / wide(divisor, p) for n, p in gradient.items()}
         length = l2(unit)
         rest = scaled(unit, torch.where(length > 0, self.radius / length, 0.0))
-        return {n: torch.where(safe.reshape(-1, *[1] * (p.dim() - 1)), found[n], p) for n, p in rest.items()}
+        return {n: torch.where(wide(safe, p), found[n], p) for n, p in rest.items()}
+
+    def step(self, delta: Delta, gradient: Delta, factor: float) -> dict[str, Tensor]:
+        """δ after a step of ``factor`` times the radius along ``ascent``, projected; δ itself is left as it is.
+
+        Args:
+            delta, gradient: [B, ...] each.
+            factor: share of the radius, from 0.
+        """
+        if self.norm == "linf" and self._alike is not None:
+            long, bound = factor * self._alike, self._alike
+            return {n: part.add(gradient[n].sign(), alpha=long).clamp_(-bound, bound) for n, part in delta.items()}
+        size = l2(gradient)
+        safe = len(size) > 0 and float(size.min()) > SAFE and float(size.max()) < 1 / SAFE
+        if self.norm == "linf" or not safe:
+            return self.project(added(delta, self.shrunk(factor).ascent(gradient)))
+        # One pass for scaling and adding, the other in place: on small models memory traffic is what a step costs.
+        share = self.radius / size
+        moved = {n: torch.addcmul(part, gradient[n], wide(share, part), value=factor) for n, part in delta.items()}
+        length = l2(moved)
+        outside = length > self.radius
+        if bool(outside.any()):
+            back = torch.where(outside, self.radius / length, 1.0)
+            for part in moved.values():
+                part.mul_(wide(back, part))
+        return moved
 
     def shrunk(self, factor: float) -> Ball:
         """The ball with ``factor`` times the radius."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robench.api.attack import Attack
 from robench.api.data import IntArray
+from robench.api.delta import wide
 from robench.api.rng import Rng
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.ranking import Judged, Questions, candidates, judge
@@ -125,11 +126,6 @@ def worst(arena: Arena, attack: Attack, rng: Rng) -> tuple[Candidate, Look]:
         best = chosen(better, candidate, best)
         seen = Look(*(torch.where(better, new, old) for new, old in zip(look, seen, strict=True)))
     return best, seen
-
-
-def wide(value: Tensor, like: Tensor) -> Tensor:
-    """[B] with as many axes as ``like`` [B, ...]."""
-    return value.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def chosen(better: Tensor, new: Candidate, old: Candidate) -> Candidate:

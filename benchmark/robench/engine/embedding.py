@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robench.api.attack import Attack, EmbeddingAttack, MinimumNormAttack
 from robench.api.data import IntArray
-from robench.api.delta import Ball, Delta, l2, linf, masked, sizes
+from robench.api.delta import Ball, Delta, l2, linf, masked, sizes, wide
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, judged, per_user
@@ -75,7 +75,7 @@ class EmbeddingArena(Arena):
 
     def _fitting(self, delta: Candidate) -> Candidate:
         fits = sizes(delta, self.ball.norm) <= self.ball.radius
-        return {name: part * fits.reshape(-1, *[1] * (part.dim() - 1)) for name, part in delta.items()}
+        return {name: part * wide(fits, part) for name, part in delta.items()}
 
     def checked(self, proposed: Proposed) -> Candidate:
         """Masked, then projected."""
@@ -155,10 +155,7 @@ class Minimum:
                     # Judged in the full chunk: the one path by which every rank of this victim is computed.
                     oracle.costs.queries += len(oracle.users)
                     better = oracle.look(candidate)[2] & oracle.to_break & (size < length)
-                    best = {
-                        n: torch.where(better.reshape(-1, *[1] * (p.dim() - 1)), candidate[n], p)
-                        for n, p in best.items()
-                    }
+                    best = {n: torch.where(wide(better, p), candidate[n], p) for n, p in best.items()}
                     length = torch.where(better, size, length)
             result.deltas.append(best)
             result.lengths.append(length)
@@ -167,7 +164,7 @@ class Minimum:
     def within(self, number: int, radius: Tensor, rounding: float) -> dict[str, Tensor]:
         """The δ of a chunk where it fits ``radius`` [B] (and a rounding share more), else 0."""
         fits = self.lengths[number] <= radius * (1 + rounding)
-        return {n: p * fits.reshape(-1, *[1] * (p.dim() - 1)) for n, p in self.deltas[number].items()}
+        return {n: p * wide(fits, p) for n, p in self.deltas[number].items()}
 
     def copies(self) -> tuple[Costs, Diagnosis]:
         """What it cost; copies, so that what one ε adds does not show in the next one's record."""

@@ -191,7 +191,7 @@ class HostHistories:
         # cuDNN's recurrent kernels give no gradient in eval mode.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             scores = model.score_from(reading.batch, replace(reading.e, inputs=leaves)).cpu()
-            return gradient_of(self.aim.loss(mask_known(scores, self.questions), loss).sum(), leaves)
+            return gradient_of(self.aim.loss(mask_known(scores, self.questions), loss), leaves)
 
     def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> HostHistories:
         """The oracle of some users (int64 [b]); it shares the diagnosis."""

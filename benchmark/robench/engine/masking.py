@@ -24,7 +24,7 @@ class Mask:
     def __init__(self, questions: Questions, others: int) -> None:
         self.questions, self.others = questions, others
         self._added: Tensor | None = None
-        self._scarce = False
+        self._scarce, self._any = False, len(questions.masked[0]) > 0
 
     def __call__(self, raw: Tensor) -> Tensor:
         """Scores float [B, n_items], −inf at the known items; differentiable.
@@ -34,7 +34,7 @@ class Mask:
         """
         # A sum is finite only if every term is; it may also overflow, so mask_known has the last word.
         if self._added is not None and math.isfinite(float(raw.detach().sum())):
-            return raw + self._added
+            return raw + self._added if self._any else raw
         scores = mask_known(raw, self.questions)
         if self._added is None and not self._scarce:
             known = scores.detach() == -torch.inf

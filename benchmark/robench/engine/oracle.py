@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -161,7 +161,7 @@ class HostOracle:
             with torch.enable_grad(), off, context:
                 scores = self.scores(leaves)
                 value = self.aim.loss(scores, loss, rival)
-                slopes.append(gradient_of(value.sum(), leaves))
+                slopes.append(gradient_of(value, leaves))
             values.append(value.detach())
             looks.append(scores.detach())
         gradient = {name: mean([part[name] for part in slopes]) for name in leaves}
@@ -220,10 +220,12 @@ def mean_look(aim: Aim, looks: Iterator[Tensor]) -> tuple[Tensor, Tensor, Tensor
     return mean(list(damage)), mean(list(loss)), mean([part.float() for part in broken]) >= 0.5
 
 
-def gradient_of(total: Tensor, leaves: Delta) -> dict[str, Tensor]:
-    """d total / d leaf; zero where nothing leads there."""
+def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
+    """d (sum of ``value``) / d leaf; zero where nothing leads there."""
     parts = list(leaves.values())
-    found = torch.autograd.grad(total, parts, allow_unused=True) if total.requires_grad else [None] * len(parts)
+    found: Sequence[Tensor | None] = [None] * len(parts)
+    if value.requires_grad:
+        found = torch.autograd.grad(value, parts, torch.ones_like(value), allow_unused=True)
     return {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in zip(leaves, found, strict=True)}
 
 

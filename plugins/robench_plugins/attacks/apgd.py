@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
+from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng, wide
 from robench_plugins.attacks.steps import random_start
 
 if TYPE_CHECKING:
@@ -96,4 +96,4 @@ class Apgd(EmbeddingAttack):
 
 
 def _chosen(which: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
-    return {n: torch.where(which.reshape(-1, *[1] * (part.dim() - 1)), new[n], part) for n, part in old.items()}
+    return {n: torch.where(wide(which, part), new[n], part) for n, part in old.items()}

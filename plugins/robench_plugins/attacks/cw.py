@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import Delta, MinimumNormAttack, MinimumNormConfig, Oracle, Rng
+from robench.api import Delta, MinimumNormAttack, MinimumNormConfig, Oracle, Rng, wide
 from robench_plugins.attacks.steps import aims
 
 
@@ -58,7 +58,7 @@ class CarliniWagner(MinimumNormAttack):
         weight = 2 * guess / slope
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
         share = 0.5 * guess / _length(noise).clamp_min(1e-12)
-        begin = {name: part * _wide(share, part) for name, part in noise.items()}
+        begin = {name: part * wide(share, part) for name, part in noise.items()}
         for _ in range(self.config.search):
             best, length = self._descend(oracle, begin, weight, guess, rival)
             broken = length < torch.inf
@@ -84,13 +84,13 @@ class CarliniWagner(MinimumNormAttack):
             better = broken & (size < length)
             length = torch.where(better, size, length)
             active = (loss < 0).to(weight) * weight
-            best = {name: torch.where(_wide(better, part), part, best[name]) for name, part in delta.items()}
-            slope = {name: 2 * part - _wide(active, part) * gradient[name] for name, part in delta.items()}
+            best = {name: torch.where(wide(better, part), part, best[name]) for name, part in delta.items()}
+            slope = {name: 2 * part - wide(active, part) * gradient[name] for name, part in delta.items()}
             second = 0.999 * second + 0.001 * (_length(slope) / entries).square()
             scale = rate / ((second / (1 - 0.999**step)).sqrt() + 1e-12)
             for name, part in delta.items():
                 first[name] = 0.9 * first[name] + 0.1 * slope[name]
-                delta[name] = part - _wide(scale, part) * first[name] / (1 - 0.9**step)
+                delta[name] = part - wide(scale, part) * first[name] / (1 - 0.9**step)
         return best, length
 
     def _pulled_in(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
@@ -98,14 +98,10 @@ class CarliniWagner(MinimumNormAttack):
         inside, outside = torch.zeros_like(broken, dtype=torch.float32), broken.float()
         for _ in range(self.config.refine):
             middle = (inside + outside) / 2
-            fell = oracle.evaluate({n: p * _wide(middle, p) for n, p in delta.items()}, "margin").broken
+            fell = oracle.evaluate({n: p * wide(middle, p) for n, p in delta.items()}, "margin").broken
             outside, inside = torch.where(fell, middle, outside), torch.where(fell, inside, middle)
-        return {name: part * _wide(outside, part) for name, part in delta.items()}
+        return {name: part * wide(outside, part) for name, part in delta.items()}
 
 
 def _length(delta: Delta) -> Tensor:
     return torch.stack([part.flatten(1).square().sum(1) for part in delta.values()]).sum(0).sqrt()
-
-
-def _wide(value: Tensor, like: Tensor) -> Tensor:
-    return value.reshape(-1, *[1] * (like.dim() - 1))

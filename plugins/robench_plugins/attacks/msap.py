@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
+from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng, added
 from robench.api.threat import Scale
-from robench_plugins.attacks.steps import moved, scaled_cube
+from robench_plugins.attacks.steps import scaled_cube
 
 
 class Msap(EmbeddingAttack):
@@ -48,5 +48,5 @@ class Msap(EmbeddingAttack):
         for _ in range(self.config.steps):
             gradient = oracle.gradient(delta, self.config.loss).gradient
             assert gradient is not None  # gradient() always gives one
-            delta = moved(delta, stride.ascent(gradient), ball)
+            delta = ball.project(added(delta, stride.ascent(gradient)))
         yield delta

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
-from robench_plugins.attacks.steps import aims, moved, random_start
+from robench_plugins.attacks.steps import aims, random_start
 
 
 class Pgd(EmbeddingAttack):
@@ -32,7 +32,6 @@ class Pgd(EmbeddingAttack):
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """The one-step point, then each restart's last iterate."""
-        stride = ball.shrunk(2.5 / self.config.steps)
         rivals = aims(oracle, self.config) if self.config.loss == "margin" else []
         for restart in range(self.config.restarts):
             rival = rivals[restart - 1] if 0 < restart <= len(rivals) else None
@@ -43,5 +42,5 @@ class Pgd(EmbeddingAttack):
                 assert gradient is not None  # gradient() always gives one
                 if restart == 0 and step == 0:
                     yield ball.ascent(gradient)
-                delta = moved(delta, stride.ascent(gradient), ball)
+                delta = ball.step(delta, gradient, 2.5 / self.config.steps)
             yield delta

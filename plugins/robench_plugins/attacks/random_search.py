@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
+from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng, wide
 from robench_plugins.attacks.steps import random_start
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class RandomSearch(EmbeddingAttack):
             loss = oracle.evaluate(proposed, c.loss).loss
             better = loss > worst
             worst = torch.where(better, loss, worst)
-            best = {n: torch.where(_wide(better, part), proposed[n], part) for n, part in best.items()}
+            best = {n: torch.where(wide(better, part), proposed[n], part) for n, part in best.items()}
         yield best
 
 
@@ -61,9 +61,5 @@ def _proposed(oracle: Oracle, ball: Ball, best: Delta, share: Tensor, rng: Rng) 
     """``best`` with a ``share`` [B] of its entries drawn anew, back on the surface of the ball."""
     draw, pick = oracle.normal(rng), oracle.uniform(rng)
     fresh = ball.ascent(draw)
-    mixed = {n: torch.where((pick[n] + 1) / 2 < _wide(share, part), fresh[n], part) for n, part in best.items()}
+    mixed = {n: torch.where((pick[n] + 1) / 2 < wide(share, part), fresh[n], part) for n, part in best.items()}
     return mixed if ball.norm == "linf" else ball.ascent(mixed)
-
-
-def _wide(value: Tensor, like: Tensor) -> Tensor:
-    return value.reshape(-1, *[1] * (like.dim() - 1))

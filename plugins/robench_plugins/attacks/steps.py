@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from robench.api import Ball, Delta, Oracle, Rng
+from robench.api import Ball, Oracle, Rng, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def moved(delta: Delta, step: Delta, ball: Ball) -> dict[str, Tensor]:
-    """δ after a step, projected onto the ball."""
-    return ball.project({name: part + step[name] for name, part in delta.items()})
 
 
 def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
@@ -23,7 +18,7 @@ def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 def scaled_cube(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
     """Entries uniform in [−r, r] at the valid places."""
     draw = oracle.uniform(rng)
-    return {name: part * ball.radius.reshape(-1, *[1] * (part.dim() - 1)) for name, part in draw.items()}
+    return {name: part * wide(ball.radius, part) for name, part in draw.items()}
 
 
 def aims(oracle: Oracle, config: Any) -> list[Tensor]:

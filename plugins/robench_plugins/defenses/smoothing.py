@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import BaseConfig, Batch, Defense, Embedded, Model, PluginError, Rng, TorchModel, Wrapped
+from robench.api import BaseConfig, Batch, Defense, Embedded, Model, PluginError, Rng, TorchModel, Wrapped, wide
 
 
 class SmoothedModel(Wrapped):
@@ -42,7 +42,7 @@ class SmoothedModel(Wrapped):
         return total / self.draws
 
     def _noisy(self, e: Embedded, spread: Tensor) -> Embedded:
-        factor = {name: spread.to(part.dtype).reshape(-1, *[1] * (part.dim() - 1)) for name, part in e.inputs.items()}
+        factor = {name: wide(spread.to(part.dtype), part) for name, part in e.inputs.items()}
         return e.plus({name: factor[name] * torch.randn_like(part) for name, part in e.inputs.items()})
 
 

@@ -15,6 +15,8 @@ from pydantic import Field
 from robench.api import BaseConfig, Emit, Executor, Task, Work
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# glibc hands freed memory back to the system at once, and every score matrix is then paid for in page faults.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 
 
 class Local(Executor):
@@ -126,9 +128,13 @@ def _serve(pipe: Connection, work: Work) -> None:
 
 @contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    """Workers inherit the thread counts of the numerical libraries, which read them when they are imported."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    """What workers inherit: thread counts, which the numerical libraries read when they are imported, and how the
+    allocator behaves, unless the user has said so.
+    """
+    given = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    given |= {name: value for name, value in ALLOCATOR.items() if name not in os.environ}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         yield
     finally:
