@@ -32,6 +32,12 @@ def worlds(seed, held, masked, n=12, values=5):
     return torch.from_numpy(scores), torch.from_numpy(items)
 
 
+def ndcg(ranks, k):
+    """Of items with these ranks, at k."""
+    best = sum(1 / math.log2(1 + r) for r in range(1, min(k, len(ranks)) + 1))
+    return sum(1 / math.log2(1 + r) for r in ranks if r <= k) / best
+
+
 def rank(row, item, others):
     """Rank of a held-out item as design A6 says it."""
     same = [j for j in range(len(row)) if j != item and row[j] == row[item]]
@@ -49,6 +55,7 @@ def test_a_user_is_broken_when_no_held_out_item_is_in_the_top_k(seed, held, mask
         ranks = [rank(scores[user].tolist(), i, own) for i in own]
         assert bool(aim.broken(scores)[user]) == all(r > k for r in ranks)
         assert float(aim.damage(scores)[user]) == pytest.approx(-sum(1 / math.log2(1 + r) for r in ranks))
+        assert float(aim.damage_at_k(scores)[user]) == pytest.approx(-ndcg(ranks, k))
 
 
 @settings(max_examples=60, deadline=None)
@@ -61,6 +68,7 @@ def test_items_are_promoted_when_all_of_them_are_in_the_top_k(seed, held, masked
         ranks = [1 + sum(s > row[i] for s in row) for i in own]
         assert bool(aim.broken(scores)[user]) == all(r <= k for r in ranks)
         assert float(aim.damage(scores)[user]) == pytest.approx(sum(1 / math.log2(1 + r) for r in ranks))
+        assert float(aim.damage_at_k(scores)[user]) == pytest.approx(ndcg(ranks, k))
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])

@@ -136,3 +136,31 @@ def test_a_cheat_is_projected_and_told():
     wrong.shape = "short"
     with pytest.raises(PluginError, match="of shape"):
         reference_bench("pairwise").attacked(wrong, 0.2, "")
+
+
+class Proposed(EmbeddingAttack):
+    """Some random tables of full length."""
+
+    numbers = range(12)
+
+    def perturb(self, oracle, ball, rng):
+        for number in self.numbers:
+            yield ball.ascent(oracle.normal(rng.child("table", number)))
+
+
+def ndcg(bench, numbers, k):
+    """NDCG@k (one held-out item each) left by the candidate that the host keeps."""
+    attack = Proposed.make(surface="parameters", norm="l2", k=k)
+    attack.numbers = numbers
+    ranks = bench.attacked(attack, 0.4, "").arrays["ranks"]
+    return np.where(ranks <= k, 1 / np.log2(1 + ranks), 0.0).mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kind, k):
+    """Without a cut at k a table that sinks items from rank 30 to 60 can be kept before one that empties the top k."""
+    bench = reference_bench(kind)
+    single = [ndcg(bench, [number], k) for number in Proposed.numbers]
+    assert len(set(single)) > 1
+    assert ndcg(bench, Proposed.numbers, k) == pytest.approx(min(single), abs=1e-12)

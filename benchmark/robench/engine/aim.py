@@ -24,6 +24,11 @@ def eligible(questions: Questions, targets: IntArray) -> Tensor:
     return torch.where(own, -1, wanted)
 
 
+def discount(ranks: Tensor) -> Tensor:
+    """1 / log2(1 + rank), float64; ranks from 1."""
+    return 1 / torch.log2(1 + ranks.double().clamp_min(1))
+
+
 @dataclass(frozen=True, eq=False)
 class Aim:
     """A goal for a chunk of users. Scores are float [B, n_items], −inf where masked.
@@ -117,8 +122,20 @@ class Aim:
         where items are promoted. With one held-out item: its rank.
         """
         ranks = self.ranks(scores)
-        gain = torch.where(ranks > 0, 1 / torch.log2(1 + ranks.double().clamp_min(1)), 0.0).sum(1)
+        gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
         return -gain if self.goal == "untargeted" else gain
+
+    def damage_at_k(self, scores: Tensor) -> Tensor:
+        """The same cut off at the top k, as a share of the best list: −NDCG@k, or NDCG@k of the promoted items.
+
+        What candidates are compared by where one serves all users: their mean is what the tables show. For a single
+        user it would tie most of the time.
+        """
+        ranks = self.ranks(scores)
+        gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
+        best = discount(torch.arange(1, self.k + 1, device=ranks.device)).cumsum(0)
+        share = gain / best[(self.items >= 0).sum(1).clamp(1, self.k) - 1]
+        return -share if self.goal == "untargeted" else share
 
     def broken(self, scores: Tensor) -> Tensor:
         """Whether the goal is reached, bool [B]: no held-out item in the top k, or every promoted one in it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -213,9 +213,12 @@ def mean(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
 
 
-def mean_look(aim: Aim, looks: Iterator[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """(damage, ``ce``, broken) of an aim over several looks at the same masked scores."""
-    found = [(aim.damage(scores), aim.loss(scores, "ce"), aim.broken(scores)) for scores in looks]
+def mean_look(
+    aim: Aim, looks: Iterator[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(damage, ``ce``, broken) of an aim over several looks at the same masked scores; ``aim.damage`` by default."""
+    measured = damage_of or aim.damage
+    found = [(measured(scores), aim.loss(scores, "ce"), aim.broken(scores)) for scores in looks]
     damage, loss, broken = zip(*found, strict=True)
     return mean(list(damage)), mean(list(loss)), mean([part.float() for part in broken]) >= 0.5
 

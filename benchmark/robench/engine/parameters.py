@@ -262,10 +262,10 @@ class TablesArena(Arena):
         return self.ball.project(candidate)
 
     def _seen(self, candidate: Candidate) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Per chunk (damage, loss, broken) per user."""
+        """Per chunk (damage within the top k, loss, broken) per user."""
         draws = list(self.oracle.looks(candidate))
         return [
-            mean_look(aim, iter([draw[number] for draw in draws]))
+            mean_look(aim, iter([draw[number] for draw in draws]), aim.damage_at_k)
             for number, (_, _, aim) in enumerate(self.oracle.chunks)
         ]
 
