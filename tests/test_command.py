@@ -64,3 +64,21 @@ def test_a_plan_imports_neither_torch_nor_a_model_that_it_does_not_name(tmp_path
     assert "torch" not in imported
     models = {name for name in imported if name.startswith("robench_plugins.models.")}
     assert models == {"robench_plugins.models.popularity"}
+
+
+SKIPPED = GOOD + "attacks:\n  - {name: fgsm, epsilon: [0.1, 0.2]}\n  - {name: greedy-edit, epsilon: 1}\n"
+WHY = [
+    "2 cells: popularity has no surface 'embedding' for fgsm",
+    "1 cells: popularity has no surface 'history' for greedy-edit",
+]
+
+
+def test_run_its_leaderboard_and_plan_say_alike_why_cells_are_skipped(tmp_path):
+    (tmp_path / "t.yaml").write_text(SKIPPED)
+    planned, done = robench(tmp_path, "plan", "t.yaml"), robench(tmp_path, "run", "t.yaml")
+    assert done.returncode == 0, done.stderr
+    for text in (planned.stdout, done.stderr):
+        told = [line for line in text.splitlines() if line.startswith("skipped: ")]
+        assert told == [f"skipped: {line}" for line in WHY]
+    lines = (tmp_path / "results" / "t" / "leaderboard.md").read_text().splitlines()
+    assert lines[lines.index("## Skipped cells") + 2 :] == [f"- {line}" for line in WHY]

@@ -96,8 +96,8 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
     for row in seen.rows:
         table.add_row(row.label, *(str(n) if n else "" for n in (row.cells, row.stored, row.stale, row.skipped)))
     console.print(table)
-    for reason, count in seen.reasons.items():
-        console.print(f"skipped: {count} cells: {reason}", highlight=False)
+    for note in seen.skips:
+        console.print(note, highlight=False)
     if seen.excluded:
         console.print(f"excluded: {seen.excluded} cells", highlight=False)
     for note in seen.notes:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ STANDARD = "auto"
 class Tables:
     """Every table of a folder, as plain rows; ``tables`` groups the leaderboard's rows by ranking entry.
 
-    ``clean``: what no table shows. ``failures``: cells that failed.
+    ``clean``: what no table shows. ``failures``: cells that failed. ``skipped``: cells by the reason why they are.
     """
 
     suite: str
@@ -58,6 +59,7 @@ class Tables:
     curves: list[dict[str, Any]]
     clean: list[dict[str, Any]]
     failures: list[dict[str, Any]]
+    skipped: dict[str, int]
     timings: list[dict[str, Any]]
     metric_versions: dict[str, int]
     counts: dict[str, int]
@@ -91,6 +93,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         curves(results, REFERENCE),
         _clean(results, [row for table in tables for row in table["rows"]]),
         [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
+        dict(Counter(c["reason"] for c in results.cells if results.status(c) == "skipped")),
         [_timing(results, c) for c in results.cells if c["cell"] in results.records],
         {name: metrics[name.partition("@")[0]].version for name in results.plan["metrics"]},
         counts,
@@ -311,6 +314,7 @@ def _texts(tables: Tables) -> dict[str, str]:
         "curves": tables.curves,
         "clean": tables.clean,
         "failures": tables.failures,
+        "skipped": tables.skipped,
     }
     return {
         "cells.csv": to_csv(CELLS, tables.cells),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from robench.api.errors import UserError
 from robench.cache import Cache, default_folder
 from robench.data import data_role, ready, roles
-from robench.plan import chosen, make_plan
+from robench.plan import chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
 from robench.registry import Registry
 from robench.spec import Cell, label_of
@@ -36,7 +35,7 @@ class Outlook:
     name: str
     folder: Path
     rows: list[VictimRow]
-    reasons: Counter[str] = field(default_factory=Counter)
+    skips: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     excluded: int = 0
 
@@ -57,14 +56,13 @@ def outlook(
     store.check_name(suite.name)
     cells = chosen(plan.cells, only)
     rows: dict[str, VictimRow] = {}
-    seen = Outlook(suite.name, store.folder, [], notes=list(suite.notes), excluded=plan.excluded)
+    seen = Outlook(suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), plan.excluded)
     shas = _data(suite, cells, registry, seen)
     changed = 0
     for cell in cells:
         row = rows.setdefault(cell.victim.id, VictimRow(label_of(cell.victim)))
         if cell.skip:
             row.skipped += 1
-            seen.reasons[cell.skip] += 1
             continue
         row.cells += 1
         record = store.done(cell.id)

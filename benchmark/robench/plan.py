@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -174,6 +175,11 @@ def surface_misfit(part: Part, cls: type[Attack], surface: str, name: str, model
     if surface == "parameters" and not getattr(model, "tables", ()):
         return f"{name} declares no tables for {part.label}"
     return ""
+
+
+def skip_notes(reasons: Iterable[str]) -> list[str]:
+    """Why cells are skipped, a line per reason with its count; empty reasons are cells that are not."""
+    return [f"skipped: {count} cells: {reason}" for reason, count in Counter(filter(None, reasons)).items()]
 
 
 def _threat(part: Part, cls: type[Attack]) -> dict[str, Any]:

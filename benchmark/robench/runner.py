@@ -15,7 +15,7 @@ from robench.api.metric import Metric
 from robench.cache import Cache, default_folder
 from robench.data import DataKey, data_role, ready, roles
 from robench.host import Host
-from robench.plan import Plan, chosen, make_plan
+from robench.plan import Plan, chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
 from robench.record import Record, new_record
 from robench.registry import Registry
@@ -144,6 +144,8 @@ class Runner:
             todo.append(cell)
         if stale:
             log.warning("%s", stale_note(stale))
+        for note in skip_notes(cell.skip for cell in self.cells):
+            log.warning("%s", note)
         return todo
 
     def _skip(self, cell: Cell) -> None:

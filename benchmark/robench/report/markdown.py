@@ -114,9 +114,8 @@ def to_markdown(tables: Tables) -> str:
         parts += [_github(body, head), ""]
     for title, head, body in clean_tables(tables):
         parts += [f"## {title}", "", _github(body, head), ""]
-    parts += (
-        _curves(tables) + _poisoning(tables) + _radii(tables) + _ensembles(tables) + _notes(tables) + _failures(tables)
-    )
+    sections = (_curves, _poisoning, _radii, _ensembles, _notes, _failures, _skipped)
+    parts += [line for section in sections for line in section(tables)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -150,6 +149,11 @@ def _failures(tables: Tables) -> list[str]:
         what = ", ".join([row["dataset"], row["model_label"], defense(row), attack, f"seed {row['seed']}"])
         lines.append(f"- {what}: {row['error']} (cell {row['cell']})")
     return ["## Failed cells", "", *lines, ""]
+
+
+def _skipped(tables: Tables) -> list[str]:
+    lines = [f"- {count} cells: {reason}" for reason, count in tables.skipped.items()]
+    return ["## Skipped cells", "", *lines, ""] if lines else []
 
 
 def _poisoning(tables: Tables) -> list[str]:
