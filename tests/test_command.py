@@ -82,3 +82,33 @@ def test_run_its_leaderboard_and_plan_say_alike_why_cells_are_skipped(tmp_path):
         assert told == [f"skipped: {line}" for line in WHY]
     lines = (tmp_path / "results" / "t" / "leaderboard.md").read_text().splitlines()
     assert lines[lines.index("## Skipped cells") + 2 :] == [f"- {line}" for line in WHY]
+
+
+@pytest.mark.parametrize("written", ["warmup: 3", "grid: {warmup: [3]}"])
+def test_a_warm_up_as_long_as_the_training_is_refused_before_any_work(tmp_path, written):
+    text = GOOD + f"  - {{name: mf, epochs: 3}}\ndefenses:\n  - none\n  - {{name: apr, {written}}}\n"
+    (tmp_path / "t.yaml").write_text(text)
+    path = "defenses[1].grid.warmup" if "grid" in written else "defenses[1].warmup"
+    wanted = f"t.yaml:8: {path}: mf trains for 3 epochs, and apr is still warming up after them"
+    for command in ("plan", "run"):
+        done = robench(tmp_path, command, "t.yaml")
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith(wanted), done.stderr
+        assert "(give it a warmup below 3, or the model more epochs)" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+    for fine in ("exclude: [{model: mf, defense: apr}]\n", ""):
+        (tmp_path / "t.yaml").write_text((text if fine else text.replace("3}\n", "4}\n", 1)) + fine)
+        assert robench(tmp_path, "plan", "t.yaml").returncode == 0
+
+
+def test_more_targets_than_there_are_items_are_refused_by_plan_as_by_run(tmp_path):
+    attack = "attacks: [{name: bandwagon, epsilon: 0.1}]\n"
+    (tmp_path / "t.yaml").write_text(GOOD + attack + "targets: {count: 40, sets: 100}\n")
+    for command in ("plan", "run"):
+        done = robench(tmp_path, command, "t.yaml")
+        assert done.returncode == 2, done.stdout
+        assert done.stderr.startswith("t.yaml:6: targets: synthetic: 4000 unpopular items are wanted as targets, and ")
+        assert "(targets.count times targets.sets items are drawn: lower one of them)" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "results").exists()

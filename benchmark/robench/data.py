@@ -124,6 +124,7 @@ def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
         try:
             choose_targets(data.train, victim.targets)
         except DataError as error:
+            error.hint = "targets.count times targets.sets items are drawn: lower one of them"
             raise _placed(error, suite, ("targets",), label) from None
     users = evaluated_users(data, cell.users)
     if not len(users):

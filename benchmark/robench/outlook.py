@@ -88,6 +88,8 @@ def _data(suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook
         try:
             found = ready(cell, suite, registry, cache)
         except UserError as error:
+            if error.path == "targets":  # a mistake of the suite itself; what is not there yet is none of it
+                raise
             seen.notes.append(f"a run would end here: {error}")
             continue
         shas[role] = found.key.sha256

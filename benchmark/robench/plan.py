@@ -17,7 +17,7 @@ from robench.registry import Registry
 from robench.spec import PROTOCOL_VERSION, Cell, Part, Poison, TargetChoice, Victim
 from robench.suite.expand import Expanded
 from robench.suite.load import Suite
-from robench.suite.yaml import scalar
+from robench.suite.yaml import dotted, scalar
 from robench.wanted import tables_of
 
 PLAN_VERSION = 1
@@ -80,7 +80,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     """Cells in the order data set, model, defence, seed, poisoning, attack, ε.
 
     Raises:
-        UserErrors: an ``exclude`` entry that matches nothing, a ``ranking`` entry that means no threat of the suite.
+        UserErrors: an ``exclude`` entry that matches nothing, a ``ranking`` entry that means no threat of the suite, a
+            warm-up as long as the training.
     """
     attacks = [(e, registry.load("attack", e.part.name)) for e in suite.attacks]
     cells: dict[str, Cell] = {}
@@ -91,6 +92,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     kept = _without_excluded(suite, list(cells.values()), errors)
     if not kept and not errors:
         raise UserError("nothing is left of the suite", where=suite.tree.place(("exclude",)), path="exclude")
+    errors += _endless_warmups(suite, kept, registry)
     ranking = tables_of(suite, kept, registry, errors)
     if errors:
         raise UserErrors(errors)
@@ -155,6 +157,24 @@ def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -
     if victim.defense.config.get("loss") == "hinge" and not own_margins:
         return f"{victim.model.name} has no margins_from, which the hinge loss of {victim.defense.label} needs"
     return ""
+
+
+def _endless_warmups(suite: Suite, cells: Iterable[Cell], registry: Registry) -> list[UserError]:
+    """Defences that would still be warming up when a model's training ends, once per defence and model."""
+    errors = []
+    victims = (cell.victim for cell in cells if not cell.skip)
+    for defense, model in {(v.defense.label, v.model.label): (v.defense, v.model) for v in victims}.values():
+        epochs, cls = model.config.get("epochs"), registry.load("defense", defense.name)
+        if not cls.overrides("loss") or not isinstance(epochs, int):
+            continue
+        if cls(cls.Config.model_validate(dict(defense.config))).settled(epochs - 1):
+            continue
+        home = suite.defense_homes[defense.label]
+        path = next(filter(suite.tree.has, [(*home, "warmup"), (*home, "grid", "warmup")]), home)
+        problem = f"{model.label} trains for {epochs} epochs, and {defense.label} is still warming up after them"
+        hint = f"give it a warmup below {epochs}, or the model more epochs"
+        errors.append(UserError(problem, where=suite.tree.place(path), path=dotted(path), hint=hint))
+    return errors
 
 
 def attack_misfit(part: Part, cls: type[Attack]) -> str:

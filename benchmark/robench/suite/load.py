@@ -28,7 +28,8 @@ TOP_LIST = 10  # items that a cell stores per user; list stability cannot look f
 class Suite:
     """What a suite asks for, defaults spelled out. ``tree`` knows the lines, ``folder`` anchors relative paths.
 
-    ``homes``: where the data set of each label is written. ``notes``: what the user should know of it.
+    ``homes``, ``defense_homes``: where the data set, the defence of each label is written. ``notes``: what the user
+    should know of it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Suite:
     folder: Path
     tree: Tree
     homes: Mapping[str, Steps]
+    defense_homes: Mapping[str, Steps]
     notes: tuple[str, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
@@ -143,6 +145,7 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
         path.parent,
         tree,
         {e.part.label: e.path for e in datasets},
+        {e.part.label: e.path for e in reversed(defenses)},
         tuple(mistakes.notes),
     )
 

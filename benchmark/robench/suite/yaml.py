@@ -40,6 +40,10 @@ class Tree:
             return 0
         return next((self.lines[parent] for parent in parents if parent in self.lines), 0)
 
+    def has(self, path: Path) -> bool:
+        """Whether the file or ``--set`` gives it."""
+        return path in self.lines or path in self.origins
+
     def place(self, path: Path) -> str:
         """``file:line`` of a path, or of its nearest parent; ``--set a.b=c`` where that has set it."""
         for end in range(len(path), -1, -1):
