@@ -87,9 +87,12 @@ def test_a_table_of_a_metric_that_is_not_measured_is_refused(load, ranking, prob
         ("{name: random-edit, epsilon: 1.5}", "a number of edits is whole"),
         ("{name: pgd, positives: known, epsilon: 0.1}", "surface parameters"),
         ("{name: pgd, surface: parameters, positives: known, epsilon: 0.1}", "write loss: bpr"),
-        ("{name: pgd, surface: parameters, positives: known, loss: bpr, goal: promote, epsilon: 1}", "untargeted"),
+        (
+            "{name: pgd, surface: parameters, positives: known, loss: bpr, goal: promote, epsilon: 1}",
+            "goal: promote does not go with positives: known",
+        ),
         ("{name: cw, surface: parameters, epsilon: 0.1}", "surface"),
-        ("{name: auto, unit: fraction, epsilon: 0.1}", "leave it out on embedding"),
+        ("{name: auto, unit: fraction, epsilon: 0.1}", "unit is of the surface history, not of embedding"),
     ],
 )
 def test_a_budget_or_setting_that_means_nothing_is_refused(load, attack, problem):

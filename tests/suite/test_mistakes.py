@@ -127,6 +127,63 @@ def test_no_phrase_of_pydantic_reaches_a_user():
                     assert phrase not in text, text
 
 
+@pytest.mark.parametrize(
+    ("entry", "place", "problem", "hint"),
+    [
+        ("pgd, norm: l22", "norm", "must be 'l2' or 'linf', got 'l22'", "did you mean 'l2'?"),
+        ("pgd, grid: {norm: [l2, l22]}", "grid.norm", "must be 'l2' or 'linf', got 'l22'", "did you mean 'l2'?"),
+        ("pgd, loss: marign", "loss", "must be 'ce', 'margin' or 'bpr', got 'marign'", "did you mean 'margin'?"),
+        ("pgd, norm: edits", "norm", "must be 'l2' or 'linf', got 'edits'", ""),
+        (
+            "greedy-edit, surface: embedding",
+            "surface",
+            "greedy-edit attacks the surface history alone",
+            "leave surface",
+        ),
+        ("bandwagon, surface: history", "surface", "bandwagon attacks the surface interactions alone", "leave surface"),
+        ("greedy-edit, norm: l2", "norm", "greedy-edit edits histories, which have no norm", "unit: fraction"),
+        ("greedy-edit, scale: absolute", "scale", "greedy-edit edits histories, which have no scale", "unit: fraction"),
+        ("greedy-edit, querys: 3", "querys", "unknown key 'querys'", "did you mean 'queries'?"),
+        (
+            "auto, steps: 3",
+            "steps",
+            "auto is a fixed list of attacks, and 'steps' of them is not to be chosen",
+            "leave",
+        ),
+        ("auto, surfase: history", "surfase", "unknown key 'surfase'", "did you mean 'surface'?"),
+        ("auto, surface: history, norm: l2", "norm", "norm can only be edits", "leave it out"),
+        ("auto, surface: history, scale: relative", "scale", "scale can only be absolute", "unit: fraction"),
+        ("auto, surface: history, scale: absolute, unit: fraction", "scale", "scale can only be relative", "leave it"),
+        ("auto, norm: edits", "norm", "on the surface embedding the norm is l2 or linf, not edits", ""),
+        ("auto, unit: fraction", "unit", "unit is of the surface history, not of embedding", "surface: history"),
+        ("pgd, positives: known", "positives", "positives: known is of the surface parameters", "surface: parameters"),
+        ("msap, surface: embedding", "surface", "positives: known is of the surface parameters", "surface: parameters"),
+        ("msap, goal: promote", "goal", "goal: promote does not go with positives: known", "positives: held-out"),
+        ("msap, grid: {goal: [promote]}", "grid.goal", "goal: promote does not go with", "positives: held-out"),
+        ("msap, loss: ce", "loss", "known items are compared in pairs, as BPR does", "write loss: bpr"),
+    ],
+)
+def test_a_wrong_setting_of_an_attack_is_told_at_its_field(tmp_path, registry, entry, place, problem, hint):
+    path = tmp_path / "t.yaml"
+    path.write_text(GOOD + f"attacks:\n  - {{name: {entry}, epsilon: 1}}\n")
+    with pytest.raises(UserError) as caught:
+        load_suite(path, registry)
+    (line,) = str(caught.value).splitlines()
+    assert f"t.yaml:7: attacks[0].{place}: " in line
+    assert problem in line
+    assert hint in line
+    assert ("(" in line) == bool(hint)
+
+
+def test_what_a_history_attack_spells_out_by_itself_may_be_written(tmp_path, registry):
+    path = tmp_path / "t.yaml"
+    found = []
+    for more in ("", ", norm: edits, scale: absolute", ", unit: edits"):
+        path.write_text(GOOD + f"attacks:\n  - {{name: auto, surface: history{more}, epsilon: 1}}\n")
+        found.append(load_suite(path, registry).attacks[0].part.content())
+    assert found[0] == found[1] == found[2]
+
+
 def test_all_mistakes_at_once_in_the_order_of_their_lines(tmp_path, registry):
     path = tmp_path / "t.yaml"
     path.write_text(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 from pydantic import Field, model_validator
 
 from robench.api.component import BaseConfig, Component
+from robench.api.errors import SettingError
 from robench.api.rng import Rng
 from robench.api.threat import Scale, Stage, Surface, Threat
 
@@ -127,10 +128,17 @@ class EmbeddingConfig(BaseConfig):
     @model_validator(mode="after")
     def _compared_in_pairs(self) -> Self:
         if self.positives == "known":
-            if self.surface != "parameters" or self.goal != "untargeted":
-                raise ValueError("positives: known is of the surface parameters and the goal untargeted")
+            if self.surface != "parameters":
+                field = "surface" if "surface" in self.model_fields_set else "positives"
+                hint = "write surface: parameters, or positives: held-out"
+                raise SettingError(f"positives: known is of the surface parameters, not of {self.surface}", field, hint)
+            if self.goal != "untargeted":
+                hint = "leave goal out, or write positives: held-out beside it"
+                raise SettingError(
+                    f"goal: {self.goal} does not go with positives: known, which shall fall", "goal", hint
+                )
             if getattr(self, "loss", "bpr") != "bpr":
-                raise ValueError("known items are compared in pairs, as BPR does: write loss: bpr")
+                raise SettingError("known items are compared in pairs, as BPR does", "loss", "write loss: bpr")
         return self
 
 

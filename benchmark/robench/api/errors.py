@@ -58,6 +58,14 @@ class UserErrors(UserError):
         return (UserErrors, (self.errors,))
 
 
+class SettingError(ValueError):
+    """Raised by a validator of a whole ``Config``: a mistake of the setting ``field``, at whose place it is told."""
+
+    def __init__(self, problem: str, field: str, hint: str = "") -> None:
+        self.field, self.hint = field, hint
+        super().__init__(problem)
+
+
 class DataError(UserError):
     """A data file or table that cannot be read as interactions."""
 

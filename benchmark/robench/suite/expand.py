@@ -7,10 +7,12 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
+from robench.api.attack import Attack, Ensemble
 from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError
 from robench.registry import Kind, Registry
@@ -78,7 +80,7 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
     parts = []
     for combination in itertools.product(*axes.values()):
         passed = {**settings, **dict(zip(axes, combination, strict=True))}
-        config = _config(kind, cls, passed, path, homes, mistakes)
+        config = _config(kind, name, cls, passed, path, homes, mistakes)
         if config is None:
             continue
         if kind == "attack":
@@ -95,14 +97,22 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
 
 
 def _config(
-    kind: Kind, cls: type[Component], passed: dict[str, Any], path: Path, homes: Mapping[str, Path], mistakes: Mistakes
+    kind: Kind,
+    called: str,
+    cls: type[Component],
+    passed: dict[str, Any],
+    path: Path,
+    homes: Mapping[str, Path],
+    mistakes: Mistakes,
 ) -> dict[str, Any] | None:
     """The resolved settings, or None and mistakes."""
     known = [*(info.alias or name for name, info in cls.Config.model_fields.items()), "label", "grid"]
     try:
         config: BaseConfig = cls.Config.model_validate(passed)
     except ValidationError as error:
-        mistakes.add_validation(error, path, [*known, *(["epsilon"] if kind == "attack" else [])], homes)
+        known += ["epsilon"] if kind == "attack" else []
+        strange = _strange(cls, called, known, passed) if issubclass(cls, Attack) else {}
+        mistakes.add_validation(error, path, known, homes, strange)
         return None
     resolved = config.resolved()
     # Pydantic takes true for 1, a person does not.
@@ -120,6 +130,27 @@ def _config(
             mistakes.add(str(error) or type(error).__name__, path)
             return None
     return resolved
+
+
+def _strange(
+    cls: type[Attack], name: str, known: Sequence[str], passed: Mapping[str, Any]
+) -> dict[str, tuple[str, str]]:
+    """Settings that other attacks have and this one has not, and why: (problem, hint) of each."""
+    found = {}
+    for key in passed:
+        if key in known:
+            continue
+        if key == "surface":
+            found[key] = f"{name} attacks the surface {cls.surface} alone", "leave surface out"
+        elif key in ("norm", "scale") and cls.surface == "history" and "unit" in known:
+            found[key] = (
+                f"{name} edits histories, which have no {key}",
+                "leave it out; ε counts edits, or with unit: fraction a share of the history",
+            )
+        elif issubclass(cls, Ensemble) and not get_close_matches(key, known, n=1):
+            hint = f"leave {key} out, or name an attack that takes it; known: {', '.join(sorted(known))}"
+            found[key] = f"{name} is a fixed list of attacks, and '{key}' of them is not to be chosen", hint
+    return found
 
 
 def _epsilons(raw: Any, path: Path, mistakes: Mistakes) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from robench.api.errors import UserError, did_you_mean
-from robench.suite.words import DEVICE, NAME, in_words
+from robench.suite.words import DEVICE, NAME, field_of, in_words, meant
 from robench.suite.yaml import Path, Tree, dotted
 
 DEFAULT_METRICS = (
@@ -156,15 +156,25 @@ class Mistakes:
         self.found.setdefault(str(error), (self.tree.line(path), error))
 
     def add_validation(
-        self, error: ValidationError, path: Path, fields: Sequence[str], homes: Mapping[str, Path] | None = None
+        self,
+        error: ValidationError,
+        path: Path,
+        fields: Sequence[str],
+        homes: Mapping[str, Path] | None = None,
+        strange: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         """Every mistake of a pydantic model whose root stands at ``path``.
 
-        ``fields`` are its known keys; ``homes`` says where a key stands that is not right below ``path``.
+        ``fields`` are its known keys; ``homes`` says where a key stands that is not right below ``path``; ``strange``
+        has a problem and a hint of its own for keys that are not known.
         """
         for detail in error.errors():
-            loc = tuple(part for part in detail["loc"] if part != "function-after")
+            loc = field_of(detail)
             home = (homes or {}).get(str(loc[0]), (*path, loc[0])) if loc else path
+            if detail["type"] == "extra_forbidden" and len(loc) == 1 and loc[0] in (strange or {}):
+                problem, hint = (strange or {})[str(loc[0])]
+                self.add(problem, home, hint)
+                continue
             known = fields if len(loc) == 1 else SECTIONS.get(str(loc[0]), ()) if loc and not path else ()
             self.add(*_told(detail, (*home, *loc[1:]), known))
 
@@ -181,4 +191,4 @@ def _told(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple[str
         return f"missing key '{name}'", where[:-1], ""
     if kind == "too_short" and not detail["input"]:
         return "the list is empty", where, "give at least one entry"
-    return in_words(detail), where, ""
+    return in_words(detail), where, meant(detail)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
+
+from robench.api.errors import SettingError
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
@@ -37,6 +40,26 @@ def in_words(detail: ErrorDetails) -> str:
     value = detail["input"]
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {value!r}"
     return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown
+
+
+def meant(detail: ErrorDetails) -> str:
+    """What was probably meant, or empty: the closest of the values that may stand there."""
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, SettingError):
+        return error.hint
+    if detail["type"] not in ("literal_error", "enum"):
+        return ""
+    allowed = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+    close = difflib.get_close_matches(str(detail["input"]), allowed, n=1)
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
+def field_of(detail: ErrorDetails) -> tuple[str | int, ...]:
+    """Where a mistake is, from the root of its model: a validator of the whole says so by ``SettingError``."""
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, SettingError):
+        return (error.field,)
+    return tuple(part for part in detail["loc"] if part != "function-after")
 
 
 def _problem(kind: str, context: Mapping[str, Any], message: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from robench.api import BaseConfig, Ensemble, Member, Surface, Threat
+from robench.api.errors import SettingError
 from robench_plugins.attacks.apgd import Apgd
 from robench_plugins.attacks.cw import CarliniWagner
 from robench_plugins.attacks.greedy_edit import GreedyEdit
@@ -54,15 +55,17 @@ class Auto(Ensemble):
             scale = "relative" if given.get("unit") == "fraction" else "absolute"
             for name, only in (("norm", "edits"), ("scale", scale)):
                 if given.get(name, only) != only:
-                    raise ValueError(f"on the surface history the budget is counted in edits: leave {name} out")
+                    problem = f"on the surface history ε counts edits, so {name} can only be {only}"
+                    raise SettingError(problem, name, "leave it out; unit: fraction makes ε a share of the history")
             return {**given, "norm": "edits", "scale": scale}
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
             if self.surface != "history" and self.norm == "edits":
-                raise ValueError(f"on the surface {self.surface} the norm is l2 or linf")
+                raise SettingError(f"on the surface {self.surface} the norm is l2 or linf, not edits", "norm")
             if self.surface != "history" and self.unit != "edits":
-                raise ValueError(f"unit is of the surface history: leave it out on {self.surface}")
+                problem = f"unit is of the surface history, not of {self.surface}"
+                raise SettingError(problem, "unit", "leave it out, or write surface: history")
             return self
 
     config: Config
