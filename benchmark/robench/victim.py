@@ -149,7 +149,15 @@ class _Run:
         if key not in self.benches:
             history = joined(self.data.train, self.data.validation)
             users = evaluated_users(self.data, cell.users)
-            self.benches[key] = Bench(self.fitted.model, history, self.held.read(), users, cell.victim.seed)
+            self.benches[key] = Bench(
+                self.fitted.model,
+                history,
+                self.held.read(),
+                users,
+                cell.victim.seed,
+                self.data.catalogue,
+                self.fitted.read,
+            )
             self.clean[key] = self.benches[key].clean(self.targets)
         return key, self.benches[key]
 
@@ -189,6 +197,8 @@ class _Run:
         record |= {"metrics": metrics, "achieved": found.achieved, "diagnostics": found.diagnostics}
         if found.members:
             record["members"] = found.members
+        if found.titles:
+            record["titles"] = found.titles
         return record, found.arrays
 
     def promoted(self, cell: Cell) -> IntArray | None:

@@ -40,6 +40,7 @@ def robench_models() -> dict[str, str]:
         "gru4rec": "robench_plugins.models.gru4rec:Gru4Rec",
         "sasrec": "robench_plugins.models.sasrec:SasRec",
         "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
+        "text-bert": "robench_plugins.models.text_bert:TextBert",
     }
 
 

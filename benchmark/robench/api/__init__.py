@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from robench.api.defense import Cleaned, Defense
     from robench.api.delta import Ball, Delta, added, wide
     from robench.api.edits import Slopes, edited, random_edits
+    from robench.api.encoder import Encoder, folder_of, identity_of
     from robench.api.errors import DataError, PluginError, RobenchError, SealedError, UserError, did_you_mean
     from robench.api.executor import Emit, Event, Executor, Task, Work
     from robench.api.history import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         HistoryOracle,
     )
     from robench.api.hooks import hookimpl
+    from robench.api.kept import kept
     from robench.api.metric import Metric, Outcome
     from robench.api.model import ColdItem, ColdUser, Model
     from robench.api.pairwise import PairwiseModel, sample_negatives
@@ -54,7 +56,9 @@ if TYPE_CHECKING:
     from robench.api.sequence import SequenceConfig, SequenceModel, windows
     from robench.api.softmax import cross_entropy
     from robench.api.step import Step
+    from robench.api.text import Exposure, TextAttack, TextConfig, TextOracle, TokenSlopes, Unit, item_text
     from robench.api.threat import Surface, Threat
+    from robench.api.token_model import TokenModel, Tokens
     from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
     from robench.api.wrapped import Wrapped
 
@@ -67,11 +71,13 @@ _HOME = {
     "data": "Catalogue Dataset DatasetConfig FloatArray IntArray Interactions Item Ratings TrainData",
     "defense": "Cleaned Defense",
     "delta": "Ball Delta added wide",
+    "encoder": "Encoder folder_of identity_of",
     "errors": "DataError PluginError RobenchError SealedError UserError did_you_mean",
     "executor": "Emit Event Executor Task Work",
     "edits": "Slopes edited random_edits",
     "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
     "hooks": "hookimpl",
+    "kept": "kept",
     "metric": "Metric Outcome",
     "model": "ColdItem ColdUser Model",
     "pairwise": "PairwiseModel sample_negatives",
@@ -80,7 +86,9 @@ _HOME = {
     "sequence": "SequenceConfig SequenceModel windows",
     "softmax": "cross_entropy",
     "step": "Step",
+    "text": "Exposure TextAttack TextConfig TextOracle TokenSlopes Unit item_text",
     "threat": "Surface Threat",
+    "token_model": "TokenModel Tokens",
     "torch_model": "Batch Embedded Losses TorchConfig TorchModel",
     "wrapped": "Wrapped",
 }
@@ -111,10 +119,12 @@ __all__ = [
     "EmbeddingAttack",
     "EmbeddingConfig",
     "Emit",
+    "Encoder",
     "Ensemble",
     "Evaluation",
     "Event",
     "Executor",
+    "Exposure",
     "FloatArray",
     "HistoryAttack",
     "HistoryConfig",
@@ -146,10 +156,17 @@ __all__ = [
     "Step",
     "Surface",
     "Task",
+    "TextAttack",
+    "TextConfig",
+    "TextOracle",
     "Threat",
+    "TokenModel",
+    "TokenSlopes",
+    "Tokens",
     "TorchConfig",
     "TorchModel",
     "TrainData",
+    "Unit",
     "UserError",
     "Work",
     "Wrapped",
@@ -157,7 +174,11 @@ __all__ = [
     "cross_entropy",
     "did_you_mean",
     "edited",
+    "folder_of",
     "hookimpl",
+    "identity_of",
+    "item_text",
+    "kept",
     "random_edits",
     "sample_negatives",
     "wide",

@@ -39,6 +39,12 @@ class Item:
     title: str = ""
     year: int | None = None
     genres: tuple[str, ...] = ()
+    description: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """As plain fields; without a description where there is none."""
+        found = {"title": self.title, "year": self.year, "genres": self.genres}
+        return found | ({"description": self.description} if self.description else {})
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ class Cleaned:
 
 
 class Defense(Component):
-    """Override any of the three methods; what is not overridden is not run.
+    """Override any of the four methods; what is not overridden is not run.
 
     ``λ`` is the ``Config`` field ``lambda_`` (alias ``lambda``): the weight of the clean loss; λ = 1 is no defence.
     ``neural``: it serves a ``TorchModel`` only; cells of other models are skipped. One with a ``loss`` always is.
@@ -36,6 +36,10 @@ class Defense(Component):
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
         """Clean the training data. Never sees which rows are fake."""
         raise TypeError(f"{type(self).__name__} has no sanitise()")
+
+    def clean_text(self, title: str) -> str:
+        """The title as the model shall read it, in training and at test time."""
+        raise TypeError(f"{type(self).__name__} has no clean_text()")
 
     def loss(self, step: Step) -> Tensor:
         """What is left to backpropagate in this step (parts may be accumulated already): a scalar."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robench.api.component import Component
-from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.data import IntArray, Interactions, Item, TrainData
 from robench.api.rng import Rng
 from robench.api.threat import Surface
 
@@ -22,6 +22,7 @@ class Model(Component):
     """A recommender that scores the whole catalogue for a user.
 
     ``surfaces`` are those beside ``interactions`` (which every model has: its training data) that attacks may touch.
+    ``reads_text``: it needs titles, and a data set without any is refused.
     A neural model derives from ``TorchModel`` and does not override ``fit``.
 
     Cold start is declared, and tested by the conformance class. ``cold_user``: what a user outside the training data
@@ -32,6 +33,7 @@ class Model(Component):
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
+    reads_text: ClassVar[bool] = False
     cold_user: ClassVar[ColdUser] = "history"
     cold_item: ClassVar[ColdItem] = "behind"
 
@@ -62,6 +64,16 @@ class Model(Component):
             history: one row per newcomer, oldest item first.
         """
         return self.scores(np.arange(history.n_users), history)
+
+    def rewritten(self, items: Mapping[int, Item]) -> Model:
+        """This fitted model where some items have other texts; it shares everything else and is left as it is.
+
+        For models with the surface ``text``.
+
+        Args:
+            items: row of the catalogue -> the item as it reads now.
+        """
+        raise TypeError(f"{type(self).__name__} has no rewritten(), which the surface text needs")
 
     @abstractmethod
     def state(self) -> Mapping[str, NDArray[np.generic]]:

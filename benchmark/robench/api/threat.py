@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Surface = Literal["embedding", "parameters", "history", "text", "interactions"]
 Stage = Literal["test", "train"]
-Norm = Literal["l2", "linf", "edits", "users", "share"]
+Norm = Literal["l2", "linf", "edits", "words", "characters", "users", "share"]
 Scale = Literal["relative", "absolute"]
 Goal = Literal["untargeted", "promote", "demote"]
 

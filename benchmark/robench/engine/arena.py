@@ -26,12 +26,15 @@ Proposed = Mapping[str, Tensor]
 
 @dataclass
 class Measurement:
-    """Arrays for the npz, achieved budget, diagnostics, and for an ensemble a row per member, for the record."""
+    """Arrays for the npz, achieved budget, diagnostics; for the record a row per member of an ensemble, and per title
+    that was rewritten.
+    """
 
     arrays: Arrays
     achieved: dict[str, float] = field(default_factory=dict)
     diagnostics: dict[str, float] = field(default_factory=dict)
     members: list[dict[str, Any]] = field(default_factory=list)
+    titles: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Look(NamedTuple):

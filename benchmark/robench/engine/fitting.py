@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
 from robench.cache import Cache
 from robench.engine.poisoning import Poisoned, fake_profiles, poison
+from robench.engine.texts import Clean
 from robench.engine.training import Report, fit
 from robench.provenance import code_of, version_of
 from robench.spec import Victim, digest
@@ -31,12 +32,15 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(eq=False)
 class Fitted:
-    """A victim ready to be measured; ``report`` says how the fit went, ``achieved`` what the poisoning spent."""
+    """A victim ready to be measured; ``report`` says how the fit went, ``achieved`` what the poisoning spent, ``read``
+    how the defence reads a title, where it has a say.
+    """
 
     model: Model
     report: dict[str, Any]
     achieved: dict[str, float] = field(default_factory=dict)
     suspicion: FloatArray | None = None
+    read: Clean | None = None
 
 
 @dataclass(eq=False)
@@ -96,7 +100,11 @@ class Workshop:
         self.held.release()
         if type(self.defense).overrides("wrap"):
             model = self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
-        return Fitted(model, notes, poisoned.achieved, suspicion)
+        return Fitted(model, notes, poisoned.achieved, suspicion, self._read)
+
+    @property
+    def _read(self) -> Clean | None:
+        return self.defense.clean_text if type(self.defense).overrides("clean_text") else None
 
     @cached_property
     def _ready(self) -> tuple[Poisoned, TrainData, FloatArray | None]:
@@ -107,7 +115,11 @@ class Workshop:
         if type(self.defense).overrides("sanitise"):
             cleaned = self.defense.sanitise(train, rng.child("sanitise"))
             train, suspicion = cleaned.train, cleaned.suspicion
-        return poisoned, TrainData(train, self.data.validation, self.data.catalogue), suspicion
+        catalogue, read = self.data.catalogue, self._read
+        if read is not None:
+            items = tuple(replace(item, title=read(item.title)) for item in catalogue.items)
+            catalogue = replace(catalogue, items=items)
+        return poisoned, TrainData(train, self.data.validation, catalogue), suspicion
 
     def _identity(self) -> dict[str, Any]:
         return {

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from robench.api.attack import Attack, Ensemble, MinimumNormAttack
-from robench.api.data import IntArray, Interactions
+from robench.api.data import Catalogue, IntArray, Interactions
 from robench.api.delta import Ball
 from robench.api.errors import PluginError
 from robench.api.model import Model
 from robench.api.rng import Rng
+from robench.api.text import TextAttack
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
 from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, worst
@@ -24,6 +25,8 @@ from robench.engine.history import history_arenas
 from robench.engine.oracle import Draws, HostOracle
 from robench.engine.parameters import Tables, TablesArena, TablesOracle
 from robench.engine.ranking import Questions, ask, chunk_size, judge
+from robench.engine.similarity import resemblance
+from robench.engine.texts import Clean, Fall, HostTexts, Promotion, Stage, best_titles, spent_on, told
 
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 FEW = 8  # users whose scores are compared between two looks
@@ -40,10 +43,22 @@ class Bench:
         held: the held-out items, one row per real user.
         users: int64 [U], whom to evaluate.
         seed: of the attacks.
+        catalogue: the genuine items, for attacks on their titles.
+        read: how the defence reads a title, where it has a say.
     """
 
-    def __init__(self, model: Model, history: Interactions, held: Interactions, users: IntArray, seed: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        history: Interactions,
+        held: Interactions,
+        users: IntArray,
+        seed: int,
+        catalogue: Catalogue | None = None,
+        read: Clean | None = None,
+    ) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
+        self.catalogue, self.read = catalogue, read
         self.rng = Rng(seed).child("attack")
         self._minima: dict[str, Minimum] = {}
         self._rms: float | None = None
@@ -107,12 +122,16 @@ class Bench:
 
     def clean(self, targets: IntArray | None) -> Measurement:
         """Ranks, top lists and target ranks without an attack; a victim that draws at test time by its median look."""
+        return Measurement(self._outcome(self.model, targets), diagnostics={"stochastic": self.noise()})
+
+    def _outcome(self, model: Model, targets: IntArray | None) -> Arrays:
+        """What is stored of a victim as it stands."""
         parts: list[Arrays] = []
         for questions in self.questions():
             outcome, damages = [], []
             for context in self.draws().host(last=True):
                 with context:
-                    raw = self.model.scores(questions.users.numpy(), self.history)
+                    raw = model.scores(questions.users.numpy(), self.history)
                 wanted = (len(questions.users), self.history.n_items)
                 if raw.shape != wanted:
                     raise PluginError(f"scores have shape {raw.shape}, not {wanted}")
@@ -121,7 +140,7 @@ class Bench:
                 damages.append(-torch.where(ranks > 0, 1 / torch.log2(1 + ranks.clamp_min(1)), 0.0).sum(1))
                 del raw  # before the next chunk's scores, which then take the same place in memory
             parts.append(per_user(questions, outcome, damages, self.history.n_items, targets))
-        return Measurement(joined(parts, self.users), diagnostics={"stochastic": self.noise()})
+        return joined(parts, self.users)
 
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
@@ -172,6 +191,8 @@ class Bench:
         """
         if isinstance(attack, MinimumNormAttack):
             return self._within_minimum(attack, epsilon, key, targets)
+        if isinstance(attack, TextAttack):
+            return self._rewritten(attack, epsilon, targets)
         costs, diagnosis = Costs(), Diagnosis()
         parts: list[Arrays] = []
         extra: dict[str, float] = {}
@@ -197,6 +218,25 @@ class Bench:
         diagnostics["stochastic"] = self.noise()
         rows = [] if ledger is None else ledger.rows(arrays)
         return Measurement(arrays, _achieved(arrays, costs) | extra, diagnostics, rows)
+
+    def _rewritten(self, attack: TextAttack, epsilon: float, targets: IntArray | None) -> Measurement:
+        """The worst rewriting of titles, one for all users."""
+        if self.catalogue is None:
+            raise PluginError("nothing is known of the items, whose titles the attack would rewrite")
+        threat, n_items = attack.threat(), self.history.n_items
+        wanted = targets if threat.goal != "untargeted" else None
+        aim = Fall(np.arange(n_items), threat.k) if wanted is None else Promotion(wanted, threat.k)
+        stage = Stage(self.model, self.history, self.questions(), self.catalogue, self.draws(), self.read)
+        oracle = HostTexts(stage, aim, epsilon, attack.config.unit)
+        kept = best_titles(attack, oracle, self.rng)
+        clean = oracle.look(oracle.genuine)
+        arrays = self._outcome(stage.victim(oracle.of_all(kept.titles)), wanted)
+        arrays |= {"clean_loss": clean[1].numpy(), "loss": kept.loss.numpy()}
+        found = Measurement(arrays, spent_on(oracle, kept), titles=told(oracle, kept))
+        found.achieved |= {f"similarity_{how}": value for how, value in resemblance(found.titles).items()}
+        found.achieved |= _achieved({}, oracle.costs)
+        found.diagnostics |= _diagnostics(arrays, oracle.diagnosis) | {"stochastic": self.noise()}
+        return found
 
     def _within_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None

