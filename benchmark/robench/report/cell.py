@@ -158,19 +158,59 @@ def _show_user(shown: Shown, user: str, console: Console) -> None:
         arrays = store.arrays(found)
         row = arrays["users"].tolist().index(number)
         ranks = arrays["ranks"][arrays["indptr"][row] : arrays["indptr"][row + 1]]
-        lists[name] = (arrays["top"][row], ranks)
+        lists[name] = (arrays["top"][row], ranks, _target_ranks(arrays, row))
     indptr = folder[f"{role}/held_out_indptr"]
     held = folder[f"{role}/held_out_items"][indptr[number] : indptr[number + 1]].tolist()
     marks = {**dict.fromkeys(shown.targets(), "  (target)"), **dict.fromkeys(held, "  (held out)")}
     title = f"user {user}, cell {record['id']}: held out {', '.join(titles[held])}"
     table = Table("place", *lists, title=title, title_justify="left")
     for place in range(10):
-        tops = (int(top[place]) for top, _ in lists.values())
+        tops = (int(top[place]) for top, *_ in lists.values())
         table.add_row(str(place + 1), *("" if i < 0 else f"{titles[i]}{marks.get(i, '')}" for i in tops))
-    table.add_row("ranks of held out", *(", ".join(map(str, ranks.tolist())) for _, ranks in lists.values()))
+    table.add_row("ranks of held out", *(", ".join(map(str, ranks.tolist())) for _, ranks, _ in lists.values()))
+    for target in shown.targets():
+        seen = (found.get(target) for *_, found in lists.values())
+        told = ("–" if rank is None else str(rank) if rank else "in their data" for rank in seen)
+        table.add_row(f"rank of {titles[target]} (target)", *told)
     console.print(table)
-    for line in _edits(store.arrays(record).get("script"), number, titles):
+    arrays = store.arrays(record)
+    for line in [*_fate(shown, arrays, number), *_edits(arrays.get("script"), number, titles)]:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _target_ranks(arrays: dict[str, NDArray[Any]], row: int) -> dict[int, int]:
+    """The rank of every target in a user's list; 0 where it is in their data."""
+    if "target_ranks" not in arrays:
+        return {}
+    return dict(zip(arrays["targets"].tolist(), arrays["target_ranks"][:, row].tolist(), strict=True))
+
+
+def _fate(shown: Shown, arrays: dict[str, NDArray[Any]], user: int) -> list[str]:
+    """Why an attack at test time left a user alone, or had nothing to reach; which member of an ensemble reached it."""
+    columns = shown.columns
+    if columns["stage"] != "test" or "hit" not in arrays:
+        return []
+    row = arrays["users"].tolist().index(user)
+    k, within = columns["k"], f"within ε = {columns['epsilon']:g}"
+    still = "; left alone" if "spent" in arrays and not arrays["spent"][row] else ""
+    told = ""
+    if columns["goal"] == "promote" and not any(_target_ranks(arrays, row).values()):
+        told = "nothing to promote: every target is in this user's data already"
+    elif columns["goal"] == "promote" and not arrays["hit"][row]:
+        told = f"nothing to reach: every target that this user lacks was in the clean top {k} already"
+    elif not arrays["hit"][row]:
+        told = f"nothing to break: no held-out item was in the clean top {k}"
+    elif "first" in arrays and arrays["first"][row] >= 0:
+        told = f"the goal was reached first by {shown.record['members'][int(arrays['first'][row])]['name']}"
+    elif "radius" in arrays and still:
+        radius = float(arrays["radius"][row])
+        found = (
+            f"the shortest that breaks has ε = {radius:.4g}" if np.isfinite(radius) else "none that breaks was found"
+        )
+        told = f"no perturbation {within} breaks this user: {found}"
+    elif still:
+        told = f"nothing that was tried {within} did harm"
+    return [f"{told}{still}"] if told else []
 
 
 def _edits(script: NDArray[np.int64] | None, user: int, titles: NDArray[Any]) -> list[str]:
