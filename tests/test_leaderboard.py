@@ -233,7 +233,9 @@ def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypa
         for shift, more in ((0, {}), (moved, {"attack": "a", "epsilon": 0.05, "threat": FAKES})):
             top = np.tile(np.arange(10) + start + shift, (USERS, 1))
             world.cell([1] * USERS, seed=seed, arrays={"top": top}, **more)
-    (found,) = world.build().poisoning
+    tables = world.build()
+    (found,) = tables.poisoning
+    assert "Rows of jaccard@10 say how alike two lists are (higher is more alike" in to_markdown(tables)
     assert found["before"] == pytest.approx((8 / 12 + 8 / 12 + 6 / 14) / 3)
     assert found["after"] == pytest.approx((10 - moved) / (10 + moved))
     sigma = np.std([8 / 12, 8 / 12, 6 / 14], ddof=1)
@@ -305,6 +307,33 @@ def test_intervals_stay_where_a_metric_can_be(world):
     found = row(world.build())
     assert (found["clean_low"], found["worst_low"]) == (0, 0)
     assert 0 < found["clean"] < found["clean_high"] < 1
+
+
+def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
+    """Two seeds that disagree: Student's t with one degree of freedom is far wider than a metric is."""
+    world = World(tmp_path / "w", [POISONING])
+    for seed, (before, after) in enumerate(((99, 1), (1, 99))):
+        world.cell([1] * USERS, seed=seed, arrays={"target_ranks": [[before] * USERS]})
+        arrays = {"target_ranks": [[after] * USERS]}
+        world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.05, threat=FAKES, arrays=arrays)
+    world.metrics = ["t-percentile"]
+    tables = world.build()
+    (found,) = tables.poisoning
+    assert "how alike two lists are" not in to_markdown(tables)
+    assert found["effect"] == [0, -1, 1]
+    assert found["control"] == [0, -1, 1]
+    assert found["verdict"] == "none"
+
+
+def test_the_heading_names_an_ensemble_and_no_other_attack_set(tmp_path):
+    member = {"name": "pgd-10", "kind": "gradient", "users": 1, "queries": 1, "gradients": 1, "first_breaks": 1}
+    for attack, config, heading in (("auto", {"version": 1}, " (auto@1)\n"), ("pgd", {}, "ε ≤ 0.05\n")):
+        world = World(tmp_path / attack, [EMBEDDING])
+        world.cell(ranks(100, 99))
+        world.cell(ranks(50, 99), attack=attack, epsilon=0.05, config=config, members=[member])
+        (line,) = [line for line in to_markdown(world.build()).splitlines(keepends=True) if " under " in line]
+        assert line.startswith("## ")
+        assert line.endswith(heading)
 
 
 def test_without_a_null_control_there_is_no_verdict(tmp_path):

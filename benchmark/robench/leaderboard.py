@@ -21,7 +21,7 @@ from robench.ensembles import ensembles
 from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
-from robench.results import ROW, Columns, Results, read_plan, row_of
+from robench.results import ROW, Columns, Results, ensembles_of, read_plan, row_of
 from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, own_weights, table_rows
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
@@ -192,6 +192,7 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
         "dataset": group[0],
         "split": group[1],
         "title": title,
+        "ensemble": ensembles_of(results, entry),
         "hit_k": hit_k(results, entry),
         "rise": entry["goal"] == "promote" and not results.metrics[entry["metric"].partition("@")[0]].higher_is_better,
         "attacks": attacks,

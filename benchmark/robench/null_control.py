@@ -40,17 +40,29 @@ def poisoning(results: Results) -> list[dict[str, Any]]:
             if not pairs:
                 continue
             before, after = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
-            effect = interval(after - before)
+            reach = _reach(results, metric)
+            effect = interval(after - before, reach)
             control = null_interval([float(np.nanmean(row)) for row in before])
-            found.append({**head, "metric": metric, **_numbers(before, after, effect, control)})
+            found.append({**head, "metric": metric, "alike": False, **_numbers(before, after, effect, control, reach)})
         for metric in lists:
             numbers = _lists(results, cells, clean, metric)
             if numbers is not None:
-                found.append({**head, "metric": metric, **numbers})
+                found.append({**head, "metric": metric, "alike": True, **numbers})
     return found
 
 
-def _numbers(before: Matrix, after: Matrix, effect: Interval, control: Interval) -> dict[str, Any]:
+def _reach(results: Results, metric: str) -> tuple[float, float]:
+    """What a difference of two means of a metric cannot leave: −1 and 1 for a metric from 0 to 1."""
+    low, high = results.metrics[metric.partition("@")[0]].bounds
+    return low - high, high - low
+
+
+def _numbers(
+    before: Matrix, after: Matrix, effect: Interval, control: Interval, reach: tuple[float, float]
+) -> dict[str, Any]:
+    """A row; a control that is known is cut at ``reach``, which changes no verdict: an effect is cut there too."""
+    if math.isfinite(control.high):
+        control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
     return {
         "seeds": len(after),
         "before": float(np.nanmean(before)),
@@ -81,9 +93,10 @@ def _lists(results: Results, cells: list[Any], clean: dict[int, Any], metric: st
     before = [alike(clean[a], clean[b]) for a, b in combinations(sorted(clean), 2)]
     if not after or not before:
         return None
-    effect = interval(np.stack(after) - np.mean(before, axis=0))
+    reach = _reach(results, metric)
+    effect = interval(np.stack(after) - np.mean(before, axis=0), reach)
     control = null_interval([float(np.nanmean(row)) for row in before], len(clean))
-    numbers = _numbers(np.stack(before), np.stack(after), effect, control)
+    numbers = _numbers(np.stack(before), np.stack(after), effect, control, reach)
     return {**numbers, "verdict": "none" if numbers["verdict"] == "rises" else numbers["verdict"]}
 
 

@@ -106,7 +106,8 @@ def to_markdown(tables: Tables) -> str:
         head, body = table_lines(table)
         model_by_model = table["surface"] in ("embedding", "parameters")
         within = " Ranks are within one model: the same ε is not the same strength for two models."
-        parts += [f"## {title_of(table)}", ""]
+        judged_by = f" ({', '.join(table['attacks'])})" if table["ensemble"] else ""
+        parts += [f"## {title_of(table)}{judged_by}", ""]
         parts += [
             f"**{table['title']}**: {', '.join(table['attacks'])}.{within if model_by_model else ''}",
             "",
@@ -179,6 +180,13 @@ def _poisoning(tables: Tables) -> list[str]:
         "The null control is what retraining with other seeds does by itself; an effect inside it counts as none. "
         "Without enough seeds for a control there is no verdict."
     )
+    alike = dict.fromkeys(row["metric"] for row in tables.poisoning if row["alike"])
+    if alike:
+        text += (
+            f" Rows of {', '.join(alike)} say how alike two lists are (higher is more alike, 1 is the same list): "
+            "`before` for the clean lists of two seeds, `after` for a poisoned list and its clean twin of the same "
+            "seed. Only a fall counts: poisoning moved the lists further than retraining does."
+        )
     return ["## Poisoning against its null control", "", text, "", _github(body, head), ""]
 
 
