@@ -126,6 +126,10 @@ def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
         except DataError as error:
             error.hint = "targets.count times targets.sets items are drawn: lower one of them"
             raise _placed(error, suite, ("targets",), label) from None
+    readers = [part.name for part in suite.models if registry.load("model", part.name).reads_text]
+    if readers and not any(item.title for item in data.catalogue.items):
+        problem = f"{readers[0]} reads the items' titles, and this data set has none"
+        raise _placed(DataError(problem, hint="csv: items: a file with titles"), suite, home, label)
     users = evaluated_users(data, cell.users)
     if not len(users):
         raise _placed(DataError("no user has both a training and a test item"), suite, home, label)

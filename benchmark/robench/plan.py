@@ -13,6 +13,7 @@ from robench.api.errors import UserError, UserErrors, did_you_mean
 from robench.api.history import HistoryAttack
 from robench.api.model import Model
 from robench.api.poisoning import Corruption, PoisoningAttack
+from robench.api.text import TextAttack
 from robench.registry import Registry
 from robench.spec import PROTOCOL_VERSION, Cell, Part, Poison, TargetChoice, Victim
 from robench.suite.expand import Expanded
@@ -149,6 +150,8 @@ def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -
     """Why a defence does not fit a model, or empty."""
     if defense.neural and not hasattr(model, "loss_from"):
         return f"{victim.model.name} is not neural, as {victim.defense.label} asks"
+    if defense.overrides("clean_text") and "text" not in model.surfaces:
+        return f"{victim.model.name} reads no texts that {victim.defense.label} could clean"
     if not defense.overrides("loss"):
         return ""
     if not hasattr(model, "loss_from"):
@@ -179,7 +182,7 @@ def _endless_warmups(suite: Suite, cells: Iterable[Cell], registry: Registry) ->
 
 def attack_misfit(part: Part, cls: type[Attack]) -> str:
     """Why this version cannot carry out an attack, or empty."""
-    test = (EmbeddingAttack, HistoryAttack, Ensemble)
+    test = (EmbeddingAttack, HistoryAttack, TextAttack, Ensemble)
     able: tuple[type[Attack], ...] = test if cls.stage == "test" else (PoisoningAttack, Corruption)
     if issubclass(cls, able):
         return ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.data import IntArray, Interactions, Item, TrainData
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, Embedded, Losses, TorchModel
 
@@ -75,6 +76,13 @@ class Wrapped(TorchModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """The inner model's."""
         return self.inner.margins_from(batch, e)
+
+    def rewritten(self, items: Mapping[int, Item]) -> Self:
+        """This model around the inner one where some items have other texts."""
+        found, inner = copy.copy(self), self.inner.rewritten(items)
+        assert isinstance(inner, TorchModel)  # of the same class as the inner model
+        found._modules = {**self._modules, "inner": inner}
+        return found
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """float32 [n, n_items]: by this model's scores, or as the inner model does it where it has its own way."""

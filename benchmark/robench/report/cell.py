@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from glob import escape
@@ -128,11 +129,26 @@ def _show_record(shown: Shown, console: Console) -> None:
         for key, value in record.get(name, {}).items():
             told = value["value"] if name == "metrics" else value
             table.add_row(f"{name}: {key}", f"{told:.6g}" if isinstance(told, float) else str(told))
+    for row in record.get("titles", []):
+        alike = f", similarity {row['similarity']:.2f}" if "similarity" in row else ""
+        told = f"{row['before']}\n→ {visible(row['after'])} ({row['edits']} edits{alike})"
+        table.add_row(f"title of item {row['item']}", told)
     if record.get("reason"):
         table.add_row("reason", record["reason"])
     console.print(table)
     if record.get("error"):
         console.print(record["error"]["traceback"] or record["error"]["message"], highlight=False, markup=False)
+
+
+def visible(title: str) -> str:
+    """A title with its invisible and look-alike characters named: ``He‹U+200B›at``."""
+    return "".join(char if char.isascii() and char.isprintable() else f"{_mark(char)}" for char in title)
+
+
+def _mark(char: str) -> str:
+    """Letters with accents and the like as they are, with their number where they could pass for another."""
+    plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
+    return char if plain else f"{char if char.isprintable() else ''}‹U+{ord(char):04X}›"
 
 
 def _show_user(shown: Shown, user: str, console: Console) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from pydantic import Field
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from robench.api import BaseConfig, ColdItem, ColdUser, DataError, IntArray, Item, TrainData
+from robench.api import BaseConfig, ColdItem, ColdUser, DataError, IntArray, Item, Surface, TrainData
 from robench_plugins.models.from_history import FromHistory
 from robench_plugins.models.sparse import Matrix, from_state, to_state
 
@@ -32,7 +33,10 @@ class Content(FromHistory):
     config: Config
     cold_user: ClassVar[ColdUser] = "content"
     cold_item: ClassVar[ColdItem] = "content"
+    reads_text: ClassVar[bool] = True
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"history", "text"})
     features: Matrix
+    vectorizer: TfidfVectorizer
 
     def learn(self, data: TrainData) -> None:
         """Weigh the words of the catalogue.
@@ -40,10 +44,17 @@ class Content(FromHistory):
         Raises:
             DataError: no item has a text.
         """
+        self.features = self._weighed(data)
+
+    def _weighed(self, data: TrainData) -> Matrix:
+        """Learn the words' weights from the catalogue; its TF-IDF rows."""
         c = self.config
-        vectorizer = TfidfVectorizer(analyzer=str.split, sublinear_tf=c.sublinear, min_df=c.min_items, dtype=np.float32)
+        self.vectorizer = TfidfVectorizer(
+            analyzer=str.split, sublinear_tf=c.sublinear, min_df=c.min_items, dtype=np.float32
+        )
         try:
-            self.features = sparse.csr_array(vectorizer.fit_transform([words(item) for item in data.catalogue.items]))
+            texts = [words(item) for item in data.catalogue.items]
+            return sparse.csr_array(self.vectorizer.fit_transform(texts))
         except ValueError:
             raise DataError(
                 f"content needs titles, years or genres that min_items = {c.min_items} items share, and there are none"
@@ -61,8 +72,19 @@ class Content(FromHistory):
         return to_state("features", self.features)
 
     def recall(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take them."""
+        """Take them; the words' weights are those of the catalogue."""
+        self._weighed(data)
         self.features = from_state("features", state)
+
+    def rewritten(self, items: Mapping[int, Item]) -> Self:
+        """The same words' weights on other texts."""
+        found = copy.copy(self)
+        if items:
+            rows = sparse.csr_array(self.vectorizer.transform([words(item) for item in items.values()]))
+            place = np.arange(self.features.shape[0])
+            place[list(items)] = self.features.shape[0] + np.arange(len(items))
+            found.features = sparse.vstack([self.features, rows], format="csr")[place]
+        return found
 
 
 def words(item: Item) -> str:
