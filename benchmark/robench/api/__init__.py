@@ -56,7 +56,17 @@ if TYPE_CHECKING:
     from robench.api.sequence import SequenceConfig, SequenceModel, windows
     from robench.api.softmax import cross_entropy
     from robench.api.step import Step
-    from robench.api.text import Exposure, TextAttack, TextConfig, TextOracle, TokenSlopes, Unit, item_text
+    from robench.api.text import (
+        Exposure,
+        TextAttack,
+        TextConfig,
+        TextOracle,
+        TokenSlopes,
+        Unit,
+        edits_between,
+        item_text,
+        pieces,
+    )
     from robench.api.threat import Surface, Threat
     from robench.api.token_model import TokenModel, Tokens
     from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
@@ -86,7 +96,7 @@ _HOME = {
     "sequence": "SequenceConfig SequenceModel windows",
     "softmax": "cross_entropy",
     "step": "Step",
-    "text": "Exposure TextAttack TextConfig TextOracle TokenSlopes Unit item_text",
+    "text": "Exposure TextAttack TextConfig TextOracle TokenSlopes Unit edits_between item_text pieces",
     "threat": "Surface Threat",
     "token_model": "TokenModel Tokens",
     "torch_model": "Batch Embedded Losses TorchConfig TorchModel",
@@ -174,11 +184,13 @@ __all__ = [
     "cross_entropy",
     "did_you_mean",
     "edited",
+    "edits_between",
     "folder_of",
     "hookimpl",
     "identity_of",
     "item_text",
     "kept",
+    "pieces",
     "random_edits",
     "sample_negatives",
     "wide",

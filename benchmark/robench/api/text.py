@@ -35,10 +35,14 @@ def item_text(item: Item) -> str:
 
 
 def pieces(title: str, unit: Unit) -> list[str]:
-    """The characters, or the words, a word of more than 20 characters in pieces of 20."""
+    """The characters, or the words, a word of more than 20 characters in pieces of 20.
+
+    A piece that goes on from another begins with a blank, so that a long word is not the same as two short ones.
+    """
     if unit == "characters":
         return list(title)
-    return [word[at : at + LONGEST] for word in title.split() for at in range(0, len(word), LONGEST)]
+    parts = [(word, at) for word in title.split() for at in range(0, len(word), LONGEST)]
+    return [" " * (at > 0) + word[at : at + LONGEST] for word, at in parts]
 
 
 def edits_between(old: str, new: str, unit: Unit) -> int:
@@ -54,8 +58,8 @@ def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
 
 
 def printable(title: str) -> bool:
-    """No control characters (line feeds among them) and no halves of characters; invisible ones may stand there."""
-    return not any(unicodedata.category(char) in ("Cc", "Cs") for char in title)
+    """No control characters, no ends of lines and no halves of characters; invisible ones may stand there."""
+    return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in title)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,7 @@ class TokenSlopes:
         titles: the titles as the model reads them (a defence may have cleaned them).
         ids: int64 [A, L] tokens of every item's text.
         word: int64 [A, L] which word of the title, split at blanks, a token is part of; −1 elsewhere.
-        gradient: float [A, L, d] of the item's loss by the token's vector.
+        gradient: float [A, L, d] of the item's own loss by the token's vector; 0 at padding.
         table: float [V, d] the vectors of all tokens.
         words: tokens that stand for a whole word: id -> word.
     """
@@ -157,6 +161,7 @@ class TextAttack(Attack):
 
     @abstractmethod
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Candidates, a title per item each. The host puts the genuine title where one is over budget or not
-        printable, re-scores, and keeps the best of every item, or the best rewriting of all where it is untargeted.
+        """Candidates, a title per item each. The host puts the genuine title where one is over budget, not printable
+        or without an edit (other blanks between the same words), re-scores, and keeps the best of every item, or the
+        best rewriting of all where it is untargeted.
         """

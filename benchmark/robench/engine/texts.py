@@ -94,6 +94,10 @@ class Promotion:
         parts = [torch.where(free, log, 0.0), (free & top).double(), torch.where(free & top, discount(rank), 0.0)]
         return torch.stack([*(part.sum(0) for part in parts), free.double().sum(0)])
 
+    def users(self, questions: Questions) -> Tensor:
+        """How many users of a chunk count for an item: [A]."""
+        return (eligible(questions, self.items) >= 0).sum(0).cpu()
+
     def loss(self, scores: Tensor, questions: Questions) -> Tensor:
         """Sum over the users of an item's log softmax: [A]; differentiable."""
         free = eligible(questions, self.items).to(scores.device) >= 0
@@ -119,6 +123,10 @@ class Fall:
         gain = torch.where(top, discount(ranks), 0.0).sum(1) / best
         parts = [torch.where(valid, log, 0.0).sum(1) / count, (~top.any(1)).double(), -gain, torch.ones(len(held))]
         return torch.stack([part.double().sum() for part in parts]).unsqueeze(1).expand(4, len(self.items))
+
+    def users(self, questions: Questions) -> Tensor:
+        """How many users of a chunk count, all of them: [A]."""
+        return torch.full((len(self.items),), len(questions.held))
 
     def loss(self, scores: Tensor, questions: Questions) -> Tensor:
         """Sum over the users of the mean −log softmax: [1]; differentiable."""
@@ -216,10 +224,13 @@ class HostTexts:
             vectors = model.token_table()[tokens.ids]
             texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
         by_text = torch.zeros_like(texts_now[rows])
+        users = torch.zeros(len(known))
         for questions in self.stage.questions:
             self.costs.queries += len(questions.users)
             self.costs.gradients += len(questions.users)
             by_text += self._by_text(model, texts_now, rows, questions)
+            users += self.aim.users(questions)
+        by_text /= users.clamp_min(1).to(by_text).unsqueeze(1)
         gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
         diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
         word = torch.tensor([words_of(title, row) for title, row in zip(read, tokens.start.tolist(), strict=True)])
@@ -227,7 +238,7 @@ class HostTexts:
         return TokenSlopes(read, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words())
 
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
-        """The gradient of a chunk's summed loss by the attacked items' vectors: [A, D]. An item's own loss only."""
+        """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
         leaf = texts[rows].detach().requires_grad_()
         batch = model.queries(questions.users.numpy(), self.stage.history).to(model.device)
 
@@ -239,8 +250,10 @@ class HostTexts:
         with torch.enable_grad(), off, self.stage.draws.rng.child("slopes").stream():
             scores = mask_known(score(texts.index_copy(0, rows, leaf)), questions.to(model.device))
             losses = self.aim.loss(scores, questions)
-            (found,) = torch.autograd.grad(losses.sum(), leaf)
-        return found
+            if len(losses) == 1:
+                return torch.autograd.grad(losses[0], leaf)[0]
+            own = [torch.autograd.grad(loss, leaf, retain_graph=True)[0][at] for at, loss in enumerate(losses)]
+        return torch.stack(own)
 
 
 def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
@@ -251,7 +264,7 @@ def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tens
         with torch.enable_grad():
             encoded = model.encode(part, leaf)
             (found,) = torch.autograd.grad(encoded, leaf, by_text[at : at + 64].to(encoded))
-        yield found * part.mask.unsqueeze(-1)
+        yield found * part.mask.unsqueeze(-1).to(found.device)
 
 
 def words_of(title: str, start: Sequence[int]) -> list[int]:
@@ -317,7 +330,7 @@ def _each(one: Kept, two: Kept) -> Kept:
 
 
 def checked(proposed: Titles, oracle: HostTexts) -> list[str]:
-    """The genuine title where one is over budget or not printable; notes how far the attack overshot.
+    """The genuine title where one is over budget, not printable or without an edit; notes how far the attack overshot.
 
     Raises:
         PluginError: not a title per item.
@@ -329,7 +342,7 @@ def checked(proposed: Titles, oracle: HostTexts) -> list[str]:
         used = spent if printable(new) else max(spent, limit + 1)
         share = used / limit if limit else float(used > 0) * (1 + used)
         oracle.costs.overshoot = max(oracle.costs.overshoot, share)
-        found.append(new if used <= limit else old)
+        found.append(new if 0 < used <= limit else old)
     return found
 
 
