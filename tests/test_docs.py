@@ -44,7 +44,9 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
 
 @pytest.fixture
 def plugins(tmp_path):
-    names = ("average.py", "test_average.py", "noise.py", "test_noise.py", "forget.py", "test_forget.py")
+    names = [
+        name for plugin in ("average", "noise", "squash", "forget") for name in (f"{plugin}.py", f"test_{plugin}.py")
+    ]
     for name, text in zip(names, blocks(PLUGINS, "python"), strict=True):
         assert f"`{name}`" in PLUGINS
         (tmp_path / name).write_text(text)
@@ -54,15 +56,18 @@ def plugins(tmp_path):
 def test_the_plugins_run_in_their_suite(plugins):
     (text,) = blocks(PLUGINS, "yaml")
     (plugins / "mine.yaml").write_text(text)
-    done = command(plugins, "robench", "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS="average,noise,forget")
+    done = command(
+        plugins, "robench", "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS="average,noise,squash,forget"
+    )
     assert done.returncode == 0, done.stderr
     table = (plugins / "results" / "mine" / "leaderboard.csv").read_text()
     assert "average-net" in table
     assert "noise-training" in table
+    assert "squash" in table
     assert "forget-latest" in table
 
 
-@pytest.mark.parametrize("name", ["test_average.py", "test_noise.py", "test_forget.py"])
+@pytest.mark.parametrize("name", ["test_average.py", "test_noise.py", "test_squash.py", "test_forget.py"])
 def test_the_plugins_pass_their_conformance_tests(plugins, name):
     done = command(plugins, "pytest", "-q", name, "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
@@ -153,6 +158,14 @@ def test_defaults_are_those_of_the_code(kind, registry):
                 assert float(told) == config.model_fields[known].get_default(), name
     with_settings = {e.name for e in registry.entries[kind] if e.distribution == "robench"} - {"none", "smoothing"}
     assert set(names) == with_settings
+
+
+def test_the_defaults_of_targets_are_told():
+    part = SUITE.partition("## `targets`")[2].partition("\n## ")[0]
+    default = TargetsEntry()
+    assert f"`count` ({default.count})" in part
+    assert f"`sets` ({default.sets})" in part
+    assert f"(`pick: {default.pick}`, the default)" in part
 
 
 def test_the_members_of_auto_are_listed_in_order(registry):
