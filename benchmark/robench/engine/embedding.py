@@ -13,15 +13,16 @@ from robench.api.data import IntArray
 from robench.api.delta import Ball, Delta, l2, linf, masked, sizes, wide
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
-from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, judged, per_user
+from robench.engine.arena import Arrays, Candidate, Proposed
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.oracle import HostOracle
+from robench.engine.single import UserArena
 
 TINY = 1e-30
 
 
 @dataclass(eq=False)
-class EmbeddingArena(Arena):
+class EmbeddingArena(UserArena):
     """One chunk of users.
 
     Args:
@@ -35,26 +36,6 @@ class EmbeddingArena(Arena):
     ball: Ball
     unit: Tensor
     targets: IntArray | None = None
-
-    def __post_init__(self) -> None:
-        """Costs are those of the oracle."""
-        self.costs, self.diagnosis = self.oracle.costs, self.oracle.diagnosis
-
-    @property
-    def to_break(self) -> Tensor:
-        """bool [B]."""
-        return self.oracle.to_break
-
-    @property
-    def stops(self) -> bool:
-        """Where held-out items fall, for sure."""
-        return self.oracle.aim.goal == "untargeted" and not self.oracle.draws.stochastic
-
-    @property
-    def concerned(self) -> Tensor:
-        """bool [B]."""
-        aim = self.oracle.aim
-        return self.to_break if aim.goal == "untargeted" else (aim.items >= 0).any(1)
 
     def genuine(self) -> Candidate:
         """δ = 0."""
@@ -79,38 +60,27 @@ class EmbeddingArena(Arena):
 
     def checked(self, proposed: Proposed) -> Candidate:
         """Masked, then projected."""
-        candidate = checked(proposed, self.oracle)
-        share = torch.where(
-            self.ball.radius > 0, sizes(candidate, self.ball.norm) / self.ball.radius.clamp_min(TINY), 0.0
-        )
-        self.costs.overshoot = max(self.costs.overshoot, float(share.max()))
-        return self.ball.project(candidate)
-
-    def look(self, candidate: Candidate) -> Look:
-        """Through the oracle."""
-        return Look(*self.oracle.look(candidate))
+        return projected(checked(proposed, self.oracle), self.ball, self.costs)
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> EmbeddingArena:
         """Some users."""
         oracle = self.oracle.rows(chosen, Costs(), expectation)
         return EmbeddingArena(oracle, Ball(self.ball.norm, self.ball.radius[chosen]), self.unit[chosen], self.targets)
 
-    def stored(self, candidate: Candidate) -> Arrays:
-        """Ranks and lists, losses, and what of the budget was spent, per user."""
-        oracle = self.oracle
-        looks = [scores.clone() for scores in oracle.looks(candidate, last=True)]
-        outcome = [judged(scores, oracle.questions, self.targets) for scores in looks]
-        arrays = per_user(
-            oracle.questions, outcome, [oracle.aim.damage(s) for s in looks], looks[0].shape[1], self.targets
-        )
-        return arrays | {
-            "clean_loss": self.look(self.genuine()).loss.cpu().numpy(),
-            "loss": self.look(candidate).loss.cpu().numpy(),
+    def distances(self, candidate: Candidate) -> Arrays:
+        """Lengths of δ."""
+        return {
             "l2": l2(candidate).cpu().numpy(),
             "linf": linf(candidate).cpu().numpy(),
             "spent": (sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)).cpu().numpy(),
-            "hit": self.to_break.cpu().numpy(),
         }
+
+
+def projected(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
+    """The nearest candidate in the ball, row by row; notes how far it overshot."""
+    share = torch.where(ball.radius > 0, sizes(delta, ball.norm) / ball.radius.clamp_min(TINY), 0.0)
+    costs.overshoot = max(costs.overshoot, float(share.max()))
+    return ball.project(delta)
 
 
 def checked(proposed: Delta, oracle: HostOracle) -> dict[str, Tensor]:
@@ -154,7 +124,7 @@ class Minimum:
                     size = sizes(candidate, attack.config.norm)
                     # Judged in the full chunk: the one path by which every rank of this victim is computed.
                     oracle.costs.queries += len(oracle.users)
-                    better = oracle.look(candidate)[2] & oracle.to_break & (size < length)
+                    better = oracle.look(candidate).broken & oracle.to_break & (size < length)
                     best = {n: torch.where(wide(better, p), candidate[n], p) for n, p in best.items()}
                     length = torch.where(better, size, length)
             result.deltas.append(best)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -18,7 +17,7 @@ from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
 from robench.engine.costs import Costs, Diagnosis
-from robench.engine.oracle import Draws, diagnose, finite, gradient_of, mean, mean_look, restricted
+from robench.engine.oracle import Draws, UserOracle, gradient_of, restricted
 from robench.engine.ranking import Questions, entries_of, mask_known
 from robench.engine.slopes import ItemInputs, Reading
 
@@ -59,7 +58,7 @@ class Records:
 
 
 @dataclass(eq=False)
-class HostHistories:
+class HostHistories(UserOracle[Tensor]):
     """A ``HistoryOracle`` over one chunk of users.
 
     Args:
@@ -86,24 +85,12 @@ class HostHistories:
         """Look at the genuine histories."""
         self._records = Records(self.history, self.users.numpy())
         self._rows = padded(self.history, self.users.numpy())
-        self.clean = self.look(self._rows)
-        self._to_break = ~self.clean[2] & (self.aim.items >= 0).any(1)
-        self._first_gradient = True
-
-    @property
-    def users(self) -> Tensor:
-        """int64 [B]."""
-        return self.questions.users
+        self.start(self._rows)
 
     @property
     def n_items(self) -> int:
         """Size of the catalogue."""
         return self.history.n_items
-
-    @property
-    def to_break(self) -> Tensor:
-        """bool [B]: the goal is not reached with the genuine history."""
-        return self._to_break
 
     @cached_property
     def forbidden(self) -> Tensor:
@@ -133,31 +120,14 @@ class HostHistories:
         draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
-    def _scores(self, rows: Tensor) -> Tensor:
-        """Masked scores with these histories: float32 [B, n_items]; the masks are those of the genuine ones."""
-        raw = self.model.scores(self.users.numpy(), self._records.with_rows(rows))
+    def seen(self, perturbed: Tensor) -> Tensor:
+        """With these histories; the masks are those of the genuine ones."""
+        raw = self.model.scores(self.users.numpy(), self._records.with_rows(perturbed))
         return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.questions)
-
-    def looks(self, rows: Tensor, *, last: bool = False) -> Iterator[Tensor]:
-        """Masked scores as the host judges them, once per draw (``last``: for what is stored); not counted."""
-        for context in self.draws.host(last=last):
-            with context:
-                yield self._scores(rows)
-
-    def look(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(damage, the loss ``ce``, broken), [B] each: means over the host's draws, or what half of them see."""
-        return mean_look(self.aim, self.looks(rows))
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
         """Loss and outcome with these histories."""
-        values, seen = [], []
-        for context in self.draws.attack():
-            self.costs.queries += len(self.users)
-            with context:
-                scores = self._scores(rows)
-            values.append(self.aim.loss(scores, loss))
-            seen.append(scores)
-        return Evaluation(mean(values), lambda: mean([self.aim.broken(s).float() for s in seen]) >= 0.5)
+        return self.evaluated(rows, loss)
 
     def readable(self) -> bool:
         """Whether ``slopes`` will give any."""
@@ -174,17 +144,10 @@ class HostHistories:
         if reading is None:
             return None
         found = []
-        for context in self.draws.attack():
-            self.costs.queries += len(self.users)
-            self.costs.gradients += len(self.users)
+        for context in self.counted(gradients=True):
             with context:
                 found.append(self._gradient(self.inputs.model, reading, loss))
-        gradient = {name: mean([part[name] for part in found]) for name in found[0]}
-        if self._first_gradient:
-            self._first_gradient = False
-            size = torch.stack([part.abs().flatten(1).amax(1) for part in gradient.values()]).amax(0)
-            diagnose(self.diagnosis, size.cpu()[self.to_break])
-        return self.inputs.slopes(reading, finite(gradient))
+        return self.inputs.slopes(reading, self.settled(found))
 
     def _gradient(self, model: TorchModel, reading: Reading, loss: LossName) -> dict[str, Tensor]:
         leaves = {name: part.detach().requires_grad_() for name, part in reading.e.inputs.items()}

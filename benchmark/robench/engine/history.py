@@ -20,11 +20,12 @@ from robench.api.rng import Rng
 from robench.api.threat import Scale, Threat
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
-from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, chosen, judged, per_user
+from robench.engine.arena import Arrays, Candidate, Proposed, chosen
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.histories import HostHistories
 from robench.engine.oracle import Draws
 from robench.engine.ranking import Questions
+from robench.engine.single import UserArena
 from robench.engine.slopes import ItemInputs
 
 
@@ -41,7 +42,7 @@ def budget_in_edits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
 
 
 @dataclass(eq=False)
-class HistoryArena(Arena):
+class HistoryArena(UserArena):
     """One chunk of users of one victim.
 
     Args:
@@ -56,29 +57,13 @@ class HistoryArena(Arena):
 
     def __post_init__(self) -> None:
         """Costs are those of the oracle."""
-        self.costs, self.diagnosis = self.oracle.costs, self.oracle.diagnosis
+        super().__post_init__()
         self._known = _lists(self.oracle.rows())
-
-    @property
-    def to_break(self) -> Tensor:
-        """bool [B]."""
-        return self.oracle.to_break
-
-    @property
-    def stops(self) -> bool:
-        """Where held-out items fall, for sure."""
-        return self.oracle.aim.goal == "untargeted" and not self.oracle.draws.stochastic
 
     @property
     def gradients(self) -> bool:
         """Whether the model's inputs are understood as items of the history."""
         return self.oracle.readable()
-
-    @property
-    def concerned(self) -> Tensor:
-        """bool [B]."""
-        aim = self.oracle.aim
-        return self.to_break if aim.goal == "untargeted" else (aim.items >= 0).any(1)
 
     def genuine(self) -> Candidate:
         """The genuine histories: ``items`` int64 [B, L], right-padded with −1."""
@@ -134,30 +119,22 @@ class HistoryArena(Arena):
         rows = self.oracle.rows()
         return self._counts(torch.where(rows >= 0, rows, self.oracle.n_items))
 
-    def look(self, candidate: Candidate) -> Look:
-        """Through the oracle."""
-        return Look(*self.oracle.look(candidate["items"]))
+    def read(self, candidate: Candidate) -> Tensor:
+        """int64 [B, L]."""
+        return candidate["items"]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> HistoryArena:
         """Some users."""
         return HistoryArena(self.oracle.restricted(chosen, Costs(), expectation), self.unit[chosen], self.targets)
 
-    def stored(self, candidate: Candidate) -> Arrays:
-        """Ranks and lists, losses, and what of the budget was spent, per user."""
-        oracle = self.oracle
-        looks = list(oracle.looks(candidate["items"], last=True))
-        outcome = [judged(scores, oracle.questions, self.targets) for scores in looks]
-        damages = [oracle.aim.damage(scores) for scores in looks]
-        arrays = per_user(oracle.questions, outcome, damages, oracle.n_items, self.targets)
-        made = list(zip(oracle.users.tolist(), self._known, _lists(candidate["items"]), strict=True))
+    def distances(self, candidate: Candidate) -> Arrays:
+        """Edits, and which they are."""
+        made = list(zip(self.oracle.users.tolist(), self._known, _lists(candidate["items"]), strict=True))
         edits = np.array([Levenshtein.distance(old, new) for _, old, new in made], dtype=np.int64)
-        return arrays | {
-            "clean_loss": oracle.clean[1].numpy(),
-            "loss": self.look(candidate).loss.numpy(),
+        return {
             "edits": edits,
             "script": np.array([line for one in made for line in script(*one)], dtype=np.int64).reshape(-1, 4),
             "spent": edits / self.unit.numpy(),
-            "hit": self.to_break.numpy(),
         }
 
 

@@ -1,11 +1,15 @@
-"""The host's side of an attack on embedded inputs: it owns the loss and counts every query."""
+"""The host's side of an attack: it owns the loss and counts every query. Here of embedded inputs; in ``histories`` of
+histories.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,10 +19,12 @@ from robench.api.delta import Delta, linf
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, Embedded, TorchModel
 from robench.engine.aim import Aim
+from robench.engine.arena import Look
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.masking import Mask
 from robench.engine.ranking import Questions
 
+Input = TypeVar("Input")  # what an attack perturbs, one row per user
 LOOKS = 16  # draws by which the host judges a victim that draws at test time
 
 
@@ -58,8 +64,79 @@ def restricted(questions: Questions, chosen: Tensor) -> Questions:
     return Questions(questions.users[chosen], (place[row][kept], item[kept]), questions.held[chosen])
 
 
+class UserOracle(ABC, Generic[Input]):
+    """One chunk of users of one victim, each with a perturbation of their own; a dataclass beneath it holds the fields.
+
+    Args:
+        questions: masks and held-out items of these users.
+        aim: the goal for them.
+        draws: streams where the victim draws at test time.
+    """
+
+    questions: Questions
+    aim: Aim
+    draws: Draws
+    costs: Costs
+    diagnosis: Diagnosis
+    _first_gradient = True
+
+    @abstractmethod
+    def seen(self, perturbed: Input) -> Tensor:
+        """Masked scores without a graph, not counted: float [B, n_items]."""
+
+    def start(self, genuine: Input) -> None:
+        """Judge the genuine input: ``at_clean``, and ``to_break`` bool [B], whose goal is not reached there."""
+        self.at_clean = self.look(genuine)
+        self.to_break = ~self.at_clean.broken & (self.aim.items >= 0).any(1)
+
+    @property
+    def users(self) -> Tensor:
+        """int64 [B]."""
+        return self.questions.users
+
+    def looks(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
+        """Masked scores as the host judges them, once per draw (``last``: for what is stored); not counted."""
+        for context in self.draws.host(last=last):
+            with context:
+                yield self.seen(perturbed)
+
+    def look(self, perturbed: Input) -> Look:
+        """The host's own look, not counted: means over its draws; broken where at least half of the draws are."""
+        return mean_look(self.aim, self.looks(perturbed))
+
+    def counted(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
+        """A context per draw of one look of the attack's, with or without gradients."""
+        for context in self.draws.attack():
+            self.costs.queries += len(self.users)
+            self.costs.gradients += len(self.users) if gradients else 0
+            yield context
+
+    def evaluated(self, perturbed: Input, loss: LossName) -> Evaluation:
+        """Loss and outcome."""
+        values, looks = [], []
+        for context in self.counted():
+            with context:
+                looks.append(self.seen(perturbed))
+            values.append(self.aim.loss(looks[-1], loss))
+        return self.told(values, looks)
+
+    def told(self, values: list[Tensor], looks: list[Tensor], gradient: Delta | None = None) -> Evaluation:
+        """Means over the draws of one look of the attack's."""
+        return Evaluation(mean(values), lambda: mostly([self.aim.broken(scores) for scores in looks]), gradient)
+
+    def settled(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The mean gradient over the draws, finite. The first one is judged, of each user to be broken: a defence that
+        hides it shows here.
+        """
+        gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
+        if self._first_gradient:
+            self._first_gradient = False
+            diagnose(self.diagnosis, linf(gradient).to(self.to_break.device)[self.to_break])
+        return finite(gradient)
+
+
 @dataclass(eq=False)
-class HostOracle:
+class HostOracle(UserOracle[Delta]):
     """An ``Oracle`` over one chunk of users, on the surface ``embedding``.
 
     Args:
@@ -84,18 +161,7 @@ class HostOracle:
             self.clean = self.model.embed(self.batch)
             self._whole = all(bool(valid.all()) for valid in self.clean.valid.values())
             self._mask = Mask(self.questions, self.aim.k + self.aim.items.shape[1])
-            self._to_break = ~self.look(self.zero())[2] & (self.aim.items >= 0).any(1)
-        self._first_gradient = True
-
-    @property
-    def users(self) -> Tensor:
-        """int64 [B]."""
-        return self.questions.users
-
-    @property
-    def to_break(self) -> Tensor:
-        """bool [B]: the goal is not reached at δ = 0."""
-        return self._to_break
+        self.start(self.zero())
 
     def zero(self) -> dict[str, Tensor]:
         """δ = 0."""
@@ -115,18 +181,10 @@ class HostOracle:
             return self.clean.plus(delta)
         return replace(self.clean, inputs={name: part + delta[name] for name, part in self.clean.inputs.items()})
 
-    def looks(self, delta: Delta, *, last: bool = False) -> Iterator[Tensor]:
-        """Masked scores at δ as the host judges them, once per draw (``last``: for what is stored); not counted."""
-        for context in self.draws.host(last=last):
-            with torch.no_grad(), context:
-                yield self.scores(delta)
-
-    def look(self, delta: Delta) -> tuple[Tensor, Tensor, Tensor]:
-        """The host's own look at δ, not counted: damage float64 [B], the loss ``ce`` [B], broken bool [B].
-
-        Means over the host's draws; broken where at least half of the draws are.
-        """
-        return mean_look(self.aim, self.looks(delta))
+    def seen(self, perturbed: Delta) -> Tensor:
+        """At δ."""
+        with torch.no_grad():
+            return self.scores(perturbed)
 
     def rivals(self, count: int) -> Tensor:
         """The best unmasked items that are not held out, at δ = 0: int64 [B, count] (fewer where there are fewer)."""
@@ -140,22 +198,13 @@ class HostOracle:
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
         """Loss and outcome at δ."""
-        values, broken = [], []
-        for context in self.draws.attack():
-            self.costs.queries += len(self.users)
-            with torch.no_grad(), context:
-                scores = self.scores(delta)
-                values.append(self.aim.loss(scores, loss))
-                broken.append(scores)
-        return Evaluation(mean(values), lambda: self._broken(broken))
+        return self.evaluated(delta, loss)
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
         """Loss, outcome and gradient at δ; entries that may not be touched have gradient 0."""
         leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
         values, looks, slopes = [], [], []
-        for context in self.draws.attack():
-            self.costs.queries += len(self.users)
-            self.costs.gradients += len(self.users)
+        for context in self.counted(gradients=True):
             # cuDNN's recurrent kernels give no gradient in eval mode; to switch them off takes a while even on a CPU.
             off = nullcontext() if self.users.device.type == "cpu" else torch.backends.cudnn.flags(enabled=False)
             with torch.enable_grad(), off, context:
@@ -164,19 +213,8 @@ class HostOracle:
                 slopes.append(gradient_of(value, leaves))
             values.append(value.detach())
             looks.append(scores.detach())
-        gradient = {name: mean([part[name] for part in slopes]) for name in leaves}
-        self._diagnose(gradient)
         # Where nothing may be touched it is 0 already: δ is multiplied by ``valid`` on its way.
-        return Evaluation(mean(values), lambda: self._broken(looks), finite(gradient))
-
-    def _broken(self, looks: list[Tensor]) -> Tensor:
-        return mean([self.aim.broken(scores).float() for scores in looks]) >= 0.5
-
-    def _diagnose(self, gradient: Delta) -> None:
-        """Judge the first gradient of each user to be broken: a defence that hides it shows here."""
-        if self._first_gradient:
-            self._first_gradient = False
-            diagnose(self.diagnosis, linf(gradient)[self.to_break])
+        return self.told(values, looks, self.settled(slopes))
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
         noise = {name: torch.zeros_like(part) for name, part in self.clean.inputs.items()}
@@ -213,14 +251,17 @@ def mean(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
 
 
-def mean_look(
-    aim: Aim, looks: Iterator[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(damage, ``ce``, broken) of an aim over several looks at the same masked scores; ``aim.damage`` by default."""
+def mostly(parts: list[Tensor]) -> Tensor:
+    """Where at least half of equally shaped tensors (bool) are true."""
+    return mean([part.float() for part in parts]) >= 0.5
+
+
+def mean_look(aim: Aim, looks: Iterable[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None) -> Look:
+    """Damage, ``ce`` and broken of an aim over several looks at the same masked scores; ``aim.damage`` by default."""
     measured = damage_of or aim.damage
     found = [(measured(scores), aim.loss(scores, "ce"), aim.broken(scores)) for scores in looks]
     damage, loss, broken = zip(*found, strict=True)
-    return mean(list(damage)), mean(list(loss)), mean([part.float() for part in broken]) >= 0.5
+    return Look(mean(list(damage)), mean(list(loss)), mostly(list(broken)))
 
 
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:

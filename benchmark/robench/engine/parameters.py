@@ -18,13 +18,14 @@ from robench.api.pairwise import sample_negatives
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, TorchModel
 from robench.engine.aim import Aim
-from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, joined, judged, per_user
+from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, joined
 from robench.engine.costs import Costs, Diagnosis
+from robench.engine.embedding import TINY, projected
 from robench.engine.oracle import Draws, diagnose, finite, gradient_of, mean, mean_look
 from robench.engine.ranking import Questions, mask_known
+from robench.engine.single import outcome
 
 ROWS = "rows"  # the one input: all rows of all tables, one below the other
-TINY = 1e-30
 
 
 @dataclass(eq=False)
@@ -254,18 +255,13 @@ class TablesArena(Arena):
             raise PluginError(f"the attack gave no '{ROWS}' of shape {tuple(wanted)}")
         if not bool(torch.isfinite(proposed[ROWS]).all()):
             raise PluginError("the attack gave a δ that is not finite")
-        candidate = self.oracle.masked({ROWS: proposed[ROWS].detach()})
-        share = torch.where(
-            self.ball.radius > 0, sizes(candidate, self.ball.norm) / self.ball.radius.clamp_min(TINY), 0.0
-        )
-        self.costs.overshoot = max(self.costs.overshoot, float(share.max()))
-        return self.ball.project(candidate)
+        return projected(self.oracle.masked({ROWS: proposed[ROWS].detach()}), self.ball, self.costs)
 
-    def _seen(self, candidate: Candidate) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Per chunk (damage within the top k, loss, broken) per user."""
+    def _seen(self, candidate: Candidate) -> list[Look]:
+        """Per chunk, per user; the damage is that within the top k."""
         draws = list(self.oracle.looks(candidate))
         return [
-            mean_look(aim, iter([draw[number] for draw in draws]), aim.damage_at_k)
+            mean_look(aim, [draw[number] for draw in draws], aim.damage_at_k)
             for number, (_, _, aim) in enumerate(self.oracle.chunks)
         ]
 
@@ -290,11 +286,9 @@ class TablesArena(Arena):
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.looks(candidate, last=True)]
         clean, moved, parts = self._seen(self.genuine()), self._seen(candidate), []
         for number, (_, questions, aim) in enumerate(self.oracle.chunks):
-            looks = [draw[number] for draw in draws]
-            outcome = [judged(scores, questions, self.targets) for scores in looks]
-            part = per_user(questions, outcome, [aim.damage(s) for s in looks], looks[0].shape[1], self.targets)
-            hit = ~clean[number][2] & (aim.items >= 0).any(1)
-            part |= {"clean_loss": clean[number][1].cpu().numpy(), "loss": moved[number][1].cpu().numpy()}
+            part = outcome([draw[number] for draw in draws], questions, aim, self.targets)
+            hit = ~clean[number].broken & (aim.items >= 0).any(1)
+            part |= {"clean_loss": clean[number].loss.cpu().numpy(), "loss": moved[number].loss.cpu().numpy()}
             parts.append(part | {"hit": hit.cpu().numpy()})
         users = torch.cat([questions.users for _, questions, _ in self.oracle.chunks]).cpu().numpy()
         return joined(parts, users)
