@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,12 @@ class FamilyConfig(BaseConfig):
     epsilon: float = Field(default=0.2, ge=0, description="training budget")
     warmup: int = Field(default=0, ge=0, description="clean epochs first; none of their weights is kept")
     shortcut: bool = Field(default=True, description="skip the perturbation at λ = 1; False only to test that")
+
+
+class PerturbedConfig(FamilyConfig):
+    """Settings of a member that moves the embedded inputs; ``epsilon`` is relative to the batch's RMS."""
+
+    norm: Literal["l2", "linf"] = "l2"
 
 
 class TrainingDefense(Defense):

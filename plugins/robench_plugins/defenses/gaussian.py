@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from robench_plugins.defenses.family import FamilyConfig, TrainingDefense
+from robench_plugins.defenses.family import PerturbedConfig, TrainingDefense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,12 +20,8 @@ class Gaussian(TrainingDefense):
     that is not better than this has gained nothing from its gradient.
     """
 
-    class Config(FamilyConfig):
-        """Settings; ``epsilon`` is relative to the batch's RMS."""
-
-        norm: Literal["l2", "linf"] = "l2"
-
-    config: Config
+    Config = PerturbedConfig
+    config: PerturbedConfig
 
     def defended(self, step: Step) -> Tensor:
         """Both parts, in one graph."""

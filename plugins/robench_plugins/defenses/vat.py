@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from robench_plugins.defenses.family import FamilyConfig, TrainingDefense
+from robench_plugins.defenses.family import PerturbedConfig, TrainingDefense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,12 +46,8 @@ class Vat(TrainingDefense):
     only, where the paper also moves the vectors of the two items of a pair. λ weights the two losses as everywhere.
     """
 
-    class Config(FamilyConfig):
-        """Settings; ``epsilon`` is ρ, relative to the batch's RMS."""
-
-        norm: Literal["l2", "linf"] = "l2"
-
-    config: Config
+    Config = PerturbedConfig
+    config: PerturbedConfig
 
     def defended(self, step: Step) -> Tensor:
         """The perturbed part; the clean part is backpropagated on the way, once for optimiser and Γ."""
