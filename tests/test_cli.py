@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,9 @@ def robench_models():
 ROWS = "user,item,time\n" + "".join(f"{u},{(u * 7 + i * i) % 11},{i}\n" for u in range(20) for i in range(6))
 
 
-def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "robench", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": ".", "ROBENCH_PLUGINS": "mine", **environment},
-    )
+@pytest.fixture(scope="session")
+def robench(robench):
+    return partial(robench, PYTHONPATH=".", ROBENCH_PLUGINS="mine")
 
 
 @pytest.fixture
@@ -48,7 +42,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip()
 
 
-def test_stale_cells_are_told_by_run_and_plan_alike(folder):
+def test_stale_cells_are_told_by_run_and_plan_alike(robench, folder):
     first = robench(folder, "run", "t.yaml")
     assert first.returncode == 0, first.stderr
     assert "are stale" not in first.stderr
@@ -63,7 +57,7 @@ def test_stale_cells_are_told_by_run_and_plan_alike(folder):
     assert "are stale" not in fresh.stderr + robench(folder, "plan", "t.yaml").stdout
 
 
-def test_plan_sees_that_the_data_changed(folder):
+def test_plan_sees_that_the_data_changed(robench, folder):
     assert robench(folder, "run", "t.yaml").returncode == 0
     assert "1 cells, 1 stored" in robench(folder, "plan", "t.yaml").stdout
     (folder / "r.csv").write_text(ROWS + "3,77,99\n")
@@ -73,14 +67,14 @@ def test_plan_sees_that_the_data_changed(folder):
     assert "1 cells of 1 victims" in robench(folder, "run", "t.yaml").stderr
 
 
-def test_missing_times_are_told_by_run_and_plan(folder):
+def test_missing_times_are_told_by_run_and_plan(robench, folder):
     for text, told in ((ROWS, False), ("\n".join(row.rpartition(",")[0] for row in ROWS.splitlines()), True)):
         (folder / "r.csv").write_text(text)
         for done in (robench(folder, "plan", "t.yaml").stdout, robench(folder, "run", "t.yaml").stderr):
             assert ("csv: no times: input order counts as time" in done) == told
 
 
-def test_plan_tells_what_a_run_would_refuse(folder):
+def test_plan_tells_what_a_run_would_refuse(robench, folder):
     (folder / "r.csv").unlink()
     seen = robench(folder, "plan", "t.yaml")
     assert seen.returncode == 0, seen.stderr
@@ -88,7 +82,7 @@ def test_plan_tells_what_a_run_would_refuse(folder):
     assert "no such file" in seen.stdout
 
 
-def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(folder):
+def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(robench, folder):
     more = "defenses: [none, {name: adversarial-training, lambda: [1, 0.5]}]\nexclude: [{lambda: 0.5}]\n"
     (folder / "t.yaml").write_text(SUITE.replace("[mine]", "[mf]") + more)
     seen = robench(folder, "plan", "t.yaml").stdout
@@ -110,11 +104,11 @@ def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(folder):
         (["run", "t.yaml", "--only", "seed=7"], "--only seed=7: no cell has seed '7'"),
     ],
 )
-def test_mistakes_are_one_line(folder, arguments, problem):
+def test_mistakes_are_one_line(robench, folder, arguments, problem):
     assert problem in one_line(robench(folder, *arguments))
 
 
-def test_a_cache_that_cannot_be_written_is_told_before_any_work(folder):
+def test_a_cache_that_cannot_be_written_is_told_before_any_work(robench, folder):
     found = one_line(robench(folder, "run", "t.yaml", ROBENCH_CACHE=str(folder / "r.csv")))
     assert "the cache cannot be written" in found
     assert "ROBENCH_CACHE" in found
@@ -122,12 +116,12 @@ def test_a_cache_that_cannot_be_written_is_told_before_any_work(folder):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_results_folder_without_permission_is_told(folder):
+def test_a_results_folder_without_permission_is_told(robench, folder):
     (folder / "locked").mkdir(mode=0o500)
     assert "cannot be written" in one_line(robench(folder, "run", "t.yaml", "--results", "locked/x"))
 
 
-def test_damaged_prepared_data_are_made_anew(folder):
+def test_damaged_prepared_data_are_made_anew(robench, folder):
     assert robench(folder, "run", "t.yaml").returncode == 0
     (path,) = Path(os.environ["ROBENCH_CACHE"]).rglob("*.npz")
     content = path.read_bytes()
@@ -138,19 +132,19 @@ def test_damaged_prepared_data_are_made_anew(folder):
         assert path.read_bytes() == content
 
 
-def test_a_terminal_without_greek_letters_shows_question_marks(folder):
+def test_a_terminal_without_greek_letters_shows_question_marks(robench, folder):
     done = robench(folder, "run", "t.yaml", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
     assert done.returncode == 0, done.stderr
     assert robench(folder, "plan", "t.yaml", "--set", "models.0.λ=1", PYTHONIOENCODING="ascii").returncode == 2
 
 
-def test_without_a_command_the_help_is_shown(folder):
+def test_without_a_command_the_help_is_shown(robench, folder):
     done = robench(folder)
     assert done.returncode == 2
     assert "leaderboard" in done.stdout
 
 
-def test_plugins_check_says_what_is_broken(folder):
+def test_plugins_check_says_what_is_broken(robench, folder):
     assert robench(folder, "plugins", "--check").returncode == 0
     texts = {
         "empty": ("def robench_models():\n    return {}\n", "plugin empty:ROBENCH_PLUGINS registers nothing", 1),
@@ -180,12 +174,12 @@ def test_plugins_check_says_what_is_broken(folder):
         ("datasets: [{name: csv, path: nothing.csv}]", "nothing.csv: no such file"),
     ],
 )
-def test_what_is_wrong_with_data_has_its_place_and_data_set(folder, line, told):
+def test_what_is_wrong_with_data_has_its_place_and_data_set(robench, folder, line, told):
     more = "targets: {count: 500}\nattacks: [{name: bandwagon, epsilon: 0.1}]\n"
     (folder / "t.yaml").write_text(f"name: t\n{line}\nmodels: [mine]\n{more}")
     assert told in one_line(robench(folder, "run", "t.yaml"))
 
 
-def test_tabs_are_told_to_be_spaces(folder):
+def test_tabs_are_told_to_be_spaces(robench, folder):
     (folder / "t.yaml").write_text("name: t\ndatasets:\n\t- synthetic\n")
     assert "use spaces" in one_line(robench(folder, "plan", "t.yaml"))

@@ -1,7 +1,6 @@
 """What victims recommend: the lists, the two sources, and every mistake in one line."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -41,24 +40,13 @@ MODELS = ("popularity", "mf", "lstm", "item-knn")
 ITEMS = "synthetic 3, 7,Synthetic  9 (1989)"
 
 
-def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "robench", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "160", **environment},
-    )
-
-
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     return Registry.of(Host.discover())
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of one seed, with a cache of its own."""
     folder = tmp_path_factory.mktemp("done")
     (folder / "four.yaml").write_text(SUITE)
@@ -330,7 +318,7 @@ def test_a_checkpoint_takes_no_filter(asked):
 # The command
 
 
-def test_the_command_prints_titles_scores_and_the_checkpoint(done):
+def test_the_command_prints_titles_scores_and_the_checkpoint(robench, done):
     cache = str(done / "cache")
     question = ("--items", "Synthetic 3, 7", "--k", "4")
     suite = robench(done, "recommend", "four.yaml", *question, "--model", "item-knn", ROBENCH_CACHE=cache)

@@ -34,23 +34,12 @@ exclude: [{model: popularity, lambda: 0.5}]
 TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md")
 
 
-def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "robench", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "200", **environment},
-    )
-
-
 def tables(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in TABLES}
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, made once, with a cache of its own."""
     folder = tmp_path_factory.mktemp("done")
     (folder / "tiny.yaml").write_text(SUITE)
@@ -99,7 +88,7 @@ def test_popularity_s_stored_ranks_equal_a_naive_loop_over_the_prepared_data(don
             assert ranks[user] == 1 + sum(counts[item] >= counts[held] for item in others)
 
 
-def test_a_second_run_does_nothing(done):
+def test_a_second_run_does_nothing(robench, done):
     before = {p: p.stat().st_mtime_ns for p in (done / "results" / "tiny" / "cells").iterdir() if p.suffix == ".npz"}
     result = robench(done, "run", "tiny.yaml", ROBENCH_CACHE=str(done / "cache"))
     assert result.returncode == 0
@@ -107,7 +96,7 @@ def test_a_second_run_does_nothing(done):
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
 
-def test_a_new_epsilon_costs_only_its_evaluation(done, tmp_path):
+def test_a_new_epsilon_costs_only_its_evaluation(robench, done, tmp_path):
     shutil.copytree(done, tmp_path / "again")
     folder = tmp_path / "again"
     (folder / "tiny.yaml").write_text(SUITE.replace("[0.05, 0.1]", "[0.05, 0.1, 0.2]"))
@@ -119,7 +108,7 @@ def test_a_new_epsilon_costs_only_its_evaluation(done, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["one worker", "other order", "other order within victims"])
-def test_workers_and_order_change_no_byte_of_the_tables(done, tmp_path, change):
+def test_workers_and_order_change_no_byte_of_the_tables(robench, done, tmp_path, change):
     text, workers = SUITE, "2"
     if change == "one worker":
         workers = "1"
@@ -138,7 +127,7 @@ def test_workers_and_order_change_no_byte_of_the_tables(done, tmp_path, change):
     assert tables(tmp_path / "results" / "tiny") == tables(done / "results" / "tiny")
 
 
-def test_kill_and_run_again(done, tmp_path):
+def test_kill_and_run_again(robench, done, tmp_path):
     """Kill -9 in the middle: finished cells are kept, the tables are those of an undisturbed run."""
     (tmp_path / "tiny.yaml").write_text(SUITE)
     environment = {**os.environ, "ROBENCH_CACHE": str(tmp_path / "cache")}
@@ -165,7 +154,7 @@ def test_kill_and_run_again(done, tmp_path):
     assert tables(tmp_path / "results" / "tiny") == tables(done / "results" / "tiny")
 
 
-def test_tables_are_recomputed_from_plan_and_records_alone(done, tmp_path):
+def test_tables_are_recomputed_from_plan_and_records_alone(robench, done, tmp_path):
     out = tmp_path / "moved"
     shutil.copytree(done / "results" / "tiny", out)
     wanted = tables(out)
@@ -176,7 +165,7 @@ def test_tables_are_recomputed_from_plan_and_records_alone(done, tmp_path):
 
 
 @pytest.mark.parametrize("victim", ["json", "npz"])
-def test_a_changed_record_or_array_is_refused_by_tables_and_measured_again_by_run(done, tmp_path, victim):
+def test_a_changed_record_or_array_is_refused_by_tables_and_measured_again_by_run(robench, done, tmp_path, victim):
     shutil.copytree(done, tmp_path / "again")
     folder = tmp_path / "again"
     out = folder / "results" / "tiny"
@@ -195,21 +184,21 @@ def test_a_changed_record_or_array_is_refused_by_tables_and_measured_again_by_ru
     assert tables(out) == wanted
 
 
-def test_a_folder_of_another_suite_is_refused(done, tmp_path):
+def test_a_folder_of_another_suite_is_refused(robench, done, tmp_path):
     (tmp_path / "other.yaml").write_text(SUITE.replace("name: tiny", "name: other"))
     result = robench(tmp_path, "run", "other.yaml", "--results", str(done / "results" / "tiny"))
     assert result.returncode == 2
     assert "holds suite 'tiny', not 'other'" in result.stderr
 
 
-def test_plan_shows_what_is_stored_and_what_is_skipped(done):
+def test_plan_shows_what_is_stored_and_what_is_skipped(robench, done):
     result = robench(done, "plan", "tiny.yaml")
     assert result.returncode == 0, result.stderr
     assert "60 cells, 60 stored" in result.stdout
     assert "popularity has no surface 'embedding' for fgsm" in result.stdout
 
 
-def test_show_prints_a_record_and_a_users_lists(done):
+def test_show_prints_a_record_and_a_users_lists(robench, done):
     out = done / "results" / "tiny"
     plan = json.loads((out / "plan.json").read_text())
     cell = next(c for c in plan["cells"] if c["attack"] == "fgsm" and c["model"] == "lstm")["cell"]
@@ -238,7 +227,7 @@ def test_listing_never_imports_torch(done):
         assert result.returncode == 0, f"{arguments}: {result.stderr}"
 
 
-def test_a_plugin_that_raises_costs_its_own_cell(tmp_path):
+def test_a_plugin_that_raises_costs_its_own_cell(robench, tmp_path):
     (tmp_path / "trouble.py").write_text(
         "from robench.api import EmbeddingAttack, hookimpl\n"
         "class Broken(EmbeddingAttack):\n"
@@ -280,7 +269,7 @@ def test_a_plugin_that_raises_costs_its_own_cell(tmp_path):
     assert "1 cells of 1 victims" in again.stderr
 
 
-def test_a_killed_worker_costs_its_own_victim(tmp_path):
+def test_a_killed_worker_costs_its_own_victim(robench, tmp_path):
     (tmp_path / "deadly.py").write_text(
         "import os\nfrom robench.api import hookimpl\nfrom robench_plugins.models.popularity import Popularity\n"
         "class Deadly(Popularity):\n"
