@@ -24,6 +24,7 @@ DOCUMENTED = {
     r".*: msap.* beats projected steps with its L2": "undecided",
     r"items-10: adversarial-training raises what PGD in (linf|l2) leaves of lstm": "undecided",
     r"items-20: adversarial-training raises what PGD in linf leaves of lstm": "undecided",
+    r"items-20: (from the start|after a warm-up) raises what PGD in linf leaves of bert4rec": "undecided",
 }
 
 
