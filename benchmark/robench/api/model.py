@@ -65,6 +65,13 @@ class Model(Component):
         """
         return self.scores(np.arange(history.n_users), history)
 
+    def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
+        """What the second of two stages ranks: int64 [B, n] items; None for a model of one stage.
+
+        All other items stand below these, in the order of the first stage, which an attack on the second cannot change.
+        """
+        return None
+
     def rewritten(self, items: Mapping[int, Item]) -> Model:
         """This fitted model where some items have other texts; it shares everything else and is left as it is.
 

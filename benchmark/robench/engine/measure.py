@@ -26,6 +26,7 @@ from robench.engine.oracle import Draws, HostOracle
 from robench.engine.parameters import Tables, TablesArena, TablesOracle
 from robench.engine.ranking import Questions, ask, chunk_size, judge
 from robench.engine.similarity import resemblance
+from robench.engine.stages import second_stage
 from robench.engine.texts import Clean, Fall, HostTexts, Promotion, Stage, best_titles, spent_on, told
 
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
@@ -122,7 +123,11 @@ class Bench:
 
     def clean(self, targets: IntArray | None) -> Measurement:
         """Ranks, top lists and target ranks without an attack; a victim that draws at test time by its median look."""
-        return Measurement(self._outcome(self.model, targets), diagnostics={"stochastic": self.noise()})
+        arrays = self._outcome(self.model, targets)
+        return Measurement(arrays, diagnostics={"stochastic": self.noise()} | self._stages(arrays, targets))
+
+    def _stages(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+        return second_stage(self.model, self.history, self.questions(), arrays, targets)
 
     def _outcome(self, model: Model, targets: IntArray | None) -> Arrays:
         """What is stored of a victim as it stands."""
@@ -216,6 +221,8 @@ class Bench:
         if attack.threat().surface == "embedding":
             diagnostics["rms"] = self.rms()
         diagnostics["stochastic"] = self.noise()
+        if attack.threat().surface != "history":  # there the first stage reads the edited history too
+            diagnostics |= self._stages(arrays, targets if attack.threat().goal != "untargeted" else None)
         rows = [] if ledger is None else ledger.rows(arrays)
         return Measurement(arrays, _achieved(arrays, costs) | extra, diagnostics, rows)
 
@@ -236,6 +243,7 @@ class Bench:
         found.achieved |= {f"similarity_{how}": value for how, value in resemblance(found.titles).items()}
         found.achieved |= _achieved({}, oracle.costs)
         found.diagnostics |= _diagnostics(arrays, oracle.diagnosis) | {"stochastic": self.noise()}
+        found.diagnostics |= self._stages(arrays, wanted)
         return found
 
     def _within_minimum(

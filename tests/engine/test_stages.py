@@ -1,0 +1,59 @@
+"""Two stages: recall among the candidates, and promotion where the target is one of them, against plain loops."""
+
+import numpy as np
+import pytest
+
+from robench.conformance.worlds import reference_bench
+from robench.engine.stages import second_stage
+
+
+class Retrieved:
+    """A model whose candidates are given."""
+
+    def __init__(self, chosen):
+        self.chosen = chosen
+
+    def candidates(self, users, history):
+        return None if self.chosen is None else self.chosen[users]
+
+
+@pytest.fixture
+def world():
+    bench = reference_bench("pairwise")
+    draw = np.random.default_rng(0)
+    chosen = np.array([draw.permutation(bench.history.n_items)[:5] for _ in range(bench.history.n_users)])
+    return bench, chosen
+
+
+def test_a_model_of_one_stage_has_none(world):
+    bench, _ = world
+    assert second_stage(Retrieved(None), bench.history, bench.questions(), {}, None) == {}
+    assert "recall@candidates" not in bench.clean(None).diagnostics
+
+
+def test_recall_and_promotion_among_candidates_by_plain_loops(world):
+    bench, chosen = world
+    targets = np.array([1, 4, 6])
+    arrays = bench.clean(targets).arrays
+    found = second_stage(Retrieved(chosen), bench.history, bench.questions(), arrays, targets)
+    held = [(user, item) for user in bench.users for item in bench.held.row(user)]
+    assert found["recall@candidates"] == pytest.approx(np.mean([item in chosen[user] for user, item in held]))
+    assert found["candidates"] == 5
+    pairs = [
+        (int(item in chosen[user]), int(arrays["target_ranks"][place, number]))
+        for number, user in enumerate(bench.users)
+        for place, item in enumerate(targets)
+        if item not in set(bench.history.row(user)) | set(bench.held.row(user))
+    ]
+    assert found["targets_among_candidates"] == pytest.approx(np.mean([among for among, _ in pairs]))
+    within = [rank <= 10 for among, rank in pairs if among]
+    assert found["t-hr@10_given_candidate"] == pytest.approx(np.mean(within))
+
+
+def test_nobody_has_a_target_as_candidate():
+    bench = reference_bench("pairwise")
+    chosen = np.zeros((bench.history.n_users, 1), dtype=np.int64)
+    arrays = bench.clean(np.array([3])).arrays
+    found = second_stage(Retrieved(chosen), bench.history, bench.questions(), arrays, np.array([3]))
+    assert found["targets_among_candidates"] == 0
+    assert "t-hr@10_given_candidate" not in found
