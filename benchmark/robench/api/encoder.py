@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +71,11 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
 def _from_hub(name: str) -> Path:
     transformers()
     from huggingface_hub import snapshot_download  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
 
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # also what its HTTP client raises, which differs between its versions
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise DataError(
             f"'{name}' is neither in the hub's cache nor could it be fetched{offline}: {str(error).splitlines()[0]}",
@@ -108,7 +107,7 @@ def check_files(folder: Path) -> None:
 def identity_of(folder: Path, max_tokens: int) -> str:
     """Digest of everything that a text's vector depends on, but the text: weights, configuration, tokenizer, length."""
     digest = hashlib.sha256(f"{max_tokens} mean, rms 1".encode())
-    names = {"config.json", "tokenizer.json", "vocab.txt"}
+    names = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
     for file in sorted(folder.iterdir()):
         if file.name in names or file.suffix == ".safetensors":
             digest.update(file.name.encode())
@@ -137,18 +136,47 @@ class Encoder:
             DataError: files are missing or broken, or it is no BERT encoder.
         """
         check_files(self.folder)
+        # Without its vocabulary the library makes a tokenizer that reads every word as unknown.
+        if not any((self.folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+            raise DataError("no tokenizer.json", where=str(self.folder), hint="tokenizer.save_pretrained(...)")
         library = transformers()
-        config = library.AutoConfig.from_pretrained(self.folder, local_files_only=True)
-        if config.model_type != "bert":
-            raise DataError(f"a '{config.model_type}' model, not a BERT encoder", where=str(self.folder))
         options = {"local_files_only": True}
-        self.tokenizer = library.AutoTokenizer.from_pretrained(self.folder, **options)
-        # One explicit attention, with and without a gradient.
-        self.net = library.BertModel.from_pretrained(
-            self.folder, attn_implementation="eager", use_safetensors=True, add_pooling_layer=False, **options
-        ).float()
+        try:
+            config = library.AutoConfig.from_pretrained(self.folder, **options)
+            if config.model_type != "bert":
+                raise DataError(f"a '{config.model_type}' model, not a BERT encoder", where=str(self.folder))
+            self.tokenizer = library.AutoTokenizer.from_pretrained(self.folder, **options)
+            # One explicit attention, with and without a gradient.
+            net, report = library.BertModel.from_pretrained(
+                self.folder,
+                attn_implementation="eager",
+                use_safetensors=True,
+                add_pooling_layer=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, in one line
+                **options,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            raise DataError(f"not a BERT encoder that can be loaded: {why}", where=str(self.folder)) from None
+        others = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
+        self._check([*report["missing_keys"], *others], net.config)
+        self.net = net.float()
         self.net.eval()
         self.net.requires_grad_(requires_grad=False)
+
+    def _check(self, missing: Collection[str], config: Any) -> None:
+        """The library fills in random numbers for weights that are not there, and reads nothing past its positions."""
+        where = str(self.folder)
+        if missing:
+            raise DataError(f"no weights of the right shape for '{min(missing)}' ({len(missing)} such)", where=where)
+        if len(self.tokenizer) > config.vocab_size:
+            raise DataError(
+                f"the tokenizer has {len(self.tokenizer)} words, the encoder {config.vocab_size}", where=where
+            )
+        most = config.max_position_embeddings
+        if self.max_tokens > most:
+            raise DataError(f"max_tokens: {self.max_tokens}, and the encoder reads {most} at most", where=where)
 
     @classmethod
     def load(cls, weights: str = PACKAGED, max_tokens: int = 64) -> Encoder:
