@@ -59,6 +59,10 @@ def robench_attacks() -> dict[str, str]:
         "random-edit": "robench_plugins.attacks.random_edit:RandomEdit",
         "greedy-edit": "robench_plugins.attacks.greedy_edit:GreedyEdit",
         "greedy-gradient": "robench_plugins.attacks.greedy_gradient:GreedyGradient",
+        "random-rewrite": "robench_plugins.attacks.random_rewrite:RandomRewrite",
+        "typo": "robench_plugins.attacks.typo:TypoAttack",
+        "prefix": "robench_plugins.attacks.prefix:Prefix",
+        "hotflip": "robench_plugins.attacks.hotflip:HotFlip",
         "bandwagon": "robench_plugins.attacks.bandwagon:Bandwagon",
         "random-profiles": "robench_plugins.attacks.random_profiles:RandomProfiles",
     }
