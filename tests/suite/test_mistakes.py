@@ -69,8 +69,22 @@ CASES = [
     ),
     ("word for a ratio", GOOD + "split: {name: random-ratio, ratios: [8, 1, x]}\n", 6, "must be a number", "'x'"),
     ("not in a choice", GOOD + "targets: {pick: rare}\n", 6, "must be 'unpopular', 'popular' or 'random'", "'rare'"),
-    ("heads", GOOD.replace("{name: mf}", "{name: bert4rec, dim: 30, heads: 4}"), 5, "models[0]: dim 30", "4 heads"),
-    ("sasrec heads", GOOD.replace("mf}", "sasrec, dim: 30, heads: 4}"), 5, "models[0]: dim 30", "4 heads"),
+    (
+        "heads",
+        GOOD.replace("{name: mf}", "{name: bert4rec, dim: 30, heads: 4}"),
+        5,
+        "models[0].heads: dim 30",
+        "4 heads",
+    ),
+    (
+        "noise of pgd",
+        GOOD + DEFENSE + "inner: pgd, noise: 2}\n",
+        7,
+        "defenses[0].noise: noise belongs to inner fgsm",
+        "write inner: fgsm",
+    ),
+    ("misspelt value", GOOD.replace("mf}", "mf, loss: bprr}"), 5, "models[0].loss: must be", "did you mean 'bpr'?"),
+    ("sasrec heads", GOOD.replace("mf}", "sasrec, dim: 30, heads: 4}"), 5, "models[0].heads: dim 30", "4 heads"),
 ]
 
 

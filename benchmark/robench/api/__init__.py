@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from robench.api.delta import Ball, Delta, added, wide
     from robench.api.edits import Slopes, edited, random_edits
     from robench.api.encoder import Encoder, folder_of, identity_of
-    from robench.api.errors import DataError, PluginError, RobenchError, SealedError, UserError, did_you_mean
+    from robench.api.errors import (
+        DataError,
+        PluginError,
+        RobenchError,
+        SealedError,
+        SettingError,
+        UserError,
+        did_you_mean,
+    )
     from robench.api.executor import Emit, Event, Executor, Task, Work
     from robench.api.history import (
         DELETE,
@@ -82,7 +90,7 @@ _HOME = {
     "defense": "Cleaned Defense",
     "delta": "Ball Delta added wide",
     "encoder": "Encoder folder_of identity_of",
-    "errors": "DataError PluginError RobenchError SealedError UserError did_you_mean",
+    "errors": "DataError PluginError RobenchError SealedError SettingError UserError did_you_mean",
     "executor": "Emit Event Executor Task Work",
     "edits": "Slopes edited random_edits",
     "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
@@ -162,6 +170,7 @@ __all__ = [
     "SealedError",
     "SequenceConfig",
     "SequenceModel",
+    "SettingError",
     "Slopes",
     "Step",
     "Surface",

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from robench.api import BaseConfig, Ensemble, Member, Surface, Threat
-from robench.api.errors import SettingError
+from robench.api import BaseConfig, Ensemble, Member, SettingError, Surface, Threat
 from robench_plugins.attacks.apgd import Apgd
 from robench_plugins.attacks.cw import CarliniWagner
 from robench_plugins.attacks.greedy_edit import GreedyEdit

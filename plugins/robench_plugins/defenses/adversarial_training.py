@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from robench.api import SettingError
 from robench_plugins.defenses.family import FamilyConfig, TrainingDefense
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class AdversarialTraining(TrainingDefense):
         @model_validator(mode="after")
         def _noise_is_of_one_step(self) -> Self:
             if self.noise and self.inner != "fgsm":
-                raise ValueError("noise belongs to inner fgsm")
+                raise SettingError("noise belongs to inner fgsm", "noise", "leave it out, or write inner: fgsm")
             return self
 
     config: Config

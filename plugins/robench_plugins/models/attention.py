@@ -5,15 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robench.api import SettingError
+
 
 def check_heads(dim: int, heads: int) -> None:
     """Refuse heads that cannot share the dimensions evenly.
 
     Raises:
-        ValueError: they cannot.
+        SettingError: they cannot.
     """
     if dim % heads:
-        raise ValueError(f"dim {dim} cannot be shared by {heads} heads: it must be a multiple of them")
+        raise SettingError(f"dim {dim} cannot be shared by {heads} heads", "heads", "dim must be a multiple of heads")
 
 
 class SelfAttention(nn.Module):
