@@ -77,6 +77,7 @@ def robench_defenses() -> dict[str, str]:
         "apr": "robench_plugins.defenses.apr:Apr",
         "vat": "robench_plugins.defenses.vat:Vat",
         "gaussian": "robench_plugins.defenses.gaussian:Gaussian",
+        "injection-filter": "robench_plugins.defenses.injection_filter:InjectionFilter",
         "normalise": "robench_plugins.defenses.normalise:Normalise",
         "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
     }
