@@ -22,7 +22,7 @@ PATTERNS = (
 
 
 class InjectionFilter(Defense):
-    """A title is read up to the first clause that looks like an instruction; what is cleaned first is ``normalise``'s.
+    """A title is read without the sentences that look like instructions; what is cleaned first is ``normalise``'s.
 
     A list of patterns, as filters against prompt injection are (Liu et al., "Formalizing and benchmarking prompt
     injection attacks and defenses", USENIX Security 2024, survey them): it knows what it was told, and an attack that
@@ -43,5 +43,6 @@ class InjectionFilter(Defense):
         if not found:
             return plain
         first, last = min(match.start() for match in found), max(match.end() for match in found)
-        rest = " ".join(f"{plain[:first]} {plain[last:]}".split()).strip(" .,;:-–—!()[]")
-        return rest or plain
+        sentence_end = re.compile(r"[.!?]|$").search(plain, last)
+        behind = plain[sentence_end.end() :] if sentence_end else ""
+        return " ".join(f"{plain[:first]} {behind}".split()).strip(" .,;:-–—!()[]") or plain
