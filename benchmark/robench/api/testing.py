@@ -12,6 +12,7 @@ from robench.conformance.attacks import CorruptionTests, EmbeddingAttackTests, P
 from robench.conformance.history import HistoryAttackTests
 from robench.conformance.models import ModelTests, TorchModelTests
 from robench.conformance.others import DatasetTests, DefenseTests, ExecutorTests, MetricTests
+from robench.conformance.text import TextAttackTests
 
 __all__ = [
     "CorruptionTests",
@@ -23,5 +24,6 @@ __all__ = [
     "MetricTests",
     "ModelTests",
     "PoisoningAttackTests",
+    "TextAttackTests",
     "TorchModelTests",
 ]

@@ -1,0 +1,175 @@
+"""Attacks on titles: conformance, and what each of them writes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from robench.api import PluginError, Rng, edits_between
+from robench.api.testing import TextAttackTests
+from robench.conformance.text import host
+from robench.conformance.texts import promoted, text_bench
+from robench_plugins.attacks.hotflip import HotFlip, Sloped
+from robench_plugins.attacks.prefix import PRAISE, Prefix
+from robench_plugins.attacks.random_rewrite import RandomRewrite, scrambled
+from robench_plugins.attacks.titles import vocabulary
+from robench_plugins.attacks.typo import HOMOGLYPHS, TypoAttack, misspelt
+
+
+class TestRandomRewrite(TextAttackTests):
+    attack = RandomRewrite
+    settings = {"draws": 30}
+
+
+class TestRandomLetters(TextAttackTests):
+    attack = RandomRewrite
+    settings = {"draws": 30, "unit": "characters"}
+
+
+class TestTypo(TextAttackTests):
+    attack = TypoAttack
+    settings = {"looks": 5}
+
+
+class TestHomoglyphs(TextAttackTests):
+    attack = TypoAttack
+    settings = {"kinds": ["homoglyph"], "looks": 5}
+
+
+class TestPrefix(TextAttackTests):
+    attack = Prefix
+    settings = {"looks": 5}
+
+
+class TestKeywordsBehind(TextAttackTests):
+    attack = Prefix
+    settings = {"source": "keywords", "keywords": ["canyon", "desert", "galaxy"], "place": "end", "looks": 5}
+
+
+class TestHotFlip(TextAttackTests):
+    attack = HotFlip
+
+
+class TestHotFlipInFront(TextAttackTests):
+    attack = HotFlip
+    settings = {"insert": "front", "verify": 3, "rounds": 2}
+
+
+def proposals(attack, epsilon=1.0):
+    oracle = host(attack, epsilon)
+    return oracle.titles(), list(attack.rewrite(oracle, Rng(0)))
+
+
+@pytest.mark.parametrize("epsilon", [0.34, 0.67, 1.0])
+def test_hotflip_beats_random_rewriting_that_looks_more_often(epsilon):
+    bench, targets = text_bench(), promoted()
+    found = bench.attacked(HotFlip.make(), epsilon, "hotflip", targets)
+    looks = int(found.achieved["queries"]) // len(bench.users) + 1
+    random = bench.attacked(RandomRewrite.make(draws=looks), epsilon, "random", targets)
+    assert random.achieved["queries"] >= found.achieved["queries"]
+    assert (found.arrays["loss"] > random.arrays["loss"]).all()
+
+
+def test_hotflip_ranks_flips_by_what_they_do_to_first_order():
+    oracle = host(HotFlip.make(), 1.0)
+    titles = oracle.titles()
+    sloped = Sloped.at(oracle, titles)
+    model = text_bench().model
+    for at, title in enumerate(titles):
+        places = title.lower().split()
+        found = sloped.estimates(at, title)
+        assert found.shape == (len(places), len(sloped.words))
+        for place, old in enumerate(places):
+            token = model.vocabulary[old]
+            (where,) = (sloped.slopes.ids[at] == token).nonzero().flatten().tolist()
+            for number, new in enumerate(sloped.words[:5]):
+                shift = model.vectors[model.vocabulary[new]] - model.vectors[token]
+                expected = float(sloped.slopes.gradient[at, where] @ shift)
+                assert float(found[place, number]) == pytest.approx(expected, abs=1e-5)
+        first = next(iter(sloped.substitutions(at, title)))
+        place, word = divmod(int(found.argmax()), len(sloped.words))
+        assert first.split()[place] == sloped.words[word]
+        assert edits_between(title, first, "words") == 1
+
+
+def test_hotflip_says_what_it_needs(monkeypatch):
+    attack = HotFlip.make()
+    oracle = host(attack, 1.0)
+    monkeypatch.setattr(type(oracle), "slopes", lambda self, titles: None)
+    with pytest.raises(PluginError, match="gradient by the tokens"):
+        list(attack.rewrite(oracle, Rng(0)))
+
+
+def test_homoglyphs_change_the_bytes_and_look_the_same():
+    genuine, found = proposals(TypoAttack.make(kinds=["homoglyph"]))
+    back = {new: old for old, new in HOMOGLYPHS.items()}
+    changed = [(old, new) for titles in found for old, new in zip(genuine, titles, strict=True) if old != new]
+    assert changed
+    for old, new in changed:
+        assert old.encode() != new.encode()
+        assert "".join(back.get(char, char) for char in new) == old
+    assert all(not char.isascii() and char.isalpha() for char in back)
+    assert len(back) == len(HOMOGLYPHS)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "all_"),
+    [
+        ("abb", "swap", {"bab"}),
+        ("abc", "drop", {"bc", "ac", "ab"}),
+        ("a", "drop", {"a"}),
+        ("aaa", "swap", {"aaa"}),
+        ("ab", "zero-width", {"a\u200bb"}),
+        ("bad", "homoglyph", {"b\u0430d"}),
+        ("", "homoglyph", {""}),
+    ],
+)
+def test_typos_by_hand(word, kind, all_):
+    assert {misspelt(word, kind, np.random.default_rng(seed)) for seed in range(40)} == all_
+
+
+@pytest.mark.parametrize("kinds", [[], ["swap", "swap"], ["blank"]])
+def test_kinds_of_typos_are_named_once(kinds):
+    with pytest.raises(ValidationError):
+        TypoAttack.make(kinds=kinds)
+
+
+@pytest.mark.parametrize("place", ["front", "end"])
+def test_words_of_popular_titles_are_put_before_or_behind_the_genuine_title(place):
+    bench = text_bench()
+    attack = Prefix.make(place=place, titles=5)
+    genuine, found = proposals(attack)
+    popular = np.argsort(-bench.history.counts(), kind="stable")[:5]
+    words = {word for row in popular for word in bench.catalogue.items[row].title.split()}
+    assert set(attack.words(host(attack, 1.0))) == words
+    for titles in found:
+        for old, new in zip(genuine, titles, strict=True):
+            more = new.removesuffix(old) if place == "front" else new.removeprefix(old)
+            assert (new == old) == (not more)
+            assert set(more.split()) <= words
+
+
+def test_keywords_are_taken_where_they_are_asked_for():
+    attack = Prefix.make(source="keywords")
+    assert attack.words(host(attack, 1.0)) == list(PRAISE)
+    long = Prefix.make(source="keywords", keywords=["a" * 21, "Best", "best", "(new)"])
+    assert long.words(host(long, 1.0)) == ["Best", "new"]
+
+
+@given(
+    title=st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=60),
+    limit=st.integers(0, 8),
+    unit=st.sampled_from(["words", "characters"]),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_random_edits_stay_within_any_budget(title, limit, unit, seed):
+    pool = ["canyon", "moon"] if unit == "words" else list("xyz")
+    generator = np.random.default_rng(seed)
+    assert edits_between(title, scrambled(title, limit, unit, pool, generator), unit) <= limit
+
+
+def test_random_words_come_from_the_catalogue():
+    catalogue = text_bench().catalogue
+    assert set(vocabulary(catalogue)) == {word for item in catalogue.items for word in item.title.split()}
