@@ -38,7 +38,7 @@ class InjectionFilter(Defense):
 
     def clean_text(self, title: str) -> str:
         """The title as it is read."""
-        plain = Normalise.make().clean_text(title)
+        plain: str = Normalise.make().clean_text(title)
         found = [match for pattern in self.config.patterns for match in [re.search(pattern, plain, re.I)] if match]
         if not found:
             return plain
