@@ -28,8 +28,11 @@ def packaged_folder() -> Path | None:
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
 
 
-def transformers() -> Any:
+def transformers(extra: str = EXTRA) -> Any:
     """The library.
+
+    Args:
+        extra: what to tell whoever lacks it.
 
     Raises:
         DataError: it is not installed.
@@ -37,7 +40,7 @@ def transformers() -> Any:
     try:
         import transformers as library  # noqa: PLC0415  # an extra, and it takes seconds to import
     except ImportError:
-        raise DataError("language models need the package transformers", hint=EXTRA) from None
+        raise DataError("language models need the package transformers", hint=extra) from None
     library.utils.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()
     return library

