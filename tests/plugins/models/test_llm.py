@@ -1,0 +1,346 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_decoder import MARK, tiny_decoder
+
+from robench.api.data import Catalogue, Interactions, Item, TrainData, joined
+from robench.api.errors import DataError
+from robench.api.rng import Rng
+from robench.api.step import Step
+from robench.api.testing import TorchModelTests
+from robench.conformance.worlds import bench_of, crowd, fitted, same_state
+from robench_plugins.defenses.adversarial_training import AdversarialTraining
+from robench_plugins.models.ease import Ease
+from robench_plugins.models.llm import OTHERS, UNUSABLE, Llm
+from robench_plugins.models.llm_prompt import DEFAULT, Template, template_of
+
+pytest.importorskip("transformers")
+USERS = np.arange(9)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return str(tiny_decoder(tmp_path_factory.mktemp("llama")))
+
+
+@pytest.fixture(scope="module")
+def precise(tmp_path_factory):
+    return str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2"))
+
+
+@pytest.fixture(scope="module")
+def world():
+    data, test = crowd(n_users=24)
+    return data, joined(data.train, data.validation), test
+
+
+def _fit(data, weights, **settings: Any) -> Llm:
+    small = {"weights": weights, "candidates": 8, "history_items": 4, "validation_users": 4}
+    return fitted(Llm.make(**{**small, **settings}), data)[0]
+
+
+@pytest.fixture(scope="module")
+def victim(world, weights):
+    return _fit(world[0], weights)
+
+
+def _answers_of(model, user, history):
+    """Each candidate's whole text through the network alone, without anything shared."""
+    items = history.row(user)[-model.config.history_items :]
+    template, d = template_of(model.config.prompt), model.decoder
+    before, after = template.split("{history}")
+    ids = d.ids(before, special=True)
+    for number, item in enumerate(items):
+        ids += d.ids("\n-" if number else "-") + d.ids(f" {model._titles[item]}")
+    ids += d.ids(after, special=True)
+    found = {}
+    for item in model.candidates(np.array([user]), history)[0].tolist():
+        title = d.ids(f" {model._titles[item]}")
+        logits = d.net(input_ids=torch.tensor([ids + title]), use_cache=False).logits[0]
+        log = logits.log_softmax(1)[len(ids) - 1 : -1]
+        found[item] = float(log[torch.arange(len(title)), torch.tensor(title)].mean())
+    return found
+
+
+def test_candidates_have_their_likelihood_and_all_others_the_retrievers_order(world, victim):
+    data, history, _ = world
+    retriever = fitted(Ease(), data)[0].scores(USERS, history)
+    scores, candidates = victim.scores(USERS, history), victim.candidates(USERS, history)
+    for user in USERS.tolist():
+        wanted = _answers_of(victim, user, history)
+        for item, value in wanted.items():
+            assert scores[user, item] == pytest.approx(value, abs=1e-4)
+        order = np.argsort(-retriever[user], kind="stable")
+        unknown = order[~np.isin(order, history.row(user))]
+        np.testing.assert_array_equal(candidates[user], unknown[:8])
+        assert scores[user, candidates[user]].min() > UNUSABLE
+        others = order[~np.isin(order, candidates[user])]
+        assert (np.diff(scores[user, others]) < 0).all()
+        assert scores[user, others].max() <= OTHERS
+
+
+@pytest.mark.parametrize("name", ["item-knn", "user-knn"])
+def test_other_retrievers_find_other_candidates(world, weights, victim, name):
+    data, history, _ = world
+    model = _fit(data, weights, retriever=name, candidates=40)
+    found = model.candidates(USERS, history)
+    assert (found[:, -1] == -1).all()  # fewer than 40 items are unknown to anybody
+    assert sorted(found[0][found[0] >= 0]) == sorted(set(range(40)) - set(history.row(0)))
+    assert not np.array_equal(found[:, :8], victim.candidates(USERS, history))
+    assert np.isfinite(model.scores(USERS, history)).all()
+    assert np.isfinite(model.newcomers(data.train)).all()
+
+
+def test_nothing_trains_without_lora_and_nothing_of_the_weights_is_kept(world, victim):
+    assert list(victim.batches(world[0], Rng(0))) == []
+    assert set(victim.state()) == {"home", "item_counts"}
+
+
+def test_the_slope_by_titles_tokens_is_the_true_one(world, precise):
+    data, _, test = world
+    model = _fit(data, precise).double()
+    oracle = next(bench_of(model, data, test).oracles(k=5))
+    direction, h = oracle.normal(Rng(1)), 1e-6
+    found = oracle.gradient(oracle.zero()).gradient
+    slope = float((found["tokens"] * direction["tokens"]).sum())
+    ends = [float(oracle.evaluate({"tokens": sign * h * direction["tokens"]}).loss.double().sum()) for sign in (1, -1)]
+    assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(slope, rel=1e-4)
+    size = found["tokens"].abs().amax(-1)
+    assert bool((size[oracle.clean.valid["tokens"]] > 0).all())
+    assert not bool(size[~oracle.clean.valid["tokens"]].any())
+
+
+def test_only_titles_of_the_history_may_be_perturbed(world, victim):
+    _, history, _ = world
+    batch = victim.queries(USERS, history)
+    e = victim.embed(batch)
+    for number, prompt in enumerate(e.context["prompts"]):
+        titles = [victim.tokens_of(item) for item in history.row(number)[-4:]]
+        assert e.valid["tokens"][number].sum() == sum(len(title) for title in titles)
+        own = [token for token, mine in zip(prompt.ids, prompt.own, strict=True) if mine]
+        assert own == [token for title in titles for token in title]
+    moved = e.plus({"tokens": torch.ones_like(e.inputs["tokens"])})
+    with torch.no_grad():
+        clean, attacked = victim.score_from(batch, e), victim.score_from(batch, moved)
+    changed = (clean != attacked).numpy()
+    found = victim.candidates(USERS, history)
+    assert np.take_along_axis(changed, found, 1).all()
+    np.put_along_axis(changed, found, False, axis=1)
+    assert not changed.any()
+
+
+def test_with_and_without_a_gradient_alone_and_together_the_scores_are_the_same(world, victim):
+    _, history, _ = world
+    batch = victim.queries(USERS, history)
+    e = victim.embed(batch)
+    leaf = e.inputs["tokens"].detach().requires_grad_()
+    tracked = victim.score_from(batch, replace(e, inputs={"tokens": leaf}))
+    assert tracked.requires_grad
+    plain = victim.scores(USERS, history)
+    np.testing.assert_array_equal(plain, tracked.detach().numpy())
+    for user in USERS:
+        np.testing.assert_array_equal(victim.scores(np.array([user]), history)[0], plain[user])
+
+
+def test_another_title_changes_those_who_read_it_and_no_one_else(world, victim):
+    _, history, _ = world
+    before = victim.scores(USERS, history)
+    item = int(victim.candidates(USERS, history)[0, 3])
+    other = victim.rewritten({item: Item("Quite another thing")})
+    found = other.scores(USERS, history)
+    np.testing.assert_array_equal(other.candidates(USERS, history), victim.candidates(USERS, history))
+    hits = 0
+    for user in USERS.tolist():
+        candidates = victim.candidates(USERS, history)[user]
+        if item in history.row(user)[-4:]:
+            assert (found[user, candidates] != before[user, candidates]).all()
+        elif item in candidates:
+            hits += 1
+            assert found[user, item] != before[user, item]
+            others = np.arange(len(found[user])) != item
+            np.testing.assert_allclose(found[user, others], before[user, others], atol=1e-5)
+            assert found[user, item] == pytest.approx(_answers_of(other, user, history)[item], abs=1e-4)
+        else:
+            np.testing.assert_array_equal(found[user], before[user])
+    assert hits
+    np.testing.assert_array_equal(victim.scores(USERS, history), before)
+    np.testing.assert_array_equal(other.rewritten({}).scores(USERS, history), found)
+
+
+def test_what_is_remembered_changes_no_number_and_saves_looks(world, weights, monkeypatch):
+    data, history, _ = world
+    first, second = _fit(data, weights), _fit(data, weights)
+    found = first.scores(USERS, history)
+    other = first.rewritten({int(first.candidates(USERS, history)[0, 0]): Item("Other")})
+    monkeypatch.setattr(second.decoder, "log_likelihoods", _counted(second.decoder, calls := []))
+    alone = second.rewritten({row: Item(other._titles[row]) for row in range(data.n_items)}).scores(USERS, history)
+    np.testing.assert_array_equal(other.scores(USERS, history), alone)
+    count = len(calls)
+    np.testing.assert_array_equal(second.scores(USERS, history), found)
+    assert 0 < len(calls) - count < len(USERS)  # only who met the other title is asked again
+    count = len(calls)
+    np.testing.assert_array_equal(second.scores(USERS, history), found)
+    assert len(calls) == count
+    second._memo.clear()
+    np.testing.assert_array_equal(second.scores(USERS, history), found)
+
+
+def _counted(decoder, calls):
+    genuine = decoder.log_likelihoods
+
+    def counted(prompt, titles):
+        calls.append(len(titles))
+        return genuine(prompt, titles)
+
+    return counted
+
+
+def test_a_look_at_a_perturbed_input_is_not_remembered(world, weights):
+    data, history, _ = world
+    model = _fit(data, weights)
+    clean = model.scores(USERS, history)
+    kept = len(model._memo)
+    batch = model.queries(USERS, history)
+    e = model.embed(batch)
+    with torch.no_grad():
+        model.score_from(batch, e.plus({"tokens": torch.full_like(e.inputs["tokens"], 0.1)}))
+    assert len(model._memo) == kept
+    np.testing.assert_array_equal(model.scores(USERS, history), clean)
+
+
+def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
+    data, history, _ = world
+    model = _fit(data, weights, max_tokens=400)
+    candidates = model.candidates(np.array([0]), history)[0]
+    model.answers.update(dict.fromkeys(model.answers, 0))
+    known = int(history.row(0)[-1])
+    texts = {int(candidates[0]): "", int(candidates[2]): "x" * 101, known: "y" * 300}
+    other = model.rewritten({row: Item(text) for row, text in texts.items()})
+    scores = other.scores(np.array([0]), history)[0]
+    assert other.answers == {"prompts": 1, "cut": 1, "titles": 8, "empty": 1, "too_long": 1, "not_finite": 0}
+    order = candidates[np.argsort(-scores[candidates], kind="stable")]
+    assert order[-2:].tolist() == [candidates[0], candidates[2]]
+    assert scores.argmax() in candidates
+    assert scores[order[-1]] > OTHERS
+    assert model.answers is other.answers
+
+    def broken(prompt, titles):
+        found = torch.full((len(titles),), -2.0)
+        found[1] = math.nan
+        return found
+
+    model._memo.clear()
+    model.decoder.log_likelihoods = broken
+    scores = model.scores(np.array([0]), history)[0]
+    assert np.isfinite(scores).all()
+    assert scores[candidates].argmin() == 1
+    assert model.answers["not_finite"] == 1
+
+
+def test_an_item_that_nobody_has_used_is_no_candidate(world, weights):
+    data, history, _ = world
+    wide = data.n_items + 1
+    rows = [Interactions(x.indptr, x.items, x.times, wide) for x in (data.train, data.validation, history)]
+    titles = Catalogue((*data.catalogue.ids, "new"), (*data.catalogue.items, Item("New")))
+    model = _fit(TrainData(rows[0], rows[1], titles), weights, candidates=40)
+    assert data.n_items not in model.candidates(USERS, rows[2])
+
+
+def test_lora_lowers_the_loss_of_the_next_title(world, weights):
+    data, _, _ = world
+    model = Llm.make(
+        weights=weights, lora_rank=4, learning_rate=0.01, epochs=4, train_rows=64, history_items=4, validation_users=2
+    )
+    start = Llm.make(weights=weights, lora_rank=4, train_rows=64, history_items=4)
+    start.initialise(data, Rng(0).child("fit"))
+    fitted(model, data)
+    batches = list(start.batches(data, Rng(9)))
+    assert sum(len(batch.users) for batch in batches) == 64
+    losses = [
+        float(torch.cat([part.loss_from(batch, part.embed(batch)).value for batch in batches]).mean().detach())
+        for part in (start, model)
+    ]
+    assert losses[1] < losses[0] - 0.3
+    assert not same_state(start, model)
+
+
+def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(world, weights):
+    data, _, _ = world
+    settings = {"lora_rank": 2, "train_rows": 16, "epochs": 2, "learning_rate": 0.01, "candidates": 4}
+    defense = AdversarialTraining.make(**{"lambda": 1.0, "epsilon": 0.3, "shortcut": False})
+    models = [Llm.make(weights=weights, validation_users=2, history_items=3, **settings) for _ in range(3)]
+    fitted(models[0], data)
+    fitted(models[1], data, defense)
+    assert same_state(models[0], models[1])
+    fitted(models[2], data, AdversarialTraining.make(**{"lambda": 0.5, "epsilon": 0.3}))
+    assert not same_state(models[0], models[2])
+
+
+def test_a_training_step_gives_its_slope_by_the_inputs(world, weights):
+    data, _, _ = world
+    model = Llm.make(weights=weights, lora_rank=2, history_items=3)
+    model.initialise(data, Rng(0))
+    model.train()
+    step = Step(model, next(model.batches(data, Rng(0))), 0, 0.0, Rng(0))
+    e = step.embed()
+    found = step.accumulate(step.losses(e).value.mean(), e)["tokens"]
+    assert bool((found.abs().amax(-1)[e.valid["tokens"]] > 0).all())
+
+
+def test_prompts_of_ones_own(tmp_path, world, weights):
+    data, history, _ = world
+    file = tmp_path / "mine.txt"
+    file.write_text("{profile}I saw\n{history}\nand then\n")
+    assert template_of(str(file)) == "{profile}I saw\n{history}\nand then"
+    assert template_of(None) == DEFAULT
+    mine, theirs = _fit(data, weights, prompt=str(file)), _fit(data, weights, prompt=file.read_text())
+    np.testing.assert_array_equal(mine.scores(USERS, history), theirs.scores(USERS, history))
+    for wrong in ("{history} {history}", "{profile}{profile}{history}"):
+        with pytest.raises(DataError, match=r"\{history\} once"):
+            template_of(wrong)
+    with pytest.raises(DataError, match="No such file"):
+        template_of(str(tmp_path / "none.txt"))
+    with pytest.raises(DataError, match="without any title"):
+        _fit(data, weights, prompt="x" * 300 + "{history}", max_tokens=500)
+
+
+def test_a_title_brings_in_no_mark_of_a_chat(weights):
+    model = Llm.make(weights=weights)
+    ids = model.decoder.ids
+    template = Template(f"{MARK}a {{profile}} {{history}}{MARK}", ids, [], 200)
+    mark = ids(MARK, special=True)
+    found = template.filled([ids(MARK), ids(" Heat")], profile=MARK)
+    assert (
+        found.ids == mark + ids("a ") + ids(MARK) + ids(" ") + ids("-") + ids(MARK) + ids("\n-") + ids(" Heat") + mark
+    )
+    assert not found.cut
+    short = template.filled([ids(" first"), ids(" x" * 100), ids(" last")])
+    assert short.cut
+    assert len(short.ids) + template.room <= 200
+
+
+class TestLlm(TorchModelTests):
+    model = Llm
+    settings = {
+        "lora_rank": 2, "learning_rate": 0.01, "train_rows": 64, "history_items": 3, "candidates": 6,
+        "validation_users": 20,
+    }  # fmt: skip
+    board = {"candidates": 4}
+    test_the_tables_reach_the_scores_without_being_changed = None  # it names none
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _weights(cls, precise):
+        cls.settings = {**cls.settings, "weights": precise}
+
+
+class TestLlmWithoutLora(TestLlm):
+    settings = {"history_items": 3, "candidates": 6, "validation_users": 20}
+    # Nothing is trained, so nothing can be poisoned, perturbed or validated in training but the retriever.
+    test_a_poisoned_row_reaches_the_training_loss = None
+    test_the_same_dropout_in_every_pass = None
+    test_validation_selects_and_training_moves_the_weights = None
