@@ -41,6 +41,7 @@ def robench_models() -> dict[str, str]:
         "sasrec": "robench_plugins.models.sasrec:SasRec",
         "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
         "text-bert": "robench_plugins.models.text_bert:TextBert",
+        "llm": "robench_plugins.models.llm:Llm",
     }
 
 
