@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from robench.api import (
     Batch,
@@ -16,6 +19,7 @@ from robench.api import (
     DataError,
     Embedded,
     Encoder,
+    Item,
     Rng,
     SequenceConfig,
     SequenceModel,
@@ -37,7 +41,8 @@ class TextBert(TokenModel, SequenceModel):
     a causal transformer or an LSTM over the history's vectors is compared with every item's.
 
     The shape of Hou et al. (UniSRec, KDD 2022) without its pretraining: there is no vector per item that is not read
-    from its text, so an item that nobody has used is ranked like any other. The encoder is frozen, or its last layers
+    from its text, and what nobody has used is left out of the training's softmax, so it is ranked like any other
+    item. The encoder is frozen, or its last layers
     are trained along (``tuned_layers``): then only items of the batch are encoded anew in a step, and all of them
     before every validation. Attacks touch the text vectors of the history (``inputs: texts``) or the vectors of their
     tokens, before the encoder (``inputs: tokens``).
@@ -76,12 +81,19 @@ class TextBert(TokenModel, SequenceModel):
         """The encoder, with this model's own last layers where they are trained."""
         return Encoder.load(self.config.weights, self.config.max_tokens)
 
+    @property
+    def _reader(self) -> Encoder:
+        """The encoder where this model is, in its precision; only the layers that are trained are part of the model."""
+        self.encoder.net.to(self.device, self.texts.dtype)
+        return self.encoder
+
     def build(self, data: TrainData, rng: Rng) -> None:
         """Vectors of all texts (out of the cache where the encoder is frozen), then the layers above them."""
         c = self.config
         self._texts_of_items = [item_text(item) for item in data.catalogue.items]
         self._memo: dict[str, Tensor] = {}
         if c.tuned_layers:
+            self.__dict__.pop("encoder", None)  # of an earlier fit, whose layers were trained
             layers = self.encoder.net.encoder.layer
             if c.tuned_layers > len(layers):
                 raise DataError(f"tuned_layers: {c.tuned_layers}, and the encoder has {len(layers)}", where=c.weights)
@@ -114,10 +126,25 @@ class TextBert(TokenModel, SequenceModel):
         """As torch does; before a look at the model all texts are encoded by the layers as they are now."""
         super().train(mode)
         if not mode and self.config.tuned_layers and "texts" in self._buffers:
-            self.encoder.net.to(self.device)
-            self.texts = self.encoder.encode(self._texts_of_items).to(self.device)
-            self._memo.clear()
+            self._memo = {}  # not cleared: a rewritten model shares the old one
+            self.texts = self._reader.encode(self._texts_of_items).to(self.texts)
         return self
+
+    def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
+        """Build, load, and read all texts by the layers that were loaded."""
+        super().restore(data, state, rng)
+        self.eval()
+
+    def rewritten(self, items: Mapping[int, Item]) -> Self:
+        """This model where some items have other texts; only these are encoded."""
+        found = super().rewritten(items)
+        texts = [item_text(item) for item in items.values()]
+        found._texts_of_items = self._texts_of_items.copy()
+        for row, text in zip(items, texts, strict=True):
+            found._texts_of_items[row] = text
+        if items and hasattr(self, "_tokens"):
+            found._tokens = _with(self._tokens, torch.tensor(list(items)), self.tokens(texts))
+        return found
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """By the encoder's tokenizer."""
@@ -125,7 +152,7 @@ class TextBert(TokenModel, SequenceModel):
 
     def token_table(self) -> Tensor:
         """The encoder's word pieces: float [V, d]."""
-        return self.encoder.table().to(self.device)
+        return self._reader.table()
 
     def whole_words(self) -> Mapping[int, str]:
         """Word pieces of at least two letters that do not go on from another."""
@@ -134,16 +161,14 @@ class TextBert(TokenModel, SequenceModel):
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
         """Mean-pooled and scaled to a root mean square of 1: float [n, D]."""
-        self.encoder.net.to(self.device)
-        mask = tokens.mask.to(self.device)
-        return self.encoder.forward(self.encoder.embed(tokens) if vectors is None else vectors, mask)
+        reader, mask = self._reader, tokens.mask.to(self.device)
+        return reader.forward(reader.embed(tokens) if vectors is None else vectors, mask)
 
     def encoded(self, texts: Sequence[str]) -> Tensor:
         """float [n, D]; a text that was read before is not read again."""
         fresh = [text for text in dict.fromkeys(texts) if text not in self._memo]
         if fresh:
-            self.encoder.net.to(self.device)
-            self._memo.update(zip(fresh, self.encoder.encode(fresh), strict=True))
+            self._memo.update(zip(fresh, self._reader.encode(fresh), strict=True))
         return torch.stack([self._memo[text] for text in texts]).to(self.device)
 
     def _texts_now(self, batch: Batch) -> Tensor:
@@ -158,13 +183,16 @@ class TextBert(TokenModel, SequenceModel):
         """The history's text vectors [B, L, D], or their tokens' vectors [B, L, T, d]; padding is zero."""
         texts, ids = self._texts_now(batch), batch.histories
         real = ids < self.n_items
-        context: dict[str, Any] = {"table": self.outwards(texts), "bias": texts.new_zeros(self.n_items)}
+        bias = texts.new_zeros(self.n_items)
+        if self.training:  # what nobody has used is no negative either, or the network would learn to put it last
+            bias = bias.masked_fill(self.item_counts == 0, -1e9)
+        context: dict[str, Any] = {"table": self.outwards(texts), "bias": bias}
         safe = ids.clamp_max(self.n_items - 1)
         if self.config.inputs == "texts":
             return Embedded({"texts": texts[safe] * real.unsqueeze(-1)}, {"texts": real}, context)
         tokens = _some(self._tokens, safe.flatten().cpu())
         shape = (*ids.shape, tokens.ids.shape[1])
-        vectors = self.encoder.embed(tokens).to(self.device).reshape(*shape, -1) * real[..., None, None]
+        vectors = self._reader.embed(tokens).reshape(*shape, -1) * real[..., None, None]
         own = (tokens.start >= 0).to(self.device).reshape(shape) & real.unsqueeze(-1)
         return Embedded(
             {"tokens": vectors}, {"tokens": own}, context | {"mask": tokens.mask.to(self.device), "real": real}
@@ -175,9 +203,7 @@ class TextBert(TokenModel, SequenceModel):
         if "texts" in e.inputs:
             return e.inputs["texts"]
         vectors, real = e.inputs["tokens"], e.context["real"]
-        self.encoder.net.to(self.device)
-        mask = e.context["mask"][real.flatten()]
-        found = self.encoder.forward(vectors[real], mask)
+        found = self._reader.forward(vectors[real], e.context["mask"][real.flatten()])
         return found.new_zeros(*real.shape, found.shape[1]).masked_scatter(real.unsqueeze(-1), found)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
@@ -202,3 +228,17 @@ def _some(tokens: Tokens, rows: Tensor) -> Tokens:
     mask = tokens.mask[rows]
     width = int(mask.sum(1).max()) if len(rows) else 1
     return Tokens(tokens.ids[rows, :width], mask[:, :width], tokens.start[rows, :width])
+
+
+def _with(tokens: Tokens, rows: Tensor, others: Tokens) -> Tokens:
+    """``tokens`` with some rows (int64 [n], on the CPU) in place of theirs."""
+    width = max(tokens.ids.shape[1], others.ids.shape[1])
+    parts = []
+    for old, new, filler in (
+        (tokens.ids, others.ids, 0),
+        (tokens.mask, others.mask, False),
+        (tokens.start, others.start, -1),
+    ):
+        wide, fresh = (pad(part, (0, width - part.shape[1]), value=filler) for part in (old, new))
+        parts.append(wide.index_copy(0, rows, fresh))
+    return Tokens(*parts)
