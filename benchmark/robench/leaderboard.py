@@ -139,8 +139,10 @@ def _tables(results: Results) -> list[dict[str, Any]]:
 
 
 def _clean(results: Results, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Clean values of every data set, model and defence that no table shows: all metrics of held-out items."""
-    metrics = [m for m in results.plan["metrics"] if results.metrics[m.partition("@")[0]].needs == "held-out"]
+    """Clean values of every data set, model and defence that no table shows: metrics of held-out items and likes."""
+    metrics = [
+        m for m in results.plan["metrics"] if results.metrics[m.partition("@")[0]].needs in ("held-out", "likes")
+    ]
     known = {tuple(row[name] for name in ROW) for row in shown}
     found = []
     for key in dict.fromkeys(row_of(c) for c in results.cells):

@@ -11,6 +11,7 @@ from robench.cache import Cache, default_folder
 from robench.data import data_role, ready, roles
 from robench.plan import chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
+from robench.record import lacks_likes
 from robench.registry import Registry
 from robench.spec import Cell, label_of
 from robench.store import Store
@@ -59,6 +60,7 @@ def outlook(
     seen = Outlook(suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), plan.excluded)
     shas = _data(suite, cells, registry, seen)
     changed = 0
+    metrics = [registry.load("metric", name.partition("@")[0])() for name in suite.metrics]
     for cell in cells:
         row = rows.setdefault(cell.victim.id, VictimRow(label_of(cell.victim)))
         if cell.skip:
@@ -68,7 +70,7 @@ def outlook(
         record = store.done(cell.id)
         if record is not None and record["provenance"]["data_sha256"] != shas.get(data_role(cell.victim)):
             changed += 1
-        elif record is not None:
+        elif record is not None and not lacks_likes(record, metrics):
             row.stored += 1
             row.stale += is_stale(record["provenance"])
     seen.rows = list(rows.values())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robench.api.errors import UserError
-from robench.api.metric import Metric
+from robench.api.metric import Metric, Outcome, probability
 from robench.spec import PROTOCOL_VERSION
 
 FORMAT_VERSION = 1
@@ -69,6 +70,26 @@ def applies(columns: Mapping[str, Any], metric: Metric, k: int) -> bool:
     if columns.get("kind") == ENSEMBLE and columns["surface"] in STOPS:
         return metric.needs == "held-out" and metric.at_k and 0 < k <= columns["k"]
     return True
+
+
+def outcome_of(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:
+    """The outcome that the arrays of a cell hold.
+
+    Likes are p = σ(a·s + b) of the stored scores, with (a, b) in the array ``calibration``.
+    """
+    targets = arrays.get("target_ranks")
+    outcome = Outcome(arrays["indptr"], arrays["ranks"], arrays["top"], arrays["candidates"], targets, clean)
+    if "calibration" not in arrays or "likes" not in arrays:
+        return outcome
+    a, b = arrays["calibration"]
+    likes, dislikes = (probability(a * arrays[name].astype(np.float64) + b) for name in ("likes", "dislikes"))
+    return replace(outcome, likes=likes, dislikes=dislikes)
+
+
+def lacks_likes(record: Record, metrics: Iterable[Metric]) -> bool:
+    """Whether metrics of likes are wanted, and a measured cell holds none as no suite had asked for them."""
+    wanted = any(metric.needs == "likes" for metric in metrics)
+    return wanted and "calibration_a" not in record.get("diagnostics", {})
 
 
 def to_text(record: Record) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from robench.api.errors import UserError
 from robench.api.metric import Metric, Outcome
-from robench.record import ENSEMBLE, Record, applies
+from robench.record import ENSEMBLE, Record, applies, outcome_of
 from robench.store import Store
 
 Columns = Mapping[str, Any]
@@ -108,16 +108,16 @@ class Results:
 
     def outcome(self, columns: Columns, target_set: int | None = None) -> Outcome:
         """What was measured in a cell; target ranks of one set where one is named."""
-        arrays = self.arrays(columns["cell"])
+        arrays = dict(self.arrays(columns["cell"]))
         ranks = arrays.get("target_ranks")
         if ranks is not None and target_set is not None and columns["target_set"] is None:
             count = self.plan["targets"]["count"]
-            ranks = ranks[target_set * count : (target_set + 1) * count]
+            arrays["target_ranks"] = ranks[target_set * count : (target_set + 1) * count]
         clean = None
         if columns["attack"] != "none" and columns["stage"] == "test":
             reference = self.clean_of(columns)
             clean = None if reference is None else self.outcome(reference)
-        return Outcome(arrays["indptr"], arrays["ranks"], arrays["top"], arrays["candidates"], ranks, clean)
+        return outcome_of(arrays, clean)
 
     def per_user(self, columns: Columns, metric: str, target_set: int | None = None) -> NDArray[np.float64] | None:
         """Values of ``ndcg@10`` per user, or None where the metric does not apply to the cell."""
@@ -125,6 +125,8 @@ class Results:
         made = self.metrics[name]
         outcome = self.outcome(columns, target_set)
         if made.needs == "targets" and outcome.target_ranks is None:
+            return None
+        if made.needs == "likes" and outcome.likes is None:
             return None
         if (made.needs == "clean" and outcome.clean is None) or not applies(columns, made, int(k or 0)):
             return None

@@ -133,7 +133,8 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     found = [c for c in attacked if results.ok(c) and c["seed"] in seeds]
     higher = results.metrics[name].higher_is_better
     line = columns["model"] == LINE
-    worst = None if line or not found else _worst(results, found, metric, known, seeds, higher, entry["surface"])
+    per_user = entry["surface"] in PER_USER and not results.metrics[name].pooled
+    worst = None if line or not found else _worst(results, found, metric, known, seeds, higher, per_user)
     adaptive = ", ".join(sorted({c["adaptive"] for c in attacked if c["adaptive"]}))
     labels = sorted({_attack_set(results, c) for c in attacked})
     expected = [c for c in planned if c["attack"] == "none" or c in attacked]
@@ -161,7 +162,7 @@ def _worst(
     clean: list[Matrix],
     seeds: list[int],
     higher: bool,
-    surface: str,
+    per_user: bool,
 ) -> Matrix | None:
     """The worst case [S, U]: per user over clean and all attacks, or the single attack with the worst mean."""
     by_attack: dict[tuple[str, float], dict[int, list[Matrix]]] = {}
@@ -176,7 +177,7 @@ def _worst(
     }
     if not whole:
         return None
-    if surface in PER_USER:
+    if per_user:
         stacked = np.stack([np.stack(clean), *whole.values()])
         worst: Matrix = stacked.min(0) if higher else stacked.max(0)
         return worst

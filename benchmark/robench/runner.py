@@ -17,7 +17,7 @@ from robench.data import DataKey, data_role, ready, roles
 from robench.host import Host
 from robench.plan import Plan, chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
-from robench.record import Record, new_record
+from robench.record import Record, lacks_likes, new_record
 from robench.registry import Registry
 from robench.spec import Cell, cell_to_payload, label_of
 from robench.store import Store, users_arrays
@@ -131,14 +131,16 @@ class Runner:
         return keys, arrays
 
     def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
-        """Cells that are not stored, or whose data has changed since; skipped ones get their record."""
+        """Cells that are not stored, lack likes that are wanted or are of other data; skipped ones get their record."""
         todo, stale = [], 0
+        metrics = metrics_of(self.suite.metrics, self.registry).values()
         for cell in self.cells:
             if cell.skip:
                 self._skip(cell)
                 continue
             record = None if self.options.fresh else self.store.done(cell.id)
-            if record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256:
+            same = record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256
+            if record is not None and same and not lacks_likes(record, metrics):
                 stale += is_stale(record["provenance"])
                 continue
             todo.append(cell)

@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 
 from robench.api.data import IntArray, Interactions, joined
 from robench.api.executor import Emit, Task
-from robench.api.metric import Metric, Outcome
+from robench.api.metric import Metric
 from robench.cache import Cache
 from robench.data import DataKey, path_of
 from robench.engine.arena import Measurement
 from robench.engine.fitting import Fitted, Workshop
+from robench.engine.likes import Calibration, beside_held_out, calibrate
 from robench.engine.measure import Bench
 from robench.engine.prepare import Prepared, choose_targets, evaluated_users
 from robench.host import Host
 from robench.provenance import provenance
-from robench.record import Record, applies, new_record
+from robench.record import Record, applies, new_record, outcome_of
 from robench.registry import Kind, Registry
 from robench.spec import Cell, Part, Victim, cell_from_payload, digest
 
@@ -134,6 +135,8 @@ class _Run:
         self.data, self.held = data, shop.held
         self.benches: dict[str, Bench] = {}
         self.clean: dict[str, Measurement] = {}
+        self.liked = any(metric.needs == "likes" for metric in self.metrics.values())
+        self.calibration: Calibration | None = None
 
     def _metric(self, name: str) -> Metric:
         metric: Metric = self.registry.load("metric", name.partition("@")[0])()
@@ -149,17 +152,29 @@ class _Run:
         if key not in self.benches:
             history = joined(self.data.train, self.data.validation)
             users = evaluated_users(self.data, cell.users)
+            held = self.held.read()
             self.benches[key] = Bench(
                 self.fitted.model,
                 history,
-                self.held.read(),
+                held,
                 users,
                 cell.victim.seed,
                 self.data.catalogue,
                 self.fitted.read,
+                beside_held_out(history, held) if self.liked else None,
             )
-            self.clean[key] = self.benches[key].clean(self.targets)
+            if self.liked and self.calibration is None:
+                data, draws = self.data.train_data(), self.benches[key].draws()
+                self.calibration = calibrate(self.fitted.model, data, draws)
+            self.clean[key] = self._calibrated(self.benches[key].clean(self.targets))
         return key, self.benches[key]
+
+    def _calibrated(self, found: Measurement) -> Measurement:
+        """With the victim's one calibration, where likes are measured."""
+        if self.calibration is not None:
+            found.arrays["calibration"] = np.array([self.calibration.a, self.calibration.b])
+            found.diagnostics |= self.calibration.diagnostics()
+        return found
 
     def measured(self, cell: Cell, start: float) -> tuple[Record, dict[str, NDArray[Any]]]:
         """One cell: its record and arrays."""
@@ -176,7 +191,7 @@ class _Run:
             attack = made(self.registry, "attack", cell.attack)
             self.components = [*self.components, type(attack)]
             targets = self.promoted(cell)
-            found = bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets)
+            found = self._calibrated(bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets))
             if targets is not None:
                 found.arrays["targets"] = targets
             reference = outcome_of(clean.arrays)
@@ -187,6 +202,7 @@ class _Run:
             if (
                 (metric.needs == "targets" and outcome.target_ranks is None)
                 or (metric.needs == "clean" and outcome.clean is None)
+                or (metric.needs == "likes" and outcome.likes is None)
                 or not applies(cell.columns(), metric, k)
             ):
                 continue
@@ -251,13 +267,6 @@ def passed(cell: Cell) -> dict[str, Any]:
     if v.poison is not None:
         parts["attack"] = v.poison.attack
     return {role: dict(part.passed) for role, part in parts.items() if part is not None}
-
-
-def outcome_of(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:
-    """The outcome that the arrays of a cell hold."""
-    return Outcome(
-        arrays["indptr"], arrays["ranks"], arrays["top"], arrays["candidates"], arrays.get("target_ranks"), clean
-    )
 
 
 def peak_memory() -> float:

@@ -87,7 +87,8 @@ def robench_defenses() -> dict[str, str]:
 @hookimpl
 def robench_metrics() -> dict[str, str]:
     """Built-in metrics."""
-    ranking, targets, stability = (f"robench_plugins.metrics.{name}" for name in ("ranking", "targets", "stability"))
+    home = "robench_plugins.metrics"
+    ranking, targets, stability, likes = (f"{home}.{name}" for name in ("ranking", "targets", "stability", "likes"))
     return {
         "ndcg": f"{ranking}:Ndcg",
         "recall": f"{ranking}:Recall",
@@ -100,6 +101,10 @@ def robench_metrics() -> dict[str, str]:
         "t-percentile": f"{targets}:TargetPercentile",
         "rbo": f"{stability}:Rbo",
         "jaccard": f"{stability}:Jaccard",
+        "accuracy": f"{likes}:Accuracy",
+        "like-precision": f"{likes}:LikePrecision",
+        "like-recall": f"{likes}:LikeRecall",
+        "like-f1": f"{likes}:LikeF1",
     }
 
 

@@ -23,7 +23,7 @@ from robench.engine.ranking import chunk_size
 from robench.host import Host
 from robench.registry import Registry
 from robench.suite.schema import DEFAULT_METRICS
-from robench.victim import outcome_of
+from robench.record import outcome_of
 
 FACTORS, KNOWN = 64, 165
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
     from robench.api.hooks import hookimpl
     from robench.api.kept import kept
-    from robench.api.metric import Metric, Outcome
+    from robench.api.metric import Metric, Needs, Outcome
     from robench.api.model import ColdItem, ColdUser, Model
     from robench.api.pairwise import PairwiseModel, sample_negatives
     from robench.api.poisoning import Corruption, PoisoningAttack, PoisoningConfig, Profiles
@@ -96,7 +96,7 @@ _HOME = {
     "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
     "hooks": "hookimpl",
     "kept": "kept",
-    "metric": "Metric Outcome",
+    "metric": "Metric Needs Outcome",
     "model": "ColdItem ColdUser Model",
     "pairwise": "PairwiseModel sample_negatives",
     "poisoning": "Corruption PoisoningAttack PoisoningConfig Profiles",
@@ -157,6 +157,7 @@ __all__ = [
     "MinimumNormAttack",
     "MinimumNormConfig",
     "Model",
+    "Needs",
     "Oracle",
     "Outcome",
     "PairwiseModel",

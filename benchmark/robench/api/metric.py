@@ -25,6 +25,8 @@ class Outcome:
         candidates: int64 [U] unmasked items of each user.
         target_ranks: int64 [T, U], 0 where the target is in the user's data (held out too); None without targets.
         clean: the same victim's clean cell, for list stability; None where this is it.
+        likes: float64 [n], calibrated probability that the user likes each held-out item; None where not measured.
+        dislikes: float64 [n], the same for one fixed negative per held-out item, NaN where the user has none left.
     """
 
     indptr: IntArray
@@ -33,6 +35,8 @@ class Outcome:
     candidates: IntArray
     target_ranks: IntArray | None = None
     clean: Outcome | None = None
+    likes: FloatArray | None = None
+    dislikes: FloatArray | None = None
 
     @property
     def n_users(self) -> int:
@@ -49,17 +53,29 @@ class Outcome:
         return result
 
 
+def probability(logit: FloatArray) -> FloatArray:
+    """σ(x), without overflow: exactly 0.5 at 0."""
+    result: FloatArray = 0.5 * (1 + np.tanh(logit / 2))
+    return result
+
+
+Needs = Literal["held-out", "targets", "clean", "likes"]
+
+
 class Metric(Component):
     """A value per user out of an ``Outcome``; rows of two versions are never compared.
 
-    ``bounds``: what a mean over users cannot leave, for the ends of its interval.
+    ``bounds``: what a mean over users cannot leave, for the ends of its interval. ``pooled``: a ratio of sums over
+    users (precision of all predictions, say), whose values per user are its linearisation: their mean is the ratio and
+    their spread its error, but none is a user's own outcome, so no worst case is taken user by user.
     """
 
     version: ClassVar[int] = 1
-    needs: ClassVar[Literal["held-out", "targets", "clean"]] = "held-out"
+    needs: ClassVar[Needs] = "held-out"
     at_k: ClassVar[bool] = True
     higher_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    pooled: ClassVar[bool] = False
 
     @abstractmethod
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

@@ -182,6 +182,11 @@ def per_user(
         "top": top,
         "candidates": candidates(questions, n_items),
     }
+    if all(look.pairs is not None for look in looks):
+        likes, dislikes = np.stack([np.asarray(look.pairs) for look in looks])[order.numpy(), :, user.numpy()].swapaxes(
+            0, 1
+        )
+        arrays |= {"likes": likes[held.numpy() >= 0], "dislikes": dislikes[held.numpy() >= 0]}
     if targets is not None and len(targets):
         arrays["target_ranks"] = np.stack([look.targets for look in looks])[order.numpy(), :, user.numpy()].T
     return arrays
@@ -189,8 +194,7 @@ def per_user(
 
 def judged(scores: Tensor, questions: Questions, targets: IntArray | None) -> Judged:
     """The outcome of masked scores [B, n_items]; ``questions`` of these users."""
-    cpu = Questions(questions.users.cpu(), (questions.masked[0].cpu(), questions.masked[1].cpu()), questions.held.cpu())
-    return judge(scores.cpu().numpy(), cpu, targets, masked=True)
+    return judge(scores.cpu().numpy(), questions.to(torch.device("cpu")), targets, masked=True)
 
 
 def joined(parts: list[Arrays], users: IntArray) -> Arrays:

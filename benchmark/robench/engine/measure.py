@@ -46,6 +46,7 @@ class Bench:
         seed: of the attacks.
         catalogue: the genuine items, for attacks on their titles.
         read: how the defence reads a title, where it has a say.
+        negatives: int64, an item beside each held-out one whose scores are stored too; None to store no scores.
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class Bench:
         seed: int,
         catalogue: Catalogue | None = None,
         read: Clean | None = None,
+        negatives: IntArray | None = None,
     ) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
-        self.catalogue, self.read = catalogue, read
+        self.catalogue, self.read, self.negatives = catalogue, read, negatives
         self.rng = Rng(seed).child("attack")
         self._minima: dict[str, Minimum] = {}
         self._rms: float | None = None
@@ -70,7 +72,7 @@ class Bench:
         """What is asked, in host-fixed chunks of users; made once per victim."""
         size = chunk_size(self.history.n_items)
         starts = range(0, 0 if self._questions else len(self.users), size)
-        self._questions += [ask(self.users[at : at + size], self.history, self.held) for at in starts]
+        self._questions += [ask(self.users[at : at + size], self.history, self.held, self.negatives) for at in starts]
         return self._questions
 
     def noise(self) -> float:

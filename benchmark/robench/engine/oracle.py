@@ -61,7 +61,8 @@ def restricted(questions: Questions, chosen: Tensor) -> Questions:
     place = torch.full((len(questions.users),), -1, device=chosen.device)
     place[chosen] = torch.arange(len(chosen), device=chosen.device)
     kept = place[row] >= 0
-    return Questions(questions.users[chosen], (place[row][kept], item[kept]), questions.held[chosen])
+    negatives = None if questions.negatives is None else questions.negatives[chosen]
+    return Questions(questions.users[chosen], (place[row][kept], item[kept]), questions.held[chosen], negatives)
 
 
 class UserOracle(ABC, Generic[Input]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,18 +40,21 @@ class Questions:
         users: int64 [B].
         masked: (row, item) int64 [m] each, the known items of each user.
         held: int64 [B, H] held-out items, padded with −1.
+        negatives: int64 [B, H] an item beside each of them whose score is kept too, −1 for none; None keeps no scores.
     """
 
     users: Tensor
     masked: tuple[Tensor, Tensor]
     held: Tensor
+    negatives: Tensor | None = None
 
     def to(self, device: torch.device) -> Questions:
         """On another device."""
         if self.users.device == device:
             return self
         row, item = self.masked
-        return Questions(self.users.to(device), (row.to(device), item.to(device)), self.held.to(device))
+        negatives = None if self.negatives is None else self.negatives.to(device)
+        return Questions(self.users.to(device), (row.to(device), item.to(device)), self.held.to(device), negatives)
 
 
 def entries_of(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
@@ -62,8 +65,12 @@ def entries_of(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray,
     return position, place, rows.items[rows.indptr[users][position] + place]
 
 
-def ask(users: IntArray, history: Interactions, held: Interactions) -> Questions:
-    """The questions for ``users`` (int64 [B]): known items masked, held-out items never."""
+def ask(users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None) -> Questions:
+    """The questions for ``users`` (int64 [B]): known items masked, held-out items never.
+
+    Args:
+        negatives: int64, an item beside each of ``held.items``, −1 for none.
+    """
     row, _, item = entries_of(history, users)
     position, place, target = entries_of(held, users)
     padded = np.full((len(users), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
@@ -75,7 +82,12 @@ def ask(users: IntArray, history: Interactions, held: Interactions) -> Questions
     seen[position * history.n_items + target] = -1
     kept = seen[flat] == number
     mask = (torch.from_numpy(row[kept]), torch.from_numpy(item[kept]))
-    return Questions(torch.from_numpy(np.array(users, dtype=np.int64)), mask, torch.from_numpy(padded))
+    asked = Questions(torch.from_numpy(np.array(users, dtype=np.int64)), mask, torch.from_numpy(padded))
+    if negatives is None:
+        return asked
+    beside = np.full_like(padded, -1)
+    beside[position, place] = negatives[held.indptr[users][position] + place]
+    return replace(asked, negatives=torch.from_numpy(beside))
 
 
 def mask_known(scores: Tensor, questions: Questions) -> Tensor:
@@ -146,11 +158,14 @@ class Judged:
         top: int64 [B, count] best unmasked items, ties by smaller id, padded with −1.
         targets: int64 [T, B] ranks of promoted items, 1 + #(score > s_t); 0 where the item is in the user's data,
             known or held out.
+        pairs: float32 [2, B, H] scores of the held-out items and of the negatives beside them, NaN at the padding; None
+            where no negatives are asked for.
     """
 
     ranks: Tensor
     top: IntArray
     targets: IntArray
+    pairs: Scores | None = None
 
 
 def judge(
@@ -194,10 +209,18 @@ def judge(
                 above[user] = _above(scores[user], wanted, reached)
     above[(held.numpy()[:, :, None] == wanted).any(1)] = 0
     top = top_items(scores, count, torch.cat(maxima).numpy()) if count else np.empty((users, 0), dtype=np.int64)
+    pairs = None if questions.negatives is None else pair_scores(scores, held.numpy(), questions.negatives.numpy())
     flat[place] = kept  # the model may keep the array
     if not bool(torch.isfinite(torch.cat(sums)).all()) and not np.isfinite(scores).all():
         raise PluginError(NOT_FINITE)
-    return Judged(_settled(torch.tensor(at_least), own, held), top, above.T)
+    return Judged(_settled(torch.tensor(at_least), own, held), top, above.T, pairs)
+
+
+def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
+    """Scores of held-out items and of the negatives beside them: float32 [2, B, H], NaN where an item is −1."""
+    places = np.stack([held, negatives])
+    found = np.take_along_axis(scores[None], np.maximum(places, 0), axis=2).astype(np.float32)
+    return np.where(places >= 0, found, np.float32(np.nan))
 
 
 def maxima_of(scores: Tensor) -> Tensor:

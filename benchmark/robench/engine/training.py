@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from robench.api.data import Interactions, TrainData
+from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.defense import Defense
 from robench.api.errors import PluginError
 from robench.api.model import Model
@@ -38,10 +38,8 @@ class FitReport:
         return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
 
 
-def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
-    """NDCG@k of the validation items, given and masking the training items; real users with both only.
-
-    NaN where no user has a validation item.
+def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
+    """The training items of the real users, and the users with training and validation items, int64 sorted.
 
     Args:
         most: how many users at most; where there are more, a sample that is the same for every victim.
@@ -52,9 +50,21 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
         data.train.times[: data.train.indptr[data.n_real_users]],
         data.n_items,
     )
-    users = np.flatnonzero((data.validation.lengths() > 0) & (real.lengths() > 0))
+    users = np.flatnonzero((data.validation.lengths() > 0) & (real.lengths() > 0)).astype(np.int64)
     if most is not None and len(users) > most:
         users = np.sort(Rng(0).child("validation").numpy().choice(users, most, replace=False))
+    return real, users
+
+
+def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
+    """NDCG@k of the validation items, given and masking the training items; real users with both only.
+
+    NaN where no user has a validation item.
+
+    Args:
+        most: how many users at most; where there are more, a sample that is the same for every victim.
+    """
+    real, users = validation_users(data, most)
     total = 0.0
     size = chunk_size(data.n_items)
     for chunk in np.split(users, range(size, len(users), size)) if len(users) else []:

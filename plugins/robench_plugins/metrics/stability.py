@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
-from robench.api import FloatArray, IntArray, Metric, Outcome
+from robench.api import FloatArray, IntArray, Metric, Needs, Outcome
 
 PERSISTENCE = 0.9
 
@@ -24,7 +24,7 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
 class StabilityMetric(Metric):
     """Base: NaN everywhere without a clean cell."""
 
-    needs: ClassVar[Literal["held-out", "targets", "clean"]] = "clean"
+    needs: ClassVar[Needs] = "clean"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
-from robench.api import FloatArray, Metric, Outcome
+from robench.api import FloatArray, Metric, Needs, Outcome
 
 
 def averaged(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
@@ -35,7 +35,7 @@ class TargetMetric(Metric):
     """
 
     version: ClassVar[int] = 2
-    needs: ClassVar[Literal["held-out", "targets", "clean"]] = "targets"
+    needs: ClassVar[Needs] = "targets"
     higher_is_better: ClassVar[bool] = False
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
