@@ -23,6 +23,7 @@ from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
 from robench.results import ROW, Columns, Results, ensembles_of, read_plan, row_of
 from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, own_weights, table_rows
+from robench.twins import twins
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
 FORMAT_VERSION = 1
@@ -57,6 +58,7 @@ class Tables:
     radii: list[dict[str, Any]]
     ensembles: list[dict[str, Any]]
     curves: list[dict[str, Any]]
+    twins: list[dict[str, Any]]
     clean: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     skipped: dict[str, int]
@@ -91,6 +93,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         _radii(results),
         ensembles(results),
         curves(results, REFERENCE),
+        twins(results),
         _clean(results, [row for table in tables for row in table["rows"]]),
         [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
         dict(Counter(c["reason"] for c in results.cells if results.status(c) == "skipped")),
@@ -318,6 +321,7 @@ def _texts(tables: Tables) -> dict[str, str]:
         "clean": tables.clean,
         "failures": tables.failures,
         "skipped": tables.skipped,
+        **({"twins": tables.twins} if tables.twins else {}),
     }
     return {
         "cells.csv": to_csv(CELLS, tables.cells),
