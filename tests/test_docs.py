@@ -10,7 +10,8 @@ import pytest
 import torch
 from rapidfuzz.distance import Levenshtein
 
-from robench.api import Ball
+from robench.api import Ball, edits_between
+from robench.api.text import edits_allowed
 from robench.engine.history import budget_in_edits
 from robench.engine.oracle import LOOKS
 from robench.engine.poisoning import budget_of
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITE, TABLES, PLUGINS, THREATS = (
     (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("suite", "tables", "plugins", "threat-models")
 )
+PLUGIN_NAMES = ("average", "noise", "squash", "forget", "borrow")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -44,9 +46,7 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
 
 @pytest.fixture
 def plugins(tmp_path):
-    names = [
-        name for plugin in ("average", "noise", "squash", "forget") for name in (f"{plugin}.py", f"test_{plugin}.py")
-    ]
+    names = [name for plugin in PLUGIN_NAMES for name in (f"{plugin}.py", f"test_{plugin}.py")]
     for name, text in zip(names, blocks(PLUGINS, "python"), strict=True):
         assert f"`{name}`" in PLUGINS
         (tmp_path / name).write_text(text)
@@ -56,9 +56,7 @@ def plugins(tmp_path):
 def test_the_plugins_run_in_their_suite(plugins):
     (text,) = blocks(PLUGINS, "yaml")
     (plugins / "mine.yaml").write_text(text)
-    done = command(
-        plugins, "robench", "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS="average,noise,squash,forget"
-    )
+    done = command(plugins, "robench", "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS=",".join(PLUGIN_NAMES))
     assert done.returncode == 0, done.stderr
     table = (plugins / "results" / "mine" / "leaderboard.csv").read_text()
     assert "average-net" in table
@@ -67,7 +65,7 @@ def test_the_plugins_run_in_their_suite(plugins):
     assert "forget-latest" in table
 
 
-@pytest.mark.parametrize("name", ["test_average.py", "test_noise.py", "test_squash.py", "test_forget.py"])
+@pytest.mark.parametrize("name", [f"test_{name}.py" for name in PLUGIN_NAMES])
 def test_the_plugins_pass_their_conformance_tests(plugins, name):
     done = command(plugins, "pytest", "-q", name, "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
@@ -114,7 +112,7 @@ def registry():
 @pytest.mark.parametrize("text", blocks(THREATS, "yaml"))
 def test_what_one_types_for_a_threat_model_is_planned(text, registry, tmp_path):
     path = tmp_path / "t.yaml"
-    path.write_text(f"name: t\ndatasets: [{{name: synthetic}}]\nmodels: [popularity, lstm]\n{text}")
+    path.write_text(f"name: t\ndatasets: [{{name: synthetic}}]\nmodels: [popularity, lstm, text-bert]\n{text}")
     suite = load_suite(path, registry)
     plan = make_plan(suite, registry)
     attacked = {c.columns()["attack_label"] for c in plan.cells if not c.skip} - {"none"}
@@ -196,13 +194,23 @@ def test_the_worked_examples_are_right():
     for number in (5**-0.5, 5**-0.5 / (2 * 2**0.5)):
         assert f"{number:.3f}" in THREATS
     assert f"{(64 * 50) ** 0.5:.1f}" in THREATS
-    (picture,) = re.findall(r"```\n(genuine.*?)```", THREATS, re.S)
+    (picture,) = re.findall(r"```\n(genuine +Toy Story  .*?)```", THREATS, re.S)
     lists = [re.findall(r"Toy Story|Alien|Fargo|Heat|Babe", line) for line in picture.splitlines()]
     assert [Levenshtein.distance(lists[0], row) for row in lists[1:]] == [1, 1, 1, 2]
     assert budget_in_edits(0.1, "relative", torch.tensor([25, 7])).tolist() == [2, 1]
     assert budget_in_edits(0.05, "absolute", torch.tensor([25])).tolist() == [0]
     assert budget_of(0.01, 671) == 7
     assert f"the host looks {LOOKS} times" in THREATS
+
+
+def test_edits_of_titles_are_counted_as_told():
+    (picture,) = re.findall(r"```\n(genuine +Toy Story\n.*?)```", THREATS, re.S)
+    genuine, *rows = [re.split(r" {2,}", line) for line in picture.splitlines()]
+    assert len(rows) == 5
+    for told, title, _ in rows:
+        assert int(told.split()[0]) == edits_between(genuine[1], title, "words")
+    assert edits_allowed("Toy Story", 0.34, "words") == 1
+    assert edits_allowed("a b c d e f", 0.34, "words") == 2
 
 
 def test_flags_that_take_the_rank_are_named():

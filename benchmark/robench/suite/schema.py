@@ -66,7 +66,7 @@ class RankingEntry(_Model):
 
     surface: Literal["embedding", "parameters", "history", "text", "interactions"]
     stage: Literal["test", "train"] | None = None
-    norm: Literal["l2", "linf", "edits", "users", "share"] | None = None
+    norm: Literal["l2", "linf", "edits", "words", "characters", "users", "share"] | None = None
     scale: Literal["relative", "absolute"] | None = None
     goal: Literal["untargeted", "promote", "demote"] = "untargeted"
     k: Count = 10
