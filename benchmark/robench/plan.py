@@ -193,6 +193,8 @@ def surface_misfit(part: Part, cls: type[Attack], surface: str, name: str, model
     """Why an attack cannot touch a model, or empty."""
     if surface not in model.surfaces:
         return f"{name} has no surface '{surface}' for {part.label}"
+    if getattr(cls, "instructs", False) and not model.follows:
+        return f"{name} answers no prompt, so {part.label} has nobody to instruct"
     if cls.gradient and not hasattr(model, "loss_from"):
         return f"{name} has no gradient for {part.label}"
     if surface == "parameters" and not getattr(model, "tables", ()):

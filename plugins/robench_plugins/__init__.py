@@ -63,6 +63,8 @@ def robench_attacks() -> dict[str, str]:
         "random-rewrite": "robench_plugins.attacks.random_rewrite:RandomRewrite",
         "typo": "robench_plugins.attacks.typo:TypoAttack",
         "prefix": "robench_plugins.attacks.prefix:Prefix",
+        "rewrite": "robench_plugins.attacks.rewrite:Rewrite",
+        "prompt-injection": "robench_plugins.attacks.prompt_injection:PromptInjection",
         "hotflip": "robench_plugins.attacks.hotflip:HotFlip",
         "bandwagon": "robench_plugins.attacks.bandwagon:Bandwagon",
         "random-profiles": "robench_plugins.attacks.random_profiles:RandomProfiles",

@@ -212,6 +212,37 @@ class Decoder:
         parts = losses.split([len(title) for title in titles])  # type: ignore[no-untyped-call]  # torch has no type
         return torch.stack([-part.mean() for part in parts])
 
+    def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
+        """The first lines of some answers to a request, drawn from torch's global generator; empty ones too.
+
+        In the form of a chat where the tokenizer knows one, else as a text that goes on.
+
+        Args:
+            count: how many.
+            tokens: of an answer at most.
+        """
+        if self.tokenizer.chat_template:
+            asked = [{"role": "user", "content": request}]
+            text = self.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        else:
+            text = f"{request}\n"
+        ids = torch.tensor([self.ids(text, special=True)], device=self.net.device)
+        end = self.tokenizer.eos_token_id
+        with torch.no_grad():
+            found = self.net.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                temperature=temperature,
+                top_p=0.95,
+                top_k=0,
+                num_return_sequences=count,
+                max_new_tokens=tokens,
+                pad_token_id=0 if end is None else end,
+            )
+        texts = self.tokenizer.batch_decode(found[:, ids.shape[1] :], skip_special_tokens=True)
+        return [(text.strip().splitlines() or [""])[0].strip() for text in texts]
+
     def _check_sharing(self) -> None:
         """Whether titles side by side are scored as each is alone.
 

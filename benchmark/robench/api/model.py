@@ -22,7 +22,8 @@ class Model(Component):
     """A recommender that scores the whole catalogue for a user.
 
     ``surfaces`` are those beside ``interactions`` (which every model has: its training data) that attacks may touch.
-    ``reads_text``: it needs titles, and a data set without any is refused.
+    ``reads_text``: it needs titles, and a data set without any is refused. ``follows``: it answers a prompt that
+    titles stand in, so they may hold instructions to it.
     A neural model derives from ``TorchModel`` and does not override ``fit``.
 
     Cold start is declared, and tested by the conformance class. ``cold_user``: what a user outside the training data
@@ -34,6 +35,7 @@ class Model(Component):
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
     reads_text: ClassVar[bool] = False
+    follows: ClassVar[bool] = False
     cold_user: ClassVar[ColdUser] = "history"
     cold_item: ClassVar[ColdItem] = "behind"
 

@@ -89,6 +89,7 @@ class Llm(TorchModel):
     config: Config
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "text", "history"})
     reads_text: ClassVar[bool] = True
+    follows: ClassVar[bool] = True
     cold_item: ClassVar[ColdItem] = "behind"
 
     @cached_property

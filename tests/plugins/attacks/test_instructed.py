@@ -1,0 +1,126 @@
+"""Attacks with a language model in them: titles that give orders, and titles that one has written."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from tests.tiny_decoder import tiny_decoder
+
+from robench.api import Model, Rng, edits_between
+from robench.api.decoder import Decoder
+from robench.conformance.text import exposure, host
+from robench.conformance.texts import promoted, text_bench
+from robench.plan import surface_misfit
+from robench.spec import Part
+from robench_plugins.attacks.prompt_injection import PAYLOADS, PromptInjection
+from robench_plugins.attacks.rewrite import Rewrite
+from robench_plugins.models.llm import Llm
+from robench_plugins.models.text_bert import TextBert
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return str(tiny_decoder(tmp_path_factory.mktemp("decoder")))
+
+
+class Writer:
+    """Answers what it is told to, whatever it is asked; notes the requests."""
+
+    def __init__(self, replies):
+        self.replies, self.asked = replies, []
+
+    def answers(self, request, count, tokens, temperature):
+        self.asked.append(request)
+        return [self.replies[number % len(self.replies)] for number in range(count)]
+
+
+def words_that_sell():
+    """Words of the reference world that its most used items have."""
+    bench = text_bench()
+    best = int(np.argmax(bench.history.counts()))
+    return bench.catalogue.items[best].title
+
+
+def lifted(attack, epsilon=2.0):
+    bench = text_bench()
+    before = bench.clean(promoted()).arrays["target_ranks"]
+    found = bench.attacked(attack, epsilon, "", promoted())
+    return exposure(before), exposure(found.arrays["target_ranks"]), found
+
+
+def test_for_each_item_the_instruction_with_the_highest_loss_is_taken_and_within_budget():
+    payloads = (words_that_sell(), "zzz", "one two three four five six seven eight nine ten eleven twelve")
+    attack = PromptInjection.make(payloads=payloads)
+    before, after, found = lifted(attack)
+    assert after > before
+    (written,) = attack.rewrite(host(attack, 2.0), Rng(0))
+    oracle = host(attack, 2.0)
+    genuine = oracle.titles()
+    forms = [[form.format(p, t) for t in genuine] for p in payloads[:2] for form in ("{0} {1}", "{1} {0}")]
+    losses = [oracle.evaluate(titles).loss for titles in [genuine, *forms]]
+    for at, title in enumerate(written):
+        best = max(range(len(losses)), key=lambda number: float(losses[number][at]))
+        assert title == [genuine, *forms][best][at]
+    assert all(row["edits"] == edits_between(row["before"], row["after"], "words") for row in found.titles)
+
+
+def test_instructions_that_do_not_fit_are_left_out():
+    attack = PromptInjection.make()
+    oracle = host(attack, 0.01)  # one word
+    short = [payload for payload in PAYLOADS if len(payload.split()) == 1]
+    assert not short
+    assert list(attack.rewrite(oracle, Rng(0))) == []
+
+
+def test_what_no_budget_allows_is_not_asked_for(weights):
+    for attack in (PromptInjection.make(), Rewrite.make(weights=weights)):
+        oracle = host(attack, 0.0)
+        assert list(attack.rewrite(oracle, Rng(0))) == []
+        assert oracle.costs.queries == 0
+
+
+def test_only_models_that_answer_a_prompt_are_instructed():
+    part = Part("prompt-injection", {}, "prompt-injection")
+    assert "nobody to instruct" in surface_misfit(part, PromptInjection, "text", "text-bert", TextBert)
+    assert surface_misfit(part, PromptInjection, "text", "llm", Llm) == ""
+    assert not Model.follows
+
+
+def test_the_best_answer_is_taken_without_what_is_said_around_it(monkeypatch):
+    writer = Writer(["Sure, here is a title: zzz", f"New title: {words_that_sell()}", ""])
+    monkeypatch.setattr(Decoder, "load", lambda weights: writer)
+    before, after, found = lifted(Rewrite.make(proposals=3))
+    assert after > before
+    assert {row["after"] for row in found.titles} == {words_that_sell()}
+    assert len(writer.asked) == len(promoted())
+    titles = host(Rewrite.make(), 1.0).titles()
+    assert all(f"'{title}'" in request for title, request in zip(titles, writer.asked, strict=True))
+
+
+def test_an_answer_over_budget_is_cut(monkeypatch):
+    long = " ".join([words_that_sell()] * 9)
+    monkeypatch.setattr(Decoder, "load", lambda weights: Writer([long]))
+    attack = Rewrite.make(proposals=1)
+    oracle = host(attack, 1.0)
+    for titles in attack.rewrite(oracle, Rng(0)):
+        assert titles != oracle.titles()
+        for at, title in enumerate(titles):
+            assert edits_between(oracle.titles()[at], title, "words") <= oracle.budget()[at]
+
+
+def test_a_real_decoder_answers_the_same_for_the_same_seed(weights):
+    titles = [list(Rewrite.make(weights=weights, tokens=8).rewrite(host(Rewrite.make(), 1.0), Rng(3))) for _ in "ab"]
+    assert titles[0] == titles[1]
+    decoder = Decoder.load(weights)
+    with Rng(0).stream():
+        one = decoder.answers("Heat", 3, 8)
+    with Rng(1).stream():
+        two = decoder.answers("Heat", 3, 8)
+    assert len(one) == 3
+    assert one != two
+    assert not any("\n" in answer for answer in one)
+
+
+@pytest.mark.parametrize("attack", [PromptInjection, Rewrite])
+def test_settings_are_checked(attack):
+    with pytest.raises(ValidationError):
+        attack.make(goal="untargeted")
