@@ -189,14 +189,18 @@ class TextBert(TokenModel, SequenceModel):
         context: dict[str, Any] = {"table": self.outwards(texts), "bias": bias}
         safe = ids.clamp_max(self.n_items - 1)
         if self.config.inputs == "texts":
-            return Embedded({"texts": texts[safe] * real.unsqueeze(-1)}, {"texts": real}, context)
+            return Embedded({"texts": self._sloped(texts[safe] * real.unsqueeze(-1))}, {"texts": real}, context)
         tokens = _some(self._tokens, safe.flatten().cpu())
         shape = (*ids.shape, tokens.ids.shape[1])
         vectors = self._reader.embed(tokens).reshape(*shape, -1) * real[..., None, None]
         own = (tokens.start >= 0).to(self.device).reshape(shape) & real.unsqueeze(-1)
-        return Embedded(
-            {"tokens": vectors}, {"tokens": own}, context | {"mask": tokens.mask.to(self.device), "real": real}
-        )
+        context |= {"mask": tokens.mask.to(self.device), "real": real}
+        return Embedded({"tokens": self._sloped(vectors)}, {"tokens": own}, context)
+
+    def _sloped(self, vectors: Tensor) -> Tensor:
+        """In training with a gradient of their own, which defences ask for, also where nothing below is trained."""
+        wanted = self.training and torch.is_grad_enabled()
+        return vectors.requires_grad_() if wanted and not vectors.requires_grad else vectors
 
     def _read(self, e: Embedded) -> Tensor:
         """The history's text vectors: float [B, L, D]."""
