@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from robench.api import Catalogue, Rng, TextOracle, edits_between, pieces
+from robench.api import Catalogue, Exposure, Rng, TextOracle, edits_between, pieces
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 AGAIN = 0.25  # share of the titles that are drawn anew at a time, where all items have one loss
 
 
 class Climb:
-    """The best titles found so far, step by step.
+    """The best titles found so far, step by step: those that reach more users, or, with as many, are of a higher loss.
 
-    Promoted items have losses of their own: of a step's proposals each item takes its best, whatever the others take.
-    Untargeted, all items have the same loss, so all take the same proposal. A proposal that is no advance is not taken.
+    The host compares titles by the top k, and the loss alone, a mean over all users, would rather raise an item from
+    rank 900 to 300 with everybody than into the top k of a few. Promoted items have outcomes of their own: of a step's
+    proposals each item takes its best, whatever the others take. Untargeted, all items have the same outcome, so all
+    take the same proposal. A proposal that is no advance is not taken.
     """
 
     def __init__(self, oracle: TextOracle) -> None:
         self.oracle, self.genuine, self.limit = oracle, oracle.titles(), oracle.budget()
         self.titles = oracle.titles()
-        self.loss = oracle.evaluate(self.titles).loss
+        self.shown = oracle.evaluate(self.titles)
 
     def fits(self, at: int, title: str) -> bool:
         """Whether the title of the item ``at`` (in the oracle's order) would be within budget."""
@@ -35,18 +38,23 @@ class Climb:
 
     def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:
         """Score lawful proposals and take what is best; the titles that came of it, if any changed."""
-        found, best = list(self.titles), self.loss
+        found, best = list(self.titles), self.shown
         for titles in proposals:
             if titles == self.titles:
                 continue
-            loss = self.oracle.evaluate(titles).loss
-            ahead = loss > best
+            shown = self.oracle.evaluate(titles)
+            ahead = better(shown, best)
             found = [new if take else old for new, old, take in zip(titles, found, ahead.tolist(), strict=True)]
-            best = loss.where(ahead, best)
+            best = Exposure(shown.loss.where(ahead, best.loss), shown.reached.where(ahead, best.reached))
         if found != self.titles:
             self.titles = found
-            self.loss = self.oracle.evaluate(found).loss
+            self.shown = self.oracle.evaluate(found)
             yield list(found)
+
+
+def better(one: Exposure, two: Exposure) -> Tensor:
+    """Where the first reaches more users, or as many with a higher loss: bool [A]."""
+    return (one.reached > two.reached) | ((one.reached == two.reached) & (one.loss > two.loss))
 
 
 def together(
@@ -60,14 +68,14 @@ def together(
         draw: a title within budget for the item of that number.
         looks: evaluations.
     """
-    titles, best = oracle.titles(), -float("inf")
+    titles, best = oracle.titles(), oracle.evaluate(oracle.titles())
     for look in range(looks):
         generator = rng.child("look", look).numpy()
         chosen = generator.random(len(titles)) < (AGAIN if look else 1.0)
         proposed = [draw(at, generator) if take else titles[at] for at, take in enumerate(chosen.tolist())]
-        loss = float(oracle.evaluate(proposed).loss.mean())
-        if loss > best:
-            titles, best = proposed, loss
+        shown = oracle.evaluate(proposed)
+        if not look or bool(better(shown, best)[0]):
+            titles, best = proposed, shown
             yield list(titles)
 
 
