@@ -22,6 +22,7 @@ from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
 from robench.results import ROW, Columns, Results, ensembles_of, read_plan, row_of
+from robench.rewritten import rewritten
 from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, own_weights, table_rows
 from robench.twins import twins
 
@@ -59,6 +60,7 @@ class Tables:
     ensembles: list[dict[str, Any]]
     curves: list[dict[str, Any]]
     twins: list[dict[str, Any]]
+    rewritten: list[dict[str, Any]]
     clean: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     skipped: dict[str, int]
@@ -94,6 +96,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         ensembles(results),
         curves(results, REFERENCE),
         twins(results),
+        rewritten(results),
         _clean(results, [row for table in tables for row in table["rows"]]),
         [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
         dict(Counter(c["reason"] for c in results.cells if results.status(c) == "skipped")),
@@ -322,6 +325,7 @@ def _texts(tables: Tables) -> dict[str, str]:
         "failures": tables.failures,
         "skipped": tables.skipped,
         **({"twins": tables.twins} if tables.twins else {}),
+        **({"rewritten": tables.rewritten} if tables.rewritten else {}),
     }
     return {
         "cells.csv": to_csv(CELLS, tables.cells),

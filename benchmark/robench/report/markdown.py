@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from robench.report.numbers import bounded, defense, number, ranks, spread
+from robench.report.titles import rewritten_section
+
 if TYPE_CHECKING:
     from robench.leaderboard import Tables
-
-
-def number(value: Any, digits: int = 4) -> str:
-    """``.0432``; a dash where there is no value."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    text = f"{value:.{digits}f}"
-    if not float(text):
-        text = text.lstrip("-")  # a mean of −1e-17 is 0
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
-def spread(row: Mapping[str, Any], name: str) -> str:
-    """``.0432 [.0401, .0466]``."""
-    if row[name] is None:
-        return "–"
-    return bounded((row[name], row[f"{name}_low"], row[f"{name}_high"]))
-
-
-def bounded(interval: Sequence[Any] | None) -> str:
-    """A mean, its lower and its upper bound."""
-    return "–" if interval is None else f"{number(interval[0])} [{number(interval[1])}, {number(interval[2])}]"
-
-
-def ranks(row: Mapping[str, Any]) -> str:
-    """``2 (1–3)``: the rank, and the range of ranks that the data do not tell apart."""
-    if row["rank"] is None:
-        return ""
-    low, high = row["rank_low"], row["rank_high"]
-    return f"{row['rank']}" if low == high else f"{row['rank']} ({low}–{high})"
-
-
-def defense(row: Mapping[str, Any]) -> str:
-    """``adversarial-training λ=0.5``; in a leaderboard also λ in the defence's own terms."""
-    if row["lambda"] == 1:
-        return str(row["defense_label"])
-    own = "".join(f", {name} {value:g}" for name, value in row.get("own_weights", {}).items())
-    return f"{row['defense_label']} λ={row['lambda']:g}{own}"
 
 
 def title_of(table: Mapping[str, Any]) -> str:
@@ -115,7 +79,7 @@ def to_markdown(tables: Tables) -> str:
         parts += [_github(body, head), ""]
     for title, head, body in clean_tables(tables):
         parts += [f"## {title}", "", _github(body, head), ""]
-    sections = (_twins, _curves, _poisoning, _radii, _ensembles, _notes, _failures, _skipped)
+    sections = (_twins, _curves, rewritten_section, _poisoning, _radii, _ensembles, _notes, _failures, _skipped)
     parts += [line for section in sections for line in section(tables)]
     return "\n".join(parts).rstrip() + "\n"
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from robench.report.markdown import bounded, clean_tables, defense, number, table_lines, title_of
+from robench.report.markdown import clean_tables, table_lines, title_of
+from robench.report.numbers import bounded, defense, number
 
 if TYPE_CHECKING:
     from robench.leaderboard import Tables

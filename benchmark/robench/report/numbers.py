@@ -1,0 +1,45 @@
+"""How numbers, intervals, ranks and defences are written in every report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """``.0432``; a dash where there is no value."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    text = f"{value:.{digits}f}"
+    if not float(text):
+        text = text.lstrip("-")  # a mean of −1e-17 is 0
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def spread(row: Mapping[str, Any], name: str) -> str:
+    """``.0432 [.0401, .0466]``."""
+    if row[name] is None:
+        return "–"
+    return bounded((row[name], row[f"{name}_low"], row[f"{name}_high"]))
+
+
+def bounded(interval: Sequence[Any] | None) -> str:
+    """A mean, its lower and its upper bound."""
+    return "–" if interval is None else f"{number(interval[0])} [{number(interval[1])}, {number(interval[2])}]"
+
+
+def ranks(row: Mapping[str, Any]) -> str:
+    """``2 (1–3)``: the rank, and the range of ranks that the data do not tell apart."""
+    if row["rank"] is None:
+        return ""
+    low, high = row["rank_low"], row["rank_high"]
+    return f"{row['rank']}" if low == high else f"{row['rank']} ({low}–{high})"
+
+
+def defense(row: Mapping[str, Any]) -> str:
+    """``adversarial-training λ=0.5``; in a leaderboard also λ in the defence's own terms."""
+    if row["lambda"] == 1:
+        return str(row["defense_label"])
+    own = "".join(f", {name} {value:g}" for name, value in row.get("own_weights", {}).items())
+    return f"{row['defense_label']} λ={row['lambda']:g}{own}"

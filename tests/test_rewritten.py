@@ -1,0 +1,67 @@
+"""The section on attacks on titles: before and after of the same items, the cost, and which attack is the strongest."""
+
+import numpy as np
+import pytest
+from tests.fakes import POISONING, USERS, World
+
+from robench.report.markdown import to_markdown
+
+TEXT = {"stage": "test", "surface": "text", "norm": "words", "scale": "relative", "goal": "promote", "k": 10}
+ALL = [1] * USERS
+
+
+def targets(reached):
+    """Ranks of one target: 1 for the first ``reached`` users, else 50."""
+    return {"target_ranks": [[1] * reached + [50] * (USERS - reached)]}
+
+
+def attacked(world, seed, attack, reached, **achieved):
+    rows = [{"item": "7", "row": 7, "before": "Heat", "after": f"{attack} Heat", "edits": 1}]
+    world.cell(
+        ALL, seed=seed, attack=attack, epsilon=0.5, threat=TEXT, arrays=targets(reached), titles=rows,
+        achieved={"edits_mean": 1.5, **achieved}, queries=300,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def tables(tmp_path):
+    world = World(tmp_path, [])
+    for seed in (0, 1):
+        world.cell(ALL, seed=seed, arrays=targets(10 + 10 * seed))
+        attacked(world, seed, "prefix", 80, similarity_mean=0.8, similarity_min=0.6)
+        attacked(world, seed, "hotflip", 120 + seed, similarity_mean=0.5, similarity_min=0.2)
+    return world.build()
+
+
+def test_before_and_after_are_means_over_users_and_seeds(tables):
+    prefix, hotflip = tables.rewritten
+    assert prefix["before"] == pytest.approx(15 / USERS)
+    assert prefix["after"] == pytest.approx(80 / USERS)
+    assert prefix["effect"][0] == pytest.approx(65 / USERS)
+    assert hotflip["after"] == pytest.approx(120.5 / USERS)
+    assert (prefix["edits_mean"], prefix["similarity_mean"], prefix["similarity_min"]) == (1.5, 0.8, 0.6)
+    assert prefix["queries"] == 300
+
+
+def test_the_strongest_is_the_one_that_moves_it_furthest_and_its_titles_are_shown(tables):
+    assert [row["strongest"] for row in tables.rewritten] == [False, True]
+    text = to_markdown(tables)
+    assert "**hotflip**" in text
+    assert "**prefix**" not in text
+    assert "Heat → hotflip Heat" in text
+    assert "Heat → prefix Heat" not in text
+    assert ".50, .20" in text
+
+
+def test_a_suite_without_attacks_on_titles_has_no_such_section(tmp_path):
+    world = World(tmp_path, [POISONING])
+    world.cell(ALL, arrays={"target_ranks": np.full((1, USERS), 3)})
+    found = world.build()
+    assert found.rewritten == []
+    assert "Rewritten titles" not in to_markdown(found)
+
+
+def test_an_attack_without_its_clean_cell_is_left_out(tmp_path):
+    world = World(tmp_path, [])
+    attacked(world, 0, "prefix", 80)
+    assert world.build().rewritten == []
