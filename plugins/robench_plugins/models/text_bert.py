@@ -207,6 +207,8 @@ class TextBert(TokenModel, SequenceModel):
         if "texts" in e.inputs:
             return e.inputs["texts"]
         vectors, real = e.inputs["tokens"], e.context["real"]
+        if not bool(real.any()):  # the encoder takes no empty batch
+            return vectors.new_zeros(*real.shape, self.texts.shape[1])
         found = self._reader.forward(vectors[real], e.context["mask"][real.flatten()])
         return found.new_zeros(*real.shape, found.shape[1]).masked_scatter(real.unsqueeze(-1), found)
 
