@@ -66,9 +66,7 @@ def main():
     registry = Registry.of(Host.discover())
     source = registry.load("dataset", "movielens-small").make(min_user_interactions=5, min_item_interactions=20)
     data = prepare(source.load(), source.config, SPLIT)
-    print(
-        "| model | warm NDCG@10 | cold NDCG@10 | cold among cold NDCG@10 | cold: behind it | processor seconds of a fit |"
-    )
+    print("| model | warm NDCG@10 | cold NDCG@10 | cold among cold NDCG@10 | cold: behind it | processor seconds |")
     print("|---|---|---|---|---|---|")
     for name in given.models:
         parts, seconds = [], []
