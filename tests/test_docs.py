@@ -86,7 +86,7 @@ def test_what_a_suite_takes_is_listed():
     for name in (*SuiteFile.model_fields, *SPLITS, *splits, *models, *MATCHES):
         assert re.search(rf"`[^`]*\b{re.escape(name)}\b[^`]*`", SUITE), name
     registry = Registry.of(Host.discover())
-    documented = set(re.findall(r"^\| `([a-z-]+)(?:@k)?` \|", SUITE.partition("## `metrics`")[2], re.M))
+    documented = set(re.findall(r"^\| `([a-z0-9-]+)(?:@k)?` \|", SUITE.partition("## `metrics`")[2], re.M))
     assert documented == {entry.name for entry in registry.entries["metric"] if entry.distribution == "robench"}
 
 
@@ -154,7 +154,12 @@ def test_defaults_are_those_of_the_code(kind, registry):
         for word, known in (("relative to the batch's RMS", "epsilon"), ("the length of a row's step", "epsilon")):
             for told in re.findall(rf"{word} \(([\d.]+)\)", cells):
                 assert float(told) == config.model_fields[known].get_default(), name
-    with_settings = {e.name for e in registry.entries[kind] if e.distribution == "robench"} - {"none", "smoothing"}
+    with_settings = {e.name for e in registry.entries[kind] if e.distribution == "robench"} - {
+        "none",
+        "smoothing",
+        "normalise",
+        "injection-filter",
+    }
     assert set(names) == with_settings
 
 
