@@ -1,0 +1,273 @@
+"""text-bert with a tiny encoder: what every model must pass, what is trained, and what rewriting a text does."""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_bert import tiny_bert
+
+from robench.api import Catalogue, DataError, Encoder, Interactions, Item, Rng, TrainData, item_text
+from robench.api.data import joined
+from robench.api.testing import TorchModelTests
+from robench.conformance.worlds import crowd, fitted, same_state
+from robench_plugins.defenses.adversarial_training import AdversarialTraining
+from robench_plugins.models.text_bert import TextBert
+
+SMALL = {"dim": 16, "batch_size": 16, "learning_rate": 0.01, "max_length": 12}
+KINDS = {
+    "transformer": {},
+    "lstm": {"history": "lstm"},
+    "tokens": {"inputs": "tokens"},
+    "tuned": {"tuned_layers": 1},
+    "tuned tokens": {"tuned_layers": 2, "inputs": "tokens", "history": "lstm"},
+}
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    return str(tiny_bert(tmp_path_factory.mktemp("encoder")))
+
+
+class _TextBertTests(TorchModelTests):
+    model = TextBert
+    settings: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture(autouse=True)
+    def _tiny(self, weights):
+        self.settings["weights"] = weights
+
+    def test_the_tables_reach_the_scores_without_being_changed(self, victim):
+        assert not victim[0].tables
+        assert "parameters" not in victim[0].surfaces
+
+
+# Few epochs: a small network soon knows forty titles by heart, and then an unused one is like none of them.
+GENTLE = {**SMALL, "learning_rate": 3e-3}
+
+
+class TestTransformer(_TextBertTests):
+    settings = {**GENTLE, "epochs": 8}
+    board = {"epochs": 40}
+
+
+class TestLstm(_TextBertTests):
+    settings = {**GENTLE, "epochs": 40, "history": "lstm", "dropout": 0.5}
+
+
+class TestTokens(_TextBertTests):
+    settings = {**GENTLE, "epochs": 8, "inputs": "tokens"}
+    board = {"epochs": 40}
+
+
+class TestTuned(_TextBertTests):
+    settings = {**GENTLE, "epochs": 40, "tuned_layers": 1}
+
+
+def new(weights, kind="transformer", **settings):
+    return TextBert.make(**{**SMALL, "epochs": 2, "weights": weights, **KINDS[kind], **settings})
+
+
+@pytest.fixture(scope="session")
+def victims(weights):
+    """A fitted model and its data by kind, made when first asked for."""
+    made, (data, _) = {}, crowd(n_users=24)
+
+    def victim(kind):
+        if kind not in made:
+            made[kind] = fitted(new(weights, kind), data)[0]
+        return made[kind], data
+
+    return victim
+
+
+def scores(model, data, users=24):
+    return model.scores(np.arange(users), joined(data.train, data.validation))
+
+
+def weights_of(model):
+    return {name: part.detach().clone() for name, part in model.encoder.net.state_dict().items()}
+
+
+def changed(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("kind", ["transformer", "lstm", "tokens"])
+def test_a_frozen_encoder_is_untouched_and_no_part_of_the_model(victims, weights, kind):
+    model, _ = victims(kind)
+    assert not changed(weights_of(new(weights)), weights_of(model))
+    assert not any(part.requires_grad for part in model.encoder.net.parameters())
+    own = {id(part) for part in model.parameters()}
+    assert not own & {id(part) for part in model.encoder.net.parameters()}
+    assert not any("texts" in name or "encoder" in name for name in model.state())
+
+
+def test_a_catalogue_is_encoded_once_per_cache(weights, monkeypatch, tmp_path):
+    read, encode = [], Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, texts: read.append(list(texts)) or encode(self, texts))
+    data, _ = crowd(n_users=12)
+    first, second = (fitted(new(weights, kind), data)[0] for kind in ("transformer", "lstm"))
+    assert read == [[item_text(item) for item in data.catalogue.items]]
+    assert torch.equal(first.texts, second.texts)
+    fitted(new(weights, max_tokens=8), data)
+    assert len(read) == 2
+    monkeypatch.setenv("ROBENCH_CACHE", str(tmp_path))
+    fitted(new(weights), data)
+    assert len(read) == 3
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("inputs", ["texts", "tokens"])
+def test_only_the_last_layers_move(weights, layers, inputs):
+    data, _ = crowd(n_users=24)
+    model, _ = fitted(new(weights, tuned_layers=layers, inputs=inputs), data)
+    moved = changed(weights_of(new(weights)), weights_of(model))
+    assert {int(name.split(".")[2]) for name in moved} == set(range(2 - layers, 2))
+    layer = {name for name in weights_of(model) if f"layer.{2 - layers}." in name}
+    assert len(moved & layer) >= len(layer) - 1  # a key's bias has no gradient, but for rounding
+    inside = [name for name in weights_of(model) if name.split(".")[2] in map(str, range(2 - layers, 2))]
+    assert sum(name.startswith("tuned") for name in model.state()) == len(inside)
+
+
+def test_more_layers_than_the_encoder_has_are_refused(weights):
+    data, _ = crowd(n_users=12)
+    with pytest.raises(DataError, match="tuned_layers: 3, and the encoder has 2"):
+        new(weights, tuned_layers=3).initialise(data, Rng(0))
+
+
+def test_texts_are_renewed_before_every_validation_and_after_a_checkpoint(weights, monkeypatch):
+    data, _ = crowd(n_users=24)
+    seen = []
+    look = TextBert.scores
+
+    def spy(self, users, history):
+        fresh = self.encoder.encode([item_text(item) for item in data.catalogue.items])
+        seen.append(torch.equal(fresh, self.texts))
+        return look(self, users, history)
+
+    monkeypatch.setattr(TextBert, "scores", spy)
+    model = new(weights, "tuned", epochs=3)
+    fitted(model, data)
+    assert seen == [True] * 3
+    wanted = scores(model, data)
+    again = new(weights, "tuned")
+    again.restore(data, model.state(), Rng(0).child("fit"))
+    np.testing.assert_array_equal(scores(again, data), wanted)
+    assert seen == [True] * 5
+    again.train().eval()
+    np.testing.assert_array_equal(scores(again, data), wanted)
+
+
+def test_a_second_fit_starts_from_the_pretrained_layers(weights):
+    data, _ = crowd(n_users=24)
+    model = new(weights, "tuned")
+    first = dict(fitted(model, data)[0].state())
+    second = fitted(model, data)[0].state()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_from_embedded_inputs_are_the_scores_and_gradients_flow(victims, kind):
+    model, data = victims(kind)
+    batch = model.queries(np.arange(24), joined(data.train, data.validation))
+    e = model.embed(batch)
+    ((name, part),) = e.inputs.items()
+    assert name == ("tokens" if "tokens" in kind else "texts")
+    assert part.shape[:2] == batch.histories.shape
+    with torch.no_grad():
+        np.testing.assert_array_equal(model.score_from(batch, e.plus(e.zero())).numpy(), scores(model, data))
+    leaf = part.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(model.score_from(batch, replace(e, inputs={name: leaf})).square().sum(), leaf)
+    size = slope.abs().amax(-1)
+    assert bool((size[e.valid[name]] > 0).all())
+    if name == "tokens":
+        read = e.valid[name] | (size > 0)
+        assert not bool(size[~read].any())
+        assert bool((e.valid[name].sum(2) > 0).all())
+
+
+def test_tokens_and_texts_are_two_ways_into_one_model(victims, weights):
+    by_tokens, data = victims("tokens")
+    by_texts = new(weights)
+    by_texts.restore(data, by_tokens.state(), Rng(0).child("fit"))
+    np.testing.assert_allclose(scores(by_texts, data), scores(by_tokens, data), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rewritten_item_is_encoded_alone_and_the_original_stays(victims, kind, monkeypatch):
+    model, data = victims(kind)
+    before, read, encode = scores(model, data), [], Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, texts: read.extend(texts) or encode(self, texts))
+    other = Item("The love of a wizard at night, again and again, in the galaxy", 1999, ("genre 1",))
+    found = model.rewritten({5: other})
+    assert read == [item_text(other)]
+    assert changed({"texts": model.texts}, {"texts": found.texts}) == {"texts"}
+    assert (model.texts != found.texts).any(1).nonzero().flatten().tolist() == [5]
+    after = scores(found, data)
+    assert (after[:, 5] != before[:, 5]).all()
+    reads = [5 in joined(data.train, data.validation).row(user) for user in range(24)]
+    others = np.delete(np.abs(after - before) > 1e-4, 5, axis=1).any(1)
+    assert others.tolist() == reads, "a user's other scores follow the text of item 5 if it is in the history"
+    np.testing.assert_array_equal(scores(model, data), before)
+    # As a model that was restored over a catalogue with that text.
+    items = [*data.catalogue.items[:5], other, *data.catalogue.items[6:]]
+    wanted = TextBert(model.config)
+    wanted.restore(replace(data, catalogue=Catalogue(data.catalogue.ids, tuple(items))), model.state(), Rng(0))
+    wanted.eval()
+    np.testing.assert_allclose(after, scores(wanted, data), rtol=1e-4, atol=1e-4)
+    found.eval()
+    np.testing.assert_allclose(scores(found, data), after, rtol=1e-5, atol=1e-5)
+    back = found.rewritten({5: data.catalogue.items[5]})
+    np.testing.assert_allclose(scores(back, data), before, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(scores(model.rewritten({}), data), before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(weights, kind):
+    data, _ = crowd(n_users=24)
+    defense = AdversarialTraining.make(**{"lambda": 1.0, "epsilon": 0.3, "shortcut": False})
+    model, _ = fitted(new(weights, kind), data)
+    assert same_state(model, fitted(new(weights, kind), data, defense)[0])
+    half = AdversarialTraining.make(**{"lambda": 0.5, "epsilon": 0.3})
+    assert not same_state(model, fitted(new(weights, kind), data, half)[0])
+
+
+def two_tastes(n_users=40):
+    """Users who like space or love; a title is three words of its taste. Items 0 and 1 are in nobody's history."""
+    words = [["space", "robot", "galaxy", "wizard", "genre"], ["love", "kiss", "wedding", "heat", "night"]]
+    generator = np.random.default_rng(0)
+    items = tuple(Item(" ".join(generator.permutation(words[item % 2])[:3])) for item in range(42))
+    rows = [generator.permutation(np.arange(2 + user % 2, 42, 2))[:10] for user in range(n_users)]
+    parts = [[row[:-1] for row in rows], [row[-1:] for row in rows]]
+    train, validation = (Interactions.from_rows(part, 42) for part in parts)
+    return TrainData(train, validation, Catalogue(tuple(map(str, range(42))), items))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_item_that_nobody_has_used_is_ranked_by_its_text(weights, kind):
+    data = two_tastes()
+    model, _ = fitted(new(weights, kind, epochs=8, learning_rate=3e-3), data)
+    found, users = scores(model, data, 40), np.arange(40)
+    # Beside the other item that nobody has used, and beside what users of the other taste like.
+    fits, other = found[users, users % 2], found[users, 1 - users % 2]
+    wrong = np.array([np.median(found[user, 3 - user % 2 :: 2]) for user in users])
+    assert (fits > other).mean() >= 0.9
+    assert (fits > wrong).mean() >= 0.9
+
+
+def test_an_item_that_nobody_has_used_is_no_negative(weights):
+    data = two_tastes()
+    model = new(weights)
+    model.initialise(data, Rng(0))
+    batch = next(iter(model.batches(data, Rng(0))))
+    model.drop.p = 0.0
+    for block in model.network:
+        block.eval()
+    before = model.loss_from(batch, model.embed(batch)).value
+    model.texts[:2] = torch.randn(2, 32)
+    assert torch.equal(model.loss_from(batch, model.embed(batch)).value, before)
+    model.texts[2:4] = torch.randn(2, 32)
+    assert not torch.equal(model.loss_from(batch, model.embed(batch)).value, before)
+    assert np.isfinite(scores(model.eval(), data)).all()
