@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,8 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from robench.api import PluginError, Rng, TextAttack, TextConfig, TextOracle, TokenSlopes
-from robench_plugins.attacks.titles import Climb, single
+from robench_plugins.attacks.titles import Climb, single, vocabulary
 
+LETTERS = re.compile(r"[^\W\d_]+")
 LOOKED = 200  # steepest flips among which those within budget are looked for
 
 
@@ -21,11 +23,12 @@ class HotFlip(TextAttack):
 
     HotFlip (Ebrahimi et al., ACL 2018): to put token b in the place of a changes the loss by ⟨e_b − e_a, ∂L/∂e_a⟩ to
     first order, and one gradient tells it for all places and tokens. What differs: flips are of whole words, so a word
-    of several tokens is taken to have b in the place of each; only tokens that are a word of their own come in; the
-    search is greedy (a beam of one), but flips are scored before one is taken; and there is none of their limits on
-    cosine, part of speech and stop words, since this threat model counts edits. They estimate an insertion as a chain
-    of flips of everything behind it. Here a filler, the word whose vector is nearest to the mean word's, is put in
-    first, and then flipped by the gradient there, so the estimate is first order in the flip alone.
+    of several tokens is taken to have b in the place of each; only words of the catalogue's titles that are one token
+    come in (with ``words: any``, all words that are), since the estimate says little of words far from what the model
+    was trained on; the search is greedy (a beam of one), but flips are scored before one is taken; and there is none of
+    their limits on cosine, part of speech and stop words, since this threat model counts edits. They estimate an
+    insertion as a chain of flips of everything behind it. Here a filler, the word whose vector is nearest to the mean
+    word's, is put in first, and then flipped by the gradient there, so the estimate is first order in the flip alone.
 
     Untargeted, all titles are rewritten at once in ``rounds`` steps, each of which flips as many places of a title as
     its share of the budget allows, in all titles or in the half of them where the estimate is larger; no insertions.
@@ -35,7 +38,10 @@ class HotFlip(TextAttack):
         """Settings."""
 
         unit: Literal["words"] = "words"
-        verify: int = Field(default=10, ge=1, description="flips of each kind that are scored per step")
+        verify: int = Field(default=25, ge=1, description="flips of each kind that are scored per step")
+        words: Literal["catalogue", "any"] = Field(
+            default="catalogue", description="that come in: those of the catalogue's titles, or all that are a token"
+        )
         insert: Literal["front", "end", "never"] = Field(default="end", description="where words are added")
         rounds: int = Field(default=3, ge=1, description="steps where it is untargeted")
 
@@ -55,16 +61,19 @@ class HotFlip(TextAttack):
         for _ in range(max(limit)):
             yield from climb.step(self._proposals(climb))
 
+    def _sloped(self, climb: Climb, titles: Sequence[str]) -> Sloped:
+        return Sloped.at(climb.oracle, titles, only_known=self.config.words == "catalogue")
+
     def _proposals(self, climb: Climb) -> Iterator[list[str]]:
         """The steepest substitutions, then the steepest insertions; the v-th of each item together."""
         c = self.config
-        sloped = Sloped.at(climb.oracle, climb.titles)
+        sloped = self._sloped(climb, climb.titles)
         yield from self._lined_up(climb, [sloped.substitutions(at, t) for at, t in enumerate(climb.titles)])
         if c.insert != "never":
             filler = sloped.typical()
             filled = [f"{t} {filler}" if c.insert == "end" else f"{filler} {t}" for t in climb.titles]
             if (lawful := climb.lawful(filled)) != climb.titles:
-                sloped = Sloped.at(climb.oracle, lawful)
+                sloped = self._sloped(climb, lawful)
                 place = -1 if c.insert == "end" else 0
                 flips = [
                     sloped.substitutions(at, new, place) if new != climb.titles[at] else iter(())
@@ -83,7 +92,7 @@ class HotFlip(TextAttack):
 
     def _everywhere(self, climb: Climb) -> Iterator[list[str]]:
         """Flips in all titles, and in half of them."""
-        sloped = Sloped.at(climb.oracle, climb.titles)
+        sloped = self._sloped(climb, climb.titles)
         found, gains = [], []
         for at, title in enumerate(climb.titles):
             new, gain, left = title, 0.0, -(-climb.limit[at] // self.config.rounds)
@@ -114,8 +123,8 @@ class Sloped:
     vectors: Tensor
 
     @classmethod
-    def at(cls, oracle: TextOracle, titles: Sequence[str]) -> Sloped:
-        """Slopes at these titles.
+    def at(cls, oracle: TextOracle, titles: Sequence[str], *, only_known: bool = False) -> Sloped:
+        """Slopes at these titles; ``only_known``: only words of the catalogue's titles may come in.
 
         Raises:
             PluginError: there are none.
@@ -125,7 +134,10 @@ class Sloped:
             raise PluginError(
                 "hotflip needs a model with a gradient by the tokens of a title, some of them whole words"
             )
-        tokens = [token for token, word in found.words.items() if single(word)]
+        known = {part.casefold() for word in vocabulary(oracle.catalogue) for part in LETTERS.findall(word)}
+        tokens = [t for t, word in found.words.items() if single(word) and (not only_known or word.casefold() in known)]
+        if not tokens:
+            raise PluginError("none of the words of the catalogue's titles is a token of the model: write words: any")
         return cls(found, [found.words[token] for token in tokens], found.table[tokens])
 
     def typical(self) -> str:
