@@ -14,8 +14,7 @@ def tiny_bert(folder: Path, seed: int = 0) -> Path:
 
     letters = string.ascii_lowercase + string.digits + string.punctuation
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    numbers = [str(number) for number in range(10, 100)]
-    vocabulary = [*special, *letters, *(f"##{c}" for c in letters), *WORDS, *numbers, "2000"]
+    vocabulary = [*special, *letters, *(f"##{c}" for c in letters), *WORDS, "2000"]
     BertTokenizerFast(vocab={word: place for place, word in enumerate(vocabulary)}).save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(vocabulary),
@@ -24,9 +23,11 @@ def tiny_bert(folder: Path, seed: int = 0) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
-        initializer_range=0.3,  # so large that texts of a few other words have quite other vectors
+        initializer_range=0.3,  # so large that texts with other words have quite other vectors
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+        model = BertModel(config, add_pooling_layer=False)
+        model.embeddings.word_embeddings.weight.data *= 3  # words count for more than their places
+        model.save_pretrained(folder)
     return folder
