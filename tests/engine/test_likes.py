@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -245,3 +246,23 @@ def test_a_fitted_model_is_calibrated_upright(model):
     data, _ = crowd()
     found = calibrate(fitted(model.make(), data)[0], data, draws())
     assert found.a > 0
+
+
+class Noisy(ReferencePairwise):
+    """Smoothed by noise that is drawn anew for every call."""
+
+    def score_from(self, batch, e):
+        scores = super().score_from(batch, e)
+        return scores if self.training else scores + torch.randn_like(scores)
+
+
+def test_a_victim_that_draws_is_calibrated_on_its_mean_looks_and_always_the_same():
+    data, test = crowd(n_users=24)
+    model, _ = fitted(Noisy.make(epochs=3), data)
+    bench = bench_of(model, data, test)
+    assert bench.draws().stochastic
+    one, two = (calibrate(model, data, bench.draws()) for _ in range(2))
+    assert one == two
+    with Rng(9).stream():
+        assert calibrate(model, data, bench.draws()) == one, "it depends on draws that the host does not seed"
+    assert calibrate(model, data, draws()) != one  # a single look
