@@ -200,3 +200,45 @@ def test_a_corruption_beyond_its_budget_is_refused():
     attack.extra = 1
     with pytest.raises(PluginError, match="its budget is"):
         poison(attack, data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
+
+
+class Pretrained(ReferencePairwise):
+    """Its weights come from elsewhere, too."""
+
+    files = "one"
+
+    def outside(self):
+        return self.files
+
+
+def test_other_files_of_weights_are_another_checkpoint(tmp_path, monkeypatch):
+    before = workshop(tmp_path, model=Pretrained)
+    before.fitted()
+    assert workshop(tmp_path, model=Pretrained).kept()
+    monkeypatch.setattr(Pretrained, "files", "two")
+    assert workshop(tmp_path, model=Pretrained).key != before.key
+    assert not workshop(tmp_path, model=Pretrained).kept()
+
+
+class Blanks(Defense):
+    """Reads titles without a word."""
+
+    def clean_text(self, title):
+        return title.replace("Title ", "")
+
+
+class Reader(ReferencePairwise):
+    """Notes the titles that it was fitted on."""
+
+    def build(self, data, rng):
+        type(self).read = [item.title for item in data.catalogue.items]
+        super().build(data, rng)
+
+
+def test_titles_are_cleaned_before_the_fit_and_the_reader_goes_on_to_the_measurement(tmp_path):
+    fitted = workshop(tmp_path, model=Reader, defense=Blanks()).fitted()
+    assert Reader.read[:3] == ["0", "1", "2"]
+    assert fitted.read("Title 7") == "7"
+    plain = workshop(tmp_path / "plain", model=Reader).fitted()
+    assert Reader.read[:3] == ["Title 0", "Title 1", "Title 2"]
+    assert plain.read is None

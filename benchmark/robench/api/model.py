@@ -67,6 +67,10 @@ class Model(Component):
         """
         return self.scores(np.arange(history.n_users), history)
 
+    def outside(self) -> str:
+        """A digest of what the fitted model depends on besides data, settings and code: files of weights, say."""
+        return ""
+
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
         """What the second of two stages ranks: int64 [B, n] items; None for a model of one stage.
 

@@ -122,7 +122,8 @@ class Workshop:
         return poisoned, TrainData(train, self.data.validation, catalogue), suspicion
 
     def _identity(self) -> dict[str, Any]:
-        return {
+        outside = self._new().outside()
+        return ({"outside": outside} if outside else {}) | {
             "victim": self.victim.content(),
             "data": self.data_sha,
             "train": self.train_sha,

@@ -29,8 +29,9 @@ from robench.api import (
     TorchConfig,
     TorchModel,
     TrainData,
+    identity_of,
 )
-from robench.api.decoder import Decoder
+from robench.api.decoder import Decoder, decoder_folder
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.from_history import FromHistory
 from robench_plugins.models.item_knn import ItemKnn
@@ -96,6 +97,11 @@ class Llm(TorchModel):
     def decoder(self) -> Decoder:
         """The language model, with this model's own LoRA factors where there are some."""
         return Decoder.load(self.config.weights)
+
+    def outside(self) -> str:
+        """The decoder's files, and the prompt's template."""
+        prompt = hashlib.sha256(template_of(self.config.prompt).encode()).hexdigest()
+        return f"{identity_of(decoder_folder(self.config.weights), 0)} {prompt}"
 
     def build(self, data: TrainData, rng: Rng) -> None:
         """Fit the retriever, read the template, add the factors."""

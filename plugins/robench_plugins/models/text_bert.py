@@ -87,6 +87,10 @@ class TextBert(TokenModel, SequenceModel):
         self.encoder.net.to(self.device, self.texts.dtype)
         return self.encoder
 
+    def outside(self) -> str:
+        """The encoder's files."""
+        return identity_of(folder_of(self.config.weights), self.config.max_tokens)
+
     def build(self, data: TrainData, rng: Rng) -> None:
         """Vectors of all texts (out of the cache where the encoder is frozen), then the layers above them."""
         c = self.config
