@@ -21,9 +21,9 @@ from robench.conformance.worlds import ReferencePairwise
 from robench.engine.measure import Bench
 from robench.engine.ranking import chunk_size
 from robench.host import Host
+from robench.record import outcome_of
 from robench.registry import Registry
 from robench.suite.schema import DEFAULT_METRICS
-from robench.record import outcome_of
 
 FACTORS, KNOWN = 64, 165
 
