@@ -47,7 +47,7 @@ def lifted(attack, epsilon=2.0):
     return exposure(before), exposure(found.arrays["target_ranks"]), found
 
 
-def test_for_each_item_the_instruction_with_the_highest_loss_is_taken_and_within_budget():
+def test_for_each_item_the_instruction_that_reaches_most_users_is_taken_and_within_budget():
     payloads = (words_that_sell(), "zzz", "one two three four five six seven eight nine ten eleven twelve")
     attack = PromptInjection.make(payloads=payloads)
     before, after, found = lifted(attack)
@@ -56,9 +56,9 @@ def test_for_each_item_the_instruction_with_the_highest_loss_is_taken_and_within
     oracle = host(attack, 2.0)
     genuine = oracle.titles()
     forms = [[form.format(p, t) for t in genuine] for p in payloads[:2] for form in ("{0} {1}", "{1} {0}")]
-    losses = [oracle.evaluate(titles).loss for titles in [genuine, *forms]]
+    seen = [oracle.evaluate(titles) for titles in [genuine, *forms]]
     for at, title in enumerate(written):
-        best = max(range(len(losses)), key=lambda number: float(losses[number][at]))
+        best = max(range(len(seen)), key=lambda number: (float(seen[number].reached[at]), float(seen[number].loss[at])))
         assert title == [genuine, *forms][best][at]
     assert all(row["edits"] == edits_between(row["before"], row["after"], "words") for row in found.titles)
 
