@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import robench.api
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -68,3 +70,9 @@ def test_every_pinned_version_is_exact_and_installed_ones_agree():
             assert metadata.version(name).partition("+")[0] == version, name
         except metadata.PackageNotFoundError:
             continue
+
+
+def test_no_name_of_the_api_is_that_of_a_module_of_it():
+    """Importing the module would put it in the name's place."""
+    modules = {path.stem for path in Path(robench.api.__file__).parent.glob("*.py")}
+    assert not modules & set(robench.api.__all__)

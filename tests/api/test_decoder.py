@@ -10,7 +10,7 @@ from robench.api import decoder as module
 from robench.api import encoder
 from robench.api.decoder import Decoder, decoder_folder, packaged_file
 from robench.api.errors import DataError
-from robench.api.kept import kept_folder
+from robench.api.keeping import kept_folder
 
 pytest.importorskip("transformers")
 PROMPT = "what they read:\n- One title\n-"

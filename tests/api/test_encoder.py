@@ -19,7 +19,7 @@ from tests.tiny_bert import tiny_bert
 
 from robench.api.encoder import PACKAGED, Encoder, check_files, folder_of, identity_of, packaged_folder, pooled
 from robench.api.errors import DataError
-from robench.api.kept import kept
+from robench.api.keeping import kept
 
 TITLES = ["heat (1995). crime", "the space robot", "a wedding", "love, kiss and a wizard of the galaxy at night", "x"]
 ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)

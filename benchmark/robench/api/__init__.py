@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         HistoryOracle,
     )
     from robench.api.hooks import hookimpl
-    from robench.api.kept import kept
+    from robench.api.keeping import kept
     from robench.api.metric import Metric, Needs, Outcome
     from robench.api.model import ColdItem, ColdUser, Model
     from robench.api.pairwise import PairwiseModel, sample_negatives
@@ -95,7 +95,7 @@ _HOME = {
     "edits": "Slopes edited random_edits",
     "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
     "hooks": "hookimpl",
-    "kept": "kept",
+    "keeping": "kept",
     "metric": "Metric Needs Outcome",
     "model": "ColdItem ColdUser Model",
     "pairwise": "PairwiseModel sample_negatives",

