@@ -222,14 +222,14 @@ class Rewrite(Attack):
 
 
 def test_attacks_of_other_kinds(load, registry):
-    registry.entries["attack"] += [Entry("shuffle", "mine:x", Shuffle), Entry("rewrite", "mine:x", Rewrite)]
-    attacks = "attacks: [{name: shuffle, epsilon: 0.1}, {name: rewrite, epsilon: 3}, {name: bandwagon, epsilon: 0.1}]\n"
+    registry.entries["attack"] += [Entry("shuffle", "mine:x", Shuffle), Entry("reword", "mine:x", Rewrite)]
+    attacks = "attacks: [{name: shuffle, epsilon: 0.1}, {name: reword, epsilon: 3}, {name: bandwagon, epsilon: 0.1}]\n"
     text = "name: t\ndatasets: [synthetic]\nmodels: [mf]\ntargets: {count: 2, sets: 3}\n" + attacks
     _, plan = load(text)
     found = [(c.columns()["attack"], c.columns()["target_set"], c.skip) for c in plan.cells]
     assert found == [
         ("none", None, ""),
-        ("rewrite", None, "this version measures no attack like rewrite on 'history' at test time"),
+        ("reword", None, "this version measures no attack like reword on 'history' at test time"),
         ("shuffle", 0, ""),
         ("bandwagon", 0, ""),
         ("bandwagon", 1, ""),

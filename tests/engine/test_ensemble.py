@@ -134,7 +134,7 @@ def test_a_larger_budget_breaks_no_fewer():
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"surface": "history", "norm": "l2"}, "leave norm out"),
+        ({"surface": "history", "norm": "l2"}, "norm can only be edits"),
         ({"surface": "embedding", "norm": "edits"}, "l2 or linf"),
         ({"version": 2}, "version"),
         ({"steps": 3}, "steps"),
