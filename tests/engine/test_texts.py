@@ -111,7 +111,7 @@ def test_what_cannot_be_printed(title):
 def plain_scores(titles):
     """The victim's scores with these titles, known items at −inf."""
     bench, oracle = text_bench(), oracle_of()
-    model = oracle.stage.victim(oracle.of_all(titles))
+    model = oracle.reader.victim(oracle.of_all(titles))
     scores = model.scores(bench.users, bench.history).astype(np.float64)
     for row, user in enumerate(bench.users):
         scores[row, bench.history.row(user)] = -np.inf
@@ -173,9 +173,9 @@ def test_slopes_are_the_differences_of_an_items_own_loss(goal):
         moved = vectors.clone()
         moved[at] += shift
         texts_now = model.texts.index_copy(0, torch.from_numpy(oracle.items), model.encode(tokens, moved))
-        victim = oracle.stage.victim({})
+        victim = oracle.reader.victim({})
         victim._buffers["texts"] = texts_now
-        sums = sum(oracle.aim.sums(oracle.stage.scores(victim, q), q) for q in oracle.stage.questions)
+        sums = sum(oracle.aim.sums(oracle.reader.scores(victim, q), q) for q in oracle.reader.questions)
         return float(sums[0, at] / sums[3, at])
 
     for at in range(3):

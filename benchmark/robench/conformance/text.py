@@ -16,7 +16,8 @@ from robench.api.rng import Rng
 from robench.api.text import TextAttack, TextOracle, edits_allowed, edits_between, item_text, printable
 from robench.conformance.texts import ReferenceText, promoted, text_bench
 from robench.engine.arena import Measurement
-from robench.engine.texts import Fall, HostTexts, Promotion, Stage
+from robench.engine.exposure import Fall, Promotion, Reader
+from robench.engine.texts import HostTexts
 
 EPSILONS = (0.01, 0.2, 0.25, 1 / 3, 0.5, 0.67, 1.0, 1.7)
 FLOOR_SPREAD = 0.5  # share of the random rise in exposure by which two random attacks may differ
@@ -55,10 +56,10 @@ def host(attack: TextAttack, epsilon: float) -> HostTexts:
     """What the attack is asked against: the reference model, three of its items promoted, or all of them."""
     bench, c = text_bench(), attack.config
     assert bench.catalogue is not None
-    stage = Stage(bench.model, bench.history, bench.questions(), bench.catalogue, bench.draws())
+    reader = Reader(bench.model, bench.history, bench.questions(), bench.catalogue, bench.draws())
     everything = np.arange(bench.history.n_items)
     aim = Promotion(promoted(), c.k) if c.goal == "promote" else Fall(everything, c.k)
-    return HostTexts(stage, aim, epsilon, c.unit)
+    return HostTexts(reader, aim, epsilon, c.unit)
 
 
 class TextAttackTests:

@@ -21,8 +21,8 @@ from robench.api.poisoning import PoisoningAttack, Profiles
 from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
 from robench.cache import Cache
+from robench.engine.exposure import Clean
 from robench.engine.poisoning import Poisoned, fake_profiles, poison
-from robench.engine.texts import Clean
 from robench.engine.training import Report, fit
 from robench.provenance import code_of, version_of
 from robench.spec import Victim, digest

@@ -21,13 +21,14 @@ from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, w
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.embedding import TINY, EmbeddingArena, Minimum
 from robench.engine.ensemble import Ledger, expectation_of, most_harmful, run
+from robench.engine.exposure import Clean, Fall, Promotion, Reader
 from robench.engine.history import history_arenas
 from robench.engine.oracle import Draws, HostOracle
 from robench.engine.parameters import Tables, TablesArena, TablesOracle
 from robench.engine.ranking import Questions, ask, chunk_size, judge
 from robench.engine.similarity import resemblance
 from robench.engine.stages import second_stage
-from robench.engine.texts import Clean, Fall, HostTexts, Promotion, Stage, best_titles, spent_on, told
+from robench.engine.texts import HostTexts, best_titles, spent_on, told
 
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 FEW = 8  # users whose scores are compared between two looks
@@ -235,11 +236,11 @@ class Bench:
         threat, n_items = attack.threat(), self.history.n_items
         wanted = targets if threat.goal != "untargeted" else None
         aim = Fall(np.arange(n_items), threat.k) if wanted is None else Promotion(wanted, threat.k)
-        stage = Stage(self.model, self.history, self.questions(), self.catalogue, self.draws(), self.read)
-        oracle = HostTexts(stage, aim, epsilon, attack.config.unit)
+        reader = Reader(self.model, self.history, self.questions(), self.catalogue, self.draws(), self.read)
+        oracle = HostTexts(reader, aim, epsilon, attack.config.unit)
         kept = best_titles(attack, oracle, self.rng)
         clean = oracle.look(oracle.genuine)
-        arrays = self._outcome(stage.victim(oracle.of_all(kept.titles)), wanted)
+        arrays = self._outcome(reader.victim(oracle.of_all(kept.titles)), wanted)
         arrays |= {"clean_loss": clean[1].numpy(), "loss": kept.loss.numpy()}
         found = Measurement(arrays, spent_on(oracle, kept), titles=told(oracle, kept))
         found.achieved |= {f"similarity_{how}": value for how, value in resemblance(found.titles).items()}

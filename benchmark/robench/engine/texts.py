@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from robench.api.attack import Attack
-from robench.api.data import Catalogue, IntArray, Interactions
+from robench.api.data import Catalogue, IntArray
 from robench.api.errors import PluginError
-from robench.api.model import Model
 from robench.api.rng import Rng
 from robench.api.text import (
     Exposure,
@@ -26,114 +25,12 @@ from robench.api.text import (
     printable,
 )
 from robench.api.token_model import TokenModel, Tokens
-from robench.engine.aim import discount, eligible
 from robench.engine.costs import Costs, Diagnosis
-from robench.engine.oracle import Draws, diagnose
-from robench.engine.ranking import Questions, held_out_ranks, mask_known
+from robench.engine.exposure import Fall, Promotion, Reader
+from robench.engine.oracle import diagnose
+from robench.engine.ranking import Questions, mask_known
 
-Clean = Callable[[str], str]
 Titles = Sequence[str]
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One victim where its titles can be rewritten.
-
-    Args:
-        model: fitted, with the surface ``text``.
-        history: one row per real user.
-        questions: of each chunk, on the CPU.
-        catalogue: the genuine items.
-        draws: streams where the victim draws at test time.
-        clean: how the defence reads a title.
-    """
-
-    model: Model
-    history: Interactions
-    questions: Sequence[Questions]
-    catalogue: Catalogue
-    draws: Draws
-    clean: Clean | None = None
-
-    def read(self, title: str) -> str:
-        """The title as the model reads it."""
-        return title if self.clean is None else self.clean(title)
-
-    def victim(self, titles: Mapping[int, str]) -> Model:
-        """The model where the items of other titles read otherwise; of the others nothing is encoded again."""
-        items = self.catalogue.items
-        changed = {row: title for row, title in titles.items() if title != items[row].title}
-        return self.model.rewritten({row: replace(items[row], title=self.read(t)) for row, t in changed.items()})
-
-    def scores(self, victim: Model, questions: Questions) -> Tensor:
-        """Masked scores of a chunk: float [B, n_items]."""
-        return mask_known(torch.from_numpy(victim.scores(questions.users.numpy(), self.history)), questions)
-
-
-@dataclass(frozen=True, eq=False)
-class Promotion:
-    """Some items shall enter many users' top k.
-
-    Args:
-        items: int64 [A].
-        k: the top k.
-    """
-
-    items: IntArray
-    k: int
-
-    def sums(self, scores: Tensor, questions: Questions) -> Tensor:
-        """Of a chunk's users who have nothing to do with an item: log softmax, in the top k, NDCG, how many:
-        float64 [4, A].
-        """
-        free = eligible(questions, self.items).to(scores.device) >= 0
-        own = scores[:, torch.from_numpy(self.items)]
-        log = (own - scores.logsumexp(1, keepdim=True)).double()
-        rank = torch.stack([(scores > part.unsqueeze(1)).sum(1) for part in own.T], 1) + 1
-        top = rank <= self.k
-        parts = [torch.where(free, log, 0.0), (free & top).double(), torch.where(free & top, discount(rank), 0.0)]
-        return torch.stack([*(part.sum(0) for part in parts), free.double().sum(0)])
-
-    def users(self, questions: Questions) -> Tensor:
-        """How many users of a chunk count for an item: [A]."""
-        return (eligible(questions, self.items) >= 0).sum(0).cpu()
-
-    def loss(self, scores: Tensor, questions: Questions) -> Tensor:
-        """Sum over the users of an item's log softmax: [A]; differentiable."""
-        free = eligible(questions, self.items).to(scores.device) >= 0
-        log = scores[:, torch.from_numpy(self.items).to(scores.device)] - scores.logsumexp(1, keepdim=True)
-        return torch.where(free, log, 0.0).sum(0)
-
-
-@dataclass(frozen=True, eq=False)
-class Fall:
-    """Held-out items shall fall, whichever titles do it: every item has the same loss."""
-
-    items: IntArray
-    k: int
-
-    def sums(self, scores: Tensor, questions: Questions) -> Tensor:
-        """Mean −log softmax of a user's held-out items, none of them in the top k, −NDCG, how many: float64 [4, A]."""
-        held, valid = questions.held, questions.held >= 0
-        count = valid.sum(1).clamp_min(1)
-        log = (scores.logsumexp(1, keepdim=True) - scores.gather(1, held.clamp_min(0))).double()
-        ranks = held_out_ranks(scores, held)
-        top = valid & (ranks <= self.k)
-        best = discount(torch.arange(1, self.k + 1)).cumsum(0)[count.clamp(1, self.k) - 1]
-        gain = torch.where(top, discount(ranks), 0.0).sum(1) / best
-        parts = [torch.where(valid, log, 0.0).sum(1) / count, (~top.any(1)).double(), -gain, torch.ones(len(held))]
-        return torch.stack([part.double().sum() for part in parts]).unsqueeze(1).expand(4, len(self.items))
-
-    def users(self, questions: Questions) -> Tensor:
-        """How many users of a chunk count, all of them: [A]."""
-        return torch.full((len(self.items),), len(questions.held))
-
-    def loss(self, scores: Tensor, questions: Questions) -> Tensor:
-        """Sum over the users of the mean −log softmax: [1]; differentiable."""
-        held = questions.held.to(scores.device)
-        valid = held >= 0
-        log = scores.logsumexp(1, keepdim=True) - scores.gather(1, held.clamp_min(0))
-        return (torch.where(valid, log, 0.0).sum(1) / valid.sum(1).clamp_min(1)).sum().unsqueeze(0)
 
 
 @dataclass(eq=False)
@@ -141,13 +38,13 @@ class HostTexts:
     """A ``TextOracle`` over a whole victim.
 
     Args:
-        stage: the victim.
+        reader: the victim.
         aim: what the attack is after; names the items whose titles may change.
         epsilon: the budget.
         unit: words or characters.
     """
 
-    stage: Stage
+    reader: Reader
     aim: Promotion | Fall
     epsilon: float
     unit: Unit
@@ -167,17 +64,17 @@ class HostTexts:
     @property
     def catalogue(self) -> Catalogue:
         """The genuine one."""
-        return self.stage.catalogue
+        return self.reader.catalogue
 
     @property
     def counts(self) -> IntArray:
         """int64 [n_items]."""
-        return self.stage.history.counts()
+        return self.reader.history.counts()
 
     @property
     def n_users(self) -> int:
         """How many users one look scores."""
-        return sum(len(questions.users) for questions in self.stage.questions)
+        return sum(len(questions.users) for questions in self.reader.questions)
 
     def titles(self) -> list[str]:
         """The genuine titles of ``items``."""
@@ -197,12 +94,12 @@ class HostTexts:
 
     def look(self, titles: Titles) -> tuple[Tensor, Tensor, Tensor]:
         """The host's own look, not counted: damage, loss, share of users reached, float64 [A] each."""
-        victim = self.stage.victim(self.of_all(titles))
+        victim = self.reader.victim(self.of_all(titles))
         sums = torch.zeros(4, len(self.items), dtype=torch.float64)
-        for context in self.stage.draws.host():
+        for context in self.reader.draws.host():
             with torch.no_grad(), context:
-                for questions in self.stage.questions:
-                    sums += self.aim.sums(self.stage.scores(victim, questions), questions)
+                for questions in self.reader.questions:
+                    sums += self.aim.sums(self.reader.scores(victim, questions), questions)
         loss, reached, gain, count = sums
         return gain / count.clamp_min(1), loss / count.clamp_min(1), reached / count.clamp_min(1)
 
@@ -214,10 +111,10 @@ class HostTexts:
 
     def slopes(self, titles: Titles) -> TokenSlopes | None:
         """By the tokens of the titles as the model reads them."""
-        model, known = self.stage.model, self.items
+        model, known = self.reader.model, self.items
         if not isinstance(model, TokenModel):
             return None
-        read = [self.stage.read(title) for title in titles]
+        read = [self.reader.read(title) for title in titles]
         texts = [item_text(replace(self.catalogue.items[row], title=t)) for row, t in zip(known, read, strict=True)]
         tokens, rows = model.tokens(texts), torch.from_numpy(known).to(model.device)
         with torch.no_grad():
@@ -225,7 +122,7 @@ class HostTexts:
             texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
         by_text = torch.zeros_like(texts_now[rows])
         users = torch.zeros(len(known))
-        for questions in self.stage.questions:
+        for questions in self.reader.questions:
             self.costs.queries += len(questions.users)
             self.costs.gradients += len(questions.users)
             by_text += self._by_text(model, texts_now, rows, questions)
@@ -240,14 +137,14 @@ class HostTexts:
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
         """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
         leaf = texts[rows].detach().requires_grad_()
-        batch = model.queries(questions.users.numpy(), self.stage.history).to(model.device)
+        batch = model.queries(questions.users.numpy(), self.reader.history).to(model.device)
 
         def score(table: Tensor) -> Tensor:
             found: Tensor = model.under({"texts": table}, lambda: model.score_from(batch, model.embed(batch)))
             return found
 
         off = torch.backends.cudnn.flags(enabled=False)
-        with torch.enable_grad(), off, self.stage.draws.rng.child("slopes").stream():
+        with torch.enable_grad(), off, self.reader.draws.rng.child("slopes").stream():
             scores = mask_known(score(texts.index_copy(0, rows, leaf)), questions.to(model.device))
             losses = self.aim.loss(scores, questions)
             if len(losses) == 1:
