@@ -18,7 +18,7 @@ from robench.api.attack import Attack
 from robench.api.component import BaseConfig
 from robench.api.data import Catalogue, IntArray, Item
 from robench.api.rng import Rng
-from robench.api.threat import Stage, Surface, Threat
+from robench.api.threat import Stage, Surface, Threat, share_in_edits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,8 +53,7 @@ def edits_between(old: str, new: str, unit: Unit) -> int:
 def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
     """⌊ε · length⌋, at least one where ε > 0 and the title has a word or character at all."""
     length = len(pieces(title, unit))
-    # A share such as 0.3 of 10 means 3, although 0.3 · 10 may lie just below in floating point.
-    return max(1, int(epsilon * length + 1e-9)) if epsilon > 0 and length else 0
+    return share_in_edits(epsilon, length) if length else 0
 
 
 def printable(title: str) -> bool:

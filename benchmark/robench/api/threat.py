@@ -12,6 +12,12 @@ Scale = Literal["relative", "absolute"]
 Goal = Literal["untargeted", "promote", "demote"]
 
 
+def share_in_edits(epsilon: float, length: int) -> int:
+    """⌊ε · length⌋ edits, at least one where ε > 0."""
+    # A share such as 0.3 of 10 means 3, although 0.3 · 10 may lie just below in floating point.
+    return max(1, int(epsilon * length + 1e-9)) if epsilon > 0 else 0
+
+
 @dataclass(frozen=True)
 class Threat:
     """(surface, stage, norm or unit, scale, goal, k). Attacks of two threats are never mixed in one worst case."""

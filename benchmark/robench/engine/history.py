@@ -17,7 +17,7 @@ from robench.api.errors import PluginError
 from robench.api.history import HistoryAttack
 from robench.api.model import Model
 from robench.api.rng import Rng
-from robench.api.threat import Scale, Threat
+from robench.api.threat import Scale, Threat, share_in_edits
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
 from robench.engine.arena import Arrays, Candidate, Proposed, chosen
@@ -36,9 +36,7 @@ def budget_in_edits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
     """
     if scale == "absolute":
         return torch.full_like(lengths, int(epsilon))
-    # A share such as 0.3 of 10 items means 3, although 0.3 · 10 may lie just below in floating point.
-    edits = (epsilon * lengths.double() + 1e-9).floor().long()
-    return edits.clamp_min(1) if epsilon > 0 else torch.zeros_like(lengths)
+    return torch.tensor([share_in_edits(epsilon, length) for length in lengths.tolist()], dtype=torch.int64)
 
 
 @dataclass(eq=False)
