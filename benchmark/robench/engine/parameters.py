@@ -224,15 +224,6 @@ class TablesArena(Arena):
     unit: Tensor
     targets: IntArray | None = None
 
-    def __post_init__(self) -> None:
-        """Costs are those of the oracle."""
-        self.costs, self.diagnosis = self.oracle.costs, self.oracle.diagnosis
-
-    @property
-    def to_break(self) -> Tensor:
-        """bool [R]."""
-        return self.oracle.to_break
-
     @property
     def n_users(self) -> int:
         """All of them."""

@@ -28,15 +28,6 @@ class UserArena(Arena):
     unit: Tensor
     targets: IntArray | None
 
-    def __post_init__(self) -> None:
-        """Costs are those of the oracle."""
-        self.costs, self.diagnosis = self.oracle.costs, self.oracle.diagnosis
-
-    @property
-    def to_break(self) -> Tensor:
-        """bool [B]."""
-        return self.oracle.to_break
-
     @property
     def stops(self) -> bool:
         """Where held-out items fall, for sure."""
