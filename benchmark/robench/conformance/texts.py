@@ -15,12 +15,12 @@ from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData,
 from robench.api.encoder import pooled
 from robench.api.model import ColdItem
 from robench.api.rng import Rng
-from robench.api.sequence import SequenceConfig, SequenceModel
+from robench.api.sequence import SequenceModel
 from robench.api.text import item_text
 from robench.api.threat import Surface
 from robench.api.token_model import TokenModel, Tokens
 from robench.api.torch_model import Batch, Embedded
-from robench.conformance.worlds import fitted
+from robench.conformance.worlds import ReferenceSequence, fitted
 from robench.engine.measure import Bench
 
 TASTES = (
@@ -63,14 +63,10 @@ class ReferenceText(TokenModel, SequenceModel):
     Words that were in no text share one vector. There is no bias and no vector per item: an item is its text alone.
     """
 
-    class Config(SequenceConfig):
+    class Config(ReferenceSequence.Config):
         """Settings."""
 
-        dim: int = 16
-        max_length: int = 12
         epochs: int = 30
-        batch_size: int = 16
-        learning_rate: float = 0.02
 
     tables: ClassVar[tuple[str, ...]] = ()
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "history", "text"})

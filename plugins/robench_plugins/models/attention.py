@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from robench.api import SettingError
+from robench.api import SequenceConfig, SettingError
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -16,6 +19,18 @@ def check_heads(dim: int, heads: int) -> None:
     """
     if dim % heads:
         raise SettingError(f"dim {dim} cannot be shared by {heads} heads", "heads", "dim must be a multiple of heads")
+
+
+class AttentionConfig(SequenceConfig):
+    """Settings of a sequence model with attention."""
+
+    layers: int = Field(default=1, ge=1)
+    heads: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _shared_by_heads(self) -> Self:
+        check_heads(self.dim, self.heads)
+        return self
 
 
 class SelfAttention(nn.Module):

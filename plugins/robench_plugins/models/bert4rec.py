@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -17,12 +16,11 @@ from robench.api import (
     IntArray,
     Interactions,
     Rng,
-    SequenceConfig,
     SequenceModel,
     TrainData,
     windows,
 )
-from robench_plugins.models.attention import SelfAttention, check_heads
+from robench_plugins.models.attention import AttentionConfig, SelfAttention
 
 
 class Block(nn.Module):
@@ -57,13 +55,11 @@ class Bert4Rec(SequenceModel):
     has a layer norm beyond eq. 7, and attention weights have no dropout.
     """
 
-    class Config(SequenceConfig):
+    class Config(AttentionConfig):
         """Settings; ``mask`` is the paper's ρ. The best of four trials by validation NDCG@10
         (suites/tuning/movielens-small.yaml).
         """
 
-        layers: int = Field(default=1, ge=1)
-        heads: int = Field(default=2, ge=1)
         mask: float = Field(default=0.4, gt=0, lt=1)
         last: float = Field(default=0.1, ge=0, le=1, description="share of the windows that hide only their last item")
         max_length: int = Field(default=20, ge=2)
@@ -73,11 +69,6 @@ class Bert4Rec(SequenceModel):
         learning_rate: float = Field(default=3e-3, gt=0)
         patience: int = Field(default=4, ge=1)
         min_epochs: int = Field(default=16, ge=0, description="it sits at popularity first")
-
-        @model_validator(mode="after")
-        def _shared_by_heads(self) -> Self:
-            check_heads(self.dim, self.heads)
-            return self
 
     config: Config
 

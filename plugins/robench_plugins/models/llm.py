@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from robench.api import (
     Batch,
     ColdItem,
+    Decoder,
     Embedded,
     IntArray,
     Interactions,
@@ -29,9 +30,9 @@ from robench.api import (
     TorchConfig,
     TorchModel,
     TrainData,
+    decoder_folder,
     identity_of,
 )
-from robench.api.decoder import Decoder, decoder_folder
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.from_history import FromHistory
 from robench_plugins.models.item_knn import ItemKnn

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
-from robench.api import Batch, Embedded, Losses, Rng, SequenceConfig, SequenceModel, TrainData
-from robench_plugins.models.attention import SelfAttention, check_heads
+from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
+from robench_plugins.models.attention import AttentionConfig, SelfAttention
 
 
 class Block(nn.Module):
@@ -40,11 +40,10 @@ class SasRec(SequenceModel):
     Positions count from the start of the window that is read.
     """
 
-    class Config(SequenceConfig):
+    class Config(AttentionConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
         layers: int = Field(default=2, ge=1)
-        heads: int = Field(default=2, ge=1)
         loss: Literal["ce", "bce"] = "ce"
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=32, ge=1)
@@ -52,11 +51,6 @@ class SasRec(SequenceModel):
         dropout: float = Field(default=0.2, ge=0, lt=1)
         max_length: int = Field(default=30, ge=2)
         patience: int = Field(default=5, ge=1)
-
-        @model_validator(mode="after")
-        def _shared_by_heads(self) -> Self:
-            check_heads(self.dim, self.heads)
-            return self
 
     config: Config
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -21,7 +21,6 @@ from robench.api import (
     Encoder,
     Item,
     Rng,
-    SequenceConfig,
     SequenceModel,
     Surface,
     TokenModel,
@@ -32,7 +31,7 @@ from robench.api import (
     item_text,
     kept,
 )
-from robench_plugins.models.attention import check_heads
+from robench_plugins.models.attention import AttentionConfig
 from robench_plugins.models.sasrec import Block
 
 
@@ -48,7 +47,7 @@ class TextBert(TokenModel, SequenceModel):
     tokens, before the encoder (``inputs: tokens``).
     """
 
-    class Config(SequenceConfig):
+    class Config(AttentionConfig):
         """Settings."""
 
         weights: str = Field(
@@ -58,18 +57,11 @@ class TextBert(TokenModel, SequenceModel):
         inputs: Literal["texts", "tokens"] = Field(default="texts", description="what attacks on embeddings touch")
         tuned_layers: int = Field(default=0, ge=0, description="last layers of the encoder that are trained along")
         max_tokens: int = Field(default=64, ge=8, description="of a text")
-        layers: int = Field(default=1, ge=1)
-        heads: int = Field(default=2, ge=1)
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=32, ge=1)
         learning_rate: float = Field(default=1e-3, gt=0)
         max_length: int = Field(default=30, ge=2)
         patience: int = Field(default=5, ge=1)
-
-        @model_validator(mode="after")
-        def _shared_by_heads(self) -> Self:
-            check_heads(self.dim, self.heads)
-            return self
 
     config: Config
     tables: ClassVar[tuple[str, ...]] = ()
