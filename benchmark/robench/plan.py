@@ -197,6 +197,8 @@ def surface_misfit(part: Part, cls: type[Attack], surface: str, name: str, model
         return f"{name} answers no prompt, so {part.label} has nobody to instruct"
     if cls.gradient and not hasattr(model, "loss_from"):
         return f"{name} has no gradient for {part.label}"
+    if cls.gradient and surface == "text" and not hasattr(model, "token_table"):
+        return f"{name} offers no gradient by its tokens for {part.label}"
     if surface == "parameters" and not getattr(model, "tables", ()):
         return f"{name} declares no tables for {part.label}"
     return ""

@@ -153,7 +153,7 @@ def test_pickled_weights_are_refused_unopened(copied, tmp_path, name):
     (copied / name).write_bytes(pickle.dumps(Bomb(went_off)))
     refused(lambda: Encoder(copied), f"only {name}, and pickled weights are never opened")
     assert not went_off.exists()
-    pickle.loads((copied / name).read_bytes())
+    pickle.loads((copied / name).read_bytes())  # this test's own: a dud would prove nothing above
     assert went_off.exists(), "the pickle would have shown that it was opened"
 
 

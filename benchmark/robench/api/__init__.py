@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Ratings,
         TrainData,
     )
+    from robench.api.decoder import Decoder, decoder_folder
     from robench.api.defense import Cleaned, Defense
     from robench.api.delta import Ball, Delta, added, wide
     from robench.api.edits import Slopes, edited, random_edits
@@ -87,6 +88,7 @@ _HOME = {
     ),
     "component": "BaseConfig Component",
     "data": "Catalogue Dataset DatasetConfig FloatArray IntArray Interactions Item Ratings TrainData",
+    "decoder": "Decoder decoder_folder",
     "defense": "Cleaned Defense",
     "delta": "Ball Delta added wide",
     "encoder": "Encoder folder_of identity_of",
@@ -130,6 +132,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DatasetConfig",
+    "Decoder",
     "Defense",
     "Delta",
     "Edit",
@@ -192,6 +195,7 @@ __all__ = [
     "Wrapped",
     "added",
     "cross_entropy",
+    "decoder_folder",
     "did_you_mean",
     "edited",
     "edits_between",

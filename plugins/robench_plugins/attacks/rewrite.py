@@ -8,8 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robench.api import Rng, TextAttack, TextConfig, TextOracle
-from robench.api.decoder import Decoder
+from robench.api import Decoder, Rng, TextAttack, TextConfig, TextOracle
 from robench_plugins.attacks.titles import Climb
 
 REQUEST = (

@@ -11,6 +11,7 @@ from robench.conformance.text import exposure, host
 from robench.conformance.texts import promoted, text_bench
 from robench.plan import surface_misfit
 from robench.spec import Part
+from robench_plugins.attacks.hotflip import HotFlip
 from robench_plugins.attacks.prompt_injection import PAYLOADS, PromptInjection
 from robench_plugins.attacks.rewrite import Rewrite
 from robench_plugins.models.llm import Llm
@@ -125,3 +126,9 @@ def test_a_real_decoder_answers_the_same_for_the_same_seed(weights):
 def test_settings_are_checked(attack):
     with pytest.raises(ValidationError):
         attack.make(goal="untargeted")
+
+
+def test_flips_need_a_model_that_has_slopes_by_its_tokens():
+    part = Part("hotflip", {}, "hotflip")
+    assert "no gradient by its tokens" in surface_misfit(part, HotFlip, "text", "llm", Llm)
+    assert surface_misfit(part, HotFlip, "text", "text-bert", TextBert) == ""
