@@ -112,3 +112,22 @@ def test_more_targets_than_there_are_items_are_refused_by_plan_as_by_run(tmp_pat
         assert "(targets.count times targets.sets items are drawn: lower one of them)" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        ("{name: text-bert, weights: ./nowhere}", "no such folder: ./nowhere"),
+        ("{name: text-bert, weights: empty}", "empty: no config.json"),
+        ("{name: llm, weights: ./none.gguf}", "no such file: ./none.gguf"),
+    ],
+)
+def test_weights_that_are_not_there_end_the_run_before_any_work(tmp_path, robench, model, problem):
+    (tmp_path / "empty").mkdir()
+    text = "name: t\ndatasets: [{name: synthetic, users: 40, items: 30}]\nmodels:\n  - {name: popularity}\n"
+    (tmp_path / "t.yaml").write_text(f"{text}  - {model}\n")
+    done = robench(tmp_path, "run", "t.yaml")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert problem in line
+    assert not (tmp_path / "results").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from robench.api.data import Dataset, IntArray
 from robench.api.errors import DataError, UserError
+from robench.api.model import Model
 from robench.cache import Cache
 from robench.engine.prepare import Prepared, choose_targets, evaluated_users, prepare
 from robench.provenance import code_of
@@ -115,7 +116,7 @@ def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
         UserError: it cannot be read, or too little is left of it; with the place in the suite.
     """
     victim, label = cell.victim, cell.victim.dataset.label
-    home = suite.homes[label]
+    home = suite.homes["dataset"][label]
     try:
         key, data = prepared(victim.dataset, victim.split, registry, suite.folder, cache)
     except DataError as error:
@@ -135,6 +136,21 @@ def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
         raise _placed(DataError("no user has both a training and a test item"), suite, home, label)
     notes = () if data.timed else (f"{label}: no times: input order counts as time",)
     return Ready(key, data, users, notes)
+
+
+def check_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
+    """Look at the files that models read besides the data, weights say, before any work.
+
+    Raises:
+        UserError: they are missing or broken; with the place in the suite.
+    """
+    models = {cell.victim.model.label: cell.victim.model for cell in cells}
+    for label, part in models.items():
+        cls: type[Model] = registry.load("model", part.name)
+        try:
+            cls(cls.Config.model_validate(dict(part.config))).outside()
+        except DataError as error:
+            raise _placed(error, suite, suite.homes["model"][label], label) from None
 
 
 def _placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:

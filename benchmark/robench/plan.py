@@ -172,7 +172,7 @@ def _endless_warmups(suite: Suite, cells: Iterable[Cell], registry: Registry) ->
             continue
         if cls(cls.Config.model_validate(dict(defense.config))).settled(epochs - 1):
             continue
-        home = suite.defense_homes[defense.label]
+        home = suite.homes["defense"][defense.label]
         path = next(filter(suite.tree.has, [(*home, "warmup"), (*home, "grid", "warmup")]), home)
         problem = f"{model.label} trains for {epochs} epochs, and {defense.label} is still warming up after them"
         hint = f"give it a warmup below {epochs}, or the model more epochs"

@@ -13,7 +13,7 @@ from robench.api.errors import UserError, UserErrors
 from robench.api.executor import Event, Executor, Task
 from robench.api.metric import Metric
 from robench.cache import Cache, default_folder
-from robench.data import DataKey, data_role, ready, roles
+from robench.data import DataKey, check_weights, data_role, ready, roles
 from robench.host import Host
 from robench.plan import Plan, chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
@@ -69,13 +69,16 @@ class Runner:
         """Do what is missing.
 
         Raises:
-            UserError: the data, the targets or the results folder do not fit; nothing was written then.
+            UserError: the data, the targets, a model's weights or the results folder do not fit; nothing was written
+                then.
         """
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
         self.cache.check()
         executor = self._executor()
         keys, users = self._data()
+        fresh = [c for c in self.cells if not c.skip and (self.options.fresh or self.store.done(c.id) is None)]
+        check_weights(fresh, self.suite, self.registry)
         data = {role: key.sha256 for role, key in keys.items()}
         self.store.begin(dump(self.suite.resolved()), {**self.plan.to_json(), "data_sha256": data})
         self.store.write_users(users)

@@ -108,7 +108,16 @@ def check_files(folder: Path) -> None:
 
 
 def identity_of(folder: Path, max_tokens: int) -> str:
-    """Digest of everything that a text's vector depends on, but the text: weights, configuration, tokenizer, length."""
+    """Digest of everything that a text's vector depends on, but the text: weights, configuration, tokenizer, length.
+
+    Cheap enough to ask before any work, so it also says what is missing.
+
+    Raises:
+        DataError: files are missing or broken, or transformers is not installed.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise DataError("language models need the package transformers", hint=EXTRA)
+    check_files(folder)
     digest = hashlib.sha256(f"{max_tokens} mean, rms 1".encode())
     names = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
     for file in sorted(folder.iterdir()):

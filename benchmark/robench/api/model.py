@@ -68,7 +68,11 @@ class Model(Component):
         return self.scores(np.arange(history.n_users), history)
 
     def outside(self) -> str:
-        """A digest of what the fitted model depends on besides data, settings and code: files of weights, say."""
+        """A digest of what the fitted model depends on besides data, settings and code: files of weights, say.
+
+        Raises:
+            DataError: they are missing or broken; told before any work.
+        """
         return ""
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:

@@ -28,8 +28,8 @@ TOP_LIST = 10  # items that a cell stores per user; list stability cannot look f
 class Suite:
     """What a suite asks for, defaults spelled out. ``tree`` knows the lines, ``folder`` anchors relative paths.
 
-    ``homes``, ``defense_homes``: where the data set, the defence of each label is written. ``notes``: what the user
-    should know of it.
+    ``homes``: by kind, where the data set, model, defence of each label is written. ``notes``: what the user should
+    know of it.
     """
 
     name: str
@@ -48,8 +48,7 @@ class Suite:
     users: UserSample | None
     folder: Path
     tree: Tree
-    homes: Mapping[str, Steps]
-    defense_homes: Mapping[str, Steps]
+    homes: Mapping[str, Mapping[str, Steps]]
     notes: tuple[str, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
@@ -144,8 +143,10 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
         None if file.users is None else UserSample(file.users.sample, file.users.seed),
         path.parent,
         tree,
-        {e.part.label: e.path for e in datasets},
-        {e.part.label: e.path for e in reversed(defenses)},
+        {
+            kind: {e.part.label: e.path for e in reversed(entries)}
+            for kind, entries in (("dataset", datasets), ("model", models), ("defense", defenses))
+        },
         tuple(mistakes.notes),
     )
 
