@@ -15,14 +15,19 @@ PATTERNS = (
     r"\b(ignore|disregard|forget)\b.{0,20}\b(previous|prior|above|other|all|instructions?|prompts?|titles?|items?)\b",
     r"\b(rank|rate|place|put|list|score)\b.{0,20}\b(first|top|highest|number one|#1|above|before)\b",
     r"\b(always|you must|must|please|only)\b.{0,12}\b(recommend|choose|select|answer|pick|rank|suggest|output|say)\b",
-    r"\b(recommend|choose|select|pick|suggest)\b.{0,12}\b(this|only|(it|me) first|to (every|all)|for (every|all))\b",
+    r"\b(recommend|choose|select|pick|suggest)\b.{0,12}\b(this|only|(it|me) first|(to|for) (every|all))\b"
+    r"( (title|item|film|movie|one)\b)?( first\b)?",
     r"\b(best|correct|right|only)\b.{0,12}\b(answer|recommendation|choice|option)\b",
     r"(<\|[^|]*\|>|\[/?inst\]|</?s>|###|\b(system|user|assistant|human|instruction)\s*:)",
 )
 
 
 class InjectionFilter(Defense):
-    """A title is read without the sentences that look like instructions; what is cleaned first is ``normalise``'s.
+    """Phrases that look like instructions are cut out of a title, which ``normalise`` has read before.
+
+    Nothing but the phrase goes: a filter that drops the rest of a sentence with it lets an attacker choose what is
+    left. "The best answer is Die Hard" became "The", which a language model finds likely (T-HR@10 .069, without a
+    filter .025; suites/llm.yaml).
 
     A list of patterns, as filters against prompt injection are (Liu et al., "Formalizing and benchmarking prompt
     injection attacks and defenses", USENIX Security 2024, survey them): it knows what it was told, and an attack that
@@ -39,10 +44,9 @@ class InjectionFilter(Defense):
     def clean_text(self, title: str) -> str:
         """The title as it is read."""
         plain: str = Normalise.make().clean_text(title)
-        found = [match for pattern in self.config.patterns for match in [re.search(pattern, plain, re.I)] if match]
-        if not found:
+        spans = [m.span() for pattern in self.config.patterns for m in re.finditer(pattern, plain, re.I)]
+        if not spans:
             return plain
-        first, last = min(match.start() for match in found), max(match.end() for match in found)
-        sentence_end = re.compile(r"[.!?]|$").search(plain, last)
-        behind = plain[sentence_end.end() :] if sentence_end else ""
-        return " ".join(f"{plain[:first]} {behind}".split()).strip(" .,;:-–—!()[]") or plain
+        cut = {place for start, end in spans for place in range(start, end)}
+        rest = "".join(" " if place in cut else char for place, char in enumerate(plain))
+        return " ".join(rest.split()).strip(" .,;:-–—!()[]") or plain
