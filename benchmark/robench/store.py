@@ -31,10 +31,14 @@ class Store:
         """Refuse a folder that holds another suite or cannot be one.
 
         Raises:
-            UserError: its suite.yaml has another name, or it is a file.
+            UserError: its suite.yaml has another name, or it is a file or lies below one.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError("a file, not a folder of results", where=str(self.folder), hint="give another --results")
+        above = next(folder for folder in self.folder.absolute().parents if folder.exists())
+        if not above.is_dir():
+            reason = f"cannot be written: '{above.name}' is a file, not a folder"
+            raise UserError(reason, where=str(self.folder), hint="give another --results")
         path = self.folder / "suite.yaml"
         if not path.exists():
             return
