@@ -25,6 +25,7 @@ from robench.results import ROW, Columns, Results, ensembles_of, read_plan, row_
 from robench.rewritten import rewritten
 from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, own_weights, table_rows
 from robench.twins import twins
+from robench.two_stages import two_stages
 
 __all__ = ["Tables", "build_tables", "read_plan", "write_tables"]
 FORMAT_VERSION = 1
@@ -40,7 +41,8 @@ _LEADERBOARD = (
 )
 _TIMINGS = "cell,victim,model_label,defense_label,lambda,attack_label,epsilon,seed"
 CELLS, LEADERBOARD = _CELLS.split(","), _LEADERBOARD.split(",")
-TIMINGS = [*_TIMINGS.split(","), "status", "seconds", "fit_seconds", "peak_memory_mib"]
+_READ = "fit_texts,fit_tokens,texts,tokens,written"
+TIMINGS = [*_TIMINGS.split(","), "status", "seconds", "fit_seconds", "peak_memory_mib", *_READ.split(",")]
 REFERENCE = "ndcg@10"
 STANDARD = "auto"
 
@@ -61,6 +63,7 @@ class Tables:
     curves: list[dict[str, Any]]
     twins: list[dict[str, Any]]
     rewritten: list[dict[str, Any]]
+    stages: list[dict[str, Any]]
     clean: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     skipped: dict[str, int]
@@ -97,6 +100,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         curves(results, REFERENCE),
         twins(results),
         rewritten(results),
+        two_stages(results),
         _clean(results, [row for table in tables for row in table["rows"]]),
         [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
         dict(Counter(c["reason"] for c in results.cells if results.status(c) == "skipped")),
@@ -294,6 +298,8 @@ def _radii(results: Results) -> list[dict[str, Any]]:
 def _timing(results: Results, c: Columns) -> dict[str, Any]:
     record = results.records[c["cell"]]
     costs = {name: record.get(name) for name in ("seconds", "fit_seconds", "peak_memory_mib")}
+    costs |= {name: record.get("reading", {}).get(name) for name in ("texts", "tokens", "written")}
+    costs |= {f"fit_{name}": record.get("fit", {}).get(f"{name}_read") for name in ("texts", "tokens")}
     return {**{name: c.get(name) for name in TIMINGS}, "status": results.status(c), **costs}
 
 
@@ -326,6 +332,7 @@ def _texts(tables: Tables) -> dict[str, str]:
         "skipped": tables.skipped,
         **({"twins": tables.twins} if tables.twins else {}),
         **({"rewritten": tables.rewritten} if tables.rewritten else {}),
+        **({"stages": tables.stages} if tables.stages else {}),
     }
     return {
         "cells.csv": to_csv(CELLS, tables.cells),

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from robench.api.data import Catalogue
 from robench.api.errors import UserError
 from robench.cache import Cache, default_folder
 from robench.data import data_role, ready, roles
+from robench.encodings import encoding_notes
 from robench.plan import chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
 from robench.record import lacks_likes
@@ -58,7 +60,8 @@ def outlook(
     cells = chosen(plan.cells, only)
     rows: dict[str, VictimRow] = {}
     seen = Outlook(suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), plan.excluded)
-    shas = _data(suite, cells, registry, seen)
+    shas, catalogues = _data(suite, cells, registry, seen)
+    seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     changed = 0
     metrics = [registry.load("metric", name.partition("@")[0])() for name in suite.metrics]
     for cell in cells:
@@ -82,9 +85,11 @@ def outlook(
     return seen
 
 
-def _data(suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook) -> dict[str, str]:
-    """Digest of the data of every data set and split; what a run would refuse becomes a note."""
-    cache, shas = Cache(default_folder()), {}
+def _data(
+    suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook
+) -> tuple[dict[str, str], dict[str, Catalogue]]:
+    """Digest and items of every data set and split; what a run would refuse becomes a note."""
+    cache, shas, catalogues = Cache(default_folder()), {}, {}
     cache.check()
     for role, cell in roles(cells).items():
         try:
@@ -94,6 +99,6 @@ def _data(suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook
                 raise
             seen.notes.append(f"a run would end here: {error}")
             continue
-        shas[role] = found.key.sha256
+        shas[role], catalogues[role] = found.key.sha256, found.data.catalogue
         seen.notes += found.notes
-    return shas
+    return shas, catalogues

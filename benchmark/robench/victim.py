@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from robench.api.data import IntArray, Interactions, joined
 from robench.api.executor import Emit, Task
 from robench.api.metric import Metric
+from robench.api.reading import have_read, read_since
 from robench.cache import Cache
 from robench.data import DataKey, path_of
 from robench.engine.arena import Measurement
@@ -135,6 +136,7 @@ class _Run:
         self.data, self.held = data, shop.held
         self.benches: dict[str, Bench] = {}
         self.clean: dict[str, Measurement] = {}
+        self.reading: dict[str, dict[str, int]] = {}
         self.liked = any(metric.needs == "likes" for metric in self.metrics.values())
         self.calibration: Calibration | None = None
 
@@ -166,7 +168,9 @@ class _Run:
             if self.liked and self.calibration is None:
                 data, draws = self.data.train_data(), self.benches[key].draws()
                 self.calibration = calibrate(self.fitted.model, data, draws)
+            before = have_read()
             self.clean[key] = self._calibrated(self.benches[key].clean(self.targets))
+            self.reading[key] = read_since(before)
         return key, self.benches[key]
 
     def _calibrated(self, found: Measurement) -> Measurement:
@@ -179,7 +183,7 @@ class _Run:
     def measured(self, cell: Cell, start: float) -> tuple[Record, dict[str, NDArray[Any]]]:
         """One cell: its record and arrays."""
         key, bench = self._bench(cell)
-        clean = self.clean[key]
+        clean, reading, before = self.clean[key], self.reading[key], have_read()
         if cell.attack is None:
             found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), dict(clean.diagnostics))
             if len(self.targets):
@@ -194,7 +198,7 @@ class _Run:
             found = self._calibrated(bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets))
             if targets is not None:
                 found.arrays["targets"] = targets
-            reference = outcome_of(clean.arrays)
+            reference, reading = outcome_of(clean.arrays), read_since(before)
         outcome = outcome_of(found.arrays, reference)
         metrics = {}
         for name, metric in self.metrics.items():
@@ -215,6 +219,8 @@ class _Run:
             record["members"] = found.members
         if found.titles:
             record["titles"] = found.titles
+        if reading:
+            record["reading"] = reading
         return record, found.arrays
 
     def promoted(self, cell: Cell) -> IntArray | None:

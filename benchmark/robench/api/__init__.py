@@ -56,11 +56,12 @@ if TYPE_CHECKING:
         HistoryOracle,
     )
     from robench.api.hooks import hookimpl
-    from robench.api.keeping import kept
+    from robench.api.keeping import kept, kept_file
     from robench.api.metric import Metric, Needs, Outcome
     from robench.api.model import ColdItem, ColdUser, Model
     from robench.api.pairwise import PairwiseModel, sample_negatives
     from robench.api.poisoning import Corruption, PoisoningAttack, PoisoningConfig, Profiles
+    from robench.api.reading import read
     from robench.api.rng import Rng
     from robench.api.sequence import SequenceConfig, SequenceModel, windows
     from robench.api.softmax import cross_entropy
@@ -97,11 +98,12 @@ _HOME = {
     "edits": "Slopes edited random_edits",
     "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
     "hooks": "hookimpl",
-    "keeping": "kept",
+    "keeping": "kept kept_file",
     "metric": "Metric Needs Outcome",
     "model": "ColdItem ColdUser Model",
     "pairwise": "PairwiseModel sample_negatives",
     "poisoning": "Corruption PoisoningAttack PoisoningConfig Profiles",
+    "reading": "read",
     "rng": "Rng",
     "sequence": "SequenceConfig SequenceModel windows",
     "softmax": "cross_entropy",
@@ -204,8 +206,10 @@ __all__ = [
     "identity_of",
     "item_text",
     "kept",
+    "kept_file",
     "pieces",
     "random_edits",
+    "read",
     "sample_negatives",
     "wide",
     "windows",

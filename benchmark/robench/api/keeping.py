@@ -27,6 +27,11 @@ def kept(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> ND
     return arrays["array"]
 
 
+def kept_file(kind: str, content: Any) -> Path:
+    """Where ``kept`` has the array of some content, made or not."""
+    return Cache(default_folder()).path(kind, _key(content))
+
+
 def kept_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
     """The folder of some content, made where it is not in the cache: whole or not at all, and once.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robench.api.component import Component
-from robench.api.data import IntArray, Interactions, Item, TrainData
+from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData
 from robench.api.rng import Rng
 from robench.api.threat import Surface
 
@@ -74,6 +75,15 @@ class Model(Component):
             DataError: they are missing or broken; told before any work.
         """
         return ""
+
+    def encodings(self, catalogue: Catalogue) -> Path | None:
+        """The file in the cache, made or not, of what is read from a catalogue's texts once for all victims with these
+        settings; None for a model that keeps nothing of the kind. ``robench plan`` tells of it.
+
+        Raises:
+            DataError: weights are missing or broken.
+        """
+        return None
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
         """What the second of two stages ranks: int64 [B, n] items; None for a model of one stage.

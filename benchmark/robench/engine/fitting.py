@@ -18,6 +18,7 @@ from robench.api.data import FloatArray, HeldOut, IntArray, Interactions, TrainD
 from robench.api.defense import Defense
 from robench.api.model import Model
 from robench.api.poisoning import PoisoningAttack, Profiles
+from robench.api.reading import have_read, read_since
 from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
 from robench.cache import Cache
@@ -177,12 +178,13 @@ class Workshop:
         def make() -> tuple[Arrays, dict[str, Any]]:
             model = self._new()
             rng = Rng(self.victim.seed).child("fit")
-            start = time.perf_counter()
+            start, before = time.perf_counter(), have_read()
             notes = fit(model, self._ready[1], self.defense, rng, device=self.device, report=report).as_dict()
             seconds = round(time.perf_counter() - start, 3)
             made.append(model)
             # The labels too, so that the file says by itself what it is.
             origin = {**self._identity(), "victim": asdict(self.victim), "data_key": self.data_key}
+            notes |= {f"{name}_read": count for name, count in read_since(before).items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
         state, notes = self.cache.get("checkpoints", self.key, make)

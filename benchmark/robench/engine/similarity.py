@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from robench.api.encoder import Encoder, packaged_folder
+from robench.api.reading import uncounted
 
 
 @cache
@@ -30,7 +31,8 @@ def resemblance(titles: Sequence[dict[str, Any]]) -> dict[str, float]:
     encoder = _encoder()
     if encoder is None or not titles:
         return {}
-    old, new = (encoder.encode([row[name] for row in titles]) for name in ("before", "after"))
+    with uncounted():
+        old, new = (encoder.encode([row[name] for row in titles]) for name in ("before", "after"))
     found = torch.nn.functional.cosine_similarity(old, new).double().tolist()
     for row, value in zip(titles, found, strict=True):
         row["similarity"] = round(value, 4)

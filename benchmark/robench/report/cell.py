@@ -125,7 +125,7 @@ def _show_record(shown: Shown, console: Console) -> None:
     if targets := shown.targets():
         names = [str(item) if titles is None else str(titles[item]) for item in targets]
         table.add_row("targets", "; ".join(names))
-    for name in ("metrics", "achieved", "diagnostics", "fit", "provenance"):
+    for name in ("metrics", "achieved", "reading", "diagnostics", "fit", "provenance"):
         for key, value in record.get(name, {}).items():
             told = value["value"] if name == "metrics" else value
             table.add_row(f"{name}: {key}", f"{told:.6g}" if isinstance(told, float) else str(told))

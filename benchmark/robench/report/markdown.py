@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from robench.report.numbers import bounded, defense, number, ranks, spread
+from robench.report.stages import stages_section
 from robench.report.titles import rewritten_section
 
 if TYPE_CHECKING:
@@ -79,7 +80,18 @@ def to_markdown(tables: Tables) -> str:
         parts += [_github(body, head), ""]
     for title, head, body in clean_tables(tables):
         parts += [f"## {title}", "", _github(body, head), ""]
-    sections = (_twins, _curves, rewritten_section, _poisoning, _radii, _ensembles, _notes, _failures, _skipped)
+    sections = (
+        _twins,
+        _curves,
+        rewritten_section,
+        stages_section,
+        _poisoning,
+        _radii,
+        _ensembles,
+        _notes,
+        _failures,
+        _skipped,
+    )
     parts += [line for section in sections for line in section(tables)]
     return "\n".join(parts).rstrip() + "\n"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -22,6 +22,9 @@ ALIKE = (
 )
 HOMOGLYPHS = dict(zip(LATIN, ALIKE, strict=True))
 INVISIBLE = "\u200b"  # zero width space
+STAY = 0.7  # chance of a typo to stay in a round
+Slip = tuple[int, Typo, float]  # in which word, of what kind, and at what share of the places
+Spelling = tuple[Slip, ...]
 
 
 def _distinct(kinds: tuple[Typo, ...]) -> tuple[Typo, ...]:
@@ -31,15 +34,18 @@ def _distinct(kinds: tuple[Typo, ...]) -> tuple[Typo, ...]:
 
 
 class TypoAttack(TextAttack):
-    """Word by word, the word whose absence helps most first, ``tries`` random typos are scored and the best is kept.
+    """Word by word, the word whose absence helps most first, ``tries`` random typos are scored and the best is kept;
+    then, ``rounds`` times, ``tries`` titles with some of these typos and new random ones in place of the others.
 
-    The scheme of TextBugger's black-box attack (Li et al., NDSS 2019): rank the words by what their removal does to the
-    score, then give each the bug that does most. DeepWordBug (Gao et al., IEEE Security and Privacy Workshops 2018)
-    scores words otherwise and draws its transformation. Theirs too are ``swap`` (two adjacent letters; 2 edits) and
-    ``drop`` (a letter). What differs: ``homoglyph`` and ``zero-width`` are of Boucher et al. (IEEE S&P 2022), whereas
-    TextBugger's letters that look alike are such as 0 for o, and neither inserted blanks nor its substitution by a word
-    of a near vector are made; several typos may fall on one word, until the budget is spent; there is no limit on the
-    similarity of sentences, and words of all items are ranked in the same looks.
+    The first pass has the scheme of TextBugger's black-box attack (Li et al., NDSS 2019): rank the words by what their
+    removal does to the score, then give each the bug that does most. DeepWordBug (Gao et al., IEEE Security and Privacy
+    Workshops 2018) scores words otherwise and draws its transformation. Theirs too are ``swap`` (two adjacent letters;
+    2 edits) and ``drop`` (a letter). What differs: ``homoglyph`` and ``zero-width`` are of Boucher et al. (IEEE S&P
+    2022), whereas TextBugger's letters that look alike are such as 0 for o, and neither inserted blanks nor its
+    substitution by a word of a near vector are made; several typos may fall on one word, until the budget is spent;
+    there is no limit on the similarity of sentences, and words of all items are ranked in the same looks. The rounds
+    are ours: typo by typo a title often finds no way up where several at once do. A kind that changes no score, as
+    invisible characters do where a tokenizer drops them, is not tried again.
 
     Untargeted, no item has a loss of its own: random typos in all titles, a quarter of them drawn anew at a time, in
     ``looks`` evaluations.
@@ -50,57 +56,105 @@ class TypoAttack(TextAttack):
 
         unit: Literal["characters"] = "characters"
         kinds: Annotated[tuple[Typo, ...], AfterValidator(_distinct)] = ("swap", "drop", "homoglyph", "zero-width")
-        tries: int = Field(default=8, ge=1, description="typos that are scored per word")
+        tries: int = Field(default=4, ge=1, description="titles that are scored per step, for every item")
+        rounds: int = Field(default=12, ge=0, description="steps after the words have had their turns")
         looks: int = Field(default=20, ge=1, description="evaluations where it is untargeted")
 
     config: Config
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """The best titles after each word."""
+        """The best titles after each step."""
         c, genuine, limit = self.config, oracle.titles(), oracle.budget()
         if not any(limit):
             return
         if c.goal == "untargeted":
 
             def draw(at: int, generator: np.random.Generator) -> str:
-                return self._littered(genuine[at], limit[at], generator)
+                return spelt(genuine[at], littered(genuine[at], limit[at], c.kinds, generator), limit[at])
 
             yield from together(oracle, rng, draw, c.looks)
             return
         climb = Climb(oracle)
-        order = ranked(climb)
-        for step in range(max(*limit, *(len(words) for words in order))):
+        kinds = self._seen(climb, rng)
+        if not kinds:
+            return
+        order, typos = ranked(climb), Typos(climb)
+        turns = max(*limit, *(len(words) for words in order))
+        for step in range(turns + c.rounds):
             generators = [rng.child("step", step, at).numpy() for at in range(len(genuine))]
-            yield from climb.step(self._tried(climb, order, step, generators) for _ in range(c.tries))
 
-    def _tried(
-        self, climb: Climb, order: Sequence[Sequence[int]], step: int, generators: Sequence[np.random.Generator]
-    ) -> list[str]:
-        """A random typo in every title, in the word whose turn it is."""
+            def proposal(at: int, step: int = step, by: Sequence[np.random.Generator] = generators) -> Spelling:
+                if step < turns:
+                    words = order[at]
+                    return (*typos.now[at], *([drawn(words[step % len(words)], kinds, by[at])] if words else []))
+                stay = tuple(typo for typo in typos.now[at] if by[at].random() < STAY)
+                return (*stay, *littered(genuine[at], limit[at], kinds, by[at]))
+
+            yield from typos.step([proposal(at) for at in range(len(genuine))] for _ in range(c.tries))
+
+    def _seen(self, climb: Climb, rng: Rng) -> tuple[Typo, ...]:
+        """The kinds that change a score."""
         found = []
-        for title, words, generator in zip(climb.titles, order, generators, strict=True):
-            parts = title.split(" ")
-            if words:
-                word = words[step % len(words)]
-                parts[word] = self._typo(parts[word], generator)
-            found.append(" ".join(parts))
-        return climb.lawful(found)
+        for kind in self.config.kinds:
+            generators = [rng.child("seen", kind, at).numpy() for at in range(len(climb.genuine))]
+            titles = [
+                spelt(title, littered(title, limit, (kind,), generator), limit)
+                for title, limit, generator in zip(climb.genuine, climb.limit, generators, strict=True)
+            ]
+            if bool((climb.oracle.evaluate(titles).loss != climb.shown.loss).any()):
+                found.append(kind)
+        return tuple(found)
 
-    def _typo(self, word: str, generator: np.random.Generator) -> str:
-        kinds = self.config.kinds
-        return misspelt(word, kinds[int(generator.integers(len(kinds)))], generator)
 
-    def _littered(self, title: str, limit: int, generator: np.random.Generator) -> str:
-        """``title`` after as many random typos as the budget has edits, but for those that no longer fit in."""
-        left = limit
-        for _ in range(limit):
-            parts = title.split(" ")
-            word = int(generator.integers(len(parts)))
-            parts[word] = self._typo(parts[word], generator)
-            spent = edits_between(title, changed := " ".join(parts), "characters")
-            if spent <= left:
-                title, left = changed, left - spent
-        return title
+class Typos:
+    """A climb that knows which typos its titles are made of.
+
+    Args:
+        climb: at the genuine titles.
+    """
+
+    def __init__(self, climb: Climb) -> None:
+        self.climb = climb
+        self.now: list[Spelling] = [() for _ in climb.titles]
+
+    def step(self, proposals: Iterable[Sequence[Spelling]]) -> Iterator[list[str]]:
+        """Score proposals and take what is best; the titles that came of it, if any changed."""
+        made: list[dict[str, Spelling]] = [{} for _ in self.now]
+
+        def titles() -> Iterator[list[str]]:
+            for proposed in proposals:
+                found = []
+                for at, typos in enumerate(proposed):
+                    title = spelt(self.climb.genuine[at], typos, self.climb.limit[at])
+                    made[at][title] = typos
+                    found.append(title)
+                yield found
+
+        for found in self.climb.step(titles()):
+            self.now = [made[at].get(title, self.now[at]) for at, title in enumerate(found)]
+            yield found
+
+
+def drawn(word: int, kinds: Sequence[Typo], generator: np.random.Generator) -> Slip:
+    """A random typo in a word."""
+    return word, kinds[int(generator.integers(len(kinds)))], float(generator.random())
+
+
+def littered(title: str, limit: int, kinds: Sequence[Typo], generator: np.random.Generator) -> Spelling:
+    """``limit`` random typos."""
+    words = [place for place, word in enumerate(title.split(" ")) if word]
+    return tuple(
+        drawn(words[int(generator.integers(len(words)))], kinds, generator) for _ in range(limit if words else 0)
+    )
+
+
+def spelt(title: str, typos: Spelling, limit: int) -> str:
+    """``title`` after these typos, but for those that no longer fit into the budget."""
+    now = title.split(" ")
+    for word, kind, share in typos:
+        changed = [*now[:word], misspelt(now[word], kind, share), *now[word + 1 :]]
+        now = changed if edits_between(title, " ".join(changed), "characters") <= limit else now
+    return " ".join(now)
 
 
 def ranked(climb: Climb) -> list[list[int]]:
@@ -117,8 +171,10 @@ def ranked(climb: Climb) -> list[list[int]]:
     return found
 
 
-def misspelt(word: str, kind: Typo, generator: np.random.Generator) -> str:
-    """``word`` with a typo at a random place where there can be one; else the word as it is."""
+def misspelt(word: str, kind: Typo, share: float) -> str:
+    """``word`` with a typo at the place that comes after that share, in [0, 1), of those where there can be one; the
+    word as it is where there is none.
+    """
     n = len(word)
     if kind == "swap":
         places = [at for at in range(n - 1) if word[at] != word[at + 1]]
@@ -128,7 +184,7 @@ def misspelt(word: str, kind: Typo, generator: np.random.Generator) -> str:
         places = list(range(1, n)) if kind == "zero-width" else list(range(n if n > 1 else 0))
     if not places:
         return word
-    at = places[int(generator.integers(len(places)))]
+    at = places[int(share * len(places))]
     new = {
         "swap": lambda: word[at + 1] + word[at] + word[at + 2 :],
         "drop": lambda: word[at + 1 :],

@@ -32,6 +32,7 @@ from robench.api import (
     TrainData,
     decoder_folder,
     identity_of,
+    read,
 )
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.from_history import FromHistory
@@ -60,9 +61,9 @@ class Llm(TorchModel):
     An item that nobody has used is never a candidate. Attacks on embeddings touch the vectors of the tokens of the
     history's titles, not those of the template or of the candidates; candidates are the retriever's, whatever δ.
 
-    ``answers`` counts what was asked for since the fit: ``prompts``, of them ``cut`` (older titles left out for want of
-    room), ``titles``, of them ``empty``, ``too_long`` and ``not_finite``. Those three are unusable: they stand at the
-    end of the candidates.
+    Every record counts what was asked for: ``prompts``, of them ``cut`` (older titles left out for want of room),
+    ``answers``, a title each, of them ``empty``, ``too_long`` and ``not_finite``. Those three are unusable: they stand
+    at the end of the candidates.
     """
 
     class Config(TorchConfig):
@@ -114,7 +115,6 @@ class Llm(TorchModel):
         self._titles = [item.title for item in data.catalogue.items]
         self._tokens: dict[str, list[int]] = {}
         self._memo: dict[bytes, Tensor] = {}
-        self.answers = dict.fromkeys(("prompts", "cut", "titles", "empty", "too_long", "not_finite"), 0)
         # Where the model lives, in which precision; and a loop's optimiser wants at least one parameter.
         self.home = nn.Parameter(torch.zeros(()), requires_grad=False)
         self.adapters = nn.ParameterDict()
@@ -252,13 +252,14 @@ class Llm(TorchModel):
         asked = torch.tensor(usable, dtype=torch.bool, device=self.device)
         found = self._likelihoods(prompt, vectors, [t for t, use in zip(titles, usable, strict=True) if use])
         sound = torch.isfinite(found.detach())
-        a = self.answers
-        a["prompts"] += 1
-        a["cut"] += prompt.cut
-        a["titles"] += len(titles)
-        a["empty"] += sum(not title for title in titles)
-        a["too_long"] += sum(len(title) > self.template.room for title in titles)
-        a["not_finite"] += int((~sound).sum())
+        read(
+            prompts=1,
+            cut=int(prompt.cut),
+            answers=len(titles),
+            empty=sum(not title for title in titles),
+            too_long=sum(len(title) > self.template.room for title in titles),
+            not_finite=int((~sound).sum()),
+        )
         # A user at a time: δ of one never meets another, and a chunk takes no more memory than a user.
         return values.masked_scatter(asked, torch.where(sound, found.clamp_min(LEAST), values[asked]))
 

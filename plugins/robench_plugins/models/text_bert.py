@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn.functional import pad
 
 from robench.api import (
     Batch,
+    Catalogue,
     ColdItem,
     DataError,
     Embedded,
@@ -30,6 +32,7 @@ from robench.api import (
     identity_of,
     item_text,
     kept,
+    kept_file,
 )
 from robench_plugins.models.attention import AttentionConfig
 from robench_plugins.models.sasrec import Block
@@ -114,9 +117,16 @@ class TextBert(TokenModel, SequenceModel):
 
     def _frozen_texts(self) -> Tensor:
         """By the encoder as it comes: float [n_items, D]; once per encoder and catalogue on a machine."""
-        c = self.config
-        content = {"encoder": identity_of(folder_of(c.weights), c.max_tokens), "texts": self._texts_of_items}
-        return torch.from_numpy(kept("texts", content, lambda: self.encoder.encode(self._texts_of_items).numpy()))
+        texts = self._texts_of_items
+        return torch.from_numpy(kept("texts", self._depends_on(texts), lambda: self.encoder.encode(texts).numpy()))
+
+    def _depends_on(self, texts: Sequence[str]) -> dict[str, Any]:
+        """What the texts' vectors depend on."""
+        return {"encoder": self.outside(), "texts": texts}
+
+    def encodings(self, catalogue: Catalogue) -> Path:
+        """Of the catalogue's texts by the encoder as it comes."""
+        return kept_file("texts", self._depends_on([item_text(item) for item in catalogue.items]))
 
     def train(self, mode: bool = True) -> Self:
         """As torch does; before a look at the model all texts are encoded by the layers as they are now."""

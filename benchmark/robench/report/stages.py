@@ -1,0 +1,40 @@
+"""The section of leaderboard.md on models of two stages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from robench.report.numbers import defense, number
+
+if TYPE_CHECKING:
+    from robench.leaderboard import Tables
+
+TEXT = (
+    "A first stage chooses candidates, a second one orders them: what is no candidate, no attack on the second stage "
+    "can raise. Recall: held-out items that are candidates. Reachable: promoted items that are candidates, over users "
+    "without them; T-HR@10 among these alone. Unusable: answers that were empty, too long or no number, and stand last."
+)
+
+
+def stages_section(tables: Tables) -> list[str]:
+    """Lines, none where no model has two stages."""
+    if not tables.stages:
+        return []
+    head = ["model", "defence", "attack", "ε", "candidates", "recall", "reachable", "T-HR@10 there", "unusable"]
+    body = [
+        [
+            row["model_label"],
+            defense(row),
+            row["attack_label"] or "–",
+            f"{row['epsilon']:g} ({row['norm']})" if row["attack_label"] else "–",
+            number(row["candidates"], 0),
+            number(row["recall@candidates"]),
+            number(row["targets_among_candidates"]),
+            number(row["t-hr@10_given_candidate"]),
+            "–" if row["unusable"] is None else f"{row['unusable']:.2%}",
+        ]
+        for row in tables.stages
+    ]
+    return ["## Models of two stages", "", TEXT, "", tabulate(body, head, tablefmt="github", disable_numparse=True), ""]
