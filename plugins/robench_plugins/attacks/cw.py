@@ -16,11 +16,11 @@ from robench_plugins.attacks.steps import aims
 class CarliniWagner(MinimumNormAttack):
     """C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A): minimise ‖δ‖² + c · f(δ) with Adam, binary search over c.
 
-    f(δ) = max(s_y − s_(k), −κ) with s_(k) the k-th best competitor, so f ≤ 0 where y is out of the top k (their f6,
-    with the top k in place of the top 1). Inputs are unbounded, so no change of variables is needed. Adam's steps are
-    measured in the distance that a first-order look at the margin suggests, so one learning rate fits every victim;
-    its second moment is shared by all entries of a user, as the distance is: per entry it would spend length on
-    entries that hardly matter (measured on an LSTM: median radius .029 against .021).
+    f(δ) = max(s_y − s_(k), 0) with s_(k) the k-th best competitor, so f = 0 where y is out of the top k (their f6,
+    with the top k in place of the top 1, and without a margin beyond, their κ). Inputs are unbounded, so no change of
+    variables is needed. Adam's steps are measured in the distance that a first-order look at the margin suggests, so
+    one learning rate fits every victim; its second moment is shared by all entries of a user, as the distance is: per
+    entry it would spend length on entries that hardly matter (measured on an LSTM: median radius .029 against .021).
     Each outer step ends with halvings along the ray of the best δ, which cost forward passes only. Further restarts
     aim at the best rivals in turn where k = 1 (the paper's targeted form), else start from noise.
     """
