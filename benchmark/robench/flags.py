@@ -119,12 +119,19 @@ def _noise(results: Results, row: Row) -> list[Flag]:
 def _budget(results: Results, cells: Sequence[Columns]) -> list[Flag]:
     """Attacks that returned more than their budget; the host projected them."""
     worst: dict[str, float] = {}
+    applied: dict[str, float] = {}
     for c in cells:
-        over = results.records[c["cell"]]["achieved"].get("overshoot", 0.0)
-        if over > OVERSHOOT:
-            worst[c["attack_label"]] = max(over, worst.get(c["attack_label"], 0.0))
+        achieved, label = results.records[c["cell"]]["achieved"], c["attack_label"]
+        if (over := achieved.get("overshoot", 0.0)) > OVERSHOOT:
+            worst[label] = max(over, worst.get(label, 0.0))
+        # Where a budget is at least one edit, or rounded up to whole users, more than ε may be right.
+        exact = c["surface"] in ("embedding", "parameters") and c["epsilon"]
+        if exact and (over := achieved.get("epsilon", 0.0) / c["epsilon"]) > OVERSHOOT:
+            applied[label] = max(over, applied.get(label, 0.0))
     why = "the attack returned a perturbation outside its budget; the host projected it before measuring"
-    return [flag(f"{label} exceeded its budget {over:.3g}x", why, overshoot=over) for label, over in worst.items()]
+    found = [flag(f"{label} exceeded its budget {over:.3g}x", why, overshoot=over) for label, over in worst.items()]
+    why = "what was measured is larger than ε: these numbers are not of this budget"
+    return found + [flag(f"{label} measured at {over:.3g}x ε", why, achieved=over) for label, over in applied.items()]
 
 
 def _rounding(results: Results, row: Row, entry: Mapping[str, Any] | None) -> list[Flag]:
@@ -250,7 +257,7 @@ def _idle_losses(results: Results, key: RowKey, cells: Sequence[Columns], metric
     before = {c["seed"]: results.per_user(c, metric) for c in clean_cells(results, key)}
     groups: dict[tuple[str, float], list[Columns]] = {}
     for c in cells:
-        if c.get("kind") == GRADIENT:
+        if c.get("kind") in (GRADIENT, ENSEMBLE):
             groups.setdefault((c["attack_label"], c["epsilon"]), []).append(c)
     for (label, epsilon), group in groups.items():
         rises, falls = [], []

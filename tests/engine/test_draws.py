@@ -100,5 +100,5 @@ def test_auto_takes_expectations_of_such_a_victim_and_leaves_nobody(noisy):
     to_break = int(found.arrays["hit"].sum())
     assert all(row["users"] == to_break for row in members.values())
     assert members["pgd-10"]["gradients"] == 8 * 10 * to_break
-    calm = Draws(reference_bench("pairwise").rng, stochastic=False, expectation=8)
+    calm = Draws(reference_bench("pairwise").rng, reference_bench("pairwise").rng, stochastic=False, expectation=8)
     assert len(list(calm.attack())) == 1

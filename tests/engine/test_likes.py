@@ -34,7 +34,7 @@ ROWS = st.lists(st.lists(st.integers(0, 5), unique=True, max_size=6), min_size=1
 
 
 def draws():
-    return Draws(Rng(0).child("draws"))
+    return Draws(Rng(0).child("draws"), Rng(0).child("asked"))
 
 
 @settings(max_examples=100, deadline=None)

@@ -128,6 +128,10 @@ class Ball:
                 part.mul_(wide(back, part))
         return moved
 
+    def copy(self) -> Ball:
+        """The same ball with a radius of its own: whoever writes in it changes no other."""
+        return Ball(self.norm, self.radius.clone())
+
     def shrunk(self, factor: float) -> Ball:
         """The ball with ``factor`` times the radius."""
         return Ball(self.norm, self.radius * factor)

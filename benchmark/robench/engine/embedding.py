@@ -49,10 +49,10 @@ class EmbeddingArena(UserArena):
             # It does not know the budget: what does not fit is no attempt to overspend.
             yield from (
                 self._fitting(checked(proposed, self.oracle))
-                for proposed in attack.perturb(self.oracle, self.ball, rng)
+                for proposed in attack.perturb(self.oracle, self.ball.copy(), rng)
             )
             return
-        yield from attack.perturb(self.oracle, self.ball, rng)
+        yield from attack.perturb(self.oracle, self.ball.copy(), rng)
 
     def _fitting(self, delta: Candidate) -> Candidate:
         fits = sizes(delta, self.ball.norm) <= self.ball.radius

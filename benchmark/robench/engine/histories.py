@@ -106,7 +106,7 @@ class HostHistories(UserOracle[Tensor]):
 
     def budget(self) -> Tensor:
         """int64 [B]."""
-        return self.limit
+        return self.limit.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
         """bool [B, n_items]: neither forbidden nor in the rows."""

@@ -63,7 +63,8 @@ class Bench:
     ) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
         self.catalogue, self.read, self.negatives = catalogue, read, negatives
-        self.rng = Rng(seed).child("attack")
+        # An attack is handed the one, and could follow its children: the host draws from the other.
+        self.rng, self._own_rng = Rng(seed).child("attack"), Rng(seed).child("host")
         self._minima: dict[str, Minimum] = {}
         self._rms: float | None = None
         self._noise: float | None = None
@@ -81,14 +82,14 @@ class Bench:
         if self._noise is None:
             few, looks = self.questions()[0].users.numpy()[:FEW], []
             for look in range(2):
-                with self.rng.child("noise", look).stream():
+                with self._own_rng.child("noise", look).stream():
                     looks.append(self.model.scores(few, self.history))
             self._noise = float(np.abs(looks[1] - looks[0]).max() / max(float(looks[0].std()), TINY))
         return self._noise
 
     def draws(self, expectation: int = 1) -> Draws:
         """The streams in which this victim is looked at."""
-        return Draws(self.rng.child("draws"), self.noise() > NOISE, expectation)
+        return Draws(self._own_rng.child("draws"), self.rng.child("draws"), self.noise() > NOISE, expectation)
 
     def oracles(
         self,

@@ -35,9 +35,14 @@ class Draws:
     The host looks ``LOOKS`` times, from streams that no attack sees and that are the same for every candidate; what is
     stored comes from fresh ones, as the worst of many candidates is partly luck with the draws that chose it. An attack
     looks ``expectation`` times, from a stream of its own that goes on with every look.
+
+    Args:
+        rng: the host's.
+        asked: for the looks of attacks.
     """
 
     rng: Rng
+    asked: Rng
     stochastic: bool = False
     expectation: int = 1
     used: int = 0
@@ -52,7 +57,7 @@ class Draws:
         """A context per draw of one look of the attack's."""
         for _ in range(self.expectation if self.stochastic else 1):
             self.used += 1
-            yield self.rng.child("attack", self.used).stream() if self.stochastic else nullcontext()
+            yield self.asked.child("attack", self.used).stream() if self.stochastic else nullcontext()
 
 
 def restricted(questions: Questions, chosen: Tensor) -> Questions:
@@ -88,12 +93,17 @@ class UserOracle(ABC, Generic[Input]):
     def start(self, genuine: Input) -> None:
         """Judge the genuine input: ``at_clean``, and ``to_break`` bool [B], whose goal is not reached there."""
         self.at_clean = self.look(genuine)
-        self.to_break = ~self.at_clean.broken & (self.aim.items >= 0).any(1)
+        self._to_break = ~self.at_clean.broken & (self.aim.items >= 0).any(1)
 
     @property
     def users(self) -> Tensor:
-        """int64 [B]."""
-        return self.questions.users
+        """int64 [B]; like all that an attack is handed, its own to write in."""
+        return self.questions.users.clone()
+
+    @property
+    def to_break(self) -> Tensor:
+        """bool [B]: the goal is not reached at clean."""
+        return self._to_break.clone()
 
     def looks(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
         """Masked scores as the host judges them, once per draw (``last``: for what is stored); not counted."""
@@ -108,8 +118,8 @@ class UserOracle(ABC, Generic[Input]):
     def counted(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
         """A context per draw of one look of the attack's, with or without gradients."""
         for context in self.draws.attack():
-            self.costs.queries += len(self.users)
-            self.costs.gradients += len(self.users) if gradients else 0
+            self.costs.queries += len(self.questions.users)
+            self.costs.gradients += len(self.questions.users) if gradients else 0
             yield context
 
     def evaluated(self, perturbed: Input, loss: LossName) -> Evaluation:
@@ -132,7 +142,7 @@ class UserOracle(ABC, Generic[Input]):
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
             self._first_gradient = False
-            diagnose(self.diagnosis, linf(gradient).to(self.to_break.device)[self.to_break])
+            diagnose(self.diagnosis, linf(gradient).to(self._to_break.device)[self._to_break])
         return finite(gradient)
 
 
@@ -207,7 +217,11 @@ class HostOracle(UserOracle[Delta]):
         values, looks, slopes = [], [], []
         for context in self.counted(gradients=True):
             # cuDNN's recurrent kernels give no gradient in eval mode; to switch them off takes a while even on a CPU.
-            off = nullcontext() if self.users.device.type == "cpu" else torch.backends.cudnn.flags(enabled=False)
+            off = (
+                nullcontext()
+                if self.questions.users.device.type == "cpu"
+                else torch.backends.cudnn.flags(enabled=False)
+            )
             with torch.enable_grad(), off, context:
                 scores = self.scores(leaves)
                 value = self.aim.loss(scores, loss, rival)

@@ -147,7 +147,7 @@ class TablesOracle:
             lengths = self.known.lengths()[users]
             row = np.repeat(np.arange(len(users)), lengths)
             place = np.concatenate([np.arange(self.known.indptr[u], self.known.indptr[u + 1]) for u in users])
-            generator = self.draws.rng.child("pairs", self._asked, int(users[0])).numpy()
+            generator = self.draws.asked.child("pairs", self._asked, int(users[0])).numpy()
             negatives = sample_negatives(users[row], self.known, generator)
             parts = (row, self.known.items[place], negatives)
             found.append(tuple(torch.from_numpy(np.array(part)).to(questions.users.device) for part in parts))
@@ -237,7 +237,7 @@ class TablesArena(Arena):
         """Candidates within the ball."""
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no tables")
-        yield from attack.perturb(self.oracle, self.ball, rng)
+        yield from attack.perturb(self.oracle, self.ball.copy(), rng)
 
     def checked(self, proposed: Proposed) -> Candidate:
         """Masked, then projected row by row."""

@@ -59,7 +59,7 @@ class HostTexts:
     @property
     def items(self) -> IntArray:
         """int64 [A]."""
-        return self.aim.items
+        return self.aim.items.copy()
 
     @property
     def catalogue(self) -> Catalogue:
@@ -144,7 +144,7 @@ class HostTexts:
             return found
 
         off = torch.backends.cudnn.flags(enabled=False)
-        with torch.enable_grad(), off, self.reader.draws.rng.child("slopes").stream():
+        with torch.enable_grad(), off, self.reader.draws.asked.child("slopes").stream():
             scores = mask_known(score(texts.index_copy(0, rows, leaf)), questions.to(model.device))
             losses = self.aim.loss(scores, questions)
             if len(losses) == 1:
