@@ -178,3 +178,13 @@ def test_nothing_of_the_held_out_items_is_judged_where_items_are_promoted(tmp_pa
         world.cell(ranks(20, 99), seed=seed, arrays=targets)
         world.cell(ranks(20, 99), seed=seed, attack="pgd", epsilon=0.05, threat=promote, arrays=targets)
     assert row(world.build())["flags"] == ""
+
+
+@pytest.mark.parametrize("left", [USERS, 60])
+def test_a_loss_that_rises_and_leaves_the_ranks_is_told_of_an_ensemble(world, left):
+    more = pool((20, 60, 60, 70, 50))
+    more["arrays"] |= {"loss": np.full(USERS, 9.0), "clean_loss": np.ones(USERS)}
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        world.cell(ranks(left, 99), seed=seed, attack="auto", epsilon=0.05, **more)
+    assert ("loss up, ranks unchanged" in row(world.build())["flags"]) == (left == USERS)
