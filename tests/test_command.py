@@ -115,17 +115,21 @@ def test_more_targets_than_there_are_items_are_refused_by_plan_as_by_run(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("model", "problem"),
+    ("entry", "problem"),
     [
-        ("{name: text-bert, weights: ./nowhere}", "no such folder: ./nowhere"),
-        ("{name: text-bert, weights: empty}", "empty: no config.json"),
-        ("{name: llm, weights: ./none.gguf}", "no such file: ./none.gguf"),
+        ("  - {name: text-bert, weights: ./nowhere}", "t.yaml:5: models[1]: text-bert: no such folder: ./nowhere"),
+        ("  - {name: text-bert, weights: empty}", "empty: no config.json"),
+        ("  - {name: llm, weights: ./none.gguf}", "t.yaml:5: models[1]: llm: no such file: ./none.gguf"),
+        (
+            "attacks:\n  - {name: rewrite, weights: /no/such, epsilon: 1}",
+            "t.yaml:6: attacks[0]: rewrite: no such folder: /no/such",
+        ),
     ],
 )
-def test_weights_that_are_not_there_end_the_run_before_any_work(tmp_path, robench, model, problem):
+def test_weights_that_are_not_there_end_the_run_before_any_work(tmp_path, entry, problem):
     (tmp_path / "empty").mkdir()
-    text = "name: t\ndatasets: [{name: synthetic, users: 40, items: 30}]\nmodels:\n  - {name: popularity}\n"
-    (tmp_path / "t.yaml").write_text(f"{text}  - {model}\n")
+    text = "name: t\ndatasets: [{name: synthetic, users: 40, items: 30}]\nmodels:\n  - {name: content, min_items: 1}\n"
+    (tmp_path / "t.yaml").write_text(f"{text}{entry}\n")
     done = robench(tmp_path, "run", "t.yaml")
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()

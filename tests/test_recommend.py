@@ -78,7 +78,7 @@ def victims(done, registry, **wanted):
         v = cell.victim
         if cell.attack or v.poison or cell.skip or v.seed or v.model.name not in wanted.get("models", MODELS):
             continue
-        found = ready(cell, suite, registry, cache)
+        found = ready([cell], suite, registry, cache)
         set_up(1)
         shop = workshop(v, found.data, found.key, registry, cache, pick_device("cpu"), np.empty(0, dtype=np.int64))
         yield v, shop.fitted().model, found.data

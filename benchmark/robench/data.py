@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from robench.api.component import Component
 from robench.api.data import Dataset, IntArray
-from robench.api.errors import DataError, UserError
+from robench.api.errors import DataError, UserError, UserErrors
 from robench.api.model import Model
 from robench.cache import Cache
 from robench.engine.prepare import Prepared, choose_targets, evaluated_users, prepare
 from robench.provenance import code_of
-from robench.registry import Registry
+from robench.registry import Kind, Registry
 from robench.spec import Cell, Part, Victim, digest
 from robench.suite.anchor import anchored
 from robench.suite.load import Suite
 from robench.suite.yaml import Path as Steps
 from robench.suite.yaml import dotted
+
+_PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description": "descriptions"}
 
 
 @dataclass(frozen=True)
@@ -101,21 +105,21 @@ def data_role(victim: Victim) -> str:
     return f"{victim.dataset.label}/{victim.split.label}"
 
 
-def roles(cells: Iterable[Cell]) -> dict[str, Cell]:
-    """The first cell of every data set and split."""
-    found: dict[str, Cell] = {}
+def roles(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """The cells of every data set and split."""
+    found: dict[str, list[Cell]] = {}
     for cell in cells:
-        found.setdefault(data_role(cell.victim), cell)
+        found.setdefault(data_role(cell.victim), []).append(cell)
     return found
 
 
-def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
-    """The data that a cell needs, checked to serve its targets and users.
+def ready(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache) -> Ready:
+    """The data that cells of one data set and split need, checked to serve their targets, users and models.
 
     Raises:
         UserError: it cannot be read, or too little is left of it; with the place in the suite.
     """
-    victim, label = cell.victim, cell.victim.dataset.label
+    victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]
     try:
         key, data = prepared(victim.dataset, victim.split, registry, suite.folder, cache)
@@ -127,11 +131,15 @@ def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
         except DataError as error:
             error.hint = "targets.count times targets.sets items are drawn: lower one of them"
             raise _placed(error, suite, ("targets",), label) from None
-    readers = [part.name for part in suite.models if registry.load("model", part.name).reads_text]
-    if readers and not any(item.title for item in data.catalogue.items):
-        problem = f"{readers[0]} reads the items' titles, and this data set has none"
-        raise _placed(DataError(problem, hint="csv: items: a file with titles"), suite, home, label)
-    users = evaluated_users(data, cell.users)
+    for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
+        cls: type[Model] = registry.load("model", name)
+        if cls.reads_text and not any(getattr(item, what) for item in data.catalogue.items for what in cls.reads_of):
+            told = [_PLURAL[what] for what in cls.reads_of]
+            either = " or ".join(filter(None, (", ".join(told[:-1]), told[-1])))
+            problem = f"{name} reads {either}, and this data set has none"
+            hint = "csv: items: a file with a column title, or leave the model out of this data set by exclude"
+            raise _placed(DataError(problem, hint=hint), suite, home, label)
+    users = evaluated_users(data, cells[0].users)
     if not len(users):
         raise _placed(DataError("no user has both a training and a test item"), suite, home, label)
     notes = () if data.timed else (f"{label}: no times: input order counts as time",)
@@ -139,18 +147,30 @@ def ready(cell: Cell, suite: Suite, registry: Registry, cache: Cache) -> Ready:
 
 
 def check_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
-    """Look at the files that models read besides the data, weights say, before any work.
+    """Look at the files that models and attacks read besides the data, weights say, before any work.
 
     Raises:
-        UserError: they are missing or broken; with the place in the suite.
+        UserErrors: they are missing or broken; each with the place in the suite.
     """
-    models = {cell.victim.model.label: cell.victim.model for cell in cells}
-    for label, part in models.items():
-        cls: type[Model] = registry.load("model", part.name)
+    if errors := list(wrong_weights(cells, suite, registry)):
+        raise UserErrors(errors)
+
+
+def wrong_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> Iterator[UserError]:
+    """What ``check_weights`` refuses, a model or attack at a time."""
+    parts: dict[tuple[Kind, str], Part] = {}
+    for cell in cells:
+        poison = cell.victim.poison
+        attack = cell.attack if poison is None else poison.attack
+        parts |= {("model", cell.victim.model.label): cell.victim.model}
+        parts |= {} if attack is None else {("attack", attack.label): attack}
+    for (kind, label), part in parts.items():
+        cls: type[Component] = registry.load(kind, part.name)
+        component: Any = cls(cls.Config.model_validate(dict(part.config)))
         try:
-            cls(cls.Config.model_validate(dict(part.config))).outside()
+            component.outside()
         except DataError as error:
-            raise _placed(error, suite, suite.homes["model"][label], label) from None
+            yield _placed(error, suite, suite.homes[kind][label], label)
 
 
 def _placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:

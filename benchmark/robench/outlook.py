@@ -9,7 +9,7 @@ from pathlib import Path
 from robench.api.data import Catalogue
 from robench.api.errors import UserError
 from robench.cache import Cache, default_folder
-from robench.data import data_role, ready, roles
+from robench.data import data_role, ready, roles, wrong_weights
 from robench.encodings import encoding_notes
 from robench.plan import chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
@@ -62,7 +62,7 @@ def outlook(
     seen = Outlook(suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), plan.excluded)
     shas, catalogues = _data(suite, cells, registry, seen)
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
-    changed = 0
+    changed, fresh = 0, []
     metrics = [registry.load("metric", name.partition("@")[0])() for name in suite.metrics]
     for cell in cells:
         row = rows.setdefault(cell.victim.id, VictimRow(label_of(cell.victim)))
@@ -71,11 +71,15 @@ def outlook(
             continue
         row.cells += 1
         record = store.done(cell.id)
-        if record is not None and record["provenance"]["data_sha256"] != shas.get(data_role(cell.victim)):
+        if record is None:
+            fresh.append(cell)
+            continue
+        if record["provenance"]["data_sha256"] != shas.get(data_role(cell.victim)):
             changed += 1
-        elif record is not None and not lacks_likes(record, metrics):
+        elif not lacks_likes(record, metrics):
             row.stored += 1
             row.stale += is_stale(record["provenance"])
+    seen.notes += map(_end, wrong_weights(fresh, suite, registry))
     seen.rows = list(rows.values())
     stale = sum(row.stale for row in seen.rows)
     if changed:
@@ -85,19 +89,23 @@ def outlook(
     return seen
 
 
+def _end(error: UserError) -> str:
+    return f"a run would end here: {error}"
+
+
 def _data(
     suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook
 ) -> tuple[dict[str, str], dict[str, Catalogue]]:
     """Digest and items of every data set and split; what a run would refuse becomes a note."""
     cache, shas, catalogues = Cache(default_folder()), {}, {}
     cache.check()
-    for role, cell in roles(cells).items():
+    for role, some in roles(cells).items():
         try:
-            found = ready(cell, suite, registry, cache)
+            found = ready(some, suite, registry, cache)
         except UserError as error:
             if error.path == "targets":  # a mistake of the suite itself; what is not there yet is none of it
                 raise
-            seen.notes.append(f"a run would end here: {error}")
+            seen.notes.append(_end(error))
             continue
         shas[role], catalogues[role] = found.key.sha256, found.data.catalogue
         seen.notes += found.notes

@@ -179,7 +179,7 @@ def of_suite(path: Path, asked: Ask, registry: Registry, say: Say) -> list[Recom
     for cell in cells:
         role = data_role(cell.victim)
         if role not in sources:
-            found = ready(cell, suite, registry, cache)
+            found = ready([cell], suite, registry, cache)
             sources[role] = found.key, Query.of(asked, found.data, role)
     answers = []
     for victim in (cell.victim for cell in cells):

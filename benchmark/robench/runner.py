@@ -118,9 +118,9 @@ class Runner:
         arrays: dict[str, Any] = {}
         errors: list[UserError] = []
         notes: list[str] = []
-        for role, cell in roles(self.plan.cells).items():
+        for role, cells in roles(self.plan.cells).items():
             try:
-                found = ready(cell, self.suite, self.registry, self.cache)
+                found = ready(cells, self.suite, self.registry, self.cache)
             except UserError as error:
                 errors.append(error)
                 continue

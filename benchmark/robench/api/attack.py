@@ -42,6 +42,14 @@ class Attack(Component):
     def threat(self) -> Threat:
         """The threat model of this configuration."""
 
+    def outside(self) -> str:
+        """A digest of what the attack depends on besides the victim, its settings and code: files of weights, say.
+
+        Raises:
+            DataError: they are missing or broken; told before any work.
+        """
+        return ""
+
     @classmethod
     def kind(cls) -> Kind:
         """What the attack is to the flags."""

@@ -23,8 +23,8 @@ class Model(Component):
     """A recommender that scores the whole catalogue for a user.
 
     ``surfaces`` are those beside ``interactions`` (which every model has: its training data) that attacks may touch.
-    ``reads_text``: it needs titles, and a data set without any is refused. ``follows``: it answers a prompt that
-    titles stand in, so they may hold instructions to it.
+    ``reads_text``: it needs items' texts, and a data set in which no item has any of ``reads_of`` (fields of ``Item``)
+    is refused. ``follows``: it answers a prompt that titles stand in, so they may hold instructions to it.
     A neural model derives from ``TorchModel`` and does not override ``fit``.
 
     Cold start is declared, and tested by the conformance class. ``cold_user``: what a user outside the training data
@@ -36,6 +36,7 @@ class Model(Component):
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
     reads_text: ClassVar[bool] = False
+    reads_of: ClassVar[tuple[str, ...]] = ("title",)
     follows: ClassVar[bool] = False
     cold_user: ClassVar[ColdUser] = "history"
     cold_item: ClassVar[ColdItem] = "behind"

@@ -39,6 +39,7 @@ class TokenModel(TorchModel):
 
     texts: Tensor
     reads_text: ClassVar[bool] = True
+    reads_of: ClassVar[tuple[str, ...]] = ("title", "year", "genres", "description")  # as ``item_text`` does
 
     @abstractmethod
     def tokens(self, texts: Sequence[str]) -> Tokens:

@@ -28,8 +28,8 @@ TOP_LIST = 10  # items that a cell stores per user; list stability cannot look f
 class Suite:
     """What a suite asks for, defaults spelled out. ``tree`` knows the lines, ``folder`` anchors relative paths.
 
-    ``homes``: by kind, where the data set, model, defence of each label is written. ``notes``: what the user should
-    know of it.
+    ``homes``: by kind, where the data set, model, defence, attack of each label is written. ``notes``: what the user
+    should know of it.
     """
 
     name: str
@@ -145,7 +145,12 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
         tree,
         {
             kind: {e.part.label: e.path for e in reversed(entries)}
-            for kind, entries in (("dataset", datasets), ("model", models), ("defense", defenses))
+            for kind, entries in (
+                ("dataset", datasets),
+                ("model", models),
+                ("defense", defenses),
+                ("attack", attacks),
+            )
         },
         tuple(mistakes.notes),
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from robench.api import Decoder, Rng, TextAttack, TextConfig, TextOracle
+from robench.api import Decoder, Rng, TextAttack, TextConfig, TextOracle, decoder_folder, identity_of
 from robench_plugins.attacks.titles import Climb
 
 REQUEST = (
@@ -40,6 +40,10 @@ class Rewrite(TextAttack):
         temperature: float = Field(default=0.9, gt=0)
 
     config: Config
+
+    def outside(self) -> str:
+        """The decoder's files."""
+        return identity_of(decoder_folder(self.config.weights), 0)
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
         """The best titles, once."""

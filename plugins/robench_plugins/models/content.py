@@ -18,7 +18,8 @@ from robench_plugins.models.sparse import Matrix, from_state, to_state
 
 
 class Content(FromHistory):
-    """TF-IDF of title words, year and genres; s(u, i) = cosine of item i and the mean of the user's items.
+    """TF-IDF of words of title and description, year and genres; s(u, i) = cosine of item i and the mean of the user's
+    items.
 
     The vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). It learns nothing from
     other users, so fake ones cannot touch it; an item that nobody has used is treated like any other.
@@ -34,6 +35,7 @@ class Content(FromHistory):
     cold_user: ClassVar[ColdUser] = "content"
     cold_item: ClassVar[ColdItem] = "content"
     reads_text: ClassVar[bool] = True
+    reads_of: ClassVar[tuple[str, ...]] = ("title", "year", "genres", "description")
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"history", "text"})
     features: Matrix
     vectorizer: TfidfVectorizer
@@ -57,7 +59,7 @@ class Content(FromHistory):
             return sparse.csr_array(self.vectorizer.fit_transform(texts))
         except ValueError:
             raise DataError(
-                f"content needs titles, years or genres that min_items = {c.min_items} items share, and there are none"
+                f"content needs words, years or genres that min_items = {c.min_items} items share, and there are none"
             ) from None
 
     def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
@@ -88,7 +90,10 @@ class Content(FromHistory):
 
 
 def words(item: Item) -> str:
-    """The words of an item: its title's, lower case, letters and digits only, then ``year:`` and ``genre:`` words."""
-    title = "".join(c if c.isalnum() else " " for c in item.title.lower())
+    """The words of an item: those of title and description, lower case, letters and digits only, then ``year:`` and
+    ``genre:`` words.
+    """
+    text = f"{item.title} {item.description}".rstrip()
+    text = "".join(c if c.isalnum() else " " for c in text.lower())
     year = "" if item.year is None else f"year:{item.year} decade:{item.year // 10}"
-    return " ".join([title, year, *(f"genre:{genre.replace(' ', '_')}" for genre in item.genres)])
+    return " ".join([text, year, *(f"genre:{genre.replace(' ', '_')}" for genre in item.genres)])
