@@ -37,6 +37,7 @@ class CsvFile(Dataset):
         title: str = "title"
         year: str = "year"
         genres: str = "genres"
+        description: str = "description"
 
     config: Config
     licence: ClassVar[str] = "that of the file"
@@ -80,14 +81,16 @@ class CsvFile(Dataset):
         if ids.duplicated().any():
             raise DataError(f"item '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
         blank = pd.Series([""] * len(table))
-        titles, years, genres = (
-            table.get(name, blank).fillna("") for name in (self.config.title, self.config.year, self.config.genres)
-        )
+        c = self.config
+        columns = [table.get(name, blank).fillna("") for name in (c.title, c.year, c.genres, c.description)]
         return {
             str(item): Item(
-                str(title), int(year) if str(year).isdigit() else None, tuple(filter(None, str(genre).split("|")))
+                str(title),
+                int(year) if str(year).isdigit() else None,
+                tuple(filter(None, str(genre).split("|"))),
+                str(description),
             )
-            for item, title, year, genre in zip(ids, titles, years, genres, strict=True)
+            for item, title, year, genre, description in zip(ids, *columns, strict=True)
         }
 
 

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from robench.api import DataError, Item
+from robench.api import DataError, Item, item_text
 from robench.api.testing import DatasetTests
 from robench.engine.prepare import prepare
 from robench.spec import Part
@@ -67,13 +67,19 @@ def csv(tmp_path, text, name="r.csv", **settings):
 
 
 def test_csv_with_everything(tmp_path):
-    (tmp_path / "items.csv").write_text('item,title,year,genres\nx,The X,1999,a|b\ny,"Y, Z",,\n')
+    (tmp_path / "items.csv").write_text(
+        'item,title,year,genres,description\nx,The X,1999,a|b,"A spy, late"\ny,"Y, Z",,,\n'
+    )
     data = csv(tmp_path, "user,item,rating,timestamp\n007,x,4.5,10\n7,y,3,11.0\n", items=tmp_path / "items.csv")
     ratings = data.load()
     assert ratings.users.tolist() == ["007", "7"]
     assert ratings.ratings.tolist() == [4.5, 3.0]
     assert ratings.times.tolist() == [10, 11]
-    assert ratings.catalogue == {"x": Item("The X", 1999, ("a", "b")), "y": Item("Y, Z", None, ())}
+    assert ratings.catalogue == {"x": Item("The X", 1999, ("a", "b"), "A spy, late"), "y": Item("Y, Z", None, ())}
+    assert item_text(ratings.catalogue["x"]) == "The X (1999). a, b. A spy, late"
+    assert item_text(ratings.catalogue["y"]) == "Y, Z"
+    other = csv(tmp_path, "user,item\n1,x\n", items=tmp_path / "items.csv", description="genres").load()
+    assert other.catalogue["x"].description == "a|b"
     assert data.fingerprint() != csv(tmp_path, "user,item\n1,2\n", items=tmp_path / "items.csv").fingerprint()
 
 

@@ -115,6 +115,9 @@ def test_content_by_hand():
     length = np.sqrt(2 + 2 * c01)  # of the sum of items 0 and 1
     wanted = [[1, c01, c02], [(1 + c01) / length, (1 + c01) / length, (c02 + c12) / length]]
     np.testing.assert_allclose(model.scores(np.arange(2), data.train), wanted, rtol=1e-5)
+    described = [items[0], Item("Beta:", 1991, ("y",), "Alpha!"), items[2]]  # its words count as the title's
+    other = _learnt(Content, _data([[0], [0, 1]], 3, described), min_items=1)
+    np.testing.assert_allclose(other.scores(np.arange(2), data.train), wanted, rtol=1e-5)
 
 
 def test_lightgcn_is_the_mean_of_dense_symmetrically_normalised_layers():
