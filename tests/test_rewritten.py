@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import POISONING, USERS, World
+from tests.fakes import POISONING, USERS, World, ranks
 
 from robench.report.markdown import to_markdown
 
@@ -48,9 +48,22 @@ def test_the_strongest_is_the_one_that_moves_it_furthest_and_its_titles_are_show
     text = to_markdown(tables)
     assert "**hotflip**" in text
     assert "**prefix**" not in text
-    assert "Heat → hotflip Heat" in text
+    assert "- mf, none, hotflip, ε = 0.5: Heat → hotflip Heat" in text
     assert "Heat → prefix Heat" not in text
     assert ".50, .20" in text
+
+
+def test_of_untargeted_attacks_the_one_that_leaves_least_is_the_strongest(tmp_path):
+    world = World(tmp_path, [])
+    threat = {**TEXT, "goal": "untargeted"}
+    for seed in (0, 1):
+        world.cell(ranks(150, 50), seed=seed)
+        for attack, left in (("prefix", 120), ("hotflip", 40), ("typo", 100)):
+            world.cell(ranks(left, 50), seed=seed, attack=attack, epsilon=0.5, threat=threat)
+    found = {row["attack_label"]: row for row in world.build().rewritten}
+    assert {row["metric"] for row in found.values()} == {"ndcg@10"}
+    assert found["hotflip"]["after"] == pytest.approx(40 / USERS)
+    assert {name: row["strongest"] for name, row in found.items()} == {"prefix": False, "hotflip": True, "typo": False}
 
 
 def test_a_suite_without_attacks_on_titles_has_no_such_section(tmp_path):

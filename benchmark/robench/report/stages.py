@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
@@ -18,6 +18,10 @@ TEXT = (
 )
 
 
+def _attack(row: dict[str, Any]) -> tuple[str, str]:
+    return row["attack_label"], f"{row['epsilon']:g} ({row['norm']})"
+
+
 def stages_section(tables: Tables) -> list[str]:
     """Lines, none where no model has two stages."""
     if not tables.stages:
@@ -27,8 +31,7 @@ def stages_section(tables: Tables) -> list[str]:
         [
             row["model_label"],
             defense(row),
-            row["attack_label"] or "–",
-            f"{row['epsilon']:g} ({row['norm']})" if row["attack_label"] else "–",
+            *(("–", "–") if row["attack_label"] == "none" else _attack(row)),
             number(row["candidates"], 0),
             number(row["recall@candidates"]),
             number(row["targets_among_candidates"]),

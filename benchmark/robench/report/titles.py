@@ -44,7 +44,7 @@ def rewritten_section(tables: Tables) -> list[str]:
     table = tabulate(body, head, tablefmt="github", disable_numparse=True)
     shown = [row for row in tables.rewritten if row["strongest"] and row["examples"]]
     lines = [
-        f"- {row['model_label']}, {row['attack_label']}, ε = {row['epsilon']:g}: "
+        f"- {row['model_label']}, {defense(row)}, {row['attack_label']}, ε = {row['epsilon']:g}: "
         + "; ".join(f"{old} → {new}" for old, new in row["examples"])
         for row in shown
     ]

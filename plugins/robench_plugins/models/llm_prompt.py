@@ -15,6 +15,7 @@ Here is a list of titles that one person has chosen, one after another, the late
 {history}
 -"""
 FIELDS = re.compile(r"(\{history\}|\{profile\})")
+NAMED = re.compile(r"\{\w*\}")
 BULLET = "-"
 
 
@@ -33,7 +34,7 @@ def template_of(setting: str | None) -> str:
         setting: None, a text that holds ``{history}``, or a path.
 
     Raises:
-        DataError: there is no such file, or ``{history}`` does not stand in it exactly once.
+        DataError: there is no such file, ``{history}`` does not stand in it exactly once, or another name in braces.
     """
     if setting is None:
         return DEFAULT
@@ -42,11 +43,13 @@ def template_of(setting: str | None) -> str:
         where = setting
         try:
             text = Path(setting).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:  # the last: ~ of nobody
+            reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", str(error))
             raise DataError(f"no prompt: {reason}", where=where, hint="a template with {history}, or a file") from None
     if text.count("{history}") != 1 or text.count("{profile}") > 1:
         raise DataError("a prompt holds {history} once, and {profile} at most once", where=where)
+    if other := next((name for name in NAMED.findall(text) if not FIELDS.fullmatch(name)), ""):
+        raise DataError(f"a prompt holds {{history}} and {{profile}}, and no {other}", where=where)
     return text.rstrip()  # a title's tokens begin with its blank
 
 

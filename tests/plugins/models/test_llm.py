@@ -271,6 +271,34 @@ def test_lora_lowers_the_loss_of_the_next_title(world, weights):
     assert not same_state(start, model)
 
 
+def test_answers_are_forgotten_where_training_may_have_changed_them(world, weights, victim):
+    data, history, _ = world
+    model = _fit(data, weights, lora_rank=2, train_rows=8)
+    before = model.scores(USERS, history)
+    with torch.no_grad():
+        for part in model.adapters.values():
+            part.add_(0.5)
+    model.train().eval()
+    after = model.scores(USERS, history)
+    assert (np.abs(after - before).max(1) > 1e-3).all()
+    model._memo.clear()
+    np.testing.assert_array_equal(model.scores(USERS, history), after)
+    victim.scores(USERS, history)
+    assert victim.train().eval()._memo, "without LoRA nothing is trained"
+
+
+def test_the_identity_holds_the_weights_and_the_template(tmp_path, weights, precise):
+    file = tmp_path / "mine.txt"
+    file.write_text("I saw {history} and")
+    prompts = (None, "I saw {history} and then", str(file))
+    found = [Llm.make(weights=folder, prompt=prompt).outside() for folder in (weights, precise) for prompt in prompts]
+    assert len(set(found)) == 6
+    file.write_text("I saw {history} or")
+    assert Llm.make(weights=precise, prompt=str(file)).outside() not in found
+    file.write_text(DEFAULT)
+    assert Llm.make(weights=precise, prompt=str(file)).outside() == found[3]
+
+
 def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(world, weights):
     data, _, _ = world
     settings = {"lora_rank": 2, "train_rows": 16, "epochs": 2, "learning_rate": 0.01, "candidates": 4}
@@ -305,8 +333,14 @@ def test_prompts_of_ones_own(tmp_path, world, weights):
     for wrong in ("{history} {history}", "{profile}{profile}{history}"):
         with pytest.raises(DataError, match=r"\{history\} once"):
             template_of(wrong)
-    with pytest.raises(DataError, match="No such file"):
-        template_of(str(tmp_path / "none.txt"))
+    for wrong in ("{history} {other}", "{history}{}"):
+        with pytest.raises(DataError, match=r"a prompt holds \{history\}.*, and no \{(other)?\}") as told:
+            template_of(wrong)
+        assert "\n" not in str(told.value)
+    assert template_of('{"seen": {history}, "next":') == '{"seen": {history}, "next":'
+    for nowhere in (str(tmp_path / "none.txt"), "~nouser9/x"):
+        with pytest.raises(DataError, match=r"no prompt: (No such file|.*home directory)"):
+            template_of(nowhere)
     with pytest.raises(DataError, match="without any title"):
         _fit(data, weights, prompt="x" * 300 + "{history}", max_tokens=500)
 
