@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.fakes import FAKES, L2, POISONING, USERS, World
 
 from robench.api.errors import UserError
-from robench.report.cell import show_cell
+from robench.report.cell import show_cell, visible
 
 
 def with_users(world):
@@ -88,6 +88,39 @@ def test_a_folder_says_what_is_in_it_and_how_to_find_a_cell(folder):
     assert "cells.csv" in text
     with pytest.raises(UserError, match="not a folder of results"):
         show(folder.parent)
+
+
+def test_titles_are_shown_before_and_after_with_what_cannot_be_seen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    threat = {"stage": "test", "surface": "text", "norm": "characters", "scale": "relative", "goal": "promote", "k": 10}
+    rows = [
+        {"item": "7", "row": 7, "before": "Heat", "after": "He\u200b\u0430t", "edits": 2, "similarity": 0.4321},
+        {"item": "9", "row": 9, "before": "Amélie", "after": "Amelie", "edits": 1},
+    ]
+    world = World(tmp_path / "results" / "w", [])
+    world.cell([1] * USERS)
+    targets = {"target_ranks": [[1] * USERS], "targets": np.array([3])}
+    world.cell([1] * USERS, attack="typo", epsilon=0.5, threat=threat, titles=rows, arrays=targets)
+    world.build()
+    (_, cell) = sorted((world.store.folder / "cells").glob("*.json"))
+    text = show(cell)
+    assert first(text, "title of item 7") == ["Heat"]
+    assert "→ He‹U+200B›\u0430‹U+0430›t (2 edits, similarity 0.43)" in text
+    assert first(text, "title of item 9") == ["Amélie"]
+    assert "→ Amelie (1 edits)" in text
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("Amélie: 8½, #1!", "Amélie: 8½, #1!"),
+        ("a\u200bb\u202e", "a‹U+200B›b‹U+202E›"),
+        ("\u0430b", "\u0430‹U+0430›b"),
+        ("a\tb", "a‹U+0009›b"),
+    ],
+)
+def test_what_cannot_be_seen_has_its_number(title, shown):
+    assert visible(title) == shown
 
 
 def test_the_edits_of_a_history_are_told_in_words(tmp_path, monkeypatch):

@@ -1,9 +1,14 @@
 """Two stages: recall among the candidates, and promotion where the target is one of them, against plain loops."""
 
+import copy
+
 import numpy as np
 import pytest
 
+from robench.api import TextAttack
+from robench.conformance.texts import promoted, text_bench
 from robench.conformance.worlds import reference_bench
+from robench.engine.measure import Bench
 from robench.engine.stages import second_stage
 
 
@@ -48,6 +53,34 @@ def test_recall_and_promotion_among_candidates_by_plain_loops(world):
     assert found["targets_among_candidates"] == pytest.approx(np.mean([among for among, _ in pairs]))
     within = [rank <= 10 for among, rank in pairs if among]
     assert found["t-hr@10_given_candidate"] == pytest.approx(np.mean(within))
+
+
+class Named(TextAttack):
+    """Writes the most used item's title over all others."""
+
+    def rewrite(self, oracle, rng):
+        best = oracle.catalogue.items[int(oracle.counts.argmax())].title
+        yield [best for _ in oracle.items]
+
+
+@pytest.mark.parametrize("goal", ["promote", "untargeted"])
+def test_cells_of_attacks_on_titles_have_them_too_with_the_attacked_ranks(goal):
+    plain = text_bench()
+    model = copy.copy(plain.model)
+    width = plain.history.n_items
+    model.candidates = lambda users, history: np.tile(np.arange(width), (len(users), 1))
+    bench = Bench(model, plain.history, plain.held, plain.users, 0, plain.catalogue)
+    targets = promoted()
+    clean = bench.clean(targets).diagnostics
+    found = bench.attacked(Named.make(goal=goal), 5.0, "", targets if goal == "promote" else None)
+    assert found.titles
+    assert (found.diagnostics["recall@candidates"], found.diagnostics["candidates"]) == (1.0, width)
+    assert ("targets_among_candidates" in found.diagnostics) == (goal == "promote")
+    if goal == "promote":
+        ranks = found.arrays["target_ranks"]
+        reached = float((ranks[ranks > 0] <= 10).mean())
+        assert found.diagnostics["t-hr@10_given_candidate"] == pytest.approx(reached)
+        assert reached > clean["t-hr@10_given_candidate"]
 
 
 def test_nobody_has_a_target_as_candidate():
