@@ -18,7 +18,7 @@ from robench.engine.prepare import Prepared, choose_targets, evaluated_users, pr
 from robench.provenance import code_of
 from robench.registry import Kind, Registry
 from robench.spec import Cell, Part, Victim, digest
-from robench.suite.anchor import anchored
+from robench.suite.anchor import anchored, path_fields
 from robench.suite.load import Suite
 from robench.suite.yaml import Path as Steps
 from robench.suite.yaml import dotted
@@ -42,7 +42,8 @@ def dataset_of(part: Part, registry: Registry, folder: Path) -> Dataset:
 
 def data_key(dataset: Dataset, part: Part, split: Part) -> str:
     """What the prepared data depends on: the bytes read, the settings, the split, the code."""
-    settings = {name: value for name, value in part.config.items() if name not in ("path", "items")}
+    files = path_fields(type(dataset).Config)
+    settings = {name: value for name, value in part.config.items() if name not in files}
     return digest(
         {
             "dataset": part.name,
@@ -139,6 +140,10 @@ def ready(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache)
             problem = f"{name} reads {either}, and this data set has none"
             hint = "csv: items: a file with a column title, or leave the model out of this data set by exclude"
             raise _placed(DataError(problem, hint=hint), suite, home, label)
+    for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
+        if not data.profiles and registry.load("model", part.name).make(**part.config).reads_profiles():
+            problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"
+            raise _placed(DataError(problem, hint="csv: users: a file of what is known"), suite, home, label)
     users = evaluated_users(data, cells[0].users)
     if not len(users):
         raise _placed(DataError("no user has both a training and a test item"), suite, home, label)

@@ -57,6 +57,7 @@ class Ratings:
         times: [n] int64 seconds, or None where the source has no time (input order then counts as time).
         ratings: [n] float64, or None.
         catalogue: item id (as string) to what is known of it.
+        profiles: user id (as string) to what is known of them besides, as a text.
     """
 
     users: NDArray[Any]
@@ -64,6 +65,7 @@ class Ratings:
     times: IntArray | None = None
     ratings: FloatArray | None = None
     catalogue: Mapping[str, Item] = field(default_factory=dict)
+    profiles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,11 +209,13 @@ class TrainData:
         train: rows are the real users, then any fake ones.
         validation: one row per real user (for selection, never for the loss).
         catalogue: the items.
+        profiles: what is known of each real user besides, as a text; empty where nothing is known of anybody.
     """
 
     train: Interactions
     validation: Interactions
     catalogue: Catalogue
+    profiles: tuple[str, ...] = ()
 
     @property
     def n_users(self) -> int:

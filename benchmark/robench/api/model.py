@@ -77,6 +77,10 @@ class Model(Component):
         """
         return ""
 
+    def reads_profiles(self) -> bool:
+        """Whether it reads what is known of users besides their history; a data set that knows nothing is refused."""
+        return False
+
     def encodings(self, catalogue: Catalogue) -> Path | None:
         """The file in the cache, made or not, of what is read from a catalogue's texts once for all victims with these
         settings; None for a model that keeps nothing of the kind. ``robench plan`` tells of it.

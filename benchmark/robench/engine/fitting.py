@@ -120,7 +120,7 @@ class Workshop:
         if read is not None:
             items = tuple(replace(item, title=read(item.title)) for item in catalogue.items)
             catalogue = replace(catalogue, items=items)
-        return poisoned, TrainData(train, self.data.validation, catalogue), suspicion
+        return poisoned, replace(self.data, train=train, catalogue=catalogue), suspicion
 
     def _identity(self) -> dict[str, Any]:
         outside = self._new().outside()

@@ -22,7 +22,8 @@ from robench.spec import Part, TargetChoice, UserSample
 class Prepared:
     """A data set after filters and split; every ``Interactions`` has a row per user.
 
-    ``timed``: whether the source has times; else the order of its rows counts as time.
+    ``timed``: whether the source has times; else the order of its rows counts as time. ``profiles``: a text per user,
+    or none at all.
     """
 
     train: Interactions
@@ -31,10 +32,11 @@ class Prepared:
     catalogue: Catalogue
     user_ids: tuple[str, ...]
     timed: bool = True
+    profiles: tuple[str, ...] = ()
 
     def train_data(self) -> TrainData:
         """What a fit may see."""
-        return TrainData(self.train, self.validation, self.catalogue)
+        return TrainData(self.train, self.validation, self.catalogue, self.profiles)
 
     def held_out(self) -> HeldOut:
         """The test items under a fresh seal."""
@@ -42,7 +44,8 @@ class Prepared:
 
     def sha256(self) -> str:
         """Digest of the interactions, ids and texts."""
-        texts = json.dumps([self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]])
+        known: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
+        texts = json.dumps(known + ([self.profiles] if self.profiles else []))
         parts = [part.sha256() for part in (self.train, self.validation, self.test)]
         return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
 
@@ -53,6 +56,7 @@ class Prepared:
             "item_ids": self.catalogue.ids,
             "items": [item.facts() for item in self.catalogue.items],
             "timed": self.timed,
+            "profiles": self.profiles,
         }
         arrays: dict[str, NDArray[Any]] = {"texts": np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)}
         for name in ("train", "validation", "test"):
@@ -72,7 +76,8 @@ class Prepared:
             )
         items = tuple(Item(i["title"], i["year"], tuple(i["genres"]), i.get("description", "")) for i in texts["items"])
         catalogue = Catalogue(tuple(texts["item_ids"]), items)
-        return Prepared(train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]))
+        profiles = tuple(texts.get("profiles", ()))
+        return Prepared(train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]), profiles)
 
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
@@ -112,7 +117,10 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     names = tuple(str(item_ids[i]) for i in kept_items)
     catalogue = Catalogue(names, tuple(ratings.catalogue.get(name, Item()) for name in names))
     names = tuple(str(user_ids[u]) for u in kept_users)
-    return Prepared(train, validation, test, catalogue, names, ratings.times is not None)
+    profiles = tuple(ratings.profiles.get(name, "") for name in names)
+    return Prepared(
+        train, validation, test, catalogue, names, ratings.times is not None, profiles if any(profiles) else ()
+    )
 
 
 def _checked(ratings: Ratings) -> IntArray:

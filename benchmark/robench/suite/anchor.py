@@ -8,11 +8,16 @@ from typing import Any, get_args
 from robench.api.component import BaseConfig
 
 
+def path_fields(config: type[BaseConfig]) -> list[str]:
+    """The fields annotated ``Path``, or ``Path | None``."""
+    fields = config.model_fields.items()
+    return [name for name, info in fields if info.annotation is Path or Path in get_args(info.annotation)]
+
+
 def anchored(settings: dict[str, Any], config: type[BaseConfig], folder: Path) -> dict[str, Any]:
     """``settings`` with every relative path (fields annotated ``Path``) taken from ``folder``."""
     found = dict(settings)
-    for name, info in config.model_fields.items():
-        is_path = info.annotation is Path or Path in get_args(info.annotation)
-        if is_path and found.get(name) is not None:
+    for name in path_fields(config):
+        if found.get(name) is not None:
             found[name] = str(folder / Path(str(found[name])).expanduser())
     return found

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
+from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings, did_you_mean
 from robench_plugins.datasets.tables import column, digest, numbers, read, seconds
 
 AUTO = "auto"
@@ -18,9 +18,10 @@ SEPARATORS = ("\t", ";", ",", "|", "::")
 class CsvFile(Dataset):
     """Delimited text with a header. Ids are kept as written (``007`` stays ``007``).
 
-    Columns named ``rating`` and ``time`` or ``timestamp`` are used where they exist (``auto``); other names are given
-    by ``rating`` and ``time``, and null leaves the column out. A repeated user-item pair keeps its first row. Times are
-    seconds; without them the order of the rows counts.
+    ``items`` names a file of what is known of items, ``users`` one of what is known of users: all its columns, or those
+    of ``profile``, make the text that models may read. Columns named ``rating`` and ``time`` or ``timestamp`` are used
+    where they exist (``auto``); other names are given by ``rating`` and ``time``, and null leaves the column out. A
+    repeated user-item pair keeps its first row. Times are seconds; without them the order of the rows counts.
     """
 
     class Config(DatasetConfig):
@@ -28,6 +29,7 @@ class CsvFile(Dataset):
 
         path: Path
         items: Path | None = None
+        users: Path | None = None
         user: str = "user"
         item: str = "item"
         rating: str | None = AUTO
@@ -38,13 +40,15 @@ class CsvFile(Dataset):
         year: str = "year"
         genres: str = "genres"
         description: str = "description"
+        user_id: str = "user"
+        profile: tuple[str, ...] | None = None
 
     config: Config
     licence: ClassVar[str] = "that of the file"
     source: ClassVar[str] = "a file of yours"
 
     def _paths(self) -> list[Path]:
-        return [path for path in (self.config.path, self.config.items) if path is not None]
+        return [path for path in (self.config.path, self.config.items, self.config.users) if path is not None]
 
     def fingerprint(self) -> str:
         """sha256 of the files."""
@@ -70,7 +74,7 @@ class CsvFile(Dataset):
         time = _found(table, self.config.time, ("time", "timestamp"))
         ratings = None if rating is None else numbers(column(table, rating, path, "rating"), path, "rating")
         times = None if time is None else seconds(column(table, time, path, "time"), path, "time")
-        return Ratings(users, items, times, ratings, self._catalogue())
+        return Ratings(users, items, times, ratings, self._catalogue(), self._profiles())
 
     def _catalogue(self) -> dict[str, Item]:
         path = self.config.items
@@ -92,6 +96,25 @@ class CsvFile(Dataset):
             )
             for item, title, year, genre, description in zip(ids, *columns, strict=True)
         }
+
+    def _profiles(self) -> dict[str, str]:
+        """``age: 24, occupation: nurse`` of every user, in the order of the columns; what is empty is left out."""
+        path = self.config.users
+        if path is None:
+            return {}
+        table = self._read(path)
+        ids = column(table, self.config.user_id, path, "user_id")
+        if ids.duplicated().any():
+            raise DataError(f"user '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
+        names = self.config.profile
+        chosen = [name for name in table.columns if name != self.config.user_id] if names is None else list(names)
+        if unknown := next((name for name in chosen if name not in table), None):
+            hint = did_you_mean(unknown, map(str, table))
+            raise DataError(f"no column '{unknown}' for profile", where=f"{path}:1", hint=hint)
+        columns = [table[name].fillna("").astype(str) for name in chosen]
+        rows = zip(*columns, strict=True) if columns else [()] * len(table)
+        told = [", ".join(f"{n}: {v}" for n, v in zip(chosen, row, strict=True) if v) for row in rows]
+        return dict(zip(ids.astype(str), told, strict=True))
 
 
 def _found(table: pd.DataFrame, name: str | None, usual: tuple[str, ...]) -> str | None:

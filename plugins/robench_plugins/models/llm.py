@@ -79,7 +79,8 @@ class Llm(TorchModel):
         candidates: int = Field(default=20, ge=1)
         history_items: int = Field(default=10, ge=1, description="the last items of a history that the prompt names")
         prompt: str | None = Field(
-            default=None, description="a template that holds {history}, or the path of a file with one"
+            default=None,
+            description="a template that holds {history}, and {profile} where users are known, or a file with one",
         )
         max_tokens: int = Field(default=512, ge=32, description="of a prompt and a title; older titles are left out")
         lora_rank: int = Field(default=0, ge=0, description="0: nothing is trained")
@@ -100,6 +101,10 @@ class Llm(TorchModel):
         """The language model, with this model's own LoRA factors where there are some."""
         return Decoder.load(self.config.weights)
 
+    def reads_profiles(self) -> bool:
+        """Whether the template asks for them."""
+        return "{profile}" in template_of(self.config.prompt)
+
     def outside(self) -> str:
         """The decoder's files, and the prompt's template."""
         prompt = hashlib.sha256(template_of(self.config.prompt).encode()).hexdigest()
@@ -113,6 +118,7 @@ class Llm(TorchModel):
         limit = min(c.max_tokens, decoder.context)
         self.template = Template(template_of(c.prompt), decoder.ids, decoder.start, limit)
         self._titles = [item.title for item in data.catalogue.items]
+        self._profiles = data.profiles
         self._tokens: dict[str, list[int]] = {}
         self._memo: dict[bytes, Tensor] = {}
         # Where the model lives, in which precision; and a loop's optimiser wants at least one parameter.
@@ -214,9 +220,10 @@ class Llm(TorchModel):
         """Vectors of the prompts' tokens [B, L, d]; titles of the history may be perturbed, the template may not."""
         self.decoder.to(self.home)
         prompts = []
-        for row in batch.histories.tolist():
+        for user, row in zip(batch.users.tolist(), batch.histories.tolist(), strict=True):
             items = [item for item in row if item < self.n_items][-self.config.history_items :]
-            prompts.append(self.template.filled([self.tokens_of(item) for item in items]))
+            known = self._profiles[user] if 0 <= user < len(self._profiles) else ""
+            prompts.append(self.template.filled([self.tokens_of(item) for item in items], known))
         longest = max(len(prompt.ids) for prompt in prompts)
         ids = torch.tensor([p.ids + [0] * (longest - len(p.ids)) for p in prompts], device=self.device)
         own = torch.tensor([p.own + [False] * (longest - len(p.own)) for p in prompts], device=self.device)
