@@ -17,14 +17,16 @@ from robench.engine.oracle import LOOKS
 from robench.engine.poisoning import budget_of
 from robench.flags import BLIND
 from robench.host import Host
+from robench.leaderboard import TIMINGS
 from robench.plan import MATCHES, make_plan
 from robench.registry import Registry
 from robench.suite.load import load_suite
 from robench.suite.schema import SPLITS, RankingEntry, SuiteFile, TargetsEntry, UsersEntry
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITE, TABLES, PLUGINS, THREATS = (
-    (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("suite", "tables", "plugins", "threat-models")
+SUITE, TABLES, PLUGINS, THREATS, MODELS = (
+    (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+    for name in ("suite", "tables", "plugins", "threat-models", "models")
 )
 PLUGIN_NAMES = ("average", "noise", "squash", "forget", "borrow")
 
@@ -128,6 +130,18 @@ def test_every_attack_and_defence_is_documented(registry):
     for entry in registry.entries["attack"]:
         if entry.distribution == "robench":
             assert f"`{entry.name}`" in SUITE, entry.name
+
+
+def test_every_model_has_its_row(registry):
+    rows = re.findall(r"^\| (`.*?) \|", MODELS.partition("## ")[0], re.M)
+    named = {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)}
+    assert named == {entry.name for entry in registry.entries["model"] if entry.distribution == "robench"}
+
+
+def test_every_column_of_timings_is_explained():
+    part = TABLES.partition("## `timings.csv`")[2].partition("\n## ")[0]
+    for name in TIMINGS[TIMINGS.index("seconds") :]:
+        assert f"`{name}`" in part, name
 
 
 def test_the_kinds_of_attack_are_those_of_their_classes(registry):
