@@ -10,6 +10,9 @@ from robench.api import DataError
 from robench.api.data import joined
 from robench.conformance.worlds import crowd, fitted
 from robench.engine.prepare import Prepared, prepare
+from robench.host import Host
+from robench.outlook import outlook
+from robench.registry import Registry
 from robench.spec import Part
 from robench_plugins.datasets.csv_file import CsvFile
 from robench_plugins.models.llm import Llm
@@ -88,3 +91,15 @@ def test_a_newcomer_is_unknown(victims):
 def test_only_a_template_that_asks_for_it_reads_it():
     assert Llm.make(prompt=PROMPT).reads_profiles()
     assert not Llm.make().reads_profiles()
+
+
+@pytest.mark.parametrize("users", ["", ", users: people.csv"])
+def test_a_prompt_that_asks_for_users_of_whom_nothing_is_known_is_refused_before_any_work(tmp_path, users):
+    files(tmp_path)
+    (tmp_path / "items.csv").write_text("item,title\na,A\nb,B\nc,C\nd,D\ne,E\n")
+    prompt = '{name: llm, prompt: "{profile} {history}"}'
+    suite = f"name: t\ndatasets: [{{name: csv, path: log.csv, items: items.csv{users}}}]\nmodels: [{prompt}]\n"
+    (tmp_path / "t.yaml").write_text(suite)
+    notes = outlook(tmp_path / "t.yaml", Registry.of(Host.discover()), None, (), ()).notes
+    told = "llm reads what is known of users, and this data set knows nothing of them"
+    assert any(told in note for note in notes) == (not users)
