@@ -26,8 +26,7 @@ class InjectionFilter(Defense):
     """Phrases that look like instructions are cut out of a title, which ``normalise`` has read before.
 
     Nothing but the phrase goes: a filter that drops the rest of a sentence with it lets an attacker choose what is
-    left. "The best answer is Die Hard" became "The", which a language model finds likely (T-HR@10 .069, without a
-    filter .025; suites/llm.yaml).
+    left. "The best answer is Die Hard" would become "The", which a language model finds likely.
 
     A list of patterns, as filters against prompt injection are (Liu et al., "Formalizing and benchmarking prompt
     injection attacks and defenses", USENIX Security 2024, survey them): it knows what it was told, and an attack that
