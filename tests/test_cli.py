@@ -47,7 +47,7 @@ def test_stale_cells_are_told_by_run_and_plan_alike(robench, folder):
     assert first.returncode == 0, first.stderr
     assert "are stale" not in first.stderr
     (folder / "mine.py").write_text(MODEL + "# another version\n")
-    warning = "1 stored cells are stale: the code has changed since; --fresh measures them again"
+    warning = "1 stored cells are stale: code or weights have changed since; --fresh measures them again"
     again = robench(folder, "run", "t.yaml")
     assert warning in again.stderr
     assert "0 cells of 0 victims" in again.stderr

@@ -163,19 +163,49 @@ def check_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> No
 
 def wrong_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> Iterator[UserError]:
     """What ``check_weights`` refuses, a model or attack at a time."""
-    parts: dict[tuple[Kind, str], Part] = {}
-    for cell in cells:
-        poison = cell.victim.poison
-        attack = cell.attack if poison is None else poison.attack
-        parts |= {("model", cell.victim.model.label): cell.victim.model}
-        parts |= {} if attack is None else {("attack", attack.label): attack}
+    parts = {(kind, part.label): part for cell in cells for kind, part in _readers(cell).items()}
     for (kind, label), part in parts.items():
-        cls: type[Component] = registry.load(kind, part.name)
-        component: Any = cls(cls.Config.model_validate(dict(part.config)))
         try:
-            component.outside()
+            _outside(kind, part, registry)
         except DataError as error:
             yield _placed(error, suite, suite.homes[kind][label], label)
+
+
+def _readers(cell: Cell) -> dict[Kind, Part]:
+    """The parts of a cell that may read files of their own."""
+    poison = cell.victim.poison
+    attack = cell.attack if poison is None else poison.attack
+    found: dict[Kind, Part] = {"model": cell.victim.model}
+    return found if attack is None else {**found, "attack": attack}
+
+
+def _outside(kind: Kind, part: Part, registry: Registry) -> str:
+    cls: type[Component] = registry.load(kind, part.name)
+    component: Any = cls(cls.Config.model_validate(dict(part.config)))
+    found: str = component.outside()
+    return found
+
+
+class Outside:
+    """What cells depend on besides data, settings and code, for their records; each part is looked at once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry, self._known = registry, dict[str, str]()
+
+    def of(self, cell: Cell) -> dict[str, str]:
+        """Digests by kind, of those that have one; what cannot be read is left out."""
+        found = {kind: self._digest(kind, part) for kind, part in _readers(cell).items()}
+        return {kind: value for kind, value in found.items() if value}
+
+    def _digest(self, kind: Kind, part: Part) -> str:
+        key = digest([kind, part.content()])
+        if key not in self._known:
+            try:
+                found = _outside(kind, part, self._registry)
+            except DataError:
+                found = ""
+            self._known[key] = found and digest(found)
+        return self._known[key]
 
 
 def _placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from robench.api.data import Catalogue
 from robench.api.errors import UserError
 from robench.cache import Cache, default_folder
-from robench.data import data_role, ready, roles, wrong_weights
+from robench.data import Outside, data_role, ready, roles, wrong_weights
 from robench.encodings import encoding_notes
 from robench.plan import chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
@@ -62,7 +62,7 @@ def outlook(
     seen = Outlook(suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), plan.excluded)
     shas, catalogues = _data(suite, cells, registry, seen)
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
-    changed, fresh = 0, []
+    changed, fresh, outside = 0, [], Outside(registry)
     metrics = [registry.load("metric", name.partition("@")[0])() for name in suite.metrics]
     for cell in cells:
         row = rows.setdefault(cell.victim.id, VictimRow(label_of(cell.victim)))
@@ -78,7 +78,7 @@ def outlook(
             changed += 1
         elif not lacks_likes(record, metrics):
             row.stored += 1
-            row.stale += is_stale(record["provenance"])
+            row.stale += is_stale(record["provenance"], outside.of(cell))
     seen.notes += map(_end, wrong_weights(fresh, suite, registry))
     seen.rows = list(rows.values())
     stale = sum(row.stale for row in seen.rows)

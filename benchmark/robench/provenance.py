@@ -42,14 +42,21 @@ def code_of(components: Iterable[type]) -> dict[str, str]:
     return {package: code_digest(package) for package in sorted(packages)}
 
 
-def is_stale(origin: Mapping[str, Any]) -> bool:
-    """Whether code has changed since a record was made. Args: origin: the record's ``provenance``."""
-    return any(code_digest(package) != digest for package, digest in origin["code"].items())
+def is_stale(origin: Mapping[str, Any], outside: Mapping[str, str]) -> bool:
+    """Whether code or weights have changed since a record was made.
+
+    Args:
+        origin: the record's ``provenance``.
+        outside: digests of what its model and attack read now; compared where the record has one too.
+    """
+    noted = {**outside, **origin.get("outside", {})}
+    changed = any(value != noted[kind] for kind, value in outside.items())
+    return changed or any(code_digest(package) != digest for package, digest in origin["code"].items())
 
 
 def stale_note(count: int) -> str:
     """What ``run`` and ``plan`` say about stale cells."""
-    return f"{count} stored cells are stale: the code has changed since; --fresh measures them again"
+    return f"{count} stored cells are stale: code or weights have changed since; --fresh measures them again"
 
 
 def provenance(owners: Iterable[str], components: Iterable[type], *, device: str, threads: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from robench.api.errors import UserError, UserErrors
 from robench.api.executor import Event, Executor, Task
 from robench.api.metric import Metric
 from robench.cache import Cache, default_folder
-from robench.data import DataKey, check_weights, data_role, ready, roles
+from robench.data import DataKey, Outside, check_weights, data_role, ready, roles
 from robench.host import Host
 from robench.plan import Plan, chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
@@ -136,7 +136,7 @@ class Runner:
     def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
         """Cells that are not stored, lack likes that are wanted or are of other data; skipped ones get their record."""
         todo, stale = [], 0
-        metrics = metrics_of(self.suite.metrics, self.registry).values()
+        metrics, outside = metrics_of(self.suite.metrics, self.registry).values(), Outside(self.registry)
         for cell in self.cells:
             if cell.skip:
                 self._skip(cell)
@@ -144,7 +144,7 @@ class Runner:
             record = None if self.options.fresh else self.store.done(cell.id)
             same = record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256
             if record is not None and same and not lacks_likes(record, metrics):
-                stale += is_stale(record["provenance"])
+                stale += is_stale(record["provenance"], outside.of(cell))
                 continue
             todo.append(cell)
         if stale:

@@ -21,7 +21,7 @@ from robench.api.executor import Emit, Task
 from robench.api.metric import Metric
 from robench.api.reading import have_read, read_since
 from robench.cache import Cache
-from robench.data import DataKey, path_of
+from robench.data import DataKey, Outside, path_of
 from robench.engine.arena import Measurement
 from robench.engine.fitting import Fitted, Workshop
 from robench.engine.likes import Calibration, beside_held_out, calibrate
@@ -139,6 +139,7 @@ class _Run:
         self.reading: dict[str, dict[str, int]] = {}
         self.liked = any(metric.needs == "likes" for metric in self.metrics.values())
         self.calibration: Calibration | None = None
+        self.outside = Outside(self.registry)
 
     def _metric(self, name: str) -> Metric:
         metric: Metric = self.registry.load("metric", name.partition("@")[0])()
@@ -214,6 +215,8 @@ class _Run:
             value = None if np.isnan(values).all() else float(np.nanmean(values))
             metrics[name] = {"value": value, "version": metric.version}
         record = self._record(cell, "ok", start)
+        if outside := self.outside.of(cell):
+            record["provenance"]["outside"] = outside
         record |= {"metrics": metrics, "achieved": found.achieved, "diagnostics": found.diagnostics}
         if found.members:
             record["members"] = found.members
