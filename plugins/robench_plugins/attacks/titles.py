@@ -37,7 +37,11 @@ class Climb:
         return [new if self.fits(at, new) else self.titles[at] for at, new in enumerate(proposed)]
 
     def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:
-        """Score lawful proposals and take what is best; the titles that came of it, if any changed."""
+        """Score lawful proposals and take what is best; the titles that came of it, if any changed.
+
+        Of promoted items the outcomes are those beside the proposals that they came in: the titles of others move them
+        little, and the host looks at everything again.
+        """
         found, best = list(self.titles), self.shown
         for titles in proposals:
             if titles == self.titles:
@@ -47,8 +51,7 @@ class Climb:
             found = [new if take else old for new, old, take in zip(titles, found, ahead.tolist(), strict=True)]
             best = Exposure(shown.loss.where(ahead, best.loss), shown.reached.where(ahead, best.reached))
         if found != self.titles:
-            self.titles = found
-            self.shown = self.oracle.evaluate(found)
+            self.titles, self.shown = found, best
             yield list(found)
 
 

@@ -1,8 +1,9 @@
-"""Misspelt titles: letters swapped, dropped, replaced by others that look the same, or parted by nothing visible."""
+"""Misspelt titles: letters swapped, dropped, mistyped, replaced by others that look the same, or parted by nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -13,7 +14,8 @@ from robench_plugins.attacks.titles import Climb, together
 if TYPE_CHECKING:
     import numpy as np
 
-Typo = Literal["swap", "drop", "homoglyph", "zero-width"]
+Typo = Literal["swap", "drop", "insert", "replace", "homoglyph", "zero-width"]
+KINDS: tuple[Typo, ...] = ("swap", "drop", "insert", "replace", "homoglyph", "zero-width")
 # Cyrillic and Greek letters that most fonts draw like the Latin ones, by code point.
 LATIN = "aceiopsxyjABCEHIKMOPSTXYZ"
 ALIKE = (
@@ -22,7 +24,8 @@ ALIKE = (
 )
 HOMOGLYPHS = dict(zip(LATIN, ALIKE, strict=True))
 INVISIBLE = "\u200b"  # zero width space
-STAY = 0.7  # chance of a typo to stay in a round
+STAY = 0.9  # chance of a typo to stay in a round
+MOST = 8  # new typos per look
 Slip = tuple[int, Typo, float]  # in which word, of what kind, and at what share of the places
 Spelling = tuple[Slip, ...]
 
@@ -34,18 +37,16 @@ def _distinct(kinds: tuple[Typo, ...]) -> tuple[Typo, ...]:
 
 
 class TypoAttack(TextAttack):
-    """Word by word, the word whose absence helps most first, ``tries`` random typos are scored and the best is kept;
-    then, ``rounds`` times, ``tries`` titles with some of these typos and new random ones in place of the others.
+    """``draws`` titles with a few random typos, then ``rounds`` in which most of the best title's stay and others come
+    in; every title is scored.
 
-    The first pass has the scheme of TextBugger's black-box attack (Li et al., NDSS 2019): rank the words by what their
-    removal does to the score, then give each the bug that does most. DeepWordBug (Gao et al., IEEE Security and Privacy
-    Workshops 2018) scores words otherwise and draws its transformation. Theirs too are ``swap`` (two adjacent letters;
-    2 edits) and ``drop`` (a letter). What differs: ``homoglyph`` and ``zero-width`` are of Boucher et al. (IEEE S&P
-    2022), whereas TextBugger's letters that look alike are such as 0 for o, and neither inserted blanks nor its
-    substitution by a word of a near vector are made; several typos may fall on one word, until the budget is spent;
-    there is no limit on the similarity of sentences, and words of all items are ranked in the same looks. The rounds
-    are ours: typo by typo a title often finds no way up where several at once do. A kind that changes no score, as
-    invisible characters do where a tokenizer drops them, is not tried again.
+    ``swap`` (two adjacent letters; 2 edits), ``drop``, ``insert`` and ``replace`` (a random letter) are the
+    transformations of DeepWordBug (Gao et al., IEEE Security and Privacy Workshops 2018); ``homoglyph`` and
+    ``zero-width`` are of Boucher et al. (IEEE S&P 2022). The search is ours: DeepWordBug and TextBugger (Li et al.,
+    NDSS 2019) choose the words that matter first and misspell them one by one, where a title often finds no way up that
+    several typos at once do find. There is no limit on the similarity of sentences, and the titles of all items
+    are scored in the same looks. A kind that changes no score, as invisible characters do where a tokenizer drops them,
+    is not tried again.
 
     Untargeted, no item has a loss of its own: random typos in all titles, a quarter of them drawn anew at a time, in
     ``looks`` evaluations.
@@ -55,15 +56,15 @@ class TypoAttack(TextAttack):
         """Settings."""
 
         unit: Literal["characters"] = "characters"
-        kinds: Annotated[tuple[Typo, ...], AfterValidator(_distinct)] = ("swap", "drop", "homoglyph", "zero-width")
-        tries: int = Field(default=4, ge=1, description="titles that are scored per step, for every item")
-        rounds: int = Field(default=12, ge=0, description="steps after the words have had their turns")
+        kinds: Annotated[tuple[Typo, ...], AfterValidator(_distinct)] = KINDS
+        draws: int = Field(default=50, ge=1, description="titles that are drawn from the genuine one")
+        rounds: int = Field(default=150, ge=0, description="titles that are drawn from the best one")
         looks: int = Field(default=20, ge=1, description="evaluations where it is untargeted")
 
     config: Config
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """The best titles after each step."""
+        """The best titles."""
         c, genuine, limit = self.config, oracle.titles(), oracle.budget()
         if not any(limit):
             return
@@ -75,22 +76,21 @@ class TypoAttack(TextAttack):
             yield from together(oracle, rng, draw, c.looks)
             return
         climb = Climb(oracle)
-        kinds = self._seen(climb, rng)
-        if not kinds:
-            return
-        order, typos = ranked(climb), Typos(climb)
-        turns = max(*limit, *(len(words) for words in order))
-        for step in range(turns + c.rounds):
-            generators = [rng.child("step", step, at).numpy() for at in range(len(genuine))]
+        if kinds := self._seen(climb, rng):
+            typos = Typos(climb)
+            for look in range(c.draws + c.rounds):
+                generators = [rng.child("look", look, at).numpy() for at in range(len(genuine))]
+                stay = STAY if look >= c.draws else 0.0
+                typos.step([self._drawn(typos, at, kinds, stay, by) for at, by in enumerate(generators)])
+            yield climb.titles
 
-            def proposal(at: int, step: int = step, by: Sequence[np.random.Generator] = generators) -> Spelling:
-                if step < turns:
-                    words = order[at]
-                    return (*typos.now[at], *([drawn(words[step % len(words)], kinds, by[at])] if words else []))
-                stay = tuple(typo for typo in typos.now[at] if by[at].random() < STAY)
-                return (*stay, *littered(genuine[at], limit[at], kinds, by[at]))
-
-            yield from typos.step([proposal(at) for at in range(len(genuine))] for _ in range(c.tries))
+    def _drawn(
+        self, typos: Typos, at: int, kinds: Sequence[Typo], stay: float, generator: np.random.Generator
+    ) -> Spelling:
+        """Some of the item's typos, and some new ones."""
+        kept = tuple(typo for typo in typos.now[at] if generator.random() < stay)
+        count = int(generator.integers(1, MOST + 1))  # whatever the budget: a larger one draws the same and fits more
+        return (*kept, *littered(typos.climb.genuine[at], count, kinds, generator))
 
     def _seen(self, climb: Climb, rng: Rng) -> tuple[Typo, ...]:
         """The kinds that change a score."""
@@ -117,22 +117,14 @@ class Typos:
         self.climb = climb
         self.now: list[Spelling] = [() for _ in climb.titles]
 
-    def step(self, proposals: Iterable[Sequence[Spelling]]) -> Iterator[list[str]]:
-        """Score proposals and take what is best; the titles that came of it, if any changed."""
-        made: list[dict[str, Spelling]] = [{} for _ in self.now]
-
-        def titles() -> Iterator[list[str]]:
-            for proposed in proposals:
-                found = []
-                for at, typos in enumerate(proposed):
-                    title = spelt(self.climb.genuine[at], typos, self.climb.limit[at])
-                    made[at][title] = typos
-                    found.append(title)
-                yield found
-
-        for found in self.climb.step(titles()):
-            self.now = [made[at].get(title, self.now[at]) for at, title in enumerate(found)]
-            yield found
+    def step(self, proposed: Sequence[Spelling]) -> None:
+        """Score a spelling of every title; each that is an advance is taken."""
+        genuine, limit = self.climb.genuine, self.climb.limit
+        titles = [spelt(title, typos, most) for title, typos, most in zip(genuine, proposed, limit, strict=True)]
+        before = self.climb.titles
+        for found in self.climb.step([titles]):
+            taken = [new != old for new, old in zip(found, before, strict=True)]
+            self.now = [new if take else old for new, old, take in zip(proposed, self.now, taken, strict=True)]
 
 
 def drawn(word: int, kinds: Sequence[Typo], generator: np.random.Generator) -> Slip:
@@ -157,38 +149,27 @@ def spelt(title: str, typos: Spelling, limit: int) -> str:
     return " ".join(now)
 
 
-def ranked(climb: Climb) -> list[list[int]]:
-    """The words of every title (split at blanks), those first without which the loss is highest."""
-    words = [title.split(" ") for title in climb.titles]
-    losses = []
-    for number in range(max(len(parts) for parts in words)):
-        without = [" ".join([*parts[:number], *parts[number + 1 :]]) for parts in words]
-        losses.append(climb.oracle.evaluate(without).loss.tolist())
-    found = []
-    for at, parts in enumerate(words):
-        places = [place for place, word in enumerate(parts) if word]
-        found.append(sorted(places, key=lambda place, at=at: -losses[place][at]))  # type: ignore[misc]
-    return found
-
-
 def misspelt(word: str, kind: Typo, share: float) -> str:
     """``word`` with a typo at the place that comes after that share, in [0, 1), of those where there can be one; the
     word as it is where there is none.
     """
-    n = len(word)
-    if kind == "swap":
-        places = [at for at in range(n - 1) if word[at] != word[at + 1]]
-    elif kind == "homoglyph":
-        places = [at for at in range(n) if word[at] in HOMOGLYPHS]
-    else:
-        places = list(range(1, n)) if kind == "zero-width" else list(range(n if n > 1 else 0))
-    if not places:
-        return word
-    at = places[int(share * len(places))]
-    new = {
-        "swap": lambda: word[at + 1] + word[at] + word[at + 2 :],
-        "drop": lambda: word[at + 1 :],
-        "homoglyph": lambda: HOMOGLYPHS[word[at]] + word[at + 1 :],
-        "zero-width": lambda: INVISIBLE + word[at:],
-    }
-    return word[:at] + new[kind]()
+    found = list(_typos(word, kind))
+    return found[int(share * len(found))] if found else word
+
+
+def _typos(word: str, kind: Typo) -> Iterator[str]:
+    """Every word that one typo makes of it."""
+    for at, char in enumerate(word):
+        before, after = word[:at], word[at + 1 :]
+        if kind == "swap" and after and char != after[0]:
+            yield f"{before}{after[0]}{char}{after[1:]}"
+        elif kind == "drop" and len(word) > 1:
+            yield before + after
+        elif kind == "insert":
+            yield from (before + char + new + after for new in ascii_lowercase)
+        elif kind == "replace":
+            yield from (before + new + after for new in ascii_lowercase if new != char)
+        elif kind == "homoglyph" and char in HOMOGLYPHS:
+            yield before + HOMOGLYPHS[char] + after
+        elif kind == "zero-width" and at:
+            yield before + INVISIBLE + char + after

@@ -1,5 +1,7 @@
 """Attacks on titles: conformance, and what each of them writes."""
 
+from string import ascii_lowercase
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,12 +31,31 @@ class TestRandomLetters(TextAttackTests):
 
 class TestTypo(TextAttackTests):
     attack = TypoAttack
-    settings = {"looks": 5}
+    settings = {"looks": 5, "draws": 25, "rounds": 75}
 
 
 class TestHomoglyphs(TextAttackTests):
     attack = TypoAttack
-    settings = {"kinds": ["homoglyph"], "looks": 5}
+    settings = {"kinds": ["homoglyph"], "looks": 5, "draws": 25, "rounds": 75}
+
+    def test_a_kind_that_the_model_does_not_see_is_not_tried(self):
+        oracle = host(TypoAttack.make(), 1.0)
+        asked = []
+        evaluate = oracle.evaluate
+
+        def blind(titles):
+            asked.append(list(titles))
+            return evaluate([title.replace("\u200b", "") for title in titles])
+
+        oracle.evaluate = blind
+        list(TypoAttack.make(kinds=["zero-width", "drop"]).rewrite(oracle, Rng(0)))
+        seen = [any("\u200b" in title for title in titles) for titles in asked]
+        assert seen[:3] == [False, True, False], "genuine titles, then a look per kind"
+        assert len(asked) > 50
+        assert not any(seen[3:])
+        asked.clear()
+        assert not list(TypoAttack.make(kinds=["zero-width"]).rewrite(oracle, Rng(0)))
+        assert len(asked) == 2
 
 
 class TestPrefix(TextAttackTests):
@@ -123,10 +144,19 @@ def test_homoglyphs_change_the_bytes_and_look_the_same():
         ("ab", "zero-width", {"a\u200bb"}),
         ("bad", "homoglyph", {"b\u0430d"}),
         ("", "homoglyph", {""}),
+        ("", "insert", {""}),
     ],
 )
 def test_typos_by_hand(word, kind, all_):
     assert {misspelt(word, kind, share / 12) for share in range(12)} == all_
+
+
+def test_typos_with_letters_are_of_all_places_and_letters():
+    shares = [number / 1000 for number in range(1000)]
+    inserted = {misspelt("ab", "insert", share) for share in shares}
+    assert inserted == {f"a{new}b" for new in ascii_lowercase} | {f"ab{new}" for new in ascii_lowercase}
+    replaced = {misspelt("aB", "replace", share) for share in shares}
+    assert replaced == {f"{new}B" for new in ascii_lowercase[1:]} | {f"a{new}" for new in ascii_lowercase}
 
 
 @pytest.mark.parametrize("kinds", [[], ["swap", "swap"], ["blank"]])
