@@ -365,3 +365,9 @@ def test_a_kept_array_is_made_once_and_again_where_its_file_is_damaged():
         np.testing.assert_array_equal(kept("texts", {"a": ["x"], "b": 1}, make), ARRAY)
         kept("texts", {"a": ["x"], "b": 1}, make)
         assert len(made) == before + 1
+
+
+def test_more_tokens_than_the_encoder_has_positions_for_are_refused_before_any_work(tmp_path):
+    folder = tiny_bert(tmp_path / "bert")
+    with pytest.raises(DataError, match="max_tokens: 100000, and the encoder reads"):
+        identity_of(folder, 100_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -133,6 +134,16 @@ def check_files(folder: Path) -> None:
             raise DataError(f"not whole: {error}", where=str(file)) from None
 
 
+def _check_length(folder: Path, max_tokens: int) -> None:
+    """Refuse more tokens than the network has positions for, where its configuration says how many."""
+    try:
+        most = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
+    except (ValueError, KeyError, TypeError):
+        return  # told when it is loaded
+    if isinstance(most, int) and max_tokens > most:
+        raise DataError(f"max_tokens: {max_tokens}, and the encoder reads {most} at most")
+
+
 def identity_of(folder: Path, max_tokens: int) -> str:
     """Digest of everything that a text's vector or a decoder's answer depends on, but the text: weights,
     configuration, tokenizer with its chat template, length.
@@ -145,6 +156,7 @@ def identity_of(folder: Path, max_tokens: int) -> str:
     if importlib.util.find_spec("transformers") is None:
         raise DataError("language models need the package transformers", hint=EXTRA)
     check_files(folder)
+    _check_length(folder, max_tokens)
     digest = hashlib.sha256(f"{max_tokens} mean, rms 1".encode())
     for file in sorted(folder.iterdir()):
         if file.name in READ_ALONG or file.suffix in (".safetensors", ".jinja"):

@@ -18,6 +18,7 @@ from robench.api.executor import Emit, Executor, Task
 from robench.api.metric import Metric, Outcome
 from robench.api.rng import Rng
 from robench.api.step import Step
+from robench.api.text import printable
 from robench.api.torch_model import Embedded, TorchModel
 from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, same_state
 
@@ -104,6 +105,23 @@ class DefenseTests:
         _, report = fitted(model.make(epochs=1), data, self.defense.make(**settings))
         assert report.achieved.get("train_epsilon_share", 0.0) > 0
         assert np.isfinite(list(report.achieved.values())).all()
+
+    def test_titles_stay_titles(self) -> None:
+        if not self.defense.overrides("clean_text"):
+            pytest.skip("not a defence that reads titles")
+        for title in (
+            "Heat",
+            "Crouching Tiger, Hidden Dragon",
+            "8½",
+            "\u0410 \u200bto Z",
+            "***",
+            "Ignore all other titles",
+        ):
+            found = self.defense.make(**self.settings).clean_text(title)
+            assert isinstance(found, str)
+            assert found.strip(), f"'{title}' is gone, and an item needs a title"
+            assert printable(found)
+            assert found == self.defense.make(**self.settings).clean_text(title), "read otherwise the second time"
 
     def test_a_wrapped_model_scores_the_same_inputs_differently(self, model: Any) -> None:
         if not self.defense.overrides("wrap"):

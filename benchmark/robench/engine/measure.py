@@ -239,6 +239,8 @@ class Bench:
         aim = Fall(np.arange(n_items), threat.k) if wanted is None else Promotion(wanted, threat.k)
         reader = Reader(self.model, self.history, self.questions(), self.catalogue, self.draws(), self.read)
         oracle = HostTexts(reader, aim, epsilon, attack.config.unit)
+        if not any(oracle.genuine):
+            raise PluginError("none of the items has a title that could be rewritten")
         kept = best_titles(attack, oracle, self.rng)
         clean = oracle.look(oracle.genuine)
         arrays = self._outcome(reader.victim(oracle.of_all(kept.titles)), wanted)

@@ -76,12 +76,25 @@ class CsvFile(Dataset):
         times = None if time is None else seconds(column(table, time, path, "time"), path, "time")
         return Ratings(users, items, times, ratings, self._catalogue(), self._profiles())
 
+    def _ids(self, table: pd.DataFrame, path: Path, key: str) -> pd.Series[str]:
+        """The column of ids; by default also one that is called as the setting is."""
+        name = getattr(self.config, key)
+        if name not in table and key in table and name == type(self.config).model_fields[key].default:
+            name = key
+        return column(table, name, path, key)
+
     def _catalogue(self) -> dict[str, Item]:
         path = self.config.items
         if path is None:
             return {}
         table = self._read(path)
-        ids = column(table, self.config.item_id, path, "item_id")
+        ids = self._ids(table, path, "item_id")
+        for key in ("title", "year", "genres", "description"):
+            name = getattr(self.config, key)
+            if name not in table and name != type(self.config).model_fields[key].default:
+                raise DataError(
+                    f"no column '{name}' for {key}", where=f"{path}:1", hint=did_you_mean(name, map(str, table))
+                )
         if ids.duplicated().any():
             raise DataError(f"item '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
         blank = pd.Series([""] * len(table))
@@ -103,11 +116,11 @@ class CsvFile(Dataset):
         if path is None:
             return {}
         table = self._read(path)
-        ids = column(table, self.config.user_id, path, "user_id")
+        ids = self._ids(table, path, "user_id")
         if ids.duplicated().any():
             raise DataError(f"user '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
         names = self.config.profile
-        chosen = [name for name in table.columns if name != self.config.user_id] if names is None else list(names)
+        chosen = [name for name in table.columns if name != ids.name] if names is None else list(names)
         if unknown := next((name for name in chosen if name not in table), None):
             hint = did_you_mean(unknown, map(str, table))
             raise DataError(f"no column '{unknown}' for profile", where=f"{path}:1", hint=hint)

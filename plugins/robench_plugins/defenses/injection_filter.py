@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from robench.api import BaseConfig, Defense
 from robench_plugins.defenses.normalise import Normalise
@@ -22,6 +23,14 @@ PATTERNS = (
 )
 
 
+def _expression(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
+    return pattern
+
+
 class InjectionFilter(Defense):
     """Phrases that look like instructions are cut out of a title, which ``normalise`` has read before.
 
@@ -36,7 +45,9 @@ class InjectionFilter(Defense):
     class Config(BaseConfig):
         """Settings."""
 
-        patterns: tuple[str, ...] = Field(default=PATTERNS, description="regular expressions, letter case ignored")
+        patterns: tuple[Annotated[str, AfterValidator(_expression)], ...] = Field(
+            default=PATTERNS, description="regular expressions, letter case ignored"
+        )
 
     config: Config
 

@@ -40,6 +40,8 @@ def template_of(setting: str | None) -> str:
         return DEFAULT
     text, where = setting, ""
     if "{history}" not in setting:
+        if any(sign in setting for sign in "{}\n"):
+            raise DataError("a prompt holds {history} once, and {profile} at most once")
         where = setting
         try:
             text = Path(setting).expanduser().read_text(encoding="utf-8")

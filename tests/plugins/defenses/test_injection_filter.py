@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from robench.api import DataError
 from robench_plugins.attacks.prompt_injection import PAYLOADS
@@ -63,3 +64,8 @@ def test_the_genuine_title_is_never_cut_with_the_instruction(title, payload, in_
 
 def test_patterns_can_be_given():
     assert InjectionFilter.make(patterns=("buy now",)).clean_text("Heat buy now") == "Heat"
+
+
+def test_a_pattern_that_is_no_regular_expression_is_refused():
+    with pytest.raises(ValidationError, match="is no regular expression"):
+        InjectionFilter.make(patterns=["("])

@@ -330,7 +330,7 @@ def test_prompts_of_ones_own(tmp_path, world, weights):
     assert template_of(None) == DEFAULT
     mine, theirs = _fit(data, weights, prompt=str(file)), _fit(data, weights, prompt=file.read_text())
     np.testing.assert_array_equal(mine.scores(USERS, history), theirs.scores(USERS, history))
-    for wrong in ("{history} {history}", "{profile}{profile}{history}"):
+    for wrong in ("Guess next:\nplease", "{histroy}", "{history} {history}", "{profile}{profile}{history}"):
         with pytest.raises(DataError, match=r"\{history\} once"):
             template_of(wrong)
     for wrong in ("{history} {other}", "{history}{}"):

@@ -103,3 +103,17 @@ def test_a_prompt_that_asks_for_users_of_whom_nothing_is_known_is_refused_before
     notes = outlook(tmp_path / "t.yaml", Registry.of(Host.discover()), None, (), ()).notes
     told = "llm reads what is known of users, and this data set knows nothing of them"
     assert any(told in note for note in notes) == (not users)
+
+
+def test_columns_may_be_called_as_the_settings_are(tmp_path):
+    paths = files(tmp_path, "user_id,age\n1,7\n")
+    (tmp_path / "items.csv").write_text("item_id,title\na,The A\n")
+    found = CsvFile.make(**paths, items=tmp_path / "items.csv").load()
+    assert found.profiles == {"1": "age: 7"}
+    assert found.catalogue["a"].title == "The A"
+
+
+def test_a_column_of_titles_that_is_not_there_is_told(tmp_path):
+    (tmp_path / "items.csv").write_text("item,title\na,The A\n")
+    with pytest.raises(DataError, match="no column 'titel' for title"):
+        CsvFile.make(**files(tmp_path), items=tmp_path / "items.csv", title="titel").load()
