@@ -1,6 +1,7 @@
 """What a run looks at before any work, and that ``plan`` tells of it: texts that models need, weights."""
 
 import pytest
+from tests.tiny_decoder import tiny_decoder
 
 from robench.api.errors import UserError
 from robench.data import check_weights
@@ -14,7 +15,7 @@ END = "a run would end here: "
 CSV = """name: t
 datasets:
   - {name: csv, path: r.csv, items: i.csv}
-models: [popularity, {name: content, min_items: 1}, llm]
+models: [popularity, {name: content, min_items: 1}, {name: llm, label: llm, weights: WEIGHTS}]
 """
 WITHOUT_LLM = "exclude: [{dataset: csv, model: llm}"
 READS = "content reads titles, years, genres or descriptions"
@@ -48,7 +49,8 @@ def test_data_in_which_a_model_finds_nothing_to_read_are_refused_where_it_is_mea
     (tmp_path / "r.csv").write_text("\n".join(["user,item", *rows]))
     other = ",War" if "," in header else ""
     (tmp_path / "i.csv").write_text("\n".join([header, *(f"{item}{other}" for item in range(9))]))
-    (tmp_path / "t.yaml").write_text(f"{CSV}{exclude}\n")
+    weights = str(tiny_decoder(tmp_path / "decoder"))
+    (tmp_path / "t.yaml").write_text(f"{CSV}{exclude}\n".replace("WEIGHTS", weights))
     found = [line for line in ends(tmp_path / "t.yaml", registry) if "has none" in line]
     assert len(found) == bool(refused)
     for line in found:

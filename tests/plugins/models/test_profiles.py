@@ -97,7 +97,8 @@ def test_only_a_template_that_asks_for_it_reads_it():
 def test_a_prompt_that_asks_for_users_of_whom_nothing_is_known_is_refused_before_any_work(tmp_path, users):
     files(tmp_path)
     (tmp_path / "items.csv").write_text("item,title\na,A\nb,B\nc,C\nd,D\ne,E\n")
-    prompt = '{name: llm, prompt: "{profile} {history}"}'
+    weights = tiny_decoder(tmp_path / "decoder")
+    prompt = f'{{name: llm, label: llm, weights: {weights}, prompt: "{{profile}} {{history}}"}}'
     suite = f"name: t\ndatasets: [{{name: csv, path: log.csv, items: items.csv{users}}}]\nmodels: [{prompt}]\n"
     (tmp_path / "t.yaml").write_text(suite)
     notes = outlook(tmp_path / "t.yaml", Registry.of(Host.discover()), None, (), ()).notes
