@@ -77,11 +77,15 @@ class CsvFile(Dataset):
         return Ratings(users, items, times, ratings, self._catalogue(), self._profiles())
 
     def _ids(self, table: pd.DataFrame, path: Path, key: str) -> pd.Series[str]:
-        """The column of ids; by default also one that is called as the setting is."""
+        """The column of ids, each once; by default also one that is called as the setting is."""
         name = getattr(self.config, key)
         if name not in table and key in table and name == type(self.config).model_fields[key].default:
             name = key
-        return column(table, name, path, key)
+        ids = column(table, name, path, key)
+        if ids.duplicated().any():
+            what = key.removesuffix("_id")
+            raise DataError(f"{what} '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
+        return ids
 
     def _catalogue(self) -> dict[str, Item]:
         path = self.config.items
@@ -91,12 +95,8 @@ class CsvFile(Dataset):
         ids = self._ids(table, path, "item_id")
         for key in ("title", "year", "genres", "description"):
             name = getattr(self.config, key)
-            if name not in table and name != type(self.config).model_fields[key].default:
-                raise DataError(
-                    f"no column '{name}' for {key}", where=f"{path}:1", hint=did_you_mean(name, map(str, table))
-                )
-        if ids.duplicated().any():
-            raise DataError(f"item '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
+            if name != type(self.config).model_fields[key].default:
+                _there(table, name, path, key)
         blank = pd.Series([""] * len(table))
         c = self.config
         columns = [table.get(name, blank).fillna("") for name in (c.title, c.year, c.genres, c.description)]
@@ -117,13 +117,10 @@ class CsvFile(Dataset):
             return {}
         table = self._read(path)
         ids = self._ids(table, path, "user_id")
-        if ids.duplicated().any():
-            raise DataError(f"user '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
         names = self.config.profile
         chosen = [name for name in table.columns if name != ids.name] if names is None else list(names)
-        if unknown := next((name for name in chosen if name not in table), None):
-            hint = did_you_mean(unknown, map(str, table))
-            raise DataError(f"no column '{unknown}' for profile", where=f"{path}:1", hint=hint)
+        for name in chosen:
+            _there(table, name, path, "profile")
         columns = [table[name].fillna("").astype(str) for name in chosen]
         rows = zip(*columns, strict=True) if columns else [()] * len(table)
         told = [", ".join(f"{n}: {v}" for n, v in zip(chosen, row, strict=True) if v) for row in rows]
@@ -133,3 +130,9 @@ class CsvFile(Dataset):
 def _found(table: pd.DataFrame, name: str | None, usual: tuple[str, ...]) -> str | None:
     """The column of a setting; None where it is switched off, or nothing was said and there is none."""
     return next((n for n in usual if n in table), None) if name == AUTO else name
+
+
+def _there(table: pd.DataFrame, name: str, path: Path, key: str) -> None:
+    """Refuse a column that is not in the header; its cells may be empty."""
+    if name not in table:
+        raise DataError(f"no column '{name}' for {key}", where=f"{path}:1", hint=did_you_mean(name, map(str, table)))
