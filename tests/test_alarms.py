@@ -101,5 +101,5 @@ def test_an_honest_defence_raises_no_flag(board, defense):
 
 
 def test_the_table_is_auto_s_alone_and_says_its_version(board):
-    assert board["tables"][0]["title"] == "auto@1"
-    assert {r["attack_set"] for r in board["tables"][0]["rows"]} == {"auto@1"}
+    assert board["tables"][0]["title"] == "auto@2"
+    assert {r["attack_set"] for r in board["tables"][0]["rows"]} == {"auto@2"}

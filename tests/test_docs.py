@@ -190,7 +190,9 @@ def test_the_members_of_auto_are_listed_in_order(registry):
     for surface in ("embedding", "parameters", "history"):
         (row,) = re.findall(rf"^\| `{surface}` \| (`random-.*) \|$", THREATS, re.M)
         told = re.findall(r"`([a-z0-9-]+)`((?: \d+ draws| \d+ queries)?(?:, )?(?: ?\(\*\*everyone\*\*\))?)", row)
-        members = auto.make(surface=surface).members(gradients=True, stochastic=False)
+        made = auto.make(surface=surface)
+        members = made.members(gradients=True, stochastic=False)
+        assert f"`auto@{made.config.version}` on `{surface}`" in THREATS
         assert [name for name, _ in told] == [m.name for m in members]
         numbers = {int(n) for n in re.findall(r"(\d+) (?:draws|queries|steps|searches)", row)}
         for member in members:
@@ -199,7 +201,6 @@ def test_the_members_of_auto_are_listed_in_order(registry):
                 value = config.get(setting)
                 if value is not None and not member.name.startswith(("pgd-", "greedy-")):
                     assert value in numbers, (member.name, setting)
-    assert f"`auto@{auto.make().config.version}`" in THREATS
 
 
 def test_the_worked_examples_are_right():

@@ -136,7 +136,8 @@ def test_a_larger_budget_breaks_no_fewer():
     [
         ({"surface": "history", "norm": "l2"}, "norm can only be edits"),
         ({"surface": "embedding", "norm": "edits"}, "l2 or linf"),
-        ({"version": 2}, "version"),
+        ({"version": 1}, "auto on the surface embedding is version 2, not 1"),
+        ({"surface": "history", "version": 2}, "auto on the surface history is version 1, not 2"),
         ({"steps": 3}, "steps"),
     ],
 )
@@ -146,4 +147,6 @@ def test_nothing_of_auto_can_be_tuned(given, problem):
 
 
 def test_the_version_is_in_the_settings_that_every_record_holds():
-    assert Auto.make().config.resolved()["version"] == 1
+    """The surface's own: a new list on one surface leaves results on the others as they are."""
+    for surface, version in {"embedding": 2, "parameters": 2, "history": 1}.items():
+        assert Auto.make(surface=surface).config.resolved()["version"] == version

@@ -18,6 +18,7 @@ from robench_plugins.attacks.random_noise import RandomNoise
 from robench_plugins.attacks.random_search import RandomSearch
 
 DRAWS = 8  # per look of a gradient attack at a victim that draws at test time
+VERSIONS = {"embedding": 2, "parameters": 2, "history": 1}  # 2: PGD proposes its best iterate too
 
 
 class Auto(Ensemble):
@@ -31,7 +32,7 @@ class Auto(Ensemble):
     ``history``: on everybody random edits, where there are gradients greedy substitutions along them, and a greedy
     search for substitutions through scores; on who still stands one for edits of all kinds.
     At a victim that draws at test time gradients are means over draws (EOT, Athalye et al., ICML 2018).
-    A change of any of it raises ``version``.
+    A change of a list raises its surface's ``version``, as results under two lists do not compare.
     """
 
     class Config(BaseConfig):
@@ -43,7 +44,16 @@ class Auto(Ensemble):
         unit: Literal["edits", "fraction"] = Field(default="edits", description="of ε on the surface history")
         goal: Literal["untargeted", "promote"] = "untargeted"
         k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
-        version: Literal[1] = 1
+        version: int = Field(default=VERSIONS["embedding"], description="of the surface's list")
+
+        @model_validator(mode="before")
+        @classmethod
+        def _versioned(cls, given: Any) -> Any:
+            """The surface says which version is built in."""
+            if not isinstance(given, dict):
+                return given
+            surface = given.get("surface", "embedding")
+            return {"version": VERSIONS[surface], **given} if surface in VERSIONS else given
 
         @model_validator(mode="before")
         @classmethod
@@ -60,6 +70,9 @@ class Auto(Ensemble):
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
+            if self.version != VERSIONS[self.surface]:
+                problem = f"auto on the surface {self.surface} is version {VERSIONS[self.surface]}, not {self.version}"
+                raise SettingError(problem, "version", "leave it out")
             if self.surface != "history" and self.norm == "edits":
                 raise SettingError(f"on the surface {self.surface} the norm is l2 or linf, not edits", "norm")
             if self.surface != "history" and self.unit != "edits":

@@ -8,15 +8,16 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
-from robench_plugins.attacks.steps import aims, random_start
+from robench_plugins.attacks.steps import Highest, aims, random_start
 
 
 class Pgd(EmbeddingAttack):
     """Projected gradient ascent (Madry et al., ICLR 2018, section 2.1), step 2.5 ε / steps, projected in its own norm.
 
     Restart 0 starts from δ = 0, further restarts from a random point of the ball; with the loss ``margin`` and k = 1
-    they aim at the best rivals in turn instead (MultiTargeted, Gowal et al. 2019, algorithm 1). The candidates include
-    the FGSM point, so at equal ε PGD is never weaker than FGSM.
+    they aim at the best rivals in turn instead (MultiTargeted, Gowal et al. 2019, algorithm 1). The candidates are the
+    FGSM point, so that at equal ε PGD is never weaker than FGSM, and of each restart the last iterate and that of the
+    highest loss.
     """
 
     class Config(EmbeddingConfig):
@@ -31,16 +32,21 @@ class Pgd(EmbeddingAttack):
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """The one-step point, then each restart's last iterate."""
+        """The one-step point, then of each restart the last iterate and the one of the highest loss before it."""
         rivals = aims(oracle, self.config) if self.config.loss == "margin" else []
         for restart in range(self.config.restarts):
             rival = rivals[restart - 1] if 0 < restart <= len(rivals) else None
             fresh = restart == 0 or rival is not None
             delta = oracle.zero() if fresh else random_start(oracle, ball, rng.child("start", restart))
             for step in range(self.config.steps):
-                gradient = oracle.gradient(delta, self.config.loss, rival).gradient
-                assert gradient is not None  # gradient() always gives one
+                seen = oracle.gradient(delta, self.config.loss, rival)
+                assert seen.gradient is not None  # gradient() always gives one
                 if restart == 0 and step == 0:
-                    yield ball.ascent(gradient)
-                delta = ball.step(delta, gradient, 2.5 / self.config.steps)
+                    yield ball.ascent(seen.gradient)
+                if step == 0:
+                    highest = Highest(delta, seen.loss)
+                else:
+                    highest.then(delta, seen.loss)
+                delta = ball.step(delta, seen.gradient, 2.5 / self.config.steps)
             yield delta
+            yield highest.found()
