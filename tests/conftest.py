@@ -1,11 +1,11 @@
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from tests import forked
 
 torch.set_num_threads(1)  # as in a worker: on small worlds further threads only wait for each other
 
@@ -13,18 +13,7 @@ torch.set_num_threads(1)  # as in a worker: on small worlds further threads only
 @pytest.fixture(scope="session")
 def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The command as a user runs it: ``robench(folder, *arguments, **environment)``, in ``folder``."""
-
-    def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "robench", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=folder,
-            env={**os.environ, "COLUMNS": "200", **environment},
-        )
-
-    return run
+    return forked.robench
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Planted false defences look robust to FGSM and PGD alone; auto and the flags expose them, and leave honest ones."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.forked import robench
 
 SUITE = """
 name: alarms
@@ -38,10 +36,7 @@ def board(tmp_path_factory):
         "PYTHONPATH": str(Path(__file__).parent),
         "ROBENCH_CACHE": str(folder / "cache"),
     }
-    command = [sys.executable, "-m", "robench", "run", "alarms.yaml"]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **places}, capture_output=True, text=True, check=False
-    )
+    done = robench(folder, "run", "alarms.yaml", **places)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "results" / "alarms" / "leaderboard.json").read_text())
 

@@ -1,9 +1,7 @@
 """The real command: eight usual mistakes end in one line and leave nothing; a plan imports only what it names."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -21,15 +19,8 @@ MISTAKES = {
 }
 
 
-def robench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "robench", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "COLUMNS": "300"}
-    )
-
-
 @pytest.mark.parametrize(("text", "place", "hint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line_with_exit_code_two_and_nothing_is_written(tmp_path, text, place, hint):
+def test_a_mistake_is_one_line_with_exit_code_two_and_nothing_is_written(robench, tmp_path, text, place, hint):
     (tmp_path / "t.yaml").write_text(text)
     done = robench(tmp_path, "run", "t.yaml")
     said = done.stdout + done.stderr
@@ -41,9 +32,10 @@ def test_a_mistake_is_one_line_with_exit_code_two_and_nothing_is_written(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["t.yaml"]
 
 
-def test_a_suite_that_is_not_there_is_one_line(tmp_path):
+def test_a_suite_that_is_not_there_is_one_line_of_the_real_command(tmp_path):
     (tmp_path / "mine.yaml").write_text(GOOD)
-    done = robench(tmp_path, "run", "mien.yaml")
+    command = [sys.executable, "-m", "robench", "run", "mien.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "mien.yaml" in done.stderr
@@ -73,7 +65,7 @@ WHY = [
 ]
 
 
-def test_run_its_leaderboard_and_plan_say_alike_why_cells_are_skipped(tmp_path):
+def test_run_its_leaderboard_and_plan_say_alike_why_cells_are_skipped(robench, tmp_path):
     (tmp_path / "t.yaml").write_text(SKIPPED)
     planned, done = robench(tmp_path, "plan", "t.yaml"), robench(tmp_path, "run", "t.yaml")
     assert done.returncode == 0, done.stderr
@@ -85,7 +77,7 @@ def test_run_its_leaderboard_and_plan_say_alike_why_cells_are_skipped(tmp_path):
 
 
 @pytest.mark.parametrize("written", ["warmup: 3", "grid: {warmup: [3]}"])
-def test_a_warm_up_as_long_as_the_training_is_refused_before_any_work(tmp_path, written):
+def test_a_warm_up_as_long_as_the_training_is_refused_before_any_work(robench, tmp_path, written):
     text = GOOD + f"  - {{name: mf, epochs: 3}}\ndefenses:\n  - none\n  - {{name: apr, {written}}}\n"
     (tmp_path / "t.yaml").write_text(text)
     path = "defenses[1].grid.warmup" if "grid" in written else "defenses[1].warmup"
@@ -102,7 +94,7 @@ def test_a_warm_up_as_long_as_the_training_is_refused_before_any_work(tmp_path, 
         assert robench(tmp_path, "plan", "t.yaml").returncode == 0
 
 
-def test_more_targets_than_there_are_items_are_refused_by_plan_as_by_run(tmp_path):
+def test_more_targets_than_there_are_items_are_refused_by_plan_as_by_run(robench, tmp_path):
     attack = "attacks: [{name: bandwagon, epsilon: 0.1}]\n"
     (tmp_path / "t.yaml").write_text(GOOD + attack + "targets: {count: 40, sets: 100}\n")
     for command in ("plan", "run"):
@@ -126,7 +118,7 @@ def test_more_targets_than_there_are_items_are_refused_by_plan_as_by_run(tmp_pat
         ),
     ],
 )
-def test_weights_that_are_not_there_end_the_run_before_any_work(tmp_path, entry, problem):
+def test_weights_that_are_not_there_end_the_run_before_any_work(robench, tmp_path, entry, problem):
     (tmp_path / "empty").mkdir()
     text = "name: t\ndatasets: [{name: synthetic, users: 40, items: 30}]\nmodels:\n  - {name: content, min_items: 1}\n"
     (tmp_path / "t.yaml").write_text(f"{text}{entry}\n")

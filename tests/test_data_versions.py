@@ -2,12 +2,10 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.forked import robench
 
 SUITE = """
 name: t
@@ -25,8 +23,7 @@ def rows(users: int, shift: int = 0) -> str:
 
 
 def run(folder: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "robench", "run", "t.yaml", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ})
+    done = robench(folder, "run", "t.yaml", *arguments)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 

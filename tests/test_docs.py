@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from rapidfuzz.distance import Levenshtein
+from tests.forked import robench
 
 from robench.api import Ball, edits_between
 from robench.api.text import edits_allowed
@@ -58,7 +59,7 @@ def plugins(tmp_path):
 def test_the_plugins_run_in_their_suite(plugins):
     (text,) = blocks(PLUGINS, "yaml")
     (plugins / "mine.yaml").write_text(text)
-    done = command(plugins, "robench", "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS=",".join(PLUGIN_NAMES))
+    done = robench(plugins, "run", "mine.yaml", PYTHONPATH=".", ROBENCH_PLUGINS=",".join(PLUGIN_NAMES))
     assert done.returncode == 0, done.stderr
     table = (plugins / "results" / "mine" / "leaderboard.csv").read_text()
     assert "average-net" in table
@@ -67,17 +68,19 @@ def test_the_plugins_run_in_their_suite(plugins):
     assert "forget-latest" in table
 
 
-@pytest.mark.parametrize("name", [f"test_{name}.py" for name in PLUGIN_NAMES])
-def test_the_plugins_pass_their_conformance_tests(plugins, name):
-    done = command(plugins, "pytest", "-q", name, "-p", "no:cacheprovider")
+def test_the_plugins_pass_their_conformance_tests(plugins):
+    names = [f"test_{name}.py" for name in PLUGIN_NAMES]
+    done = command(plugins, "pytest", "-v", *names, "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
+    for name in names:
+        assert f"{name}::" in done.stdout
 
 
 def test_the_suite_with_every_key_is_planned_and_has_them_all(tmp_path):
     (text,) = blocks(SUITE, "yaml")
     assert set(re.findall(r"^(\w+):", text, re.M)) == set(SuiteFile.model_fields)
     (tmp_path / "everything.yaml").write_text(text)
-    done = command(tmp_path, "robench", "plan", "everything.yaml")
+    done = robench(tmp_path, "plan", "everything.yaml")
     assert done.returncode == 0, done.stderr
     assert "a run would end here" not in done.stdout
 

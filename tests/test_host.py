@@ -1,10 +1,10 @@
-import os
 import subprocess
 import sys
 import types
 from typing import Any
 
 import pytest
+from tests.forked import robench
 
 from robench.api import Defense, UserError, hookimpl, hooks
 from robench.host import Host
@@ -182,13 +182,8 @@ def test_importing_the_core_never_imports_torch_pandas_or_scipy():
 
 def test_the_command_lists_owners_and_reports_a_broken_plugin(tmp_path):
     (tmp_path / "shaky.py").write_text("raise RuntimeError('half installed')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "robench", "plugins", "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "shaky", "COLUMNS": "240"},
-    )
+    places = {"PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "shaky", "COLUMNS": "240"}
+    done = robench(tmp_path, "plugins", "--check", **places)
     assert done.returncode == 1, done.stderr
     assert "broken plugin shaky:ROBENCH_PLUGINS: RuntimeError: half installed" in done.stdout
     line = next(line for line in done.stdout.splitlines() if " mf " in line)

@@ -1,15 +1,16 @@
 """The README's code and commands work as they stand."""
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.forked import robench
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SUITES = sorted((ROOT / "suites").rglob("*.yaml"))
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.S)
 
 
@@ -30,14 +31,7 @@ def test_the_plugin_runs_in_a_suite(plugin):
         "name: s\ndatasets: [{name: synthetic, users: 60, items: 40}]\nmodels: [{name: mf, factors: 8, epochs: 3}]\n"
         "attacks: [{name: momentum, norm: l2, epsilon: 0.05}]\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "robench", "run", "s.yaml"],
-        cwd=plugin,
-        env={**os.environ, "PYTHONPATH": ".", "ROBENCH_PLUGINS": "momentum"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = robench(plugin, "run", "s.yaml", PYTHONPATH=".", ROBENCH_PLUGINS="momentum")
     assert done.returncode == 0, done.stderr
     assert "momentum" in (plugin / "results" / "s" / "leaderboard.csv").read_text()
 
@@ -57,37 +51,23 @@ def test_the_suite_is_planned(tmp_path):
     (text,) = code("yaml")
     (tmp_path / "mine.yaml").write_text(text)
     (tmp_path / "ratings.csv").write_text("user,item\n1,2\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "robench", "plan", "mine.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = robench(tmp_path, "plan", "mine.yaml")
     assert done.returncode == 0, done.stderr
     assert "mf[factors=32]" in done.stdout
 
 
-PLAN_ALL = """
-import sys
-from robench.cli import main
-
-for path in sys.argv[1:]:
-    sys.argv = ["robench", "plan", path]
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            sys.exit(f"{path}: exit {end.code}")
-"""
+@pytest.fixture(scope="module")
+def cache_of_all(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache-of-all"))
 
 
-def test_every_suite_of_the_repository_can_be_planned(tmp_path):
-    suites = sorted(map(str, (ROOT / "suites").rglob("*.yaml")))
-    assert len(suites) > 10
-    done = subprocess.run(  # one process for all: each would import the same for seconds
-        [sys.executable, "-c", PLAN_ALL, *suites], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def test_there_are_suites():
+    assert len(SUITES) > 10
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_every_suite_of_the_repository_can_be_planned(tmp_path, cache_of_all, path):
+    done = robench(tmp_path, "plan", str(path), ROBENCH_CACHE=cache_of_all)
     assert done.returncode == 0, done.stderr
 
 
@@ -97,13 +77,7 @@ def test_what_the_readme_names_exists():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.M):
         assert f"\n{target}:" in makefile
-    listed = subprocess.run(
-        [sys.executable, "-m", "robench", "plugins"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "200"},
-    ).stdout
+    listed = robench(ROOT, "plugins").stdout
     sentence = re.search(r"Data sets: .*?Defences: .*?\.", README, re.S)
     assert sentence
     for name in re.findall(r"`([\w-]+)`", sentence[0]):

@@ -1,7 +1,5 @@
 """A wrong suite ends in one line per mistake, with the place and the hint, and exit code 2; nothing is written."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -230,16 +228,10 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path, registry):
         (GOOD + "attacks: [{name: bandwagon, epsilon: 0.1}]\ntargets: {count: 5000}\n", []),
     ],
 )
-def test_the_command_ends_with_exit_code_two_and_writes_nothing(tmp_path, text, arguments):
+def test_the_command_ends_with_exit_code_two_and_writes_nothing(robench, tmp_path, text, arguments):
     path = tmp_path / "t.yaml"
     path.write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-m", "robench", "run", str(path), "--results", str(tmp_path / "out"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    done = robench(tmp_path, "run", str(path), "--results", str(tmp_path / "out"), *arguments)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "Traceback" not in done.stderr
