@@ -26,11 +26,30 @@ attacks:
 """
 
 
+TABLES = """
+name: tables
+seeds: [0, 1, 2]
+datasets: [{name: synthetic, users: 300, items: 120, interactions_per_user: 25, min_user_interactions: 5}]
+models: [{name: mf, factors: 16, epochs: 30}]
+defenses: [none, {name: apr, lambda: 0.5}, quantised, cut]
+attacks: [{name: auto, surface: parameters, norm: l2, epsilon: 0.2}]
+"""
+
+
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
     """leaderboard.json of the suite."""
-    folder = tmp_path_factory.mktemp("alarms")
-    (folder / "alarms.yaml").write_text(SUITE)
+    return leaderboard(tmp_path_factory.mktemp("alarms"), SUITE)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """The same where one shift of the tables serves all users."""
+    return leaderboard(tmp_path_factory.mktemp("tables"), TABLES)
+
+
+def leaderboard(folder, suite):
+    (folder / "alarms.yaml").write_text(suite)
     places = {
         "ROBENCH_PLUGINS": "planted",
         "PYTHONPATH": str(Path(__file__).parent),
@@ -38,7 +57,8 @@ def board(tmp_path_factory):
     }
     done = robench(folder, "run", "alarms.yaml", **places)
     assert done.returncode == 0, done.stderr
-    return json.loads((folder / "results" / "alarms" / "leaderboard.json").read_text())
+    (found,) = (folder / "results").glob("*/leaderboard.json")
+    return json.loads(found.read_text())
 
 
 def attacked(board, defense, attack):
@@ -98,3 +118,15 @@ def test_an_honest_defence_raises_no_flag(board, defense):
 def test_the_table_is_auto_s_alone_and_says_its_version(board):
     assert board["tables"][0]["title"] == "auto@2"
     assert {r["attack_set"] for r in board["tables"][0]["rows"]} == {"auto@2"}
+
+
+def test_on_tables_the_alarms_name_what_blinds_the_gradient_and_nothing_honest(tables):
+    flags = {r["defense_label"]: set(r["flags"].split("; ")) for r in tables["tables"][0]["rows"]}
+    ranks = {r["defense_label"]: r["rank"] for r in tables["tables"][0]["rows"]}
+    for blind in ("quantised", "cut"):
+        assert "hidden gradients" in flags[blind]
+        assert "no better than random" in flags[blind]
+        assert ranks[blind] is None
+    for honest in ("none", "apr"):
+        assert flags[honest] == {""}
+        assert ranks[honest] is not None

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, L2, USERS, World, ranks, row
+from tests.fakes import EMBEDDING, L2, PARAMETERS, TABLES, USERS, World, ranks, row
 
 from robench.report.markdown import to_markdown
 
@@ -86,6 +86,24 @@ def test_members_that_ran_on_everybody_raise_the_alarms(world, broke, flags, ran
     found = row(filled(world, broke).build())
     assert set(found["flags"].split("; ")) == set(flags.split("; "))
     assert (found["rank"] is not None) == ranked
+
+
+@pytest.mark.parametrize(
+    ("share", "flags", "ranked"), [(0.5, "hidden gradients", True), (0.51, "hidden gradients", False)]
+)
+def test_an_ensemble_that_saw_no_gradient_of_most_users_ranks_nobody(world, share, flags, ranked):
+    found = row(filled(world, zero=share).build())
+    assert found["flags"] == flags
+    assert (found["rank"] is not None) == ranked
+
+
+def test_a_single_attack_that_saw_no_gradient_is_told_and_ranked_by_the_others(world):
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05, zero=1.0)
+    found = row(world.build())
+    assert found["flags"] == "hidden gradients"
+    assert found["rank"] is not None
 
 
 def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(world):
@@ -188,3 +206,51 @@ def test_a_loss_that_rises_and_leaves_the_ranks_is_told_of_an_ensemble(world, le
         world.cell(ranks(USERS, 99), seed=seed)
         world.cell(ranks(left, 99), seed=seed, attack="auto", epsilon=0.05, **more)
     assert ("loss up, ranks unchanged" in row(world.build())["flags"]) == (left == USERS)
+
+
+# On the tables of a model one shift serves all users: what each member left of their NDCG@10.
+SHIFTS = [("random-noise", "floor", 20), ("pgd-20", "gradient", 23), ("apgd-bpr", "gradient", 31)]
+SHIFTS += [("random-search", "black-box", 50)]
+
+
+def shifts(left, queries=None):
+    """Members that left the first so many users at rank 1 and nothing of the others."""
+    damage = np.stack([-(np.arange(USERS) < count).astype(float) for count in left], axis=1)
+    asked = queries or [q for _, _, q in SHIFTS]
+    rows = [
+        {
+            "name": name,
+            "kind": kind,
+            "everyone": False,
+            "steps": None,
+            "users": USERS,
+            "queries": q * USERS,
+            "gradients": 0,
+            "damage": float(damage[:, n].mean()),
+        }
+        for n, ((name, kind, _), q) in enumerate(zip(SHIFTS, asked, strict=True))
+    ]
+    return {"arrays": {"member_damage": damage}, "members": rows, **VERSION}
+
+
+@pytest.mark.parametrize(
+    ("left", "queries", "flags", "ranked"),
+    [
+        ((150, 60, 90, 80), None, "", True),
+        ((50, 150, 150, 60), None, "no better than random; black-box beats white-box", False),
+        ((150, 90, 60, 30), None, "black-box beats white-box", False),
+        ((150, 150, 60, 58), None, "", True),  # within 2% of clean; and one strong gradient attack is enough
+        ((50, 150, 150, 150), (99, 23, 31, 50), "", True),  # random points that looked more often prove nothing
+        ((50, 150, 40, 150), (20, 23, 31, 50), "", True),
+    ],
+)
+def test_members_that_shift_tables_raise_the_alarms(tmp_path, left, queries, flags, ranked):
+    world = World(tmp_path / "w", [PARAMETERS])
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        more = shifts(left, queries)
+        more["arrays"] |= {"hit": np.ones(USERS, dtype=bool), "loss": np.ones(USERS), "clean_loss": np.ones(USERS)}
+        world.cell(ranks(min(left), 99), seed=seed, attack="auto", epsilon=0.05, threat=TABLES, **more)
+    found = row(world.build())
+    assert set(found["flags"].split("; ")) == set(flags.split("; "))
+    assert (found["rank"] is not None) == ranked

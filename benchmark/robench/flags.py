@@ -17,6 +17,7 @@ BLIND = ("no better than random", "black-box beats white-box")  # between member
 LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
 LEAST_GAP = 0.02  # of the clean value
 MOST_ZERO = 0.01  # of the hit users
+MOST_BLIND = 0.5  # of the hit users: an ensemble whose gradient attacks were blind there shows nothing
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # achieved share over ε
 MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviations of the scores
@@ -53,7 +54,7 @@ def judge(
     notes += _noise(results, row)
     cells = [c for c in results.cells if row_of(c) == row.key and c["stage"] == "test" and results.ok(c)]
     cells = [c for c in cells if entry is None or threat_of(c) == threat_of(entry)]
-    notes += _budget(results, cells) + _gradients(results, cells) + _rounding(results, row, entry)
+    notes += _budget(results, cells) + _gradients(results, row, cells) + _rounding(results, row, entry)
     notes += _single_draws(results, cells)
     # Where items are promoted no cell has the reference metric.
     if reference in results.plan["metrics"] and (entry is None or entry["goal"] == "untargeted"):
@@ -74,11 +75,11 @@ def _gaps(results: Results, row: Row, cells: Sequence[Columns], reference: str) 
     for name, why, gap in _comparisons(results, cells, reference):
         if gap.low > 0 and gap.mean > LEAST_GAP * clean:
             yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, clean=clean)
-    for name, why, gap, level in comparisons(results, cells):
+    for name, why, gap, level in comparisons(results, cells, clean):
         if gap.low > 0 and gap.mean > LEAST_GAP * level:
             # The ensemble's gradient attacks are known to work: the victim blinds them, and its rank means nothing.
             row.ranked = row.ranked and name not in BLIND
-            yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, to_break=level)
+            yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, level=level)
     yield from _idle_losses(results, row.key, cells, reference, clean)
 
 
@@ -150,14 +151,17 @@ def _rounding(results: Results, row: Row, entry: Mapping[str, Any] | None) -> li
     return list({str(note): note for note in found}.values())
 
 
-def _gradients(results: Results, cells: Sequence[Columns]) -> list[Flag]:
-    """Attacks whose gradient was zero or not finite for more than 1% of the hit users."""
+def _gradients(results: Results, row: Row, cells: Sequence[Columns]) -> list[Flag]:
+    """Attacks whose gradient was zero or not finite for more than 1% of the hit users; for more than half of them under
+    an ensemble, the row has no rank.
+    """
     found: dict[str, float] = {}
     for c in cells:
         diagnosis = results.records[c["cell"]]["diagnostics"]
         share = diagnosis.get("zero_gradient_share", 0.0) + diagnosis.get("non_finite_share", 0.0)
         if share > MOST_ZERO:
             found[c["attack_label"]] = max(share, found.get(c["attack_label"], 0.0))
+            row.ranked = row.ranked and not (c.get("kind") == ENSEMBLE and share > MOST_BLIND)
     why = "the gradient is zero or not finite for hit users: the attack was blind there, robustness is not shown"
     return [flag("hidden gradients", why, attack=label, share=share) for label, share in found.items()]
 

@@ -107,6 +107,11 @@ def test_on_tables_auto_is_its_worst_member():
     ndcg = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
     assert max(row["damage"] for row in found.members) == pytest.approx(-ndcg.mean(), rel=1e-6)
     assert all(row["users"] == len(bench.users) for row in found.members)
+    damage = found.arrays["member_damage"]
+    assert damage.shape == (len(bench.users), len(found.members))
+    np.testing.assert_allclose(damage.mean(0), [row["damage"] for row in found.members])
+    worst = damage[:, damage.mean(0).argmax()]
+    np.testing.assert_allclose(-worst[ndcg > 0], ndcg[ndcg > 0])
 
 
 @pytest.mark.parametrize(("kind", "named"), [("sequence", True), ("knn", False)])

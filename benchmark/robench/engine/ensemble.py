@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from robench.api.attack import Attack, Member
 from robench.api.rng import Rng
 from robench.engine.arena import Arena, Arrays, Candidate, Look, chosen, replaced, worst
 from robench.engine.costs import Costs
+from robench.engine.parameters import TablesArena
 
 NOT_RUN, NOBODY = -1, -1
 
@@ -103,18 +105,24 @@ def _merged(best: Candidate, seen: Look, place: Tensor, found: Candidate, look: 
     return chosen(better, whole, best), Look(*(torch.where(better, n, o) for n, o in zip(new, seen, strict=True)))
 
 
-def most_harmful(arena: Arena, ledger: Ledger, rng: Rng) -> Candidate:
-    """One perturbation for all users: the member with the worst mean."""
+def most_harmful(arena: TablesArena, ledger: Ledger, rng: Rng) -> tuple[Candidate, Arrays]:
+    """One perturbation for all users: the member with the worst mean.
+
+    Returns:
+        The candidate; ``member_damage`` float64 [U, M], of every user what each member's own worst did.
+    """
     best = arena.genuine()
     seen = arena.look(best)
+    damages = []
     for member in ledger.members:
         everything = torch.arange(len(arena.to_break), device=arena.to_break.device)
         part = arena.rows(everything, expectation_of(member.attack))
         found, look = worst(part, member.attack, rng.child(member.name))
         ledger.note(member.name, part.costs, part.n_users)
         ledger.damage[member.name] = float(look.damage[0])
+        damages.append(arena.damage(found).cpu().numpy())
         arena.costs.add(part.costs)
         better = (look.damage > seen.damage) | ((look.damage == seen.damage) & (look.loss > seen.loss))
         best = chosen(better, found, best)
         seen = Look(*(torch.where(better, n, o) for n, o in zip(look, seen, strict=True)))
-    return best
+    return best, {"member_damage": np.stack(damages, axis=1)}

@@ -214,7 +214,7 @@ class Bench:
             if ledger is None:
                 best, _ = worst(arena, attack, self.rng)
             elif isinstance(arena, TablesArena):
-                best = most_harmful(arena, ledger, self.rng)
+                best, more = most_harmful(arena, ledger, self.rng)
             else:
                 best, more = run(arena, ledger, self.rng)
             parts.append(arena.stored(best) | more)

@@ -256,6 +256,10 @@ class TablesArena(Arena):
             for number, (_, _, aim) in enumerate(self.oracle.chunks)
         ]
 
+    def damage(self, candidate: Candidate) -> Tensor:
+        """Within the top k, float64 [U]: −NDCG@k of the held-out items, or NDCG@k of the promoted ones."""
+        return torch.cat([look.damage for look in self._seen(candidate)])
+
     def look(self, candidate: Candidate) -> Look:
         """Means over all users, told to every row."""
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*self._seen(candidate), strict=True))
