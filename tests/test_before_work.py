@@ -11,7 +11,6 @@ from robench.plan import make_plan
 from robench.registry import Registry
 from robench.suite.load import load_suite
 
-END = "a run would end here: "
 CSV = """name: t
 datasets:
   - {name: csv, path: r.csv, items: i.csv}
@@ -28,8 +27,7 @@ def registry():
 
 def ends(path, registry, only=()):
     """What plan says that a run would end with."""
-    notes = outlook(path, registry, None, (), only).notes
-    return [note.removeprefix(END) for note in notes if note.startswith(END)]
+    return outlook(path, registry, None, (), only).refusals
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,11 @@ def test_missing_times_are_told_by_run_and_plan(robench, folder):
 def test_plan_tells_what_a_run_would_refuse(robench, folder):
     (folder / "r.csv").unlink()
     seen = robench(folder, "plan", "t.yaml")
-    assert seen.returncode == 0, seen.stderr
-    assert "a run would end here" in seen.stdout
-    assert "no such file" in seen.stdout
+    assert seen.returncode == 2
+    assert "1 cells, 0 stored" in seen.stdout
+    (line,) = seen.stderr.strip().splitlines()
+    assert line.startswith("a run would end here: ")
+    assert "no such file" in line
 
 
 def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(robench, folder):

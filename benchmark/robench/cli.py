@@ -86,7 +86,10 @@ def tables(folder: Path, registry: Registry) -> None:
 
 @app.command()
 def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only = None) -> None:
-    """Show what would run: victims and cells, what is stored, what is stale, what is skipped and why."""
+    """Show what would run: victims and cells, what is stored, what is stale, what is skipped and why.
+
+    Exit code 2 where a run would be refused.
+    """
     from robench.outlook import outlook  # noqa: PLC0415  # imports what the suite names, torch perhaps
 
     _, registry = found()
@@ -105,6 +108,10 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
     total = sum(row.cells for row in seen.rows)
     stored = sum(row.stored for row in seen.rows)
     console.print(f"{total} cells, {stored} stored in {seen.folder}, {total - stored} to measure", highlight=False)
+    for refusal in seen.refusals:
+        typer.echo(f"a run would end here: {refusal}", err=True)
+    if seen.refusals:
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -33,13 +33,14 @@ class VictimRow:
 
 @dataclass
 class Outlook:
-    """What ``robench plan`` shows."""
+    """What ``robench plan`` shows; ``refusals`` are the lines in which a run would end."""
 
     name: str
     folder: Path
     rows: list[VictimRow]
     skips: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     excluded: int = 0
 
 
@@ -59,7 +60,9 @@ def outlook(
     store.check_name(suite.name)
     cells = chosen(plan.cells, only)
     rows: dict[str, VictimRow] = {}
-    seen = Outlook(suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), plan.excluded)
+    seen = Outlook(
+        suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), excluded=plan.excluded
+    )
     shas, catalogues = _data(suite, cells, registry, seen)
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     changed, fresh, outside = 0, [], Outside(registry)
@@ -79,7 +82,7 @@ def outlook(
         elif not lacks_likes(record, metrics):
             row.stored += 1
             row.stale += is_stale(record["provenance"], outside.of(cell))
-    seen.notes += map(_end, wrong_weights(fresh, suite, registry))
+    seen.refusals += map(str, wrong_weights(fresh, suite, registry))
     seen.rows = list(rows.values())
     stale = sum(row.stale for row in seen.rows)
     if changed:
@@ -89,14 +92,10 @@ def outlook(
     return seen
 
 
-def _end(error: UserError) -> str:
-    return f"a run would end here: {error}"
-
-
 def _data(
     suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook
 ) -> tuple[dict[str, str], dict[str, Catalogue]]:
-    """Digest and items of every data set and split; what a run would refuse becomes a note."""
+    """Digest and items of every data set and split; what a run would refuse is noted."""
     cache, shas, catalogues = Cache(default_folder()), {}, {}
     cache.check()
     for role, some in roles(cells).items():
@@ -105,7 +104,7 @@ def _data(
         except UserError as error:
             if error.path == "targets":  # a mistake of the suite itself; what is not there yet is none of it
                 raise
-            seen.notes.append(_end(error))
+            seen.refusals.append(str(error))
             continue
         shas[role], catalogues[role] = found.key.sha256, found.data.catalogue
         seen.notes += found.notes
