@@ -50,7 +50,7 @@ def test_the_plugin_passes_its_conformance_test(plugin):
 def test_the_suite_is_planned(tmp_path):
     (text,) = code("yaml")
     (tmp_path / "mine.yaml").write_text(text)
-    rows = [f"{user},{item}" for user in range(25) for item in range(6)]
+    rows = [f"{user},{item}" for item in range(30) for user in range(20 + item)]
     (tmp_path / "ratings.csv").write_text("\n".join(["user,item", *rows]))
     done = robench(tmp_path, "plan", "mine.yaml")
     assert done.returncode == 0, done.stderr
