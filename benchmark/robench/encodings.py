@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from robench.api.data import Catalogue
 from robench.api.defense import Defense
-from robench.api.errors import DataError
+from robench.api.errors import DataError, PluginError
 from robench.api.model import Model
 from robench.data import data_role
+from robench.engine.cleaning import as_read, reader_of
 from robench.registry import Registry
 from robench.spec import Cell
 
@@ -30,7 +31,7 @@ def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], r
         cells: those that are not skipped.
         catalogues: by data set and split.
 
-    Weights that cannot be read are left to the run's own message.
+    Weights that cannot be read, and defences that clean no title, are left to the run's own message.
     """
     paths: dict[tuple[str, str, str], Path | None] = {}
     shared: dict[tuple[Path, str], _Shared] = {}
@@ -42,7 +43,7 @@ def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], r
         if key not in paths:
             model: Model = registry.load("model", victim.model.name).make(**victim.model.config)
             defense: Defense = registry.load("defense", victim.defense.name).make(**victim.defense.config)
-            paths[key] = _path(model, _cleaned(catalogues[role], defense))
+            paths[key] = _path(model, catalogues[role], defense)
         if (path := paths[key]) is not None:
             use = shared.setdefault((path, role), _Shared())
             use.models.add(victim.model.label)
@@ -50,18 +51,11 @@ def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], r
     return [_line(path, len(catalogues[role].items), role, use) for (path, role), use in shared.items()]
 
 
-def _path(model: Model, catalogue: Catalogue) -> Path | None:
+def _path(model: Model, catalogue: Catalogue, defense: Defense) -> Path | None:
     try:
-        return model.encodings(catalogue)
-    except DataError:
+        return model.encodings(as_read(catalogue, reader_of(defense)))
+    except (DataError, PluginError):
         return None
-
-
-def _cleaned(catalogue: Catalogue, defense: Defense) -> Catalogue:
-    if not type(defense).overrides("clean_text"):
-        return catalogue
-    items = tuple(replace(item, title=defense.clean_text(item.title)) for item in catalogue.items)
-    return replace(catalogue, items=items)
 
 
 def _line(path: Path, texts: int, role: str, use: _Shared) -> str:

@@ -242,3 +242,14 @@ def test_titles_are_cleaned_before_the_fit_and_the_reader_goes_on_to_the_measure
     plain = workshop(tmp_path / "plain", model=Reader).fitted()
     assert Reader.read[:3] == ["Title 0", "Title 1", "Title 2"]
     assert plain.read is None
+
+
+class Nothing(Defense):
+    """Forgets to return."""
+
+    def clean_text(self, title): ...
+
+
+def test_a_defence_that_gives_no_title_is_told_by_its_name(tmp_path):
+    with pytest.raises(PluginError, match=r"Nothing.clean_text\(\) gave NoneType for the title 'Title 0', not a str"):
+        workshop(tmp_path, model=Reader, defense=Nothing()).fitted()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,10 +11,9 @@ from torch import Tensor
 from robench.api.data import Catalogue, IntArray, Interactions
 from robench.api.model import Model
 from robench.engine.aim import Aim, discount, eligible
+from robench.engine.cleaning import Clean
 from robench.engine.oracle import Draws
 from robench.engine.ranking import Questions, mask_known
-
-Clean = Callable[[str], str]
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from robench.api.reading import have_read, read_since
 from robench.api.rng import Rng
 from robench.api.torch_model import TorchModel
 from robench.cache import Cache
-from robench.engine.exposure import Clean
+from robench.engine.cleaning import Clean, as_read, reader_of
 from robench.engine.poisoning import Poisoned, fake_profiles, poison
 from robench.engine.training import Report, fit
 from robench.provenance import code_of, version_of
@@ -105,7 +105,7 @@ class Workshop:
 
     @property
     def _read(self) -> Clean | None:
-        return self.defense.clean_text if type(self.defense).overrides("clean_text") else None
+        return reader_of(self.defense)
 
     @cached_property
     def _ready(self) -> tuple[Poisoned, TrainData, FloatArray | None]:
@@ -116,10 +116,7 @@ class Workshop:
         if type(self.defense).overrides("sanitise"):
             cleaned = self.defense.sanitise(train, rng.child("sanitise"))
             train, suspicion = cleaned.train, cleaned.suspicion
-        catalogue, read = self.data.catalogue, self._read
-        if read is not None:
-            items = tuple(replace(item, title=read(item.title)) for item in catalogue.items)
-            catalogue = replace(catalogue, items=items)
+        catalogue = as_read(self.data.catalogue, self._read)
         return poisoned, replace(self.data, train=train, catalogue=catalogue), suspicion
 
     def _identity(self) -> dict[str, Any]:

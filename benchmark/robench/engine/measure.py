@@ -18,10 +18,11 @@ from robench.api.text import TextAttack
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
 from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, worst
+from robench.engine.cleaning import Clean
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.embedding import TINY, EmbeddingArena, Minimum
 from robench.engine.ensemble import Ledger, expectation_of, most_harmful, run
-from robench.engine.exposure import Clean, Fall, Promotion, Reader
+from robench.engine.exposure import Fall, Promotion, Reader
 from robench.engine.history import history_arenas
 from robench.engine.oracle import Draws, HostOracle
 from robench.engine.parameters import Tables, TablesArena, TablesOracle
