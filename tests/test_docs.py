@@ -205,6 +205,16 @@ def test_the_members_of_auto_are_listed_in_order(registry):
                     assert value in numbers, (member.name, setting)
 
 
+@pytest.mark.parametrize("unit", ["words", "characters"])
+def test_the_members_of_auto_on_titles_are_listed(registry, unit):
+    made = registry.load("attack", "auto").make(surface="text", unit=unit)
+    assert f"`auto@{made.config.version}` on `text`" in THREATS
+    (row,) = re.findall(rf"^\| `text` by {unit} \| (.*) \|$", THREATS, re.M)
+    members = made.members(gradients=True, stochastic=False)
+    assert re.findall(r"`([a-z-]+)`", row) == [member.name for member in members]
+    assert re.findall(r"(\d+) draws", row) == [str(members[0].attack.config.draws)]
+
+
 def test_the_worked_examples_are_right():
     gradient, p = {"x": torch.tensor([[-1.0, 2.0]])}, torch.tensor([3.0, 1.0])
     for norm, radius in (("l2", 0.25 * 2 * 2**0.5), ("linf", 0.25 * 2)):

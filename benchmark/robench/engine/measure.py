@@ -14,7 +14,7 @@ from robench.api.delta import Ball
 from robench.api.errors import PluginError
 from robench.api.model import Model
 from robench.api.rng import Rng
-from robench.api.text import TextAttack
+from robench.api.token_model import TokenModel
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
 from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, worst
@@ -29,7 +29,7 @@ from robench.engine.parameters import Tables, TablesArena, TablesOracle
 from robench.engine.ranking import Questions, ask, chunk_size, judge
 from robench.engine.similarity import resemblance
 from robench.engine.stages import second_stage
-from robench.engine.texts import HostTexts, best_titles, spent_on, told
+from robench.engine.texts import HostTexts, best_of_members, best_titles, spent_on, told
 
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 FEW = 8  # users whose scores are compared between two looks
@@ -201,7 +201,7 @@ class Bench:
         """
         if isinstance(attack, MinimumNormAttack):
             return self._within_minimum(attack, epsilon, key, targets)
-        if isinstance(attack, TextAttack):
+        if attack.threat().surface == "text":
             return self._rewritten(attack, epsilon, targets)
         costs, diagnosis = Costs(), Diagnosis()
         parts: list[Arrays] = []
@@ -231,7 +231,7 @@ class Bench:
         rows = [] if ledger is None else ledger.rows(arrays)
         return Measurement(arrays, _achieved(arrays, costs) | extra, diagnostics, rows)
 
-    def _rewritten(self, attack: TextAttack, epsilon: float, targets: IntArray | None) -> Measurement:
+    def _rewritten(self, attack: Attack, epsilon: float, targets: IntArray | None) -> Measurement:
         """The worst rewriting of titles, one for all users."""
         if self.catalogue is None:
             raise PluginError("nothing is known of the items, whose titles the attack would rewrite")
@@ -239,19 +239,29 @@ class Bench:
         wanted = targets if threat.goal != "untargeted" else None
         aim = Fall(np.arange(n_items), threat.k) if wanted is None else Promotion(wanted, threat.k)
         reader = Reader(self.model, self.history, self.questions(), self.catalogue, self.draws(), self.read)
-        oracle = HostTexts(reader, aim, epsilon, attack.config.unit)
+        oracle = HostTexts(reader, aim, epsilon, "words" if threat.norm == "words" else "characters")
         if not any(oracle.genuine):
             raise PluginError("none of the items has a title that could be rewritten")
-        kept = best_titles(attack, oracle, self.rng)
+        ledger = self._title_members(attack)
+        kept = best_titles(attack, oracle, self.rng) if ledger is None else best_of_members(ledger, oracle, self.rng)
         clean = oracle.look(oracle.genuine)
         arrays = self._outcome(reader.victim(oracle.of_all(kept.titles)), wanted)
         arrays |= {"clean_loss": clean[1].numpy(), "loss": kept.loss.numpy()}
         found = Measurement(arrays, spent_on(oracle, kept), titles=told(oracle, kept))
+        found.members = [] if ledger is None else ledger.rows(arrays)
         found.achieved |= {f"similarity_{how}": value for how, value in resemblance(found.titles).items()}
         found.achieved |= _achieved({}, oracle.costs)
         found.diagnostics |= _diagnostics(arrays, oracle.diagnosis) | {"stochastic": self.noise()}
         found.diagnostics |= self._stages(arrays, wanted)
         return found
+
+    def _title_members(self, attack: Attack) -> Ledger | None:
+        """The members of an ensemble that can rewrite titles of this victim; None of a single attack."""
+        if not isinstance(attack, Ensemble):
+            return None
+        members = attack.members(gradients=isinstance(self.model, TokenModel), stochastic=self.draws().stochastic)
+        follows = self.model.follows
+        return Ledger([m for m in members if follows or not getattr(m.attack, "instructs", False)])
 
     def _within_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None

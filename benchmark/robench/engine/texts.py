@@ -26,6 +26,7 @@ from robench.api.text import (
 )
 from robench.api.token_model import TokenModel, Tokens
 from robench.engine.costs import Costs, Diagnosis
+from robench.engine.ensemble import Ledger
 from robench.engine.exposure import Fall, Promotion, Reader
 from robench.engine.oracle import diagnose
 from robench.engine.ranking import Questions, mask_known
@@ -202,10 +203,28 @@ def best_titles(attack: Attack, oracle: HostTexts, rng: Rng) -> Kept:
         found = _looked(oracle, titles)
         kept = max(kept, found, key=_mean)
         single = _each(single, found)
-    if isinstance(oracle.aim, Promotion) and single.titles != kept.titles:
-        oracle.costs.queries += oracle.n_users
-        kept = max(kept, _looked(oracle, single.titles), key=_mean)
-    return kept
+    return _together(oracle, kept, single)
+
+
+def best_of_members(ledger: Ledger, oracle: HostTexts, rng: Rng) -> Kept:
+    """The same over everything that the members of an ensemble arrive at."""
+    kept = single = _looked(oracle, oracle.genuine)
+    for member in ledger.members:
+        own = replace(oracle, costs=Costs())
+        found = best_titles(member.attack, own, rng.child(member.name))
+        ledger.note(member.name, own.costs, own.n_users)
+        ledger.damage[member.name] = _mean(found)[0]
+        oracle.costs.add(own.costs)
+        kept, single = max(kept, found, key=_mean), _each(single, found)
+    return _together(oracle, kept, single)
+
+
+def _together(oracle: HostTexts, kept: Kept, single: Kept) -> Kept:
+    """Where items are promoted, their best titles at once may do more than what is kept: one look more."""
+    if not isinstance(oracle.aim, Promotion) or single.titles == kept.titles:
+        return kept
+    oracle.costs.queries += oracle.n_users
+    return max(kept, _looked(oracle, single.titles), key=_mean)
 
 
 def _looked(oracle: HostTexts, titles: Titles) -> Kept:

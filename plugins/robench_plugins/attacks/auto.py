@@ -12,13 +12,19 @@ from robench_plugins.attacks.apgd import Apgd
 from robench_plugins.attacks.cw import CarliniWagner
 from robench_plugins.attacks.greedy_edit import GreedyEdit
 from robench_plugins.attacks.greedy_gradient import GreedyGradient
+from robench_plugins.attacks.hotflip import HotFlip
 from robench_plugins.attacks.pgd import Pgd
+from robench_plugins.attacks.prefix import Prefix
+from robench_plugins.attacks.prompt_injection import PromptInjection
 from robench_plugins.attacks.random_edit import RandomEdit
 from robench_plugins.attacks.random_noise import RandomNoise
+from robench_plugins.attacks.random_rewrite import RandomRewrite
 from robench_plugins.attacks.random_search import RandomSearch
+from robench_plugins.attacks.typo import TypoAttack
 
 DRAWS = 8  # per look of a gradient attack at a victim that draws at test time
-VERSIONS = {"embedding": 2, "parameters": 2, "history": 1}  # 2: PGD proposes its best iterate too
+VERSIONS = {"embedding": 2, "parameters": 2, "history": 1, "text": 1}  # 2: PGD proposes its best iterate too
+UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 
 
 class Auto(Ensemble):
@@ -31,6 +37,8 @@ class Auto(Ensemble):
     random search.
     ``history``: on everybody random edits, where there are gradients greedy substitutions along them, and a greedy
     search for substitutions through scores; on who still stands one for edits of all kinds.
+    ``text``, one rewriting for all users, by words: random words, added popular words, where there are gradients by
+    tokens words along them, and instructions where the model follows any; by characters: random letters and typos.
     At a victim that draws at test time gradients are means over draws (EOT, Athalye et al., ICML 2018).
     A change of a list raises its surface's ``version``, as results under two lists do not compare.
     """
@@ -38,11 +46,13 @@ class Auto(Ensemble):
     class Config(BaseConfig):
         """The threat model, and the version of the list."""
 
-        surface: Literal["embedding", "parameters", "history"] = "embedding"
-        norm: Literal["l2", "linf", "edits"] = "l2"
+        surface: Literal["embedding", "parameters", "history", "text"] = "embedding"
+        norm: Literal["l2", "linf", "edits", "words", "characters"] = "l2"
         scale: Literal["relative", "absolute"] = "relative"
-        unit: Literal["edits", "fraction"] = Field(default="edits", description="of ε on the surface history")
-        goal: Literal["untargeted", "promote"] = "untargeted"
+        unit: Literal["edits", "fraction", "words", "characters"] = Field(
+            default="edits", description="of ε: edits or fraction on the surface history, words or characters on text"
+        )
+        goal: Literal["untargeted", "promote"] = Field(default="untargeted", description="on text promote")
         k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
         version: int = Field(default=VERSIONS["embedding"], description="of the surface's list")
 
@@ -58,26 +68,39 @@ class Auto(Ensemble):
         @model_validator(mode="before")
         @classmethod
         def _counted(cls, given: Any) -> Any:
-            """On histories the unit says what norm and scale are."""
-            if not isinstance(given, dict) or given.get("surface") != "history":
+            """On histories and titles the unit says what norm and scale are."""
+            surface = given.get("surface") if isinstance(given, dict) else None
+            if surface not in UNITS:
                 return given
-            scale = "relative" if given.get("unit") == "fraction" else "absolute"
-            for name, only in (("norm", "edits"), ("scale", scale)):
+            named = given.get("norm") if given.get("norm") in UNITS[surface] else UNITS[surface][0]
+            unit = given.get("unit", named)
+            if surface == "text":
+                settled, hint = {"norm": unit, "scale": "relative"}, "leave it out; ε is a share of the title's words"
+                given = {"goal": "promote", "unit": unit, **given}
+            else:
+                scale = "relative" if unit == "fraction" else "absolute"
+                settled, hint = (
+                    {"norm": "edits", "scale": scale},
+                    "leave it out; unit: fraction makes ε a share of the history",
+                )
+            for name, only in settled.items():
                 if given.get(name, only) != only:
-                    problem = f"on the surface history ε counts edits, so {name} can only be {only}"
-                    raise SettingError(problem, name, "leave it out; unit: fraction makes ε a share of the history")
-            return {**given, "norm": "edits", "scale": scale}
+                    raise SettingError(
+                        f"on the surface {surface} ε counts edits, so {name} can only be {only}", name, hint
+                    )
+            return {**given, **settled}
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
             if self.version != VERSIONS[self.surface]:
                 problem = f"auto on the surface {self.surface} is version {VERSIONS[self.surface]}, not {self.version}"
                 raise SettingError(problem, "version", "leave it out")
-            if self.surface != "history" and self.norm == "edits":
-                raise SettingError(f"on the surface {self.surface} the norm is l2 or linf, not edits", "norm")
-            if self.surface != "history" and self.unit != "edits":
-                problem = f"unit is of the surface history, not of {self.surface}"
-                raise SettingError(problem, "unit", "leave it out, or write surface: history")
+            if self.surface not in UNITS and self.norm not in ("l2", "linf"):
+                raise SettingError(f"on the surface {self.surface} the norm is l2 or linf, not {self.norm}", "norm")
+            if self.unit not in UNITS.get(self.surface, ("edits",)):
+                homes = {unit: surface for surface, units in UNITS.items() for unit in units}
+                problem = f"unit {self.unit} is of the surface {homes[self.unit]}, not of {self.surface}"
+                raise SettingError(problem, "unit", f"leave it out, or write surface: {homes[self.unit]}")
             return self
 
     config: Config
@@ -86,16 +109,19 @@ class Auto(Ensemble):
     def threat(self) -> Threat:
         """As configured, at test time."""
         c = self.config
-        if c.surface == "history":
-            return Threat("history", "test", "edits", c.scale, c.goal, c.k)
-        assert c.norm != "edits"  # refused by Config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
         """The list of the surface."""
-        if self.config.surface == "history":
-            return self._history(gradients, stochastic)
-        return self._tables(stochastic) if self.config.surface == "parameters" else self._inputs(stochastic)
+        match self.config.surface:
+            case "history":
+                return self._history(gradients, stochastic)
+            case "text":
+                return self._titles(gradients)
+            case "parameters":
+                return self._tables(stochastic)
+            case "embedding":
+                return self._inputs(stochastic)
 
     def _ball(self, stochastic: bool, **more: Any) -> dict[str, Any]:
         c = self.config
@@ -138,4 +164,19 @@ class Auto(Ensemble):
             *([Member("greedy-gradient", steep, everyone=True)] if gradients else []),
             Member("greedy-substitution", search, everyone=True),
             Member("greedy-edit", GreedyEdit.make(**self._edits(expectation=draws))),
+        ]
+
+    def _titles(self, gradients: bool) -> list[Member]:
+        c = self.config
+        shared = {"unit": c.unit, "goal": c.goal, "k": c.k}
+        if c.unit == "characters":
+            return [
+                Member("random-letters", RandomRewrite.make(**shared, draws=210)),
+                Member("typo", TypoAttack.make(**shared)),
+            ]
+        return [
+            Member("random-words", RandomRewrite.make(**shared, draws=270)),
+            Member("prefix", Prefix.make(**shared)),
+            *([Member("hotflip", HotFlip.make(**shared))] if gradients else []),
+            *([Member("prompt-injection", PromptInjection.make(**shared))] if c.goal == "promote" else []),
         ]
