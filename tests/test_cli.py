@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.forked import real
 
 SUITE = "name: t\ndatasets: [{name: csv, path: r.csv}]\nmodels: [mine]\n"
 MODEL = """
@@ -134,10 +135,11 @@ def test_damaged_prepared_data_are_made_anew(robench, folder):
         assert path.read_bytes() == content
 
 
-def test_a_terminal_without_greek_letters_shows_question_marks(robench, folder):
-    done = robench(folder, "run", "t.yaml", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+def test_a_terminal_without_greek_letters_shows_question_marks(folder):
+    places = {"PYTHONPATH": ".", "ROBENCH_PLUGINS": "mine", "PYTHONIOENCODING": "ascii"}
+    done = real(folder, "run", "t.yaml", **places, PYTHONUTF8="0", LC_ALL="C")
     assert done.returncode == 0, done.stderr
-    assert robench(folder, "plan", "t.yaml", "--set", "models.0.λ=1", PYTHONIOENCODING="ascii").returncode == 2
+    assert real(folder, "plan", "t.yaml", "--set", "models.0.λ=1", **places).returncode == 2
 
 
 def test_without_a_command_the_help_is_shown(robench, folder):

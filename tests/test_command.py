@@ -1,4 +1,4 @@
-"""The real command: eight usual mistakes end in one line and leave nothing; a plan imports only what it names."""
+"""The command: eight usual mistakes end in one line and leave nothing; a plan imports only what it names."""
 
 import subprocess
 import sys

@@ -254,3 +254,55 @@ def test_members_that_shift_tables_raise_the_alarms(tmp_path, left, queries, fla
     found = row(world.build())
     assert set(found["flags"].split("; ")) == set(flags.split("; "))
     assert (found["rank"] is not None) == ranked
+
+
+WORDS = {**TABLES, "surface": "text", "norm": "words", "goal": "promote"}
+
+
+def test_on_titles_nobody_is_attacked_alone_and_tables_say_so(tmp_path):
+    """Such cells have no ``hit``; their members are told by what they did for the promoted items."""
+    world = World(tmp_path / "w", [{**WORDS, "metric": "t-hr@10", "epsilon": 1.0}])
+    targets = {"target_ranks": [[5] * USERS]}
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed, arrays={"target_ranks": [[99] * USERS]})
+        members = [
+            {"name": name, "kind": kind, "everyone": False, "steps": None, "users": USERS, "queries": 9 * USERS}
+            | {"gradients": 0, "damage": damage}
+            for name, kind, damage in (("random-words", "floor", 0.1), ("hotflip", "gradient", 0.3))
+        ]
+        more = {"members": members, "arrays": targets, **VERSION}
+        world.cell(ranks(USERS, 99), seed=seed, attack="auto", epsilon=1.0, threat=WORDS, **more)
+    tables = world.build()
+    (found,) = tables.ensembles
+    assert (found["to_break"], found["broken"]) == (None, None)
+    assert {member["name"]: member["damage"] for member in found["members"]} == {"random-words": 0.1, "hotflip": 0.3}
+    text = to_markdown(tables)
+    assert "(auto@3)" in text
+    assert "random-words .1000, hotflip .3000" in text
+
+
+@pytest.mark.parametrize("goal", ["untargeted", "promote"])
+def test_members_are_not_compared_where_items_are_promoted(tmp_path, goal):
+    """What a search does for promoted items is on no scale of held-out ones."""
+    threat = {**TABLES, "goal": goal}
+    world = World(tmp_path / "w", [])
+    more = shifts((50, 150, 150, 60))
+    more["arrays"] |= {"hit": np.ones(USERS, dtype=bool), "loss": np.ones(USERS), "clean_loss": np.ones(USERS)}
+    more["arrays"] |= {"target_ranks": [[5] * USERS]}
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed, arrays={"target_ranks": [[99] * USERS]})
+        world.cell(ranks(50, 99), seed=seed, attack="auto", epsilon=0.05, threat=threat, **more)
+    flags = {note["flag"] for entry in world.build().clean for note in entry["notes"]}
+    assert ("no better than random" in flags) == (goal == "untargeted")
+
+
+def test_a_gap_between_shifts_is_a_share_of_the_clean_value(tmp_path):
+    """2% of a clean value of one half: 1% of all users. The best gradient member is each seed's own."""
+    for extra, told in ((0, False), (1, False), (7, True)):
+        world = World(tmp_path / str(extra), [PARAMETERS])
+        for seed, order in ((0, (60, 90)), (1, (90, 60))):
+            world.cell(ranks(USERS // 2, 99), seed=seed)
+            more = shifts((100, *order, 60 - extra))
+            more["arrays"] |= {"hit": np.ones(USERS, dtype=bool), "loss": np.ones(USERS), "clean_loss": np.ones(USERS)}
+            world.cell(ranks(50, 99), seed=seed, attack="auto", epsilon=0.05, threat=TABLES, **more)
+        assert ("black-box beats white-box" in row(world.build())["flags"]) == told

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member
+from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member, PluginError
 from robench.conformance.worlds import bench_of, crowd, fitted, reference_bench
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.fgsm import Fgsm
@@ -144,6 +144,9 @@ def test_a_larger_budget_breaks_no_fewer():
         ({"version": 1}, "auto on the surface embedding is version 2, not 1"),
         ({"surface": "history", "version": 2}, "auto on the surface history is version 1, not 2"),
         ({"steps": 3}, "steps"),
+        ({"surface": ["embedding"]}, "surface"),
+        ({"surface": {"a": 1}}, "surface"),
+        ({"surface": "text", "norm": ["words"]}, "norm"),
     ],
 )
 def test_nothing_of_auto_can_be_tuned(given, problem):
@@ -155,3 +158,20 @@ def test_the_version_is_in_the_settings_that_every_record_holds():
     """The surface's own: a new list on one surface leaves results on the others as they are."""
     for surface, version in {"embedding": 2, "parameters": 2, "history": 1}.items():
         assert Auto.make(surface=surface).config.resolved()["version"] == version
+
+
+@pytest.mark.parametrize(
+    ("listed", "problem"),
+    [
+        (None, r"Pair.members\(\) gave NoneType, not a list of Member"),
+        ([], r"Pair.members\(\) gave an empty list, not a list of Member"),
+        ([Fgsm.make(norm="l2")], r"Pair.members\(\) gave list, not a list of Member"),
+        ([Member("a", Fgsm.make(norm="l2")), Member("a", Pgd.make(norm="l2"))], "two members called 'a'"),
+        ([Member("a", Fgsm.make(norm="linf"))], "'a' is of another threat model than the ensemble"),
+    ],
+)
+def test_an_ensemble_of_no_members_of_its_threat_model_is_told_by_its_name(listed, problem):
+    ensemble = Pair.make(norm="l2")
+    ensemble.given = listed
+    with pytest.raises(PluginError, match=problem):
+        reference_bench("pairwise").attacked(ensemble, 0.1, "")

@@ -1,5 +1,7 @@
 """The surface ``parameters``: one δ on the tables, budgets per row, seen by all users."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from robench.conformance.worlds import reference_bench
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.parameters import ROWS, Tables
 from robench_plugins.attacks.apgd import Apgd
+from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.fgsm import Fgsm
 from robench_plugins.attacks.pgd import Pgd
 from robench_plugins.attacks.random_noise import RandomNoise
@@ -164,3 +167,44 @@ def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kin
     single = [ndcg(bench, [number], k) for number in Proposed.numbers]
     assert len(set(single)) > 1
     assert ndcg(bench, Proposed.numbers, k) == pytest.approx(min(single), abs=1e-12)
+
+
+class _Masked(torch.autograd.Function):
+    """Scores as they are; the gradient of some users is 0, or no number."""
+
+    @staticmethod
+    def forward(ctx, scores, kept, instead):
+        ctx.save_for_backward(kept)
+        ctx.instead = instead
+        return scores.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (kept,) = ctx.saved_tensors
+        return torch.where(kept.unsqueeze(1), gradient, torch.full_like(gradient, ctx.instead)), None, None
+
+
+def hidden(bench, monkeypatch, users, instead):
+    """The bench, where these users' gradients are hidden."""
+    inner, blind = type(bench.model).score_from, torch.tensor(sorted(users), dtype=torch.int64)
+
+    def score_from(self, batch, e):
+        return _Masked.apply(inner(self, batch, e), ~torch.isin(batch.users, blind), instead)
+
+    monkeypatch.setattr(type(bench.model), "score_from", score_from)
+    return bench
+
+
+@pytest.mark.parametrize("surface", ["parameters", "embedding"])
+@pytest.mark.parametrize(("instead", "name"), [(0.0, "zero_gradient_share"), (math.nan, "non_finite_share")])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.45, 1.0])
+def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeypatch, surface, instead, name, share):
+    """Each counts once, whatever members of an ensemble come after the first; on tables among all others' gradients."""
+    bench = reference_bench("pairwise")
+    arrays = bench.attacked(Pgd.make(steps=1), 0.1, "").arrays
+    hit = arrays["users"][arrays["hit"]].tolist()
+    blind = hit[: round(share * len(hit))]
+    found = hidden(bench, monkeypatch, blind, instead).attacked(Auto.make(surface=surface), 0.3, "hidden")
+    assert len(hit) <= 64
+    assert found.diagnostics["gradients_judged"] == len(hit)
+    assert found.diagnostics[name] == pytest.approx(len(blind) / len(hit))

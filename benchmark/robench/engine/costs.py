@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass
@@ -22,8 +23,22 @@ class Costs:
 
 @dataclass
 class Diagnosis:
-    """Per user to be broken: first gradients seen, and whether one was zero or not finite."""
+    """Per user to be broken, the first gradient seen, and whether it was zero or not finite; for titles per item.
+
+    Each user is judged once, whatever attacks of an ensemble follow: those left to the later ones are a selection.
+    """
 
     judged: int = 0
     zero: int = 0
     non_finite: int = 0
+    users: set[int] = field(default_factory=set)
+
+    def fresh(self, users: Sequence[int]) -> list[int]:
+        """Positions of those not judged before; they count as judged from here on."""
+        found = [at for at, user in enumerate(users) if user not in self.users]
+        self.users.update(users)
+        return found
+
+    def copy(self) -> Diagnosis:
+        """The same, on its own."""
+        return replace(self, users=set(self.users))

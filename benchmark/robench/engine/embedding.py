@@ -138,4 +138,4 @@ class Minimum:
 
     def copies(self) -> tuple[Costs, Diagnosis]:
         """What it cost; copies, so that what one ε adds does not show in the next one's record."""
-        return replace(self.costs), replace(self.diagnosis)
+        return replace(self.costs), self.diagnosis.copy()

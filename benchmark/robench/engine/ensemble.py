@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.api.attack import Attack, Member
+from robench.api.attack import Attack, Ensemble, Member
+from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.arena import Arena, Arrays, Candidate, Look, chosen, replaced, worst
 from robench.engine.costs import Costs
@@ -22,6 +24,26 @@ NOT_RUN, NOBODY = -1, -1
 def expectation_of(attack: Attack) -> int:
     """Draws that an attack takes per look at a victim that draws at test time."""
     return int(getattr(attack.config, "expectation", 1))
+
+
+def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows: bool = False) -> list[Member]:
+    """The members that can attack a victim: one that gives orders is left out where the victim follows none.
+
+    Raises:
+        PluginError: they are no list of members of distinct names and of the ensemble's own threat model.
+    """
+    found: object = ensemble.members(gradients=gradients, stochastic=stochastic)
+    name = f"{type(ensemble).__name__}.members()"
+    if not isinstance(found, Sequence) or not found or not all(isinstance(one, Member) for one in found):
+        told = "an empty list" if isinstance(found, Sequence) and not found else f"{type(found).__name__}"
+        raise PluginError(f"{name} gave {told}, not a list of Member(name, attack, everyone)")
+    twice = [one for one, count in Counter(member.name for member in found).items() if count > 1]
+    if twice:
+        raise PluginError(f"{name} has two members called '{twice[0]}'")
+    for member in found:
+        if member.attack.threat() != ensemble.threat():
+            raise PluginError(f"{name}: '{member.name}' is of another threat model than the ensemble")
+    return [member for member in found if follows or not getattr(member.attack, "instructs", False)]
 
 
 @dataclass

@@ -21,7 +21,7 @@ from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, w
 from robench.engine.cleaning import Clean
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.embedding import TINY, EmbeddingArena, Minimum
-from robench.engine.ensemble import Ledger, expectation_of, most_harmful, run
+from robench.engine.ensemble import Ledger, expectation_of, members_of, most_harmful, run
 from robench.engine.exposure import Fall, Promotion, Reader
 from robench.engine.history import history_arenas
 from robench.engine.oracle import Draws, HostOracle
@@ -211,7 +211,7 @@ class Bench:
             more: Arrays = {}
             if isinstance(attack, Ensemble) and ledger is None:
                 stochastic = self.draws().stochastic
-                ledger = Ledger(attack.members(gradients=arena.gradients, stochastic=stochastic))
+                ledger = Ledger(members_of(attack, gradients=arena.gradients, stochastic=stochastic))
             if ledger is None:
                 best, _ = worst(arena, attack, self.rng)
             elif isinstance(arena, TablesArena):
@@ -259,9 +259,8 @@ class Bench:
         """The members of an ensemble that can rewrite titles of this victim; None of a single attack."""
         if not isinstance(attack, Ensemble):
             return None
-        members = attack.members(gradients=isinstance(self.model, TokenModel), stochastic=self.draws().stochastic)
-        follows = self.model.follows
-        return Ledger([m for m in members if follows or not getattr(m.attack, "instructs", False)])
+        able, stochastic = isinstance(self.model, TokenModel), self.draws().stochastic
+        return Ledger(members_of(attack, gradients=able, stochastic=stochastic, follows=self.model.follows))
 
     def _within_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None

@@ -136,13 +136,15 @@ class UserOracle(ABC, Generic[Input]):
         return Evaluation(mean(values), lambda: mostly([self.aim.broken(scores) for scores in looks]), gradient)
 
     def settled(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The mean gradient over the draws, finite. The first one is judged, of each user to be broken: a defence that
-        hides it shows here.
+        """The mean gradient over the draws, finite. The first one is judged, of each user to be broken who was not
+        judged before: a defence that hides it shows here.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
             self._first_gradient = False
-            diagnose(self.diagnosis, linf(gradient).to(self._to_break.device)[self._to_break])
+            size = linf(gradient).to(self._to_break.device)[self._to_break]
+            hit = self.questions.users.to(self._to_break.device)[self._to_break]
+            diagnose(self.diagnosis, size[self.diagnosis.fresh(hit.tolist())])
         return finite(gradient)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,10 +22,12 @@ from robench.engine.aim import Aim
 from robench.engine.arena import Arena, Arrays, Candidate, Look, Proposed, joined
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.embedding import TINY, projected
-from robench.engine.oracle import Draws, diagnose, finite, gradient_of, mean, mean_look
+from robench.engine.oracle import Draws, diagnose, finite, gradient_of, mean, mean_look, restricted
 from robench.engine.ranking import Questions, mask_known
 from robench.engine.single import outcome
 
+JUDGED = 64  # users whose own gradients are looked at
+ALL = -1  # in place of a user, once that is done
 ROWS = "rows"  # the one input: all rows of all tables, one below the other
 
 
@@ -174,9 +177,33 @@ class TablesOracle:
         if not want:
             return Evaluation(found, never)
         gradient = {ROWS: mean(slopes)}
-        if not self.diagnosis.judged:
-            diagnose(self.diagnosis, linf(gradient).amax().reshape(1))
+        if self.diagnosis.fresh([ALL]):
+            self._judge(delta, loss)
         return Evaluation(found, never, self.masked(finite(gradient)))
+
+    def _judge(self, delta: Delta, loss: LossName) -> None:
+        """The gradient of single users' own losses, of at most ``JUDGED`` who are to be broken: in the sum over all of
+        them nobody sees who has none. Not counted.
+        """
+        found = list(self._own_slopes(delta, loss))
+        diagnose(self.diagnosis, torch.stack(found) if found else torch.empty(0))
+
+    def _own_slopes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
+        """The largest entry of the gradient of each one's own loss."""
+        places = []
+        for number, (batch, questions, aim) in enumerate(self.chunks):
+            with torch.no_grad():
+                hit = ~aim.broken(self.scores(self.tables.weights, batch, questions)) & (aim.items >= 0).any(1)
+            places += [(number, row) for row in hit.nonzero(as_tuple=True)[0].tolist()]
+        for number, row in places[:: max(1, math.ceil(len(places) / JUDGED))]:
+            batch, questions, aim = self.chunks[number]
+            one = torch.tensor([row], device=questions.users.device)
+            asked = Batch(batch.users[one], batch.histories[one])
+            leaf = delta[ROWS].detach().requires_grad_()
+            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), next(self.draws.host()):
+                scores = self.scores(self.tables.moved(leaf), asked, restricted(questions, one))
+                value = aim.rows(one).loss(scores, loss)
+                yield linf(gradient_of(value, {ROWS: leaf})).amax()
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
         """The mean loss at δ."""

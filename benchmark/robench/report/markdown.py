@@ -249,7 +249,7 @@ def _ensembles(tables: Tables) -> list[str]:
             defense(row),
             ", ".join(dict.fromkeys((row["surface"], row["norm"], row["goal"]))),
             f"{row['epsilon']:g}",
-            f"{row['to_break']:.0f}",
+            "–" if row["to_break"] is None else f"{row['to_break']:.0f}",
             "–" if row["broken"] is None else f"{row['broken']:.1f}",
             ", ".join(_part(member) for member in row["members"]),
             f"{row['queries']:.3g}",
@@ -259,9 +259,10 @@ def _ensembles(tables: Tables) -> list[str]:
     ]
     text = (
         "Per victim, mean over seeds: users whose goal was not reached at clean, users that the ensemble broke, each "
-        "member's share of first breaks (where one perturbation serves all users: its damage), and the cost in scored "
-        "and differentiated users. Where every user is attacked alone and held-out items shall fall, a user who is "
-        "broken is left alone: ranks are bounds, and only metrics within k are taken from them."
+        "member's share of first breaks (where one perturbation serves all users: −NDCG@k, or the promoted items' "
+        "NDCG@k), and the cost in scored and differentiated users. Where every user is attacked alone and held-out "
+        "items shall fall, a user who is broken is left alone: ranks are bounds, and only metrics within k are taken "
+        "from them."
     )
     return ["## What the ensemble's members did", "", text, "", _github(body, head), ""]
 

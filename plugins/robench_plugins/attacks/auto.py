@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,11 @@ from robench_plugins.attacks.typo import TypoAttack
 DRAWS = 8  # per look of a gradient attack at a victim that draws at test time
 VERSIONS = {"embedding": 2, "parameters": 2, "history": 1, "text": 1}  # 2: PGD proposes its best iterate too
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
+
+
+def _one_of(given: Any, known: Collection[str]) -> TypeGuard[str]:
+    """A suite may have a list or a mapping where a word is meant."""
+    return isinstance(given, str) and given in known
 
 
 class Auto(Ensemble):
@@ -63,19 +68,21 @@ class Auto(Ensemble):
             if not isinstance(given, dict):
                 return given
             surface = given.get("surface", "embedding")
-            return {"version": VERSIONS[surface], **given} if surface in VERSIONS else given
+            return {"version": VERSIONS[surface], **given} if _one_of(surface, VERSIONS) else given
 
         @model_validator(mode="before")
         @classmethod
         def _counted(cls, given: Any) -> Any:
             """On histories and titles the unit says what norm and scale are."""
             surface = given.get("surface") if isinstance(given, dict) else None
-            if surface not in UNITS:
+            if not _one_of(surface, UNITS):
                 return given
-            named = given.get("norm") if given.get("norm") in UNITS[surface] else UNITS[surface][0]
+            named = given.get("norm") if _one_of(given.get("norm"), UNITS[surface]) else UNITS[surface][0]
             unit = given.get("unit", named)
             if surface == "text":
-                settled, hint = {"norm": unit, "scale": "relative"}, "leave it out; ε is a share of the title's words"
+                if not _one_of(unit, UNITS["text"]):
+                    return {**given, "norm": "words"}  # the field says what it may be
+                settled, hint = {"norm": unit, "scale": "relative"}, f"leave it out; ε is a share of the title's {unit}"
                 given = {"goal": "promote", "unit": unit, **given}
             else:
                 scale = "relative" if unit == "fraction" else "absolute"

@@ -40,11 +40,12 @@ class Highest:
     def __init__(self, start: Delta, loss: Tensor) -> None:
         """A walk from here."""
         self._last, self._last_loss = start, loss
-        self._kept, self._kept_loss = {name: part.clone() for name, part in start.items()}, loss
+        self._kept = {name: part.clone() for name, part in start.items()}
+        self._kept_loss = loss.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
     def then(self, delta: Delta, loss: Tensor) -> None:
         """The next iterate and its loss."""
-        self._keep(loss <= self._last_loss)
+        self._keep(~(loss > self._last_loss))  # also where it is no number
         self._last, self._last_loss = delta, loss
 
     def found(self) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from robench_plugins.attacks.steps import Highest
 
 scripts = st.integers(1, 4).flatmap(
     lambda users: st.lists(
-        st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=users, max_size=users),
+        st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0, float("nan")]), min_size=users, max_size=users),
         min_size=1,
         max_size=12,
     )
@@ -31,7 +31,9 @@ def test_of_every_row_the_first_iterate_of_its_highest_loss_is_kept(losses):
     highest = Highest(walk[0], told[0])
     for delta, loss in zip(walk[1:], told[1:], strict=True):
         highest.then(delta, loss)
-    best = torch.tensor([row.index(max(row)) for row in told.T.tolist()]).float()
+    # What is no number is never the highest; where nothing else was seen, the start is kept.
+    numbers = told.nan_to_num(nan=-torch.inf)
+    best = torch.tensor([row.index(max(row)) for row in numbers.T.tolist()]).float()
     found = highest.found()
     torch.testing.assert_close(found["a"], best[:, None, None].expand(users, 2, 3))
     torch.testing.assert_close(found["b"], -best[:, None])
