@@ -85,6 +85,18 @@ def test_plan_tells_what_a_run_would_refuse(robench, folder):
     assert "no such file" in line
 
 
+@pytest.mark.parametrize("only", [[], ["--only", "dataset=synthetic"]])
+def test_plan_refuses_what_run_refuses_each_data_set_in_a_line(robench, folder, only):
+    data = "[synthetic, {name: csv, path: one.csv, label: one}, {name: csv, path: two.csv, label: two}]"
+    (folder / "t.yaml").write_text(SUITE.replace("[{name: csv, path: r.csv}]", data).replace("[mine]", "[popularity]"))
+    planned, done = robench(folder, "plan", "t.yaml", *only), robench(folder, "run", "t.yaml", *only)
+    assert (planned.returncode, done.returncode) == (2, 2)
+    lines = [line.removeprefix("a run would end here: ") for line in planned.stderr.strip().splitlines()]
+    assert lines == done.stderr.strip().splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["one.csv", "two.csv"]
+    assert not (folder / "results").exists()
+
+
 def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(robench, folder):
     more = "defenses: [none, {name: adversarial-training, lambda: [1, 0.5]}]\nexclude: [{lambda: 0.5}]\n"
     (folder / "t.yaml").write_text(SUITE.replace("[mine]", "[mf]") + more)

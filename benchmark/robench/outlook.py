@@ -63,7 +63,7 @@ def outlook(
     seen = Outlook(
         suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), excluded=plan.excluded
     )
-    shas, catalogues = _data(suite, cells, registry, seen)
+    shas, catalogues = _data(suite, plan.cells, registry, seen)  # all, as a run does
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     changed, fresh, outside = 0, [], Outside(registry)
     metrics = [registry.load("metric", name.partition("@")[0])() for name in suite.metrics]

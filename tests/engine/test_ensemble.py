@@ -5,6 +5,7 @@ import pytest
 
 from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member, PluginError
 from robench.conformance.worlds import bench_of, crowd, fitted, reference_bench
+from robench.engine import measure
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.fgsm import Fgsm
 from robench_plugins.attacks.pgd import Pgd
@@ -112,6 +113,16 @@ def test_on_tables_auto_is_its_worst_member():
     np.testing.assert_allclose(damage.mean(0), [row["damage"] for row in found.members])
     worst = damage[:, damage.mean(0).argmax()]
     np.testing.assert_allclose(-worst[ndcg > 0], ndcg[ndcg > 0])
+
+
+def test_on_tables_what_members_did_is_of_all_chunks(monkeypatch):
+    one = reference_bench("pairwise")
+    whole = one.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
+    monkeypatch.setattr(measure, "chunk_size", lambda n_items: 7)
+    bench = measure.Bench(one.model, one.history, one.held, one.users, 0)
+    assert len(list(bench.questions())) > 2
+    found = bench.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
+    np.testing.assert_allclose(found, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "named"), [("sequence", True), ("knn", False)])

@@ -244,12 +244,18 @@ def test_titles_are_cleaned_before_the_fit_and_the_reader_goes_on_to_the_measure
     assert plain.read is None
 
 
-class Nothing(Defense):
-    """Forgets to return."""
+class Answers(Defense):
+    """Reads every title as what it is told to."""
 
-    def clean_text(self, title): ...
+    answer: object = None
+
+    def clean_text(self, title):
+        return self.answer
 
 
-def test_a_defence_that_gives_no_title_is_told_by_its_name(tmp_path):
-    with pytest.raises(PluginError, match=r"Nothing.clean_text\(\) gave NoneType for the title 'Title 0', not a str"):
-        workshop(tmp_path, model=Reader, defense=Nothing()).fitted()
+@pytest.mark.parametrize(("answer", "kind"), [(None, "NoneType"), (b"Heat", "bytes"), (7, "int")])
+def test_a_defence_that_gives_no_title_is_told_by_its_name(tmp_path, answer, kind):
+    defense = Answers()
+    defense.answer = answer
+    with pytest.raises(PluginError, match=rf"Answers.clean_text\(\) gave {kind} for the title 'Title 0', not a str"):
+        workshop(tmp_path, model=Reader, defense=defense).fitted()
