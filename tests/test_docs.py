@@ -29,7 +29,7 @@ SUITE, TABLES, PLUGINS, THREATS, MODELS = (
     (ROOT / "docs" / f"{name}.md").read_text("utf-8")
     for name in ("suite", "tables", "plugins", "threat-models", "models")
 )
-PLUGIN_NAMES = ("average", "noise", "squash", "forget", "borrow")
+PLUGIN_NAMES = ("average", "noise", "squash", "forget", "borrow", "duo")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -65,7 +65,8 @@ def test_the_plugins_run_in_their_suite(plugins):
     assert "average-net" in table
     assert "noise-training" in table
     assert "squash" in table
-    assert "forget-latest" in table
+    assert "duo@1" in table
+    assert "forget-latest" in (plugins / "results" / "mine" / "cells.csv").read_text()
 
 
 def test_the_plugins_pass_their_conformance_tests(plugins):

@@ -9,6 +9,7 @@ A plugin's whole test is::
 from __future__ import annotations
 
 from robench.conformance.attacks import CorruptionTests, EmbeddingAttackTests, PoisoningAttackTests
+from robench.conformance.ensembles import EnsembleTests
 from robench.conformance.history import HistoryAttackTests
 from robench.conformance.models import ModelTests, TorchModelTests
 from robench.conformance.others import DatasetTests, DefenseTests, ExecutorTests, MetricTests
@@ -19,6 +20,7 @@ __all__ = [
     "DatasetTests",
     "DefenseTests",
     "EmbeddingAttackTests",
+    "EnsembleTests",
     "ExecutorTests",
     "HistoryAttackTests",
     "MetricTests",
