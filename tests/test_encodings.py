@@ -12,6 +12,7 @@ from robench.host import Host
 from robench.plan import make_plan
 from robench.registry import Registry
 from robench.suite.load import load_suite
+from robench_plugins.defenses.normalise import Normalise
 from robench_plugins.models.text_bert import TextBert
 
 PLAIN = Catalogue(("a", "b"), (Item("Heat"), Item("The space robot", 1999)))
@@ -70,3 +71,9 @@ def test_what_is_in_the_cache_is_told_and_weights_that_are_not_there_are_left_to
     assert notes(PLAIN, "max_tokens: 8, inputs: tokens")[0] == line.replace("one, two, 8", "one, 4")
     (line,) = notes(PLAIN, "tuned_layers: 1")
     assert "8 victims" in line
+
+
+def test_a_defence_that_gives_no_title_is_left_to_the_run(notes, monkeypatch):
+    monkeypatch.setattr(Normalise, "clean_text", lambda self, title: None)
+    (line,) = notes(PLAIN)
+    assert "for one, two, 4 victims" in line  # those without the defence
