@@ -167,7 +167,12 @@ def test_no_phrase_of_pydantic_reaches_a_user():
         ("auto, surface: history, scale: relative", "scale", "scale can only be absolute", "unit: fraction"),
         ("auto, surface: history, scale: absolute, unit: fraction", "scale", "scale can only be relative", "leave it"),
         ("auto, norm: edits", "norm", "on the surface embedding the norm is l2 or linf, not edits", ""),
-        ("auto, unit: fraction", "unit", "unit is of the surface history, not of embedding", "surface: history"),
+        (
+            "auto, unit: fraction",
+            "unit",
+            "unit fraction is of the surface history, not of embedding",
+            "surface: history",
+        ),
         ("pgd, positives: known", "positives", "positives: known is of the surface parameters", "surface: parameters"),
         ("msap, surface: embedding", "surface", "positives: known is of the surface parameters", "surface: parameters"),
         ("msap, goal: promote", "goal", "goal: promote does not go with positives: known", "positives: held-out"),

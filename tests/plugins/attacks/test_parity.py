@@ -140,7 +140,9 @@ def test_pgd_reaches_the_loss_of_foolbox_for_every_user(foolbox, victim, norm, s
     attack = getattr(foolbox.attacks, kind)(rel_stepsize=2.5 / steps, steps=steps, random_start=False)
     model = foolbox.PyTorchModel(w.classifier, bounds=(-w.bound, w.bound))
     others = w.classifier.loss(attack.run(model, w.x, w.labels, epsilon=w.radius))
-    assert_same(w.ours(Pgd.make(norm=norm, steps=steps), -1), others, w.clean)
+    last, best = (w.ours(Pgd.make(norm=norm, steps=steps), which) for which in (1, 2))
+    assert_same(last, others, w.clean)  # theirs is the last iterate
+    assert (torch.maximum(last, best) >= others * (1 - 1e-4)).all()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -154,7 +156,9 @@ def test_pgd_reaches_the_loss_of_torchattacks_for_every_user(torchattacks, victi
         pictures, eps=epsilon, alpha=2.5 * epsilon / steps, steps=steps, random_start=False
     )
     others = w.classifier.loss(pictures.back(attack(pictures.of(w.x), w.labels)))
-    assert_same(w.ours(Pgd.make(norm=norm, steps=steps), -1), others, w.clean)
+    last, best = (w.ours(Pgd.make(norm=norm, steps=steps), which) for which in (1, 2))
+    assert_same(last, others, w.clean)  # theirs is the last iterate
+    assert (torch.maximum(last, best) >= others * (1 - 1e-4)).all()
 
 
 class StartedAt:

@@ -101,9 +101,9 @@ def test_a_prompt_that_asks_for_users_of_whom_nothing_is_known_is_refused_before
     prompt = f'{{name: llm, label: llm, weights: {weights}, prompt: "{{profile}} {{history}}"}}'
     suite = f"name: t\ndatasets: [{{name: csv, path: log.csv, items: items.csv{users}}}]\nmodels: [{prompt}]\n"
     (tmp_path / "t.yaml").write_text(suite)
-    notes = outlook(tmp_path / "t.yaml", Registry.of(Host.discover()), None, (), ()).notes
+    refusals = outlook(tmp_path / "t.yaml", Registry.of(Host.discover()), None, (), ()).refusals
     told = "llm reads what is known of users, and this data set knows nothing of them"
-    assert any(told in note for note in notes) == (not users)
+    assert any(told in line for line in refusals) == (not users)
 
 
 def test_columns_may_be_called_as_the_settings_are(tmp_path):
