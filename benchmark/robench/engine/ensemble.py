@@ -30,7 +30,8 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
     """The members that can attack a victim: one that gives orders is left out where the victim follows none.
 
     Raises:
-        PluginError: they are no list of members of distinct names and of the ensemble's own threat model.
+        PluginError: they are no list of members of distinct names and of the ensemble's own threat model, or none is
+            left.
     """
     found: object = ensemble.members(gradients=gradients, stochastic=stochastic)
     name = f"{type(ensemble).__name__}.members()"
@@ -43,7 +44,10 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
     for member in found:
         if member.attack.threat() != ensemble.threat():
             raise PluginError(f"{name}: '{member.name}' is of another threat model than the ensemble")
-    return [member for member in found if follows or not getattr(member.attack, "instructs", False)]
+    able = [member for member in found if follows or not getattr(member.attack, "instructs", False)]
+    if not able:
+        raise PluginError(f"{name}: all of them give orders, and the victim answers no prompt")
+    return able
 
 
 @dataclass

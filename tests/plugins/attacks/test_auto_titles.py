@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from robench.api import Model, edits_between
+from robench.api import Member, Model, PluginError, edits_between
 from robench.api.text import edits_allowed
 from robench.conformance.texts import promoted, text_bench
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.hotflip import HotFlip
 from robench_plugins.attacks.prefix import PRAISE, Prefix
-from robench_plugins.attacks.prompt_injection import PAYLOADS
+from robench_plugins.attacks.prompt_injection import PAYLOADS, PromptInjection
 from robench_plugins.attacks.typo import TypoAttack
 
 # Whoever must edit a list below raises the version of the surface in auto.py, test_auto_members.py and the docs.
@@ -118,6 +118,15 @@ def test_instructions_are_tried_where_the_model_follows_them(monkeypatch):
     monkeypatch.setattr(type(bench.model), "follows", True)
     found = bench.attacked(Auto.make(surface="text"), 1.0, "", promoted())
     assert [row["name"] for row in found.members] == [name for name, _, _ in WORDS]
+
+
+def test_where_only_instructions_are_listed_a_model_that_follows_none_is_told(monkeypatch):
+    def orders(self, gradients):
+        return [Member("order", PromptInjection.make())]
+
+    monkeypatch.setattr(Auto, "_titles", orders)
+    with pytest.raises(PluginError, match="all of them give orders, and the victim answers no prompt"):
+        text_bench().attacked(Auto.make(surface="text"), 1.0, "", promoted())
 
 
 def test_at_epsilon_zero_nothing_is_rewritten():
