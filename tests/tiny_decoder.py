@@ -1,5 +1,6 @@
 """Decoders for tests: two layers of 64 dims, random weights, tokens that are bytes; made in a moment."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,24 @@ def _bytes() -> dict[str, int]:
     return {char: place for place, char in enumerate([*sorted(ByteLevel.alphabet()), MERGED])}
 
 
-def _network(kind: str) -> Any:
+def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """By which every word behind a blank becomes one token, letter by letter."""
+    heads = ["\u0120", *(f"\u0120{word}" for word in words)]  # a blank, as byte-level tokenizers write it
+    return [(MERGED[0], MERGED[1]), *dict.fromkeys((w[:at], w[at]) for w in heads for at in range(1, len(w)))]
+
+
+def _network(kind: str, tokens: int) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415  # seconds
 
     if kind == "gpt2":  # keeps double precision all the way, which Llama's norms do not
         config = GPT2Config(
-            vocab_size=TOKENS, n_embd=64, n_layer=2, n_head=4, n_positions=512, initializer_range=0.1, bos_token_id=0,
+            vocab_size=tokens, n_embd=64, n_layer=2, n_head=4, n_positions=512, initializer_range=0.1, bos_token_id=0,
             eos_token_id=0,
         )  # fmt: skip
         return GPT2LMHeadModel(config)
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=TOKENS,
+            vocab_size=tokens,
             hidden_size=64,
             intermediate_size=96,
             num_hidden_layers=2,
@@ -42,18 +49,21 @@ def _network(kind: str) -> Any:
     )
 
 
-def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0) -> Path:
-    """The folder, with config, tokenizer and safetensors in it."""
+def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequence[str] = ()) -> Path:
+    """The folder, with config, tokenizer and safetensors in it; some words, after a blank, are a token each."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
 
-    tokenizer = Tokenizer(models.BPE(_bytes(), [tuple(MERGED)]))
+    vocabulary, merges = _bytes(), _merges(words)
+    for pair in merges:
+        vocabulary.setdefault("".join(pair), len(vocabulary))
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=MARK).save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        _network(kind).save_pretrained(folder)
+        _network(kind, len(vocabulary) + 1).save_pretrained(folder)
     return folder
 
 

@@ -138,7 +138,7 @@ def _cells(
         skip = (
             misfit
             or attack_misfit(entry.part, cls)
-            or surface_misfit(entry.part, cls, threat["surface"], victim.model.name, model)
+            or surface_misfit(entry.part, cls, threat, victim.model.name, model)
         )
         sets: list[int | None] = [None] if threat["goal"] == "untargeted" else list(range(suite.targets.sets))
         for epsilon in entry.epsilons:
@@ -189,16 +189,18 @@ def attack_misfit(part: Part, cls: type[Attack]) -> str:
     return f"this version measures no attack like {part.label} on '{cls.surface}' at {cls.stage} time"
 
 
-def surface_misfit(part: Part, cls: type[Attack], surface: str, name: str, model: type[Model]) -> str:
-    """Why an attack cannot touch a model, or empty."""
+def surface_misfit(part: Part, cls: type[Attack], threat: Mapping[str, Any], name: str, model: type[Model]) -> str:
+    """Why an attack cannot touch a model, or empty. Args: threat: its ``surface`` and ``goal``."""
+    surface, goal = threat["surface"], threat["goal"]
     if surface not in model.surfaces:
         return f"{name} has no surface '{surface}' for {part.label}"
     if getattr(cls, "instructs", False) and not model.follows:
         return f"{name} answers no prompt, so {part.label} has nobody to instruct"
     if cls.gradient and not hasattr(model, "loss_from"):
         return f"{name} has no gradient for {part.label}"
-    if cls.gradient and surface == "text" and not hasattr(model, "token_table"):
-        return f"{name} offers no gradient by its tokens for {part.label}"
+    if cls.gradient and surface == "text" and goal not in (goals := getattr(model, "token_goals", ())):
+        only = f" but to {' or '.join(goals)}" if goals else ""
+        return f"{name} offers no gradient by its tokens for {part.label}{only}"
     if surface == "parameters" and not getattr(model, "tables", ()):
         return f"{name} declares no tables for {part.label}"
     return ""

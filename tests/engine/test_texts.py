@@ -12,7 +12,8 @@ from robench.api import PluginError, Rng, TextAttack, TextConfig, edits_between,
 from robench.api.text import edits_allowed, printable
 from robench.conformance.text import host
 from robench.conformance.texts import TASTES, promoted, text_bench
-from robench.engine.texts import best_titles, checked, words_of
+from robench.engine.texts import best_titles, checked
+from robench.engine.token_slopes import words_of
 
 TITLES = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 

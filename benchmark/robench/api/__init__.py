@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Ratings,
         TrainData,
     )
-    from robench.api.decoder import Decoder, decoder_folder
+    from robench.api.decoder import Decoder, Prefix, Soft, decoder_folder
     from robench.api.defense import Cleaned, Defense
     from robench.api.delta import Ball, Delta, added, wide
     from robench.api.edits import Slopes, edited, random_edits
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
         pieces,
     )
     from robench.api.threat import Surface, Threat
-    from robench.api.token_model import TokenModel, Tokens
+    from robench.api.token_model import LikelihoodModel, TokenModel, TokenReader, Tokens
     from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
     from robench.api.wrapped import Wrapped
 
@@ -89,7 +89,7 @@ _HOME = {
     ),
     "component": "BaseConfig Component",
     "data": "Catalogue Dataset DatasetConfig FloatArray IntArray Interactions Item Ratings TrainData",
-    "decoder": "Decoder decoder_folder",
+    "decoder": "Decoder Prefix Soft decoder_folder",
     "defense": "Cleaned Defense",
     "delta": "Ball Delta added wide",
     "encoder": "Encoder folder_of identity_of",
@@ -110,7 +110,7 @@ _HOME = {
     "step": "Step",
     "text": "Exposure TextAttack TextConfig TextOracle TokenSlopes Unit edits_between item_text pieces",
     "threat": "Surface Threat",
-    "token_model": "TokenModel Tokens",
+    "token_model": "LikelihoodModel TokenModel TokenReader Tokens",
     "torch_model": "Batch Embedded Losses TorchConfig TorchModel",
     "wrapped": "Wrapped",
 }
@@ -155,6 +155,7 @@ __all__ = [
     "IntArray",
     "Interactions",
     "Item",
+    "LikelihoodModel",
     "LossName",
     "Losses",
     "Member",
@@ -169,6 +170,7 @@ __all__ = [
     "PluginError",
     "PoisoningAttack",
     "PoisoningConfig",
+    "Prefix",
     "Profiles",
     "Ratings",
     "Rng",
@@ -178,6 +180,7 @@ __all__ = [
     "SequenceModel",
     "SettingError",
     "Slopes",
+    "Soft",
     "Step",
     "Surface",
     "Task",
@@ -186,6 +189,7 @@ __all__ = [
     "TextOracle",
     "Threat",
     "TokenModel",
+    "TokenReader",
     "TokenSlopes",
     "Tokens",
     "TorchConfig",

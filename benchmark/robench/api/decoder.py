@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import importlib.util
+import inspect
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,34 @@ def _convert(library: Any, file: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+@dataclass(frozen=True, eq=False)
+class Soft:
+    """A title of l tokens of which every one may be a mixture.
+
+    Args:
+        vectors: float [l, d], which are read.
+        choice: float [l, V], the weights by which the log-likelihoods of all tokens count in a place.
+    """
+
+    vectors: Tensor
+    choice: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """A prompt that was read.
+
+    Args:
+        cache: its keys and values, as the network keeps them.
+        length: tokens of the prompt.
+        log: float [V] the log-likelihoods of the token behind it.
+    """
+
+    cache: Any
+    length: int
+    log: Tensor
+
+
 @dataclass(eq=False)
 class Decoder:
     """A causal language model, frozen, in eval mode, float32.
@@ -128,6 +158,9 @@ class Decoder:
         if told["missing_keys"]:
             raise DataError(f"weights are missing: {min(told['missing_keys'])}", where=where)
         self.net: Any = net.float().eval().requires_grad_(requires_grad=False)
+        # What keys and values are called changed with transformers 5.
+        names = inspect.signature(self.net.forward).parameters
+        self._cache = "cache" if "cache" in names else "past_key_values"
         self._check_sharing()
 
     @classmethod
@@ -156,6 +189,19 @@ class Decoder:
         found = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not special).input_ids
         return [int(token) for token in found]
 
+    def spans(self, text: str) -> list[int]:
+        """Where in a text each of its tokens (``ids``) begins, blanks skipped."""
+        told = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        return [at + len(text[at:end]) - len(text[at:end].lstrip()) for at, end in told.offset_mapping]
+
+    @cached_property
+    def words(self) -> dict[int, str]:
+        """Tokens that are, after a blank, a whole word of at least two letters: id -> word."""
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.table()))])
+        words = sorted({text.strip() for text in texts if len(text.strip()) > 1 and text.strip().isalpha()})
+        rows = self.tokenizer([f" {word}" for word in words], add_special_tokens=False).input_ids if words else []
+        return {row[0]: word for row, word in zip(rows, words, strict=True) if len(row) == 1}
+
     def table(self) -> Tensor:
         """Vectors of all tokens, as the network takes them: float [V, d]."""
         found: Tensor = self.net.get_input_embeddings().weight
@@ -172,7 +218,9 @@ class Decoder:
         if table.device != like.device or table.dtype != like.dtype:
             self.net.to(device=like.device, dtype=like.dtype)
 
-    def log_likelihoods(self, prompt: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
+    def log_likelihoods(
+        self, prompt: Tensor, titles: Sequence[Sequence[int]], soft: Mapping[int, Soft] | None = None
+    ) -> Tensor:
         """The mean log-likelihood of the tokens of each title right after the prompt: float [n], differentiable.
 
         The prompt is read once. All titles stand behind it in one sequence, each at the positions right after the
@@ -181,18 +229,20 @@ class Decoder:
         Args:
             prompt: vectors of its tokens, float [P, d], P ≥ 1.
             titles: the tokens of each, at least one.
+            soft: place in ``titles`` -> what is read and asked for in place of its tokens; differentiable.
         """
+        soft = soft or {}
         if not titles:
             return prompt.new_zeros(0)
         device, length = prompt.device, len(prompt)
-        fed = [token for title in titles for token in title[:-1]]
+        fed = [self._fed(title, soft.get(n)) for n, title in enumerate(titles)]
         owner = torch.tensor([-1] * length + [n for n, title in enumerate(titles) for _ in title[:-1]], device=device)
         steps = [*range(length), *(length + step for title in titles for step in range(len(title) - 1))]
         order = torch.arange(len(owner), device=device)
         seen = (owner == -1) | (owner == owner.unsqueeze(1))
         mask = torch.zeros(len(owner), len(owner), dtype=prompt.dtype, device=device)
         mask.masked_fill_(~(seen & (order <= order.unsqueeze(1))), torch.finfo(prompt.dtype).min)
-        vectors = torch.cat([prompt, self.embed(torch.tensor(fed, dtype=torch.int64, device=device))])
+        vectors = torch.cat([prompt, *fed])
         read(tokens=len(vectors))
         logits = self.net(
             inputs_embeds=vectors.unsqueeze(0),
@@ -206,9 +256,42 @@ class Decoder:
             place += [0, *range(at, at + len(title) - 1)]
             at += len(title) - 1
         targets = torch.tensor([token for title in titles for token in title], device=device)
-        losses = cross_entropy(logits[torch.tensor(place, device=device)], targets, reduction="none")
-        parts = losses.split([len(title) for title in titles])  # type: ignore[no-untyped-call]  # torch has no type
+        logits = logits[torch.tensor(place, device=device)]
+        losses = cross_entropy(logits, targets, reduction="none")
+        lengths = [len(title) for title in titles]
+        parts = list(losses.split(lengths))  # type: ignore[no-untyped-call]  # torch has no type
+        for n, own in soft.items():
+            start = sum(lengths[:n])
+            parts[n] = -(logits[start : start + lengths[n]].log_softmax(1) * own.choice).sum(1)
         return torch.stack([-part.mean() for part in parts])
+
+    def prefix(self, prompt: Tensor) -> Prefix:
+        """A prompt (vectors of its tokens, float [P, d]), read once for titles that come one by one; no gradient."""
+        read(tokens=len(prompt))
+        with torch.no_grad():
+            found = self.net(inputs_embeds=prompt.unsqueeze(0), use_cache=True, logits_to_keep=1)
+        return Prefix(found[self._cache], len(prompt), found.logits[0, -1].log_softmax(0))
+
+    def log_likelihood_after(self, prefix: Prefix, title: Sequence[int]) -> Tensor:
+        """As ``log_likelihoods``, of a single title and from it and the prompt alone: float []; no gradient."""
+        values = [prefix.log[title[0]].unsqueeze(0)]
+        if len(title) > 1:
+            read(tokens=len(title) - 1)
+            with torch.no_grad():
+                logits = self.net(
+                    inputs_embeds=self._fed(title, None).unsqueeze(0),
+                    position_ids=torch.arange(len(title) - 1, device=self.net.device).unsqueeze(0) + prefix.length,
+                    use_cache=True,
+                    **{self._cache: copy.deepcopy(prefix.cache)},  # the network writes in it
+                ).logits[0]
+            values.append(-cross_entropy(logits, torch.tensor(title[1:], device=logits.device), reduction="none"))
+        return torch.cat(values).mean()
+
+    def _fed(self, title: Sequence[int], soft: Soft | None) -> Tensor:
+        """The vectors of a title's tokens but for the last: float [l − 1, d]."""
+        if soft is not None:
+            return soft.vectors[:-1]
+        return self.embed(torch.tensor(title[:-1], dtype=torch.int64, device=self.net.device))
 
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
         """The first lines of some answers to a request, drawn from torch's global generator; empty ones too.

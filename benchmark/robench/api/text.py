@@ -72,6 +72,8 @@ class TokenSlopes:
         gradient: float [A, L, d] of the item's own loss by the token's vector; 0 at padding.
         table: float [V, d] the vectors of all tokens.
         words: tokens that stand for a whole word: id -> word.
+        choice: float [A, L, V] of the item's own loss by the weight of a token in a place, where the model scores an
+            item by the likelihood of its tokens: a flip of b for a changes the loss by b's entry less a's besides.
     """
 
     titles: Sequence[str]
@@ -80,6 +82,7 @@ class TokenSlopes:
     gradient: Tensor
     table: Tensor
     words: Mapping[int, str]
+    choice: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Neural models that read items' texts by tokens: what the host needs to re-encode a title, and to attack it."""
+"""Neural models that read items' texts by tokens: what the host needs to read a title anew, and to attack it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ class Tokens:
     start: Tensor
 
 
-class TokenModel(TorchModel):
-    """A ``TorchModel`` whose items are vectors of texts: the buffer ``texts``, float [n_items, D].
+class TokenReader(TorchModel):
+    """A ``TorchModel`` that reads items by the tokens of their texts: one of the two kinds below.
 
-    Everything that scores or trains reads an item through that buffer, so another row is another text.
+    ``token_goals``: the goals for which it has slopes by tokens.
     """
 
-    texts: Tensor
     reads_text: ClassVar[bool] = True
-    reads_of: ClassVar[tuple[str, ...]] = ("title", "year", "genres", "description")  # as ``item_text`` does
+    token_goals: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def tokens(self, texts: Sequence[str]) -> Tokens:
@@ -52,6 +51,17 @@ class TokenModel(TorchModel):
     @abstractmethod
     def whole_words(self) -> Mapping[int, str]:
         """Tokens that stand for a whole word of letters: id -> word."""
+
+
+class TokenModel(TokenReader):
+    """A ``TokenReader`` whose items are vectors of texts: the buffer ``texts``, float [n_items, D].
+
+    Everything that scores or trains reads an item through that buffer, so another row is another text.
+    """
+
+    texts: Tensor
+    reads_of: ClassVar[tuple[str, ...]] = ("title", "year", "genres", "description")  # as ``item_text`` does
+    token_goals: ClassVar[tuple[str, ...]] = ("promote", "untargeted")
 
     @abstractmethod
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
@@ -75,3 +85,25 @@ class TokenModel(TorchModel):
             vectors = self.encoded([item_text(item) for item in items.values()])
             found._buffers["texts"] = self.texts.index_copy(0, rows, vectors.to(self.texts))
         return found
+
+
+class LikelihoodModel(TokenReader):
+    """A ``TokenReader`` that scores an item by how likely the tokens of its title are: there is no vector of an item.
+
+    A token counts twice then: by its own likelihood, and as what the next ones follow. In a history it has neither, so
+    there are slopes for promotion only.
+    """
+
+    token_goals: ClassVar[tuple[str, ...]] = ("promote",)
+
+    @abstractmethod
+    def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
+        """This model where, as candidates, some items have soft titles; histories read as they did.
+
+        Args:
+            items: rows of the catalogue, A of them.
+            tokens: of their titles, [A, L].
+            vectors: float [A, L, d] that are read in place of the tokens' rows of ``token_table``.
+            choice: float [A, L, V], the weights by which the log-likelihoods of all tokens count in a place; those of
+                the title itself are 1 at its token.
+        """

@@ -14,7 +14,6 @@ from robench.api.delta import Ball
 from robench.api.errors import PluginError
 from robench.api.model import Model
 from robench.api.rng import Rng
-from robench.api.token_model import TokenModel
 from robench.api.torch_model import TorchModel
 from robench.engine.aim import Aim
 from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, worst
@@ -259,7 +258,8 @@ class Bench:
         """The members of an ensemble that can rewrite titles of this victim; None of a single attack."""
         if not isinstance(attack, Ensemble):
             return None
-        able, stochastic = isinstance(self.model, TokenModel), self.draws().stochastic
+        able = attack.threat().goal in getattr(self.model, "token_goals", ())
+        stochastic = self.draws().stochastic
         return Ledger(members_of(attack, gradients=able, stochastic=stochastic, follows=self.model.follows))
 
     def _within_minimum(

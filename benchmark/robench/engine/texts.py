@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,16 +20,13 @@ from robench.api.text import (
     Unit,
     edits_allowed,
     edits_between,
-    item_text,
     pieces,
     printable,
 )
-from robench.api.token_model import TokenModel, Tokens
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.ensemble import Ledger
 from robench.engine.exposure import Fall, Promotion, Reader
-from robench.engine.oracle import diagnose
-from robench.engine.ranking import Questions, mask_known
+from robench.engine.token_slopes import Sloper
 
 Titles = Sequence[str]
 
@@ -112,67 +109,8 @@ class HostTexts:
 
     def slopes(self, titles: Titles) -> TokenSlopes | None:
         """By the tokens of the titles as the model reads them."""
-        model, known = self.reader.model, self.items
-        if not isinstance(model, TokenModel):
-            return None
-        read = [self.reader.read(title) for title in titles]
-        texts = [item_text(replace(self.catalogue.items[row], title=t)) for row, t in zip(known, read, strict=True)]
-        tokens, rows = model.tokens(texts), torch.from_numpy(known).to(model.device)
-        with torch.no_grad():
-            vectors = model.token_table()[tokens.ids]
-            texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
-        by_text = torch.zeros_like(texts_now[rows])
-        users = torch.zeros(len(known))
-        for questions in self.reader.questions:
-            self.costs.queries += len(questions.users)
-            self.costs.gradients += len(questions.users)
-            by_text += self._by_text(model, texts_now, rows, questions)
-            users += self.aim.users(questions)
-        by_text /= users.clamp_min(1).to(by_text).unsqueeze(1)
-        gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
-        diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
-        word = torch.tensor([words_of(title, row) for title, row in zip(read, tokens.start.tolist(), strict=True)])
-        table = model.token_table().detach().cpu()
-        return TokenSlopes(read, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words())
-
-    def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
-        """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
-        leaf = texts[rows].detach().requires_grad_()
-        batch = model.queries(questions.users.numpy(), self.reader.history).to(model.device)
-
-        def score(table: Tensor) -> Tensor:
-            found: Tensor = model.under({"texts": table}, lambda: model.score_from(batch, model.embed(batch)))
-            return found
-
-        off = torch.backends.cudnn.flags(enabled=False)
-        with torch.enable_grad(), off, self.reader.draws.asked.child("slopes").stream():
-            scores = mask_known(score(texts.index_copy(0, rows, leaf)), questions.to(model.device))
-            losses = self.aim.loss(scores, questions)
-            if len(losses) == 1:
-                return torch.autograd.grad(losses[0], leaf)[0]
-            own = [torch.autograd.grad(loss, leaf, retain_graph=True)[0][at] for at, loss in enumerate(losses)]
-        return torch.stack(own)
-
-
-def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
-    """The chain rule through the encoder, some texts at a time: float [a, L, d]."""
-    for at in range(0, len(vectors), 64):
-        part = Tokens(*(x[at : at + 64] for x in (tokens.ids, tokens.mask, tokens.start)))
-        leaf = vectors[at : at + 64].detach().requires_grad_()
-        with torch.enable_grad():
-            encoded = model.encode(part, leaf)
-            (found,) = torch.autograd.grad(encoded, leaf, by_text[at : at + 64].to(encoded))
-        yield found * part.mask.unsqueeze(-1).to(found.device)
-
-
-def words_of(title: str, start: Sequence[int]) -> list[int]:
-    """Which word of a title, split at blanks, holds the character at which a token starts; −1 behind the title."""
-    number, word = [], -1
-    for at, char in enumerate(title):
-        if not char.isspace() and (at == 0 or title[at - 1].isspace()):
-            word += 1
-        number.append(-1 if char.isspace() else word)
-    return [number[at] if 0 <= at < len(title) else -1 for at in start]
+        sloper = Sloper(self.reader, self.aim, self.costs, self.diagnosis)
+        return sloper.slopes(titles)
 
 
 @dataclass

@@ -22,7 +22,9 @@ class HotFlip(TextAttack):
     """Step by step, the ``verify`` word flips of the steepest slope are scored per item, and the best is kept.
 
     HotFlip (Ebrahimi et al., ACL 2018): to put token b in the place of a changes the loss by ⟨e_b − e_a, ∂L/∂e_a⟩ to
-    first order, and one gradient tells it for all places and tokens. What differs: flips are of whole words, so a word
+    first order, and one gradient tells it for all places and tokens. Where a model scores an item by the likelihood of
+    its tokens, b's own likelihood in place of a's comes on top, which is known exactly (ARCA, Jones et al., ICML 2023,
+    parts the two in the same way). What differs: flips are of whole words, so a word
     of several tokens is taken to have b in the place of each; only words of the catalogue's titles that are one token
     come in (with ``words: any``, all words that are), since the estimate says little of words far from what the model
     was trained on; the search is greedy (a beam of one), but flips are scored before one is taken; and there is none of
@@ -114,11 +116,13 @@ class Sloped:
 
     Args:
         slopes: as the host gives them.
-        words: that a token stands for.
+        tokens: that stand for a word: W ids.
+        words: these words.
         vectors: of these tokens: float [W, d].
     """
 
     slopes: TokenSlopes
+    tokens: Sequence[int]
     words: Sequence[str]
     vectors: Tensor
 
@@ -138,7 +142,7 @@ class Sloped:
         tokens = [t for t, word in found.words.items() if single(word) and (not only_known or word.casefold() in known)]
         if not tokens:
             raise PluginError("none of the words of the catalogue's titles is a token of the model: write words: any")
-        return cls(found, [found.words[token] for token in tokens], found.table[tokens])
+        return cls(found, tokens, [found.words[token] for token in tokens], found.table[tokens])
 
     def typical(self) -> str:
         """The word whose vector is nearest to the mean of all words'."""
@@ -157,6 +161,9 @@ class Sloped:
         for place in set(s.word[at].tolist()) - {-1}:
             tokens = s.word[at] == place
             found[place] = self.vectors @ gradient[tokens].sum(0) - (gradient[tokens] * own[tokens]).sum()
+            if s.choice is not None:
+                worth = s.choice[at, tokens]
+                found[place] += worth[:, self.tokens].sum(0) - worth.gather(1, s.ids[at, tokens, None]).sum()
         return found
 
     def substitutions(self, at: int, title: str, only: int | None = None) -> Iterator[str]:

@@ -24,11 +24,13 @@ from robench.api import (
     IntArray,
     Interactions,
     Item,
+    LikelihoodModel,
     Losses,
     Rng,
+    Soft,
     Surface,
+    Tokens,
     TorchConfig,
-    TorchModel,
     TrainData,
     decoder_folder,
     identity_of,
@@ -37,6 +39,7 @@ from robench.api import (
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.from_history import FromHistory
 from robench_plugins.models.item_knn import ItemKnn
+from robench_plugins.models.llm_answers import Answers
 from robench_plugins.models.llm_prompt import Prompt, Template, template_of
 from robench_plugins.models.sparse import matrix
 from robench_plugins.models.user_knn import UserKnn
@@ -44,10 +47,9 @@ from robench_plugins.models.user_knn import UserKnn
 RETRIEVERS: dict[str, type[FromHistory]] = {"ease": Ease, "item-knn": ItemKnn, "user-knn": UserKnn}
 # Where the answers stand, in nats per token: likelihoods, then unusable answers, then everything that was not asked.
 LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
-MEMO = 200_000  # users' answers that are remembered at most
 
 
-class Llm(TorchModel):
+class Llm(LikelihoodModel):
     """The best ``candidates`` of a retriever, in the order of the mean log-likelihood of a title's tokens after a
     prompt with the user's last titles; behind them all other items as the retriever has them.
 
@@ -92,7 +94,6 @@ class Llm(TorchModel):
 
     config: Config
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "text", "history"})
-    reads_text: ClassVar[bool] = True
     follows: ClassVar[bool] = True
     cold_item: ClassVar[ColdItem] = "behind"
 
@@ -117,10 +118,11 @@ class Llm(TorchModel):
         self.retriever.fit(data, rng.child("retriever"))
         limit = min(c.max_tokens, decoder.context)
         self.template = Template(template_of(c.prompt), decoder.ids, decoder.start, limit)
-        self._titles = [item.title for item in data.catalogue.items]
+        self._titles = self._genuine = [item.title for item in data.catalogue.items]
         self._profiles = data.profiles
         self._tokens: dict[str, list[int]] = {}
-        self._memo: dict[bytes, Tensor] = {}
+        self.answers = Answers(decoder)
+        self._soft: dict[int, Soft] = {}
         # Where the model lives, in which precision; and a loop's optimiser wants at least one parameter.
         self.home = nn.Parameter(torch.zeros(()), requires_grad=False)
         self.adapters = nn.ParameterDict()
@@ -133,7 +135,7 @@ class Llm(TorchModel):
         """As torch does; what was remembered is forgotten where training may have changed it."""
         super().train(mode)
         if self.config.lora_rank and "home" in self._parameters:
-            self._memo.clear()
+            self.answers.clear()
         return self
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
@@ -146,10 +148,41 @@ class Llm(TorchModel):
 
     def tokens_of(self, item: int) -> list[int]:
         """Of an item's title with a blank before it; none where it has no title."""
-        title = " ".join(self._titles[item].split())
+        return self._tokens_in(self._titles[item])
+
+    def _tokens_in(self, text: str) -> list[int]:
+        title = " ".join(text.split())
         if title not in self._tokens:
             self._tokens[title] = self.decoder.ids(f" {title}") if title else []
         return self._tokens[title]
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Of titles whose words stand a blank apart; every token, as none is special."""
+        rows = [self.decoder.ids(f" {text}") if text else [] for text in texts]
+        starts = [self.decoder.spans(f" {text}") if text else [] for text in texts]
+        width = max(1, *map(len, rows))
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        mask = torch.arange(width) < torch.tensor([[len(row)] for row in rows])
+        start = torch.tensor([[at - 1 for at in row] + [-1] * (width - len(row)) for row in starts])
+        return Tokens(ids, mask, start)
+
+    def token_table(self) -> Tensor:
+        """As the network reads them: float [V, d]."""
+        self.decoder.to(self.home)
+        return self.decoder.embed(torch.arange(len(self.decoder.table()), device=self.device))
+
+    def whole_words(self) -> Mapping[int, str]:
+        """After a blank."""
+        return self.decoder.words
+
+    def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
+        """This model where, as candidates, some items have soft titles; histories read as they did."""
+        found, lengths = copy.copy(self), tokens.mask.sum(1).tolist()
+        found._soft = {
+            item: Soft(vectors[at, :length], choice[at, :length])
+            for at, (item, length) in enumerate(zip(items, lengths, strict=True))
+        }
+        return found
 
     def _usable(self, title: Sequence[int]) -> bool:
         return 0 < len(title) <= self.template.room
@@ -257,7 +290,11 @@ class Llm(TorchModel):
         usable = [self._usable(title) for title in titles]
         values = UNUSABLE - torch.arange(len(items)).to(vectors) / max(1, len(items))
         asked = torch.tensor(usable, dtype=torch.bool, device=self.device)
-        found = self._likelihoods(prompt, vectors, [t for t, use in zip(titles, usable, strict=True) if use])
+        readable = [item for item, use in zip(items, usable, strict=True) if use]
+        if self._unperturbed(prompt, vectors):
+            found = self._remembered(prompt, vectors, items, readable)
+        else:
+            found = self._likelihoods(vectors, readable)
         sound = torch.isfinite(found.detach())
         read(
             prompts=1,
@@ -270,26 +307,36 @@ class Llm(TorchModel):
         # A user at a time: δ of one never meets another, and a chunk takes no more memory than a user.
         return values.masked_scatter(asked, torch.where(sound, found.clamp_min(LEAST), values[asked]))
 
-    def _likelihoods(self, prompt: Prompt, vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """float [m]. Without a gradient and unperturbed, the same question is asked once.
+    def _unperturbed(self, prompt: Prompt, vectors: Tensor) -> bool:
+        """Whether this is a look, without a gradient, at vectors as the tokens have them."""
+        if self.training or self._soft or (torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters))):
+            return False
+        return torch.equal(vectors, self.decoder.embed(torch.tensor(prompt.ids, device=self.device)))
 
-        A user's titles are remembered together, not each by itself: beside others a title's last bits would be other
-        ones, and numbers would depend on what was asked before.
-        """
-        if torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters)):
-            found: Tensor = checkpoint(
-                self.decoder.log_likelihoods, vectors, titles, use_reentrant=False, preserve_rng_state=False
-            )
-            return found
-        clean = self.decoder.embed(torch.tensor(prompt.ids, device=self.device))
-        if self.training or not torch.equal(vectors, clean):
-            return self.decoder.log_likelihoods(vectors, titles)
-        key = hashlib.sha256(repr((prompt.ids, titles, vectors.dtype, str(self.device))).encode()).digest()
-        if key not in self._memo:
-            if len(self._memo) >= MEMO:
-                self._memo.clear()
-            self._memo[key] = self.decoder.log_likelihoods(vectors, titles).detach()
-        return self._memo[key]
+    def _remembered(self, prompt: Prompt, vectors: Tensor, items: Sequence[int], readable: Sequence[int]) -> Tensor:
+        """Of the readable ones among a user's candidates ``items``, [m]; rewritten titles stand beside genuine ones."""
+        genuine = {item: self._tokens_in(self._genuine[item]) for item in items}
+        beside = [item for item in items if self._usable(genuine[item])]
+        kept = [item for item in readable if self._titles[item] == self._genuine[item]]
+        values = {}
+        if kept:
+            together = self.answers.together(prompt.ids, vectors, [genuine[item] for item in beside])
+            values = dict(zip(beside, together, strict=True))
+        for item in readable:
+            if item not in kept:
+                values[item] = self.answers.alone(prompt.ids, vectors, self.tokens_of(item))
+        return torch.stack([values[item] for item in readable]) if readable else vectors.new_zeros(0)
+
+    def _likelihoods(self, vectors: Tensor, items: Sequence[int]) -> Tensor:
+        """Of items with usable titles: float [m]."""
+        titles = [self.tokens_of(item) for item in items]
+        soft = {at: self._soft[item] for at, item in enumerate(items) if item in self._soft}
+        if not (torch.is_grad_enabled() and (vectors.requires_grad or soft or len(self.adapters))):
+            return self.decoder.log_likelihoods(vectors, titles, soft)
+        found: Tensor = checkpoint(
+            self.decoder.log_likelihoods, vectors, titles, soft, use_reentrant=False, preserve_rng_state=False
+        )
+        return found
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Cross-entropy of the next title's tokens, their mean: a value per row."""
@@ -298,6 +345,6 @@ class Llm(TorchModel):
             zip(e.context["prompts"], batch.targets["items"].tolist(), strict=True)
         ):
             vectors = e.inputs["tokens"][number, : len(prompt.ids)]
-            values.append(-self._likelihoods(prompt, vectors, [self.tokens_of(item)]))
+            values.append(-self._likelihoods(vectors, [item]))
         value = torch.cat(values)
         return Losses(value, torch.arange(len(value), device=value.device))

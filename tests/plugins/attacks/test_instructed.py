@@ -17,6 +17,8 @@ from robench_plugins.attacks.rewrite import Rewrite
 from robench_plugins.models.llm import Llm
 from robench_plugins.models.text_bert import TextBert
 
+PROMOTED = {"surface": "text", "goal": "promote"}
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
@@ -81,8 +83,8 @@ def test_what_no_budget_allows_is_not_asked_for(weights):
 
 def test_only_models_that_answer_a_prompt_are_instructed():
     part = Part("prompt-injection", {}, "prompt-injection")
-    assert "nobody to instruct" in surface_misfit(part, PromptInjection, "text", "text-bert", TextBert)
-    assert surface_misfit(part, PromptInjection, "text", "llm", Llm) == ""
+    assert "nobody to instruct" in surface_misfit(part, PromptInjection, PROMOTED, "text-bert", TextBert)
+    assert surface_misfit(part, PromptInjection, PROMOTED, "llm", Llm) == ""
     assert not Model.follows
 
 
@@ -130,5 +132,15 @@ def test_settings_are_checked(attack):
 
 def test_flips_need_a_model_that_has_slopes_by_its_tokens():
     part = Part("hotflip", {}, "hotflip")
-    assert "no gradient by its tokens" in surface_misfit(part, HotFlip, "text", "llm", Llm)
-    assert surface_misfit(part, HotFlip, "text", "text-bert", TextBert) == ""
+    fall = PROMOTED | {"goal": "untargeted"}
+    blind = type("Blind", (Llm,), {"token_goals": ()})
+    assert (
+        surface_misfit(part, HotFlip, PROMOTED, "blind", blind) == "blind offers no gradient by its tokens for hotflip"
+    )
+    assert surface_misfit(part, HotFlip, fall, "llm", Llm).endswith("for hotflip but to promote")
+    for threat, name, model in (
+        (PROMOTED, "llm", Llm),
+        (PROMOTED, "text-bert", TextBert),
+        (fall, "text-bert", TextBert),
+    ):
+        assert surface_misfit(part, HotFlip, threat, name, model) == ""

@@ -16,6 +16,7 @@ from robench.api.testing import TorchModelTests
 from robench.conformance.worlds import bench_of, crowd, fitted, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models.ease import Ease
+from robench_plugins.models import llm_answers
 from robench_plugins.models.llm import OTHERS, UNUSABLE, Llm
 from robench_plugins.models.llm_prompt import DEFAULT, Template, template_of
 
@@ -163,7 +164,7 @@ def test_another_title_changes_those_who_read_it_and_no_one_else(world, victim):
             hits += 1
             assert found[user, item] != before[user, item]
             others = np.arange(len(found[user])) != item
-            np.testing.assert_allclose(found[user, others], before[user, others], atol=1e-5)
+            np.testing.assert_array_equal(found[user, others], before[user, others])
             assert found[user, item] == pytest.approx(_answers_of(other, user, history)[item], abs=1e-4)
         else:
             np.testing.assert_array_equal(found[user], before[user])
@@ -186,16 +187,44 @@ def test_what_is_remembered_changes_no_number_and_saves_looks(world, weights, mo
     count = len(calls)
     np.testing.assert_array_equal(second.scores(USERS, history), found)
     assert len(calls) == count
-    second._memo.clear()
+    second.answers.memo.clear()
     np.testing.assert_array_equal(second.scores(USERS, history), found)
+
+
+def test_a_rewritten_candidate_costs_its_own_tokens_only(world, weights):
+    data, history, _ = world
+    model, user = _fit(data, weights), np.array([0])
+    model.scores(user, history)
+    item = next(i for i in model.candidates(user, history)[0].tolist() if i not in history.row(0))
+    (prompt,) = model.embed(model.queries(user, history)).context["prompts"]
+    spent = []
+    for title in ("One", "Another", "One"):
+        before = have_read()
+        model.rewritten({item: Item(title)}).scores(user, history)
+        spent.append(read_since(before).get("tokens", 0))
+    assert spent == [len(prompt.ids) + len("One"), len("Another"), 0]  # a byte and a blank are a token each
+
+
+def test_prompts_are_forgotten_where_there_are_too_many(world, weights, monkeypatch):
+    data, history, _ = world
+    model = _fit(data, weights)
+    before = model.scores(USERS, history)
+    other = model.rewritten({int(i): Item("Other") for i in model.candidates(USERS, history)[:, 0]})
+    found = other.scores(USERS, history)
+    assert len(other.answers.prefixes) == len(USERS)
+    other.answers.clear()
+    monkeypatch.setattr(llm_answers, "PREFIXES", 1)
+    np.testing.assert_array_equal(other.scores(USERS, history), found)
+    assert len(other.answers.prefixes) == 1
+    np.testing.assert_array_equal(model.scores(USERS, history), before)
 
 
 def _counted(decoder, calls):
     genuine = decoder.log_likelihoods
 
-    def counted(prompt, titles):
+    def counted(prompt, titles, *more):
         calls.append(len(titles))
-        return genuine(prompt, titles)
+        return genuine(prompt, titles, *more)
 
     return counted
 
@@ -204,12 +233,12 @@ def test_a_look_at_a_perturbed_input_is_not_remembered(world, weights):
     data, history, _ = world
     model = _fit(data, weights)
     clean = model.scores(USERS, history)
-    kept = len(model._memo)
+    kept = len(model.answers.memo)
     batch = model.queries(USERS, history)
     e = model.embed(batch)
     with torch.no_grad():
         model.score_from(batch, e.plus({"tokens": torch.full_like(e.inputs["tokens"], 0.1)}))
-    assert len(model._memo) == kept
+    assert len(model.answers.memo) == kept
     np.testing.assert_array_equal(model.scores(USERS, history), clean)
 
 
@@ -230,12 +259,12 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
     assert scores.argmax() in candidates
     assert scores[order[-1]] > OTHERS
 
-    def broken(prompt, titles):
+    def broken(prompt, titles, *more):
         found = torch.full((len(titles),), -2.0)
         found[1] = math.nan
         return found
 
-    model._memo.clear()
+    model.answers.memo.clear()
     model.decoder.log_likelihoods = broken
     before = have_read()
     scores = model.scores(np.array([0]), history)[0]
@@ -281,10 +310,10 @@ def test_answers_are_forgotten_where_training_may_have_changed_them(world, weigh
     model.train().eval()
     after = model.scores(USERS, history)
     assert (np.abs(after - before).max(1) > 1e-3).all()
-    model._memo.clear()
+    model.answers.memo.clear()
     np.testing.assert_array_equal(model.scores(USERS, history), after)
     victim.scores(USERS, history)
-    assert victim.train().eval()._memo, "without LoRA nothing is trained"
+    assert victim.train().eval().answers.memo, "without LoRA nothing is trained"
 
 
 def test_the_identity_holds_the_weights_and_the_template(tmp_path, weights, precise):

@@ -1,0 +1,161 @@
+"""How the loss of a model that reads titles by tokens changes, to first order, when a token becomes another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from robench.api.text import TokenSlopes, item_text
+from robench.api.token_model import LikelihoodModel, TokenModel, TokenReader, Tokens
+from robench.api.torch_model import TorchModel
+from robench.engine.costs import Costs, Diagnosis
+from robench.engine.exposure import Fall, Promotion, Reader
+from robench.engine.oracle import diagnose
+from robench.engine.ranking import Questions, mask_known
+
+AT_ONCE = 64  # texts that go through an encoder together
+
+
+@dataclass(eq=False)
+class Sloper:
+    """The slopes of one victim under one aim.
+
+    Args:
+        reader: the victim.
+        aim: what the attack is after; names the items whose titles may change.
+        costs, diagnosis: where looks are counted and gradients are judged.
+    """
+
+    reader: Reader
+    aim: Promotion | Fall
+    costs: Costs
+    diagnosis: Diagnosis
+
+    def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
+        """By the tokens of the items' titles as the model reads them; None where it offers none."""
+        model = self.reader.model
+        if isinstance(model, TokenModel):
+            return self._through_texts(model, titles)
+        if isinstance(model, LikelihoodModel) and isinstance(self.aim, Promotion):
+            return self._of_likelihoods(model, self.aim, titles)
+        return None
+
+    def _counted(self) -> Iterator[Questions]:
+        for questions in self.reader.questions:
+            self.costs.queries += len(questions.users)
+            self.costs.gradients += len(questions.users)
+            yield questions
+
+    def _through_texts(self, model: TokenModel, titles: Sequence[str]) -> TokenSlopes:
+        """The chain rule over the items' vectors."""
+        known, items = self.aim.items, self.reader.catalogue.items
+        read = [self.reader.read(title) for title in titles]
+        texts = [item_text(replace(items[row], title=title)) for row, title in zip(known, read, strict=True)]
+        tokens, rows = model.tokens(texts), torch.from_numpy(known).to(model.device)
+        with torch.no_grad():
+            vectors = model.token_table()[tokens.ids]
+            texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
+        by_text = torch.zeros_like(texts_now[rows])
+        users = torch.zeros(len(known))
+        for questions in self._counted():
+            by_text += self._by_text(model, texts_now, rows, questions)
+            users += self.aim.users(questions)
+        by_text /= users.clamp_min(1).to(by_text).unsqueeze(1)
+        gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
+        diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
+        return _told(model, read, tokens, gradient)
+
+    def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
+        """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
+        leaf = texts[rows].detach().requires_grad_()
+        with torch.enable_grad():
+            now = {"texts": texts.index_copy(0, rows, leaf)}
+            losses = self.aim.loss(model.under(now, lambda: self._scores(model, questions)), questions)
+            if len(losses) == 1:
+                return torch.autograd.grad(losses[0], leaf)[0]
+            own = [torch.autograd.grad(loss, leaf, retain_graph=True)[0][at] for at, loss in enumerate(losses)]
+        return torch.stack(own)
+
+    def _scores(self, model: TorchModel, questions: Questions) -> Tensor:
+        """Masked scores of a chunk, with a graph: [B, n_items]."""
+        batch = model.queries(questions.users.numpy(), self.reader.history).to(model.device)
+        off = torch.backends.cudnn.flags(enabled=False)
+        with off, self.reader.draws.asked.child("slopes").stream():
+            return mask_known(model.score_from(batch, model.embed(batch)), questions.to(model.device))
+
+    def _of_likelihoods(self, model: LikelihoodModel, aim: Promotion, titles: Sequence[str]) -> TokenSlopes:
+        """By the vectors of the tokens, and by their own likelihoods, which count linearly."""
+        read = [" ".join(self.reader.read(title).split()) for title in titles]
+        victim = self.reader.victim(dict(zip(aim.items.tolist(), titles, strict=True)))
+        assert isinstance(victim, LikelihoodModel)  # as it was before
+        tokens, table = victim.tokens(read), victim.token_table().detach()
+        vectors = table[tokens.ids.to(table.device)].requires_grad_()
+        real = tokens.mask.to(table.device).unsqueeze(-1)
+        choice = (one_hot(tokens.ids.to(table.device), len(table)).to(table) * real).requires_grad_()
+        leaves, users = (vectors, choice), torch.zeros(len(titles))
+        found, asked = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
+        soft = victim.softened(aim.items.tolist(), tokens, *leaves)
+        for questions in self._counted():
+            with torch.enable_grad():
+                scores = self._scores(soft, questions)
+                value = (scores[:, aim.items] * self._weights(scores, aim, questions)).sum()
+                if value.requires_grad:
+                    slopes = torch.autograd.grad(value, leaves, allow_unused=True)
+                    found = [old if new is None else old + new for old, new in zip(found, slopes, strict=True)]
+            users += aim.users(questions)
+            asked |= self._asked(victim, aim, questions)
+        share = 1 / users.clamp_min(1).to(table).reshape(-1, 1, 1)
+        by_vector, by_choice = (part * share * real for part in found)
+        size = torch.maximum(by_vector.abs().amax((1, 2)), by_choice.abs().amax((1, 2))).cpu()
+        diagnose(self.diagnosis, size[asked])
+        return _told(victim, read, tokens, by_vector, by_choice.cpu())
+
+    @staticmethod
+    def _weights(scores: Tensor, aim: Promotion, questions: Questions) -> Tensor:
+        """The slope of each item's own summed loss by its own score: [B, A]; titles of the others are others' own."""
+        leaf = scores.detach().requires_grad_()
+        losses = aim.loss(leaf, questions)
+        own = [
+            torch.autograd.grad(loss, leaf, retain_graph=True)[0][:, aim.items[at]] for at, loss in enumerate(losses)
+        ]
+        return torch.stack(own, 1)
+
+    def _asked(self, model: TorchModel, aim: Promotion, questions: Questions) -> Tensor:
+        """Which items are ranked by the model itself for anybody; others have no slope, and nothing hides one: [A]."""
+        chosen = model.candidates(questions.users.numpy(), self.reader.history)
+        if chosen is None:
+            return torch.ones(len(aim.items), dtype=torch.bool)
+        return torch.from_numpy((chosen[:, :, None] == aim.items).any((0, 1)))
+
+
+def _told(
+    model: TokenReader, titles: Sequence[str], tokens: Tokens, gradient: Tensor, choice: Tensor | None = None
+) -> TokenSlopes:
+    word = torch.tensor([words_of(title, row) for title, row in zip(titles, tokens.start.tolist(), strict=True)])
+    table = model.token_table().detach().cpu()
+    return TokenSlopes(titles, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words(), choice)
+
+
+def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
+    """The chain rule through the encoder, some texts at a time: float [a, L, d]."""
+    for at in range(0, len(vectors), AT_ONCE):
+        part = Tokens(*(x[at : at + AT_ONCE] for x in (tokens.ids, tokens.mask, tokens.start)))
+        leaf = vectors[at : at + AT_ONCE].detach().requires_grad_()
+        with torch.enable_grad():
+            encoded = model.encode(part, leaf)
+            (found,) = torch.autograd.grad(encoded, leaf, by_text[at : at + AT_ONCE].to(encoded))
+        yield found * part.mask.unsqueeze(-1).to(found.device)
+
+
+def words_of(title: str, start: Sequence[int]) -> list[int]:
+    """Which word of a title, split at blanks, holds the character at which a token starts; −1 behind the title."""
+    number, word = [], -1
+    for at, char in enumerate(title):
+        if not char.isspace() and (at == 0 or title[at - 1].isspace()):
+            word += 1
+        number.append(-1 if char.isspace() else word)
+    return [number[at] if 0 <= at < len(title) else -1 for at in start]

@@ -1,0 +1,68 @@
+"""What a decoder said of titles after a prompt: the same question is asked once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robench.api import Decoder, Prefix
+
+MEMO = 200_000  # answers that are remembered at most
+PREFIXES = 2**15  # tokens of prompts whose keys and values are remembered at most: 1.4 GiB of SmolLM2-135M
+
+
+class Answers:
+    """Of one victim, without a gradient and unperturbed.
+
+    A user's genuine titles are asked for and remembered together, and a rewritten one by itself. Beside others a
+    title's last bits are other ones, so this is a rule and no matter of speed alone: by it no number depends on what
+    was asked before.
+
+    Args:
+        decoder: what is asked.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        """Nothing was asked yet."""
+        self.decoder = decoder
+        self.memo: dict[bytes, Tensor] = {}
+        self.prefixes: dict[bytes, Prefix] = {}
+
+    def clear(self) -> None:
+        """The decoder may be another one."""
+        self.memo.clear()
+        self.prefixes.clear()
+
+    def together(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
+        """float [n]. Args: prompt: tokens; vectors: theirs, float [P, d]; titles: the tokens of each."""
+        return self._once((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles).detach())
+
+    def alone(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
+        """float []."""
+        return self._once((prompt, "alone", title), vectors, lambda: self._behind(prompt, vectors, title))
+
+    def _behind(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
+        key = _key((prompt,), vectors)
+        if (found := self.prefixes.pop(key, None)) is None:
+            found = self.decoder.prefix(vectors)
+        self.prefixes[key] = found  # the latest last
+        held = sum(prefix.length for prefix in self.prefixes.values())
+        while held > PREFIXES and len(self.prefixes) > 1:
+            held -= self.prefixes.pop(next(iter(self.prefixes))).length
+        return self.decoder.log_likelihood_after(found, title)
+
+    def _once(self, question: object, vectors: Tensor, ask: Callable[[], Tensor]) -> Tensor:
+        key = _key(question, vectors)
+        if key not in self.memo:
+            if len(self.memo) >= MEMO:
+                self.memo.clear()
+            self.memo[key] = ask()
+        return self.memo[key]
+
+
+def _key(question: object, vectors: Tensor) -> bytes:
+    return hashlib.sha256(repr((question, vectors.dtype, str(vectors.device))).encode()).digest()
