@@ -15,8 +15,8 @@ from robench.api.step import Step
 from robench.api.testing import TorchModelTests
 from robench.conformance.worlds import bench_of, crowd, fitted, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
-from robench_plugins.models.ease import Ease
 from robench_plugins.models import llm_answers
+from robench_plugins.models.ease import Ease
 from robench_plugins.models.llm import OTHERS, UNUSABLE, Llm
 from robench_plugins.models.llm_prompt import DEFAULT, Template, template_of
 
