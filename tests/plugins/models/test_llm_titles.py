@@ -1,0 +1,163 @@
+"""llm where titles of its candidates are rewritten along slopes by their tokens."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_decoder import tiny_decoder
+
+from robench.api import PluginError, Tokens
+from robench.api.data import joined
+from robench.conformance.texts import readers
+from robench.conformance.worlds import fitted
+from robench.engine.exposure import Fall, Promotion, Reader
+from robench.engine.measure import Bench
+from robench.engine.ranking import mask_known
+from robench.engine.texts import HostTexts
+from robench.engine.token_slopes import Sloper
+from robench_plugins.attacks.auto import Auto
+from robench_plugins.attacks.hotflip import HotFlip, Sloped
+from robench_plugins.attacks.random_rewrite import RandomRewrite
+from robench_plugins.models.llm import Llm
+
+pytest.importorskip("transformers")
+K = 3
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A decoder that has every word of the catalogue as a token, in double precision."""
+    data, test = readers(16)
+    words = sorted({word for item in data.catalogue.items for word in item.title.split()})
+    weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
+    model, _ = fitted(Llm.make(weights=weights, candidates=6, history_items=2, validation_users=2), data)
+    users = np.arange(data.n_real_users)
+    return Bench(model.double(), joined(data.train, data.validation), test, users, 0, data.catalogue)
+
+
+@pytest.fixture(scope="module")
+def targets(bench):
+    """Two of the most frequent candidates, and an item that is nobody's."""
+    counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
+    assert counts.min() == 0
+    return np.sort(np.array([*np.argsort(-counts, kind="stable")[:2], counts.argmin()]))
+
+
+@pytest.fixture(scope="module")
+def nobodys(bench, targets):
+    """Which of the targets that is."""
+    found = bench.model.candidates(bench.users, bench.history)
+    return next(at for at, item in enumerate(targets) if not (found == item).any())
+
+
+def _oracle(bench, targets, epsilon=1.0):
+    reader = Reader(bench.model, bench.history, bench.questions(), bench.catalogue, bench.draws())
+    return HostTexts(reader, Promotion(targets, K), epsilon, "words")
+
+
+def _scores(bench, model, questions):
+    batch = model.queries(questions.users.numpy(), bench.history)
+    with torch.no_grad():
+        return mask_known(model.score_from(batch, model.embed(batch)), questions)
+
+
+def test_every_word_is_a_token_and_its_place_is_told(bench, targets):
+    oracle = _oracle(bench, targets)
+    found = oracle.slopes([f"  {title.replace(' ', '   ')}" for title in oracle.titles()])
+    for title, ids, places in zip(oracle.titles(), found.ids.tolist(), found.word.tolist(), strict=True):
+        words = title.split()
+        assert places == [*range(len(words)), *[-1] * (len(places) - len(words))]
+        assert [found.words[token] for token in ids[: len(words)]] == words
+
+
+def test_slopes_are_the_differences_of_an_items_own_loss(bench, targets, nobodys):
+    oracle, model = _oracle(bench, targets), bench.model
+    found = oracle.slopes(oracle.titles())
+    tokens = Tokens(found.ids, found.word >= 0, found.word)
+    vectors = found.table[found.ids]
+    choice = torch.nn.functional.one_hot(found.ids, len(found.table)).double() * tokens.mask.unsqueeze(-1)
+    generator = torch.Generator().manual_seed(0)
+
+    def loss_at(at, by_vector, by_choice):
+        moved = [vectors.clone(), choice.clone()]
+        moved[0][at] += by_vector
+        moved[1][at] += by_choice
+        soft = model.softened(targets.tolist(), tokens, *moved)
+        total = sum(oracle.aim.loss(_scores(bench, soft, q), q)[at] for q in oracle.reader.questions)
+        return float(total / sum(oracle.aim.users(q)[at] for q in oracle.reader.questions))
+
+    for at in range(len(targets)):
+        for which, slope in enumerate((found.gradient[at], found.choice[at])):
+            direction = torch.randn(slope.shape, generator=generator, dtype=torch.float64)
+            step = direction * 1e-4 * tokens.mask[at].unsqueeze(-1)
+            plus, minus = ([step * s if which == n else 0.0 for n in (0, 1)] for s in (1, -1))
+            difference = (loss_at(at, *plus) - loss_at(at, *minus)) / 2
+            assert float((slope * step).sum()) == pytest.approx(difference, rel=1e-3, abs=1e-12)
+            assert (abs(difference) > 1e-9) == (at != nobodys)
+    assert not found.gradient[~tokens.mask].any()
+    assert not found.choice[~tokens.mask].any()
+
+
+def test_what_nobody_is_shown_hides_no_gradient(bench, targets, nobodys):
+    oracle = _oracle(bench, targets)
+    found = oracle.slopes(oracle.titles())
+    assert not found.choice[nobodys].any()
+    assert (oracle.diagnosis.judged, oracle.diagnosis.zero, oracle.diagnosis.non_finite) == (2, 0, 0)
+    assert oracle.costs.queries == oracle.costs.gradients == len(bench.users)
+
+
+def test_a_hidden_gradient_is_seen(bench, targets, monkeypatch):
+    genuine = Llm.softened
+    monkeypatch.setattr(
+        Llm, "softened", lambda self, items, tokens, v, c: genuine(self, items, tokens, v.detach(), c.detach())
+    )
+    oracle = _oracle(bench, targets)
+    oracle.slopes(oracle.titles())
+    assert (oracle.diagnosis.judged, oracle.diagnosis.zero) == (2, 2)
+
+
+def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nobodys):
+    oracle, model = _oracle(bench, targets), bench.model
+    sloped = Sloped.at(oracle, oracle.titles())
+    sloper = Sloper(oracle.reader, oracle.aim, oracle.costs, oracle.diagnosis)
+    for at, (item, title) in enumerate(zip(targets.tolist(), oracle.titles(), strict=True)):
+        if at == nobodys:
+            continue
+        estimates = sloped.estimates(at, title)[-1]
+        for number in range(0, len(sloped.words), 9):
+            words = [*title.split()[:-1], sloped.words[number]]
+            other = model.rewritten({item: replace(bench.catalogue.items[item], title=" ".join(words))})
+            change = users = 0.0
+            for questions in oracle.reader.questions:
+                now = _scores(bench, model, questions)
+                weights = sloper._weights(now, oracle.aim, questions)[:, at]
+                change += float((weights * (_scores(bench, other, questions) - now)[:, item])[weights != 0].sum())
+                users += float(oracle.aim.users(questions)[at])
+            assert float(estimates[number]) == pytest.approx(change / users, rel=1e-4, abs=1e-9)
+
+
+def test_flips_show_the_targets_to_more_than_random_words_do(bench, targets):
+    def reached(found):
+        ranks = found.arrays["target_ranks"]
+        return float(((ranks > 0) & (ranks <= K)).sum() / (ranks > 0).sum())
+
+    clean = reached(bench.clean(targets))
+    steep = bench.attacked(HotFlip.make(k=K, verify=4), 1.0, "hotflip", targets)
+    looks = math.ceil(steep.achieved["queries"] / len(bench.users))
+    random = bench.attacked(RandomRewrite.make(k=K, draws=looks), 1.0, "random", targets)
+    assert reached(steep) > max(clean, reached(random))
+
+
+def test_the_ensemble_flips_words_where_it_promotes(bench):
+    names = [m.name for m in bench._title_members(Auto.make(surface="text")).members]
+    assert names == ["random-words", "prefix", "hotflip", "prompt-injection"]
+    names = [m.name for m in bench._title_members(Auto.make(surface="text", goal="untargeted")).members]
+    assert names == ["random-words", "prefix"]
+
+
+def test_there_are_no_slopes_for_the_fall_of_others(bench):
+    oracle = _oracle(bench, np.arange(3))
+    with pytest.raises(PluginError, match="needs a model with a gradient by the tokens"):
+        list(HotFlip.make(goal="untargeted").rewrite(replace(oracle, aim=Fall(oracle.aim.items, K)), bench.rng))
