@@ -1,6 +1,7 @@
 """The host of attacks on titles: how it counts edits, what it takes for damage, and the slopes that it gives."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from robench.api import PluginError, Rng, TextAttack, TextConfig, edits_between, item_text, pieces
 from robench.api.text import edits_allowed, printable
+from robench.api.wrapped import Wrapped
 from robench.conformance.text import host
 from robench.conformance.texts import TASTES, promoted, text_bench
 from robench.engine.texts import best_titles, checked
@@ -281,3 +283,26 @@ def test_a_title_reads_as_the_defence_reads_it():
     broken = type(bench)(bench.model, bench.history, bench.held, bench.users, 0, bench.catalogue, lambda title: "House")
     found = broken.attacked(attack, 1.0, "read", promoted())
     assert (found.arrays["loss"] < plain.arrays["loss"]).any()
+
+
+def test_slopes_go_through_wrappers():
+    plain, bench = oracle_of(), text_bench()
+    outer = Wrapped(Wrapped(bench.model))
+    oracle = replace(plain, reader=replace(plain.reader, model=outer))
+    titles = oracle.titles()
+    wanted, found = plain.slopes(titles), oracle.slopes(titles)
+    torch.testing.assert_close(found.gradient, wanted.gradient)
+    assert float(found.gradient.abs().max()) > 0
+    assert found.words == wanted.words
+    assert outer.innermost() is bench.model
+
+
+def test_slopes_go_through_what_a_wrapper_does():
+    class Halved(Wrapped):
+        def score_from(self, batch, e):
+            return 0.5 * self.inner.score_from(batch, e)
+
+    plain = oracle_of(k=5)
+    oracle = replace(plain, reader=replace(plain.reader, model=Halved(text_bench().model)))
+    steep, half = plain.slopes(plain.titles()).gradient, oracle.slopes(oracle.titles()).gradient
+    assert 0 < float(half.abs().max()) < float(steep.abs().max())

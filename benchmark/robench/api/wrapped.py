@@ -79,10 +79,19 @@ class Wrapped(TorchModel):
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
         """This model around the inner one where some items have other texts."""
-        found, inner = copy.copy(self), self.inner.rewritten(items)
+        inner = self.inner.rewritten(items)
         assert isinstance(inner, TorchModel)  # of the same class as the inner model
+        return self.around(inner)
+
+    def around(self, inner: TorchModel) -> Self:
+        """This model around another view of the inner one."""
+        found = copy.copy(self)
         found._modules = {**self._modules, "inner": inner}
         return found
+
+    def innermost(self) -> TorchModel:
+        """What all wrappers are around."""
+        return self.inner.innermost() if isinstance(self.inner, Wrapped) else self.inner
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """float32 [n, n_items]: by this model's scores, or as the inner model does it where it has its own way."""

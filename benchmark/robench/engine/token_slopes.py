@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from robench.api.model import Model
 from robench.api.text import TokenSlopes, item_text
 from robench.api.token_model import LikelihoodModel, TokenModel, TokenReader, Tokens
 from robench.api.torch_model import TorchModel
+from robench.api.wrapped import Wrapped
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.exposure import Fall, Promotion, Reader
 from robench.engine.oracle import diagnose
@@ -37,11 +39,11 @@ class Sloper:
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
         """By the tokens of the items' titles as the model reads them; None where it offers none."""
-        model = self.reader.model
+        model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
             return self._through_texts(model, titles)
         if isinstance(model, LikelihoodModel) and isinstance(self.aim, Promotion):
-            return self._of_likelihoods(model, self.aim, titles)
+            return self._of_likelihoods(self.aim, titles)
         return None
 
     def _counted(self) -> Iterator[Questions]:
@@ -72,9 +74,12 @@ class Sloper:
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
         """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
         leaf = texts[rows].detach().requires_grad_()
+        victim = self.reader.model
+        assert isinstance(victim, TorchModel)  # as its innermost one is
+        (name,) = (name for name, part in victim.named_buffers() if part is model.texts)
         with torch.enable_grad():
-            now = {"texts": texts.index_copy(0, rows, leaf)}
-            losses = self.aim.loss(model.under(now, lambda: self._scores(model, questions)), questions)
+            now = {name: texts.index_copy(0, rows, leaf)}
+            losses = self.aim.loss(victim.under(now, lambda: self._scores(victim, questions)), questions)
             if len(losses) == 1:
                 return torch.autograd.grad(losses[0], leaf)[0]
             own = [torch.autograd.grad(loss, leaf, retain_graph=True)[0][at] for at, loss in enumerate(losses)]
@@ -87,18 +92,20 @@ class Sloper:
         with off, self.reader.draws.asked.child("slopes").stream():
             return mask_known(model.score_from(batch, model.embed(batch)), questions.to(model.device))
 
-    def _of_likelihoods(self, model: LikelihoodModel, aim: Promotion, titles: Sequence[str]) -> TokenSlopes:
+    def _of_likelihoods(self, aim: Promotion, titles: Sequence[str]) -> TokenSlopes:
         """By the vectors of the tokens, and by their own likelihoods, which count linearly."""
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(aim.items.tolist(), titles, strict=True)))
-        assert isinstance(victim, LikelihoodModel)  # as it was before
-        tokens, table = victim.tokens(read), victim.token_table().detach()
+        model = innermost(victim)
+        assert isinstance(victim, TorchModel)
+        assert isinstance(model, LikelihoodModel)  # as it was before
+        tokens, table = model.tokens(read), model.token_table().detach()
         vectors = table[tokens.ids.to(table.device)].requires_grad_()
         real = tokens.mask.to(table.device).unsqueeze(-1)
         choice = (one_hot(tokens.ids.to(table.device), len(table)).to(table) * real).requires_grad_()
         leaves, users = (vectors, choice), torch.zeros(len(titles))
         found, asked = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
-        soft = victim.softened(aim.items.tolist(), tokens, *leaves)
+        soft = around(victim, model.softened(aim.items.tolist(), tokens, *leaves))
         for questions in self._counted():
             with torch.enable_grad():
                 scores = self._scores(soft, questions)
@@ -112,7 +119,7 @@ class Sloper:
         by_vector, by_choice = (part * share * real for part in found)
         size = torch.maximum(by_vector.abs().amax((1, 2)), by_choice.abs().amax((1, 2))).cpu()
         diagnose(self.diagnosis, size[asked])
-        return _told(victim, read, tokens, by_vector, by_choice.cpu())
+        return _told(model, read, tokens, by_vector, by_choice.cpu())
 
     @staticmethod
     def _weights(scores: Tensor, aim: Promotion, questions: Questions) -> Tensor:
@@ -130,6 +137,16 @@ class Sloper:
         if chosen is None:
             return torch.ones(len(aim.items), dtype=torch.bool)
         return torch.from_numpy((chosen[:, :, None] == aim.items).any((0, 1)))
+
+
+def innermost(model: Model) -> Model:
+    """What a defence's wrappers are around."""
+    return model.innermost() if isinstance(model, Wrapped) else model
+
+
+def around(model: TorchModel, inner: TorchModel) -> TorchModel:
+    """``model`` where the innermost one is another view of it."""
+    return model.around(around(model.inner, inner)) if isinstance(model, Wrapped) else inner
 
 
 def _told(

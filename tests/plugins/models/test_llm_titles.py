@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.tiny_decoder import tiny_decoder
 
-from robench.api import PluginError, Tokens
+from robench.api import PluginError, Tokens, Wrapped
 from robench.api.data import joined
 from robench.conformance.texts import readers
 from robench.conformance.worlds import fitted
@@ -106,6 +106,15 @@ def test_what_nobody_is_shown_hides_no_gradient(bench, targets, nobodys):
     assert not found.choice[nobodys].any()
     assert (oracle.diagnosis.judged, oracle.diagnosis.zero, oracle.diagnosis.non_finite) == (2, 0, 0)
     assert oracle.costs.queries == oracle.costs.gradients == len(bench.users)
+
+
+def test_slopes_go_through_wrappers(bench, targets):
+    oracle = _oracle(bench, targets)
+    outer = replace(oracle, reader=replace(oracle.reader, model=Wrapped(Wrapped(bench.model))))
+    wanted, found = (o.slopes(o.titles()) for o in (oracle, outer))
+    torch.testing.assert_close(found.gradient, wanted.gradient)
+    torch.testing.assert_close(found.choice, wanted.choice)
+    assert found.words == wanted.words
 
 
 def test_a_hidden_gradient_is_seen(bench, targets, monkeypatch):
