@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -44,10 +44,9 @@ class TextBert(TokenModel, SequenceModel):
 
     The shape of Hou et al. (UniSRec, KDD 2022) without its pretraining: there is no vector per item that is not read
     from its text, and what nobody has used is left out of the training's softmax, so it is ranked like any other
-    item. The encoder is frozen, or its last layers
-    are trained along (``tuned_layers``): then only items of the batch are encoded anew in a step, and all of them
-    before every validation. Attacks touch the text vectors of the history (``inputs: texts``) or the vectors of their
-    tokens, before the encoder (``inputs: tokens``).
+    item. The encoder is frozen, or its last layers or all of it are trained along (``tuned_layers``): then only the
+    items of a batch are encoded anew in a step, and all of them before every validation. Attacks touch the text vectors
+    of the history (``inputs: texts``) or the vectors of their tokens, before the encoder (``inputs: tokens``).
     """
 
     class Config(AttentionConfig):
@@ -58,7 +57,9 @@ class TextBert(TokenModel, SequenceModel):
         )
         history: Literal["transformer", "lstm"] = "transformer"
         inputs: Literal["texts", "tokens"] = Field(default="texts", description="what attacks on embeddings touch")
-        tuned_layers: int = Field(default=0, ge=0, description="last layers of the encoder that are trained along")
+        tuned_layers: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+            default=0, description="last layers of the encoder that are trained along; all: its embeddings too"
+        )
         max_tokens: int = Field(default=64, ge=8, description="of a text")
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=32, ge=1)
@@ -93,10 +94,12 @@ class TextBert(TokenModel, SequenceModel):
         self._memo: dict[str, Tensor] = {}
         if c.tuned_layers:
             self.__dict__.pop("encoder", None)  # of an earlier fit, whose layers were trained
-            layers = self.encoder.net.encoder.layer
-            if c.tuned_layers > len(layers):
-                raise DataError(f"tuned_layers: {c.tuned_layers}, and the encoder has {len(layers)}", where=c.weights)
-            self.tuned = nn.ModuleList(layers[len(layers) - c.tuned_layers :])
+            layers = list(self.encoder.net.encoder.layer)
+            count = len(layers) if c.tuned_layers == "all" else c.tuned_layers
+            if count > len(layers):
+                raise DataError(f"tuned_layers: {count}, and the encoder has {len(layers)}", where=c.weights)
+            below = [self.encoder.net.embeddings] if c.tuned_layers == "all" else []
+            self.tuned = nn.ModuleList([*below, *layers[len(layers) - count :]])
             self.tuned.requires_grad_()
         self.register_buffer("texts", self._frozen_texts(), persistent=False)
         if c.inputs == "tokens" or c.tuned_layers:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from tests.tiny_bert import tiny_bert
 
 from robench.api import Catalogue, DataError, Encoder, Interactions, Item, Rng, TrainData, item_text
@@ -21,6 +22,7 @@ KINDS = {
     "lstm": {"history": "lstm"},
     "tokens": {"inputs": "tokens"},
     "tuned": {"tuned_layers": 1},
+    "all tuned": {"tuned_layers": "all"},
     "tuned tokens": {"tuned_layers": 2, "inputs": "tokens", "history": "lstm"},
 }
 
@@ -129,6 +131,25 @@ def test_only_the_last_layers_move(weights, layers, inputs):
     assert len(moved & layer) >= len(layer) - 1  # a key's bias has no gradient, but for rounding
     inside = [name for name in weights_of(model) if name.split(".")[2] in map(str, range(2 - layers, 2))]
     assert sum(name.startswith("tuned") for name in model.state()) == len(inside)
+
+
+@pytest.mark.parametrize("inputs", ["texts", "tokens"])
+def test_all_of_the_encoder_moves_and_comes_out_of_a_checkpoint(weights, inputs):
+    data, _ = crowd(n_users=24)
+    model, _ = fitted(new(weights, tuned_layers="all", inputs=inputs), data)
+    moved = changed(weights_of(new(weights)), weights_of(model))
+    assert {name.split(".")[0] for name in moved} == {"embeddings", "encoder"}
+    assert "embeddings.word_embeddings.weight" in moved
+    assert {name.split(".")[2] for name in moved if name.startswith("encoder")} == {"0", "1"}
+    again = new(weights, tuned_layers="all", inputs=inputs)
+    again.restore(data, model.state(), Rng(0).child("fit"))
+    np.testing.assert_array_equal(scores(again, data), scores(model, data))
+
+
+@pytest.mark.parametrize("layers", [-1, "most", 1.5])
+def test_what_is_no_number_of_layers_is_refused(layers):
+    with pytest.raises(ValidationError, match="tuned_layers"):
+        TextBert.make(tuned_layers=layers)
 
 
 def test_more_layers_than_the_encoder_has_are_refused(weights):
