@@ -68,6 +68,17 @@ def test_plan_sees_that_the_data_changed(robench, folder):
     assert "1 cells of 1 victims" in robench(folder, "run", "t.yaml").stderr
 
 
+def test_a_plan_of_several_data_sets_tells_whose_victim_is_whose(robench, folder):
+    assert "mine, seed 0" in (alone := robench(folder, "plan", "t.yaml").stdout)
+    assert "csv: mine" not in alone
+    entries = ("label: one", "label: two, min_user_interactions: 2")
+    two = ", ".join(f"{{name: csv, path: r.csv, {more}}}" for more in entries)
+    (folder / "t.yaml").write_text(f"name: t\ndatasets: [{two}]\nmodels: [mine]\n")
+    seen = robench(folder, "plan", "t.yaml").stdout
+    assert "one: mine, seed 0" in seen
+    assert "two: mine, seed 0" in seen
+
+
 def test_missing_times_are_told_by_run_and_plan(robench, folder):
     for text, told in ((ROWS, False), ("\n".join(row.rpartition(",")[0] for row in ROWS.splitlines()), True)):
         (folder / "r.csv").write_text(text)

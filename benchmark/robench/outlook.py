@@ -66,9 +66,11 @@ def outlook(
     shas, catalogues = _data(suite, plan.cells, registry, seen)  # all, as a run does
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     changed, fresh, outside = 0, [], Outside(registry)
+    several = len({cell.victim.dataset.label for cell in cells}) > 1
     metrics = [registry.load("metric", name.partition("@")[0])() for name in suite.metrics]
     for cell in cells:
-        row = rows.setdefault(cell.victim.id, VictimRow(label_of(cell.victim)))
+        home = f"{cell.victim.dataset.label}: " if several else ""
+        row = rows.setdefault(cell.victim.id, VictimRow(home + label_of(cell.victim)))
         if cell.skip:
             row.skipped += 1
             continue
