@@ -233,44 +233,44 @@ def _soft(decoder, title):
     return Soft(decoder.embed(ids), torch.nn.functional.one_hot(ids, len(decoder.table())).float())
 
 
+def _read(decoder, title=TITLES[2]):
+    """A prompt that was read, and a title behind it."""
+    return decoder.prefix(decoder.embed(torch.tensor(decoder.ids(PROMPT)))), decoder.ids(title)
+
+
 def test_a_title_of_its_own_tokens_alone_is_as_likely_as_it_is(reader):
-    prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
-    with torch.no_grad():
-        wanted = reader.log_likelihoods(prompt, titles)
-        for at, title in enumerate(titles):
-            torch.testing.assert_close(reader.log_likelihoods(prompt, titles, {at: _soft(reader, title)}), wanted)
+    for title in TITLES:
+        prefix, ids = _read(reader, title)
+        found = reader.log_likelihood_after(prefix, ids, _soft(reader, ids))
+        torch.testing.assert_close(found, reader.log_likelihood_after(prefix, ids))
 
 
 def test_a_soft_title_has_the_slopes_of_differences(tmp_path):
     reader = Decoder.load(str(tiny_decoder(tmp_path, "gpt2", words=["Wizard"])))
     reader.net.double()
-    prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
-    soft = _soft(reader, titles[2])
-    vectors, choice = soft.vectors.clone().requires_grad_(), soft.choice.double().requires_grad_()
-    value = reader.log_likelihoods(prompt, titles, {2: Soft(vectors, choice)})
-    slopes = torch.autograd.grad(value[2], (vectors, choice))
+    prefix, title = _read(reader)
+    soft = _soft(reader, title)
+    leaves = soft.vectors.clone().requires_grad_(), soft.choice.double().requires_grad_()
+    slopes = torch.autograd.grad(reader.log_likelihood_after(prefix, title, Soft(*leaves)), leaves)
     assert not float(slopes[0][-1].abs().max()), "nothing follows the last token"
     generator = torch.Generator().manual_seed(0)
-    for slope, leaf in zip(slopes, (vectors, choice), strict=True):
+    for slope, leaf in zip(slopes, leaves, strict=True):
         step = torch.randn(leaf.shape, generator=generator, dtype=torch.float64) * 1e-5
         values = []
         for sign in (1, -1):
-            moved = Soft(*(part.detach() + (sign * step if part is leaf else 0) for part in (vectors, choice)))
-            values.append(reader.log_likelihoods(prompt, titles, {2: moved}).detach())
-        difference = (values[0] - values[1]) / 2
-        assert float(difference[2]) == pytest.approx(float((slope * step).sum()), rel=1e-3)
-        assert not float(difference[:2].abs().max()), "another title's"
+            moved = Soft(*(part.detach() + (sign * step if part is leaf else 0) for part in leaves))
+            values.append(float(reader.log_likelihood_after(prefix, title, moved)))
+        assert (values[0] - values[1]) / 2 == pytest.approx(float((slope * step).sum()), rel=1e-3)
 
 
 def test_the_last_token_counts_by_its_likelihood_alone(reader):
-    prompt, title = reader.embed(torch.tensor(reader.ids(PROMPT))), reader.ids(TITLES[2])
+    prefix, title = _read(reader)
     soft = _soft(reader, title)
     choice = soft.choice.clone().requires_grad_()
-    value = reader.log_likelihoods(prompt, [title], {0: Soft(soft.vectors, choice)})
-    (slope,) = torch.autograd.grad(value.sum(), choice)
+    value = reader.log_likelihood_after(prefix, title, Soft(soft.vectors, choice))
+    (slope,) = torch.autograd.grad(value, choice)
     others = [[*title[:-1], token] for token in range(0, len(reader.table()), 7)]
-    with torch.no_grad():
-        changed = reader.log_likelihoods(prompt, others) - value.detach()
+    changed = torch.stack([reader.log_likelihood_after(prefix, other) for other in others]) - value.detach()
     predicted = torch.stack([slope[-1, other[-1]] - slope[-1, title[-1]] for other in others])
     torch.testing.assert_close(changed, predicted, atol=1e-5, rtol=1e-4)
 

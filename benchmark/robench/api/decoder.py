@@ -8,7 +8,7 @@ import hashlib
 import importlib.util
 import inspect
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -218,9 +218,7 @@ class Decoder:
         if table.device != like.device or table.dtype != like.dtype:
             self.net.to(device=like.device, dtype=like.dtype)
 
-    def log_likelihoods(
-        self, prompt: Tensor, titles: Sequence[Sequence[int]], soft: Mapping[int, Soft] | None = None
-    ) -> Tensor:
+    def log_likelihoods(self, prompt: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
         """The mean log-likelihood of the tokens of each title right after the prompt: float [n], differentiable.
 
         The prompt is read once. All titles stand behind it in one sequence, each at the positions right after the
@@ -229,20 +227,18 @@ class Decoder:
         Args:
             prompt: vectors of its tokens, float [P, d], P ≥ 1.
             titles: the tokens of each, at least one.
-            soft: place in ``titles`` -> what is read and asked for in place of its tokens; differentiable.
         """
-        soft = soft or {}
         if not titles:
             return prompt.new_zeros(0)
         device, length = prompt.device, len(prompt)
-        fed = [self._fed(title, soft.get(n)) for n, title in enumerate(titles)]
+        fed = [token for title in titles for token in title[:-1]]
         owner = torch.tensor([-1] * length + [n for n, title in enumerate(titles) for _ in title[:-1]], device=device)
         steps = [*range(length), *(length + step for title in titles for step in range(len(title) - 1))]
         order = torch.arange(len(owner), device=device)
         seen = (owner == -1) | (owner == owner.unsqueeze(1))
         mask = torch.zeros(len(owner), len(owner), dtype=prompt.dtype, device=device)
         mask.masked_fill_(~(seen & (order <= order.unsqueeze(1))), torch.finfo(prompt.dtype).min)
-        vectors = torch.cat([prompt, *fed])
+        vectors = torch.cat([prompt, self.embed(torch.tensor(fed, dtype=torch.int64, device=device))])
         read(tokens=len(vectors))
         logits = self.net(
             inputs_embeds=vectors.unsqueeze(0),
@@ -256,13 +252,8 @@ class Decoder:
             place += [0, *range(at, at + len(title) - 1)]
             at += len(title) - 1
         targets = torch.tensor([token for title in titles for token in title], device=device)
-        logits = logits[torch.tensor(place, device=device)]
-        losses = cross_entropy(logits, targets, reduction="none")
-        lengths = [len(title) for title in titles]
-        parts = list(losses.split(lengths))  # type: ignore[no-untyped-call]  # torch has no type
-        for n, own in soft.items():
-            start = sum(lengths[:n])
-            parts[n] = -(logits[start : start + lengths[n]].log_softmax(1) * own.choice).sum(1)
+        losses = cross_entropy(logits[torch.tensor(place, device=device)], targets, reduction="none")
+        parts = losses.split([len(title) for title in titles])  # type: ignore[no-untyped-call]  # torch has no type
         return torch.stack([-part.mean() for part in parts])
 
     def prefix(self, prompt: Tensor) -> Prefix:
@@ -272,26 +263,29 @@ class Decoder:
             found = self.net(inputs_embeds=prompt.unsqueeze(0), use_cache=True, logits_to_keep=1)
         return Prefix(found[self._cache], len(prompt), found.logits[0, -1].log_softmax(0))
 
-    def log_likelihood_after(self, prefix: Prefix, title: Sequence[int]) -> Tensor:
-        """As ``log_likelihoods``, of a single title and from it and the prompt alone: float []; no gradient."""
-        values = [prefix.log[title[0]].unsqueeze(0)]
+    def log_likelihood_after(self, prefix: Prefix, title: Sequence[int], soft: Soft | None = None) -> Tensor:
+        """As ``log_likelihoods``, of a single title and from it and the prompt alone: float [].
+
+        Args:
+            prefix: the prompt.
+            title: its tokens, at least one.
+            soft: what is read and asked for in their place; there is a gradient by it, else there is none.
+        """
+        log = prefix.log.unsqueeze(0)
         if len(title) > 1:
             read(tokens=len(title) - 1)
-            with torch.no_grad():
+            fed = torch.tensor(title[:-1], dtype=torch.int64, device=log.device)
+            with torch.set_grad_enabled(soft is not None):
                 logits = self.net(
-                    inputs_embeds=self._fed(title, None).unsqueeze(0),
-                    position_ids=torch.arange(len(title) - 1, device=self.net.device).unsqueeze(0) + prefix.length,
+                    inputs_embeds=(self.embed(fed) if soft is None else soft.vectors[:-1]).unsqueeze(0),
+                    position_ids=torch.arange(len(fed), device=log.device).unsqueeze(0) + prefix.length,
                     use_cache=True,
                     **{self._cache: copy.deepcopy(prefix.cache)},  # the network writes in it
                 ).logits[0]
-            values.append(-cross_entropy(logits, torch.tensor(title[1:], device=logits.device), reduction="none"))
-        return torch.cat(values).mean()
-
-    def _fed(self, title: Sequence[int], soft: Soft | None) -> Tensor:
-        """The vectors of a title's tokens but for the last: float [l − 1, d]."""
-        if soft is not None:
-            return soft.vectors[:-1]
-        return self.embed(torch.tensor(title[:-1], dtype=torch.int64, device=self.net.device))
+                log = torch.cat([log, logits.log_softmax(1)])
+        if soft is None:
+            return log[torch.arange(len(title)), torch.tensor(title)].mean()
+        return (log * soft.choice).sum(1).mean()
 
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
         """The first lines of some answers to a request, drawn from torch's global generator; empty ones too.

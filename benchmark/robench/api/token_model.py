@@ -98,7 +98,7 @@ class LikelihoodModel(TokenReader):
 
     @abstractmethod
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """This model where, as candidates, some items have soft titles; histories read as they did.
+        """This model where, as candidates, some items have soft titles; histories read as they did, unperturbed.
 
         Args:
             items: rows of the catalogue, A of them.

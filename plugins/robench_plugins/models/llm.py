@@ -176,7 +176,7 @@ class Llm(LikelihoodModel):
         return self.decoder.words
 
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """This model where, as candidates, some items have soft titles; histories read as they did."""
+        """This model where, as candidates, some items have soft titles; histories read as they did, unperturbed."""
         found, lengths = copy.copy(self), tokens.mask.sum(1).tolist()
         found._soft = {
             item: Soft(vectors[at, :length], choice[at, :length])
@@ -309,7 +309,8 @@ class Llm(LikelihoodModel):
 
     def _unperturbed(self, prompt: Prompt, vectors: Tensor) -> bool:
         """Whether this is a look, without a gradient, at vectors as the tokens have them."""
-        if self.training or self._soft or (torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters))):
+        differentiated = torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters))
+        if self.training or (differentiated and not self._soft):
             return False
         return torch.equal(vectors, self.decoder.embed(torch.tensor(prompt.ids, device=self.device)))
 
@@ -317,24 +318,26 @@ class Llm(LikelihoodModel):
         """Of the readable ones among a user's candidates ``items``, [m]; rewritten titles stand beside genuine ones."""
         genuine = {item: self._tokens_in(self._genuine[item]) for item in items}
         beside = [item for item in items if self._usable(genuine[item])]
-        kept = [item for item in readable if self._titles[item] == self._genuine[item]]
+        kept = {item for item in readable if self._titles[item] == self._genuine[item]} - self._soft.keys()
         values = {}
         if kept:
             together = self.answers.together(prompt.ids, vectors, [genuine[item] for item in beside])
             values = dict(zip(beside, together, strict=True))
         for item in readable:
-            if item not in kept:
-                values[item] = self.answers.alone(prompt.ids, vectors, self.tokens_of(item))
+            asked = (prompt.ids, vectors, self.tokens_of(item))
+            if item in self._soft:
+                values[item] = self.answers.softly(*asked, self._soft[item])
+            elif item not in kept:
+                values[item] = self.answers.alone(*asked)
         return torch.stack([values[item] for item in readable]) if readable else vectors.new_zeros(0)
 
     def _likelihoods(self, vectors: Tensor, items: Sequence[int]) -> Tensor:
         """Of items with usable titles: float [m]."""
         titles = [self.tokens_of(item) for item in items]
-        soft = {at: self._soft[item] for at, item in enumerate(items) if item in self._soft}
-        if not (torch.is_grad_enabled() and (vectors.requires_grad or soft or len(self.adapters))):
-            return self.decoder.log_likelihoods(vectors, titles, soft)
+        if not (torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters))):
+            return self.decoder.log_likelihoods(vectors, titles)
         found: Tensor = checkpoint(
-            self.decoder.log_likelihoods, vectors, titles, soft, use_reentrant=False, preserve_rng_state=False
+            self.decoder.log_likelihoods, vectors, titles, use_reentrant=False, preserve_rng_state=False
         )
         return found
 

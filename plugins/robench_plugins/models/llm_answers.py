@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robench.api import Decoder, Prefix
+    from robench.api import Decoder, Prefix, Soft
 
 MEMO = 200_000  # answers that are remembered at most
 PREFIXES = 2**15  # tokens of prompts whose keys and values are remembered at most: 1.4 GiB of SmolLM2-135M
@@ -39,13 +41,17 @@ class Answers:
 
     def together(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
         """float [n]. Args: prompt: tokens; vectors: theirs, float [P, d]; titles: the tokens of each."""
-        return self._once((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles).detach())
+        return self._once((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
     def alone(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
         """float []."""
         return self._once((prompt, "alone", title), vectors, lambda: self._behind(prompt, vectors, title))
 
-    def _behind(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
+    def softly(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
+        """As ``alone``, not remembered, with a gradient by ``soft``: float []."""
+        return self._behind(prompt, vectors, title, soft)
+
+    def _behind(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft | None = None) -> Tensor:
         key = _key((prompt,), vectors)
         if (found := self.prefixes.pop(key, None)) is None:
             found = self.decoder.prefix(vectors)
@@ -53,14 +59,15 @@ class Answers:
         held = sum(prefix.length for prefix in self.prefixes.values())
         while held > PREFIXES and len(self.prefixes) > 1:
             held -= self.prefixes.pop(next(iter(self.prefixes))).length
-        return self.decoder.log_likelihood_after(found, title)
+        return self.decoder.log_likelihood_after(found, title, soft)
 
     def _once(self, question: object, vectors: Tensor, ask: Callable[[], Tensor]) -> Tensor:
         key = _key(question, vectors)
         if key not in self.memo:
             if len(self.memo) >= MEMO:
                 self.memo.clear()
-            self.memo[key] = ask()
+            with torch.no_grad():
+                self.memo[key] = ask()
         return self.memo[key]
 
 
