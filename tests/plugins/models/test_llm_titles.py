@@ -170,3 +170,16 @@ def test_there_are_no_slopes_for_the_fall_of_others(bench):
     oracle = _oracle(bench, np.arange(3))
     with pytest.raises(PluginError, match="needs a model with a gradient by the tokens"):
         list(HotFlip.make(goal="untargeted").rewrite(replace(oracle, aim=Fall(oracle.aim.items, K)), bench.rng))
+
+
+def test_slopes_of_a_model_with_lora_are_there_and_nothing_remembered_keeps_a_graph(bench, targets, nobodys):
+    data, _ = readers(16)
+    settings = {"lora_rank": 2, "train_rows": 8, "candidates": 6, "history_items": 2, "validation_users": 2}
+    model, _ = fitted(Llm.make(weights=bench.model.config.weights, **settings), data)
+    oracle = _oracle(bench, targets)
+    oracle = replace(oracle, reader=replace(oracle.reader, model=model))
+    found = oracle.slopes(oracle.titles())
+    shown = np.arange(len(targets)) != nobodys
+    assert (found.choice[shown].abs().amax((1, 2)) > 0).all()
+    answers = [*model.answers.memo.values(), *(prefix.log for prefix in model.answers.prefixes.values())]
+    assert not any(part.requires_grad for part in answers)
