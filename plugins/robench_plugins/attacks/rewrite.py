@@ -17,6 +17,8 @@ REQUEST = (
 )
 TALK = re.compile(r"^(sure|here|the new title|new title|title|answer)\b[^:]*:\s*", re.I)
 
+LISTED = re.compile(r"^(?:[-*•–]|\d{1,2}[.)])\s+")
+
 
 class Rewrite(TextAttack):
     """A pretrained decoder is asked ``proposals`` times for a more attractive title; scores say which is the best.
@@ -62,7 +64,7 @@ class Rewrite(TextAttack):
     @staticmethod
     def _within(climb: Climb, at: int, answer: str) -> str:
         """The answer without what is said around it, cut to the budget; the title as it is where nothing is left."""
-        words = TALK.sub("", answer).strip(" \"'*“”").split()
+        words = LISTED.sub("", TALK.sub("", LISTED.sub("", answer.strip()))).strip(" \"'*“”").split()
         while words and not climb.fits(at, " ".join(words)):
             words.pop()
         return " ".join(words) or climb.genuine[at]

@@ -14,6 +14,7 @@ from robench.spec import Part
 from robench_plugins.attacks.hotflip import HotFlip
 from robench_plugins.attacks.prompt_injection import PAYLOADS, PromptInjection
 from robench_plugins.attacks.rewrite import Rewrite
+from robench_plugins.attacks.titles import Climb
 from robench_plugins.models.llm import Llm
 from robench_plugins.models.text_bert import TextBert
 
@@ -89,7 +90,7 @@ def test_only_models_that_answer_a_prompt_are_instructed():
 
 
 def test_the_best_answer_is_taken_without_what_is_said_around_it(monkeypatch):
-    writer = Writer(["Sure, here is a title: zzz", f"New title: {words_that_sell()}", ""])
+    writer = Writer(["Sure, here is a title: zzz", f"1. New title: - **{words_that_sell()}**", ""])
     monkeypatch.setattr(Decoder, "load", lambda weights: writer)
     before, after, found = lifted(Rewrite.make(proposals=3))
     assert after > before
@@ -144,3 +145,20 @@ def test_flips_need_a_model_that_has_slopes_by_its_tokens():
         (fall, "text-bert", TextBert),
     ):
         assert surface_misfit(part, HotFlip, threat, name, model) == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        ("- The Wizard", "The Wizard"),
+        ("1. The Wizard", "The Wizard"),
+        ("2) 'The Wizard'", "The Wizard"),
+        ("Title: 3. The Wizard", "The Wizard"),
+        ("12 Monkeys", "12 Monkeys"),
+        ("101. Dalmatians", "101. Dalmatians"),
+        ("-Wizard-", "-Wizard-"),
+    ],
+)
+def test_marks_of_lists_are_no_part_of_a_title(answer, title):
+    oracle = host(Rewrite.make(), 3.0)
+    assert Rewrite._within(Climb(oracle), 0, answer) == title
