@@ -120,6 +120,12 @@ class Prefix:
     length: int
     log: Tensor
 
+    @property
+    def nbytes(self) -> int:
+        """Of the keys and values."""
+        kept = (part for layer in getattr(self.cache, "layers", ()) for part in vars(layer).values())
+        return sum(part.nbytes for part in kept if isinstance(part, Tensor))
+
 
 @dataclass(eq=False)
 class Decoder:
@@ -190,7 +196,13 @@ class Decoder:
         return [int(token) for token in found]
 
     def spans(self, text: str) -> list[int]:
-        """Where in a text each of its tokens (``ids``) begins, blanks skipped."""
+        """Where in a text each of its tokens (``ids``) begins, blanks skipped.
+
+        Raises:
+            DataError: the tokenizer does not know it.
+        """
+        if not self.tokenizer.is_fast:
+            raise DataError("the tokenizer does not tell where its tokens stand", where=str(self.folder))
         told = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
         return [at + len(text[at:end]) - len(text[at:end].lstrip()) for at, end in told.offset_mapping]
 

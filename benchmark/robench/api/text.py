@@ -73,7 +73,8 @@ class TokenSlopes:
         table: float [V, d] the vectors of all tokens.
         words: tokens that stand for a whole word: id -> word.
         choice: float [A, L, V] of the item's own loss by the weight of a token in a place, where the model scores an
-            item by the likelihood of its tokens: a flip of b for a changes the loss by b's entry less a's besides.
+            item by the likelihood of its tokens: a flip of b for a does b's entry less a's besides, to first order in
+            the item's score.
     """
 
     titles: Sequence[str]

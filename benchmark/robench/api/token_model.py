@@ -98,11 +98,11 @@ class LikelihoodModel(TokenReader):
 
     @abstractmethod
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """This model where, as candidates, some items have soft titles; histories read as they did, unperturbed.
+        """This model where, as candidates, some items have soft titles; histories read as they did.
 
         Args:
             items: rows of the catalogue, A of them.
-            tokens: of their titles, [A, L].
+            tokens: of their titles, [A, L]; none of a title that the model would not read.
             vectors: float [A, L, d] that are read in place of the tokens' rows of ``token_table``.
             choice: float [A, L, V], the weights by which the log-likelihoods of all tokens count in a place; those of
                 the title itself are 1 at its token.

@@ -14,6 +14,8 @@ from robench.api.data import IntArray, Interactions, Item, TrainData
 from robench.api.rng import Rng
 from robench.api.torch_model import Batch, Embedded, Losses, TorchModel
 
+OF_THE_INNER = ("surfaces", "cold_user", "cold_item", "reads_text", "reads_of", "follows")
+
 
 class Wrapped(TorchModel):
     """``inner``, unless a subclass says otherwise: what ``Defense.wrap`` returns for a ``TorchModel``.
@@ -32,7 +34,8 @@ class Wrapped(TorchModel):
         self.inner = inner
         # Variables of a class; of this one they depend on what is inside.
         tables = tuple(f"inner.{name}" for name in inner.tables)
-        vars(self).update(tables=tables, surfaces=inner.surfaces, cold_user=inner.cold_user, cold_item=inner.cold_item)
+        same = {name: getattr(inner, name) for name in OF_THE_INNER}
+        vars(self).update(tables=tables, **same)
         self.train(inner.training)
 
     def __getattr__(self, name: str) -> Any:
@@ -76,6 +79,10 @@ class Wrapped(TorchModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """The inner model's."""
         return self.inner.margins_from(batch, e)
+
+    def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
+        """The inner model's."""
+        return self.inner.candidates(users, history)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
         """This model around the inner one where some items have other texts."""

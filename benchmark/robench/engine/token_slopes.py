@@ -14,6 +14,7 @@ from robench.api.text import TokenSlopes, item_text
 from robench.api.token_model import LikelihoodModel, TokenModel, TokenReader, Tokens
 from robench.api.torch_model import TorchModel
 from robench.api.wrapped import Wrapped
+from robench.engine.aim import eligible
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.exposure import Fall, Promotion, Reader
 from robench.engine.oracle import diagnose
@@ -93,7 +94,7 @@ class Sloper:
             return mask_known(model.score_from(batch, model.embed(batch)), questions.to(model.device))
 
     def _of_likelihoods(self, aim: Promotion, titles: Sequence[str]) -> TokenSlopes:
-        """By the vectors of the tokens, and by their own likelihoods, which count linearly."""
+        """By the vectors of the tokens, and by their own likelihoods, to first order in the items' scores."""
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(aim.items.tolist(), titles, strict=True)))
         model = innermost(victim)
@@ -114,7 +115,7 @@ class Sloper:
                     slopes = torch.autograd.grad(value, leaves, allow_unused=True)
                     found = [old if new is None else old + new for old, new in zip(found, slopes, strict=True)]
             users += aim.users(questions)
-            asked |= self._asked(victim, aim, questions)
+            asked |= self._asked(victim, aim, questions) & tokens.mask.any(1)
         share = 1 / users.clamp_min(1).to(table).reshape(-1, 1, 1)
         by_vector, by_choice = (part * share * real for part in found)
         size = torch.maximum(by_vector.abs().amax((1, 2)), by_choice.abs().amax((1, 2))).cpu()
@@ -132,11 +133,12 @@ class Sloper:
         return torch.stack(own, 1)
 
     def _asked(self, model: TorchModel, aim: Promotion, questions: Questions) -> Tensor:
-        """Which items are ranked by the model itself for anybody; others have no slope, and nothing hides one: [A]."""
+        """Which items the model itself ranks for users who count; others have no slope, and nothing hides one: [A]."""
+        counts = eligible(questions, aim.items) >= 0
         chosen = model.candidates(questions.users.numpy(), self.reader.history)
-        if chosen is None:
-            return torch.ones(len(aim.items), dtype=torch.bool)
-        return torch.from_numpy((chosen[:, :, None] == aim.items).any((0, 1)))
+        if chosen is not None:
+            counts &= torch.from_numpy((chosen[:, :, None] == aim.items).any(1)).to(counts.device)
+        return counts.any(0).cpu()
 
 
 def innermost(model: Model) -> Model:

@@ -23,14 +23,15 @@ class HotFlip(TextAttack):
 
     HotFlip (Ebrahimi et al., ACL 2018): to put token b in the place of a changes the loss by ⟨e_b − e_a, ∂L/∂e_a⟩ to
     first order, and one gradient tells it for all places and tokens. Where a model scores an item by the likelihood of
-    its tokens, b's own likelihood in place of a's comes on top, which is known exactly (ARCA, Jones et al., ICML 2023,
-    parts the two in the same way). What differs: flips are of whole words, so a word
-    of several tokens is taken to have b in the place of each; only words of the catalogue's titles that are one token
-    come in (with ``words: any``, all words that are), since the estimate says little of words far from what the model
-    was trained on; the search is greedy (a beam of one), but flips are scored before one is taken; and there is none of
-    their limits on cosine, part of speech and stop words, since this threat model counts edits. They estimate an
-    insertion as a chain of flips of everything behind it. Here a filler, the word whose vector is nearest to the mean
-    word's, is put in first, and then flipped by the gradient there, so the estimate is first order in the flip alone.
+    its tokens, b's own likelihood in place of a's comes on top; it needs no estimate (ARCA, Jones et al., ICML 2023,
+    parts the two in the same way), the loss is still of first order in it. What differs: flips are of whole words, so a
+    word of several tokens is taken to have b in the place of each; only words of the catalogue's titles that are one
+    token come in (with ``words: any``, all words that are), since the estimate says little of words far from what the
+    model was trained on; the search is greedy (a beam of one), but flips are scored before one is taken; and there is
+    none of their limits on cosine, part of speech and stop words, since this threat model counts edits. They estimate
+    an insertion as a chain of flips of everything behind it. Here a filler, the word whose vector is nearest to the
+    mean word's, is put in first, and then flipped by the gradient there, so the estimate is first order in the flip
+    alone.
 
     Untargeted, all titles are rewritten at once in ``rounds`` steps, each of which flips as many places of a title as
     its share of the budget allows, in all titles or in the half of them where the estimate is larger; no insertions.

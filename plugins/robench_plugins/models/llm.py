@@ -157,9 +157,10 @@ class Llm(LikelihoodModel):
         return self._tokens[title]
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Of titles whose words stand a blank apart; every token, as none is special."""
-        rows = [self.decoder.ids(f" {text}") if text else [] for text in texts]
-        starts = [self.decoder.spans(f" {text}") if text else [] for text in texts]
+        """Of titles whose words stand a blank apart; none is special. An unusable title has none."""
+        rows = [self._tokens_in(text) for text in texts]
+        rows = [row if self._usable(row) else [] for row in rows]
+        starts = [self.decoder.spans(f" {text}") if row else [] for text, row in zip(texts, rows, strict=True)]
         width = max(1, *map(len, rows))
         ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
         mask = torch.arange(width) < torch.tensor([[len(row)] for row in rows])
@@ -176,7 +177,7 @@ class Llm(LikelihoodModel):
         return self.decoder.words
 
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """This model where, as candidates, some items have soft titles; histories read as they did, unperturbed."""
+        """This model where, as candidates, some items have soft titles; histories read as they did."""
         found, lengths = copy.copy(self), tokens.mask.sum(1).tolist()
         found._soft = {
             item: Soft(vectors[at, :length], choice[at, :length])
@@ -294,7 +295,7 @@ class Llm(LikelihoodModel):
         if self._unperturbed(prompt, vectors):
             found = self._remembered(prompt, vectors, items, readable)
         else:
-            found = self._likelihoods(vectors, readable)
+            found = self._likelihoods(prompt, vectors, readable)
         sound = torch.isfinite(found.detach())
         read(
             prompts=1,
@@ -309,16 +310,19 @@ class Llm(LikelihoodModel):
 
     def _unperturbed(self, prompt: Prompt, vectors: Tensor) -> bool:
         """Whether this is a look, without a gradient, at vectors as the tokens have them."""
-        differentiated = torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters))
-        if self.training or (differentiated and not self._soft):
+        if self.training or self._differentiated(vectors):
             return False
         return torch.equal(vectors, self.decoder.embed(torch.tensor(prompt.ids, device=self.device)))
+
+    def _differentiated(self, vectors: Tensor) -> bool:
+        """Whether a gradient is asked for by the inputs or the factors; by a soft title it is by that alone."""
+        return not self._soft and torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters) > 0)
 
     def _remembered(self, prompt: Prompt, vectors: Tensor, items: Sequence[int], readable: Sequence[int]) -> Tensor:
         """Of the readable ones among a user's candidates ``items``, [m]; rewritten titles stand beside genuine ones."""
         genuine = {item: self._tokens_in(self._genuine[item]) for item in items}
         beside = [item for item in items if self._usable(genuine[item])]
-        kept = {item for item in readable if self._titles[item] == self._genuine[item]} - self._soft.keys()
+        kept = {item for item in readable if self.tokens_of(item) == genuine[item]} - self._soft.keys()
         values = {}
         if kept:
             together = self.answers.together(prompt.ids, vectors, [genuine[item] for item in beside])
@@ -331,11 +335,19 @@ class Llm(LikelihoodModel):
                 values[item] = self.answers.alone(*asked)
         return torch.stack([values[item] for item in readable]) if readable else vectors.new_zeros(0)
 
-    def _likelihoods(self, vectors: Tensor, items: Sequence[int]) -> Tensor:
+    def _likelihoods(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
         """Of items with usable titles: float [m]."""
         titles = [self.tokens_of(item) for item in items]
-        if not (torch.is_grad_enabled() and (vectors.requires_grad or len(self.adapters))):
-            return self.decoder.log_likelihoods(vectors, titles)
+        if self._soft:
+            values = list(self.answers.perturbed(prompt.ids, vectors, titles)) if items else []
+            for at, item in enumerate(items):
+                if item in self._soft:
+                    values[at] = self.answers.softly_perturbed(vectors, titles[at], self._soft[item])
+            return torch.stack(values) if values else vectors.new_zeros(0)
+        if not self._differentiated(vectors):
+            if self.training:
+                return self.decoder.log_likelihoods(vectors, titles)
+            return self.answers.perturbed(prompt.ids, vectors, titles)
         found: Tensor = checkpoint(
             self.decoder.log_likelihoods, vectors, titles, use_reentrant=False, preserve_rng_state=False
         )
@@ -348,6 +360,6 @@ class Llm(LikelihoodModel):
             zip(e.context["prompts"], batch.targets["items"].tolist(), strict=True)
         ):
             vectors = e.inputs["tokens"][number, : len(prompt.ids)]
-            values.append(-self._likelihoods(vectors, [item]))
+            values.append(-self._likelihoods(prompt, vectors, [item]))
         value = torch.cat(values)
         return Losses(value, torch.arange(len(value), device=value.device))

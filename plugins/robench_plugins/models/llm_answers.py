@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from robench.api import Decoder, Prefix, Soft
 
 MEMO = 200_000  # answers that are remembered at most
-PREFIXES = 2**15  # tokens of prompts whose keys and values are remembered at most: 1.4 GiB of SmolLM2-135M
+PREFIXES = 2**30  # bytes of prompts' keys and values that are remembered at most, but for those of the last prompt
 
 
 class Answers:
-    """Of one victim, without a gradient and unperturbed.
+    """Of one victim, without a gradient.
 
     A user's genuine titles are asked for and remembered together, and a rewritten one by itself. Beside others a
     title's last bits are other ones, so this is a rule and no matter of speed alone: by it no number depends on what
@@ -43,6 +43,12 @@ class Answers:
         """float [n]. Args: prompt: tokens; vectors: theirs, float [P, d]; titles: the tokens of each."""
         return self._once((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
+    def perturbed(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
+        """As ``together``, where ``vectors`` are not those of the prompt's tokens: the host often looks twice."""
+        content = vectors.detach().contiguous().cpu().view(torch.uint8).numpy().tobytes()
+        question = (prompt, titles, hashlib.sha256(content).hexdigest())
+        return self._once(question, vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
+
     def alone(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
         """float []."""
         return self._once((prompt, "alone", title), vectors, lambda: self._behind(prompt, vectors, title))
@@ -51,14 +57,18 @@ class Answers:
         """As ``alone``, not remembered, with a gradient by ``soft``: float []."""
         return self._behind(prompt, vectors, title, soft)
 
+    def softly_perturbed(self, vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
+        """As ``softly``, behind ``vectors`` that are not those of a prompt's tokens: float []."""
+        return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
+
     def _behind(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft | None = None) -> Tensor:
         key = _key((prompt,), vectors)
         if (found := self.prefixes.pop(key, None)) is None:
             found = self.decoder.prefix(vectors)
         self.prefixes[key] = found  # the latest last
-        held = sum(prefix.length for prefix in self.prefixes.values())
+        held = sum(prefix.nbytes for prefix in self.prefixes.values())
         while held > PREFIXES and len(self.prefixes) > 1:
-            held -= self.prefixes.pop(next(iter(self.prefixes))).length
+            held -= self.prefixes.pop(next(iter(self.prefixes))).nbytes
         return self.decoder.log_likelihood_after(found, title, soft)
 
     def _once(self, question: object, vectors: Tensor, ask: Callable[[], Tensor]) -> Tensor:

@@ -229,16 +229,25 @@ def _counted(decoder, calls):
     return counted
 
 
-def test_a_look_at_a_perturbed_input_is_not_remembered(world, weights):
+def test_a_perturbed_look_is_remembered_to_the_bit(world, weights, monkeypatch):
     data, history, _ = world
     model = _fit(data, weights)
     clean = model.scores(USERS, history)
-    kept = len(model.answers.memo)
     batch = model.queries(USERS, history)
     e = model.embed(batch)
-    with torch.no_grad():
-        model.score_from(batch, e.plus({"tokens": torch.full_like(e.inputs["tokens"], 0.1)}))
-    assert len(model.answers.memo) == kept
+    monkeypatch.setattr(model.decoder, "log_likelihoods", _counted(model.decoder, calls := []))
+
+    def look(delta):
+        with torch.no_grad():
+            return model.score_from(batch, e.plus({"tokens": torch.full_like(e.inputs["tokens"], delta)}))
+
+    first, count = look(0.1), len(calls)
+    assert count == len(USERS)
+    assert torch.equal(look(0.1), first)
+    assert len(calls) == count
+    other = look(float(np.nextafter(np.float32(0.1), np.float32(1))))
+    assert len(calls) == 2 * count
+    assert not torch.equal(other, first)
     np.testing.assert_array_equal(model.scores(USERS, history), clean)
 
 
@@ -304,14 +313,19 @@ def test_answers_are_forgotten_where_training_may_have_changed_them(world, weigh
     data, history, _ = world
     model = _fit(data, weights, lora_rank=2, train_rows=8)
     before = model.scores(USERS, history)
+    other = {int(i): Item("Other") for i in np.unique(model.candidates(USERS, history))}
+    model.rewritten(other).scores(USERS, history)
+    assert model.answers.prefixes
     with torch.no_grad():
         for part in model.adapters.values():
             part.add_(0.5)
     model.train().eval()
     after = model.scores(USERS, history)
     assert (np.abs(after - before).max(1) > 1e-3).all()
-    model.answers.memo.clear()
+    rewritten = model.rewritten(other).scores(USERS, history)
+    model.answers.clear()
     np.testing.assert_array_equal(model.scores(USERS, history), after)
+    np.testing.assert_array_equal(model.rewritten(other).scores(USERS, history), rewritten)
     victim.scores(USERS, history)
     assert victim.train().eval().answers.memo, "without LoRA nothing is trained"
 

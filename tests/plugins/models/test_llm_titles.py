@@ -12,6 +12,7 @@ from robench.api import PluginError, Tokens, Wrapped
 from robench.api.data import joined
 from robench.conformance.texts import readers
 from robench.conformance.worlds import fitted
+from robench.engine.costs import Diagnosis
 from robench.engine.exposure import Fall, Promotion, Reader
 from robench.engine.measure import Bench
 from robench.engine.ranking import mask_known
@@ -20,6 +21,7 @@ from robench.engine.token_slopes import Sloper
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.hotflip import HotFlip, Sloped
 from robench_plugins.attacks.random_rewrite import RandomRewrite
+from robench_plugins.defenses.smoothing import SmoothedModel
 from robench_plugins.models.llm import Llm
 
 pytest.importorskip("transformers")
@@ -115,6 +117,56 @@ def test_slopes_go_through_wrappers(bench, targets):
     torch.testing.assert_close(found.gradient, wanted.gradient)
     torch.testing.assert_close(found.choice, wanted.choice)
     assert found.words == wanted.words
+
+
+def test_slopes_go_through_noise_on_the_history(bench, targets, nobodys):
+    oracle = _oracle(bench, targets)
+    plain = oracle.slopes(oracle.titles())
+    for sigma, least, most in ((1e-5, 0, 1e-4), (30.0, 1e-3, 1e9)):
+        noisy = replace(oracle, reader=replace(oracle.reader, model=SmoothedModel(bench.model, sigma, 1, "mean")))
+        noisy.diagnosis = Diagnosis()
+        found = noisy.slopes(noisy.titles())
+        assert (noisy.diagnosis.judged, noisy.diagnosis.zero) == (2, 0)
+        assert least < float((found.choice - plain.choice).abs().max()) < most
+        assert not found.choice[nobodys].any()
+
+
+def test_a_wrapped_model_shows_what_it_is(bench):
+    outer = Wrapped(bench.model)
+    np.testing.assert_array_equal(
+        outer.candidates(bench.users, bench.history), bench.model.candidates(bench.users, bench.history)
+    )
+    assert (outer.follows, outer.reads_text, outer.reads_of) == (True, True, ("title",))
+    names = [m.name for m in replaced(bench, outer)._title_members(Auto.make(surface="text")).members]
+    assert names == ["random-words", "prefix", "hotflip", "prompt-injection"]
+
+
+def replaced(bench, model):
+    return Bench(model, bench.history, bench.held, bench.users, 0, bench.catalogue)
+
+
+def test_slopes_are_of_the_title_as_the_defence_reads_it(bench, targets, nobodys):
+    oracle = _oracle(bench, targets)
+    drop = replace(oracle, reader=replace(oracle.reader, clean=lambda title: title.replace("Zzz", "")))
+    titles = [f"{title.split()[0]} Zzz  {' '.join(title.split()[1:])}" for title in oracle.titles()]
+    found, wanted = drop.slopes(titles), oracle.slopes(oracle.titles())
+    assert found.titles == wanted.titles == oracle.titles()
+    assert torch.equal(found.ids, wanted.ids)
+    torch.testing.assert_close(found.choice, wanted.choice, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(found.gradient, wanted.gradient, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("title", ["", "Word" * 500])
+def test_a_title_that_is_not_read_has_no_tokens_and_hides_nothing(bench, targets, nobodys, title):
+    oracle = _oracle(bench, targets, 500.0)
+    first = next(at for at in range(len(targets)) if at != nobodys)
+    titles = oracle.titles()
+    titles[first] = title
+    found = oracle.slopes(titles)
+    assert found.ids.shape[1] < 20
+    assert (found.word[first] == -1).all()
+    assert (oracle.diagnosis.judged, oracle.diagnosis.zero) == (1, 0)
+    assert list(Sloped.at(oracle, titles).substitutions(first, title)) == []
 
 
 def test_a_hidden_gradient_is_seen(bench, targets, monkeypatch):
