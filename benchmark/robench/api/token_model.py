@@ -102,7 +102,8 @@ class LikelihoodModel(TokenReader):
 
         Args:
             items: rows of the catalogue, A of them.
-            tokens: of their titles, [A, L]; none of a title that the model would not read.
+            tokens: of their titles, [A, L]; none of a title that the model would not read. What stands at padding
+                counts for nothing.
             vectors: float [A, L, d] that are read in place of the tokens' rows of ``token_table``.
             choice: float [A, L, V], the weights by which the log-likelihoods of all tokens count in a place; those of
                 the title itself are 1 at its token.

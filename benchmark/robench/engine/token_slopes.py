@@ -102,8 +102,7 @@ class Sloper:
         assert isinstance(model, LikelihoodModel)  # as it was before
         tokens, table = model.tokens(read), model.token_table().detach()
         vectors = table[tokens.ids.to(table.device)].requires_grad_()
-        real = tokens.mask.to(table.device).unsqueeze(-1)
-        choice = (one_hot(tokens.ids.to(table.device), len(table)).to(table) * real).requires_grad_()
+        choice = one_hot(tokens.ids.to(table.device), len(table)).to(table).requires_grad_()
         leaves, users = (vectors, choice), torch.zeros(len(titles))
         found, asked = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
         soft = around(victim, model.softened(aim.items.tolist(), tokens, *leaves))
@@ -117,7 +116,7 @@ class Sloper:
             users += aim.users(questions)
             asked |= self._asked(victim, aim, questions) & tokens.mask.any(1)
         share = 1 / users.clamp_min(1).to(table).reshape(-1, 1, 1)
-        by_vector, by_choice = (part * share * real for part in found)
+        by_vector, by_choice = (part * share for part in found)
         size = torch.maximum(by_vector.abs().amax((1, 2)), by_choice.abs().amax((1, 2))).cpu()
         diagnose(self.diagnosis, size[asked])
         return _told(model, read, tokens, by_vector, by_choice.cpu())

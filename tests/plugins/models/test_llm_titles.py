@@ -74,6 +74,12 @@ def test_every_word_is_a_token_and_its_place_is_told(bench, targets):
         assert [found.words[token] for token in ids[: len(words)]] == words
 
 
+def test_tokens_begin_at_the_first_letter_of_their_word(bench):
+    found = bench.model.tokens(["A River", "", "River"])
+    assert found.start.tolist() == [[0, 2], [-1, -1], [0, -1]]
+    assert found.mask.tolist() == [[True, True], [False, False], [True, False]]
+
+
 def test_slopes_are_the_differences_of_an_items_own_loss(bench, targets, nobodys):
     oracle, model = _oracle(bench, targets), bench.model
     found = oracle.slopes(oracle.titles())
