@@ -25,6 +25,7 @@ DOCUMENTED = {
     r"items-10: adversarial-training raises what PGD in linf leaves of lstm": "undecided",
     r"items-20: adversarial-training raises what PGD in linf leaves of lstm": "undecided",
     r"items-20: (from the start|after a warm-up) raises what PGD in linf leaves of bert4rec": "undecided",
+    r"items-20: from the start raises what PGD in l2 leaves of bert4rec": "undecided",
 }
 
 
