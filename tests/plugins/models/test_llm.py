@@ -18,6 +18,7 @@ from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models import llm_answers
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.llm import OTHERS, UNUSABLE, Llm
+from robench_plugins.models.llm_answers import Answers
 from robench_plugins.models.llm_prompt import DEFAULT, Template, template_of
 
 pytest.importorskip("transformers")
@@ -323,7 +324,7 @@ def test_answers_are_forgotten_where_training_may_have_changed_them(world, weigh
     after = model.scores(USERS, history)
     assert (np.abs(after - before).max(1) > 1e-3).all()
     rewritten = model.rewritten(other).scores(USERS, history)
-    model.answers.clear()
+    model.answers = Answers(model.decoder)
     np.testing.assert_array_equal(model.scores(USERS, history), after)
     np.testing.assert_array_equal(model.rewritten(other).scores(USERS, history), rewritten)
     victim.scores(USERS, history)
