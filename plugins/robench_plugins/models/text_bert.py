@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -57,7 +57,7 @@ class TextBert(TokenModel, SequenceModel):
         )
         history: Literal["transformer", "lstm"] = "transformer"
         inputs: Literal["texts", "tokens"] = Field(default="texts", description="what attacks on embeddings touch")
-        tuned_layers: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        tuned_layers: int | Literal["all"] = Field(
             default=0, description="last layers of the encoder that are trained along; all: its embeddings too"
         )
         max_tokens: int = Field(default=64, ge=8, description="of a text")
@@ -66,6 +66,14 @@ class TextBert(TokenModel, SequenceModel):
         learning_rate: float = Field(default=1e-3, gt=0)
         max_length: int = Field(default=30, ge=2)
         patience: int = Field(default=5, ge=1)
+
+        @field_validator("tuned_layers", mode="before")
+        @classmethod
+        def _counted(cls, given: Any) -> Any:
+            """One line in place of one per kind of value."""
+            if given == "all" or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
+                return given
+            raise ValueError("must be a number of layers from 0, or all")
 
     config: Config
     tables: ClassVar[tuple[str, ...]] = ()

@@ -146,10 +146,11 @@ def test_all_of_the_encoder_moves_and_comes_out_of_a_checkpoint(weights, inputs)
     np.testing.assert_array_equal(scores(again, data), scores(model, data))
 
 
-@pytest.mark.parametrize("layers", [-1, "most", 1.5])
-def test_what_is_no_number_of_layers_is_refused(layers):
-    with pytest.raises(ValidationError, match="tuned_layers"):
+@pytest.mark.parametrize("layers", [-1, "most", 1.5, True])
+def test_what_is_no_number_of_layers_is_refused_in_one_line(layers):
+    with pytest.raises(ValidationError, match="must be a number of layers from 0, or all") as error:
         TextBert.make(tuned_layers=layers)
+    assert [found["loc"] for found in error.value.errors()] == [("tuned_layers",)]
 
 
 def test_more_layers_than_the_encoder_has_are_refused(weights):
