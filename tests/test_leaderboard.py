@@ -11,8 +11,9 @@ from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, USERS, World, 
 from robench.api.errors import UserError
 from robench.leaderboard import CELLS, LEADERBOARD, write_tables
 from robench.record import new_record
-from robench.report.markdown import table_lines, title_of, to_markdown
+from robench.report.markdown import to_markdown
 from robench.report.numbers import number
+from robench.report.sections import table_lines, title_of
 from robench.report.terminal import print_leaderboard
 from robench_plugins.metrics.stability import Jaccard
 

@@ -1,11 +1,10 @@
-"""The section of leaderboard.md on models of two stages."""
+"""The section on models of two stages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
+from robench.report.blocks import Grid, Section
 from robench.report.numbers import defense, number
 
 if TYPE_CHECKING:
@@ -22,10 +21,10 @@ def _attack(row: dict[str, Any]) -> tuple[str, str]:
     return row["attack_label"], f"{row['epsilon']:g} ({row['norm']})"
 
 
-def stages_section(tables: Tables) -> list[str]:
-    """Lines, none where no model has two stages."""
+def stages_section(tables: Tables) -> Section | None:
+    """None where no model has two stages."""
     if not tables.stages:
-        return []
+        return None
     head = ["model", "defence", "attack", "ε", "candidates", "recall", "reachable", "T-HR@10 there", "unusable"]
     body = [
         [
@@ -40,4 +39,4 @@ def stages_section(tables: Tables) -> list[str]:
         ]
         for row in tables.stages
     ]
-    return ["## Models of two stages", "", TEXT, "", tabulate(body, head, tablefmt="github", disable_numparse=True), ""]
+    return Section("Models of two stages", [TEXT, Grid(head, body)])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from robench.report.markdown import clean_tables, table_lines, title_of
 from robench.report.numbers import bounded, defense, number
+from robench.report.sections import clean_tables, table_lines, title_of
 
 if TYPE_CHECKING:
     from robench.leaderboard import Tables

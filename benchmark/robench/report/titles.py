@@ -1,11 +1,10 @@
-"""The section of leaderboard.md on attacks on titles."""
+"""The section on attacks on titles."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
+from robench.report.blocks import Block, Bullets, Grid, Section
 from robench.report.numbers import bounded, defense, number
 
 if TYPE_CHECKING:
@@ -18,10 +17,10 @@ TEXT = (
 )
 
 
-def rewritten_section(tables: Tables) -> list[str]:
-    """Lines, none where no titles were attacked."""
+def rewritten_section(tables: Tables) -> Section | None:
+    """None where no titles were attacked."""
     if not tables.rewritten:
-        return []
+        return None
     head = ["model", "defence", "attack", "ε", "metric", "before", "after", "effect", "edits", "similarity"]
     head += ["queries", "gradients"]
     body = [
@@ -41,14 +40,14 @@ def rewritten_section(tables: Tables) -> list[str]:
         ]
         for row in tables.rewritten
     ]
-    table = tabulate(body, head, tablefmt="github", disable_numparse=True)
+    blocks: list[Block] = [TEXT, Grid(head, body)]
     shown = [row for row in tables.rewritten if row["strongest"] and row["examples"]]
     lines = [
-        f"- {row['model_label']}, {defense(row)}, {row['attack_label']}, ε = {row['epsilon']:g}: "
+        f"{row['model_label']}, {defense(row)}, {row['attack_label']}, ε = {row['epsilon']:g}: "
         + "; ".join(f"{old} → {new}" for old, new in row["examples"])
         for row in shown
     ]
-    return ["## Rewritten titles", "", TEXT, "", table, "", *lines, *([""] if lines else [])]
+    return Section("Rewritten titles", [*blocks, Bullets(lines)] if lines else blocks)
 
 
 def _alike(row: dict[str, Any]) -> str:
