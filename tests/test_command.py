@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,7 +73,12 @@ def test_run_its_leaderboard_and_plan_say_alike_why_cells_are_skipped(robench, t
     for text in (planned.stdout, done.stderr):
         told = [line for line in text.splitlines() if line.startswith("skipped: ")]
         assert told == [f"skipped: {line}" for line in WHY]
-    lines = (tmp_path / "results" / "t" / "leaderboard.md").read_text().splitlines()
+    folder = Path("results") / "t"
+    told = [f"leaderboard: {folder / 'leaderboard.md'}", f"page: {folder / 'index.html'}"]
+    assert done.stdout.splitlines()[-2:] == told
+    page = (tmp_path / folder / "index.html").read_text()
+    assert all(f"<li>{line}</li>" in page.replace("&#39;", "'") for line in WHY)
+    lines = (tmp_path / folder / "leaderboard.md").read_text().splitlines()
     assert lines[lines.index("## Skipped cells") + 2 :] == [f"- {line}" for line in WHY]
 
 

@@ -44,7 +44,7 @@ exclude:
   - {model: [popularity, mf], attack: auto}
 """
 LIKED = SUITE.replace("METRICS", ", ".join(METRICS))
-TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md")
+TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html")
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def test_the_wheel_holds_every_module_of_both_roots_and_nothing_else(wheel):
     names = {n for n in wheel.namelist() if ".dist-info/" not in n}
     wanted = set()
     for root in (ROOT / "benchmark", ROOT / "plugins"):
-        for path in [*root.rglob("*.py"), *root.rglob("py.typed")]:
+        for path in [*root.rglob("*.py"), *root.rglob("py.typed"), *root.rglob("*.html")]:
             wanted.add(path.relative_to(root).as_posix())
     assert names == wanted
     assert {"robench/py.typed", "robench_plugins/py.typed"} <= names

@@ -31,7 +31,7 @@ attacks:
   - {name: bandwagon, epsilon: 0.1}
 exclude: [{model: popularity, lambda: 0.5}]
 """
-TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md")
+TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html")
 
 
 def tables(folder: Path) -> dict[str, bytes]:

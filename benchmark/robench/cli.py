@@ -82,6 +82,7 @@ def tables(folder: Path, registry: Registry) -> None:
     write_tables(built, folder)
     print_leaderboard(built, screen())
     typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")
+    typer.echo(f"page: {folder / 'index.html'}")
 
 
 @app.command()

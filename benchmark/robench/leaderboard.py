@@ -21,6 +21,7 @@ from robench.ensembles import ensembles
 from robench.flags import judge
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
+from robench.report.page import to_page
 from robench.results import ROW, Columns, Results, ensembles_of, read_plan, row_of
 from robench.rewritten import rewritten
 from robench.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, own_weights, table_rows
@@ -304,7 +305,7 @@ def _timing(results: Results, c: Columns) -> dict[str, Any]:
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """cells.csv, leaderboard.csv, .json and .md, timings.csv; each whole or not at all.
+    """cells.csv, leaderboard.csv, .json and .md, timings.csv, index.html; each whole or not at all, the page last.
 
     Raises:
         UserError: the folder cannot be written.
@@ -340,6 +341,7 @@ def _texts(tables: Tables) -> dict[str, str]:
         "timings.csv": to_csv(TIMINGS, tables.timings),
         "leaderboard.json": json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n",
         "leaderboard.md": to_markdown(tables),
+        "index.html": to_page(tables),
     }
 
 

@@ -222,12 +222,14 @@ def curves(results: Results, metric: str) -> list[dict[str, Any]]:
     The area is the trapezoid rule over ε from 0 (clean), divided by the largest ε: the mean value within the budget.
     """
     groups: dict[tuple[RowKey, str], dict[float, list[float]]] = {}
+    threats: dict[str, dict[str, Any]] = {}
     for c in results.cells:
         if c["stage"] == "test" and results.ok(c) and metric in results.plan["metrics"]:
             values = results.per_user(c, metric)
             if values is not None:
                 of_attack = groups.setdefault((row_of(c), c["attack_label"]), {})
                 of_attack.setdefault(c["epsilon"], []).append(float(np.nanmean(values)))
+                threats[c["attack_label"]] = {name: c[name] for name in ("surface", "norm", "goal")}
     found = []
     for (key, label), points in groups.items():
         clean = [results.per_user(c, metric) for c in clean_cells(results, key)]
@@ -235,6 +237,6 @@ def curves(results: Results, metric: str) -> list[dict[str, Any]]:
         epsilons = sorted(e for e in points if points[e])
         means = [float(np.mean(points[e])) for e in epsilons]
         area = float(np.trapezoid(means, epsilons)) / epsilons[-1] if epsilons[-1] > 0 else None
-        row = {**dict(zip(ROW, key, strict=True)), "attack_label": label, "metric": metric}
+        row = {**dict(zip(ROW, key, strict=True)), **threats[label], "attack_label": label, "metric": metric}
         found.append({**row, "epsilon": epsilons, "value": means, "area": area})
     return found

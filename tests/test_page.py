@@ -1,0 +1,195 @@
+"""index.html: what leaderboard.md says, drawn too; nothing that a user wrote becomes markup, nothing is loaded."""
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from tests.fakes import EMBEDDING, POISONING, USERS, World, ranks
+
+from robench.leaderboard import write_tables
+from robench.report.blocks import Bullets, Grid, Section
+from robench.report.charts import charts
+from robench.report.page import to_page
+from robench.report.sections import sections
+
+EVIL = "<script>alert(1)</script><img src=x onerror=y> & \"'"
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Read(HTMLParser):
+    """Elements, what is open, cells of tables, list entries, headings, references and labels of marks."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.links, self.labels, self.texts = [], set(), [], [], {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        given = dict(attrs)
+        self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href", "data")]
+        self.labels += [given["aria-label"]] if given.get("aria-roledescription") == "point" else []
+        assert not any(name.startswith("on") for name in given), given
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, "elements are closed in turn"
+
+    def handle_data(self, data):
+        for tag in {"th", "td", "li", "h1", "h2", "p", "title"} & set(self.open):
+            self.texts[tag][-1] += data
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(20, 99), model="popularity", seed=seed)
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05)
+        world.cell(ranks(70, 99), seed=seed, attack="pgd", epsilon=0.01)
+        world.cell(ranks(140, 99), seed=seed, weight=0.5)
+        world.cell(ranks(120, 99), seed=seed, weight=0.5, attack="pgd", epsilon=0.05)
+        world.cell(ranks(130, 99), seed=seed, weight=0.5, attack="pgd", epsilon=0.01)
+    return world
+
+
+def plain(text):
+    return text.replace("**", "").replace("`", "")
+
+
+def test_every_heading_cell_and_line_of_the_report_is_on_the_page(world):
+    tables = world.build()
+    read = Read(to_page(tables))
+    assert not read.open
+    found = list(sections(tables))
+    assert {section.title for section in found} >= {"Along ε"}
+    assert [text.strip() for text in read.texts["h2"]] == [section.title for section in found]
+    grids = [block for section in found for block in section.blocks if isinstance(block, Grid)]
+    assert grids
+    assert read.texts["th"] == [cell for grid in grids for cell in grid.head]
+    assert read.texts["td"] == [plain(cell) for grid in grids for row in grid.body for cell in row]
+    lines = [line for s in found for block in s.blocks if isinstance(block, Bullets) for line in block.lines]
+    assert [text.strip() for text in read.texts["li"]] == [s.title for s in found] + [plain(line) for line in lines]
+
+
+def test_the_pictures_have_the_values_of_the_tables(world):
+    read = Read(to_page(world.build()))
+    told = [label.split(": ") for label in read.labels if "[" in label]
+    assert [(who, value.split()[0]) for who, value in told] == [
+        ("mf, at λ=0.5, clean", ".7000"),
+        ("mf, at λ=0.5, attacked", ".6000"),
+        ("mf, none, clean", ".7500"),
+        ("mf, none, attacked", ".2500"),
+        ("popularity, none, clean", ".1000"),
+    ]
+    assert {value for _, value in told} <= set(read.texts["td"]), "with the intervals of the table"
+    assert sorted(label for label in read.labels if "ε =" in label) == [
+        "mf, at λ=0.5, pgd, ε = 0.01: .6500",
+        "mf, at λ=0.5, pgd, ε = 0.05: .6000",
+        "mf, at λ=0.5, pgd, ε = 0: .7000",
+        "mf, none, pgd, ε = 0.01: .3500",
+        "mf, none, pgd, ε = 0.05: .2500",
+        "mf, none, pgd, ε = 0: .7500",
+    ]
+
+
+def test_marks_stand_where_their_values_are(world):
+    (section,) = (section for section in sections(world.build()) if section.chart == "leaderboard")
+    ((_, svg),) = charts(section)
+    found = {}
+    for part in ElementTree.fromstring(svg).iter():
+        if part.get("aria-roledescription") == "point":
+            who, _, value = part.get("aria-label").partition(": ")
+            found[who] = float(value.split()[0]), *map(float, re.findall(r"[-\d.]+", part.get("transform")))
+    values, across, down = (np.array(column) for column in zip(*found.values(), strict=True))
+    slope, start = np.polyfit(values, across, 1)
+    assert slope > 0
+    np.testing.assert_allclose(across, start + slope * values, atol=0.01)
+    assert (np.diff(down) > 0).all(), "in the order of the table, clean above attacked"
+
+
+def test_nothing_that_a_user_wrote_becomes_markup(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    plain_tags = Read(to_page(world_of(world, "mf", "pgd", "luck"))).tags
+    world = World(tmp_path / "v", [EMBEDDING])
+    text = to_page(world_of(world, EVIL, EVIL, EVIL))
+    read = Read(text)
+    assert read.tags == plain_tags
+    assert "script" not in read.tags
+    assert any(EVIL in cell for cell in read.texts["td"])
+    assert any(EVIL in label for label in read.labels), "in a picture too"
+    assert any(EVIL in line for line in read.texts["li"]), "an error's message"
+
+
+def world_of(world, model, attack, error):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, model=model)
+        world.cell(ranks(50, 99), seed=seed, model=model, attack=attack, epsilon=0.05)
+    told = {"type": "RuntimeError", "message": error, "traceback": "..."}
+    world.cell([], model=model, attack="other", epsilon=0.05, status="failed", error=told)
+    return world.build()
+
+
+def test_the_page_loads_nothing_and_its_links_are_files_beside_it(world):
+    tables = world.build()
+    write_tables(tables, world.store.folder)
+    (world.store.folder / "suite.yaml").write_text("")  # a run's
+    text = (world.store.folder / "index.html").read_text()
+    read = Read(text)
+    assert "url(" not in text
+    assert "@import" not in text
+    anchors = {f"section-{number}" for number in range(len(read.texts["h2"]))}
+    for link in read.links:
+        assert link[1:] in anchors if link.startswith("#") else (world.store.folder / link).is_file(), link
+    assert sum(link.startswith("#") for link in read.links) == len(anchors)
+
+
+def test_pictures_are_xml_without_ids_that_could_clash(world):
+    for section in sections(world.build()):
+        for _, svg in charts(section):
+            tree = ElementTree.fromstring(svg)
+            assert not [part for part in tree.iter() if "id" in part.attrib]
+
+
+def test_a_table_of_one_popularity_alone_and_a_suite_of_nothing_are_pages_too(tmp_path):
+    world = World(tmp_path / "w", [POISONING])
+    world.metrics = ["ndcg@10"]
+    world.ranking = []
+    world.cell([1] * USERS, model="popularity")
+    assert "clean values" in to_page(world.build())
+    empty = World(tmp_path / "v", [])
+    read = Read(to_page(empty.build()))
+    assert read.texts["h1"] == ["w"]
+    assert "h2" not in read.tags
+
+
+def test_twins_are_drawn_from_clean_to_attacked_metric_by_metric():
+    def row(defence, metric, *values):
+        names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
+        head = {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "attack_label": "fgsm"}
+        head |= {"epsilon": 0.05, "model_label": "lstm", "defense_label": defence, "lambda": 0.5, "metric": metric}
+        return head | {name: [value, value - 0.1, value + 0.1] for name, value in zip(names, values, strict=True)}
+
+    rows = [row("at", "like-f1", 0.7, 0.3, 0.6, 0.5), row("other", "like-f1", 0.7, 0.3, 0.65, 0.2)]
+    rows.append(row("at", "accuracy", 0.8, 0.4, 0.75, 0.55))
+    ((caption, svg),) = charts(Section("Twins", [], "twins", rows))
+    assert caption == "d, s, embedding, l2: fgsm at ε = 0.05"
+    labels = Read(svg).labels
+    assert sorted(labels) == sorted(
+        f"lstm, {who}, {metric}, {what}: {value}"
+        for metric, who, clean, attacked in (
+            ("like-f1", "none", ".7000", ".3000"),
+            ("like-f1", "at λ=0.5", ".6000", ".5000"),
+            ("like-f1", "other λ=0.5", ".6500", ".2000"),
+            ("accuracy", "none", ".8000", ".4000"),
+            ("accuracy", "at λ=0.5", ".7500", ".5500"),
+        )
+        for what, value in (("clean", clean), ("attacked", attacked))
+    )
+    assert svg.index(">like-f1<") < svg.index(">accuracy<"), "metrics in the order of the suite"
