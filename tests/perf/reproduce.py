@@ -23,7 +23,6 @@ DOCUMENTED = {
     r"movielens-small: 25 projected steps beat FGSM at ε = 0\.5": "undecided",
     r".*: msap.* beats projected steps with its L2": "undecided",
     r"items-10: adversarial-training raises what PGD in linf leaves of lstm": "undecided",
-    r"items-20: adversarial-training raises what PGD in linf leaves of lstm": "undecided",
     r"items-20: (from the start|after a warm-up) raises what PGD in linf leaves of bert4rec": "undecided",
     r"items-20: from the start raises what PGD in l2 leaves of bert4rec": "undecided",
 }
