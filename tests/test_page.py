@@ -172,14 +172,21 @@ def test_a_table_of_one_popularity_alone_and_a_suite_of_nothing_are_pages_too(tm
 def test_twins_are_drawn_from_clean_to_attacked_metric_by_metric():
     def row(defence, metric, *values):
         names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
-        head = {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "attack_label": "fgsm"}
+        head = {
+            "dataset": "d",
+            "split": "s",
+            "surface": "embedding",
+            "norm": "l2",
+            "attack_label": "fgsm",
+            "scale": "relative",
+        }
         head |= {"epsilon": 0.05, "model_label": "lstm", "defense_label": defence, "lambda": 0.5, "metric": metric}
         return head | {name: [value, value - 0.1, value + 0.1] for name, value in zip(names, values, strict=True)}
 
     rows = [row("at", "like-f1", 0.7, 0.3, 0.6, 0.5), row("other", "like-f1", 0.7, 0.3, 0.65, 0.2)]
     rows.append(row("at", "accuracy", 0.8, 0.4, 0.75, 0.55))
     ((caption, svg),) = charts(Section("Twins", [], "twins", rows))
-    assert caption == "d, s, embedding, l2: fgsm at ε = 0.05"
+    assert caption == "d, s, embedding, l2: fgsm at ε = 0.05. Every axis has its own range."
     labels = Read(svg).labels
     assert sorted(labels) == sorted(
         f"lstm, {who}, {metric}, {what}: {value}"

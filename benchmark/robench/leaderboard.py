@@ -310,11 +310,16 @@ def write_tables(tables: Tables, folder: Path) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
+    for name, text in _texts(tables).items():
+        _write(folder / name, text)
+    _write(folder / "index.html", to_page(tables))  # pictures are another program's: the tables are safe by then
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        for name, text in _texts(tables).items():
-            write_text(folder / name, text)
+        write_text(path, text)
     except OSError as error:
-        raise UserError(f"the tables cannot be written: {error.strerror}", where=str(folder)) from None
+        raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
 def _texts(tables: Tables) -> dict[str, str]:
@@ -341,7 +346,6 @@ def _texts(tables: Tables) -> dict[str, str]:
         "timings.csv": to_csv(TIMINGS, tables.timings),
         "leaderboard.json": json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n",
         "leaderboard.md": to_markdown(tables),
-        "index.html": to_page(tables),
     }
 
 

@@ -55,6 +55,10 @@ def outlook(
         UserError: the suite is wrong, or the folder holds another suite.
     """
     suite = load_suite(path, registry, overrides)
+    if suite.device.startswith("cuda"):
+        from robench.victim import pick_device  # noqa: PLC0415  # imports torch
+
+        pick_device(suite.device)
     plan = make_plan(suite, registry)
     store = Store(results or Path("results") / suite.name)
     store.check_name(suite.name)

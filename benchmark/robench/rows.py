@@ -229,7 +229,7 @@ def curves(results: Results, metric: str) -> list[dict[str, Any]]:
             if values is not None:
                 of_attack = groups.setdefault((row_of(c), c["attack_label"]), {})
                 of_attack.setdefault(c["epsilon"], []).append(float(np.nanmean(values)))
-                threats[c["attack_label"]] = {name: c[name] for name in ("surface", "norm", "goal")}
+                threats[c["attack_label"]] = {name: c[name] for name in ("surface", "norm", "scale", "goal")}
     found = []
     for (key, label), points in groups.items():
         clean = [results.per_user(c, metric) for c in clean_cells(results, key)]

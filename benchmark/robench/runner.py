@@ -19,11 +19,11 @@ from robench.plan import Plan, chosen, make_plan, skip_notes
 from robench.provenance import is_stale, stale_note
 from robench.record import Record, lacks_likes, new_record
 from robench.registry import Registry
-from robench.spec import Cell, cell_to_payload, label_of
+from robench.spec import Cell, Victim, cell_to_payload, label_of
 from robench.store import Store, users_arrays
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
-from robench.victim import passed, work
+from robench.victim import passed, pick_device, work
 
 log = logging.getLogger("robench")
 
@@ -75,6 +75,7 @@ class Runner:
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
         self.cache.check()
+        pick_device(self.suite.device)
         executor = self._executor()
         keys, users = self._data()
         fresh = [c for c in self.cells if not c.skip and (self.options.fresh or self.store.done(c.id) is None)]
@@ -181,7 +182,7 @@ class Runner:
             self.host.notify(
                 "robench_victim_progress",
                 victim=event["task"],
-                label=label_of(self.victims[event["task"]]),
+                label=self._label(self.victims[event["task"]]),
                 phase=event["phase"],
                 done=event["done"],
                 total=event["total"],
@@ -194,6 +195,11 @@ class Runner:
                 content = {"spec": cell.content(), "passed": passed(cell), "metrics": {}, "error": error}
                 self._finish(new_record(cell.id, cell.victim.id, "failed", **content), None)
 
+    def _label(self, victim: Victim) -> str:
+        """With the data set where there are several."""
+        several = len({other.dataset.label for other in self.victims.values()}) > 1
+        return f"{victim.dataset.label}: {label_of(victim)}" if several else label_of(victim)
+
     def _finish(self, record: Record, arrays: Any) -> None:
         """Store a cell as soon as it is done."""
         whole = self.store.write(record, arrays)
@@ -202,8 +208,11 @@ class Runner:
             self.summary.measured += 1
         else:
             self.summary.failed += 1
-            what = label_of(cell.victim) + (f", {cell.attack.label} ε={cell.epsilon:g}" if cell.attack else ", clean")
-            self.summary.failures.append((cell.id, what, f"{record['error']['type']}: {record['error']['message']}"))
+            what = self._label(cell.victim) + (
+                f", {cell.attack.label} ε={cell.epsilon:g}" if cell.attack else ", clean"
+            )
+            error = " ".join(f"{record['error']['type']}: {record['error']['message']}".split())
+            self.summary.failures.append((cell.id, what, error))
         self.host.notify("robench_cell_finished", record=whole)
 
 

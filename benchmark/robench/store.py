@@ -39,6 +39,8 @@ class Store:
         if not above.is_dir():
             reason = f"cannot be written: '{above.name}' is a file, not a folder"
             raise UserError(reason, where=str(self.folder), hint="give another --results")
+        if self.cells.exists() and not self.cells.is_dir():
+            raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
         path = self.folder / "suite.yaml"
         if not path.exists():
             return

@@ -41,7 +41,12 @@ def twins(results: Results) -> list[dict[str, Any]]:
             four = [_clean(results, twin), by_row[twin], _clean(results, key), robust]
             seeds = sorted(set.intersection(*(set(cells) for cells in four)))
             first = next(iter(robust.values()))
-            head = {**dict(zip(ROW, key, strict=True)), "surface": first["surface"], "norm": first["norm"]}
+            head = {
+                **dict(zip(ROW, key, strict=True)),
+                "surface": first["surface"],
+                "norm": first["norm"],
+                "scale": first["scale"],
+            }
             head |= {"attack_label": label, "epsilon": epsilon, "seeds": len(seeds)}
             found += [head | row for metric in metrics if (row := _row(results, metric, seeds, four))]
     return found

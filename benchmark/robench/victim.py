@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from robench.api.data import IntArray, Interactions, joined
+from robench.api.errors import UserError
 from robench.api.executor import Emit, Task
 from robench.api.metric import Metric
 from robench.api.reading import have_read, read_since
@@ -37,10 +38,14 @@ log = logging.getLogger("robench")
 
 
 def pick_device(wanted: str) -> torch.device:
-    """``auto``: the accelerator where there is one."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(wanted)
+    """``auto``: the accelerator where there is one.
+
+    Raises:
+        UserError: there is none, and one was asked for.
+    """
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("there is no GPU that torch can use", where=f"device: {wanted}", hint="write device: auto")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted)
 
 
 def set_up(threads: int) -> None:

@@ -28,8 +28,8 @@ def tables_of(
         for cell in threats.values():
             same = [c for c in cells if c.threat == cell.threat]
             largest = max(c.columns()["epsilon"] for c in same)
-            metric = "t-hr@10" if cell.threat["goal"] != "untargeted" else "ndcg@10"
-            if metric in suite.metrics:
+            metric = _usual(suite, same, registry)
+            if metric is not None:
                 tables.append({**cell.threat, "metric": metric, "epsilon": largest})
         return tuple(tables)
     found = []
@@ -50,6 +50,16 @@ def tables_of(
         else:
             found.append({**meant[0], "metric": entry.metric, "epsilon": entry.epsilon})
     return tuple(found)
+
+
+def _usual(suite: Suite, cells: Sequence[Cell], registry: Registry) -> str | None:
+    """NDCG@10, or T-HR@10 where items are promoted; else the suite's first metric of that kind; None without one."""
+    promoted = cells[0].threat["goal"] != "untargeted"
+    usual, kind = ("t-hr@10", "targets") if promoted else ("ndcg@10", "held-out")
+    if usual in suite.metrics:
+        return usual
+    fit = [m for m in suite.metrics if registry.load("metric", m.partition("@")[0]).needs == kind]
+    return next((metric for metric in fit if not _unmeasured(metric, cells, registry)), None)
 
 
 def _unmeasured(metric: str, cells: Sequence[Cell], registry: Registry) -> str:

@@ -47,6 +47,26 @@ def test_titles_behind_one_prompt_are_as_likely_as_each_alone(tmp_path, kind):
     assert float(found.std()) > 1e-3
 
 
+@pytest.mark.parametrize("start", [True, False])
+def test_tails_are_of_the_tokens_behind_a_words_first_one(tmp_path, monkeypatch, start):
+    decoder = Decoder.load(str(tiny_decoder(tmp_path, "gpt2")))
+    if start:
+        monkeypatch.setattr(Decoder, "start", property(lambda self: [7, 9]))
+    front = [7, 9] if start else [decoder.tokenizer.eos_token_id]
+    assert front != [None]
+    monkeypatch.setattr(module, "TOGETHER", 2)
+    words = [[5], decoder.ids(" Shawshank"), [3, 4], [6], decoder.ids(" E.T.")]
+    wanted = []
+    for word in words:
+        with torch.no_grad():
+            log = decoder.net(input_ids=torch.tensor([front + word])).logits[0].log_softmax(1)
+        wanted.append(sum(float(log[len(front) + n, token]) for n, token in enumerate(word[1:])))
+    assert wanted[0] == wanted[3] == 0
+    assert max(wanted[1], wanted[2], wanted[4]) < -1
+    torch.testing.assert_close(decoder.tails(words), torch.tensor(wanted), rtol=1e-4, atol=1e-4)
+    assert decoder.tails([]).shape == (0,)
+
+
 def test_no_title_needs_no_look(folder):
     decoder = Decoder.load(str(folder))
     assert decoder.log_likelihoods(decoder.embed(torch.tensor([1])), []).shape == (0,)

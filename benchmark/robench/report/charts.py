@@ -10,7 +10,7 @@ import vl_convert
 
 from robench.report.blocks import Section
 from robench.report.numbers import defense, number, spread
-from robench.report.sections import twins_title
+from robench.report.sections import twins_title, unit_of
 from robench.rows import LINE
 
 WIDTH, STEP, PANEL = 420, 15, 210  # pixels: a chart, half a row of it, a small chart
@@ -27,12 +27,22 @@ def charts(section: Section) -> Iterator[tuple[str, str]]:
 
 def _svg(chart: Any) -> str:
     styled = chart.configure(background="transparent").configure_view(strokeOpacity=0.2)
-    svg: str = vl_convert.vegalite_to_svg(styled.configure_axis(labelLimit=400).properties(padding=10).to_dict())
+    svg: str = vl_convert.vegalite_to_svg(
+        styled.configure_axis(labelLimit=0).configure_header(labelLimit=PANEL).properties(padding=10).to_dict()
+    )
     return svg
 
 
 def _chart(values: Sequence[Mapping[str, Any]]) -> alt.Chart:
-    return alt.Chart(alt.Data(values=values))  # type: ignore[no-untyped-call]
+    drawn = [{name: _printable(value) for name, value in row.items()} for row in values]
+    return alt.Chart(alt.Data(values=drawn))  # type: ignore[no-untyped-call]
+
+
+def _printable(value: Any) -> Any:
+    """XML knows no control characters; records of other hands may have some."""
+    if not isinstance(value, str):
+        return value
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
 
 
 def victim(row: Mapping[str, Any]) -> str:
@@ -73,7 +83,7 @@ def _leaderboard(tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any
         if line:
             rule = _chart([{"value": line[0]}]).mark_rule(strokeDash=[3, 3], color="#666", aria=False)
             layers.append(rule.encode(x="value:Q"))
-        told = " Dashed: popularity." if line else ""
+        told = " Dashed: popularity, clean." if line else ""
         yield (
             f"Clean and attacked, means with 95% intervals.{told}",
             alt.layer(*layers).properties(width=WIDTH, height=alt.Step(STEP)),
@@ -93,8 +103,8 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
     """Along ε, a panel per model; per threat model a chart."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        place = (row["dataset"], row["split"], row["surface"], row["norm"], row["goal"])
-        groups.setdefault(", ".join(dict.fromkeys(place)), []).append(row)
+        place = ", ".join(dict.fromkeys(row[n] for n in ("dataset", "split", "surface", "norm", "goal")))
+        groups.setdefault(place + (f", ε in{unit_of(row)}" if unit_of(row) else ""), []).append(row)
     for title, lines in groups.items():
         values = [
             {
@@ -111,11 +121,11 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
         defences, attacks = (list(dict.fromkeys(v[name] for v in values)) for name in ("defence", "attack"))
         models = list(dict.fromkeys(value["model"] for value in values))
         color = "defence" if len(defences) > 1 else "attack"
-        legend = alt.Legend(labelLimit=300)
+        legend = alt.Legend(labelLimit=0)
         base = _chart(values).encode(
             x=alt.X("ε:Q", axis=alt.Axis(tickCount=5)),
             y=alt.Y("value:Q", title=lines[0]["metric"]),
-            color=alt.Color(f"{color}:N", sort=None, legend=legend),
+            color=alt.Color(f"{color}:N", sort=None, legend=legend, scale=_many(max(len(defences), len(attacks)))),
             detail=["defence:N", "attack:N"],
         )
         line = base.mark_line(aria=False)
@@ -124,6 +134,11 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
         dots = base.mark_point(filled=True, size=25, opacity=1).encode(description="told:N")
         chart = alt.layer(line, dots).properties(width=PANEL, height=150)
         yield title, chart.facet(facet=alt.Facet("model:N", sort=models, title=None), columns=3)
+
+
+def _many(count: int) -> alt.Scale:
+    """Ten colours are told apart best; beyond them twenty are."""
+    return alt.Scale(scheme="tableau10" if count <= 10 else "tableau20")
 
 
 def _twins(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -135,14 +150,14 @@ def _twins(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
         values, victims = _pairs(of)
         metrics = list(dict.fromkeys(row["metric"] for row in of))
         base = _chart(values).encode(y=alt.Y("victim:N", sort=victims, title=None))
-        x = alt.X("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+        x = alt.X("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4, labelOverlap=True))
         rule = base.mark_rule(color=BEFORE, aria=False).encode(x=x, x2="other:Q")
         dots = base.mark_point(filled=True, size=45, opacity=1).encode(
             x=x, color=_color(), shape=_shape(), description="told:N"
         )
         panel = alt.layer(rule, dots).properties(width=PANEL, height=alt.Step(STEP))
         chart = panel.facet(facet=alt.Facet("metric:N", sort=metrics, title=None), columns=2)
-        yield title, chart.resolve_scale(x="independent")
+        yield f"{title}. Every axis has its own range.", chart.resolve_scale(x="independent")
 
 
 def _pairs(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:

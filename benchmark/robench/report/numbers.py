@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robench.report.blocks import Grid
+
 
 def number(value: Any, digits: int = 4) -> str:
     """``.0432``; a dash where there is no value."""
@@ -43,3 +45,18 @@ def defense(row: Mapping[str, Any]) -> str:
         return str(row["defense_label"])
     own = "".join(f", {name} {value:g}" for name, value in row.get("own_weights", {}).items())
     return f"{row['defense_label']} λ={row['lambda']:g}{own}"
+
+
+def places(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The data set of every row, with its split where there are several; empty where all rows are of one."""
+    splits = {row["split"] for row in rows}
+    found = [", ".join((row["dataset"], row["split"])) if len(splits) > 1 else str(row["dataset"]) for row in rows]
+    return found if len(set(found)) > 1 else [""] * len(rows)
+
+
+def placed(rows: Sequence[Mapping[str, Any]], head: list[str], body: list[list[str]]) -> Grid:
+    """A table of these rows, with the data set as its first column where there are several."""
+    where = places(rows)
+    if not any(where):
+        return Grid(head, body)
+    return Grid(["data", *head], [[place, *line] for place, line in zip(where, body, strict=True)])

@@ -16,8 +16,8 @@ from robench.report.sections import opening, sections
 if TYPE_CHECKING:
     from robench.leaderboard import Tables
 
-FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "plan.json", "suite.yaml")
-_WRITTEN = re.compile(r"[-−]?[.\d–%]")  # how a number, an interval or a dash begins
+FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
+_NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
 
 
 def to_page(tables: Tables) -> str:
@@ -50,6 +50,7 @@ def _kind(block: Block) -> str:
     return "bullets" if isinstance(block, Bullets) else "text"
 
 
-def _numeric(cell: str) -> bool:
-    """Whether it stands to the right, as numbers do."""
-    return _WRITTEN.match(cell) is not None
+def _numeric(grid: Grid) -> list[bool]:
+    """Of every column whether it stands to the right, as numbers do."""
+    columns = zip(*grid.body, strict=True) if grid.body else [()] * len(grid.head)
+    return [all(_NUMBER.fullmatch(cell) for cell in column) and any(column) for column in columns]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from robench.report.blocks import Block, Bullets, Grid, Section
-from robench.report.numbers import bounded, defense, number, ranks, spread
+from robench.report.numbers import bounded, defense, number, placed, places, ranks, spread
 from robench.report.stages import stages_section
 from robench.report.titles import rewritten_section
 
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 def title_of(table: Mapping[str, Any]) -> str:
     """What a table is about, in a line."""
-    threat = f"{table['surface']}, {table['norm']}, {table['goal']}"
-    unit = "" if table["scale"] == "relative" else f" ({table['scale']})"
-    if table["norm"] == "edits":
-        unit = " of the history" if table["scale"] == "relative" else " edits"
+    threat, unit = f"{table['surface']}, {table['norm']}, {table['goal']}", unit_of(table)
     return f"{table['dataset']}, {table['split']}: {table['metric']} under {threat}, ε ≤ {table['epsilon']:g}{unit}"
+
+
+def unit_of(row: Mapping[str, Any]) -> str:
+    """What stands behind an ε: nothing where it is relative, as most are; else with a blank before it."""
+    if row["norm"] == "edits":
+        return " of the history" if row["scale"] == "relative" else " edits"
+    return "" if row["scale"] == "relative" else f" ({row['scale']})"
 
 
 def change(table: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -162,7 +166,7 @@ def _poisoning(tables: Tables) -> Section | None:
             "`before` for the clean lists of two seeds, `after` for a poisoned list and its clean twin of the same "
             "seed. Only a fall counts: poisoning moved the lists further than retraining does."
         )
-    return Section("Poisoning against its null control", [text, Grid(head, body)])
+    return Section("Poisoning against its null control", [text, placed(tables.poisoning, head, body)])
 
 
 def _twins(tables: Tables) -> Section | None:
@@ -187,10 +191,13 @@ def _twins(tables: Tables) -> Section | None:
         ]
         blocks += [f"**{title}**", Grid(head, body)]
     told: dict[str, None] = {}
-    for row in tables.twins:
+    for row, where in zip(tables.twins, places(tables.twins), strict=True):
+        place = f"{where}: " if where else ""
         for count, who in zip(row["inverted"], ("none", defense(row)), strict=True):
             if count:
-                told[f"{row['model_label']}, {who}: {count} of {row['seeds']} fits score disliked items higher."] = None
+                told[
+                    f"{place}{row['model_label']}, {who}: {count} of {row['seeds']} fits score disliked items higher."
+                ] = None
     blocks += ["Calibrations with a ≤ 0:", Bullets(list(told))] if told else []
     return Section("Robust model against its twin", blocks, "twins", tables.twins)
 
@@ -198,7 +205,7 @@ def _twins(tables: Tables) -> Section | None:
 def twins_title(row: Mapping[str, Any]) -> str:
     """The data, the threat, the attack and its ε of a row of ``twins``."""
     place = ", ".join((row["dataset"], row["split"], row["surface"], row["norm"]))
-    return f"{place}: {row['attack_label']} at ε = {row['epsilon']:g}"
+    return f"{place}: {row['attack_label']} at ε = {row['epsilon']:g}{unit_of(row)}"
 
 
 def _curves(tables: Tables) -> Section | None:
@@ -217,7 +224,7 @@ def _curves(tables: Tables) -> Section | None:
         for row in tables.curves
     ]
     text = f"Mean {tables.curves[0]['metric']} over users and seeds, and its mean over the budget (trapezoid over ε)."
-    return Section("Along ε", [text, Grid(head, body)], "curves", tables.curves)
+    return Section("Along ε", [text, placed(tables.curves, head, body)], "curves", tables.curves)
 
 
 def _radii(tables: Tables) -> Section | None:
@@ -239,7 +246,7 @@ def _radii(tables: Tables) -> Section | None:
         "The least ε that this attack found to push a hit user's item out of the top k, among users hit at clean: "
         "an upper bound, a stronger attack may need less."
     )
-    return Section("Radius of hit users", [text, Grid(head, body)])
+    return Section("Radius of hit users", [text, placed(tables.radii, head, body)])
 
 
 def _ensembles(tables: Tables) -> Section | None:
@@ -267,7 +274,7 @@ def _ensembles(tables: Tables) -> Section | None:
         "items shall fall, a user who is broken is left alone: ranks are bounds, and only metrics within k are taken "
         "from them."
     )
-    return Section("What the ensemble's members did", [text, Grid(head, body)])
+    return Section("What the ensemble's members did", [text, placed(tables.ensembles, head, body)])
 
 
 def _part(member: Mapping[str, Any]) -> str:
@@ -278,10 +285,12 @@ def _part(member: Mapping[str, Any]) -> str:
 
 def _notes(tables: Tables) -> Section | None:
     seen: dict[str, None] = {}
-    for row in [*tables.rows(), *tables.clean]:
+    rows = [*tables.rows(), *tables.clean]
+    for row, where in zip(rows, places(rows), strict=True):
+        place = f"{where}: " if where else ""
         for note in row["notes"]:
             numbers = ", ".join(
                 f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in note["numbers"].items()
             )
-            seen[f"{row['model_label']}, {defense(row)}: **{note['flag']}**: {note['why']} ({numbers})."] = None
+            seen[f"{place}{row['model_label']}, {defense(row)}: **{note['flag']}**: {note['why']} ({numbers})."] = None
     return Section("Flags", [Bullets(list(seen))]) if seen else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from robench.report.blocks import Grid, Section
-from robench.report.numbers import defense, number
+from robench.report.blocks import Section
+from robench.report.numbers import defense, number, placed
 
 if TYPE_CHECKING:
     from robench.leaderboard import Tables
@@ -39,4 +39,4 @@ def stages_section(tables: Tables) -> Section | None:
         ]
         for row in tables.stages
     ]
-    return Section("Models of two stages", [TEXT, Grid(head, body)])
+    return Section("Models of two stages", [TEXT, placed(tables.stages, head, body)])

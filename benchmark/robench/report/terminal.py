@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from robench.report.numbers import bounded, defense, number
+from robench.report.numbers import bounded, defense, number, places
 from robench.report.sections import clean_tables, table_lines, title_of
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ def print_leaderboard(tables: Tables, console: Console) -> None:
             shown.add_row(*line)
         console.print(shown)
     if tables.poisoning:
-        shown = Table("model", "defence", "attack", "metric", "effect", "null control", "verdict", title="Poisoning")
-        for row in tables.poisoning:
+        where = places(tables.poisoning)
+        head = ["model", "defence", "attack", "metric", "effect", "null control", "verdict"]
+        shown = Table(*(["data"] if any(where) else []), *head, title="Poisoning")
+        for place, row in zip(where, tables.poisoning, strict=True):
             control = f"[{number(row['control'][1])}, {number(row['control'][2])}]"
             attack = f"{row['attack_label']} ε={row['epsilon']:g}"
             told = (row["metric"], bounded(row["effect"]), control, row["verdict"] or "–")
-            shown.add_row(row["model_label"], defense(row), attack, *told)
+            shown.add_row(*([place] if place else []), row["model_label"], defense(row), attack, *told)
         console.print(shown)

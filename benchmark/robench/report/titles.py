@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from robench.report.blocks import Block, Bullets, Grid, Section
-from robench.report.numbers import bounded, defense, number
+from robench.report.blocks import Block, Bullets, Section
+from robench.report.numbers import bounded, defense, number, placed
 
 if TYPE_CHECKING:
     from robench.leaderboard import Tables
@@ -40,7 +40,7 @@ def rewritten_section(tables: Tables) -> Section | None:
         ]
         for row in tables.rewritten
     ]
-    blocks: list[Block] = [TEXT, Grid(head, body)]
+    blocks: list[Block] = [TEXT, placed(tables.rewritten, head, body)]
     shown = [row for row in tables.rewritten if row["strongest"] and row["examples"]]
     lines = [
         f"{row['model_label']}, {defense(row)}, {row['attack_label']}, ε = {row['epsilon']:g}: "

@@ -60,7 +60,10 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
     name = registry.reference(kind, offer)  # the same plugin gives the same ids, however it was called
     label = entry.get("label", name)
     if not isinstance(label, str) or not label.strip():
-        mistakes.add("a label must be text", (*path, "label"))
+        mistakes.add("a label must be text, and not blank", (*path, "label"))
+        label = name
+    elif not label.isprintable():
+        mistakes.add("a label must be printable, without line ends or control characters", (*path, "label"))
         label = name
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid")}
     grid = entry.get("grid", {})

@@ -23,7 +23,12 @@ from robench_plugins.attacks.random_search import RandomSearch
 from robench_plugins.attacks.typo import TypoAttack
 
 DRAWS = 8  # per look of a gradient attack at a victim that draws at test time
-VERSIONS = {"embedding": 2, "parameters": 2, "history": 1, "text": 1}  # 2: PGD proposes its best iterate too
+VERSIONS = {
+    "embedding": 2,
+    "parameters": 2,
+    "history": 1,
+    "text": 2,
+}  # 2: PGD proposes its best iterate; hotflip deletes
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 
 
@@ -182,7 +187,7 @@ class Auto(Ensemble):
                 Member("typo", TypoAttack.make(**shared)),
             ]
         return [
-            Member("random-words", RandomRewrite.make(**shared, draws=270)),
+            Member("random-words", RandomRewrite.make(**shared, draws=300)),
             Member("prefix", Prefix.make(**shared)),
             *([Member("hotflip", HotFlip.make(**shared))] if gradients else []),
             *([Member("prompt-injection", PromptInjection.make(**shared))] if c.goal == "promote" else []),

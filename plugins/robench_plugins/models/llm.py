@@ -185,6 +185,11 @@ class Llm(LikelihoodModel):
         }
         return found
 
+    def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
+        """Each behind the mark of a text's beginning: float [W]."""
+        self.decoder.to(self.home)
+        return self.answers.tails(words)
+
     def _usable(self, title: Sequence[int]) -> bool:
         return 0 < len(title) <= self.template.room
 

@@ -61,6 +61,10 @@ class Answers:
         """As ``softly``, behind ``vectors`` that are not those of a prompt's tokens: float []."""
         return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
 
+    def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
+        """How likely the further tokens of words are: float [W]."""
+        return self._once(("tails", words), self.decoder.table(), lambda: self.decoder.tails(words))
+
     def _behind(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft | None = None) -> Tensor:
         key = _key((prompt,), vectors)
         if (found := self.prefixes.pop(key, None)) is None:

@@ -15,7 +15,7 @@ from robench_plugins.attacks.typo import TypoAttack
 # Whoever must edit a list below raises the version of the surface in auto.py, test_auto_members.py and the docs.
 PREFIX = {"source": "popular", "place": "front", "keywords": list(PRAISE), "titles": 20, "pool": 30, "looks": 20}
 WORDS = [
-    ("random-words", "RandomRewrite", {"draws": 270}),
+    ("random-words", "RandomRewrite", {"draws": 300}),
     ("prefix", "Prefix", PREFIX),
     ("hotflip", "HotFlip", {"verify": 25, "words": "catalogue", "insert": "end", "rounds": 3}),
     ("prompt-injection", "PromptInjection", {"payloads": list(PAYLOADS), "place": "both"}),
@@ -38,7 +38,7 @@ def listed(auto, *, gradients=True):
 @pytest.mark.parametrize(("unit", "pinned"), [("words", WORDS), ("characters", LETTERS)])
 def test_the_members_and_all_their_settings_are_those_of_the_version(unit, pinned):
     auto = Auto.make(surface="text", unit=unit)
-    assert auto.config.version == 1
+    assert auto.config.version == 2
     assert listed(auto) == pinned
     for member in auto.members(gradients=True, stochastic=False):
         assert member.attack.threat() == auto.threat(), member.name

@@ -104,14 +104,41 @@ def test_hotflip_ranks_flips_by_what_they_do_to_first_order():
         for place, old in enumerate(places):
             token = model.vocabulary[old]
             (where,) = (sloped.slopes.ids[at] == token).nonzero().flatten().tolist()
-            for number, new in enumerate(sloped.words[:5]):
-                shift = model.vectors[model.vocabulary[new]] - model.vectors[token]
-                expected = float(sloped.slopes.gradient[at, where] @ shift)
-                assert float(found[place, number]) == pytest.approx(expected, abs=1e-5)
+            for number, new in enumerate(sloped.words):
+                if new.lower() in model.vocabulary:
+                    shift = model.vectors[model.vocabulary[new.lower()]] - model.vectors[token]
+                    expected = float(sloped.slopes.gradient[at, where] @ shift)
+                    assert float(found[place, number]) == pytest.approx(expected, abs=1e-5)
         first = next(iter(sloped.substitutions(at, title)))
         place, word = divmod(int(found.argmax()), len(sloped.words))
         assert first.split()[place] == sloped.words[word]
         assert edits_between(title, first, "words") == 1
+
+
+def test_a_word_gives_way_to_the_filler_where_it_is_deleted():
+    oracle = host(HotFlip.make(), 1.0)
+    sloped = Sloped.at(oracle, oracle.titles())
+    filler = sloped.vectors[sloped.words.index(sloped.typical())]
+    for at, title in enumerate(oracle.titles()):
+        words, gains = title.split(), {}
+        for place in range(len(words)):
+            (where,) = (sloped.slopes.word[at] == place).nonzero().flatten().tolist()
+            shift = filler - sloped.slopes.table[sloped.slopes.ids[at, where]]
+            gains[place] = float(shift @ sloped.slopes.gradient[at, where])
+        best = sorted(gains, key=gains.get, reverse=True) if len(words) > 1 else []
+        assert list(sloped.deletions(at, title)) == [" ".join(words[:p] + words[p + 1 :]) for p in best]
+
+
+def test_no_two_words_are_the_same_to_the_model():
+    model = text_bench().model
+    words = Sloped.at(host(HotFlip.make(), 1.0), host(HotFlip.make(), 1.0).titles()).words
+    rows = [tuple(ids[start > 1].tolist()) for word in words for ids, start in [_read(model, word)]]
+    assert len(set(rows)) == len(rows) > 20
+
+
+def _read(model, word):
+    tokens = model.tokens([f"a {word}"])
+    return tokens.ids[0], tokens.start[0]
 
 
 def test_hotflip_says_what_it_needs(monkeypatch):

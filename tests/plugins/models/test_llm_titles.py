@@ -21,6 +21,7 @@ from robench.engine.token_slopes import Sloper
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.hotflip import HotFlip, Sloped
 from robench_plugins.attacks.random_rewrite import RandomRewrite
+from robench_plugins.attacks.titles import Climb
 from robench_plugins.defenses.smoothing import SmoothedModel
 from robench_plugins.models.llm import Llm
 
@@ -203,6 +204,114 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nob
                 change += float((weights * (_scores(bench, other, questions) - now)[:, item])[weights != 0].sum())
                 users += float(oracle.aim.users(questions)[at])
             assert float(estimates[number]) == pytest.approx(change / users, rel=1e-4, abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def memoryless(tmp_path_factory):
+    """A decoder that looks at the token before alone; every other word of the catalogue is many tokens."""
+    data, test = readers(16)
+    words = sorted({word for item in data.catalogue.items for word in item.title.split()})[::2]
+    weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
+    model, _ = fitted(Llm.make(weights=weights, candidates=6, history_items=2, validation_users=2), data)
+    model = model.double()
+    model.token_table()  # moves the network to double precision too
+    with torch.no_grad():
+        for name, part in model.decoder.net.named_parameters():
+            if ".attn.c_proj." in name or ".wpe." in name:
+                part.zero_()
+    model.answers.clear()
+    users = np.arange(data.n_real_users)
+    return Bench(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
+
+
+def _change(bench, oracle, at, title):
+    """What a title does to an item's own loss, to first order in the item's scores."""
+    item, change, users = int(oracle.items[at]), 0.0, 0.0
+    sloper = Sloper(oracle.reader, oracle.aim, oracle.costs, oracle.diagnosis)
+    other = bench.model.rewritten({item: replace(bench.catalogue.items[item], title=title)})
+    asked = bench.model.candidates(bench.users, bench.history)
+    for questions in oracle.reader.questions:
+        now = _scores(bench, bench.model, questions)
+        weights = sloper._weights(now, oracle.aim, questions)[:, at]
+        gone = (_scores(bench, other, questions) - now)[:, item]
+        ranked = torch.from_numpy((asked[questions.users.numpy()] == item).any(1))
+        change += float((weights * gone)[ranked & (weights != 0)].sum())
+        users += float(oracle.aim.users(questions)[at])
+    return change / users
+
+
+@pytest.mark.parametrize("where", ["memoryless", "bench"])
+def test_a_deleted_last_word_takes_its_likelihood_out_of_the_mean(where, request):
+    bench = request.getfixturevalue(where)
+    counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
+    targets = np.sort(np.argsort(-counts, kind="stable")[:4])
+    oracle = _oracle(bench, targets)
+    sloped, seen = Sloped.at(oracle, oracle.titles()), 0
+    for at, title in enumerate(oracle.titles()):
+        words, place = title.split(), len(title.split()) - 1
+        if not place:
+            assert list(sloped.deletions(at, title)) == []
+            continue
+        tokens = dict(sloped._tokens(at, title))[place]
+        found = float(sloped._likelier(sloped.slopes.choice[at], at, tokens, gone=True))
+        assert found == pytest.approx(_change(bench, oracle, at, " ".join(words[:-1])), rel=1e-4, abs=1e-9)
+        assert abs(found) > 1e-7
+        gains = {
+            p: float(sloped._likelier(sloped.slopes.choice[at], at, t, gone=True)) for p, t in sloped._tokens(at, title)
+        }
+        best = sorted(gains, key=gains.get, reverse=True)
+        assert list(sloped.deletions(at, title)) == [" ".join(words[:p] + words[p + 1 :]) for p in best]
+        seen += 1
+    assert seen > 1
+
+
+def test_words_of_several_tokens_change_scores_as_estimated_where_nothing_further_back_counts(memoryless):
+    bench = memoryless
+    counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
+    oracle = _oracle(bench, np.sort(np.argsort(-counts, kind="stable")[:3]))
+    sloped = Sloped.at(oracle, oracle.titles())
+    assert (sloped.sizes > 1).sum() > 9
+    assert (sloped.tails[sloped.sizes > 1] < -1).all()
+    assert (sloped.tails[sloped.sizes == 1] == 0).all()
+    replaced_sizes, changes = set(), []
+    for at, title in enumerate(oracle.titles()):
+        estimates, words = sloped.estimates(at, title)[-1], title.split()
+        replaced_sizes.add(int((sloped.slopes.word[at] == len(words) - 1).sum()))
+        for number in range(0, len(sloped.words), 5):
+            change = _change(bench, oracle, at, " ".join([*words[:-1], sloped.words[number]]))
+            # Tokens of the old word stand in nobody's way but their own: what is read there is a matter of vectors.
+            found = float(estimates[number] - _vectors(sloped, at, len(words) - 1, number))
+            assert found == pytest.approx(change, rel=1e-3, abs=1e-7)
+            changes.append(abs(change))
+    assert len(replaced_sizes) > 1
+    assert np.median(changes) > 1e-4
+
+
+def _vectors(sloped, at, place, number):
+    s = sloped.slopes
+    tokens = s.word[at] == place
+    return float(((sloped.vectors[number] - s.table[s.ids[at, tokens]]) * s.gradient[at, tokens]).sum())
+
+
+def test_words_are_spelled_as_they_are_read_in_a_title(memoryless):
+    oracle = _oracle(memoryless, np.arange(2))
+    found = oracle.slopes(oracle.titles())
+    catalogue = sorted({word for item in memoryless.catalogue.items for word in item.title.split()})
+    assert list(found.spelled) == catalogue
+    for word, tokens in found.spelled.items():
+        (whole,) = memoryless.model.tokens([f"Word {word}"]).ids.tolist()
+        assert whole[-len(tokens) :] == list(tokens)
+        assert memoryless.model.decoder.tokenizer.decode(list(tokens)).strip() == word
+
+
+def test_shorter_titles_are_among_the_proposals(memoryless):
+    counts = np.bincount(memoryless.model.candidates(memoryless.users, memoryless.history).ravel())
+    oracle = _oracle(memoryless, np.sort(np.argsort(-counts, kind="stable")[:2]))
+    proposed = list(HotFlip.make(k=K, verify=2)._proposals(Climb(oracle)))
+    for at, title in enumerate(oracle.titles()):
+        words = title.split()
+        shorter = {" ".join(words[:p] + words[p + 1 :]) for p in range(len(words))} - {""}
+        assert len(shorter & {titles[at] for titles in proposed}) == min(2, len(shorter))
 
 
 def test_flips_show_the_targets_to_more_than_random_words_do(bench, targets):
