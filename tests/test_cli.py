@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from tests.forked import real
 
 SUITE = "name: t\ndatasets: [{name: csv, path: r.csv}]\nmodels: [mine]\n"
@@ -138,6 +139,22 @@ def test_a_cache_that_cannot_be_written_is_told_before_any_work(robench, folder)
     found = one_line(robench(folder, "run", "t.yaml", ROBENCH_CACHE=str(folder / "r.csv")))
     assert "the cache cannot be written" in found
     assert "ROBENCH_CACHE" in found
+    assert not (folder / "results").exists()
+
+
+def test_results_whose_cells_are_a_file_are_told(robench, folder):
+    (folder / "results" / "t").mkdir(parents=True)
+    (folder / "results" / "t" / "cells").write_text("")
+    assert "cells: a file, not a folder of cells" in one_line(
+        robench(folder, "run", "t.yaml", "--results", "results/t")
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_gpu_that_is_not_there_is_told_before_any_work(robench, folder, command):
+    (folder / "t.yaml").write_text(SUITE + "device: cuda\n")
+    assert "device: cuda: there is no GPU that torch can use" in one_line(robench(folder, command, "t.yaml"))
     assert not (folder / "results").exists()
 
 

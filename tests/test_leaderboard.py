@@ -289,6 +289,20 @@ def test_failures_are_listed_by_name(world):
     assert wanted in (world.store.folder / "leaderboard.md").read_text()
 
 
+def test_labels_and_errors_are_no_markup(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(100, 99), seed=seed, model="a|b<i>")
+        world.cell(ranks(50, 99), seed=seed, model="a|b<i>", attack="pgd", epsilon=0.05, label="p|<b>")
+    world.cell([], model="m", attack="x", epsilon=0.05, status="failed", error={"type": "E", "message": "<s>\n"})
+    text = to_markdown(world.build())
+    assert "<" not in text.replace("&lt;", "")
+    assert "a\\|b&lt;i>" in text
+    for block in text.split("\n\n"):
+        rows = [line.replace("\\|", "") for line in block.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1, "as many cells in every row"
+
+
 def test_promotion_is_shown_as_a_difference(tmp_path):
     world = World(tmp_path / "w", [POISONING])
     for seed in (0, 1):

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from tests.fakes import EMBEDDING, POISONING, USERS, World, ranks
 
+from robench import leaderboard
+from robench.api.errors import UserError
 from robench.leaderboard import write_tables
+from robench.report import page
 from robench.report.blocks import Bullets, Grid, Section
 from robench.report.charts import charts
 from robench.report.page import to_page
@@ -148,6 +151,104 @@ def test_the_page_loads_nothing_and_its_links_are_files_beside_it(world):
     for link in read.links:
         assert link[1:] in anchors if link.startswith("#") else (world.store.folder / link).is_file(), link
     assert sum(link.startswith("#") for link in read.links) == len(anchors)
+
+
+def test_the_tables_are_safe_before_the_page_is_drawn_and_a_file_that_cannot_be_written_is_named(world, monkeypatch):
+    folder = world.store.folder
+    tables = world.build()
+    (folder / "index.html").mkdir()
+    with pytest.raises(UserError, match="cannot be written: Is a directory") as caught:
+        write_tables(tables, folder)
+    assert str(folder / "index.html") in str(caught.value)
+    (folder / "index.html").rmdir()
+    for name in (names := ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")):
+        (folder / name).unlink()
+    monkeypatch.setattr(leaderboard, "to_page", lambda tables: pytest.fail("the picture took the process along"))
+    with pytest.raises(pytest.fail.Exception):
+        write_tables(tables, folder)
+    assert all((folder / name).is_file() for name in names)
+
+
+def test_control_characters_do_not_take_the_process_along(tmp_path):
+    text = to_page(world_of(World(tmp_path / "w", [EMBEDDING]), "m\0f\a", "pg\x1bd", "luck"))
+    assert "m\N{REPLACEMENT CHARACTER}f" in text
+
+
+def test_where_there_are_several_data_sets_every_row_says_which_is_its(tmp_path):
+    world = World(tmp_path / "w", [])
+    for dataset in ("one", "two"):
+        for columns in (
+            world.cell(ranks(50, 99)),
+            world.cell(ranks(20, 99), attack="pgd", epsilon=0.05),
+            world.cell(ranks(50, 99), attack="cw", epsilon=0.05, arrays={"radius": np.full(USERS, 0.1)}),
+        ):
+            columns["dataset"] = dataset
+    found = {section.title: section.blocks for section in sections(world.build())}
+    for title in ("Along ε", "Radius of hit users"):
+        (grid,) = (block for block in found[title] if isinstance(block, Grid))
+        assert grid.head[:2] == ["data", "model"]
+        assert {row[0] for row in grid.body} == {"one", "two"}
+    (single,) = (
+        block
+        for section in sections(one_data_set(tmp_path))
+        if section.title == "Along ε"
+        for block in section.blocks
+        if isinstance(block, Grid)
+    )
+    assert single.head[0] == "model"
+
+
+def one_data_set(tmp_path):
+    world = World(tmp_path / "v", [])
+    world.cell(ranks(50, 99))
+    world.cell(ranks(20, 99), attack="pgd", epsilon=0.05)
+    return world.build()
+
+
+def test_curves_of_two_units_of_epsilon_are_two_pictures(tmp_path):
+    world = World(tmp_path / "w", [])
+    world.cell(ranks(50, 99))
+    edits = {"stage": "test", "surface": "history", "norm": "edits", "goal": "untargeted", "k": 10}
+    world.cell(ranks(20, 99), attack="a", epsilon=2.0, threat={**edits, "scale": "absolute"})
+    world.cell(ranks(20, 99), attack="b", epsilon=0.2, threat={**edits, "scale": "relative"})
+    (section,) = (section for section in sections(world.build()) if section.chart == "curves")
+    pictures = dict(charts(section))
+    assert list(pictures) == [
+        "d, s, history, edits, untargeted: ε edits",
+        "d, s, history, edits, untargeted: ε of the history",
+    ]
+    for (_, svg), epsilon in zip(pictures.items(), ("2", "0.2"), strict=True):
+        labels = Read(svg).labels
+        assert {label.partition("ε = ")[2].partition(":")[0] for label in labels} == {"0", epsilon}
+
+
+def test_more_than_ten_defences_have_colours_of_their_own(tmp_path):
+    rows = [
+        {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted"}
+        | {"model_label": "mf", "defense_label": f"at {n}", "lambda": 0.5, "attack_label": "pgd", "metric": "ndcg@10"}
+        | {"epsilon": [0.0, 0.1], "value": [0.5, n / 100]}
+        for n in range(14)
+    ]
+    ((_, svg),) = charts(Section("Along ε", [], "curves", rows))
+    points = [p for p in ElementTree.fromstring(svg).iter() if p.get("aria-roledescription") == "point"]
+    assert len({p.get("fill") for p in points}) == 14
+
+
+def test_a_column_of_numbers_stands_right_and_no_other(world):
+    text = to_page(world.build())
+    table = text[text.index("<table>") : text.index("</table>")]
+    heads = re.findall(r"<th scope=\"col\"( class=\"number\")?>([^<]*)", table)
+    assert {name for right, name in heads if right} == {
+        "rank",
+        "clean ndcg@10",
+        "worst case",
+        "drop",
+        "p",
+        "users hit@10",
+    }
+    grid = Grid(["a", "b", "c"], [["3 factors", ".1", "–"], ["57 random words", "2e+03", "4 (1–3)"]])
+    assert page._numeric(grid) == [False, True, True]
+    assert page._numeric(Grid(["a"], [])) == [False]
 
 
 def test_pictures_are_xml_without_ids_that_could_clash(world):

@@ -148,6 +148,16 @@ def test_without_ranking_every_threat_gets_its_table(load):
     }
 
 
+def test_without_ranking_and_ndcg_the_tables_are_of_the_first_metric_that_fits(load):
+    _, plan = load(BASE, ["metrics=[rbo@10, hr@5, map@7, t-percentile]"])
+    assert {(t["surface"], t["metric"]) for t in plan.ranking} == {
+        ("embedding", "hr@5"),
+        ("interactions", "t-percentile"),
+    }
+    _, plan = load(BASE, ["metrics=[rbo@10]"])
+    assert plan.ranking == ()
+
+
 def test_overrides_pick_entries_by_name_or_index(load):
     suite, _ = load(BASE, ["models.popularity.label=pop", "attacks[0].steps=7", "seeds=[3]", "attacks.1.epsilon=1e-2"])
     assert suite.models[0].label == "pop"

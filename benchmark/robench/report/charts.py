@@ -104,7 +104,7 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         place = ", ".join(dict.fromkeys(row[n] for n in ("dataset", "split", "surface", "norm", "goal")))
-        groups.setdefault(place + (f", ε in{unit_of(row)}" if unit_of(row) else ""), []).append(row)
+        groups.setdefault(place + (f": ε{unit_of(row)}" if unit_of(row) else ""), []).append(row)
     for title, lines in groups.items():
         values = [
             {
