@@ -1,6 +1,7 @@
 """index.html: what leaderboard.md says, drawn too; nothing that a user wrote becomes markup, nothing is loaded."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -26,7 +27,7 @@ class Read(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.links, self.labels, self.texts = [], set(), [], [], {}
+        self.open, self.tags, self.links, self.labels, self.captions, self.texts = [], set(), [], [], [], {}
         self.feed(text)
         self.close()
 
@@ -34,6 +35,7 @@ class Read(HTMLParser):
         self.tags.add(tag)
         given = dict(attrs)
         self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href", "data")]
+        self.captions += [given["aria-label"]] if tag == "figure" else []
         self.labels += [given["aria-label"]] if given.get("aria-roledescription") == "point" else []
         assert not any(name.startswith("on") for name in given), given
         if tag not in VOID:
@@ -44,7 +46,7 @@ class Read(HTMLParser):
         assert self.open.pop() == tag, "elements are closed in turn"
 
     def handle_data(self, data):
-        for tag in {"th", "td", "li", "h1", "h2", "p", "title"} & set(self.open):
+        for tag in {"th", "td", "li", "h1", "h2", "p", "title", "figcaption"} & set(self.open):
             self.texts[tag][-1] += data
 
 
@@ -121,8 +123,15 @@ def test_nothing_that_a_user_wrote_becomes_markup(tmp_path):
     world = World(tmp_path / "w", [EMBEDDING])
     plain_tags = Read(to_page(world_of(world, "mf", "pgd", "luck"))).tags
     world = World(tmp_path / "v", [EMBEDDING])
-    text = to_page(world_of(world, EVIL, EVIL, EVIL))
+    tables = world_of(world, EVIL, EVIL, EVIL, EVIL)
+    text = to_page(replace(tables, suite=EVIL))
     read = Read(text)
+    assert any(EVIL in title for title in read.texts["h2"])
+    assert any(EVIL in caption for caption in read.texts["figcaption"])
+    assert any(EVIL in line for line in read.texts["li"][: len(read.texts["h2"])]), "in the contents"
+    assert any(EVIL in caption for caption in read.captions), "for those who hear the page"
+    assert read.texts["h1"] == [EVIL]
+    assert EVIL in read.texts["title"][0]
     assert read.tags == plain_tags
     assert "script" not in read.tags
     assert any(EVIL in cell for cell in read.texts["td"])
@@ -130,12 +139,14 @@ def test_nothing_that_a_user_wrote_becomes_markup(tmp_path):
     assert any(EVIL in line for line in read.texts["li"]), "an error's message"
 
 
-def world_of(world, model, attack, error):
+def world_of(world, model, attack, error, dataset="d"):
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed, model=model)
         world.cell(ranks(50, 99), seed=seed, model=model, attack=attack, epsilon=0.05)
     told = {"type": "RuntimeError", "message": error, "traceback": "..."}
     world.cell([], model=model, attack="other", epsilon=0.05, status="failed", error=told)
+    for columns in world.cells:
+        columns["dataset"] = dataset
     return world.build()
 
 

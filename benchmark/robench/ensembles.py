@@ -36,7 +36,7 @@ def ensembles(results: Results) -> list[dict[str, Any]]:
             {
                 **dict(zip(ROW, key, strict=True)),
                 "attack_label": label,
-                **{name: cells[0][name] for name in ("surface", "norm", "goal")},
+                **{name: cells[0][name] for name in ("surface", "norm", "scale", "goal")},
                 "epsilon": epsilon,
                 "to_break": _mean_hits(results, cells),
                 "broken": broken / len(cells) if "first_breaks" in records[0]["members"][0] else None,

@@ -220,23 +220,28 @@ def curves(results: Results, metric: str) -> list[dict[str, Any]]:
     """The mean of ``metric`` along ε for every test-time attack, and the area under it over its largest ε.
 
     The area is the trapezoid rule over ε from 0 (clean), divided by the largest ε: the mean value within the budget.
+    Only seeds with every ε and the clean cell count, so that a curve is of the same fits all along.
     """
-    groups: dict[tuple[RowKey, str], dict[float, list[float]]] = {}
-    threats: dict[str, dict[str, Any]] = {}
+    if metric not in results.plan["metrics"]:
+        return []
+    groups: dict[tuple[RowKey, str], list[Columns]] = {}
     for c in results.cells:
-        if c["stage"] == "test" and results.ok(c) and metric in results.plan["metrics"]:
+        if c["stage"] == "test" and results.ok(c):
+            groups.setdefault((row_of(c), c["attack_label"]), []).append(c)
+    found = []
+    for (key, label), cells in groups.items():
+        points: dict[float, dict[int, list[float]]] = {}
+        for epsilon, c in [*((0.0, c) for c in clean_cells(results, key)), *((c["epsilon"], c) for c in cells)]:
             values = results.per_user(c, metric)
             if values is not None:
-                of_attack = groups.setdefault((row_of(c), c["attack_label"]), {})
-                of_attack.setdefault(c["epsilon"], []).append(float(np.nanmean(values)))
-                threats[c["attack_label"]] = {name: c[name] for name in ("surface", "norm", "scale", "goal")}
-    found = []
-    for (key, label), points in groups.items():
-        clean = [results.per_user(c, metric) for c in clean_cells(results, key)]
-        points[0.0] = [float(np.nanmean(values)) for values in clean if values is not None]
-        epsilons = sorted(e for e in points if points[e])
-        means = [float(np.mean(points[e])) for e in epsilons]
-        area = float(np.trapezoid(means, epsilons)) / epsilons[-1] if epsilons[-1] > 0 else None
-        row = {**dict(zip(ROW, key, strict=True)), **threats[label], "attack_label": label, "metric": metric}
-        found.append({**row, "epsilon": epsilons, "value": means, "area": area})
+                points.setdefault(epsilon, {}).setdefault(c["seed"], []).append(float(np.nanmean(values)))
+        epsilons = sorted(points)
+        seeds = sorted(set.intersection(*map(set, points.values()))) if 0.0 in points and len(points) > 1 else []
+        if not seeds:
+            continue
+        means = [float(np.mean([np.mean(points[e][seed]) for seed in seeds])) for e in epsilons]
+        area = float(np.trapezoid(means, epsilons)) / epsilons[-1]
+        threat = {name: cells[0][name] for name in ("surface", "norm", "scale", "goal")}
+        row = {**dict(zip(ROW, key, strict=True)), **threat, "attack_label": label, "metric": metric}
+        found.append({**row, "epsilon": epsilons, "value": means, "area": area, "seeds": len(seeds)})
     return found

@@ -1,11 +1,15 @@
 """Victims that draw at test time: looked at sixteen times by the host, by expectation by an attack."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from robench.conformance.worlds import ReferencePairwise, bench_of, crowd, fitted, reference_bench
+from robench.engine.costs import Costs, Diagnosis
 from robench.engine.oracle import LOOKS, Draws
+from robench.engine.parameters import ROWS
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.pgd import Pgd
 
@@ -19,6 +23,15 @@ class Noisy(ReferencePairwise):
         scores = super().score_from(batch, e)
         type(self).looks += 1
         return scores if self.training else scores + 0.3 * scores.detach().std() * torch.randn_like(scores)
+
+
+def ranks_by_hand(bench, scores):
+    """Rank of each user's held-out item (one each): how many unknown items, itself too, score no less."""
+    return np.array([
+        sum(score >= row[item] for i, score in enumerate(row) if i not in set(bench.history.row(user)))
+        for user, row in zip(bench.users, np.asarray(scores), strict=True)
+        for item in bench.held.row(user)
+    ])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +91,39 @@ def test_the_stored_rank_is_a_median_of_the_draws(noisy):
     draws = np.stack([oracle.aim.ranks(scores)[:, 0].numpy() for scores in oracle.looks(oracle.zero(), last=True)])
     np.testing.assert_array_equal(arrays["ranks"], np.sort(draws, 0)[LOOKS // 2])
     assert (draws.min(0) < draws.max(0)).any()
+
+
+def test_a_user_is_broken_where_at_least_half_of_the_draws_say_so(noisy):
+    (oracle,) = noisy.oracles(10, expectation=4)
+    host = list(oracle.looks(oracle.zero()))
+    asked, scores = [], oracle.scores
+    oracle.scores = lambda delta: asked.append(scores(delta).detach()) or asked[-1]
+    told, seen, halves = oracle.evaluate(oracle.zero()).broken, oracle.look(oracle.zero()).broken, 0
+    for draws, broken in ((asked[:4], told), (host, seen)):
+        share = np.mean([ranks_by_hand(noisy, look) > 10 for look in draws], axis=0)
+        assert ((share > 0) & (share < 0.5)).any()
+        assert ((share >= 0.5) & (share < 1)).any()
+        np.testing.assert_array_equal(broken.numpy(), share >= 0.5)
+        halves += int((share == 0.5).sum())
+    assert halves
+
+
+def test_what_moved_tables_do_is_stored_from_draws_that_chose_nothing(noisy):
+    (arena,) = noisy.arenas(Pgd.make(surface="parameters", norm="l2"), 0.3, Costs(), Diagnosis())
+    delta = arena.ball.project(arena.oracle.normal(noisy.rng))
+    model = copy.deepcopy(noisy.model)
+    with torch.no_grad():
+        model.user_vectors.weight += delta[ROWS][: len(model.user_vectors.weight)]
+        model.item_vectors.weight += delta[ROWS][len(model.user_vectors.weight) :]
+    median = {}
+    for last in (True, False):
+        ranks = []
+        for context in noisy.draws().host(last=last):
+            with context:
+                ranks.append(ranks_by_hand(noisy, model.scores(noisy.users, noisy.history)))
+        median[last] = np.sort(ranks, 0)[LOOKS // 2]
+    assert (median[True] != median[False]).any()
+    np.testing.assert_array_equal(arena.stored(delta)["ranks"], median[True])
 
 
 def test_epsilon_zero_is_clean_bit_for_bit(noisy):

@@ -74,6 +74,23 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(kind, posit
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_known_items_are_compared_with_unused_ones_that_are_drawn_anew_at_every_look(kind):
+    bench = reference_bench(kind)
+    oracle = arena_of(kind, Pgd.make(surface="parameters", positives="known", loss="bpr"), 0.1).oracle
+    looks = [oracle.gradient if number % 2 else oracle.evaluate for number in range(40)]
+    losses = [float(look(oracle.zero(), "bpr").loss[0]) for look in looks]
+    assert len(set(losses)) == len(losses)
+    # Over many looks, the mean over all unused items.
+    scores, known = bench.model.scores(bench.users, bench.history).astype(np.float64), bench.history
+    wanted = [
+        np.logaddexp(0, np.delete(row, known.row(user)) - row[item]).mean()
+        for user, row in zip(bench.users, scores, strict=True)
+        for item in known.row(user)
+    ]
+    assert np.mean(losses) == pytest.approx(np.mean(wanted), abs=4 * np.std(losses) / len(losses) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_every_row_keeps_its_budget_and_the_record_says_what_was_spent(kind, norm):
     bench = reference_bench(kind)

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from robench.api import TextAttack
+from robench.api import Interactions, TextAttack
 from robench.conformance.texts import promoted, text_bench
 from robench.conformance.worlds import reference_bench
 from robench.engine.measure import Bench
@@ -53,6 +53,19 @@ def test_recall_and_promotion_among_candidates_by_plain_loops(world):
     assert found["targets_among_candidates"] == pytest.approx(np.mean([among for among, _ in pairs]))
     within = [rank <= 10 for among, rank in pairs if among]
     assert found["t-hr@10_given_candidate"] == pytest.approx(np.mean(within))
+
+
+def test_recall_among_candidates_is_a_share_of_held_out_items_not_of_users(world):
+    bench, chosen = world
+    draw, n_items = np.random.default_rng(1), bench.history.n_items
+    unknown = [np.setdiff1d(np.arange(n_items), bench.history.row(user)) for user in range(bench.history.n_users)]
+    rows = [draw.permutation(items)[: 1 + user % 4] for user, items in enumerate(unknown)]
+    several = Bench(bench.model, bench.history, Interactions.from_rows(rows, n_items), bench.users, 0)
+    found = second_stage(Retrieved(chosen), several.history, several.questions(), {}, None)
+    among = [item in chosen[user] for user, row in enumerate(rows) for item in row]
+    assert len(among) > 2 * len(bench.users)
+    assert found["recall@candidates"] == pytest.approx(np.mean(among))
+    assert sum(among) > 0
 
 
 class Named(TextAttack):

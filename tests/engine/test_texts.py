@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robench.api import PluginError, Rng, TextAttack, TextConfig, edits_between, item_text, pieces
+from robench.api import Member, PluginError, Rng, TextAttack, TextConfig, edits_between, item_text, pieces
 from robench.api.text import edits_allowed, printable
 from robench.api.wrapped import Wrapped
 from robench.conformance.text import host
-from robench.conformance.texts import TASTES, promoted, text_bench
-from robench.engine.texts import best_titles, checked
+from robench.conformance.texts import TASTES, ReferenceText, promoted, text_bench
+from robench.engine.ensemble import Ledger
+from robench.engine.texts import best_of_members, best_titles, checked
 from robench.engine.token_slopes import words_of
 
 TITLES = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
@@ -226,6 +227,21 @@ def test_the_best_title_of_every_item_is_kept_whoever_proposed_it():
     assert oracle.costs.queries == 3 * oracle.n_users, "two proposals and what came of them together"
 
 
+def test_of_an_ensemble_the_best_title_of_every_item_is_kept_whichever_member_proposed_it():
+    oracle, genuine = oracle_of(), oracle_of().titles()
+    good = [f"Canyon Desert {title}" for title in genuine]
+    mixed = [[good[0], genuine[1], genuine[2]], [genuine[0], good[1], good[2]]]
+    ledger = Ledger([Member(f"member {at}", fixed(titles)) for at, titles in enumerate(mixed)])
+    kept = best_of_members(ledger, oracle, Rng(0))
+    assert kept.titles == good
+    assert kept.edits == [2, 2, 2]
+    assert torch.equal(kept.damage, oracle_of().look(good)[0])
+    alone = [float(oracle_of().look(titles)[0].mean()) for titles in mixed]
+    assert list(ledger.damage.values()) == alone
+    assert float(kept.damage.mean()) > max(alone)
+    assert oracle.costs.queries == 3 * oracle.n_users, "a proposal of each member and what came of them together"
+
+
 def test_untargeted_the_best_proposal_is_kept_as_a_whole():
     oracle = oracle_of(goal="untargeted")
     genuine = oracle.titles()
@@ -306,3 +322,13 @@ def test_slopes_go_through_what_a_wrapper_does():
     oracle = replace(plain, reader=replace(plain.reader, model=Halved(text_bench().model)))
     steep, half = plain.slopes(plain.titles()).gradient, oracle.slopes(oracle.titles()).gradient
     assert 0 < float(half.abs().max()) < float(steep.abs().max())
+
+
+def test_only_a_title_that_changed_is_encoded_again(monkeypatch):
+    oracle, read, encoded = oracle_of(), [], ReferenceText.encoded
+    monkeypatch.setattr(ReferenceText, "encoded", lambda self, texts: read.append(list(texts)) or encoded(self, texts))
+    genuine = oracle.titles()
+    oracle.look(genuine)
+    assert not read
+    oracle.look([genuine[0], "Canyon Desert", genuine[2]])
+    assert read == [[item_text(replace(oracle.catalogue.items[promoted()[1]], title="Canyon Desert"))]]

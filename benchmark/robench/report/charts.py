@@ -126,7 +126,6 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
             x=alt.X("ε:Q", axis=alt.Axis(tickCount=5)),
             y=alt.Y("value:Q", title=lines[0]["metric"]),
             color=alt.Color(f"{color}:N", sort=None, legend=legend, scale=_many(max(len(defences), len(attacks)))),
-            detail=["defence:N", "attack:N"],
         )
         line = base.mark_line(aria=False)
         if len(defences) > 1 and len(attacks) > 1:

@@ -258,7 +258,7 @@ def _ensembles(tables: Tables) -> Section | None:
             row["model_label"],
             defense(row),
             ", ".join(dict.fromkeys((row["surface"], row["norm"], row["goal"]))),
-            f"{row['epsilon']:g}",
+            f"{row['epsilon']:g}{unit_of(row)}",
             "–" if row["to_break"] is None else f"{row['to_break']:.0f}",
             "–" if row["broken"] is None else f"{row['broken']:.1f}",
             ", ".join(_part(member) for member in row["members"]),

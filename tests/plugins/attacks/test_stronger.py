@@ -83,3 +83,39 @@ def test_random_search_beats_independent_draws_with_as_many_queries_and_asks_for
 def test_the_share_of_changed_entries_halves_as_in_square():
     shares = [share_at(query, 10_000, 0.8) for query in (1, 11, 51, 201, 501, 9999)]
     assert shares == pytest.approx([0.8, 0.4, 0.2, 0.1, 0.05, 0.8 / 512])
+
+
+class _Flat:
+    """Nothing raises its loss, so nothing that is proposed is kept; notes what it was asked."""
+
+    def __init__(self, users, entries):
+        self.shape, self.asked = (users, entries), []
+
+    def lengths(self):
+        return torch.full((self.shape[0],), float(self.shape[1]))
+
+    def normal(self, rng):
+        return {"x": torch.randn(self.shape, generator=rng.torch())}
+
+    def uniform(self, rng):
+        return {"x": 2 * torch.rand(self.shape, generator=rng.torch()) - 1}
+
+    def evaluate(self, delta, loss="ce"):
+        self.asked.append(delta["x"].double())
+        return Evaluation(torch.zeros(self.shape[0]), torch.zeros(self.shape[0], dtype=torch.bool))
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_random_search_changes_ever_fewer_entries_but_about_two_at_least(norm):
+    users, entries = 3, 500
+    oracle = _Flat(users, entries)
+    list(RandomSearch.make(norm=norm, queries=200, share=0.8).perturb(oracle, Ball(norm, torch.ones(users)), Rng(0)))
+    first, *proposed = oracle.asked
+    ratio = torch.stack(proposed) / first
+    # What is left as it was is, in L2, scaled with all the rest; it is more than half from the first proposal on.
+    changed = (ratio / ratio.median(2, keepdim=True).values - 1).abs() > 1e-4
+    # Square's 10, 50, 200, ... of 10,000 are .2, 1, 4, 10, 20, 40, 80, 120 and 160 of 200.
+    ends = [1, 4, 10, 20, 40, 80, 120, 160, 199]
+    for halvings, (start, end) in enumerate(zip([0, *ends], ends, strict=False), 1):
+        part, share = changed[start:end].double(), max(0.8 / 2**halvings, 2 / entries)
+        assert float(part.mean()) == pytest.approx(share, abs=4 * (share / part.numel()) ** 0.5), halvings

@@ -257,7 +257,7 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
     model = _fit(data, weights, max_tokens=400)
     candidates = model.candidates(np.array([0]), history)[0]
     known = int(history.row(0)[-1])
-    texts = {int(candidates[0]): "", int(candidates[2]): "x" * 101, known: "y" * 300}
+    texts = {int(candidates[0]): "", int(candidates[2]): "x" * 100, int(candidates[3]): "z" * 99, known: "y" * 300}
     other = model.rewritten({row: Item(text) for row, text in texts.items()})
     before = have_read()
     scores = other.scores(np.array([0]), history)[0]
@@ -265,7 +265,7 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
     assert found.pop("tokens") > 0
     assert found == {"prompts": 1, "cut": 1, "answers": 8, "empty": 1, "too_long": 1}
     order = candidates[np.argsort(-scores[candidates], kind="stable")]
-    assert order[-2:].tolist() == [candidates[0], candidates[2]]
+    assert order[-2:].tolist() == [candidates[0], candidates[2]]  # with its blank z fills the room of 100 tokens
     assert scores.argmax() in candidates
     assert scores[order[-1]] > OTHERS
 

@@ -246,6 +246,23 @@ def test_a_rewritten_item_is_encoded_alone_and_the_original_stays(victims, kind,
     np.testing.assert_array_equal(scores(model.rewritten({}), data), before)
 
 
+@pytest.mark.parametrize("kind", ["transformer", "tuned"])
+def test_a_text_that_was_read_before_is_not_read_again(victims, kind, monkeypatch):
+    model, _ = victims(kind)
+    one, two, three = (Item(f"The wedding of robot {number}", 1999, ("genre 1",)) for number in range(3))
+    vectors = model.encoder.encode([item_text(item) for item in (one, two, three)])
+    read, encode = [], Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, texts: read.append(list(texts)) or encode(self, texts))
+    first = model.rewritten({5: one})
+    again = model.rewritten({5: one})
+    elsewhere = first.rewritten({7: one, 8: two, 9: two})
+    mixed = model.rewritten({5: two, 6: three, 7: one})
+    assert read == [[item_text(item)] for item in (one, two, three)]
+    assert torch.equal(again.texts, first.texts)
+    torch.testing.assert_close(elsewhere.texts[[5, 7, 8, 9]], vectors[[0, 0, 1, 1]])
+    torch.testing.assert_close(mixed.texts[[5, 6, 7]], vectors[[1, 2, 0]])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(weights, kind):
     data, _ = crowd(n_users=24)

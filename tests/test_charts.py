@@ -1,0 +1,163 @@
+"""The page's pictures, read back from their SVG: every mark stands where its number is, and says whose it is."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from tests.fakes import EMBEDDING, USERS, World, ranks
+
+from robench.report.blocks import Section
+from robench.report.charts import AFTER, BEFORE, charts
+from robench.report.sections import sections
+
+CIRCLE, DIAMOND = "A", "L0,"  # what their paths are made of
+
+
+def numbers(text):
+    return [float(part) for part in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", text)]
+
+
+class Picture:
+    """Points: label -> (x, y, fill, path); lines: (x, y, length across, length down, stroke, dashed)."""
+
+    def __init__(self, svg):
+        self.points, self.lines, self.paths, self.texts = {}, [], [], []
+        self._walk(ElementTree.fromstring(svg), "", (0.0, 0.0))
+
+    def _walk(self, element, group, origin):
+        group = element.get("class") or group
+        at = numbers(element.get("transform", "translate(0,0)"))
+        x, y = origin[0] + at[0], origin[1] + at[1]
+        if element.get("aria-roledescription") == "point":
+            self.points[element.get("aria-label")] = (x, y, element.get("fill"), element.get("d"))
+        if element.tag.endswith("line") and "layer_" in group:
+            size = (float(element.get("x2", 0)), float(element.get("y2", 0)))
+            self.lines.append((x, y, *size, element.get("stroke"), element.get("stroke-dasharray")))
+        if element.tag.endswith("path") and "mark-line" in group and element.get("d"):
+            self.paths.append((x, y, element.get("d"), element.get("stroke"), element.get("stroke-dasharray")))
+        if element.text:
+            self.texts.append(element.text)
+        for part in element:
+            self._walk(part, group, (x, y))
+
+    def across(self):
+        """value -> x, from the points."""
+        values = [float(label.rpartition(": ")[2].split()[0]) for label in self.points]
+        slope, start = np.polyfit(values, [point[0] for point in self.points.values()], 1)
+        assert slope > 0
+        return lambda value: start + slope * value
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Values of clean and attacked, of popularity, and their intervals all differ."""
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(24, 99), model="popularity", seed=seed)
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05)
+        world.cell(ranks(130, 99), seed=seed, weight=0.5)
+        world.cell(ranks(110, 99), seed=seed, weight=0.5, attack="pgd", epsilon=0.05)
+    return world
+
+
+def test_bars_are_the_intervals_and_the_dashed_line_is_popularity_when_nobody_attacks(world):
+    tables = world.build()
+    (section,) = (section for section in sections(tables) if section.chart == "leaderboard")
+    ((caption, svg),) = charts(section)
+    picture = Picture(svg)
+    where = picture.across()
+    wanted = []
+    for row in tables.rows():
+        for name, colour in (("clean", BEFORE), ("worst", AFTER)):
+            if row[name] is not None:
+                wanted.append((where(row[f"{name}_low"]), where(row[f"{name}_high"]), colour))
+    found = [(x, x + across, stroke) for x, _, across, down, stroke, _ in picture.lines if not down]
+    assert len(found) == len(wanted) == 5
+    for one, two in zip(sorted(found), sorted(wanted), strict=True):
+        assert one[:2] == pytest.approx(two[:2], abs=0.2)
+        assert one[2] == two[2]
+    ((x, _, across, _, _, dashed),) = [line for line in picture.lines if line[3]]
+    assert (x, across, bool(dashed)) == (pytest.approx(where(24 / USERS), abs=0.2), 0, True)
+    assert "Dashed: popularity, clean." in caption
+    for label, (_, _, fill, path) in picture.points.items():
+        clean = ", clean: " in label
+        assert fill == (BEFORE if clean else AFTER)
+        assert (CIRCLE if clean else DIAMOND) in path
+
+
+def test_without_popularity_there_is_no_dashed_line(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05)
+    (section,) = (section for section in sections(world.build()) if section.chart == "leaderboard")
+    ((caption, svg),) = charts(section)
+    assert not [line for line in Picture(svg).lines if line[3]]
+    assert "popularity" not in caption
+
+
+def curve(values, **more):
+    head = {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "scale": "relative"}
+    head |= {"goal": "untargeted", "metric": "ndcg@10", "model_label": "mf", "defense_label": "none", "lambda": 1}
+    return head | {"attack_label": "pgd", "epsilon": [0.0, 0.1, 0.2], "value": values} | more
+
+
+def drawn(*rows):
+    return dict(charts(Section("Along ε", [], "curves", rows)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dataset": "e"},
+        {"split": "t"},
+        {"surface": "parameters"},
+        {"norm": "linf"},
+        {"goal": "promote"},
+        {"scale": "absolute"},
+    ],
+)
+def test_curves_of_two_threat_models_or_data_sets_are_two_pictures(other):
+    pictures = drawn(curve([0.5, 0.4, 0.3]), curve([0.6, 0.5, 0.2], **other))
+    assert [len(Picture(svg).points) for svg in pictures.values()] == [3, 3]
+
+
+def test_a_line_is_of_one_model_one_defence_and_one_attack():
+    rows = [
+        curve([0.5 + n / 100, 0.4, 0.3], model_label=model, defense_label=defence, attack_label=attack)
+        for n, (model, defence, attack) in enumerate(
+            (model, defence, attack) for model in ("mf", "lstm") for defence in ("at", "noise") for attack in ("a", "b")
+        )
+    ]
+    (svg,) = drawn(*rows).values()
+    picture = Picture(svg)
+    lines = [path for path in picture.paths if path[2].count("L") == 2]
+    assert len(lines) == 8, "each through its three values of ε"
+    assert len({stroke for _, _, _, stroke, _ in lines}) == 2, "a colour per defence"
+    assert len({dash for *_, dash in lines}) == 2, "dashes per attack"
+    panels = {label.split(",")[0]: set() for label in picture.points}
+    for label, (x, *_) in picture.points.items():
+        if "ε = 0:" in label:
+            panels[label.split(",")[0]].add(x)
+    assert {model: len(starts) for model, starts in panels.items()} == {"mf": 1, "lstm": 1}
+    assert panels["mf"] != panels["lstm"], "a panel per model"
+
+
+def test_without_a_choice_of_defences_colours_are_of_attacks():
+    (svg,) = drawn(curve([0.5, 0.4, 0.3]), curve([0.5, 0.45, 0.4], attack_label="fgsm")).values()
+    fills = {label.split(", ")[2]: fill for label, (_, _, fill, _) in Picture(svg).points.items()}
+    assert len(set(fills.values())) == len(fills) == 2
+
+
+def test_a_twin_s_line_leads_from_its_clean_value_to_the_attacked_one():
+    head = {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "scale": "relative", "epsilon": 0.05}
+    head |= {"attack_label": "fgsm", "model_label": "lstm", "defense_label": "at", "lambda": 0.5, "metric": "like-f1"}
+    names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
+    row = head | {name: [v, v, v] for name, v in zip(names, (0.7, 0.3, 0.6, 0.5), strict=True)}
+    ((_, svg),) = charts(Section("Twins", [], "twins", [row]))
+    picture = Picture(svg)
+    where = picture.across()
+    found = {tuple(sorted((round(x, 1), round(x + across, 1)))) for x, _, across, *_ in picture.lines}
+    assert found == {tuple(round(where(v), 1) for v in pair) for pair in ((0.3, 0.7), (0.5, 0.6))}
