@@ -1,0 +1,58 @@
+"""llm passes the conformance class of neural models; its titles are no instructions to the tokenizer."""
+
+import pytest
+from tests.tiny_decoder import MARK, tiny_decoder
+
+from robench.api.testing import TorchModelTests
+from robench_plugins.models.llm import Llm
+from robench_plugins.models.llm_prompt import Template
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return str(tiny_decoder(tmp_path_factory.mktemp("llama")))
+
+
+@pytest.fixture(scope="module")
+def precise(tmp_path_factory):
+    return str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2"))
+
+
+def test_a_title_brings_in_no_mark_of_a_chat(weights):
+    model = Llm.make(weights=weights)
+    ids = model.decoder.ids
+    template = Template(f"{MARK}a {{profile}} {{history}}{MARK}", ids, [], 200)
+    mark = ids(MARK, special=True)
+    found = template.filled([ids(MARK), ids(" Heat")], profile=MARK)
+    assert (
+        found.ids == mark + ids("a ") + ids(MARK) + ids(" ") + ids("-") + ids(MARK) + ids("\n-") + ids(" Heat") + mark
+    )
+    assert not found.cut
+    short = template.filled([ids(" first"), ids(" x" * 100), ids(" last")])
+    assert short.cut
+    assert len(short.ids) + template.room <= 200
+
+
+class TestLlm(TorchModelTests):
+    model = Llm
+    settings = {
+        "lora_rank": 2, "learning_rate": 0.01, "train_rows": 64, "history_items": 3, "candidates": 6,
+        "validation_users": 20,
+    }  # fmt: skip
+    board = {"candidates": 4}
+    test_the_tables_reach_the_scores_without_being_changed = None  # it names none
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _weights(cls, precise):
+        cls.settings = {**cls.settings, "weights": precise}
+
+
+class TestLlmWithoutLora(TestLlm):
+    settings = {"history_items": 3, "candidates": 6, "validation_users": 20}
+    # Nothing is trained, so nothing can be poisoned, perturbed or validated in training but the retriever.
+    test_a_poisoned_row_reaches_the_training_loss = None
+    test_the_same_dropout_in_every_pass = None
+    test_validation_selects_and_training_moves_the_weights = None
