@@ -54,7 +54,7 @@ def run(
     only: Only = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
 ) -> None:
-    """Run a suite: fit the victims, measure every cell that is not stored yet, write the leaderboard."""
+    """Run a suite: fit the victims, measure every cell that is not stored yet, write the leaderboard and its page."""
     from robench import runner  # noqa: PLC0415  # the only command that needs torch
 
     host, registry = found()
@@ -117,7 +117,7 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 
 @app.command()
 def leaderboard(folder: Folder) -> None:
-    """Rebuild the tables from plan.json and the records alone."""
+    """Rebuild the tables and the page from plan.json and the records alone."""
     _, registry = found()
     tables(folder, registry)
 
