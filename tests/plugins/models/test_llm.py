@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.tiny_decoder import tiny_decoder
 
 from robench.api.data import Catalogue, Interactions, Item, TrainData, joined
 from robench.api.errors import DataError
@@ -22,16 +21,6 @@ from robench_plugins.models.llm_prompt import DEFAULT, template_of
 
 pytest.importorskip("transformers")
 USERS = np.arange(9)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return str(tiny_decoder(tmp_path_factory.mktemp("llama")))
-
-
-@pytest.fixture(scope="module")
-def precise(tmp_path_factory):
-    return str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2"))
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,13 @@
 """llm passes the conformance class of neural models; its titles are no instructions to the tokenizer."""
 
 import pytest
-from tests.tiny_decoder import MARK, tiny_decoder
+from tests.tiny_decoder import MARK
 
 from robench.api.testing import TorchModelTests
 from robench_plugins.models.llm import Llm
 from robench_plugins.models.llm_prompt import Template
 
 pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return str(tiny_decoder(tmp_path_factory.mktemp("llama")))
-
-
-@pytest.fixture(scope="module")
-def precise(tmp_path_factory):
-    return str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2"))
 
 
 def test_a_title_brings_in_no_mark_of_a_chat(weights):
