@@ -29,7 +29,7 @@ SUITE, TABLES, PLUGINS, THREATS, MODELS = (
     (ROOT / "docs" / f"{name}.md").read_text("utf-8")
     for name in ("suite", "tables", "plugins", "threat-models", "models")
 )
-PLUGIN_NAMES = ("average", "noise", "squash", "forget", "borrow", "duo")
+PLUGIN_NAMES = ("average", "together", "noise", "squash", "forget", "borrow", "duo")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -63,6 +63,7 @@ def test_the_plugins_run_in_their_suite(plugins):
     assert done.returncode == 0, done.stderr
     table = (plugins / "results" / "mine" / "leaderboard.csv").read_text()
     assert "average-net" in table
+    assert ",together,together,none," in table
     assert "noise-training" in table
     assert "squash" in table
     assert "duo@1" in table

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from robench.api.data import Interactions, joined
-from robench.api.errors import PluginError, UserError, did_you_mean
+from robench.api.errors import UserError, did_you_mean
 from robench.api.model import Model
 from robench.api.torch_model import TorchModel
 from robench.cache import Cache, default_folder, read_entry
 from robench.data import DataKey, data_role, path_of, ready
 from robench.engine.fitting import Fitted
 from robench.engine.prepare import Prepared
-from robench.engine.ranking import ask, mask_known, top_items
+from robench.engine.ranking import ask, mask_known, of_catalogue, top_items
 from robench.plan import chosen, make_plan
 from robench.registry import Registry
 from robench.spec import Cell, Victim, label_of, victim_from_payload
@@ -118,8 +118,7 @@ class Query:
                 if cold
                 else model.scores(users, history)
             )
-        if raw.shape != (1, history.n_items):
-            raise PluginError(f"scores have shape {raw.shape}, not (1, {history.n_items})")
+        raw = of_catalogue(raw, 1, history.n_items)
         scores = mask_known(torch.from_numpy(raw), ask(users, history, held)).numpy()
         hidden = set(held.row(int(users[0])).tolist())
         return tuple(

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from robench.conformance.worlds import ReferencePairwise, bench_of, crowd, fitted, reference_bench
+from robench.api import PluginError
+from robench.conformance.worlds import ReferencePairwise, bench_of, checkerboard, crowd, fitted, reference_bench
 from robench_plugins.attacks.cw import CarliniWagner
 from robench_plugins.attacks.fgsm import Fgsm
+from robench_plugins.models.popularity import Popularity
 
 
 class Noisy(ReferencePairwise):
@@ -22,6 +24,23 @@ def test_a_victim_that_draws_at_test_time_is_diagnosed():
     model, _ = fitted(Noisy.make(epochs=2), data)
     assert bench_of(model, data, test).clean(None).diagnostics["stochastic"] > 1e-2
     assert reference_bench("sequence").clean(None).diagnostics["stochastic"] == 0
+
+
+class Narrow(Popularity):
+    """Forgets the first item of the catalogue."""
+
+    def scores(self, users, history):
+        return super().scores(users, history)[:, 1:]
+
+
+def test_scores_that_are_not_of_the_whole_catalogue_are_refused_in_words():
+    data, _ = crowd()
+    with pytest.raises(PluginError, match=r"scores have shape \(60, 39\), not \(60, 40\)"):
+        fitted(Narrow(), data)
+    data, test = checkerboard()  # nobody has a validation item
+    model, _ = fitted(Narrow(), data)
+    with pytest.raises(PluginError, match=r"scores have shape \(\d+, 23\), not \(\d+, 24\)"):
+        bench_of(model, data, test).clean(None)
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])

@@ -25,7 +25,7 @@ from robench.engine.exposure import Fall, Promotion, Reader
 from robench.engine.history import history_arenas
 from robench.engine.oracle import Draws, HostOracle
 from robench.engine.parameters import Tables, TablesArena, TablesOracle
-from robench.engine.ranking import Questions, ask, chunk_size, judge
+from robench.engine.ranking import Questions, ask, chunk_size, judge, of_catalogue
 from robench.engine.similarity import resemblance
 from robench.engine.stages import second_stage
 from robench.engine.texts import HostTexts, best_of_members, best_titles, spent_on, told
@@ -83,7 +83,8 @@ class Bench:
             few, looks = self.questions()[0].users.numpy()[:FEW], []
             for look in range(2):
                 with self._own_rng.child("noise", look).stream():
-                    looks.append(self.model.scores(few, self.history))
+                    raw = self.model.scores(few, self.history)
+                looks.append(of_catalogue(raw, len(few), self.history.n_items))
             self._noise = float(np.abs(looks[1] - looks[0]).max() / max(float(looks[0].std()), TINY))
         return self._noise
 
@@ -141,9 +142,7 @@ class Bench:
             for context in self.draws().host(last=True):
                 with context:
                     raw = model.scores(questions.users.numpy(), self.history)
-                wanted = (len(questions.users), self.history.n_items)
-                if raw.shape != wanted:
-                    raise PluginError(f"scores have shape {raw.shape}, not {wanted}")
+                raw = of_catalogue(raw, len(questions.users), self.history.n_items)
                 outcome.append(judge(raw, questions, targets))
                 ranks = outcome[-1].ranks.double()
                 damages.append(-torch.where(ranks > 0, 1 / torch.log2(1 + ranks.clamp_min(1)), 0.0).sum(1))

@@ -27,6 +27,17 @@ def chunk_size(n_items: int) -> int:
     return int(min(1024, max(32, 1 << (max(1, CHUNK_SCORES // n_items).bit_length() - 1))))
 
 
+def of_catalogue(scores: Scores, users: int, n_items: int) -> Scores:
+    """``scores`` as they are, which a model has given for some users.
+
+    Raises:
+        PluginError: they are not [users, n_items].
+    """
+    if scores.shape != (users, n_items):
+        raise PluginError(f"scores have shape {scores.shape}, not {(users, n_items)}")
+    return scores
+
+
 def block_size(n_items: int) -> int:
     """Items per block when a top list is looked for."""
     return 64 if n_items >= 4096 else 16
