@@ -7,8 +7,9 @@ BIN := .venv/bin
 run: .venv/run.installed
 	$(BIN)/robench run suites/default.yaml
 
+# A test class or module stays in one process, as its fixtures are made once. More than four would only fill the memory.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope
 
 lint: .venv/dev.installed
 	$(BIN)/ruff format --check .

@@ -12,12 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from robench.api import hookimpl
 
 EARLY = 0.1  # share of the cells
+QUIET = 60.0  # seconds after which a file hears of cells, however long their victim takes
 
 
 class ProgressBar:
     """Which victims are at work, in which epoch, how many cells are left and how long it will take.
 
-    On a terminal that can move its cursor it is live; elsewhere a line is printed for every victim that is done.
+    On a terminal that can move its cursor it is live; elsewhere a line is printed for every victim that is done, and
+    one about every minute in between.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -28,12 +30,13 @@ class ProgressBar:
         self.total = self.done = self.failed = 0
         self.neural: set[str] = set()
         self.paced = False
-        self.started = 0.0
+        self.started = self.said = 0.0
 
     @hookimpl
     def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:
         """Say what is to be done."""
-        self.total, self.done, self.failed, self.started = cells, 0, 0, time.monotonic()
+        self.total, self.done, self.failed = cells, 0, 0
+        self.started = self.said = time.monotonic()
         self.rows, self.neural, self.paced = {}, set(), False
         kept = f", {stored} stored already" if stored else ""
         self.console.print(
@@ -60,7 +63,7 @@ class ProgressBar:
         self.paced |= over and victim in self.neural
         if self.progress is None:
             if over:
-                self.console.print(f"  {label}: {total} cells ({self.note()})", highlight=False, soft_wrap=True)
+                self.say(f"{label}: {total} cells ({self.note()})")
             return
         if victim not in self.rows:
             self.rows[victim] = self.progress.add_task(label, total=total, note="")
@@ -76,6 +79,8 @@ class ProgressBar:
         self.failed += record["status"] == "failed"
         if self.progress is not None:
             self.progress.update(self.overall, completed=self.done, note=self.note())
+        elif time.monotonic() - self.said > QUIET:
+            self.say(self.note())
 
     @hookimpl
     def robench_suite_finished(self, suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
@@ -90,6 +95,11 @@ class ProgressBar:
         ]
         self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """A line for whoever has no bars."""
+        self.said = time.monotonic()
+        self.console.print(f"  {text}", highlight=False, soft_wrap=True)
+
     def note(self) -> str:
         """Cells left, and the time they will take at the pace so far.
 
@@ -102,7 +112,7 @@ class ProgressBar:
         if not left:
             return f"none left{failed}"
         known = self.paced or self.done >= EARLY * self.total
-        return f"{left} left, about {duration(left * pace)}{failed}" if known else f"{left} left{failed}"
+        return f"{left} left, {duration(left * pace)} at this pace{failed}" if known else f"{left} left{failed}"
 
 
 def duration(seconds: float) -> str:

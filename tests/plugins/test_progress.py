@@ -23,7 +23,7 @@ def run(terminal):
 def test_a_file_gets_a_line_per_victim():
     lines = run(terminal=False).splitlines()
     assert lines[0] == "s: 3 cells of 2 victims to measure, 4 stored already"
-    assert lines[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, about ")
+    assert lines[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, 0 s at this pace")
     assert "1 failed" in lines[1]
     assert lines[-1] == "s: 2 measured, 1 failed, 5 skipped in 1 min 15 s"
 
@@ -33,12 +33,12 @@ def test_a_terminal_sees_the_victim_its_phase_and_what_is_left(monkeypatch):
     text = run(terminal=True)
     assert "mf[factors=8], seed 0" in text
     assert "cells" in text
-    assert "left, about" in text
+    assert "at this pace" in text
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines_too(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
-    assert run(terminal=True).splitlines()[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, about ")
+    assert run(terminal=True).splitlines()[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, 0 s at this pace")
 
 
 def test_no_time_is_named_before_the_pace_is_known():
@@ -52,12 +52,27 @@ def test_no_time_is_named_before_the_pace_is_known():
     bar.robench_cell_finished(record={"status": "ok"})
     assert bar.note() == "94 left"
     bar.robench_victim_progress(victim="v", label="mf", phase="measure", done=1, total=1)
-    assert bar.note().startswith("94 left, about ")
+    assert bar.note().startswith("94 left, 0 s at this pace")
     bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
     for _ in range(10):
-        assert "about" not in bar.note()
+        assert "pace" not in bar.note()
         bar.robench_cell_finished(record={"status": "failed"})
-    assert bar.note().startswith("90 left, about ")
+    assert bar.note().startswith("90 left, 0 s at this pace")
+
+
+def test_a_file_hears_of_a_long_victim_once_a_minute(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("robench_plugins.progress.time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    bar = ProgressBar(Console(file=out, force_terminal=False, width=120, markup=False))
+    bar.robench_suite_started(suite="s", victims=1, cells=10, stored=0)
+    for _ in range(7):
+        now[0] += 25
+        bar.robench_cell_finished(record={"status": "ok"})
+    assert out.getvalue().splitlines()[1:] == [
+        "  7 left, 2 min 55 s at this pace",
+        "  4 left, 1 min 40 s at this pace",
+    ]
 
 
 def test_durations_are_for_people():
