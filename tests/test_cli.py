@@ -49,24 +49,24 @@ def test_stale_cells_are_told_by_run_and_plan_alike(robench, folder):
     assert first.returncode == 0, first.stderr
     assert "are stale" not in first.stderr
     (folder / "mine.py").write_text(MODEL + "# another version\n")
-    warning = "1 stored cells are stale: code or weights have changed since; --fresh measures them again"
+    warning = "stale: 1 stored cell: code or weights have changed since; --fresh measures again"
     again = robench(folder, "run", "t.yaml")
     assert warning in again.stderr
     assert "0 cells of 0 victims" in again.stderr
     assert warning in robench(folder, "plan", "t.yaml").stdout
     fresh = robench(folder, "run", "t.yaml", "--fresh")
-    assert "1 cells of 1 victims" in fresh.stderr
+    assert "1 cell of 1 victim" in fresh.stderr
     assert "are stale" not in fresh.stderr + robench(folder, "plan", "t.yaml").stdout
 
 
 def test_plan_sees_that_the_data_changed(robench, folder):
     assert robench(folder, "run", "t.yaml").returncode == 0
-    assert "1 cells, 1 stored" in robench(folder, "plan", "t.yaml").stdout
+    assert "1 cell, 1 stored" in robench(folder, "plan", "t.yaml").stdout
     (folder / "r.csv").write_text(ROWS + "3,77,99\n")
     seen = robench(folder, "plan", "t.yaml").stdout
-    assert "1 stored cells were measured on other data: run measures them again" in seen
-    assert "1 cells, 0 stored" in seen
-    assert "1 cells of 1 victims" in robench(folder, "run", "t.yaml").stderr
+    assert "measured on other data: 1 stored cell: run measures again" in seen
+    assert "1 cell, 0 stored" in seen
+    assert "1 cell of 1 victim" in robench(folder, "run", "t.yaml").stderr
 
 
 def test_a_plan_of_several_data_sets_tells_whose_victim_is_whose(robench, folder):
@@ -91,7 +91,7 @@ def test_plan_tells_what_a_run_would_refuse(robench, folder):
     (folder / "r.csv").unlink()
     seen = robench(folder, "plan", "t.yaml")
     assert seen.returncode == 2
-    assert "1 cells, 0 stored" in seen.stdout
+    assert "1 cell, 0 stored" in seen.stdout
     (line,) = seen.stderr.strip().splitlines()
     assert line.startswith("a run would end here: ")
     assert "no such file" in line
@@ -113,7 +113,7 @@ def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(robench, folde
     more = "defenses: [none, {name: adversarial-training, lambda: [1, 0.5]}]\nexclude: [{lambda: 0.5}]\n"
     (folder / "t.yaml").write_text(SUITE.replace("[mine]", "[mf]") + more)
     seen = robench(folder, "plan", "t.yaml").stdout
-    assert "excluded: 1 cells" in seen
+    assert "excluded: 1 cell" in seen
     assert "λ=1 of adversarial-training is planned as none" in seen
 
 

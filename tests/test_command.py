@@ -62,7 +62,7 @@ def test_a_plan_imports_neither_torch_nor_a_model_that_it_does_not_name(tmp_path
 SKIPPED = GOOD + "attacks:\n  - {name: fgsm, epsilon: [0.1, 0.2]}\n  - {name: greedy-edit, epsilon: 1}\n"
 WHY = [
     "2 cells: popularity has no surface 'embedding' for fgsm",
-    "1 cells: popularity has no surface 'history' for greedy-edit",
+    "1 cell: popularity has no surface 'history' for greedy-edit",
 ]
 
 

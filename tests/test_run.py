@@ -266,7 +266,7 @@ def test_a_plugin_that_raises_costs_its_own_cell(robench, tmp_path):
     assert "greedy exceeded its budget 10x" in (out / "leaderboard.csv").read_text()
     # The failed cell is tried again, the others are kept.
     again = robench(tmp_path, "run", "t.yaml", **environment)
-    assert "1 cells of 1 victims" in again.stderr
+    assert "1 cell of 1 victim" in again.stderr
 
 
 def test_a_killed_worker_costs_its_own_victim(robench, tmp_path):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robench import __version__
-from robench.api.errors import UserError
+from robench.api.errors import UserError, counted
 from robench.host import Host
 from robench.registry import Registry
 
@@ -96,19 +96,23 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
     _, registry = found()
     console = screen()
     seen = outlook(suite, registry, results, tuple(set_ or ()), tuple(only or ()))
-    table = Table("victim", "cells", "stored", "stale", "skipped", title=f"{seen.name}: {len(seen.rows)} victims")
+    table = Table(
+        "victim", "cells", "stored", "stale", "skipped", title=f"{seen.name}: {counted(len(seen.rows), 'victim')}"
+    )
     for row in seen.rows:
         table.add_row(row.label, *(str(n) if n else "" for n in (row.cells, row.stored, row.stale, row.skipped)))
     console.print(table)
     for note in seen.skips:
         console.print(note, highlight=False)
     if seen.excluded:
-        console.print(f"excluded: {seen.excluded} cells", highlight=False)
+        console.print(f"excluded: {counted(seen.excluded, 'cell')}", highlight=False)
     for note in seen.notes:
         console.print(note, highlight=False)
     total = sum(row.cells for row in seen.rows)
     stored = sum(row.stored for row in seen.rows)
-    console.print(f"{total} cells, {stored} stored in {seen.folder}, {total - stored} to measure", highlight=False)
+    console.print(
+        f"{counted(total, 'cell')}, {stored} stored in {seen.folder}, {total - stored} to measure", highlight=False
+    )
     for refusal in seen.refusals:
         typer.echo(f"a run would end here: {refusal}", err=True)
     if seen.refusals:

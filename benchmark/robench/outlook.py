@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robench.api.data import Catalogue
-from robench.api.errors import UserError
+from robench.api.errors import UserError, counted
 from robench.cache import Cache, default_folder
 from robench.data import Outside, data_role, ready, roles, wrong_weights
 from robench.encodings import encoding_notes
@@ -92,7 +92,7 @@ def outlook(
     seen.rows = list(rows.values())
     stale = sum(row.stale for row in seen.rows)
     if changed:
-        seen.notes.append(f"{changed} stored cells were measured on other data: run measures them again")
+        seen.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
     if stale:
         seen.notes.append(stale_note(stale))
     return seen

@@ -9,7 +9,7 @@ from typing import Any
 
 from robench.api.attack import Attack, EmbeddingAttack, Ensemble
 from robench.api.defense import Defense
-from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.api.errors import UserError, UserErrors, counted, did_you_mean
 from robench.api.history import HistoryAttack
 from robench.api.model import Model
 from robench.api.poisoning import Corruption, PoisoningAttack
@@ -208,7 +208,7 @@ def surface_misfit(part: Part, cls: type[Attack], threat: Mapping[str, Any], nam
 
 def skip_notes(reasons: Iterable[str]) -> list[str]:
     """Why cells are skipped, a line per reason with its count; empty reasons are cells that are not."""
-    return [f"skipped: {count} cells: {reason}" for reason, count in Counter(filter(None, reasons)).items()]
+    return [f"skipped: {counted(count, 'cell')}: {reason}" for reason, count in Counter(filter(None, reasons)).items()]
 
 
 def _threat(part: Part, cls: type[Attack]) -> dict[str, Any]:

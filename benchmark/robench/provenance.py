@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from robench.api.errors import counted
+
 
 @cache
 def code_digest(package: str) -> str:
@@ -56,7 +58,7 @@ def is_stale(origin: Mapping[str, Any], outside: Mapping[str, str]) -> bool:
 
 def stale_note(count: int) -> str:
     """What ``run`` and ``plan`` say about stale cells."""
-    return f"{count} stored cells are stale: code or weights have changed since; --fresh measures them again"
+    return f"stale: {counted(count, 'stored cell')}: code or weights have changed since; --fresh measures again"
 
 
 def provenance(owners: Iterable[str], components: Iterable[type], *, device: str, threads: int) -> dict[str, Any]:

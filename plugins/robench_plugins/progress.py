@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from robench.api import hookimpl
+from robench.api import counted, hookimpl
 
 EARLY = 0.1  # share of the cells
 QUIET = 60.0  # seconds after which a file hears of cells, however long their victim takes
@@ -40,7 +40,9 @@ class ProgressBar:
         self.rows, self.neural, self.paced = {}, set(), False
         kept = f", {stored} stored already" if stored else ""
         self.console.print(
-            f"{suite}: {cells} cells of {victims} victims to measure{kept}", highlight=False, soft_wrap=True
+            f"{suite}: {counted(cells, 'cell')} of {counted(victims, 'victim')} to measure{kept}",
+            highlight=False,
+            soft_wrap=True,
         )
         if not cells or not self.console.is_terminal or self.console.is_dumb_terminal:
             return
@@ -63,7 +65,7 @@ class ProgressBar:
         self.paced |= over and victim in self.neural
         if self.progress is None:
             if over:
-                self.say(f"{label}: {total} cells ({self.note()})")
+                self.say(f"{label}: {counted(total, 'cell')} ({self.note()})")
             return
         if victim not in self.rows:
             self.rows[victim] = self.progress.add_task(label, total=total, note="")

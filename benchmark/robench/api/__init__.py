@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         SealedError,
         SettingError,
         UserError,
+        counted,
         did_you_mean,
     )
     from robench.api.executor import Emit, Event, Executor, Task, Work
@@ -93,7 +94,7 @@ _HOME = {
     "defense": "Cleaned Defense",
     "delta": "Ball Delta added wide",
     "encoder": "Encoder folder_of identity_of",
-    "errors": "DataError PluginError RobenchError SealedError SettingError UserError did_you_mean",
+    "errors": "DataError PluginError RobenchError SealedError SettingError UserError counted did_you_mean",
     "executor": "Emit Event Executor Task Work",
     "edits": "Slopes edited random_edits",
     "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
@@ -200,6 +201,7 @@ __all__ = [
     "Work",
     "Wrapped",
     "added",
+    "counted",
     "cross_entropy",
     "decoder_folder",
     "did_you_mean",

@@ -78,6 +78,11 @@ class SealedError(RobenchError):
     """A held-out test item was read before the victim's fit, selection and poisoning had ended."""
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:
     """A hint for an unknown ``name``: the closest known one, and the list, of the closest ``most`` where it is longer.
 

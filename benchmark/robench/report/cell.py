@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from robench.api.errors import UserError, did_you_mean
+from robench.api.errors import UserError, counted, did_you_mean
 from robench.record import Record, arrays_from_bytes
 from robench.results import read_plan
 from robench.store import Store
@@ -88,7 +88,7 @@ def summary(folder: Path) -> str:
         counts["not run" if record is None else str(record["status"])] += 1
     listed = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
     hint = f"their ids stand in {folder}/cells.csv; robench show ID (or its first digits) shows one"
-    return f"{folder}: {len(plan['cells'])} cells of suite {plan['suite']} ({listed}); {hint}"
+    return f"{folder}: {counted(len(plan['cells']), 'cell')} of suite {plan['suite']} ({listed}); {hint}"
 
 
 def find(path: Path) -> Path:

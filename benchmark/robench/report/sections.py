@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from robench.api.errors import counted
 from robench.report.blocks import Block, Bullets, Grid, Section
 from robench.report.numbers import bounded, defense, number, placed, places, ranks, spread
 from robench.report.stages import stages_section
@@ -91,11 +92,13 @@ def sections(tables: Tables) -> Iterator[Section]:
 
 
 def _leaderboard(table: Mapping[str, Any]) -> Section:
-    within = " Ranks are within one model: the same ε is not the same strength for two models."
+    within = "Ranks are within one model: the same ε is not the same strength for two models."
     model_by_model = table["surface"] in ("embedding", "parameters")
     judged_by = f" ({', '.join(table['attacks'])})" if table["ensemble"] else ""
-    text = f"**{table['title']}**: {', '.join(table['attacks'])}.{within if model_by_model else ''}"
-    blocks: list[Block] = [text, Grid(*table_lines(table))]
+    attacks = ", ".join(table["attacks"])
+    words = [f"**{table['title']}**: {attacks}."] if table["title"] != attacks else []  # the heading names an ensemble
+    words += [within] if model_by_model else []
+    blocks: list[Block] = [*([" ".join(words)] if words else []), Grid(*table_lines(table))]
     return Section(f"{title_of(table)}{judged_by}", blocks, "leaderboard", [table])
 
 
@@ -132,7 +135,7 @@ def _failures(tables: Tables) -> Section | None:
 
 
 def _skipped(tables: Tables) -> Section | None:
-    lines = [f"{count} cells: {reason}" for reason, count in tables.skipped.items()]
+    lines = [f"{counted(count, 'cell')}: {reason}" for reason, count in tables.skipped.items()]
     return Section("Skipped cells", [Bullets(lines)]) if lines else None
 
 

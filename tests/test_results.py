@@ -1,0 +1,21 @@
+"""The results of this repository are what its code makes of their cells: whoever changes a table changes them too."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.forked import robench
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+WRITTEN = ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in RESULTS.iterdir()))
+def test_every_committed_table_is_recomputed_from_the_cells_byte_for_byte(name, tmp_path):
+    here = shutil.copytree(RESULTS / name, tmp_path / name)
+    for file in WRITTEN:
+        (here / file).unlink()
+    done = robench(tmp_path, "leaderboard", name)
+    assert done.returncode == 0, done.stderr
+    for file in WRITTEN:
+        assert (here / file).read_bytes() == (RESULTS / name / file).read_bytes(), f"{file}: robench leaderboard {name}"
