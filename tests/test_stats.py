@@ -16,6 +16,14 @@ def test_the_bootstrap_agrees_with_the_normal_interval_of_a_mean():
     assert high == pytest.approx(values.mean() + half, abs=0.03)
 
 
+def test_resamples_are_the_same_in_any_blocks_kept_or_not(monkeypatch):
+    values = np.random.default_rng(4).normal(0, 1, 300)
+    kept = bootstrap(values)
+    assert bootstrap(values) == kept
+    monkeypatch.setattr("robench.stats.BLOCK", 300 * 7)
+    assert bootstrap(values) == kept
+
+
 def test_the_wider_of_the_two_intervals_is_taken():
     generator = np.random.default_rng(0)
     calm = np.tile(generator.normal(0, 1, 400), (3, 1))

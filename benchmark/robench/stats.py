@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 RESAMPLES = 2_000
 FLIPS = 10_000
 MOST_USERS = 20_000  # beyond this the bootstrap of a mean is its normal limit, to three digits
@@ -31,6 +33,19 @@ def _blocks(rows: int, n: int) -> Iterator[int]:
         yield min(size, rows - start)
 
 
+def _resamples(n: int) -> Iterator[IntArray]:
+    """int64 [rows, n] users, in blocks of at most BLOCK draws."""
+    generator = np.random.default_rng(0)
+    for size in _blocks(RESAMPLES, n):
+        yield generator.integers(0, n, (size, n))
+
+
+@lru_cache(maxsize=2)
+def _kept(n: int) -> tuple[IntArray, ...]:
+    """``_resamples``: a table asks for those of its users hundreds of times, and to draw them is half of the time."""
+    return tuple(_resamples(n))
+
+
 def bootstrap(values: FloatArray) -> tuple[float, float]:
     """95% percentile interval of the mean over users. Args: values float64 [U], no NaN."""
     if len(values) < 2:
@@ -38,8 +53,8 @@ def bootstrap(values: FloatArray) -> tuple[float, float]:
     if len(values) > MOST_USERS:
         half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return float(values.mean()) - half, float(values.mean()) + half
-    generator, n = np.random.default_rng(0), len(values)
-    means = [values[generator.integers(0, n, (size, n))].mean(1) for size in _blocks(RESAMPLES, n)]
+    n = len(values)
+    means = [values[draws].mean(1) for draws in (_kept(n) if RESAMPLES * n <= BLOCK else _resamples(n))]
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
 
