@@ -216,6 +216,20 @@ def test_lora_changes_nothing_at_first_and_trains_little(folder, tmp_path):
         assert any(bool(part.grad.any()) for part in parts.values())
 
 
+def test_lora_adds_twice_the_product_of_its_factors(folder):
+    pytest.importorskip("peft", reason="the extra llm is not installed")
+    decoder = Decoder.load(str(folder))
+    genuine = decoder.net.model.layers[0].self_attn.q_proj.weight.detach().clone()
+    parts = decoder.adapt(3)
+    (first,) = (part for name, part in parts.items() if "layers.0" in name and "q_proj.lora_A" in name)
+    (second,) = (part for name, part in parts.items() if "layers.0" in name and "q_proj.lora_B" in name)
+    torch.nn.init.normal_(second)
+    x = torch.randn(5, genuine.shape[1])
+    with torch.no_grad():
+        found = decoder.net.model.layers[0].self_attn.q_proj(x)
+    torch.testing.assert_close(found, x @ (genuine + 2 * second.detach() @ first.detach()).T)
+
+
 def test_the_package_is_found_without_being_imported():
     file = packaged_file()
     if file is None:
