@@ -11,6 +11,8 @@ from robench.api import Ball, Delta, Oracle, Rng, wide
 if TYPE_CHECKING:
     from torch import Tensor
 
+HELD = 64 << 20  # bytes of iterates that are held before rows are copied
+
 
 def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
     """A random point: uniform in the cube (L∞), a uniform direction at full length (L2)."""
@@ -30,7 +32,10 @@ def aims(oracle: Oracle, config: Any) -> list[Tensor]:
 
 
 class Highest:
-    """Per row the iterate of the highest loss. A loss mostly rises, so a row is copied only where it turns.
+    """Per row the iterate of the highest loss, the first of equals.
+
+    Rows are copied when what the walk holds has reached ``HELD`` bytes, not at every step: beside a small model each
+    further operation of a step is felt.
 
     Args:
         start: the first iterate, [B, ...] each; like every further one nobody may write in it from here on.
@@ -39,24 +44,31 @@ class Highest:
 
     def __init__(self, start: Delta, loss: Tensor) -> None:
         """A walk from here."""
-        self._last, self._last_loss = start, loss
         self._kept = {name: part.clone() for name, part in start.items()}
-        self._kept_loss = loss.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        self._kept_loss = torch.full_like(loss, -torch.inf)
+        self._walk, self._losses = [start], [loss]
+        self._most = max(1, HELD // max(1, sum(part.nbytes for part in start.values())))
 
     def then(self, delta: Delta, loss: Tensor) -> None:
         """The next iterate and its loss."""
-        self._keep(~(loss > self._last_loss))  # also where it is no number
-        self._last, self._last_loss = delta, loss
+        if len(self._walk) >= self._most:
+            self._settle()
+        self._walk.append(delta)
+        self._losses.append(loss)
 
     def found(self) -> dict[str, Tensor]:
-        """Each row's first of the highest loss."""
-        self._keep(torch.ones_like(self._last_loss, dtype=torch.bool))
+        """Each row's first of the highest loss; where it never was a number, the start."""
+        self._settle()
         return self._kept
 
-    def _keep(self, turned: Tensor) -> None:
-        """The last iterate in the rows that ``turned`` (bool [B]), where its loss was above any that is kept."""
-        rows = (turned & (self._last_loss > self._kept_loss)).nonzero(as_tuple=True)[0]
-        if len(rows):
-            self._kept_loss = self._kept_loss.index_copy(0, rows, self._last_loss.index_select(0, rows))
-            for name, part in self._kept.items():
-                part.index_copy_(0, rows, self._last[name].index_select(0, rows))
+    def _settle(self) -> None:
+        """Copy what is better than before, and let the iterates go."""
+        losses = torch.stack([self._kept_loss, *self._losses]).nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        # numpy's argmax is the first of equals, torch's any of them; 0 is what is kept already.
+        best = torch.from_numpy(losses.cpu().numpy().argmax(0)).to(losses.device)
+        for place, delta in enumerate(self._walk, start=1):
+            rows = (best == place).nonzero(as_tuple=True)[0]
+            for name, part in self._kept.items() if len(rows) else ():
+                part.index_copy_(0, rows, delta[name].index_select(0, rows))
+        self._kept_loss = losses.amax(0)
+        self._walk, self._losses = [], []

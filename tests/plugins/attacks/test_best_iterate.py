@@ -1,5 +1,7 @@
 """PGD proposes each restart's iterate of the highest loss, which its last one need not be."""
 
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,12 +10,17 @@ from hypothesis import strategies as st
 from robench.api import Evaluation, Rng
 from robench.api.delta import Ball
 from robench.conformance.worlds import reference_bench
+from robench_plugins.attacks import steps
 from robench_plugins.attacks.pgd import Pgd
 from robench_plugins.attacks.steps import Highest
 
 scripts = st.integers(1, 4).flatmap(
     lambda users: st.lists(
-        st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0, float("nan")]), min_size=users, max_size=users),
+        st.lists(
+            st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0, float("nan"), float("inf"), -float("inf")]),
+            min_size=users,
+            max_size=users,
+        ),
         min_size=1,
         max_size=12,
     )
@@ -21,14 +28,15 @@ scripts = st.integers(1, 4).flatmap(
 
 
 @settings(deadline=None)
-@given(scripts)
-def test_of_every_row_the_first_iterate_of_its_highest_loss_is_kept(losses):
-    """Against argmax over all that was seen; two inputs, as a model may have."""
+@given(scripts, st.integers(0, 2000))
+def test_of_every_row_the_first_iterate_of_its_highest_loss_is_kept(losses, held):
+    """Against argmax over all that was seen, however many iterates are held; two inputs, as a model may have."""
     told, users = torch.tensor(losses), len(losses[0])
     walk = [
         {"a": torch.full((users, 2, 3), float(n)), "b": torch.full((users, 1), -float(n))} for n in range(len(told))
     ]
-    highest = Highest(walk[0], told[0])
+    with mock.patch.object(steps, "HELD", held):
+        highest = Highest(walk[0], told[0])
     for delta, loss in zip(walk[1:], told[1:], strict=True):
         highest.then(delta, loss)
     # What is no number is never the highest; where nothing else was seen, the start is kept.
