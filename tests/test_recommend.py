@@ -352,3 +352,23 @@ def test_movielens(tmp_path, registry):
     assert "Aliens (1986)" in [line.title for line in one.lines]
     (known,) = recommend(one.checkpoint, Ask(user="15", k=3), registry, lambda line: None)
     assert len(known.lines) == 3
+
+
+def test_a_plugin_that_breaks_its_contract_is_one_line(robench, tmp_path):
+    (tmp_path / "narrow.py").write_text(
+        "from robench.api import hookimpl\n"
+        "from robench_plugins.models.popularity import Popularity\n\n\n"
+        "class Narrow(Popularity):\n"
+        "    def scores(self, users, history):\n"
+        "        return super().scores(users, history)[:, 1:]\n\n\n"
+        "@hookimpl\n"
+        "def robench_models():\n"
+        '    return {"narrow": Narrow}\n'
+    )
+    (tmp_path / "t.yaml").write_text(
+        "name: t\ndatasets: [{name: synthetic, users: 30, items: 20}]\nmodels: [popularity, narrow]\n"
+    )
+    place = {"PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "narrow", "ROBENCH_CACHE": str(tmp_path / "cache")}
+    result = robench(tmp_path, "recommend", "t.yaml", "--user", "5", "--model", "narrow", **place)
+    assert result.returncode == 2
+    assert result.stderr.strip().splitlines()[-1] == "narrow, seed 0: scores have shape (28, 19), not (28, 20)"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from robench.api.data import Interactions, joined
-from robench.api.errors import UserError, did_you_mean
+from robench.api.errors import PluginError, UserError, did_you_mean
 from robench.api.model import Model
 from robench.api.torch_model import TorchModel
 from robench.cache import Cache, default_folder, read_entry
@@ -187,12 +187,16 @@ def of_suite(path: Path, asked: Ask, registry: Registry, say: Say) -> list[Recom
         shop = workshop(victim, query.data, key, registry, cache, device, np.empty(0, dtype=np.int64))
         if not shop.kept():
             say(f"fitting {label_of(victim)}: no checkpoint is kept")
-        answers.append(_recommendation(victim, query, shop.fitted(), shop.checkpoint))
+        answers.append(_recommendation(victim, query, shop.fitted, shop.checkpoint))
     return answers
 
 
-def _recommendation(victim: Victim, query: Query, fitted: Fitted, checkpoint: Path) -> Recommendation:
-    lines, who = query.answer(fitted.model), query.who(fitted.model)
+def _recommendation(victim: Victim, query: Query, made: Callable[[], Fitted], checkpoint: Path) -> Recommendation:
+    try:
+        model = made().model
+        lines, who = query.answer(model), query.who(model)
+    except PluginError as error:
+        raise UserError(str(error), where=label_of(victim)) from error
     return Recommendation(label_of(victim), data_role(victim), who, checkpoint, lines)
 
 
@@ -251,7 +255,7 @@ def of_checkpoint(path: Path, asked: Ask, registry: Registry, say: Say) -> list[
         raise UserError(f"it does not fit the models that are installed: {problem}", where=str(path)) from error
     if not same:
         say("the code of robench or of a plugin has changed since this checkpoint was fitted")
-    return [_recommendation(victim, query, fitted, path)]
+    return [_recommendation(victim, query, lambda: fitted, path)]
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from robench.api import Batch, Embedded, EmbeddingAttack, Rng, Step
-from robench.api.testing import DefenseTests, EmbeddingAttackTests, TorchModelTests
+from robench.api.testing import DefenseTests, EmbeddingAttackTests, ModelTests, TorchModelTests
 from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted
 from robench_plugins.attacks.fgsm import Fgsm
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
+from robench_plugins.models.ease import Ease
 
 
 class Detached(ReferencePairwise):
@@ -63,6 +64,52 @@ class Deaf(ReferencePairwise):
                 yield b
             else:
                 yield Batch(b.users[real], b.histories[real], {n: t[real] for n, t in b.targets.items()})
+
+
+class Neighbourly(Ease):
+    """Scores take a little of the user's who is asked for before."""
+
+    def scores(self, users, history):
+        own = super().scores(users, history)
+        return own + np.float32(0.3) * np.roll(own, 1, axis=0)
+
+
+class Egalitarian(Ease):
+    """What is asked for together is centred together."""
+
+    def scores(self, users, history):
+        own = super().scores(users, history)
+        return own - own.mean(0)
+
+
+class Favourite(Ease):
+    """Everybody gets the scores of the first user."""
+
+    def scores(self, users, history):
+        return super().scores(np.zeros_like(users), history)
+
+
+@pytest.mark.parametrize("kind", [Neighbourly, Egalitarian, Favourite])
+def test_a_model_whose_users_are_mixed_fails_its_conformance_test(kind):
+    class Tests(ModelTests):
+        model = kind
+
+    with pytest.raises(AssertionError, match="who else is asked for"):
+        Tests().test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order(Tests.once())
+
+
+@pytest.mark.parametrize(
+    ("declared", "problem"),
+    [
+        ({"surfaces": "history"}, "must be a set of"),
+        ({"surfaces": {"histroy"}}, "must be a set of"),
+        ({"surfaces": {"history", "text"}}, "no rewritten"),
+        ({"surfaces": {"history", "embedding"}}, "only a TorchModel"),
+    ],
+)
+def test_a_model_that_declares_a_surface_it_has_not_is_no_class(declared, problem):
+    with pytest.raises(TypeError, match=problem):
+        type("Wrong", (Ease,), declared)
 
 
 def suite_for(model_class):

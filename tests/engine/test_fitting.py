@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from robench.api import (
+    BaseConfig,
     Cleaned,
     Corruption,
     Defense,
@@ -23,6 +24,7 @@ from robench.engine.poisoning import budget_of, poison
 from robench.engine.prepare import Prepared
 from robench.spec import Part, Poison, TargetChoice, Victim
 from robench_plugins.attacks.bandwagon import Bandwagon
+from robench_plugins.models.popularity import Popularity
 
 
 def workshop(cache, *, model=ReferencePairwise, defense=None, attack=None, epsilon=0.1, seed=0, epochs=2):
@@ -43,6 +45,36 @@ def workshop(cache, *, model=ReferencePairwise, defense=None, attack=None, epsil
         Cache(cache),
         torch.device("cpu"),
     )
+
+
+class Forgetful(Popularity):
+    """Keeps half of what it has learnt; ``epochs`` as every model of these tests."""
+
+    class Config(BaseConfig):
+        epochs: int = 2
+
+    def state(self):
+        return {"counts": self.counts // 2}
+
+
+class Lost(Forgetful):
+    """Keeps nothing."""
+
+    def state(self):
+        return {}
+
+
+def test_what_a_plugin_keeps_is_what_is_measured_from_the_first_run_on(tmp_path):
+    first = workshop(tmp_path, model=Forgetful).fitted().model
+    second = workshop(tmp_path, model=Forgetful).fitted().model
+    np.testing.assert_array_equal(first.counts, second.counts)
+    assert first.counts.max() < crowd(n_users=40)[0].train.counts().max()
+
+
+def test_a_state_that_a_plugin_does_not_take_back_is_its_own_mistake_at_once(tmp_path):
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"restore\(\) does not take what state\(\) gave: KeyError: 'counts'"):
+            workshop(tmp_path, model=Lost).fitted()
 
 
 class Spy(ReferencePairwise):

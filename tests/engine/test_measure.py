@@ -43,6 +43,20 @@ def test_scores_that_are_not_of_the_whole_catalogue_are_refused_in_words():
         bench_of(model, data, test).clean(None)
 
 
+@pytest.mark.parametrize(
+    ("as_given", "told"),
+    [(np.int64, "an array of int64"), (str, "an array of <U"), (list, "a list"), (lambda scores: None, "a NoneType")],
+)
+def test_scores_that_are_no_array_of_real_numbers_are_refused_in_words(as_given, told):
+    class Odd(Popularity):
+        def scores(self, users, history):
+            scores = super().scores(users, history)
+            return scores.astype(as_given) if as_given in (np.int64, str) else as_given(scores)
+
+    with pytest.raises(PluginError, match=f"scores are {told}.*, not a numpy array of float32"):
+        fitted(Odd(), crowd()[0])
+
+
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 def test_who_is_not_hit_has_radius_zero(kind):
     found = reference_bench(kind).attacked(CarliniWagner.make(steps=10, search=3), 0.1, "radii").arrays

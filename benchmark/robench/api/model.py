@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,21 @@ class Model(Component):
     follows: ClassVar[bool] = False
     cold_user: ClassVar[ColdUser] = "history"
     cold_item: ClassVar[ColdItem] = "behind"
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """What is declared must be known.
+
+        Raises:
+            TypeError: ``surfaces`` is no set of surfaces, or names some without what they need.
+        """
+        super().__init_subclass__(**more)
+        known = get_args(Surface)
+        if not isinstance(cls.surfaces, frozenset | set) or not cls.surfaces <= set(known):
+            raise TypeError(f"{cls.__name__}.surfaces must be a set of {', '.join(known)}, not {cls.surfaces!r}")
+        if "text" in cls.surfaces and cls.rewritten is Model.rewritten:
+            raise TypeError(f"{cls.__name__} declares the surface 'text' and has no rewritten()")
+        if cls.surfaces & {"embedding", "parameters"} and not hasattr(cls, "score_from"):
+            raise TypeError(f"{cls.__name__} declares embedding or parameters, which only a TorchModel has")
 
     @abstractmethod
     def fit(self, data: TrainData, rng: Rng) -> None:

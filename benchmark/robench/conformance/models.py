@@ -106,6 +106,17 @@ class ModelTests:
         else:
             assert not changed.any(), "the scores follow the history, but the surface 'history' is not declared"
 
+    def test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order(self, victim: Any) -> None:
+        model, data, _ = victim
+        users, history = np.arange(9), joined(data.train, data.validation)
+        scores = model.scores(users, history)
+        for user in users.tolist():
+            rows = [history.row(u) if u == user else history.row(u)[:0] for u in range(history.n_users)]
+            alone = model.scores(users[user : user + 1], Interactions.from_rows(rows, history.n_items))
+            _alike(alone, scores[user : user + 1], "the scores depend on who else is asked for, or on their histories")
+        turned = model.scores(users[::-1], history)
+        _alike(turned[::-1], scores, "the scores depend on the order of the users")
+
     def test_a_planted_fake_user_changes_the_fitted_scores(self, victim: Any) -> None:
         model, data, _ = victim
         fake = [np.arange(12) * 3 % data.n_items for _ in range(6)]
@@ -179,6 +190,11 @@ class ModelTests:
 def _wider(rows: Interactions) -> Interactions:
     """The same rows over one more item."""
     return Interactions(rows.indptr, rows.items, rows.times, rows.n_items + 1)
+
+
+def _alike(found: NDArray[np.float32], wanted: NDArray[np.float32], why: str) -> None:
+    """But for rounding: a matrix product of other shape sums in another order."""
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(wanted).max())), err_msg=why)
 
 
 def _colours_apart(scores: NDArray[np.float32], history: Interactions, test: Interactions) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from robench.api.attack import Attack
 from robench.api.data import FloatArray, HeldOut, IntArray, Interactions, TrainData
 from robench.api.defense import Defense
+from robench.api.errors import PluginError, UserError
 from robench.api.model import Model
 from robench.api.poisoning import PoisoningAttack, Profiles
 from robench.api.reading import have_read, read_since
@@ -170,7 +171,7 @@ class Workshop:
 
     def _model(self, report: Report) -> tuple[Model, dict[str, Any]]:
         """The fitted model: from its checkpoint where one is kept, else by fitting."""
-        made: list[Model] = []
+        made: list[TorchModel] = []
 
         def make() -> tuple[Arrays, dict[str, Any]]:
             model = self._new()
@@ -178,7 +179,8 @@ class Workshop:
             start, before = time.perf_counter(), have_read()
             notes = fit(model, self._ready[1], self.defense, rng, device=self.device, report=report).as_dict()
             seconds = round(time.perf_counter() - start, 3)
-            made.append(model)
+            if isinstance(model, TorchModel):
+                made.append(model)
             # The labels too, so that the file says by itself what it is.
             origin = {**self._identity(), "victim": asdict(self.victim), "data_key": self.data_key}
             notes |= {f"{name}_read": count for name, count in read_since(before).items()}
@@ -186,6 +188,7 @@ class Workshop:
 
         state, notes = self.cache.get("checkpoints", self.key, make)
         notes.pop("origin", None)
+        # Where a plugin writes state() and restore(), what they keep is measured from the first run on.
         return made[0] if made else self._loaded(state), notes
 
     def _new(self) -> Model:
@@ -193,7 +196,13 @@ class Workshop:
 
     def _loaded(self, state: Mapping[str, NDArray[Any]]) -> Model:
         model = self._new()
-        model.restore(self._ready[1], state, Rng(self.victim.seed).child("fit"))
+        try:
+            model.restore(self._ready[1], state, Rng(self.victim.seed).child("fit"))
+        except UserError:
+            raise
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise PluginError(f"restore() does not take what state() gave: {problem}") from error
         if isinstance(model, TorchModel):
             model.to(self.device)
             model.eval()

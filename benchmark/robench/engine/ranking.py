@@ -27,12 +27,15 @@ def chunk_size(n_items: int) -> int:
     return int(min(1024, max(32, 1 << (max(1, CHUNK_SCORES // n_items).bit_length() - 1))))
 
 
-def of_catalogue(scores: Scores, users: int, n_items: int) -> Scores:
+def of_catalogue(scores: Any, users: int, n_items: int) -> Scores:
     """``scores`` as they are, which a model has given for some users.
 
     Raises:
-        PluginError: they are not [users, n_items].
+        PluginError: they are not a numpy array of real numbers, [users, n_items].
     """
+    if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
+        kind = f"an array of {scores.dtype}" if isinstance(scores, np.ndarray) else f"a {type(scores).__name__}"
+        raise PluginError(f"scores are {kind}, not a numpy array of float32")
     if scores.shape != (users, n_items):
         raise PluginError(f"scores have shape {scores.shape}, not {(users, n_items)}")
     return scores
