@@ -86,7 +86,10 @@ class World:
             name,
             victim,
             status,
-            spec={"attack": {"config": more.pop("config", {})}},
+            spec={
+                "attack": {"config": more.pop("config", {})},
+                "victim": {"defense": {"config": {"lambda": weight, **more.pop("settings", {})}}},
+            },
             metrics={"ndcg@10": {"value": 0.5, "version": more.pop("version", 1)}},
             achieved={
                 "epsilon": epsilon,

@@ -120,3 +120,24 @@ def test_who_was_to_be_broken_and_who_was_stand_apart(tmp_path, norm, scale, tol
     world.cell(ranks(80, 99), attack="auto", epsilon=0.05, threat=threat, members=[member], arrays=arrays)
     (row,) = grid_of(world.build(), "What the ensemble's members did")
     assert (row["to break"], row["broken"], row["members"], row["ε"]) == ("150", "70.0", "pgd 100%", told)
+
+
+def test_labels_of_defences_are_spelled_out_with_the_models_where_one_has_several(tmp_path):
+    world = World(tmp_path / "w", [])
+    world.cell(ranks(100, 99))
+    for model, epsilon in (("mf", 0.05), ("lstm", 0.2), ("sasrec", 0.05)):
+        for weight in (0.75, 0.5):
+            world.cell(ranks(100, 99), model=model, weight=weight, settings={"epsilon": epsilon, "shortcut": True})
+    tables = world.build()
+    (section,) = (section for section in sections(tables) if section.title == "Settings of the defences")
+    assert section.blocks == [
+        Bullets(
+            [
+                "at (on mf, sasrec): `at` with epsilon 0.05, shortcut true.",
+                "at (on lstm): `at` with epsilon 0.2, shortcut true.",
+            ]
+        )
+    ]
+    bare = World(tmp_path / "bare", [])
+    bare.cell(ranks(100, 99))
+    assert "Settings of the defences" not in {section.title for section in sections(bare.build())}

@@ -19,6 +19,7 @@ from robench.api.metric import Metric
 from robench.atomic import write_text
 from robench.ensembles import ensembles
 from robench.flags import judge
+from robench.labels import defenses
 from robench.null_control import poisoning
 from robench.report.markdown import to_markdown
 from robench.report.page import to_page
@@ -66,6 +67,7 @@ class Tables:
     rewritten: list[dict[str, Any]]
     stages: list[dict[str, Any]]
     clean: list[dict[str, Any]]
+    defenses: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     skipped: dict[str, int]
     timings: list[dict[str, Any]]
@@ -103,6 +105,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         rewritten(results),
         two_stages(results),
         _clean(results, [row for table in tables for row in table["rows"]]),
+        defenses(results),
         [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
         dict(Counter(c["reason"] for c in results.cells if results.status(c) == "skipped")),
         [_timing(results, c) for c in results.cells if c["cell"] in results.records],
@@ -334,6 +337,7 @@ def _texts(tables: Tables) -> dict[str, str]:
         "ensembles": tables.ensembles,
         "curves": tables.curves,
         "clean": tables.clean,
+        "defenses": tables.defenses,
         "failures": tables.failures,
         "skipped": tables.skipped,
         **({"twins": tables.twins} if tables.twins else {}),

@@ -84,6 +84,7 @@ def sections(tables: Tables) -> Iterator[Section]:
         _poisoning,
         _radii,
         _ensembles,
+        _defenses,
         _notes,
         _failures,
         _skipped,
@@ -284,6 +285,22 @@ def _part(member: Mapping[str, Any]) -> str:
     if "first_breaks" in member:
         return f"{member['name']} {100 * member['first_breaks']:.0f}%"
     return f"{member['name']} {number(member['damage'])}"
+
+
+def _defenses(tables: Tables) -> Section | None:
+    """What trained or stood before the models: a label says little, and one label may have settings for each model."""
+    labels = [row["defense_label"] for row in tables.defenses]
+    lines = []
+    for row in tables.defenses:
+        settings = ", ".join(f"{name} {_setting(value)}" for name, value in row["settings"].items())
+        whose = f" (on {', '.join(row['models'])})" if labels.count(row["defense_label"]) > 1 else ""
+        told = f"{row['defense_label']}{whose}: `{row['defense']}`"
+        lines.append(f"{told} with {settings}." if settings else f"{told}.")
+    return Section("Settings of the defences", [Bullets(lines)]) if lines else None
+
+
+def _setting(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _notes(tables: Tables) -> Section | None:
