@@ -72,6 +72,16 @@ def test_another_attack_that_takes_more_is_told(world):
     assert row(world.build())["flags"] == "stronger than the ensemble"
 
 
+@pytest.mark.parametrize(("small", "large", "flags"), [(60, 100, "not monotone in ε"), (100, 60, "")])
+def test_an_ensemble_that_takes_less_with_more_is_told(world, small, large, flags):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        for epsilon, left in ((0.01, small), (0.05, large)):
+            more = pool((20, 60, 60, 70, 50))
+            world.cell(ranks(left, 99), seed=seed, attack="auto", epsilon=epsilon, **more)
+    assert row(world.build())["flags"] == flags
+
+
 @pytest.mark.parametrize(
     ("broke", "flags", "ranked"),
     [
@@ -167,12 +177,23 @@ def test_a_search_through_scores_that_beats_every_gradient_attack_is_told(world)
         assert (row(world.build())["flags"] == "black-box beats white-box") == flagged
 
 
+@pytest.mark.parametrize("order", [("pgd", "fgsm"), ("fgsm", "pgd")])
+def test_a_search_is_compared_with_the_best_gradient_attack_whichever_came_last(world, order):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        for attack in order:
+            world.cell(ranks({"pgd": 60, "fgsm": 105}[attack], 99), seed=seed, attack=attack, epsilon=0.05)
+        world.cell(ranks(80, 99), seed=seed, attack="random-search", epsilon=0.05)
+    assert row(world.build())["flags"] == ""
+
+
+@pytest.mark.parametrize(("attack", "kind"), [("pgd", "gradient"), ("cw", "minimum-norm")])
 @pytest.mark.parametrize(("expectation", "flagged"), [(1, True), (8, False)])
-def test_one_look_at_a_victim_that_draws_is_told(world, expectation, flagged):
+def test_one_look_at_a_victim_that_draws_is_told(world, expectation, flagged, attack, kind):
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed, stochastic=0.1)
-        more = {"stochastic": 0.1, "expectation": expectation}
-        world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05, threat=L2, **more)
+        more = {"stochastic": 0.1, "expectation": expectation, "kind": kind}
+        world.cell(ranks(100, 99), seed=seed, attack=attack, epsilon=0.05, threat=L2, **more)
     assert ("attack without expectation" in row(world.build())["flags"]) == flagged
 
 

@@ -33,6 +33,22 @@ def test_gradients_may_be_zero_for_one_user_in_a_hundred(tmp_path, share, found)
     assert flags(tmp_path / "w", seeds) == found
 
 
+def test_the_worst_fit_s_share_of_zero_gradients_is_told(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed, share in enumerate((0.5, 0.02)):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(60, 99), seed=seed, attack="pgd", epsilon=0.05, zero=share)
+    (note,) = row(world.build())["notes"]
+    assert note["numbers"] == {"attack": "pgd", "share": 0.5}
+
+
+@pytest.mark.parametrize(("loss", "found"), [(1.05, ""), (1.15, "loss up, ranks unchanged")])
+def test_a_loss_is_up_from_a_tenth_of_its_clean_value_on(tmp_path, loss, found):
+    losses = {"arrays": {"loss": np.full(USERS, loss), "clean_loss": np.ones(USERS)}}
+    same = ranks(150, 99)
+    assert flags(tmp_path / "w", [(same, same, same, losses)] * 2) == found
+
+
 def left(*kept):
     """Ranks under an attack: users of these ranges rank 1, the others 99."""
     found = np.full(USERS, 99)

@@ -98,6 +98,14 @@ def test_more_steps_that_are_weaker_are_flagged(world):
     assert row(world.build())["flags"] == "more steps are weaker"
 
 
+def test_as_many_steps_are_not_more_steps(world):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        for label, left in (("pgd[lr=1]", 100), ("pgd[lr=2]", 60)):
+            world.cell(ranks(left, 99), seed=seed, attack="pgd", label=label, epsilon=0.05, config={"steps": 10})
+    assert row(world.build())["flags"] == ""
+
+
 def test_an_attack_made_elsewhere_never_ranks(world):
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
@@ -117,3 +125,16 @@ def test_a_budget_that_was_rounded_up_is_told(tmp_path, fakes, flagged):
         more = {"attack": "b", "epsilon": epsilon, "threat": FAKES, "achieved": achieved, **targets}
         world.cell(ranks(150, 99), seed=seed, **more)
     assert row(world.build())["flags"] == ("budget rounded up to 2 users" if flagged else "")
+
+
+@pytest.mark.parametrize(("epsilon", "flags"), [(0.05, ""), (0.2, "budget rounded up to 2 users")])
+def test_a_budget_that_was_rounded_up_beyond_the_table_s_own_is_not_told(tmp_path, epsilon, flags):
+    world = World(tmp_path / "w", [{**POISONING, "epsilon": epsilon}])
+    targets = {"arrays": {"target_ranks": [[1] * USERS]}}
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, **targets)
+        for budget, share in ((0.05, 0.05), (0.2, 0.3)):
+            achieved = {"epsilon": share, "fake_users": 2}
+            more = {"attack": "b", "epsilon": budget, "threat": FAKES, "achieved": achieved, **targets}
+            world.cell(ranks(150, 99), seed=seed, **more)
+    assert row(world.build())["flags"] == flags
