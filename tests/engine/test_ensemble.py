@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member, PluginError
 from robench.conformance.worlds import bench_of, crowd, fitted, reference_bench
@@ -30,14 +31,15 @@ class Pair(Ensemble):
     given = ()
 
     def threat(self):
-        return Fgsm.make(norm=self.config.norm, k=self.config.k).threat()
+        c = self.config
+        return Fgsm.make(surface=c.surface, norm=c.norm, k=c.k).threat()
 
     def members(self, *, gradients, stochastic):
         return self.given
 
 
-def measured(kind, members, epsilon=0.3, norm="l2"):
-    made = Pair.make(norm=norm)
+def measured(kind, members, epsilon=0.3, norm="l2", surface="embedding"):
+    made = Pair.make(norm=norm, surface=surface)
     made.given = tuple(members)
     return reference_bench(kind).attacked(made, epsilon, "")
 
@@ -186,3 +188,67 @@ def test_an_ensemble_of_no_members_of_its_threat_model_is_told_by_its_name(liste
     ensemble.given = listed
     with pytest.raises(PluginError, match=problem):
         reference_bench("pairwise").attacked(ensemble, 0.1, "")
+
+
+class Shrunk(EmbeddingAttack):
+    """Users' vectors times a factor: all items are ranked as before, by scores that lie closer together."""
+
+    factor = 1.0
+
+    def perturb(self, oracle, ball, rng):
+        vectors = reference_bench("pairwise").model.user_vectors.weight.detach()
+        yield {"user": (self.factor - 1) * vectors[oracle.users]}
+
+
+def test_of_two_members_that_leave_the_same_ranks_the_one_of_the_higher_loss_is_kept():
+    members = [Member(f"times {factor}", Shrunk.make(norm="l2"), everyone=True) for factor in (0.75, 0.5)]
+    members[0].attack.factor, members[1].attack.factor = 0.75, 0.5
+    found = measured("pairwise", members, epsilon=20.0).arrays
+    np.testing.assert_array_equal(found["ranks"], reference_bench("pairwise").clean(None).arrays["ranks"])
+    (oracle,) = reference_bench("pairwise").oracles(10)
+    losses = []
+    for factor in (1.0, 0.75, 0.5):
+        made = Shrunk.make()
+        made.factor = factor
+        losses.append(oracle.look(*made.perturb(oracle, None, None)).loss.numpy())
+    raised = found["hit"] & (losses[0] < losses[1]) & (losses[1] < losses[2])
+    assert raised.sum() > 5
+    np.testing.assert_allclose(found["loss"][raised], losses[2][raised], rtol=1e-5)
+
+
+class Noted(EmbeddingAttack):
+    """Notes the noise that it proposes."""
+
+    notes = ()
+
+    def perturb(self, oracle, ball, rng):
+        self.notes.append(oracle.normal(rng.child("a")))
+        yield self.notes[-1]
+
+
+@pytest.mark.parametrize("surface", ["embedding", "parameters"])
+def test_two_members_of_one_class_draw_from_streams_of_their_own(surface, monkeypatch):
+    members = [Member(name, Noted.make(surface=surface, norm="l2"), everyone=True) for name in ("one", "two")]
+    notes = []
+    monkeypatch.setattr(Noted, "notes", notes)
+    measured("pairwise", members, surface=surface)
+    one, two = (torch.cat([part.flatten() for part in noise.values()]) for noise in notes)
+    assert len(one) == len(two) > 100
+    assert not torch.isclose(one, two).any()
+
+
+class Steps(EmbeddingAttack):
+    """Goes some radii far."""
+
+    radii = 1
+
+    def perturb(self, oracle, ball, rng):
+        yield {name: self.radii * part for name, part in ball.ascent(oracle.normal(rng)).items()}
+
+
+@pytest.mark.parametrize("surface", ["embedding", "parameters"])
+def test_a_cheat_is_told_though_an_honest_member_follows_it(surface):
+    cheat, honest = (Steps.make(surface=surface, norm="l2") for _ in range(2))
+    cheat.radii = 10
+    members = [Member("cheat", cheat, everyone=True), Member("honest", honest, everyone=True)]
+    assert measured("pairwise", members, surface=surface).achieved["overshoot"] == pytest.approx(10, rel=1e-4)

@@ -7,6 +7,7 @@ import torch
 from robench.api import HistoryAttack, Interactions, PluginError, Rng
 from robench.api.testing import ModelTests
 from robench.conformance.worlds import ReferenceSequence, bench_of, crowd, fitted, reference_bench
+from robench.engine import measure
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.histories import Records
 from robench.engine.history import budget_in_edits
@@ -206,3 +207,34 @@ def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
     scores = torch.from_numpy(bench.model.scores(bench.users, edited))
     ranks = held_out_ranks(mask_known(scores, genuine[0]), genuine[0].held)
     np.testing.assert_array_equal(ranks.numpy().ravel(), found["ranks"])
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    data, test = crowd()
+    model, _ = fitted(Noisy.make(epochs=1), data)
+    return bench_of(model, data, test)
+
+
+def test_an_attack_takes_its_own_expectation_of_draws_at_every_look_and_each_is_counted(noisy):
+    chosen = torch.tensor([7, 3, 40])
+    alone = arena_of(noisy, GreedyGradient.make(expectation=4))
+    member = arena_of(noisy, GreedyGradient.make()).rows(chosen, 4)
+    calm = arena_of(reference_bench("sequence"), GreedyGradient.make()).rows(chosen, 4)
+    for arena, draws in ((alone, 4), (member, 4), (calm, 1)):
+        oracle, users = arena.oracle, len(arena.to_break)
+        oracle.evaluate(oracle.rows())
+        assert (oracle.costs.queries, oracle.costs.gradients) == (draws * users, 0)
+        oracle.slopes(oracle.rows())
+        assert (oracle.costs.queries, oracle.costs.gradients) == (2 * draws * users, draws * users)
+
+
+def test_every_chunk_starts_the_draws_of_an_attack_anew(noisy, monkeypatch):
+    monkeypatch.setattr(measure, "chunk_size", lambda n_items: 25)
+    bench = measure.Bench(noisy.model, noisy.history, noisy.held, noisy.users, 0)
+    used = []
+    for arena in bench.arenas(GreedyGradient.make(), 1.0, Costs(), Diagnosis()):
+        used.append(arena.oracle.draws.used)
+        arena.oracle.evaluate(arena.oracle.rows())
+        assert arena.oracle.draws.used == 1
+    assert used == [0, 0, 0]

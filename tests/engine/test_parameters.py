@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from robench.api import EmbeddingAttack, PluginError
-from robench.conformance.worlds import reference_bench
+from robench.api import EmbeddingAttack, PluginError, Rng
+from robench.conformance.worlds import ReferencePairwise, bench_of, crowd, reference_bench
 from robench.engine.costs import Costs, Diagnosis
 from robench.engine.parameters import ROWS, Tables
 from robench_plugins.attacks.apgd import Apgd
@@ -225,3 +226,51 @@ def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeyp
     assert len(hit) <= 64
     assert found.diagnostics["gradients_judged"] == len(hit)
     assert found.diagnostics[name] == pytest.approx(len(blind) / len(hit))
+
+
+class Given(EmbeddingAttack):
+    """Proposes what it is told to."""
+
+    proposals = ()
+
+    def perturb(self, oracle, ball, rng):
+        yield from ({ROWS: proposed.clone()} for proposed in self.proposals)
+
+
+def test_what_is_said_to_be_spent_by_two_rows_that_moved_is_so_by_hand():
+    bench = reference_bench("pairwise")
+    users, items = weights(bench).values()
+    delta = torch.zeros(len(users) + len(items), users.shape[1])
+    delta[4, :2], delta[len(users) + 7, 3:5] = torch.tensor([0.3, 0.4]), torch.tensor([-1.2, 0.5])
+    attack = Given.make(surface="parameters", norm="l2")
+    attack.proposals = (delta, -delta)  # as far, and one of the two raises the loss
+    share = 0.5 / np.linalg.norm(users, axis=1).mean(), 1.3 / np.linalg.norm(items, axis=1).mean()
+    assert bench.attacked(attack, 2.0, "").achieved == pytest.approx({
+        "epsilon": max(share), "epsilon_mean": sum(share) / len(delta), "rows_moved": 2,
+        "l2_max": 1.3, "l2_mean": 1.8 / len(delta), "linf_max": 1.2, "linf_mean": 1.6 / len(delta),
+        "queries": 2 * len(bench.users), "gradients": 0, "overshoot": max(share) / 2,
+    }, rel=1e-5)  # fmt: skip
+
+
+class Narrow(ReferencePairwise):
+    """Users of 3 factors; items of 5, of which the first 3 count."""
+
+    def build(self, data, rng):
+        self.user_vectors, self.item_vectors = nn.Embedding(data.n_real_users, 3), nn.Embedding(data.n_items, 5)
+
+    def score_from(self, batch, e):
+        return e.inputs["user"] @ e.context["items"][:, :3].T
+
+
+def test_what_is_proposed_beyond_a_narrow_table_takes_nothing_of_its_budget():
+    data, test = crowd()
+    model = Narrow()
+    model.initialise(data, Rng(0))
+    attack = Given.make(surface="parameters", norm="l2", scale="absolute")
+    (arena,) = bench_of(model.eval(), data, test).arenas(attack, 0.5, Costs(), Diagnosis())
+    proposed = torch.full((data.n_real_users + data.n_items, 5), 0.1)
+    wanted = proposed.clone()
+    wanted[: data.n_real_users, 3:] = 0.0
+    proposed[: data.n_real_users, 3:] = 100.0
+    assert torch.equal(arena.checked({ROWS: proposed})[ROWS], wanted)
+    assert arena.costs.overshoot == pytest.approx(0.1 * 5**0.5 / 0.5)
