@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 from tests.tiny_decoder import tiny_decoder
 
@@ -162,3 +163,24 @@ def test_flips_need_a_model_that_has_slopes_by_its_tokens():
 def test_marks_of_lists_are_no_part_of_a_title(answer, title):
     oracle = host(Rewrite.make(), 3.0)
     assert Rewrite._within(Climb(oracle), 0, answer) == title
+
+
+def test_the_writer_is_told_how_many_words_the_genuine_title_and_the_budget_are(monkeypatch):
+    writer = Writer(["zzz"])
+    monkeypatch.setattr(Decoder, "load", lambda weights: writer)
+    oracle = host(Rewrite.make(), 1.0)
+    list(Rewrite.make(proposals=1).rewrite(oracle, Rng(0)))
+    for title, limit, request in zip(oracle.titles(), oracle.budget(), writer.asked, strict=True):
+        assert f"at most {len(title.split()) + limit} words" in request
+
+
+def test_the_answers_to_every_title_are_drawn_from_a_stream_of_its_own(monkeypatch):
+    class Drawing(Writer):
+        def answers(self, request, count, tokens, temperature):
+            drawn.append(float(torch.rand(1)))
+            return super().answers(request, count, tokens, temperature)
+
+    drawn = []
+    monkeypatch.setattr(Decoder, "load", lambda weights: Drawing(["zzz"]))
+    list(Rewrite.make(proposals=1).rewrite(host(Rewrite.make(), 1.0), Rng(0)))
+    assert len(set(drawn)) == len(drawn) == len(promoted())

@@ -119,3 +119,10 @@ def test_random_search_changes_ever_fewer_entries_but_about_two_at_least(norm):
     for halvings, (start, end) in enumerate(zip([0, *ends], ends, strict=False), 1):
         part, share = changed[start:end].double(), max(0.8 / 2**halvings, 2 / entries)
         assert float(part.mean()) == pytest.approx(share, abs=4 * (share / part.numel()) ** 0.5), halvings
+
+
+def test_random_search_in_l2_asks_at_the_surface_of_the_ball_alone():
+    oracle = _Flat(3, 20)
+    list(RandomSearch.make(norm="l2", queries=30).perturb(oracle, Ball("l2", torch.ones(3)), Rng(0)))
+    norms = torch.stack(oracle.asked).norm(dim=2)
+    torch.testing.assert_close(norms, torch.ones_like(norms))

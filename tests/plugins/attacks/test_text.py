@@ -15,7 +15,7 @@ from robench.conformance.texts import promoted, text_bench
 from robench_plugins.attacks.hotflip import HotFlip, Sloped
 from robench_plugins.attacks.prefix import PRAISE, Prefix
 from robench_plugins.attacks.random_rewrite import RandomRewrite, scrambled
-from robench_plugins.attacks.titles import vocabulary
+from robench_plugins.attacks.titles import Climb, vocabulary
 from robench_plugins.attacks.typo import HOMOGLYPHS, TypoAttack, misspelt
 
 
@@ -230,3 +230,25 @@ def test_random_edits_stay_within_any_budget(title, limit, unit, seed):
 def test_random_words_come_from_the_catalogue():
     catalogue = text_bench().catalogue
     assert set(vocabulary(catalogue)) == {word for item in catalogue.items for word in item.title.split()}
+
+
+def test_words_that_are_put_in_front_leave_the_whole_genuine_title_behind_them():
+    attack = HotFlip.make(insert="front")
+    climb = Climb(host(attack, 1.0))
+    longer = [
+        (old, new)
+        for titles in attack._proposals(climb)
+        for old, new in zip(climb.titles, titles, strict=True)
+        if len(new.split()) > len(old.split())
+    ]
+    assert {old for old, _ in longer} == set(climb.titles)
+    assert all(new.endswith(f" {old}") for old, new in longer)
+
+
+def test_untargeted_flips_are_proposed_in_all_titles_and_in_at_most_half_of_them():
+    attack = HotFlip.make(goal="untargeted")
+    climb = Climb(host(attack, 1.0))
+    everywhere, half = attack._everywhere(climb)
+    changed = [(old != new, old != some) for old, new, some in zip(climb.titles, everywhere, half, strict=True)]
+    assert 0 < sum(some for _, some in changed) <= len(changed) / 2 < sum(every for every, _ in changed)
+    assert all(some in (old, new) for old, new, some in zip(climb.titles, everywhere, half, strict=True))

@@ -127,3 +127,11 @@ def test_a_model_without_tables_is_refused():
 
     with pytest.raises(PluginError, match="Bare names no tables"):
         Apr.make().loss(a_step(Bare))
+
+
+def test_a_table_that_the_loss_does_not_touch_takes_nothing_from_the_share_of_epsilon():
+    step = a_step(ReferencePairwise)
+    gradients = step.table_gradients(step.model.user_vectors.weight.square().sum())
+    delta = Apr.make().perturbation(step, gradients)
+    assert [bool(part.any()) for part in delta.values()] == [True, False]
+    assert step.achieved["epsilon_share"] == pytest.approx(1.0)

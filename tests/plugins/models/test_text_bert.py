@@ -310,3 +310,18 @@ def test_an_item_that_nobody_has_used_is_no_negative(weights):
     model.texts[2:4] = torch.randn(2, 32)
     assert not torch.equal(model.loss_from(batch, model.embed(batch)).value, before)
     assert np.isfinite(scores(model.eval(), data)).all()
+
+
+def test_beside_a_longer_title_only_words_of_the_texts_may_be_perturbed(victims):
+    model, data = victims("tokens")
+    found = model.rewritten({5: Item("zebra " * 9)})
+    texts = [item_text(Item("zebra " * 9) if row == 5 else item) for row, item in enumerate(data.catalogue.items)]
+    tokenizer = model.encoder.tokenizer
+    sizes = torch.tensor([len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts])
+    assert int(sizes.argmax()) == 5
+    batch = found.queries(np.arange(24), joined(data.train, data.validation))
+    assert bool((batch.histories == 5).any())
+    valid, real = found.embed(batch).valid["tokens"], batch.histories < data.n_items
+    place = torch.arange(valid.shape[2])
+    words = (place >= 1) & (place <= sizes[batch.histories.clamp_max(data.n_items - 1)].unsqueeze(-1))
+    assert torch.equal(valid, words & real.unsqueeze(-1))
