@@ -40,7 +40,7 @@ def test_of_every_row_the_first_iterate_of_its_highest_loss_is_kept(losses, held
     for delta, loss in zip(walk[1:], told[1:], strict=True):
         highest.then(delta, loss)
     # What is no number is never the highest; where nothing else was seen, the start is kept.
-    numbers = told.nan_to_num(nan=-torch.inf)
+    numbers = told.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     best = torch.tensor([row.index(max(row)) for row in numbers.T.tolist()]).float()
     found = highest.found()
     torch.testing.assert_close(found["a"], best[:, None, None].expand(users, 2, 3))
