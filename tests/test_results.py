@@ -7,11 +7,14 @@ import pytest
 from tests.forked import robench
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+COMMITTED = ("article", "history", "llm", "models", "text", "whitebox")  # beside them lie runs of whoever tests
 WRITTEN = ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in RESULTS.iterdir()))
+@pytest.mark.parametrize("name", COMMITTED)
 def test_every_committed_table_is_recomputed_from_the_cells_byte_for_byte(name, tmp_path):
+    if not RESULTS.exists():
+        pytest.skip("a source distribution holds no results")
     here = shutil.copytree(RESULTS / name, tmp_path / name)
     for file in WRITTEN:
         (here / file).unlink()

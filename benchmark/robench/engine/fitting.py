@@ -188,7 +188,7 @@ class Workshop:
 
         state, notes = self.cache.get("checkpoints", self.key, make)
         notes.pop("origin", None)
-        # Where a plugin writes state() and restore(), what they keep is measured from the first run on.
+        # A TorchModel's state is the base's. Who writes state() and restore() is measured as they give the model back.
         return made[0] if made else self._loaded(state), notes
 
     def _new(self) -> Model:
