@@ -138,6 +138,10 @@ def test_labels_of_defences_are_spelled_out_with_the_models_where_one_has_severa
             ]
         )
     ]
+    one = World(tmp_path / "one", [])
+    one.cell(ranks(100, 99), weight=0.5, settings={"epsilon": 0.05})
+    (section,) = (s for s in sections(one.build()) if s.title == "Settings of the defences")
+    assert section.blocks == [Bullets(["at: `at` with epsilon 0.05."])]
     bare = World(tmp_path / "bare", [])
     bare.cell(ranks(100, 99))
     assert "Settings of the defences" not in {section.title for section in sections(bare.build())}
