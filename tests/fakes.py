@@ -59,7 +59,7 @@ class World:
             "epsilon": epsilon,
             "adaptive": more.pop("adaptive", ""),
             "kind": more.pop("kind", KINDS.get(attack, "")),
-            "target_set": 0 if threat is FAKES or threat["goal"] == "promote" else None,
+            "target_set": more.pop("target_set", 0) if threat is FAKES or threat["goal"] == "promote" else None,
             "seed": seed,
             "status": "planned",
             "reason": "",

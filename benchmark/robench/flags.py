@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from robench.ensembles import WHITE, comparisons
+from robench.ensembles import comparisons
+from robench.gaps import GRADIENT, gaps, held_out, promoted
 from robench.record import ENSEMBLE
 from robench.results import Columns, Results, RowKey, row_of, threat_of
 from robench.rows import FROZEN, LINE, Matrix, Row, clean_cells
-from robench.stats import Interval, interval
+from robench.stats import interval
 
 BLIND = ("no better than random", "black-box beats white-box")  # between members of an ensemble: unranked
 LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
@@ -21,7 +22,6 @@ MOST_BLIND = 0.5  # of the hit users: an ensemble whose gradient attacks were bl
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # achieved share over ε
 MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviations of the scores
-GRADIENT, FLOOR, BLACK_BOX = "gradient", "floor", "black-box"  # kinds of attack, see ``Cell.kind``
 Flag = dict[str, Any]
 
 
@@ -56,8 +56,9 @@ def judge(
     cells = [c for c in cells if entry is None or threat_of(c) == threat_of(entry)]
     notes += _budget(results, cells) + _gradients(results, row, cells) + _rounding(results, row, entry)
     notes += _single_draws(results, cells)
-    # Where items are promoted no cell has the reference metric.
-    if reference in results.plan["metrics"] and (entry is None or entry["goal"] == "untargeted"):
+    if entry is not None and entry["goal"] == "promote":
+        notes += _gaps_promoted(results, cells, entry["surface"])
+    elif reference in results.plan["metrics"]:
         notes += _gaps(results, row, cells, reference)
     row.notes = notes
     row.flags = list(dict.fromkeys(note["flag"] for note in notes))
@@ -72,7 +73,7 @@ def _gaps(results: Results, row: Row, cells: Sequence[Columns], reference: str) 
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
         yield flag("low power", why, users_hit=hits)
         return
-    for name, why, gap in _comparisons(results, cells, reference):
+    for name, why, gap, _ in gaps(results, cells, held_out(results, reference)):
         if gap.low > 0 and gap.mean > LEAST_GAP * clean:
             yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, clean=clean)
     for name, why, gap, level in comparisons(results, cells, clean):
@@ -81,6 +82,21 @@ def _gaps(results: Results, row: Row, cells: Sequence[Columns], reference: str) 
             row.ranked = row.ranked and name not in BLIND
             yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, level=level)
     yield from _idle_losses(results, row.key, cells, reference, clean)
+
+
+def _gaps_promoted(results: Results, cells: Sequence[Columns], surface: str) -> Iterator[Flag]:
+    """The same where items are promoted: against what the stronger attack reaches, as next to nothing is there at
+    clean. Every user without the item can be reached, whom the model ranks well or not.
+    """
+    ranks = [found for c in cells if (found := results.arrays(c["cell"]).get("target_ranks")) is not None]
+    reachable = min((int((found > 0).any(0).sum()) for found in ranks), default=0)
+    if ranks and reachable < LEAST_HITS:
+        why = f"fewer than {LEAST_HITS} users are without a promoted item, so no gap between attacks is judged"
+        yield flag("low power", why, users=reachable)
+        return
+    for name, why, gap, left in gaps(results, cells, promoted(results, surface)):
+        if gap.low > 0 and gap.mean > LEAST_GAP * -left:
+            yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, reached=-left)
 
 
 def _completeness(row: Row) -> Iterator[Flag]:
@@ -176,84 +192,6 @@ def _single_draws(results: Results, cells: Sequence[Columns]) -> list[Flag]:
             why = f"{c['attack_label']} takes one draw of a victim that draws at test time: set its expectation"
             found[c["attack_label"]] = flag("attack without expectation", why, expectation=1)
     return list(found.values())
-
-
-def _weakness(results: Results, one: Sequence[Columns], two: Sequence[Columns], metric: str) -> Interval | None:
-    """How much more the worst of ``one`` leaves than the worst of ``two``, paired over users, on the seeds that both
-    have; None without any.
-    """
-    left, right = _least(results, one, metric), _least(results, two, metric)
-    gaps = [left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())]
-    return interval(np.stack(gaps)) if gaps else None
-
-
-def _least(results: Results, cells: Sequence[Columns], metric: str) -> dict[int, Matrix]:
-    """Per seed the least value of each user over the cells."""
-    found: dict[int, Matrix] = {}
-    for c in cells:
-        values = results.per_user(c, metric)
-        if values is not None:
-            known = found.get(c["seed"])
-            found[c["seed"]] = values if known is None else np.minimum(known, values)
-    return found
-
-
-def _evaluations(results: Results, cells: Sequence[Columns]) -> float:
-    """Score evaluations that an attack spent, mean over seeds."""
-    return float(np.mean([results.records[c["cell"]]["achieved"].get("queries", 0) for c in cells]))
-
-
-def _comparisons(results: Results, cells: Sequence[Columns], metric: str) -> Iterator[tuple[str, str, Interval]]:
-    """(flag, explanation, interval of how much weaker the attack that should be stronger is)."""
-    by_attack: dict[tuple[str, str, float, Any], list[Columns]] = {}
-    for c in cells:
-        by_attack.setdefault((c["attack"], c["attack_label"], c["epsilon"], threat_of(c)), []).append(c)
-    for key, group in by_attack.items():
-        for other, others in by_attack.items():
-            found = _relation(results, key, group, other, others) if key[3] == other[3] else None
-            gap = None if found is None else _weakness(results, group, others, metric)
-            if found is not None and gap is not None:
-                yield (*found, gap)
-        if group[0].get("kind") == BLACK_BOX:
-            same = [g for k, g in by_attack.items() if k[2:] == key[2:] and g[0].get("kind") in WHITE]
-            gap = _weakness(results, [c for g in same for c in g], group, metric)
-            if gap is not None:
-                why = f"{key[1]} breaks more through scores than every gradient attack at ε={key[2]:g}: they are blind"
-                yield "black-box beats white-box", why, gap
-
-
-def _relation(
-    results: Results,
-    key: tuple[str, str, float, Any],
-    group: Sequence[Columns],
-    other: tuple[str, str, float, Any],
-    others: Sequence[Columns],
-) -> tuple[str, str] | None:
-    """The flag to set and its explanation if the attack ``key`` turns out weaker than ``other``, or None."""
-    (attack, label, epsilon, _), (name, other_label, other_epsilon, _) = key, other
-    kind, other_kind = group[0].get("kind"), others[0].get("kind")
-    found = None
-    if label == other_label:
-        if kind in (GRADIENT, ENSEMBLE) and other_epsilon < epsilon:
-            why = f"{label} is weaker at ε={epsilon:g} than at ε={other_epsilon:g}: it does not use its budget"
-            found = "not monotone in ε", why
-    elif other_epsilon == epsilon and kind == ENSEMBLE and other_kind != ENSEMBLE:
-        found = "stronger than the ensemble", f"{other_label} leaves less than {label} at ε={epsilon:g}"
-    elif other_epsilon == epsilon and kind == GRADIENT:
-        # Many random points may beat one gradient step; only as many evaluations are a fair floor.
-        if other_kind == FLOOR and _evaluations(results, others) <= _evaluations(results, group):
-            why = f"{label} at ε={epsilon:g} leaves more than {other_label} does: its gradient does not help"
-            found = "no better than random", why
-        elif attack == name and _steps(results, group, others):
-            why = f"{label} is weaker than {other_label}, which takes fewer steps, at ε={epsilon:g}"
-            found = "more steps are weaker", why
-    return found
-
-
-def _steps(results: Results, one: Sequence[Columns], two: Sequence[Columns]) -> bool:
-    """Whether ``one`` takes more steps than ``two``."""
-    first, second = (results.records[cells[0]["cell"]]["spec"]["attack"]["config"] for cells in (one, two))
-    return bool(first.get("steps", 0) > second.get("steps", 0))
 
 
 def _idle_losses(results: Results, key: RowKey, cells: Sequence[Columns], metric: str, clean: float) -> Iterator[Flag]:

@@ -1,0 +1,123 @@
+"""Flags of tables where items are promoted: gaps of what attacks reach, over users, or over items on titles."""
+
+import numpy as np
+import pytest
+from tests.fakes import L2, USERS, World, row
+
+PROMOTE = {**L2, "goal": "promote"}
+TITLES = {**PROMOTE, "surface": "text", "norm": "words"}
+MEMBER = {
+    "name": "pgd",
+    "kind": "gradient",
+    "everyone": True,
+    "steps": 10,
+    "users": USERS,
+    "queries": 0,
+    "gradients": 0,
+}
+VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
+
+
+def reached(*users, n=USERS):
+    """Target ranks, an item a row: the first so many users have it within their top 10."""
+    return {"arrays": {"target_ranks": [[1] * count + [50] * (n - count) for count in users]}}
+
+
+def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
+    """The row of mf under attacks: (name, ε, users that each item reaches, more)."""
+    world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in seeds:
+        world.cell(np.full(n, 99), seed=seed, **reached(*[0] * len(attacks[0][2]), n=n))
+        for name, epsilon, users, more in attacks:
+            version = VERSION if name == "auto" else {}
+            found = {**version, **more, **reached(*users, n=n)}
+            world.cell(np.full(n, 99), seed=seed, attack=name, epsilon=epsilon, threat=threat, **found)
+    return row(world.build())
+
+
+@pytest.mark.parametrize("threat", [PROMOTE, TITLES], ids=["per user", "titles"])
+@pytest.mark.parametrize(
+    ("weak", "strong", "name"),
+    [
+        (("auto", 0.05), ("pgd", 0.05), "stronger than the ensemble"),
+        (("pgd", 0.05), ("random-noise", 0.05), "no better than random"),
+        (("pgd", 0.05), ("pgd", 0.01), "not monotone in ε"),
+    ],
+)
+def test_an_attack_that_reaches_less_than_a_weaker_one_is_told(tmp_path, threat, weak, strong, name):
+    few, many = (20, 25, 30, 22, 28), (60, 62, 70, 61, 68)
+    for wrong, (one, two) in enumerate([(many, few), (few, many)]):
+        found = table(tmp_path / str(wrong), threat, [(*weak, one, {}), (*strong, two, {})])
+        assert found["flags"] == (name if wrong else ""), "of what is weaker"
+
+
+def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
+    found = table(tmp_path / "w", TITLES, [("auto", 0.05, (20, 30), {}), ("typo", 0.05, (40, 50), {})])
+    (note,) = found["notes"]
+    assert note["numbers"]["gap"] == pytest.approx(20 / USERS)
+    assert note["numbers"]["reached"] == pytest.approx(45 / USERS)
+
+
+def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
+    """Of five items one rises with 60 users: much to the users, but a matter of that one item where titles serve all.
+    Attacked alone, these are 60 users.
+    """
+    attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
+    assert table(tmp_path / "titles", TITLES, attacks)["flags"] == ""
+    assert table(tmp_path / "users", PROMOTE, attacks)["flags"] == "stronger than the ensemble"
+    attacks[1] = ("typo", 0.05, (20, 20, 20, 20, 21), {})
+    assert table(tmp_path / "user", PROMOTE, attacks)["flags"] == ""
+
+
+def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
+    """All four gaps are above 0, so every bootstrap mean is; t over four items is not so sure."""
+    attacks = [("auto", 0.05, (20, 20, 20, 20), {}), ("typo", 0.05, (21, 22, 24, 60), {})]
+    assert table(tmp_path / "w", TITLES, attacks)["flags"] == ""
+
+
+@pytest.mark.parametrize(("more", "name"), [(2, ""), (6, "stronger than the ensemble")])
+def test_a_gap_counts_from_a_fiftieth_of_what_the_stronger_attack_reaches(tmp_path, more, name):
+    """On 10 items of the same gap: 2 of 152 users are 1.3%, 6 of 156 are 3.8%."""
+    attacks = [("auto", 0.05, (150,) * 10, {}), ("typo", 0.05, (150 + more,) * 10, {})]
+    assert table(tmp_path / "w", TITLES, attacks)["flags"] == name
+
+
+@pytest.mark.parametrize(("threat", "name"), [(PROMOTE, "black-box beats white-box"), (TITLES, "")])
+def test_a_search_that_reaches_more_is_told_but_not_on_titles(tmp_path, threat, name):
+    """A search may put words in front of a title, which gradients by its own words do not lead to."""
+    attacks = [("pgd", 0.05, (20, 20, 22), {}), ("random-search", 0.05, (80, 80, 82), {})]
+    assert table(tmp_path / "w", threat, attacks)["flags"] == name
+
+
+@pytest.mark.parametrize(("n", "name"), [(49, "low power"), (50, "stronger than the ensemble")])
+def test_fewer_than_fifty_users_who_can_be_reached_decide_nothing(tmp_path, n, name):
+    attacks = [("auto", 0.05, (5, 6), {}), ("pgd", 0.05, (40, 41), {})]
+    assert table(tmp_path / "w", PROMOTE, attacks, n=n)["flags"] == name
+
+
+def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path):
+    """User 0 has every item (rank 0): a share of nothing, which counts for no attack."""
+    world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1):
+        for attack, users, more in (("none", 0, {}), ("auto", 20, VERSION), ("pgd", 80, {})):
+            arrays = {"target_ranks": [[0] + [1] * users + [50] * (USERS - 1 - users)]}
+            where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": PROMOTE}
+            world.cell(np.full(USERS, 99), seed=seed, arrays=arrays, **where, **more)
+    (note,) = row(world.build())["notes"]
+    assert note["flag"] == "stronger than the ensemble"
+    assert note["numbers"]["gap"] == pytest.approx(60 / (USERS - 1))
+
+
+@pytest.mark.parametrize(
+    ("threat", "name"), [(TITLES, ""), (PROMOTE, "stronger than the ensemble")], ids=["titles", "per user"]
+)
+def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat, name):
+    """One item in each of three sets, and only the last one's differs."""
+    world = World(tmp_path / "w", [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        for number, users in enumerate((20, 20, 90)):
+            more = {"threat": threat, "target_set": number, "epsilon": 0.05, "seed": seed}
+            world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
+            world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users))
+    assert row(world.build())["flags"] == name
