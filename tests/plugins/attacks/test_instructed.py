@@ -1,5 +1,8 @@
 """Attacks with a language model in them: titles that give orders, and titles that one has written."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +11,10 @@ from tests.tiny_decoder import tiny_decoder
 
 from robench.api import Model, Rng, edits_between
 from robench.api.decoder import Decoder
+from robench.api.testing import TextAttackTests
 from robench.conformance.text import exposure, host
-from robench.conformance.texts import promoted, text_bench
+from robench.conformance.texts import TASTES, promoted, text_bench
+from robench.engine.exposure import Promotion
 from robench.plan import surface_misfit
 from robench.spec import Part
 from robench_plugins.attacks.hotflip import HotFlip
@@ -20,6 +25,7 @@ from robench_plugins.models.llm import Llm
 from robench_plugins.models.text_bert import TextBert
 
 PROMOTED = {"surface": "text", "goal": "promote"}
+LIKED = TASTES[0].split()
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +42,30 @@ class Writer:
     def answers(self, request, count, tokens, temperature):
         self.asked.append(request)
         return [self.replies[number % len(self.replies)] for number in range(count)]
+
+
+class TestPromptInjection(TextAttackTests):
+    attack = PromptInjection
+    settings = {"payloads": [" ".join(LIKED[:count]) for count in range(1, 6)]}
+    promotes_only = True
+
+
+class TestRewrite(TextAttackTests):
+    attack = Rewrite
+    promotes_only = True
+
+    @pytest.fixture(autouse=True)
+    def seller(self, monkeypatch):
+        monkeypatch.setattr(Decoder, "load", lambda weights: Seller())
+
+
+class Seller:
+    """Answers with words that half of the reference world's users like, alone or in front of the title."""
+
+    def answers(self, request, count, tokens, temperature):
+        title = re.findall(r"'([^']*)'", request)[-1]
+        words = [LIKED[number % 6 :] + LIKED[: number % 6] for number in range(count)]
+        return [" ".join(row[: 1 + number // 2]) + f" {title}" * (number % 2) for number, row in enumerate(words)]
 
 
 def words_that_sell():
@@ -93,7 +123,7 @@ def test_only_models_that_answer_a_prompt_are_instructed():
 def test_the_best_answer_is_taken_without_what_is_said_around_it(monkeypatch):
     writer = Writer(["Sure, here is a title: zzz", f"1. New title: - **{words_that_sell()}**", ""])
     monkeypatch.setattr(Decoder, "load", lambda weights: writer)
-    before, after, found = lifted(Rewrite.make(proposals=3))
+    before, after, found = lifted(Rewrite.make(proposals=3, rounds=1))
     assert after > before
     assert words_that_sell() in {row["after"] for row in found.titles}
     assert {row["after"] for row in found.titles} <= {words_that_sell(), "zzz"}
@@ -165,13 +195,34 @@ def test_marks_of_lists_are_no_part_of_a_title(answer, title):
     assert Rewrite._within(Climb(oracle), 0, answer) == title
 
 
-def test_the_writer_is_told_how_many_words_the_genuine_title_and_the_budget_are(monkeypatch):
-    writer = Writer(["zzz"])
+def test_the_writer_is_shown_the_most_used_titles_and_then_what_reached_most_users_for_others(monkeypatch):
+    class Better(Writer):
+        """Nothing for the first item, for the others ever more words that users like."""
+
+        def answers(self, request, count, tokens, temperature):
+            self.asked.append(request)
+            return [" ".join(LIKED[: (len(self.asked) - 1) % 3])]
+
+    writer = Better([])
+    monkeypatch.setattr(Decoder, "load", lambda weights: writer)
+    oracle = host(Rewrite.make(), 3.0)
+    list(Rewrite.make(proposals=1, rounds=2, examples=3).rewrite(oracle, Rng(0)))
+    used = [oracle.catalogue.items[row].title for row in np.argsort(-oracle.counts, kind="stable")[:3]]
+    shown = [re.findall(r"'([^']*)'", request)[:-1] for request in writer.asked]
+    assert shown[:3] == [used] * 3
+    two, one = " ".join(LIKED[:2]), LIKED[0]
+    assert shown[3:] == [[two, one, used[0]], [two, *used[:2]], [one, *used[:2]]]
+
+
+def test_an_item_is_not_an_example_for_itself(monkeypatch):
+    writer = Writer([""])
     monkeypatch.setattr(Decoder, "load", lambda weights: writer)
     oracle = host(Rewrite.make(), 1.0)
-    list(Rewrite.make(proposals=1).rewrite(oracle, Rng(0)))
-    for title, limit, request in zip(oracle.titles(), oracle.budget(), writer.asked, strict=True):
-        assert f"at most {len(title.split()) + limit} words" in request
+    used = np.argsort(-oracle.counts, kind="stable")[:3]
+    oracle = replace(oracle, aim=Promotion(used[:1], 10))
+    list(Rewrite.make(proposals=1, rounds=1, examples=2).rewrite(oracle, Rng(0)))
+    one, two, three = (oracle.catalogue.items[row].title for row in used.tolist())
+    assert re.findall(r"'([^']*)'", writer.asked[0]) == [two, three, one]
 
 
 def test_the_answers_to_every_title_are_drawn_from_a_stream_of_its_own(monkeypatch):
@@ -182,5 +233,5 @@ def test_the_answers_to_every_title_are_drawn_from_a_stream_of_its_own(monkeypat
 
     drawn = []
     monkeypatch.setattr(Decoder, "load", lambda weights: Drawing(["zzz"]))
-    list(Rewrite.make(proposals=1).rewrite(host(Rewrite.make(), 1.0), Rng(0)))
-    assert len(set(drawn)) == len(drawn) == len(promoted())
+    list(Rewrite.make(proposals=1, rounds=2).rewrite(host(Rewrite.make(), 1.0), Rng(0)))
+    assert len(set(drawn)) == len(drawn) == 2 * len(promoted())
