@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from tests.fakes import L2, USERS, World, row
 
 PROMOTE = {**L2, "goal": "promote"}
@@ -20,7 +21,7 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 
 def reached(*users, n=USERS):
     """Target ranks, an item a row: the first so many users have it within their top 10."""
-    return {"arrays": {"target_ranks": [[1] * count + [50] * (n - count) for count in users]}}
+    return {"arrays": {"target_ranks": [[10] * count + [11] * (n - count) for count in users]}}
 
 
 def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
@@ -95,17 +96,43 @@ def test_fewer_than_fifty_users_who_can_be_reached_decide_nothing(tmp_path, n, n
     assert table(tmp_path / "w", PROMOTE, attacks, n=n)["flags"] == name
 
 
-def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path):
-    """User 0 has every item (rank 0): a share of nothing, which counts for no attack."""
+def test_of_two_sets_the_one_that_fewer_users_can_be_reached_with_counts(tmp_path):
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.cell(np.full(60, 99), **reached(0, n=60))
+    for number, own in enumerate((0, 11)):
+        arrays = {"target_ranks": [[0] * own + [1] * (60 - own)]}
+        more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "arrays": arrays}
+        world.cell(np.full(60, 99), attack="pgd", **more)
+    (note,) = [note for note in row(world.build())["notes"] if note["flag"] == "low power"]
+    assert note["numbers"] == {"users": 49}
+
+
+@pytest.mark.parametrize("threat", [PROMOTE, TITLES], ids=["per user", "titles"])
+def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat):
+    """User 0 has the first item, everybody the last one (rank 0): shares of nothing, which count for no attack."""
+    world = World(tmp_path / "w", [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
         for attack, users, more in (("none", 0, {}), ("auto", 20, VERSION), ("pgd", 80, {})):
-            arrays = {"target_ranks": [[0] + [1] * users + [50] * (USERS - 1 - users)]}
-            where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": PROMOTE}
+            first = [0] + [1] * users + [50] * (USERS - 1 - users)
+            arrays = {"target_ranks": [first, [*first[1:], 50], [0] * USERS]}
+            where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": threat}
             world.cell(np.full(USERS, 99), seed=seed, arrays=arrays, **where, **more)
     (note,) = row(world.build())["notes"]
     assert note["flag"] == "stronger than the ensemble"
-    assert note["numbers"]["gap"] == pytest.approx(60 / (USERS - 1))
+    if threat is TITLES:  # the mean over the two items
+        gap, most = np.mean([60 / (USERS - 1), 60 / USERS]), np.mean([80 / (USERS - 1), 80 / USERS])
+    else:  # user 0 has one item to be reached with; 20 users more with both, the two at the edges with one
+        gap, most = (59 + 2 / 2) / USERS, (1 + 79 + 1 / 2) / USERS
+    assert note["numbers"]["gap"] == pytest.approx(gap)
+    assert note["numbers"]["reached"] == pytest.approx(most)
+
+
+def test_an_interval_over_items_is_the_wider_of_two(tmp_path):
+    gaps = np.array([18, 20, 22, 24, 19, 21])
+    attacks = [("auto", 0.05, (20,) * 6, {}), ("typo", 0.05, tuple(20 + gaps), {})]
+    (note,) = table(tmp_path / "w", TITLES, attacks)["notes"]
+    low, high = t.interval(0.95, 5, gaps.mean() / USERS, gaps.std(ddof=1) / USERS / 6**0.5)
+    assert (note["numbers"]["low"], note["numbers"]["high"]) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize(
@@ -121,3 +148,32 @@ def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat, name):
             world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
             world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users))
     assert row(world.build())["flags"] == name
+
+
+def test_target_sets_are_more_items_for_the_interval(tmp_path):
+    """A single item would have none."""
+    world = World(tmp_path / "w", [{**TITLES, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        for number, users in enumerate((60, 61, 62)):
+            more = {"threat": TITLES, "target_set": number, "epsilon": 0.05, "seed": seed}
+            world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
+            if (seed, number) != (1, 2):  # a seed without all the sets is no part of the gap
+                world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users + 30 * seed))
+    (note,) = [note for note in row(world.build())["notes"] if note["flag"] == "stronger than the ensemble"]
+    assert note["numbers"]["gap"] == pytest.approx(41 / USERS)
+
+
+def test_users_are_the_same_in_every_target_set(tmp_path):
+    """The first 100 users have the first set's item, so nothing is known of them under both sets."""
+    world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        for number, own in enumerate((100, 0)):
+            more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "seed": seed}
+            for attack, users in (("auto", 120), ("pgd", 180)):
+                arrays = {"target_ranks": [[0] * own + [1] * (users - own) + [50] * (USERS - users)]}
+                version = VERSION if attack == "auto" else {}
+                world.cell(np.full(USERS, 99), attack=attack, arrays=arrays, **more, **version)
+    (note,) = row(world.build())["notes"]
+    assert note["numbers"]["gap"] == pytest.approx(60 / 100)

@@ -212,6 +212,10 @@ def test_the_writer_is_shown_the_most_used_titles_and_then_what_reached_most_use
     assert shown[:3] == [used] * 3
     two, one = " ".join(LIKED[:2]), LIKED[0]
     assert shown[3:] == [[two, one, used[0]], [two, *used[:2]], [one, *used[:2]]]
+    writer = Writer([LIKED[0]])
+    list(Rewrite.make(proposals=1, rounds=2, examples=3).rewrite(oracle, Rng(0)))
+    shown = [re.findall(r"'([^']*)'", request)[:-1] for request in writer.asked]
+    assert shown[3:] == [[LIKED[0], *used[:2]]] * 3, "the same title once"
 
 
 def test_an_item_is_not_an_example_for_itself(monkeypatch):
