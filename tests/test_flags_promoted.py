@@ -20,8 +20,12 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 
 
 def reached(*users, n=USERS):
-    """Target ranks, an item a row: the first so many users have it within their top 10."""
-    return {"arrays": {"target_ranks": [[10] * count + [11] * (n - count) for count in users]}}
+    """Target ranks, an item a row: the first so many users have it within their top 10; None: all have it already."""
+    return {
+        "arrays": {
+            "target_ranks": [[0] * n if count is None else [10] * count + [11] * (n - count) for count in users],
+        }
+    }
 
 
 def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
@@ -129,7 +133,7 @@ def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat)
 
 def test_an_interval_over_items_is_the_wider_of_two(tmp_path):
     gaps = np.array([18, 20, 22, 24, 19, 21])
-    attacks = [("auto", 0.05, (20,) * 6, {}), ("typo", 0.05, tuple(20 + gaps), {})]
+    attacks = [("auto", 0.05, (*(20,) * 6, None), {}), ("typo", 0.05, (*(20 + gaps), None), {})]
     (note,) = table(tmp_path / "w", TITLES, attacks)["notes"]
     low, high = t.interval(0.95, 5, gaps.mean() / USERS, gaps.std(ddof=1) / USERS / 6**0.5)
     assert (note["numbers"]["low"], note["numbers"]["high"]) == pytest.approx((low, high))
