@@ -241,3 +241,38 @@ def test_the_command_ends_with_exit_code_two_and_writes_nothing(robench, tmp_pat
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+ONCE = [
+    (GOOD + "attacks:\n  - {name: pgd, epsilom: 0.05}\n", "unknown key 'epsilom'"),
+    (GOOD + "attacks:\n  - {name: pgd, grid: {epsilom: [0.05]}}\n", "unknown key 'epsilom'"),
+    ("name: t\ndatasets: [{name: synthetic}]\nmodells: [{name: mf}]\n", "unknown key 'modells'"),
+    (GOOD + "users: {sampel: 3}\n", "unknown key 'sampel'"),
+    (GOOD + "ranking: [{surface: embedding, metric: ndcg@10, epsilom: 1}]\n", "unknown key 'epsilom'"),
+    (GOOD + "ranking: [{surface: embedding, metric: ndgc@10, epsilon: 1}]\n", "unknown metric 'ndgc'"),
+    (GOOD + "ranking: [{surface: embedding, metric: ndcg@0, epsilon: 1}]\n", "metric 'ndcg@0' needs its k, from 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), ONCE)
+def test_a_misspelt_word_is_one_mistake(tmp_path, text, told):
+    """Not a second one as well: that what it was meant to be is missing."""
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_suite(path, Registry.of(Host.discover()))
+    assert told in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_missing_beside_a_misspelt_word_of_something_else_is_told(tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(GOOD + "attacks:\n  - {name: pgd, stepps: 3}\n  - {name: fgsm, epsilom: 1}\n  - {name: fgsm}\n")
+    with pytest.raises(UserError) as caught:
+        load_suite(path, Registry.of(Host.discover()))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert "attacks[0]: an attack needs its budget" in lines[0]
+    assert "unknown key 'stepps'" in lines[1]
+    assert "unknown key 'epsilom'" in lines[2]
+    assert "attacks[2]: an attack needs its budget" in lines[3]

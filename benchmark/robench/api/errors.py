@@ -92,9 +92,13 @@ def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> st
     options = sorted(known)
     if most is not None and len(options) > most:
         closest = difflib.get_close_matches(name, options, n=most, cutoff=0.0)
-        likely = difflib.get_close_matches(name, closest, n=1, cutoff=0.6)
-        listing = f"closest: {', '.join(closest)}"
-        return f"did you mean '{likely[0]}'? {listing}" if likely else listing
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
-    listing = f"known: {', '.join(options)}" if options else "none is known"
-    return f"did you mean '{close[0]}'? {listing}" if close else listing
+        options, listing = closest, f"closest: {', '.join(closest)}"
+    else:
+        listing = f"known: {', '.join(options)}" if options else "none is known"
+    likely = likeliest(name, options)
+    return f"did you mean '{likely}'? {listing}" if likely else listing
+
+
+def likeliest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that an unknown one was probably meant to be; None where no one is like it."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)

@@ -159,7 +159,7 @@ def _strange(
 def _epsilons(raw: Any, path: Path, mistakes: Mistakes) -> tuple[float, ...]:
     """The attack's budgets: a number or a list of distinct numbers ≥ 0."""
     if raw is None:
-        mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers")
+        mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers", absent=path)
         return ()
     values = raw if isinstance(raw, list) else [raw]
     if not values:

@@ -200,18 +200,20 @@ def _check_metric(name: str, path: Steps, registry: Registry, mistakes: Mistakes
     written = _METRIC.match(name)
     k = int(written["k"] or 0) if written else 0
     if cls.at_k and not k:
-        mistakes.add(f"metric '{name}' needs its k", path, f"write {short}@10")
+        mistakes.add(f"metric '{name}' needs its k, from 1", path, f"write {short}@10")
     elif not cls.at_k and at:
         mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
     elif cls.needs == "clean" and k > TOP_LIST:
         mistakes.add(f"lists are stored to {TOP_LIST} items, '{name}' looks further", path, f"write {short}@{TOP_LIST}")
-    return cls
+    else:
+        return cls
+    return None
 
 
 def _check_ranking(entry: RankingEntry, file: SuiteFile, index: int, registry: Registry, mistakes: Mistakes) -> None:
     path = ("ranking", index, "metric")
     cls = _check_metric(entry.metric, path, registry, mistakes)
-    if entry.metric not in file.metrics:
+    if cls is not None and entry.metric not in file.metrics:
         hint = f"add it there; known: {', '.join(file.metrics)}"
         mistakes.add(f"'{entry.metric}' is not among the suite's metrics", path, hint)
     if cls is not None and cls.needs == "clean":

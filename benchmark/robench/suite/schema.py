@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from robench.api.errors import UserError, did_you_mean
+from robench.api.errors import UserError, did_you_mean, likeliest
 from robench.suite.words import DEVICE, NAME, field_of, in_words, meant
 from robench.suite.yaml import Path, Tree, dotted
 
@@ -147,13 +147,17 @@ class Mistakes:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.found: dict[str, tuple[int, UserError]] = {}
+        self.found: dict[str, tuple[int, UserError, Path | None]] = {}
+        self.meant: set[Path] = set()
         self.notes: list[str] = []
 
-    def add(self, problem: str, path: Path, hint: str = "") -> None:
-        """A mistake at a path of the suite; the same one twice is told once."""
+    def add(self, problem: str, path: Path, hint: str = "", absent: Path | None = None) -> None:
+        """A mistake at a path of the suite; the same one twice is told once.
+
+        ``absent``: the key that is missing. Where a misspelt one was meant to be it, only that is told.
+        """
         error = UserError(problem, where=self.tree.place(path), path=dotted(path), hint=hint)
-        self.found.setdefault(str(error), (self.tree.line(path), error))
+        self.found.setdefault(str(error), (self.tree.line(path), error, absent))
 
     def add_validation(
         self,
@@ -176,11 +180,15 @@ class Mistakes:
                 self.add(problem, home, hint)
                 continue
             known = fields if len(loc) == 1 else SECTIONS.get(str(loc[0]), ()) if loc and not path else ()
-            self.add(*_told(detail, (*home, *loc[1:]), known))
+            if detail["type"] == "extra_forbidden" and (key := likeliest(str(loc[-1]), known)) is not None:
+                self.meant.add((*path, *loc[:-1], key))
+            absent = (*path, *loc) if detail["type"] == "missing" else None
+            self.add(*_told(detail, (*home, *loc[1:]), known), absent=absent)
 
     def in_order(self) -> list[UserError]:
         """By line; what the command line has set comes first."""
-        return [error for _, error in sorted(self.found.values(), key=lambda pair: pair[0])]
+        told = [(line, error) for line, error, absent in self.found.values() if absent not in self.meant]
+        return [error for _, error in sorted(told, key=lambda pair: pair[0])]
 
 
 def _told(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple[str, Path, str]:
