@@ -243,6 +243,16 @@ def test_other_code_is_said_and_another_model_is_refused(asked, tmp_path):
     assert "other training data" in error(asked, path, user="5")
 
 
+@pytest.mark.parametrize(("owner", "named"), [("mine:ROBENCH_PLUGINS", "mine"), ("my-package:mine", "my-package:mine")])
+@pytest.mark.parametrize("kind", ["model", "defense"])
+def test_a_checkpoint_of_a_plugin_that_is_not_loaded_says_whose_it_is(asked, tmp_path, kind, owner, named):
+    (one,) = asked(user="5", model="mf", defense="none")
+    strange = {"name": "dense", "owner": owner}
+    path = changed(one.checkpoint, tmp_path / "a.safetensors", lambda a, n: n["origin"]["victim"][kind].update(strange))
+    told = f"unknown {kind} 'dense' (it came from {named}: install that, or name its module in ROBENCH_PLUGINS)"
+    assert told in error(asked, path, user="5")
+
+
 def test_files_that_are_no_checkpoint(asked, tmp_path):
     (one,) = asked(user="5", model="mf", defense="none")
     path = tmp_path / "a.safetensors"

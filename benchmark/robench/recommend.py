@@ -25,9 +25,10 @@ from robench.data import DataKey, data_role, path_of, ready
 from robench.engine.fitting import Fitted
 from robench.engine.prepare import Prepared
 from robench.engine.ranking import ask, mask_known, of_catalogue, top_items
+from robench.host import EXTRA
 from robench.plan import chosen, make_plan
-from robench.registry import Registry
-from robench.spec import Cell, Victim, label_of, victim_from_payload
+from robench.registry import Kind, Registry
+from robench.spec import Cell, Part, Victim, label_of, victim_from_payload
 from robench.suite.load import load_suite
 from robench.titles import Titles
 from robench.victim import pick_device, set_up, targets_of, workshop
@@ -236,6 +237,7 @@ def of_checkpoint(path: Path, asked: Ask, registry: Registry, say: Say) -> list[
         raise _no_checkpoint(path, f"its notes are damaged at {error}") from None
     if not re.fullmatch("[0-9a-f]{32}", key.key):
         raise _no_checkpoint(path, "its notes are damaged at 'data_key'")
+    _check_plugins(path, victim, registry)
     inside = path.resolve().parents
     cache = Cache(inside[2]) if len(inside) > 2 and inside[1].name == "checkpoints" else Cache(default_folder())
     data = _data(path, cache, key)
@@ -256,6 +258,19 @@ def of_checkpoint(path: Path, asked: Ask, registry: Registry, say: Say) -> list[
     if not same:
         say("the code of robench or of a plugin has changed since this checkpoint was fitted")
     return [_recommendation(victim, query, lambda: fitted, path)]
+
+
+def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
+    """A victim of a plugin that is not loaded here is refused with the plugin's name."""
+    parts: list[tuple[Kind, Part]] = [("model", victim.model), ("defense", victim.defense)]
+    parts += [("attack", victim.poison.attack)] if victim.poison else []
+    for kind, part in parts:
+        try:
+            registry.find(kind, part.name)
+        except UserError as error:
+            owner = part.owner.removesuffix(f":{EXTRA}") or "another installation"
+            hint = f"it came from {owner}: install that, or name its module in {EXTRA}"
+            raise UserError(error.problem, where=str(path), hint=hint) from None
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
