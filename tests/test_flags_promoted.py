@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from scipy.stats import t
-from tests.fakes import L2, USERS, World, row
+from tests.fakes import L2, METRICS, USERS, World, ranks, row
+
+from robench.gaps import promoted
+from robench.results import Results
 
 PROMOTE = {**L2, "goal": "promote"}
 TITLES = {**PROMOTE, "surface": "text", "norm": "words"}
@@ -57,10 +60,10 @@ def test_an_attack_that_reaches_less_than_a_weaker_one_is_told(tmp_path, threat,
 
 
 def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
-    found = table(tmp_path / "w", TITLES, [("auto", 0.05, (20, 30), {}), ("typo", 0.05, (40, 50), {})])
+    found = table(tmp_path / "w", TITLES, [("auto", 0.05, (20, 30, 10), {}), ("typo", 0.05, (40, 50, 30), {})])
     (note,) = found["notes"]
     assert note["numbers"]["gap"] == pytest.approx(20 / USERS)
-    assert note["numbers"]["reached"] == pytest.approx(45 / USERS)
+    assert note["numbers"]["reached"] == pytest.approx(40 / USERS)
 
 
 def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
@@ -163,13 +166,13 @@ def test_target_sets_are_more_items_for_the_interval(tmp_path):
             more = {"threat": TITLES, "target_set": number, "epsilon": 0.05, "seed": seed}
             world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
             if (seed, number) != (1, 2):  # a seed without all the sets is no part of the gap
-                world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users + 30 * seed))
+                world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users + seed))
     (note,) = [note for note in row(world.build())["notes"] if note["flag"] == "stronger than the ensemble"]
     assert note["numbers"]["gap"] == pytest.approx(41 / USERS)
 
 
 def test_users_are_the_same_in_every_target_set(tmp_path):
-    """The first 100 users have the first set's item, so nothing is known of them under both sets."""
+    """The first 100 users have the first set's item: they are judged by the other set's, and are no more users."""
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
         world.cell(np.full(USERS, 99), seed=seed, **reached(0))
@@ -180,4 +183,102 @@ def test_users_are_the_same_in_every_target_set(tmp_path):
                 version = VERSION if attack == "auto" else {}
                 world.cell(np.full(USERS, 99), attack=attack, arrays=arrays, **more, **version)
     (note,) = row(world.build())["notes"]
-    assert note["numbers"]["gap"] == pytest.approx(60 / 100)
+    assert note["numbers"]["gap"] == pytest.approx(60 / 200)
+
+
+def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(tmp_path):
+    """One item at rank 1 and one at 50 are more to the host than 9 and 10, which are both within the top 10."""
+    world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1):
+        for attack, found, more in (("none", (50, 50), {}), ("auto", (1, 50), VERSION), ("pgd", (9, 10), {})):
+            arrays = {"target_ranks": [[rank] * USERS for rank in found]}
+            where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": PROMOTE}
+            world.cell(np.full(USERS, 99), seed=seed, arrays=arrays, **where, **more)
+    assert row(world.build())["flags"] == ""
+
+
+def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
+    """Both have one of two items within the top 10, and differ in how far behind the other is."""
+    attacks = (("none", (99, 99), {}), ("auto", (10, 90), VERSION), ("pgd", (10, 11), {}))
+    for threat in (PROMOTE, {**PROMOTE, "surface": "parameters"}):
+        world = World(tmp_path / threat["surface"], [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+        for attack, found, more in attacks:
+            arrays = {"target_ranks": [[rank] * USERS for rank in found]}
+            where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": threat}
+            world.cell(np.full(USERS, 99), arrays=arrays, **where, **more)
+        world.build()
+        columns = {c["attack"]: c for c in world.cells}
+        results = Results(world.store.folder, METRICS)
+        hits, gains = promoted(results, threat["surface"])
+        assert hits.left(columns["auto"])[0] == hits.left(columns["pgd"])[0]
+        same = gains.left(columns["auto"])[0] == gains.left(columns["pgd"])[0]
+        assert same == (threat["surface"] == "parameters")
+
+
+def test_the_top_k_is_the_attack_s_own(tmp_path):
+    """Ranks 10: within the top 10, and not within the top 5."""
+    attacks = [("auto", 0.05, (20,) * 3, {}), ("pgd", 0.05, (90,) * 3, {})]
+    assert table(tmp_path / "ten", PROMOTE, attacks)["flags"] == "stronger than the ensemble"
+    assert table(tmp_path / "five", {**PROMOTE, "k": 5}, attacks)["flags"] == ""
+
+
+@pytest.mark.parametrize(("items", "name"), [(2, "low power"), (3, "stronger than the ensemble")])
+def test_fewer_than_three_titles_decide_nothing(tmp_path, items, name):
+    attacks = [("auto", 0.05, (20,) * items, {}), ("typo", 0.05, (60, 61, 62)[:items], {})]
+    assert table(tmp_path / "w", TITLES, attacks)["flags"] == name
+
+
+def test_a_seed_in_which_little_was_measured_does_not_hide_what_all_seeds_have(tmp_path):
+    """Of three seeds only one has the second set: the first one is judged, over all three."""
+    world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1, 2):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        for number in (0, 1):
+            more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "seed": seed}
+            world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
+            if number == 0 or seed == 2:
+                world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(20 if number else 80))
+    (note,) = [note for note in row(world.build())["notes"] if note["flag"] == "stronger than the ensemble"]
+    assert note["numbers"]["gap"] == pytest.approx(60 / USERS)
+
+
+def test_seeds_with_no_set_in_common_are_not_compared(tmp_path):
+    world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        more = {"threat": PROMOTE, "target_set": seed, "epsilon": 0.05, "seed": seed}
+        world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
+        world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(80))
+    assert row(world.build())["flags"] == ""
+
+
+def test_titles_are_judged_over_seeds_too(tmp_path):
+    """The items agree, the two fits do not."""
+    world = World(tmp_path / "w", [{**TITLES, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed, users in ((0, 21), (1, 90)):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0, 0, 0))
+        more = {"threat": TITLES, "epsilon": 0.05, "seed": seed}
+        world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20, 20, 20))
+        world.cell(np.full(USERS, 99), attack="typo", **more, **reached(users, users + 1, users + 2))
+    assert row(world.build())["flags"] == ""
+
+
+@pytest.mark.parametrize(("surface", "name"), [("embedding", "black-box beats white-box"), ("text", "")])
+def test_a_search_through_titles_that_lets_more_fall_says_nothing_either(tmp_path, surface, name):
+    threat = {**L2, "surface": surface}
+    world = World(tmp_path / "w", [{**threat, "metric": "ndcg@10", "epsilon": 0.05}])
+    losses = {"arrays": {"loss": np.ones(USERS), "clean_loss": np.ones(USERS)}}
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        for attack, left in (("pgd", 100), ("random-search", 60)):
+            world.cell(ranks(left, 99), seed=seed, attack=attack, epsilon=0.05, threat=threat, **losses)
+    assert row(world.build())["flags"] == name
+
+
+def test_of_another_goal_nothing_is_judged(tmp_path):
+    demote = {**L2, "goal": "demote"}
+    world = World(tmp_path / "w", [{**demote, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed in (0, 1):
+        world.cell(ranks(20, 99), seed=seed, **reached(20))
+        world.cell(ranks(10, 99), seed=seed, attack="pgd", epsilon=0.05, threat=demote, **reached(10))
+    assert row(world.build())["flags"] == ""

@@ -253,6 +253,36 @@ def test_a_checkpoint_of_a_plugin_that_is_not_loaded_says_whose_it_is(asked, tmp
     assert told in error(asked, path, user="5")
 
 
+def test_whose_plugin_it_is_is_said_only_where_that_helps(asked, tmp_path, registry, monkeypatch):
+    (one,) = asked(user="5", model="mf", defense="none")
+
+    def told(change):
+        path = changed(one.checkpoint, tmp_path / "a.safetensors", lambda a, n: change(n["origin"]["victim"]))
+        return error(asked, path, user="5")
+
+    def strange(owner):
+        return lambda victim: victim["model"].update(name="dense", owner=owner)
+
+    assert "it came from" not in told(strange(""))
+    monkeypatch.setitem(registry.broken, "my-package:mine", "no module")
+    broken = told(strange("my-package:mine"))
+    assert "plugins that could not be loaded: my-package:mine" in broken
+    assert "install that" not in broken
+    for wrong in ({"name": 3}, {"name": None}, {"owner": None}):
+        assert "notes are damaged at 'model'" in told(lambda victim, wrong=wrong: victim["model"].update(wrong))
+
+
+def test_the_plugin_of_a_poisoning_is_looked_for_too(done, asked, tmp_path):
+    files = sorted((done / "cache" / "checkpoints").rglob("*.safetensors"))
+    source = next(path for path in files if read_entry(path)[1]["origin"]["victim"]["poison"])
+
+    def change(arrays, notes):
+        notes["origin"]["victim"]["poison"]["attack"].update(name="lies", owner="mine:ROBENCH_PLUGINS")
+
+    path = changed(source, tmp_path / "a.safetensors", change)
+    assert "unknown attack 'lies' (it came from mine" in error(asked, path, user="5")
+
+
 def test_files_that_are_no_checkpoint(asked, tmp_path):
     (one,) = asked(user="5", model="mf", defense="none")
     path = tmp_path / "a.safetensors"

@@ -16,6 +16,7 @@ from robench.stats import interval
 
 BLIND = ("no better than random", "black-box beats white-box")  # between members of an ensemble: unranked
 LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
+LEAST_ITEMS = 3  # rewritten titles, below which a gap cannot be judged
 LEAST_GAP = 0.02  # of the clean value
 MOST_ZERO = 0.01  # of the hit users
 MOST_BLIND = 0.5  # of the hit users: an ensemble whose gradient attacks were blind there shows nothing
@@ -58,7 +59,7 @@ def judge(
     notes += _single_draws(results, cells)
     if entry is not None and entry["goal"] == "promote":
         notes += _gaps_promoted(results, cells, entry["surface"])
-    elif reference in results.plan["metrics"]:
+    elif reference in results.plan["metrics"] and (entry is None or entry["goal"] == "untargeted"):
         notes += _gaps(results, row, cells, reference)
     row.notes = notes
     row.flags = list(dict.fromkeys(note["flag"] for note in notes))
@@ -88,14 +89,26 @@ def _gaps_promoted(results: Results, cells: Sequence[Columns], surface: str) -> 
     """The same where items are promoted: against what the stronger attack reaches, as next to nothing is there at
     clean. Every user without the item can be reached, whom the model ranks well or not.
     """
-    ranks = [found for c in cells if (found := results.arrays(c["cell"]).get("target_ranks")) is not None]
-    reachable = min((int((found > 0).any(0).sum()) for found in ranks), default=0)
-    if ranks and reachable < LEAST_HITS:
+    ranks = {
+        (c["seed"], c["target_set"]): found
+        for c in cells
+        if (found := results.arrays(c["cell"]).get("target_ranks")) is not None
+    }
+    if not ranks:
+        return
+    reachable = min(int((found > 0).any(0).sum()) for found in ranks.values())
+    items = max(sum(len(found) for (seed, _), found in ranks.items() if seed == one) for one, _ in ranks)
+    if reachable < LEAST_HITS:
         why = f"fewer than {LEAST_HITS} users are without a promoted item, so no gap between attacks is judged"
         yield flag("low power", why, users=reachable)
         return
-    for name, why, gap, left in gaps(results, cells, promoted(results, surface)):
-        if gap.low > 0 and gap.mean > LEAST_GAP * -left:
+    if surface == "text" and items < LEAST_ITEMS:
+        why = f"fewer than {LEAST_ITEMS} titles are rewritten, so no gap between attacks is judged"
+        yield flag("low power", why, items=items)
+        return
+    hits, gains = (gaps(results, cells, scale) for scale in promoted(results, surface))
+    for (name, why, gap, left), gain in zip(hits, gains, strict=True):
+        if gap.low > 0 and gain.interval.low > 0 and gap.mean > LEAST_GAP * -left:
             yield flag(name, why, gap=gap.mean, low=gap.low, high=gap.high, reached=-left)
 
 

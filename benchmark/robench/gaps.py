@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robench.ensembles import WHITE
-from robench.record import ENSEMBLE
+from robench.record import ENSEMBLE, STOPS
 from robench.results import Columns, Results, threat_of
 from robench.rows import Matrix
 from robench.stats import Interval, interval
@@ -44,16 +45,16 @@ class Scale:
 
     def weakness(self, one: Sequence[Columns], two: Sequence[Columns]) -> tuple[Interval, float] | None:
         """How much more the worst of ``one`` leaves than the worst of ``two``, paired over units, on the seeds that
-        both have, and the mean of what ``two`` leaves; None without any.
+        both have and the target sets of all of these, and the mean of what ``two`` leaves; None without any.
         """
         first, second = self._least(one), self._least(two)
-        seeds: dict[int, list[tuple[Matrix, Matrix]]] = {}
-        for key in sorted(first.keys() & second.keys()):
-            seeds.setdefault(key[0], []).append((first[key], second[key]))
-        most = max((len(sets) for sets in seeds.values()), default=0)
-        whole = [sets for sets in seeds.values() if len(sets) == most]
-        if not whole:
+        seeds: dict[int, dict[int, tuple[Matrix, Matrix]]] = {}
+        for seed, number in sorted(first.keys() & second.keys()):
+            seeds.setdefault(seed, {})[number] = first[seed, number], second[seed, number]
+        common = set.intersection(*(set(sets) for sets in seeds.values())) if seeds else set[int]()
+        if not common:
             return None
+        whole = [[pair for number, pair in sorted(sets.items()) if number in common] for sets in seeds.values()]
         # Items of two sets are different units, users of two sets the same.
         join = np.concatenate if self.per_item else _mean
         gaps = np.stack([join([a - b for a, b in sets]) for sets in whole])
@@ -80,22 +81,35 @@ def held_out(results: Results, metric: str) -> Scale:
     return Scale(lambda columns: results.per_user(columns, metric))
 
 
-def promoted(results: Results, surface: str) -> Scale:
-    """By the share of promoted items in the top k: of a user's, or, where titles are rewritten, of an item's users."""
+def promoted(results: Results, surface: str) -> tuple[Scale, Scale]:
+    """By the share of promoted items in the top k (of a user's, or, where titles are rewritten, of an item's users),
+    and by what the host chooses between candidates with: an attack that is ahead in one alone is not the stronger one.
+    """
     per_item = surface == "text"
 
-    def left(columns: Columns) -> Matrix | None:
-        ranks = results.arrays(columns["cell"]).get("target_ranks")
-        return None if ranks is None else -share_within(ranks, columns["k"], axis=1 if per_item else 0)
+    def of(value: Callable[[Matrix, int], Matrix]) -> Scale:
+        def left(columns: Columns) -> Matrix | None:
+            ranks = results.arrays(columns["cell"]).get("target_ranks")
+            return None if ranks is None else -mean_over(value(ranks, columns["k"]), ranks > 0, 1 if per_item else 0)
 
-    return Scale(left, per_item)
+        return Scale(left, per_item)
+
+    def hits(ranks: Matrix, k: int) -> Matrix:
+        return (ranks <= k).astype(float)
+
+    def gains(ranks: Matrix, k: int) -> Matrix:
+        within = np.ones_like(ranks, dtype=bool) if surface in STOPS else ranks <= k
+        found: Matrix = within / np.log2(1 + np.maximum(ranks, 1))
+        return found
+
+    return of(hits), of(gains)
 
 
-def share_within(ranks: Matrix, k: int, axis: int) -> Matrix:
-    """Share of the ranks within k, NaN where there are none. Args: ranks int64 [T, U], 0 where a user has the item."""
-    there = (ranks > 0).sum(axis)
-    hits = ((ranks > 0) & (ranks <= k)).sum(axis)
-    found: Matrix = np.divide(hits, there, out=np.full(there.shape, np.nan), where=there > 0)
+def mean_over(values: Matrix, there: NDArray[np.bool_], axis: int) -> Matrix:
+    """Mean of the values that are there, NaN without any. Args: values, there (bool) [T, U]."""
+    count = there.sum(axis)
+    total = np.where(there, values, 0.0).sum(axis)
+    found: Matrix = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
     return found
 
 
@@ -110,7 +124,7 @@ def gaps(results: Results, cells: Sequence[Columns], scale: Scale) -> Iterator[G
             if relation is not None and (found := scale.weakness(group, others)) is not None:
                 yield Gap(*relation, *found)
         # On titles a search may add words where gradients lead to substitutions: that it breaks more says nothing.
-        if group[0].get("kind") == BLACK_BOX and not scale.per_item:
+        if group[0].get("kind") == BLACK_BOX and group[0]["surface"] != "text":
             same = [g for k, g in by_attack.items() if k[2:] == key[2:] and g[0].get("kind") in WHITE]
             found = scale.weakness([c for g in same for c in g], group)
             if found is not None:
@@ -154,6 +168,6 @@ def _steps(results: Results, one: Sequence[Columns], two: Sequence[Columns]) -> 
 
 
 def _mean(parts: Sequence[Matrix]) -> Matrix:
-    """Entry by entry."""
-    found: Matrix = np.mean(parts, axis=0)
-    return found
+    """Entry by entry, of the parts that have one."""
+    stacked = np.stack(parts)
+    return mean_over(stacked, ~np.isnan(stacked), 0)

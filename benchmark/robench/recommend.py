@@ -265,11 +265,14 @@ def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
     parts: list[tuple[Kind, Part]] = [("model", victim.model), ("defense", victim.defense)]
     parts += [("attack", victim.poison.attack)] if victim.poison else []
     for kind, part in parts:
+        if not (isinstance(part.name, str) and isinstance(part.owner, str)):
+            raise _no_checkpoint(path, f"its notes are damaged at '{kind}'")
         try:
             registry.find(kind, part.name)
         except UserError as error:
-            owner = part.owner.removesuffix(f":{EXTRA}") or "another installation"
-            hint = f"it came from {owner}: install that, or name its module in {EXTRA}"
+            hint, owner = error.hint, part.owner.removesuffix(f":{EXTRA}")
+            if owner and error.problem.startswith("unknown") and part.owner not in registry.broken:
+                hint = f"it came from {owner}: install that, or name its module in {EXTRA}"
             raise UserError(error.problem, where=str(path), hint=hint) from None
 
 

@@ -17,8 +17,8 @@ def rewritten(results: Results) -> list[dict[str, Any]]:
     """Per row, attack and ε, over seeds and target sets: the metric before and after, and what was spent.
 
     ``metric`` is t-hr@10 where items are promoted, else ndcg@10, the first of its kind that the suite measures where
-    it has not these. ``strongest`` marks the attack that moves it furthest at that ε. ``examples`` are titles before
-    and after, of the first cell.
+    it has not these. ``strongest`` marks the attack that moves it furthest at that ε, if one does. ``examples`` are
+    titles before and after, of the first cell.
     """
     groups: dict[tuple[Any, ...], list[Columns]] = {}
     for c in results.cells:
@@ -52,7 +52,8 @@ def rewritten(results: Results) -> list[dict[str, Any]]:
     for row in found:
         rivals = [other for other in found if _same(other, row)]
         sign = 1 if row["goal"] == "promote" else -1
-        row["strongest"] = len(rivals) > 1 and row is max(rivals, key=lambda other: sign * other["after"])
+        moved = sign * (row["after"] - row["before"]) > 0
+        row["strongest"] = moved and len(rivals) > 1 and row is max(rivals, key=lambda other: sign * other["after"])
     return found
 
 

@@ -244,6 +244,12 @@ def test_the_command_ends_with_exit_code_two_and_writes_nothing(robench, tmp_pat
 
 
 ONCE = [
+    (GOOD.replace("{name: synthetic}", "{name: csv, paht: x}"), "unknown key 'paht'"),
+    (GOOD + "metric: [ndcg@5]\nranking: [{surface: embedding, metric: ndcg@5, epsilon: 1}]\n", "unknown key 'metric'"),
+    (
+        GOOD + "metrics: [ndgc@5]\nranking: [{surface: embedding, metric: ndcg@5, epsilon: 1}]\n",
+        "unknown metric 'ndgc'",
+    ),
     (GOOD + "attacks:\n  - {name: pgd, epsilom: 0.05}\n", "unknown key 'epsilom'"),
     (GOOD + "attacks:\n  - {name: pgd, grid: {epsilom: [0.05]}}\n", "unknown key 'epsilom'"),
     ("name: t\ndatasets: [{name: synthetic}]\nmodells: [{name: mf}]\n", "unknown key 'modells'"),

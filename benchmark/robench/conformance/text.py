@@ -73,13 +73,21 @@ class TextAttackTests:
     promotes_only: ClassVar[bool] = False
 
     def can(self, goal: str) -> None:
-        if self.promotes_only and goal == "untargeted":
-            with pytest.raises(ValidationError):
-                self.attack.make(**self.settings, goal=goal)
+        if not self.promotes_only or goal != "untargeted":
+            return
+        try:
+            self.attack.make(**self.settings, goal=goal)
+        except ValidationError:
             pytest.skip("it only promotes")
+        pytest.fail("promotes_only = True, but its Config takes the goal untargeted: a suite would run it")
 
     def made(self, **more: Any) -> TextAttack:
-        found = self.attack.make(**{**self.settings, **more})
+        try:
+            found = self.attack.make(**{**self.settings, **more})
+        except ValidationError as error:
+            if more.get("goal") == "untargeted":
+                pytest.fail(f"it refuses the goal untargeted: say promotes_only = True ({error})")
+            raise
         assert isinstance(found, TextAttack)
         return found
 

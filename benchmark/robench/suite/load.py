@@ -118,12 +118,14 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
     split = _split(file.split, mistakes)
     if len(set(file.seeds)) < len(file.seeds):
         mistakes.add("a seed is named twice", ("seeds",))
+    sound = True
     for index, name in enumerate(file.metrics):
-        _check_metric(name, ("metrics", index), registry, mistakes)
+        sound = _check_metric(name, ("metrics", index), registry, mistakes) is not None and sound
         if name in file.metrics[:index]:
             mistakes.add(f"metric '{name}' is named twice", ("metrics", index))
+    sound = sound and ("metrics",) not in mistakes.meant
     for index, entry in enumerate(file.ranking or []):
-        _check_ranking(entry, file, index, registry, mistakes)
+        _check_ranking(entry, file, index, registry, mistakes, listed=not sound or entry.metric in file.metrics)
     if mistakes.found:
         raise UserErrors(mistakes.in_order())
     return Suite(
@@ -210,10 +212,12 @@ def _check_metric(name: str, path: Steps, registry: Registry, mistakes: Mistakes
     return None
 
 
-def _check_ranking(entry: RankingEntry, file: SuiteFile, index: int, registry: Registry, mistakes: Mistakes) -> None:
+def _check_ranking(
+    entry: RankingEntry, file: SuiteFile, index: int, registry: Registry, mistakes: Mistakes, *, listed: bool
+) -> None:
     path = ("ranking", index, "metric")
     cls = _check_metric(entry.metric, path, registry, mistakes)
-    if cls is not None and entry.metric not in file.metrics:
+    if cls is not None and not listed:
         hint = f"add it there; known: {', '.join(file.metrics)}"
         mistakes.add(f"'{entry.metric}' is not among the suite's metrics", path, hint)
     if cls is not None and cls.needs == "clean":

@@ -28,9 +28,9 @@ class Rewrite(TextAttack):
     CIKM 2024), with the scores of the victim in place of a fixed choice. The first examples are the titles of the most
     used items, which anybody can read; those of later ``rounds`` what was found for other items and reaches most users.
 
-    What is over budget is cut at the end; an answer that leaves nothing is an attempt that counted. The decoder does
-    not see how ``oracle`` judges while it writes, so a weak writer is a weak attack: compare it with
-    ``random-rewrite``.
+    What is over budget is cut at the end; where nothing is left, as with fewer edits than the title has words, the
+    answer's first words stand in front of the genuine title. The decoder does not see how ``oracle`` judges while it
+    writes, so a weak writer is a weak attack: compare it with ``random-rewrite``.
     """
 
     class Config(TextConfig):
@@ -83,8 +83,11 @@ class Rewrite(TextAttack):
 
     @staticmethod
     def _within(climb: Climb, at: int, answer: str) -> str:
-        """The answer without what is said around it, cut to the budget; the title as it is where nothing is left."""
+        """The answer without what is said around it, cut to the budget, or what of it may stand before the title."""
         words = LISTED.sub("", TALK.sub("", LISTED.sub("", answer.strip()))).strip(" \"'*“”").split()
-        while words and not climb.fits(at, " ".join(words)):
-            words.pop()
-        return " ".join(words) or climb.genuine[at]
+        for tail in ([], climb.genuine[at].split()):
+            for count in range(len(words), 0, -1):
+                title = " ".join([*words[:count], *tail])
+                if climb.fits(at, title):
+                    return title
+        return climb.genuine[at]

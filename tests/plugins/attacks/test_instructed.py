@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from tests.tiny_decoder import tiny_decoder
 
-from robench.api import Model, Rng, edits_between
+from robench.api import Exposure, Model, Rng, edits_between
 from robench.api.decoder import Decoder
 from robench.api.testing import TextAttackTests
 from robench.conformance.text import exposure, host
@@ -18,6 +18,7 @@ from robench.engine.exposure import Promotion
 from robench.plan import surface_misfit
 from robench.spec import Part
 from robench_plugins.attacks.hotflip import HotFlip
+from robench_plugins.attacks.prefix import Prefix
 from robench_plugins.attacks.prompt_injection import PAYLOADS, PromptInjection
 from robench_plugins.attacks.rewrite import Rewrite
 from robench_plugins.attacks.titles import Climb
@@ -216,6 +217,38 @@ def test_the_writer_is_shown_the_most_used_titles_and_then_what_reached_most_use
     list(Rewrite.make(proposals=1, rounds=2, examples=3).rewrite(oracle, Rng(0)))
     shown = [re.findall(r"'([^']*)'", request)[:-1] for request in writer.asked]
     assert shown[3:] == [[LIKED[0], *used[:2]]] * 3, "the same title once"
+
+
+def test_examples_are_ordered_by_the_users_that_they_reach_before_the_loss():
+    oracle = host(Rewrite.make(), 3.0)
+    climb = Climb(oracle)
+    climb.titles = ["one", "two", "three"]
+    climb.shown = Exposure(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([0.1, 0.3, 0.2]))
+    assert Rewrite.make(examples=2)._examples(climb) == [["two", "three"], ["three", "one"], ["two", "one"]]
+
+
+@pytest.mark.parametrize(("limit", "title"), [(1, "a {}"), (2, "a b {}"), (3, "a b c"), (9, "a b c d")])
+def test_with_fewer_edits_than_words_the_answer_stands_before_the_title(limit, title):
+    climb = Climb(host(Rewrite.make(), 1.0))
+    climb.genuine[0], climb.limit[0] = "one two three", limit
+    assert Rewrite._within(climb, 0, "a b c d") == title.format(climb.genuine[0])
+    climb.limit[0] = 0
+    assert Rewrite._within(climb, 0, "a b c d") == climb.genuine[0]
+
+
+class TestWhoClaimsToPromoteOnly:
+    def test_and_does_not_is_told(self):
+        claims = type("Claims", (TextAttackTests,), {"attack": Prefix, "promotes_only": True})()
+        with pytest.raises(pytest.fail.Exception, match="its Config takes the goal untargeted"):
+            claims.can("untargeted")
+        claims.can("promote")
+
+    def test_and_who_does_not_claim_it_is_told(self):
+        silent = type("Silent", (TextAttackTests,), {"attack": PromptInjection})()
+        with pytest.raises(pytest.fail.Exception, match="say promotes_only = True"):
+            silent.made(goal="untargeted")
+        with pytest.raises(ValidationError):
+            silent.made(goal="promote", no_such_setting=1)
 
 
 def test_an_item_is_not_an_example_for_itself(monkeypatch):
