@@ -43,6 +43,21 @@ def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
     return row(world.build())
 
 
+def in_sets(folder, threat, pgd):
+    """The row of mf where ``auto`` reaches 20 users with the item of every set, and pgd ``pgd[seed][set]`` users; None:
+    not measured.
+    """
+    world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+    for seed, sets in enumerate(pgd):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        for number, users in enumerate(sets):
+            more = {"threat": threat, "target_set": number, "epsilon": 0.05, "seed": seed}
+            if users is not None:
+                world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
+                world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users))
+    return row(world.build())
+
+
 @pytest.mark.parametrize("threat", [PROMOTE, TITLES], ids=["per user", "titles"])
 @pytest.mark.parametrize(
     ("weak", "strong", "name"),
@@ -147,27 +162,13 @@ def test_an_interval_over_items_is_the_wider_of_two(tmp_path):
 )
 def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat, name):
     """One item in each of three sets, and only the last one's differs."""
-    world = World(tmp_path / "w", [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
-    for seed in (0, 1):
-        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
-        for number, users in enumerate((20, 20, 90)):
-            more = {"threat": threat, "target_set": number, "epsilon": 0.05, "seed": seed}
-            world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
-            world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users))
-    assert row(world.build())["flags"] == name
+    assert in_sets(tmp_path / "w", threat, [[20, 20, 90]] * 2)["flags"] == name
 
 
 def test_target_sets_are_more_items_for_the_interval(tmp_path):
-    """A single item would have none."""
-    world = World(tmp_path / "w", [{**TITLES, "metric": "t-hr@10", "epsilon": 0.05}])
-    for seed in (0, 1):
-        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
-        for number, users in enumerate((60, 61, 62)):
-            more = {"threat": TITLES, "target_set": number, "epsilon": 0.05, "seed": seed}
-            world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
-            if (seed, number) != (1, 2):  # a seed without all the sets is no part of the gap
-                world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users + seed))
-    (note,) = [note for note in row(world.build())["notes"] if note["flag"] == "stronger than the ensemble"]
+    """A single item would have none. What only one seed has is no part of the gap."""
+    (note,) = in_sets(tmp_path / "w", TITLES, [[60, 61, 62], [61, 62, None]])["notes"]
+    assert note["flag"] == "stronger than the ensemble"
     assert note["numbers"]["gap"] == pytest.approx(41 / USERS)
 
 
@@ -230,26 +231,13 @@ def test_fewer_than_three_titles_decide_nothing(tmp_path, items, name):
 
 def test_a_seed_in_which_little_was_measured_does_not_hide_what_all_seeds_have(tmp_path):
     """Of three seeds only one has the second set: the first one is judged, over all three."""
-    world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
-    for seed in (0, 1, 2):
-        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
-        for number in (0, 1):
-            more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "seed": seed}
-            world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
-            if number == 0 or seed == 2:
-                world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(20 if number else 80))
-    (note,) = [note for note in row(world.build())["notes"] if note["flag"] == "stronger than the ensemble"]
+    (note,) = in_sets(tmp_path / "w", PROMOTE, [[80, None], [80, None], [80, 20]])["notes"]
+    assert note["flag"] == "stronger than the ensemble"
     assert note["numbers"]["gap"] == pytest.approx(60 / USERS)
 
 
 def test_seeds_with_no_set_in_common_are_not_compared(tmp_path):
-    world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
-    for seed in (0, 1):
-        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
-        more = {"threat": PROMOTE, "target_set": seed, "epsilon": 0.05, "seed": seed}
-        world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
-        world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(80))
-    assert row(world.build())["flags"] == ""
+    assert in_sets(tmp_path / "w", PROMOTE, [[80, None], [None, 80]])["flags"] == ""
 
 
 def test_titles_are_judged_over_seeds_too(tmp_path):

@@ -66,6 +66,16 @@ def test_of_untargeted_attacks_the_one_that_leaves_least_is_the_strongest(tmp_pa
     assert {name: row["strongest"] for name, row in found.items()} == {"prefix": False, "hotflip": True, "typo": False}
 
 
+@pytest.mark.parametrize(("goal", "reached", "left"), [("promote", 10, 99), ("untargeted", 99, 150)])
+def test_where_nothing_moved_nobody_is_the_strongest(tmp_path, goal, reached, left):
+    world = World(tmp_path, [])
+    world.cell(ranks(150, 50), arrays=targets(10))
+    for attack in ("prefix", "hotflip"):
+        more = {"attack": attack, "epsilon": 0.5, "threat": {**TEXT, "goal": goal}, "arrays": targets(reached)}
+        world.cell(ranks(left, 50), **more)
+    assert [row["strongest"] for row in world.build().rewritten] == [False, False]
+
+
 def test_a_suite_without_attacks_on_titles_has_no_such_section(tmp_path):
     world = World(tmp_path, [POISONING])
     world.cell(ALL, arrays={"target_ranks": np.full((1, USERS), 3)})
