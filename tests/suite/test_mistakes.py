@@ -247,7 +247,7 @@ ONCE = [
     (GOOD.replace("{name: synthetic}", "{name: csv, paht: x}"), "unknown key 'paht'"),
     (GOOD + "metric: [ndcg@5]\nranking: [{surface: embedding, metric: ndcg@5, epsilon: 1}]\n", "unknown key 'metric'"),
     (
-        GOOD + "metrics: [ndgc@5]\nranking: [{surface: embedding, metric: ndcg@5, epsilon: 1}]\n",
+        GOOD + "metrics: [ndgc@5, hr@10]\nranking: [{surface: embedding, metric: ndcg@5, epsilon: 1}]\n",
         "unknown metric 'ndgc'",
     ),
     (GOOD + "attacks:\n  - {name: pgd, epsilom: 0.05}\n", "unknown key 'epsilom'"),

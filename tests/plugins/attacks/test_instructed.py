@@ -239,8 +239,10 @@ def test_with_fewer_edits_than_words_the_answer_stands_before_the_title(limit, t
 class TestWhoClaimsToPromoteOnly:
     def test_and_does_not_is_told(self):
         claims = type("Claims", (TextAttackTests,), {"attack": Prefix, "promotes_only": True})()
-        with pytest.raises(pytest.fail.Exception, match="its Config takes the goal untargeted"):
+        with pytest.raises((pytest.fail.Exception, pytest.skip.Exception)) as told:
             claims.can("untargeted")
+        assert told.type is pytest.fail.Exception
+        assert "its Config takes the goal untargeted" in str(told.value)
         claims.can("promote")
 
     def test_and_who_does_not_claim_it_is_told(self):
