@@ -5,9 +5,9 @@ import random
 
 import numpy as np
 
-from robench.leaderboard import build_tables
-from robench.record import new_record
-from robench.store import Store
+from robench.store.folder import Store
+from robench.store.record import new_record
+from robench.tables.build import build_tables
 from robench_plugins.metrics.ranking import Ndcg
 from robench_plugins.metrics.stability import Rbo
 from robench_plugins.metrics.targets import TargetHitRate, TargetPercentile

@@ -15,7 +15,9 @@ from pathlib import Path
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 if FORKS:
-    CONTEXT.set_forkserver_preload(["robench.runner", "robench.cli", "robench.leaderboard", "robench.report.terminal"])
+    CONTEXT.set_forkserver_preload(
+        ["robench.run.runner", "robench.cli", "robench.tables.build", "robench.report.terminal"]
+    )
 
 
 def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from robench import __version__
 from robench.api.errors import UserError, counted
-from robench.host import Host
-from robench.registry import Registry
+from robench.host.discovery import Host
+from robench.host.registry import Registry
 
 app = typer.Typer(
     name="robench",
@@ -55,7 +55,7 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
 ) -> None:
     """Run a suite: fit the victims, measure every cell that is not stored yet, write the leaderboard and its page."""
-    from robench import runner  # noqa: PLC0415  # the only command that needs torch
+    from robench.run import runner  # noqa: PLC0415  # the only command that needs torch
 
     host, registry = found()
     options = runner.Options(results, workers, executor, tuple(set_ or ()), tuple(only or ()), fresh)
@@ -74,8 +74,10 @@ def run(
 
 def tables(folder: Path, registry: Registry) -> None:
     """Write the tables of a folder and print the leaderboard."""
-    from robench.leaderboard import build_tables, read_plan, write_tables  # noqa: PLC0415  # scipy takes a second
+    from robench.report.files import write_tables  # noqa: PLC0415  # scipy takes a second
     from robench.report.terminal import print_leaderboard  # noqa: PLC0415
+    from robench.tables.build import build_tables  # noqa: PLC0415  # scipy takes a second
+    from robench.tables.results import read_plan  # noqa: PLC0415
 
     names = [name.partition("@")[0] for name in read_plan(folder)["metrics"]]
     built = build_tables(folder, {name: registry.load("metric", name)() for name in dict.fromkeys(names)})
@@ -91,7 +93,7 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 
     Exit code 2 where a run would be refused.
     """
-    from robench.outlook import outlook  # noqa: PLC0415  # imports what the suite names, torch perhaps
+    from robench.run.preview import outlook  # noqa: PLC0415  # imports what the suite names, torch perhaps
 
     _, registry = found()
     console = screen()
@@ -135,7 +137,7 @@ def show(
     user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
 ) -> None:
     """Show one record, or with --user that user's list before and after the attack; of a folder, what is in it."""
-    from robench.report.cell import show_cell  # noqa: PLC0415  # numpy takes a moment
+    from robench.report.record import show_cell  # noqa: PLC0415  # numpy takes a moment
 
     show_cell(cell, user, screen())
 
@@ -155,8 +157,8 @@ def recommend(
     only: Only = None,
 ) -> None:
     """Show what fitted models recommend to a known user, or to a new one who names some items."""
-    from robench.recommend import Ask, recommend  # noqa: PLC0415  # imports torch
-    from robench.report.recommendations import print_recommendations  # noqa: PLC0415
+    from robench.recommend.lists import Ask, recommend  # noqa: PLC0415  # imports torch
+    from robench.recommend.terminal import print_recommendations  # noqa: PLC0415
 
     _, registry = found()
     asked = Ask(user, items, k, model, defense, seed, tuple(only or ()), tuple(set_ or ()))

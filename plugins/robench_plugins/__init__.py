@@ -41,7 +41,7 @@ def robench_models() -> dict[str, str]:
         "sasrec": "robench_plugins.models.sasrec:SasRec",
         "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
         "text-bert": "robench_plugins.models.text_bert:TextBert",
-        "llm": "robench_plugins.models.llm:Llm",
+        "llm": "robench_plugins.models.llm.model:Llm",
     }
 
 
@@ -49,25 +49,25 @@ def robench_models() -> dict[str, str]:
 def robench_attacks() -> dict[str, str]:
     """Built-in attacks."""
     return {
-        "random-noise": "robench_plugins.attacks.random_noise:RandomNoise",
-        "fgsm": "robench_plugins.attacks.fgsm:Fgsm",
-        "pgd": "robench_plugins.attacks.pgd:Pgd",
-        "apgd": "robench_plugins.attacks.apgd:Apgd",
-        "msap": "robench_plugins.attacks.msap:Msap",
-        "random-search": "robench_plugins.attacks.random_search:RandomSearch",
-        "cw": "robench_plugins.attacks.cw:CarliniWagner",
+        "random-noise": "robench_plugins.attacks.embedding.random_noise:RandomNoise",
+        "fgsm": "robench_plugins.attacks.embedding.fgsm:Fgsm",
+        "pgd": "robench_plugins.attacks.embedding.pgd:Pgd",
+        "apgd": "robench_plugins.attacks.embedding.apgd:Apgd",
+        "msap": "robench_plugins.attacks.embedding.msap:Msap",
+        "random-search": "robench_plugins.attacks.embedding.random_search:RandomSearch",
+        "cw": "robench_plugins.attacks.embedding.cw:CarliniWagner",
         "auto": "robench_plugins.attacks.auto:Auto",
-        "random-edit": "robench_plugins.attacks.random_edit:RandomEdit",
-        "greedy-edit": "robench_plugins.attacks.greedy_edit:GreedyEdit",
-        "greedy-gradient": "robench_plugins.attacks.greedy_gradient:GreedyGradient",
-        "random-rewrite": "robench_plugins.attacks.random_rewrite:RandomRewrite",
-        "typo": "robench_plugins.attacks.typo:TypoAttack",
-        "prefix": "robench_plugins.attacks.prefix:Prefix",
-        "rewrite": "robench_plugins.attacks.rewrite:Rewrite",
-        "prompt-injection": "robench_plugins.attacks.prompt_injection:PromptInjection",
-        "hotflip": "robench_plugins.attacks.hotflip:HotFlip",
-        "bandwagon": "robench_plugins.attacks.bandwagon:Bandwagon",
-        "random-profiles": "robench_plugins.attacks.random_profiles:RandomProfiles",
+        "random-edit": "robench_plugins.attacks.history.random_edit:RandomEdit",
+        "greedy-edit": "robench_plugins.attacks.history.greedy_edit:GreedyEdit",
+        "greedy-gradient": "robench_plugins.attacks.history.greedy_gradient:GreedyGradient",
+        "random-rewrite": "robench_plugins.attacks.text.random_rewrite:RandomRewrite",
+        "typo": "robench_plugins.attacks.text.typo:TypoAttack",
+        "prefix": "robench_plugins.attacks.text.prefix:Prefix",
+        "rewrite": "robench_plugins.attacks.text.rewrite:Rewrite",
+        "prompt-injection": "robench_plugins.attacks.text.prompt_injection:PromptInjection",
+        "hotflip": "robench_plugins.attacks.text.hotflip:HotFlip",
+        "bandwagon": "robench_plugins.attacks.poisoning.bandwagon:Bandwagon",
+        "random-profiles": "robench_plugins.attacks.poisoning.random_profiles:RandomProfiles",
     }
 
 

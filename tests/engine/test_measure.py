@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from robench.api import PluginError
-from robench.conformance.worlds import ReferencePairwise, bench_of, checkerboard, crowd, fitted, reference_bench
-from robench_plugins.attacks.cw import CarliniWagner
-from robench_plugins.attacks.fgsm import Fgsm
+from robench.testing.worlds import ReferencePairwise, bench_of, checkerboard, crowd, fitted, reference_bench
+from robench_plugins.attacks.embedding.cw import CarliniWagner
+from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.models.popularity import Popularity
 
 

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from robench.api import Task
-from robench.api.testing import ExecutorTests
+from robench.testing import ExecutorTests
 from robench_plugins.executors.local import ALLOCATOR, THREAD_VARIABLES, Local
 
 

@@ -7,10 +7,10 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from robench.api.errors import UserError
-from robench.host import Host
-from robench.registry import Registry
+from robench.host.discovery import Host
+from robench.host.registry import Registry
 from robench.suite.load import load_suite
-from robench.suite.words import in_words
+from robench.suite.messages import in_words
 
 GOOD = "name: t\ndatasets:\n  - {name: synthetic}\nmodels:\n  - {name: mf}\n"
 DEFENSE = "defenses:\n  - {name: adversarial-training, "

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
 from robench.api import BaseConfig, Dataset, Defense, EmbeddingAttack, Model, UserError, hookimpl
-from robench.host import Host
-from robench.registry import Entry, Registry
-from robench.suite.anchor import anchored
+from robench.host.discovery import Host
+from robench.host.registry import Entry, Registry
 from robench.suite.load import Suite, suite_of
+from robench.suite.paths import anchored
 from robench.suite.yaml import dump, parse
 
 

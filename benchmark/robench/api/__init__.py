@@ -6,17 +6,39 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robench.api.attack import (
-        Attack,
+    from robench.api.attacks.ball import Ball, Delta, added, wide
+    from robench.api.attacks.base import Attack, Evaluation, LossName
+    from robench.api.attacks.edits import edited, random_edits
+    from robench.api.attacks.embedding import (
         EmbeddingAttack,
         EmbeddingConfig,
-        Ensemble,
-        Evaluation,
-        LossName,
-        Member,
         MinimumNormAttack,
         MinimumNormConfig,
         Oracle,
+    )
+    from robench.api.attacks.ensemble import Ensemble, Member
+    from robench.api.attacks.history import (
+        DELETE,
+        INSERT,
+        KINDS,
+        SUBSTITUTE,
+        Edit,
+        HistoryAttack,
+        HistoryConfig,
+        HistoryOracle,
+    )
+    from robench.api.attacks.poisoning import Corruption, PoisoningAttack, PoisoningConfig, Profiles
+    from robench.api.attacks.slopes import Slopes
+    from robench.api.attacks.text import (
+        Exposure,
+        TextAttack,
+        TextConfig,
+        TextOracle,
+        TokenSlopes,
+        Unit,
+        edits_between,
+        item_text,
+        pieces,
     )
     from robench.api.component import BaseConfig, Component
     from robench.api.data import (
@@ -30,11 +52,7 @@ if TYPE_CHECKING:
         Ratings,
         TrainData,
     )
-    from robench.api.decoder import Decoder, Prefix, Soft, decoder_folder
     from robench.api.defense import Cleaned, Defense
-    from robench.api.delta import Ball, Delta, added, wide
-    from robench.api.edits import Slopes, edited, random_edits
-    from robench.api.encoder import Encoder, folder_of, identity_of
     from robench.api.errors import (
         DataError,
         PluginError,
@@ -46,74 +64,48 @@ if TYPE_CHECKING:
         did_you_mean,
     )
     from robench.api.executor import Emit, Event, Executor, Task, Work
-    from robench.api.history import (
-        DELETE,
-        INSERT,
-        KINDS,
-        SUBSTITUTE,
-        Edit,
-        HistoryAttack,
-        HistoryConfig,
-        HistoryOracle,
-    )
     from robench.api.hooks import hookimpl
-    from robench.api.keeping import kept, kept_file
     from robench.api.metric import Metric, Needs, Outcome
-    from robench.api.model import ColdItem, ColdUser, Model
-    from robench.api.pairwise import PairwiseModel, sample_negatives
-    from robench.api.poisoning import Corruption, PoisoningAttack, PoisoningConfig, Profiles
-    from robench.api.reading import read
+    from robench.api.models.base import ColdItem, ColdUser, Model
+    from robench.api.models.pairwise import PairwiseModel, sample_negatives
+    from robench.api.models.sequence import SequenceConfig, SequenceModel, windows
+    from robench.api.models.softmax import cross_entropy
+    from robench.api.models.step import Step
+    from robench.api.models.tokens import LikelihoodModel, TokenModel, TokenReader, Tokens
+    from robench.api.models.torch import Batch, Embedded, Losses, TorchConfig, TorchModel
+    from robench.api.models.wrapped import Wrapped
     from robench.api.rng import Rng
-    from robench.api.sequence import SequenceConfig, SequenceModel, windows
-    from robench.api.softmax import cross_entropy
-    from robench.api.step import Step
-    from robench.api.text import (
-        Exposure,
-        TextAttack,
-        TextConfig,
-        TextOracle,
-        TokenSlopes,
-        Unit,
-        edits_between,
-        item_text,
-        pieces,
-    )
     from robench.api.threat import Surface, Threat
-    from robench.api.token_model import LikelihoodModel, TokenModel, TokenReader, Tokens
-    from robench.api.torch_model import Batch, Embedded, Losses, TorchConfig, TorchModel
-    from robench.api.wrapped import Wrapped
+    from robench.api.usage import read
 
 _HOME = {
-    "attack": (
-        "Attack EmbeddingAttack EmbeddingConfig Ensemble Evaluation LossName Member MinimumNormAttack "
-        "MinimumNormConfig Oracle"
-    ),
+    "attacks.ball": "Ball Delta added wide",
+    "attacks.base": "Attack Evaluation LossName",
+    "attacks.edits": "edited random_edits",
+    "attacks.embedding": "EmbeddingAttack EmbeddingConfig MinimumNormAttack MinimumNormConfig Oracle",
+    "attacks.ensemble": "Ensemble Member",
+    "attacks.history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
+    "attacks.poisoning": "Corruption PoisoningAttack PoisoningConfig Profiles",
+    "attacks.slopes": "Slopes",
+    "attacks.text": "Exposure TextAttack TextConfig TextOracle TokenSlopes Unit edits_between item_text pieces",
     "component": "BaseConfig Component",
     "data": "Catalogue Dataset DatasetConfig FloatArray IntArray Interactions Item Ratings TrainData",
-    "decoder": "Decoder Prefix Soft decoder_folder",
     "defense": "Cleaned Defense",
-    "delta": "Ball Delta added wide",
-    "encoder": "Encoder folder_of identity_of",
     "errors": "DataError PluginError RobenchError SealedError SettingError UserError counted did_you_mean",
     "executor": "Emit Event Executor Task Work",
-    "edits": "Slopes edited random_edits",
-    "history": "DELETE INSERT KINDS SUBSTITUTE Edit HistoryAttack HistoryConfig HistoryOracle",
     "hooks": "hookimpl",
-    "keeping": "kept kept_file",
     "metric": "Metric Needs Outcome",
-    "model": "ColdItem ColdUser Model",
-    "pairwise": "PairwiseModel sample_negatives",
-    "poisoning": "Corruption PoisoningAttack PoisoningConfig Profiles",
-    "reading": "read",
+    "models.base": "ColdItem ColdUser Model",
+    "models.pairwise": "PairwiseModel sample_negatives",
+    "models.sequence": "SequenceConfig SequenceModel windows",
+    "models.softmax": "cross_entropy",
+    "models.step": "Step",
+    "models.tokens": "LikelihoodModel TokenModel TokenReader Tokens",
+    "models.torch": "Batch Embedded Losses TorchConfig TorchModel",
+    "models.wrapped": "Wrapped",
     "rng": "Rng",
-    "sequence": "SequenceConfig SequenceModel windows",
-    "softmax": "cross_entropy",
-    "step": "Step",
-    "text": "Exposure TextAttack TextConfig TextOracle TokenSlopes Unit edits_between item_text pieces",
     "threat": "Surface Threat",
-    "token_model": "LikelihoodModel TokenModel TokenReader Tokens",
-    "torch_model": "Batch Embedded Losses TorchConfig TorchModel",
-    "wrapped": "Wrapped",
+    "usage": "read",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -135,7 +127,6 @@ __all__ = [
     "DataError",
     "Dataset",
     "DatasetConfig",
-    "Decoder",
     "Defense",
     "Delta",
     "Edit",
@@ -143,7 +134,6 @@ __all__ = [
     "EmbeddingAttack",
     "EmbeddingConfig",
     "Emit",
-    "Encoder",
     "Ensemble",
     "Evaluation",
     "Event",
@@ -171,7 +161,6 @@ __all__ = [
     "PluginError",
     "PoisoningAttack",
     "PoisoningConfig",
-    "Prefix",
     "Profiles",
     "Ratings",
     "Rng",
@@ -181,7 +170,6 @@ __all__ = [
     "SequenceModel",
     "SettingError",
     "Slopes",
-    "Soft",
     "Step",
     "Surface",
     "Task",
@@ -203,16 +191,11 @@ __all__ = [
     "added",
     "counted",
     "cross_entropy",
-    "decoder_folder",
     "did_you_mean",
     "edited",
     "edits_between",
-    "folder_of",
     "hookimpl",
-    "identity_of",
     "item_text",
-    "kept",
-    "kept_file",
     "pieces",
     "random_edits",
     "read",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from robench.api.component import Component
 from robench.api.data import FloatArray, Interactions
-from robench.api.model import Model
+from robench.api.models.base import Model
 from robench.api.rng import Rng
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robench.api.step import Step
+    from robench.api.models.step import Step
 
 
 @dataclass(frozen=True, eq=False)

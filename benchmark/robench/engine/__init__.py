@@ -1,1 +1,1 @@
-"""The measurement itself: preparing data, training, ranking, attacking, poisoning."""
+"""The host's side of an experiment: preparing data, fitting victims, attacking and ranking them."""

@@ -8,27 +8,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from robench.api.attack import Attack, Ensemble, MinimumNormAttack
+from robench.api.attacks.ball import Ball
+from robench.api.attacks.base import Attack
+from robench.api.attacks.embedding import MinimumNormAttack
+from robench.api.attacks.ensemble import Ensemble
 from robench.api.data import Catalogue, IntArray, Interactions
-from robench.api.delta import Ball
 from robench.api.errors import PluginError
-from robench.api.model import Model
+from robench.api.models.base import Model
+from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.api.torch_model import TorchModel
-from robench.engine.aim import Aim
-from robench.engine.arena import Arena, Arrays, Measurement, joined, per_user, worst
-from robench.engine.cleaning import Clean
-from robench.engine.costs import Costs, Diagnosis
-from robench.engine.embedding import TINY, EmbeddingArena, Minimum
-from robench.engine.ensemble import Ledger, expectation_of, members_of, most_harmful, run
-from robench.engine.exposure import Fall, Promotion, Reader
-from robench.engine.history import history_arenas
-from robench.engine.oracle import Draws, HostOracle
-from robench.engine.parameters import Tables, TablesArena, TablesOracle
-from robench.engine.ranking import Questions, ask, chunk_size, judge, of_catalogue
-from robench.engine.similarity import resemblance
-from robench.engine.stages import second_stage
-from robench.engine.texts import HostTexts, best_of_members, best_titles, spent_on, told
+from robench.engine.attack.arena import Arena, Arrays, Measurement, joined, per_user, worst
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import Draws
+from robench.engine.attack.ensemble import Ledger, expectation_of, members_of, most_harmful, run
+from robench.engine.attack.goal import Aim
+from robench.engine.candidates import second_stage
+from robench.engine.data.titles import Clean
+from robench.engine.rank.ranking import Questions, ask, chunk_size, judge, of_catalogue
+from robench.engine.surfaces.embedding import TINY, EmbeddingArena, HostOracle, Minimum
+from robench.engine.surfaces.history.arena import history_arenas
+from robench.engine.surfaces.parameters import Tables, TablesArena, TablesOracle
+from robench.engine.surfaces.text.oracle import HostTexts, best_of_members, best_titles, spent_on, told
+from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
+from robench.engine.surfaces.text.similarity import resemblance
 
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 FEW = 8  # users whose scores are compared between two looks

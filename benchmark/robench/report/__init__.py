@@ -1,1 +1,1 @@
-"""Tables out of records: csv, json, markdown. The page will live here too."""
+"""Writes tables for people: CSV, JSON, Markdown, an HTML page and the terminal."""

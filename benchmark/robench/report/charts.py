@@ -9,9 +9,8 @@ import altair as alt
 import vl_convert
 
 from robench.report.blocks import Section
-from robench.report.numbers import defense, number, spread
-from robench.report.sections import twins_title, unit_of
-from robench.rows import LINE
+from robench.report.numbers import defense, number, spread, twins_title, unit_of
+from robench.tables.rows import LINE
 
 WIDTH, STEP, PANEL = 420, 15, 210  # pixels: a chart, half a row of it, a small chart
 BEFORE, AFTER = "#8a8f98", "#c8442e"  # clean, attacked

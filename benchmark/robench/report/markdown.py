@@ -11,7 +11,7 @@ from robench.report.blocks import Block, Bullets, Grid
 from robench.report.sections import opening, sections
 
 if TYPE_CHECKING:
-    from robench.leaderboard import Tables
+    from robench.tables.build import Tables
 
 
 def to_markdown(tables: Tables) -> str:

@@ -60,3 +60,16 @@ def placed(rows: Sequence[Mapping[str, Any]], head: list[str], body: list[list[s
     if not any(where):
         return Grid(head, body)
     return Grid(["data", *head], [[place, *line] for place, line in zip(where, body, strict=True)])
+
+
+def unit_of(row: Mapping[str, Any]) -> str:
+    """What stands behind an ε: nothing where it is relative, as most are; else with a blank before it."""
+    if row["norm"] == "edits":
+        return " of the history" if row["scale"] == "relative" else " edits"
+    return "" if row["scale"] == "relative" else f" ({row['scale']})"
+
+
+def twins_title(row: Mapping[str, Any]) -> str:
+    """The data, the threat, the attack and its ε of a row of ``twins``."""
+    place = ", ".join((row["dataset"], row["split"], row["surface"], row["norm"]))
+    return f"{place}: {row['attack_label']} at ε = {row['epsilon']:g}{unit_of(row)}"

@@ -14,7 +14,7 @@ from robench.report.charts import charts
 from robench.report.sections import opening, sections
 
 if TYPE_CHECKING:
-    from robench.leaderboard import Tables
+    from robench.tables.build import Tables
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
 _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")

@@ -7,25 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from robench.api.errors import counted
 from robench.report.blocks import Block, Bullets, Grid, Section
-from robench.report.numbers import bounded, defense, number, placed, places, ranks, spread
-from robench.report.stages import stages_section
+from robench.report.numbers import bounded, defense, number, placed, places, ranks, spread, twins_title, unit_of
+from robench.report.reranking import stages_section
 from robench.report.titles import rewritten_section
 
 if TYPE_CHECKING:
-    from robench.leaderboard import Tables
+    from robench.tables.build import Tables
 
 
 def title_of(table: Mapping[str, Any]) -> str:
     """What a table is about, in a line."""
     threat, unit = f"{table['surface']}, {table['norm']}, {table['goal']}", unit_of(table)
     return f"{table['dataset']}, {table['split']}: {table['metric']} under {threat}, ε ≤ {table['epsilon']:g}{unit}"
-
-
-def unit_of(row: Mapping[str, Any]) -> str:
-    """What stands behind an ε: nothing where it is relative, as most are; else with a blank before it."""
-    if row["norm"] == "edits":
-        return " of the history" if row["scale"] == "relative" else " edits"
-    return "" if row["scale"] == "relative" else f" ({row['scale']})"
 
 
 def change(table: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -204,12 +197,6 @@ def _twins(tables: Tables) -> Section | None:
                 ] = None
     blocks += ["Calibrations with a ≤ 0:", Bullets(list(told))] if told else []
     return Section("Robust model against its twin", blocks, "twins", tables.twins)
-
-
-def twins_title(row: Mapping[str, Any]) -> str:
-    """The data, the threat, the attack and its ε of a row of ``twins``."""
-    place = ", ".join((row["dataset"], row["split"], row["surface"], row["norm"]))
-    return f"{place}: {row['attack_label']} at ε = {row['epsilon']:g}{unit_of(row)}"
 
 
 def _curves(tables: Tables) -> Section | None:

@@ -11,7 +11,7 @@ from robench.report.numbers import bounded, defense, number, places
 from robench.report.sections import clean_tables, table_lines, title_of
 
 if TYPE_CHECKING:
-    from robench.leaderboard import Tables
+    from robench.tables.build import Tables
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:

@@ -8,7 +8,7 @@ from robench.report.blocks import Block, Bullets, Section
 from robench.report.numbers import bounded, defense, number, placed
 
 if TYPE_CHECKING:
-    from robench.leaderboard import Tables
+    from robench.tables.build import Tables
 
 TEXT = (
     "One rewriting serves all users. Mean over users, seeds and target sets before and after; edits per title as "

@@ -1,1 +1,1 @@
-"""The suite file: YAML with line numbers, its schema, and its expansion into parts."""
+"""Reads a suite file: YAML with line numbers, its schema, and its expansion into parts."""

@@ -12,12 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from robench.api.attack import Attack, Ensemble
+from robench.api.attacks.base import Attack
+from robench.api.attacks.ensemble import Ensemble
 from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError
-from robench.registry import Kind, Registry
+from robench.host.registry import Kind, Registry
 from robench.spec import Part, digest
-from robench.suite.schema import Mistakes
+from robench.suite.mistakes import Mistakes
 from robench.suite.yaml import Path
 
 NO_DEFENSE = Part("none", {}, "none")

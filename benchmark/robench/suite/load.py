@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from robench.api.errors import UserError, UserErrors, did_you_mean
 from robench.api.metric import Metric
-from robench.registry import Registry
+from robench.host.registry import Registry
 from robench.spec import Part, TargetChoice, UserSample
 from robench.suite.expand import Expanded, expand
+from robench.suite.mistakes import Mistakes
 from robench.suite.overrides import apply_overrides
-from robench.suite.schema import SPLITS, Mistakes, RankingEntry, SuiteFile
+from robench.suite.schema import SPLITS, RankingEntry, SuiteFile
 from robench.suite.yaml import Path as Steps
 from robench.suite.yaml import Tree, parse
 

@@ -1,1 +1,1 @@
-"""Built-in attacks."""
+"""Built-in attacks, a package per surface."""

@@ -8,19 +8,19 @@ from typing import Any, ClassVar, Literal, Self, TypeGuard
 from pydantic import Field, model_validator
 
 from robench.api import BaseConfig, Ensemble, Member, SettingError, Surface, Threat
-from robench_plugins.attacks.apgd import Apgd
-from robench_plugins.attacks.cw import CarliniWagner
-from robench_plugins.attacks.greedy_edit import GreedyEdit
-from robench_plugins.attacks.greedy_gradient import GreedyGradient
-from robench_plugins.attacks.hotflip import HotFlip
-from robench_plugins.attacks.pgd import Pgd
-from robench_plugins.attacks.prefix import Prefix
-from robench_plugins.attacks.prompt_injection import PromptInjection
-from robench_plugins.attacks.random_edit import RandomEdit
-from robench_plugins.attacks.random_noise import RandomNoise
-from robench_plugins.attacks.random_rewrite import RandomRewrite
-from robench_plugins.attacks.random_search import RandomSearch
-from robench_plugins.attacks.typo import TypoAttack
+from robench_plugins.attacks.embedding.apgd import Apgd
+from robench_plugins.attacks.embedding.cw import CarliniWagner
+from robench_plugins.attacks.embedding.pgd import Pgd
+from robench_plugins.attacks.embedding.random_noise import RandomNoise
+from robench_plugins.attacks.embedding.random_search import RandomSearch
+from robench_plugins.attacks.history.greedy_edit import GreedyEdit
+from robench_plugins.attacks.history.greedy_gradient import GreedyGradient
+from robench_plugins.attacks.history.random_edit import RandomEdit
+from robench_plugins.attacks.text.hotflip import HotFlip
+from robench_plugins.attacks.text.prefix import Prefix
+from robench_plugins.attacks.text.prompt_injection import PromptInjection
+from robench_plugins.attacks.text.random_rewrite import RandomRewrite
+from robench_plugins.attacks.text.typo import TypoAttack
 
 DRAWS = 8  # per look of a gradient attack at a victim that draws at test time
 VERSIONS = {

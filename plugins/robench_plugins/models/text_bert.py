@@ -20,7 +20,6 @@ from robench.api import (
     ColdItem,
     DataError,
     Embedded,
-    Encoder,
     Item,
     Rng,
     SequenceModel,
@@ -28,12 +27,11 @@ from robench.api import (
     TokenModel,
     Tokens,
     TrainData,
-    folder_of,
-    identity_of,
     item_text,
-    kept,
-    kept_file,
 )
+from robench.pretrained.encoder import Encoder
+from robench.pretrained.kept import kept, kept_file
+from robench.pretrained.weights import folder_of, identity_of
 from robench_plugins.models.attention import AttentionConfig
 from robench_plugins.models.sasrec import Block
 

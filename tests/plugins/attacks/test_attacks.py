@@ -1,10 +1,10 @@
-from robench.api.testing import EmbeddingAttackTests, PoisoningAttackTests
-from robench_plugins.attacks.bandwagon import Bandwagon
-from robench_plugins.attacks.cw import CarliniWagner
-from robench_plugins.attacks.fgsm import Fgsm
-from robench_plugins.attacks.pgd import Pgd
-from robench_plugins.attacks.random_noise import RandomNoise
-from robench_plugins.attacks.random_profiles import RandomProfiles
+from robench.testing import EmbeddingAttackTests, PoisoningAttackTests
+from robench_plugins.attacks.embedding.cw import CarliniWagner
+from robench_plugins.attacks.embedding.fgsm import Fgsm
+from robench_plugins.attacks.embedding.pgd import Pgd
+from robench_plugins.attacks.embedding.random_noise import RandomNoise
+from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
+from robench_plugins.attacks.poisoning.random_profiles import RandomProfiles
 
 
 class TestFgsm(EmbeddingAttackTests):

@@ -1,4 +1,4 @@
-from robench.api.testing import EnsembleTests
+from robench.testing import EnsembleTests
 from robench_plugins.attacks.auto import Auto
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robench.conformance.worlds import reference_bench
+from robench.testing.worlds import reference_bench
 from robench_plugins.attacks.auto import Auto
 
 # Whoever must edit a list below raises its surface's version here, in auto.py and in the docs, and measures anew.

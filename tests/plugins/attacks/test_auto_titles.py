@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from robench.api import Member, Model, PluginError, edits_between
-from robench.api.text import edits_allowed
-from robench.conformance.texts import promoted, text_bench
+from robench.api.attacks.text import edits_allowed
+from robench.testing.text_world import promoted, text_bench
 from robench_plugins.attacks.auto import Auto
-from robench_plugins.attacks.hotflip import HotFlip
-from robench_plugins.attacks.prefix import PRAISE, Prefix
-from robench_plugins.attacks.prompt_injection import PAYLOADS, PromptInjection
-from robench_plugins.attacks.typo import TypoAttack
+from robench_plugins.attacks.text.hotflip import HotFlip
+from robench_plugins.attacks.text.prefix import PRAISE, Prefix
+from robench_plugins.attacks.text.prompt_injection import PAYLOADS, PromptInjection
+from robench_plugins.attacks.text.typo import TypoAttack
 
 # Whoever must edit a list below raises the version of the surface in auto.py, test_auto_members.py and the docs.
 PREFIX = {"source": "popular", "place": "front", "keywords": list(PRAISE), "titles": 20, "pool": 30, "looks": 20}

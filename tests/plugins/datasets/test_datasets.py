@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from robench.api import DataError, Item, item_text
-from robench.api.testing import DatasetTests
-from robench.engine.prepare import prepare
+from robench.engine.data.prepare import prepare
 from robench.spec import Part
+from robench.testing import DatasetTests
 from robench_plugins.datasets import movielens_small
 from robench_plugins.datasets.csv_file import CsvFile
 from robench_plugins.datasets.movielens_small import MovielensSmall

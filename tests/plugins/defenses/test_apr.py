@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from robench.api import Batch, PluginError, Rng, Step
-from robench.api.testing import DefenseTests
-from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted
+from robench.testing import DefenseTests
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted
 from robench_plugins.defenses.apr import Apr
 from robench_plugins.models.bert4rec import Bert4Rec
 from robench_plugins.models.lightgcn import LightGcn

@@ -4,10 +4,10 @@ import torch
 from pydantic import ValidationError
 
 from robench.api import Rng, Step
-from robench.api.delta import Ball
-from robench.api.softmax import cross_entropy
-from robench.api.testing import DefenseTests
-from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench.api.attacks.ball import Ball
+from robench.api.models.softmax import cross_entropy
+from robench.testing import DefenseTests
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.defenses.none import NoDefense
 

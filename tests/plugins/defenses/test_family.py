@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from robench.api import PluginError, Rng
-from robench.api.testing import DefenseTests
-from robench.conformance.worlds import CPU, ReferencePairwise, ReferenceSequence, crowd, fitted
-from robench.engine import training
+from robench.engine.fit import loop as training
+from robench.testing import DefenseTests
+from robench.testing.worlds import CPU, ReferencePairwise, ReferenceSequence, crowd, fitted
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.defenses.apr import Apr
 from robench_plugins.defenses.gaussian import Gaussian

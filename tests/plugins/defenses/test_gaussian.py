@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from robench.api import Rng, Step
-from robench.api.testing import DefenseTests
-from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench.testing import DefenseTests
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
 from robench_plugins.defenses.gaussian import Gaussian
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from robench.api import DataError
-from robench_plugins.attacks.prompt_injection import PAYLOADS
+from robench_plugins.attacks.text.prompt_injection import PAYLOADS
 from robench_plugins.datasets.movielens_small import MovielensSmall
 from robench_plugins.defenses.injection_filter import InjectionFilter
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from robench.api import Rng, Step
-from robench.api.torch_model import Losses
-from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench.api.models.torch import Losses
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 
 

@@ -4,9 +4,9 @@ import torch
 
 from robench.api import Embedded, PluginError, Rng
 from robench.api.data import joined
-from robench.api.testing import DefenseTests
-from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted
-from robench_plugins.attacks.pgd import Pgd
+from robench.testing import DefenseTests
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted
+from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.defenses.smoothing import Smoothing
 from robench_plugins.models.popularity import Popularity
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from robench.api import Batch, Losses, Rng, Step
-from robench.api.testing import DefenseTests
-from robench.conformance.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench.testing import DefenseTests
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
 from robench_plugins.defenses.vat import Vat, vulnerability
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from robench.api import Outcome
-from robench.api.testing import MetricTests
-from robench.stats import interval
+from robench.tables.stats import interval
+from robench.testing import MetricTests
 from robench_plugins.metrics.likes import Accuracy, LikeF1, LikePrecision, LikeRecall
 
 METRICS = (Accuracy, LikePrecision, LikeRecall, LikeF1)

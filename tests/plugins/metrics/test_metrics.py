@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robench.api import Outcome
-from robench.api.testing import MetricTests
+from robench.testing import MetricTests
 from robench_plugins.metrics.ranking import HitRate, Map, Mrr, Ndcg, Precision, Recall
 from robench_plugins.metrics.stability import Jaccard, Rbo
 from robench_plugins.metrics.targets import TargetHitRate, TargetNdcg, TargetPercentile

@@ -1,4 +1,4 @@
-from robench.api.testing import ModelTests, TorchModelTests
+from robench.testing import ModelTests, TorchModelTests
 from robench_plugins.models.bert4rec import Bert4Rec
 from robench_plugins.models.content import Content
 from robench_plugins.models.ease import Ease

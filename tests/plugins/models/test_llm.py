@@ -8,16 +8,16 @@ import torch
 
 from robench.api.data import Catalogue, Interactions, Item, TrainData, joined
 from robench.api.errors import DataError
-from robench.api.reading import have_read, read_since
+from robench.api.models.step import Step
 from robench.api.rng import Rng
-from robench.api.step import Step
-from robench.conformance.worlds import bench_of, crowd, fitted, same_state
+from robench.api.usage import have_read, read_since
+from robench.testing.worlds import bench_of, crowd, fitted, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
-from robench_plugins.models import llm_answers
 from robench_plugins.models.ease import Ease
-from robench_plugins.models.llm import OTHERS, UNUSABLE, Llm
-from robench_plugins.models.llm_answers import Answers
-from robench_plugins.models.llm_prompt import DEFAULT, template_of
+from robench_plugins.models.llm import answers as llm_answers
+from robench_plugins.models.llm.answers import Answers
+from robench_plugins.models.llm.model import OTHERS, UNUSABLE, Llm
+from robench_plugins.models.llm.prompt import DEFAULT, template_of
 
 pytest.importorskip("transformers")
 USERS = np.arange(9)

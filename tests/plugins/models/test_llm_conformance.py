@@ -3,9 +3,9 @@
 import pytest
 from tests.tiny_decoder import MARK
 
-from robench.api.testing import TorchModelTests
-from robench_plugins.models.llm import Llm
-from robench_plugins.models.llm_prompt import Template
+from robench.testing import TorchModelTests
+from robench_plugins.models.llm.model import Llm
+from robench_plugins.models.llm.prompt import Template
 
 pytest.importorskip("transformers")
 

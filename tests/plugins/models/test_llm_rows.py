@@ -8,9 +8,9 @@ import torch
 
 from robench.api import Catalogue, Item, Rng
 from robench.api.data import joined
-from robench.conformance.worlds import crowd, fitted
-from robench_plugins.models.llm import OTHERS, UNUSABLE, Llm
-from robench_plugins.models.llm_prompt import Template
+from robench.testing.worlds import crowd, fitted
+from robench_plugins.models.llm.model import OTHERS, UNUSABLE, Llm
+from robench_plugins.models.llm.prompt import Template
 
 pytest.importorskip("transformers")
 

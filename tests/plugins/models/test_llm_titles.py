@@ -10,20 +10,20 @@ from tests.tiny_decoder import tiny_decoder
 
 from robench.api import PluginError, Tokens, Wrapped
 from robench.api.data import joined
-from robench.conformance.texts import readers
-from robench.conformance.worlds import fitted
-from robench.engine.costs import Diagnosis
-from robench.engine.exposure import Fall, Promotion, Reader
+from robench.engine.attack.costs import Diagnosis
 from robench.engine.measure import Bench
-from robench.engine.ranking import mask_known
-from robench.engine.texts import HostTexts
-from robench.engine.token_slopes import Sloper
+from robench.engine.rank.ranking import mask_known
+from robench.engine.surfaces.text.oracle import HostTexts
+from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
+from robench.engine.surfaces.text.slopes import Sloper
+from robench.testing.text_world import readers
+from robench.testing.worlds import fitted
 from robench_plugins.attacks.auto import Auto
-from robench_plugins.attacks.hotflip import HotFlip, Sloped
-from robench_plugins.attacks.random_rewrite import RandomRewrite
-from robench_plugins.attacks.titles import Climb
+from robench_plugins.attacks.text.climb import Climb
+from robench_plugins.attacks.text.hotflip import HotFlip, Sloped
+from robench_plugins.attacks.text.random_rewrite import RandomRewrite
 from robench_plugins.defenses.smoothing import SmoothedModel
-from robench_plugins.models.llm import Llm
+from robench_plugins.models.llm.model import Llm
 
 pytest.importorskip("transformers")
 K = 3

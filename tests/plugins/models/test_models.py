@@ -5,7 +5,7 @@ from torch import nn
 
 from robench.api.data import Interactions, TrainData, joined
 from robench.api.rng import Rng
-from robench.conformance.worlds import bench_of, crowd, fitted, same_state
+from robench.testing.worlds import bench_of, crowd, fitted, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models import neumf
 from robench_plugins.models.bert4rec import Bert4Rec

@@ -8,14 +8,14 @@ from tests.tiny_decoder import tiny_decoder
 
 from robench.api import DataError
 from robench.api.data import joined
-from robench.conformance.worlds import crowd, fitted
-from robench.engine.prepare import Prepared, prepare
-from robench.host import Host
-from robench.outlook import outlook
-from robench.registry import Registry
+from robench.engine.data.prepare import Prepared, prepare
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.run.preview import outlook
 from robench.spec import Part
+from robench.testing.worlds import crowd, fitted
 from robench_plugins.datasets.csv_file import CsvFile
-from robench_plugins.models.llm import Llm
+from robench_plugins.models.llm.model import Llm
 
 SPLIT = Part("leave-last-out", {"seed": 0}, "s")
 PROMPT = "Somebody ({profile}) saw\n{history}\n-"

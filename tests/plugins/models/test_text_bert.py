@@ -9,10 +9,11 @@ import torch
 from pydantic import ValidationError
 from tests.tiny_bert import tiny_bert
 
-from robench.api import Catalogue, DataError, Encoder, Interactions, Item, Rng, TrainData, item_text
+from robench.api import Catalogue, DataError, Interactions, Item, Rng, TrainData, item_text
 from robench.api.data import joined
-from robench.api.testing import TorchModelTests
-from robench.conformance.worlds import crowd, fitted, same_state
+from robench.pretrained.encoder import Encoder
+from robench.testing import TorchModelTests
+from robench.testing.worlds import crowd, fitted, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models.text_bert import TextBert
 

@@ -1,0 +1,142 @@
+"""Models of a user vector against the items, trained on (user, positive, negative) triples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import embedding, softplus
+
+from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.models.base import ColdUser
+from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
+from robench.api.rng import Rng
+
+FOLD_IN_STEPS, FOLD_IN_RATE = 60, 0.1  # Adam on standardised coordinates: a step is a tenth of a standard deviation
+FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # at most so many newcomers, and scores of theirs, at a time
+
+
+def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
+    """One uniform item per entry of ``users`` that the user has not used in ``train``.
+
+    A user who has used the whole catalogue gets any item. Args: users int64 [n]. Returns: int64 [n].
+    """
+    n_items = train.n_items
+    known = train.keys
+    drawn = generator.integers(0, n_items, len(users))
+    full = train.lengths() >= n_items
+    todo = np.flatnonzero(~full[users]) if full.any() else np.arange(len(users))
+    while len(todo) and len(known):
+        keys = users[todo] * n_items + drawn[todo]
+        place = np.searchsorted(known, keys)
+        todo = todo[known[np.minimum(place, len(known) - 1)] == keys]
+        drawn[todo] = generator.integers(0, n_items, len(todo))
+    return drawn
+
+
+class PairwiseModel(TorchModel):
+    """BPR (Rendle et al. 2009, eq. 4): −ln σ(s_pos − s_neg), one uniform unused negative per interaction.
+
+    A subclass builds its tables; its ``embed`` gives the input ``user`` [B, d] and the context ``items`` [n_items, d]
+    (and optionally ``bias`` [n_items]). Cold start: a user without training items has the mean vector of the others;
+    a newcomer's vector is fitted to the newcomer's items (``fold_in``).
+    """
+
+    cold_user: ClassVar[ColdUser] = "fold-in"
+    warm: Tensor
+
+    def initialise(self, data: TrainData, rng: Rng) -> None:
+        """Also note who has training items."""
+        super().initialise(data, rng)
+        self.register_buffer("warm", torch.from_numpy(data.train.lengths() > 0), persistent=False)
+        self._n_warm = int(self.warm.sum())
+
+    def rows_of(self, table: Tensor | nn.Embedding, users: Tensor) -> Tensor:
+        """The users' rows, float [B, d]; at test time the mean of the others' for a user without training items."""
+        weight = table.weight if isinstance(table, nn.Embedding) else table
+        found = embedding(users, weight)
+        if self.training or self._n_warm == len(self.warm):
+            return found
+        warm = self.warm[users]
+        if bool(warm.all()):
+            return found
+        return torch.where(warm[:, None], found, (self.warm.to(weight) @ weight) / self._n_warm)
+
+    def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
+        """Shuffled triples; real users' interactions and fakes' alike."""
+        generator = rng.numpy()
+        users, items = data.train.users(), data.train.items
+        order = generator.permutation(len(items))
+        negatives = sample_negatives(users, data.train, generator)
+        columns = [torch.from_numpy(np.asarray(part[order])) for part in (users, items, negatives)]
+        for u, pos, neg in zip(*(torch.split(part, self.config.batch_size) for part in columns), strict=True):
+            yield Batch(u, u.new_empty(len(u), 0), {"positives": pos, "negatives": neg})
+
+    def queries(self, users: IntArray, history: Interactions) -> Batch:
+        """The user ids; the history is in the user's vector already."""
+        ids = torch.from_numpy(np.array(users, dtype=np.int64))
+        return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        """⟨u, v_i⟩ (+ b_i): float [B, n_items]."""
+        scores: Tensor = e.inputs["user"] @ e.context["items"].T
+        return scores + e.context["bias"] if "bias" in e.context else scores
+
+    def margins_from(self, batch: Batch, e: Embedded) -> Losses:
+        """s_pos − s_neg per triple."""
+        pos, neg = batch.targets["positives"], batch.targets["negatives"]
+        items = e.context["items"]
+        # embedding() and not items[pos]: the same rows, but its backward pass is several times faster.
+        margin = (e.inputs["user"] * (embedding(pos, items) - embedding(neg, items))).sum(-1)
+        if "bias" in e.context:
+            margin = margin + e.context["bias"][pos] - e.context["bias"][neg]
+        return Losses(margin, torch.arange(len(pos), device=margin.device))
+
+    def loss_from(self, batch: Batch, e: Embedded) -> Losses:
+        """−ln σ(s_pos − s_neg) per triple."""
+        margin, row = self.margins_from(batch, e)
+        return Losses(softplus(-margin), row)
+
+    def newcomers(self, history: Interactions) -> NDArray[np.float32]:
+        """Folded in; a row without items gets the popular ones."""
+        parts = [np.empty((0, self.n_items), dtype=np.float32)]
+        step = max(1, min(FOLD_IN_ROWS, FOLD_IN_ENTRIES // self.n_items))
+        for start in range(0, history.n_users, step):
+            rows = [history.row(user) for user in range(start, min(start + step, history.n_users))]
+            parts.append(self.fold_in(Interactions.from_rows(rows, history.n_items)))
+        return np.concatenate(parts)
+
+    def fold_in(self, history: Interactions) -> NDArray[np.float32]:
+        """Scores of newcomers, float32 [n, n_items], by their most probable vectors while everything else stays.
+
+        The vector maximises Σ_own items log softmax(scores) plus the log density of the normal distribution (diagonal)
+        of the known users' vectors; Adam from its mean.
+        """
+        with torch.no_grad():
+            known = torch.arange(self.n_users, device=self.device)
+            vectors = self.embed(Batch(known[self.warm], known.new_empty(int(self.warm.sum()), 0))).inputs["user"]
+            mean, std = vectors.mean(0), vectors.std(0, correction=0)
+            ids = torch.zeros(history.n_users, dtype=torch.int64, device=self.device)
+            batch = Batch(ids, ids.new_empty(len(ids), 0))
+            e = self.embed(batch)
+        own = torch.zeros(history.n_users, self.n_items, device=self.device)
+        own[torch.from_numpy(history.users()), torch.from_numpy(np.array(history.items))] = 1.0
+        place = torch.zeros(len(ids), len(mean), device=self.device, requires_grad=True)
+        optimiser = torch.optim.Adam([place], lr=FOLD_IN_RATE)
+
+        def scores() -> Tensor:
+            return self.score_from(batch, Embedded({"user": mean + std * place}, e.valid, e.context))
+
+        for _ in range(FOLD_IN_STEPS):
+            with torch.enable_grad():
+                loss = -(scores().log_softmax(1) * own).sum() + 0.5 * place.square().sum()
+            (place.grad,) = torch.autograd.grad(loss, [place])
+            optimiser.step()
+        with torch.no_grad():
+            found: NDArray[np.float32] = scores().float().cpu().numpy()
+        found[history.lengths() == 0] = self.item_counts.cpu().numpy()
+        return found

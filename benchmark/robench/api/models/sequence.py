@@ -1,0 +1,137 @@
+"""Models of item sequences: windows, right padding, and the loss at valid positions only."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.models.softmax import cross_entropy
+from robench.api.models.torch import Batch, Embedded, Losses, TorchConfig, TorchModel
+from robench.api.rng import Rng
+from robench.api.threat import Surface
+
+
+class SequenceConfig(TorchConfig):
+    """Settings that every sequence model shares."""
+
+    dim: int = Field(default=64, ge=1)
+    max_length: int = Field(default=50, ge=2, description="the last items of a history that the model reads")
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+def windows(rows: Interactions, length: int) -> IntArray:
+    """Every row cut from its end into windows of ``length``; neighbours share one item, so no transition is lost.
+
+    Returns:
+        int64 [W, length], right-padded with ``n_items``; windows of fewer than two items are left out.
+    """
+    counts = -(-np.maximum(rows.lengths() - 1, 0) // (length - 1))
+    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    end = np.repeat(rows.indptr[1:], counts) - number * (length - 1)
+    start = np.maximum(end - length, np.repeat(rows.indptr[:-1], counts))
+    place = start[:, None] + np.arange(length)
+    padded = np.append(rows.items, rows.n_items)
+    return padded[np.where(place < end[:, None], place, len(rows.items))]
+
+
+class SequenceModel(TorchModel):
+    """Next-item prediction: a state at every position, scored against the item table.
+
+    A subclass adds its layers in ``build_layers`` and computes ``states``. The table has two further rows: padding
+    (``n_items``) and [MASK] (``n_items + 1``).
+    """
+
+    Config: ClassVar[type[TorchConfig]] = SequenceConfig
+    config: Any
+    tables: ClassVar[tuple[str, ...]] = ("item_table.weight",)
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
+
+    @abstractmethod
+    def build_layers(self) -> None:
+        """Create the layers above the item table."""
+
+    @abstractmethod
+    def states(self, batch: Batch, e: Embedded) -> Tensor:
+        """States float [B, L, dim] that are compared with item vectors; position t must not see a target of t."""
+
+    def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
+        """The states at some places only: float [N, dim]; override it where that saves work. Args: int64 [N] each."""
+        return self.states(batch, e)[row, position]
+
+    def build(self, data: TrainData, rng: Rng) -> None:
+        """The item table (normal, std dim^-½), the output bias, then the subclass's layers."""
+        dim = self.config.dim
+        self.item_table = nn.Embedding(self.n_items + 2, dim)
+        nn.init.normal_(self.item_table.weight, std=dim**-0.5)
+        self.item_bias = nn.Parameter(torch.zeros(self.n_items))
+        self.build_layers()
+
+    def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
+        """Shuffled windows; the inputs are all items but the last, the targets all but the first."""
+        rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
+        order = torch.from_numpy(rng.numpy().permutation(len(rows)))
+        for part in torch.split(rows[order], self.config.batch_size):
+            used = int((part != self.n_items).sum(1).max())
+            inputs = part[:, : used - 1].clone()
+            inputs[part[:, 1:used] == self.n_items] = self.n_items
+            yield Batch(torch.full((len(part),), -1), inputs, {"items": part[:, 1:used]})
+
+    def queries(self, users: IntArray, history: Interactions) -> Batch:
+        """The last ``max_length`` items of each user, right-padded."""
+        return Batch(
+            torch.from_numpy(np.array(users, dtype=np.int64)), self.last_items(users, history, self.config.max_length)
+        )
+
+    def last_items(self, users: IntArray, history: Interactions, length: int) -> Tensor:
+        """int64 [B, longest (at least 1)], right-padded with ``n_items``."""
+        end = history.indptr[users + 1]
+        start = np.maximum(end - length, history.indptr[users])
+        place = start[:, None] + np.arange(max(1, int((end - start).max(initial=0))))
+        padded = np.append(history.items, self.n_items)
+        return torch.from_numpy(padded[np.where(place < end[:, None], place, len(history.items))])
+
+    def embed(self, batch: Batch) -> Embedded:
+        """Item vectors [B, L, dim]; padding is zero, and neither padding nor [MASK] may be perturbed."""
+        ids = batch.histories
+        vectors = self.item_table(ids) * (ids != self.n_items).unsqueeze(-1)
+        return Embedded(
+            {"items": vectors},
+            {"items": ids < self.n_items},
+            {"table": self.item_table.weight[: self.n_items], "bias": self.item_bias},
+        )
+
+    def last_position(self, batch: Batch) -> Tensor:
+        """Index of the last position that is not padding (0 for an empty history): int64 [B]."""
+        return ((batch.histories != self.n_items).sum(1) - 1).clamp_min(0)
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        """The state at the last position against the item table: float [B, n_items]."""
+        row = torch.arange(len(batch.histories), device=batch.histories.device)
+        last = self.states_at(batch, e, row, self.last_position(batch))
+        return torch.addmm(e.context["bias"], last, e.context["table"].T)
+
+    def loss_from(self, batch: Batch, e: Embedded) -> Losses:
+        """Softmax cross-entropy over the whole catalogue at every position that has a target."""
+        targets = batch.targets["items"]
+        row, position = (targets != self.n_items).nonzero(as_tuple=True)
+        states = self.states_at(batch, e, row, position)
+        return Losses(cross_entropy(states, e.context["table"], e.context["bias"], targets[row, position]), row)
+
+    def margins_from(self, batch: Batch, e: Embedded) -> Losses:
+        """s_y minus the highest score among the items that are neither in the row's window nor its targets."""
+        targets = batch.targets["items"]
+        row, position = (targets != self.n_items).nonzero(as_tuple=True)
+        scores = torch.addmm(e.context["bias"], self.states_at(batch, e, row, position), e.context["table"].T)
+        known = torch.zeros(len(targets), self.n_items + 2, dtype=torch.bool, device=scores.device)
+        known.scatter_(1, batch.histories, True).scatter_(1, targets, True)
+        hardest = scores.masked_fill(known[row, : self.n_items], -torch.inf).amax(1)
+        own = scores.gather(1, targets[row, position].unsqueeze(1)).squeeze(1)
+        # A window that holds the whole catalogue has no negative: its margin is 0 and carries no gradient.
+        return Losses(torch.where(hardest > -torch.inf, own - hardest, torch.zeros_like(own)), row)

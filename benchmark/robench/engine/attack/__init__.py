@@ -1,0 +1,1 @@
+"""What every attack at test time shares: goals, arenas, draws, costs and ensembles."""

@@ -1,0 +1,148 @@
+"""What an attack at test time is after: the held-out items fall, or promoted items rise. The host owns the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, softplus
+
+from robench.api.attacks.base import LossName
+from robench.api.data import IntArray
+from robench.api.threat import Goal
+from robench.engine.rank.ranking import Questions, held_out_ranks
+
+
+def eligible(questions: Questions, targets: IntArray) -> Tensor:
+    """The promoted items that are nowhere in a user's data, known or held out: int64 [B, T], padded with −1."""
+    wanted = torch.from_numpy(targets).to(questions.users.device)
+    own = (questions.held[:, :, None] == wanted).any(1)
+    row, item = questions.masked
+    place, which = (item[:, None] == wanted).nonzero(as_tuple=True)
+    own[row[place], which] = True
+    return torch.where(own, -1, wanted)
+
+
+def discount(ranks: Tensor) -> Tensor:
+    """1 / log2(1 + rank), float64; ranks from 1."""
+    return 1 / torch.log2(1 + ranks.double().clamp_min(1))
+
+
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """A goal for a chunk of users. Scores are float [B, n_items], −inf where masked.
+
+    Args:
+        goal: ``untargeted`` or ``promote``.
+        items: int64 [B, H], padded with −1: the held-out items, or the promoted ones that a user does not have.
+        k: the top k of the threat model.
+    """
+
+    goal: Goal
+    items: Tensor
+    k: int
+
+    @classmethod
+    def of(cls, questions: Questions, goal: Goal, k: int, targets: IntArray | None) -> Aim:
+        """The aim at these users; ``targets`` int64 [T] for the goal ``promote``."""
+        if goal == "untargeted":
+            return cls(goal, questions.held, k)
+        if targets is None or not len(targets):
+            raise ValueError("nothing is there to be promoted")
+        return cls(goal, eligible(questions, targets), k)
+
+    def rows(self, chosen: Tensor) -> Aim:
+        """The aim at some of the users (int64 [b])."""
+        return replace(self, items=self.items[chosen])
+
+    def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of the items, anything at the padding, and which are no padding: [B, H] each."""
+        return scores.gather(1, self.items.clamp_min(0)), self.items >= 0
+
+    def _others(self, scores: Tensor) -> Tensor:
+        """``scores`` with −inf at the items."""
+        valid = self.items >= 0
+        holders = torch.zeros_like(scores, dtype=torch.bool)
+        row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.items)
+        holders[row[valid], self.items[valid]] = True
+        return scores.masked_fill(holders, -torch.inf)
+
+    def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
+        """How near the attack is to its goal, float [B]; see ``Oracle``. 0 for a user without items.
+
+        ``ce``: mean over the items of logsumexp(s) − s_y. ``margin``: s_(k) − max s_y, s_(k) the k-th best unmasked
+        item that is not among them, or the item ``rival`` [B] where one is named; to promote, min s_t − s_(k − T + 1),
+        so that it is positive where all T items are in the top k. ``bpr``: mean over items and others of
+        softplus(s_j − s_y). To promote, ``ce`` and ``bpr`` have the other sign.
+        """
+        if name == "ce" and self.items.shape[1] == 1:
+            # The same, half as long forth and back.
+            value = cross_entropy(scores, self.items[:, 0], reduction="none", ignore_index=-1)
+            return value if self.goal == "untargeted" else -value
+        own, valid = self._own(scores)
+        count = valid.sum(1).clamp_min(1)
+        if name == "ce":
+            value = torch.where(valid, scores.logsumexp(1, keepdim=True) - own, 0.0).sum(1) / count
+        elif name == "margin":
+            return self._margin(scores, own, valid, rival)
+        else:
+            rivals = self._others(scores)
+            free = rivals > -torch.inf
+            value = torch.zeros_like(own[:, 0])
+            for h in range(own.shape[1]):
+                gap = torch.where(free, rivals, 0.0) - own[:, h : h + 1]
+                mean = torch.where(free, softplus(gap), 0.0).sum(1) / free.sum(1).clamp_min(1)
+                value = value + torch.where(valid[:, h], mean, 0.0)
+            value = value / count
+        return value if self.goal == "untargeted" else -value
+
+    def _margin(self, scores: Tensor, own: Tensor, valid: Tensor, rival: Tensor | None) -> Tensor:
+        if self.goal == "untargeted":
+            best = torch.where(valid, own, -torch.inf).amax(1)
+            if rival is not None:
+                return scores.gather(1, rival.unsqueeze(1)).squeeze(1) - best
+            return self._others(scores).topk(min(self.k, scores.shape[1]), dim=1).values[:, -1] - best
+        last = torch.where(valid, own, torch.inf).amin(1)
+        top = self._others(scores).topk(min(self.k, scores.shape[1]), dim=1).values
+        place = (self.k - valid.sum(1)).clamp(0, top.shape[1] - 1)
+        edge = top.gather(1, place.unsqueeze(1)).squeeze(1)
+        return torch.where(valid.any(1), last - edge, 0.0)
+
+    def ranks(self, scores: Tensor) -> Tensor:
+        """Ranks of the items, int64 [B, H], 0 at the padding; ties never help the defender."""
+        if self.goal == "untargeted":
+            return held_out_ranks(scores, self.items)
+        own, valid = self._own(scores)
+        above = torch.stack([(scores > own[:, h : h + 1]).sum(1) for h in range(own.shape[1])], 1)
+        return torch.where(valid, above + 1, 0)
+
+    def damage(self, scores: Tensor) -> Tensor:
+        """What the host compares candidates by, float64 [B], higher is worse: −Σ 1 / log2(1 + rank), or its opposite
+        where items are promoted. With one held-out item: its rank.
+        """
+        ranks = self.ranks(scores)
+        gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
+        return -gain if self.goal == "untargeted" else gain
+
+    def damage_at_k(self, scores: Tensor) -> Tensor:
+        """The same cut off at the top k, as a share of the best list: −NDCG@k, or NDCG@k of the promoted items.
+
+        What candidates are compared by where one serves all users: their mean is what the tables show. For a single
+        user it would tie most of the time.
+        """
+        ranks = self.ranks(scores)
+        gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
+        best = discount(torch.arange(1, self.k + 1, device=ranks.device)).cumsum(0)
+        share = gain / best[(self.items >= 0).sum(1).clamp(1, self.k) - 1]
+        return -share if self.goal == "untargeted" else share
+
+    def broken(self, scores: Tensor) -> Tensor:
+        """Whether the goal is reached, bool [B]: no held-out item in the top k, or every promoted one in it."""
+        own, valid = self._own(scores)
+        if self.goal == "untargeted":
+            best = torch.where(valid, own, -torch.inf).amax(1, keepdim=True)
+            tied = ((own == best) & valid).sum(1)
+            return (scores >= best).sum(1) - tied >= self.k
+        last = torch.where(valid, own, torch.inf).amin(1, keepdim=True)
+        return valid.any(1) & ((scores > last).sum(1) < self.k)

@@ -1,0 +1,1 @@
+"""Prepares a raw log: filters, splits, target items and titles as models read them."""

@@ -1,0 +1,1 @@
+"""Fits a victim: the training loop, the poisoning of its data, its checkpoint."""

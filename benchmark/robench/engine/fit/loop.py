@@ -1,0 +1,146 @@
+"""The training loop that every neural model shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.defense import Defense
+from robench.api.errors import PluginError
+from robench.api.models.base import Model
+from robench.api.models.step import Step
+from robench.api.models.torch import TorchModel
+from robench.api.rng import Rng
+from robench.engine.rank.ranking import ask, chunk_size, judge, of_catalogue
+
+VALIDATION_USERS = 10_000  # of a model without a training loop; a seeded sample where there are more
+Report = Callable[[int, int], None]
+
+
+@dataclass
+class FitReport:
+    """What a fit did. ``achieved``: means of what the defence's steps report (the share of ε spent, say)."""
+
+    epochs: int = 0
+    best_epoch: int = 0
+    validation_ndcg: float = math.nan
+    achieved: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Plain values for the record."""
+        ndcg = None if math.isnan(self.validation_ndcg) else self.validation_ndcg
+        return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
+
+
+def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
+    """The training items of the real users, and the users with training and validation items, int64 sorted.
+
+    Args:
+        most: how many users at most; where there are more, a sample that is the same for every victim.
+    """
+    real = Interactions(
+        data.train.indptr[: data.n_real_users + 1],
+        data.train.items[: data.train.indptr[data.n_real_users]],
+        data.train.times[: data.train.indptr[data.n_real_users]],
+        data.n_items,
+    )
+    users = np.flatnonzero((data.validation.lengths() > 0) & (real.lengths() > 0)).astype(np.int64)
+    if most is not None and len(users) > most:
+        users = np.sort(Rng(0).child("validation").numpy().choice(users, most, replace=False))
+    return real, users
+
+
+def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
+    """NDCG@k of the validation items, given and masking the training items; real users with both only.
+
+    NaN where no user has a validation item.
+
+    Args:
+        most: how many users at most; where there are more, a sample that is the same for every victim.
+    """
+    real, users = validation_users(data, most)
+    total = 0.0
+    size = chunk_size(data.n_items)
+    for chunk in np.split(users, range(size, len(users), size)) if len(users) else []:
+        questions = ask(chunk, real, data.validation)
+        ranks = judge(of_catalogue(model.scores(chunk, real), len(chunk), data.n_items), questions, count=0).ranks
+        gain = torch.where((ranks > 0) & (ranks <= k), 1 / torch.log2(1 + ranks.double().clamp_min(1)), 0.0).sum(1)
+        ideal = torch.cumsum(1 / torch.log2(torch.arange(2, k + 2).double()), 0)
+        total += float((gain / ideal[(ranks > 0).sum(1).clamp_max(k) - 1]).sum())
+    return total / len(users) if len(users) else math.nan
+
+
+def fit(
+    model: Model,
+    data: TrainData,
+    defense: Defense,
+    rng: Rng,
+    device: torch.device,
+    report: Report = lambda done, of: None,
+) -> FitReport:
+    """Fit ``model`` on ``data`` under ``defense``; the weights of the best validation epoch are kept.
+
+    Epochs that the defence calls unsettled (its warm-up) are not validated: they keep no weights and cost no patience.
+
+    Randomness comes from ``rng`` alone: ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a
+    defence that draws more numbers does not change the clean stream.
+
+    Args:
+        report: called after every epoch with (epochs done, epochs planned).
+
+    Raises:
+        PluginError: the loss is not finite, or the defence settles after the last epoch.
+    """
+    if not isinstance(model, TorchModel):
+        model.fit(data, rng)
+        return FitReport(validation_ndcg=validation_ndcg(model, data, most=VALIDATION_USERS))
+    model.initialise(data, rng)
+    model.to(device)
+    config = model.config
+    if not defense.settled(config.epochs - 1):
+        raise PluginError(f"{type(defense).__name__} is still warming up after all {config.epochs} epochs")
+    optimiser = torch.optim.Adam(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    defended = type(defense).overrides("loss")
+    result, best, waited, steps = FitReport(), None, 0, 0
+    achieved: dict[str, list[float]] = {}
+    for epoch in range(config.epochs):
+        model.train()
+        for batch in model.batches(data, rng.child("batches", epoch)):
+            step = Step(model, batch.to(device), epoch, epoch / config.epochs, rng.child("step", steps))
+            optimiser.zero_grad(set_to_none=True)
+            loss = defense.loss(step) if defended else step.losses(step.embed()).value.mean()
+            if not bool(torch.isfinite(loss)):
+                raise PluginError(f"the training loss is {float(loss.detach())} in epoch {epoch + 1}")
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
+            clip_grad_norm_(model.parameters(), config.clip)
+            optimiser.step()
+            steps += 1
+            for name, value in step.achieved.items():
+                achieved.setdefault(name, []).append(value)
+        result.epochs = epoch + 1
+        report(epoch + 1, config.epochs)
+        skipped = (epoch + 1) % config.validate_every and epoch + 1 < config.epochs
+        if skipped or not defense.settled(epoch):
+            continue
+        model.eval()
+        ndcg = validation_ndcg(model, data, most=config.validation_users)
+        if best is None or ndcg > result.validation_ndcg or math.isnan(ndcg):
+            result.validation_ndcg, result.best_epoch, waited = ndcg, epoch + 1, 0
+            best = {name: part.detach().clone() for name, part in model.state_dict().items()}
+        elif epoch + 1 > config.min_epochs:
+            waited += 1
+            if waited >= config.patience:
+                break
+    if best is not None:
+        model.load_state_dict(best)
+    model.eval()
+    result.achieved = {f"train_{name}": float(np.mean(values)) for name, values in achieved.items()}
+    return result

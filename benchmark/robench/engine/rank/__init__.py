@@ -1,0 +1,1 @@
+"""Ranks the full catalogue for each user, with masks."""

@@ -1,0 +1,1 @@
+"""What an attack may touch, one module or folder per surface."""

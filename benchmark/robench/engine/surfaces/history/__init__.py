@@ -1,0 +1,1 @@
+"""The surface ``history``: each user's list of interactions is edited."""

@@ -1,0 +1,1 @@
+"""The surface ``text``: titles of items are rewritten, one rewriting for all users."""

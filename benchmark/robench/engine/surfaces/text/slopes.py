@@ -1,0 +1,197 @@
+"""How the loss of a model that reads titles by tokens changes, to first order, when a token becomes another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from robench.api.attacks.text import TokenSlopes, item_text
+from robench.api.models.base import Model
+from robench.api.models.tokens import LikelihoodModel, TokenModel, TokenReader, Tokens
+from robench.api.models.torch import TorchModel
+from robench.api.models.wrapped import Wrapped
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import diagnose
+from robench.engine.attack.goal import eligible
+from robench.engine.rank.ranking import Questions, mask_known
+from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
+
+AT_ONCE = 64  # texts that go through an encoder together
+
+
+@dataclass(eq=False)
+class Sloper:
+    """The slopes of one victim under one aim.
+
+    Args:
+        reader: the victim.
+        aim: what the attack is after; names the items whose titles may change.
+        costs, diagnosis: where looks are counted and gradients are judged.
+    """
+
+    reader: Reader
+    aim: Promotion | Fall
+    costs: Costs
+    diagnosis: Diagnosis
+
+    def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
+        """By the tokens of the items' titles as the model reads them; None where it offers none."""
+        model = innermost(self.reader.model)
+        if isinstance(model, TokenModel):
+            return self._through_texts(model, titles)
+        if isinstance(model, LikelihoodModel) and isinstance(self.aim, Promotion):
+            return self._of_likelihoods(self.aim, titles)
+        return None
+
+    def _counted(self) -> Iterator[Questions]:
+        for questions in self.reader.questions:
+            self.costs.queries += len(questions.users)
+            self.costs.gradients += len(questions.users)
+            yield questions
+
+    def _through_texts(self, model: TokenModel, titles: Sequence[str]) -> TokenSlopes:
+        """The chain rule over the items' vectors."""
+        known, items = self.aim.items, self.reader.catalogue.items
+        read = [self.reader.read(title) for title in titles]
+        texts = [item_text(replace(items[row], title=title)) for row, title in zip(known, read, strict=True)]
+        tokens, rows = model.tokens(texts), torch.from_numpy(known).to(model.device)
+        with torch.no_grad():
+            vectors = model.token_table()[tokens.ids]
+            texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
+        by_text = torch.zeros_like(texts_now[rows])
+        users = torch.zeros(len(known))
+        for questions in self._counted():
+            by_text += self._by_text(model, texts_now, rows, questions)
+            users += self.aim.users(questions)
+        by_text /= users.clamp_min(1).to(by_text).unsqueeze(1)
+        gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
+        diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
+        return replace(_told(model, read, tokens, gradient), spelled=self._spelled(model))
+
+    def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
+        """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
+        leaf = texts[rows].detach().requires_grad_()
+        victim = self.reader.model
+        assert isinstance(victim, TorchModel)  # as its innermost one is
+        (name,) = (name for name, part in victim.named_buffers() if part is model.texts)
+        with torch.enable_grad():
+            now = {name: texts.index_copy(0, rows, leaf)}
+            losses = self.aim.loss(victim.under(now, lambda: self._scores(victim, questions)), questions)
+            if len(losses) == 1:
+                return torch.autograd.grad(losses[0], leaf)[0]
+            own = [torch.autograd.grad(loss, leaf, retain_graph=True)[0][at] for at, loss in enumerate(losses)]
+        return torch.stack(own)
+
+    def _scores(self, model: TorchModel, questions: Questions) -> Tensor:
+        """Masked scores of a chunk, with a graph: [B, n_items]."""
+        batch = model.queries(questions.users.numpy(), self.reader.history).to(model.device)
+        off = torch.backends.cudnn.flags(enabled=False)
+        with off, self.reader.draws.asked.child("slopes").stream():
+            return mask_known(model.score_from(batch, model.embed(batch)), questions.to(model.device))
+
+    def _of_likelihoods(self, aim: Promotion, titles: Sequence[str]) -> TokenSlopes:
+        """By the vectors of the tokens, and by their own likelihoods, to first order in the items' scores."""
+        read = [" ".join(self.reader.read(title).split()) for title in titles]
+        victim = self.reader.victim(dict(zip(aim.items.tolist(), titles, strict=True)))
+        model = innermost(victim)
+        assert isinstance(victim, TorchModel)
+        assert isinstance(model, LikelihoodModel)  # as it was before
+        tokens, table = model.tokens(read), model.token_table().detach()
+        vectors = table[tokens.ids.to(table.device)].requires_grad_()
+        choice = one_hot(tokens.ids.to(table.device), len(table)).to(table).requires_grad_()
+        leaves, users, worth = (vectors, choice), torch.zeros(len(titles)), table.new_zeros(len(titles))
+        found, asked = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
+        soft = around(victim, model.softened(aim.items.tolist(), tokens, *leaves))
+        for questions in self._counted():
+            with torch.enable_grad():
+                scores = self._scores(soft, questions)
+                weights, ranked = self._weights(scores, aim, questions), self._asked(victim, aim, questions)
+                value = (scores[:, aim.items] * weights).sum()
+                if value.requires_grad:
+                    slopes = torch.autograd.grad(value, leaves, allow_unused=True)
+                    found = [old if new is None else old + new for old, new in zip(found, slopes, strict=True)]
+            users += aim.users(questions)
+            worth += torch.where(ranked.to(weights.device), weights, 0.0).sum(0)
+            asked |= ranked.any(0).cpu() & tokens.mask.any(1)
+        share = 1 / users.clamp_min(1).to(table).reshape(-1, 1, 1)
+        by_vector, by_choice = (part * share for part in found)
+        size = torch.maximum(by_vector.abs().amax((1, 2)), by_choice.abs().amax((1, 2))).cpu()
+        diagnose(self.diagnosis, size[asked])
+        spelled = self._spelled(model)
+        return replace(
+            _told(model, read, tokens, by_vector),
+            choice=by_choice.cpu(),
+            worth=(worth * share[:, 0, 0]).cpu(),
+            spelled=spelled,
+            tails=model.tails(list(spelled.values())).to(table).cpu(),
+        )
+
+    def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
+        """The words of all titles, as the model reads them behind another word; words that it does not read are not
+        among them.
+        """
+        words = sorted({word for item in self.reader.catalogue.items for word in item.title.split()})
+        tokens = model.tokens([f"a {self.reader.read(word)}" for word in words])
+        rows = [ids[start > 1].tolist() for ids, start in zip(tokens.ids, tokens.start, strict=True)]
+        return {word: row for word, row in zip(words, rows, strict=True) if row}
+
+    @staticmethod
+    def _weights(scores: Tensor, aim: Promotion, questions: Questions) -> Tensor:
+        """The slope of each item's own summed loss by its own score: [B, A]; titles of the others are others' own."""
+        leaf = scores.detach().requires_grad_()
+        losses = aim.loss(leaf, questions)
+        own = [
+            torch.autograd.grad(loss, leaf, retain_graph=True)[0][:, aim.items[at]] for at, loss in enumerate(losses)
+        ]
+        return torch.stack(own, 1)
+
+    def _asked(self, model: TorchModel, aim: Promotion, questions: Questions) -> Tensor:
+        """Which items the model itself ranks, and for which users who count: bool [B, A]; others have no slope, and
+        nothing hides one.
+        """
+        counts = eligible(questions, aim.items) >= 0
+        chosen = model.candidates(questions.users.numpy(), self.reader.history)
+        if chosen is not None:
+            counts &= torch.from_numpy((chosen[:, :, None] == aim.items).any(1)).to(counts.device)
+        return counts
+
+
+def innermost(model: Model) -> Model:
+    """What a defence's wrappers are around."""
+    return model.innermost() if isinstance(model, Wrapped) else model
+
+
+def around(model: TorchModel, inner: TorchModel) -> TorchModel:
+    """``model`` where the innermost one is another view of it."""
+    return model.around(around(model.inner, inner)) if isinstance(model, Wrapped) else inner
+
+
+def _told(model: TokenReader, titles: Sequence[str], tokens: Tokens, gradient: Tensor) -> TokenSlopes:
+    word = torch.tensor([words_of(title, row) for title, row in zip(titles, tokens.start.tolist(), strict=True)])
+    table = model.token_table().detach().cpu()
+    return TokenSlopes(titles, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words())
+
+
+def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
+    """The chain rule through the encoder, some texts at a time: float [a, L, d]."""
+    for at in range(0, len(vectors), AT_ONCE):
+        part = Tokens(*(x[at : at + AT_ONCE] for x in (tokens.ids, tokens.mask, tokens.start)))
+        leaf = vectors[at : at + AT_ONCE].detach().requires_grad_()
+        with torch.enable_grad():
+            encoded = model.encode(part, leaf)
+            (found,) = torch.autograd.grad(encoded, leaf, by_text[at : at + AT_ONCE].to(encoded))
+        yield found * part.mask.unsqueeze(-1).to(found.device)
+
+
+def words_of(title: str, start: Sequence[int]) -> list[int]:
+    """Which word of a title, split at blanks, holds the character at which a token starts; −1 behind the title."""
+    number, word = [], -1
+    for at, char in enumerate(title):
+        if not char.isspace() and (at == 0 or title[at - 1].isspace()):
+            word += 1
+        number.append(-1 if char.isspace() else word)
+    return [number[at] if 0 <= at < len(title) else -1 for at in start]

@@ -1,0 +1,1 @@
+"""Finds plugins and resolves component names to classes."""

@@ -1,0 +1,1 @@
+"""Turns a suite into victims, cells and tables, without reading data."""

@@ -1,0 +1,1 @@
+"""Answers what a fitted victim recommends to a user."""

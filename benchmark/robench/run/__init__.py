@@ -1,0 +1,1 @@
+"""Runs a plan: prepared data, tasks for workers, and what is left to do."""

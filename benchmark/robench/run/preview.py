@@ -1,0 +1,119 @@
+"""What a run would do, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robench.api.data import Catalogue
+from robench.api.errors import UserError, counted
+from robench.files.cache import Cache, default_folder
+from robench.host.registry import Registry
+from robench.plan.filters import chosen
+from robench.plan.misfits import skip_notes
+from robench.plan.plan import make_plan
+from robench.run.data import Outside, data_role, ready, roles, wrong_weights
+from robench.run.encodings import encoding_notes
+from robench.spec import Cell, label_of
+from robench.store.folder import Store
+from robench.store.provenance import is_stale, stale_note
+from robench.store.record import lacks_likes
+from robench.suite.load import Suite, load_suite
+
+
+@dataclass
+class VictimRow:
+    """Counts of one victim's cells."""
+
+    label: str
+    cells: int = 0
+    stored: int = 0
+    stale: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class Outlook:
+    """What ``robench plan`` shows; ``refusals`` are the lines in which a run would end."""
+
+    name: str
+    folder: Path
+    rows: list[VictimRow]
+    skips: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    excluded: int = 0
+
+
+def outlook(
+    path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
+) -> Outlook:
+    """Victims and cells of a suite, and what of them is stored, stale or skipped.
+
+    The data are prepared as a run would, because a stored cell counts only where it was measured on them.
+
+    Raises:
+        UserError: the suite is wrong, or the folder holds another suite.
+    """
+    suite = load_suite(path, registry, overrides)
+    if suite.device.startswith("cuda"):
+        from robench.run.worker import pick_device  # noqa: PLC0415  # imports torch
+
+        pick_device(suite.device)
+    plan = make_plan(suite, registry)
+    store = Store(results or Path("results") / suite.name)
+    store.check_name(suite.name)
+    cells = chosen(plan.cells, only)
+    rows: dict[str, VictimRow] = {}
+    seen = Outlook(
+        suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), excluded=plan.excluded
+    )
+    shas, catalogues = _data(suite, plan.cells, registry, seen)  # all, as a run does
+    seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
+    changed, fresh, outside = 0, [], Outside(registry)
+    several = len({cell.victim.dataset.label for cell in cells}) > 1
+    metrics = [registry.load("metric", name.partition("@")[0])() for name in suite.metrics]
+    for cell in cells:
+        home = f"{cell.victim.dataset.label}: " if several else ""
+        row = rows.setdefault(cell.victim.id, VictimRow(home + label_of(cell.victim)))
+        if cell.skip:
+            row.skipped += 1
+            continue
+        row.cells += 1
+        record = store.done(cell.id)
+        if record is None:
+            fresh.append(cell)
+            continue
+        if record["provenance"]["data_sha256"] != shas.get(data_role(cell.victim)):
+            changed += 1
+        elif not lacks_likes(record, metrics):
+            row.stored += 1
+            row.stale += is_stale(record["provenance"], outside.of(cell))
+    seen.refusals += map(str, wrong_weights(fresh, suite, registry))
+    seen.rows = list(rows.values())
+    stale = sum(row.stale for row in seen.rows)
+    if changed:
+        seen.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
+    if stale:
+        seen.notes.append(stale_note(stale))
+    return seen
+
+
+def _data(
+    suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook
+) -> tuple[dict[str, str], dict[str, Catalogue]]:
+    """Digest and items of every data set and split; what a run would refuse is noted."""
+    cache, shas, catalogues = Cache(default_folder()), {}, {}
+    cache.check()
+    for role, some in roles(cells).items():
+        try:
+            found = ready(some, suite, registry, cache)
+        except UserError as error:
+            if error.path == "targets":  # a mistake of the suite itself; what is not there yet is none of it
+                raise
+            seen.refusals.append(str(error))
+            continue
+        shas[role], catalogues[role] = found.key.sha256, found.data.catalogue
+        seen.notes += found.notes
+    return shas, catalogues

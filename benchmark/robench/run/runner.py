@@ -1,0 +1,229 @@
+"""The plan minus what is stored, through an executor, into the store; then the tables."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robench.api.errors import UserError, UserErrors
+from robench.api.executor import Event, Executor, Task
+from robench.api.metric import Metric
+from robench.files.cache import Cache, default_folder
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.filters import chosen
+from robench.plan.misfits import skip_notes
+from robench.plan.plan import Plan, make_plan
+from robench.run.data import DataKey, Outside, check_weights, data_role, ready, roles
+from robench.run.worker import passed, pick_device, work
+from robench.spec import Cell, Victim, cell_to_payload, label_of
+from robench.store.folder import Store, users_arrays
+from robench.store.provenance import is_stale, stale_note
+from robench.store.record import Record, lacks_likes, new_record
+from robench.suite.load import Suite, load_suite
+from robench.suite.yaml import dump
+
+log = logging.getLogger("robench")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to a suite."""
+
+    results: Path | None = None
+    workers: int | None = None
+    executor: str = "local"
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+@dataclass
+class Summary:
+    """How a run ended. ``failures``: (cell, what it is, error) of each cell that failed."""
+
+    folder: Path
+    measured: int = 0
+    stored: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+class Runner:
+    """One run of a suite."""
+
+    def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
+        self.suite, self.plan, self.host, self.registry, self.options = suite, plan, host, registry, options
+        self.cells = chosen(plan.cells, options.only)
+        self.store = Store(options.results or Path("results") / suite.name)
+        self.cache = Cache(default_folder())
+        self.summary = Summary(self.store.folder)
+        self.victims = {cell.victim.id: cell.victim for cell in plan.cells}
+        self.open: dict[str, dict[str, Cell]] = {}
+
+    def run(self) -> Summary:
+        """Do what is missing.
+
+        Raises:
+            UserError: the data, the targets, a model's weights or the results folder do not fit; nothing was written
+                then.
+        """
+        start = time.perf_counter()
+        self.store.check_name(self.suite.name)
+        self.cache.check()
+        pick_device(self.suite.device)
+        executor = self._executor()
+        keys, users = self._data()
+        fresh = [c for c in self.cells if not c.skip and (self.options.fresh or self.store.done(c.id) is None)]
+        check_weights(fresh, self.suite, self.registry)
+        data = {role: key.sha256 for role, key in keys.items()}
+        self.store.begin(dump(self.suite.resolved()), {**self.plan.to_json(), "data_sha256": data})
+        self.store.write_users(users)
+        todo = self._todo(keys)
+        self.summary.stored = sum(not cell.skip for cell in self.cells) - len(todo)
+        self.host.notify(
+            "robench_suite_started",
+            suite=self.suite.name,
+            victims=len({cell.victim.id for cell in todo}),
+            cells=len(todo),
+            stored=self.summary.stored,
+        )
+        executor.run(self._tasks(todo, keys), work, self._on_event)
+        self.summary.seconds = time.perf_counter() - start
+        self.host.notify(
+            "robench_suite_finished",
+            suite=self.suite.name,
+            ok=self.summary.measured,
+            failed=self.summary.failed,
+            skipped=self.summary.skipped,
+            seconds=self.summary.seconds,
+        )
+        return self.summary
+
+    def _executor(self) -> Executor:
+        cls: type[Executor] = self.registry.load("executor", self.options.executor)
+        given = {} if self.options.workers is None else {"workers": self.options.workers}
+        if not set(given) <= set(cls.Config.model_fields):
+            raise UserError(f"executor '{self.options.executor}' has no workers to count", path="--workers")
+        if self.options.workers is not None and self.options.workers < 1:
+            raise UserError("at least one worker is needed", path="--workers")
+        return cls(cls.Config.model_validate(given))
+
+    def _data(self) -> tuple[dict[str, DataKey], dict[str, Any]]:
+        """Prepare every data set once, before any work, so that a mistake in it ends here."""
+        keys: dict[str, DataKey] = {}
+        arrays: dict[str, Any] = {}
+        errors: list[UserError] = []
+        notes: list[str] = []
+        for role, cells in roles(self.plan.cells).items():
+            try:
+                found = ready(cells, self.suite, self.registry, self.cache)
+            except UserError as error:
+                errors.append(error)
+                continue
+            keys[role] = found.key
+            arrays |= users_arrays(role, found.data, found.users)
+            notes += found.notes
+        if errors:
+            raise UserErrors(errors)
+        for note in notes:
+            log.warning("%s", note)
+        return keys, arrays
+
+    def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
+        """Cells that are not stored, lack likes that are wanted or are of other data; skipped ones get their record."""
+        todo, stale = [], 0
+        metrics, outside = metrics_of(self.suite.metrics, self.registry).values(), Outside(self.registry)
+        for cell in self.cells:
+            if cell.skip:
+                self._skip(cell)
+                continue
+            record = None if self.options.fresh else self.store.done(cell.id)
+            same = record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256
+            if record is not None and same and not lacks_likes(record, metrics):
+                stale += is_stale(record["provenance"], outside.of(cell))
+                continue
+            todo.append(cell)
+        if stale:
+            log.warning("%s", stale_note(stale))
+        for note in skip_notes(cell.skip for cell in self.cells):
+            log.warning("%s", note)
+        return todo
+
+    def _skip(self, cell: Cell) -> None:
+        self.summary.skipped += 1
+        content = {"spec": cell.content(), "passed": passed(cell), "reason": cell.skip, "metrics": {}, "error": None}
+        self.store.write(new_record(cell.id, cell.victim.id, "skipped", **content), None)
+
+    def _tasks(self, todo: Sequence[Cell], keys: dict[str, DataKey]) -> list[Task]:
+        for cell in todo:
+            self.open.setdefault(cell.victim.id, {})[cell.id] = cell
+        tasks = []
+        for victim, cells in self.open.items():
+            key = keys[data_role(self.victims[victim])]
+            payload = {
+                "cells": [cell_to_payload(cell) for cell in cells.values()],
+                "metrics": list(self.suite.metrics),
+                "device": self.suite.device,
+                "threads": self.victims[victim].threads,
+                "cache": str(self.cache.folder),
+                "data_key": key.key,
+                "data_sha": key.sha256,
+            }
+            tasks.append(Task(victim, payload))
+        return tasks
+
+    def _on_event(self, event: Event) -> None:
+        if event["kind"] == "progress":
+            self.host.notify(
+                "robench_victim_progress",
+                victim=event["task"],
+                label=self._label(self.victims[event["task"]]),
+                phase=event["phase"],
+                done=event["done"],
+                total=event["total"],
+            )
+        elif event["kind"] == "cell":
+            self._finish(event["record"], event["arrays"])
+        elif event["kind"] == "lost":
+            error = {"type": "WorkerLost", "message": event["error"], "traceback": ""}
+            for cell in list(self.open.get(event["task"], {}).values()):
+                content = {"spec": cell.content(), "passed": passed(cell), "metrics": {}, "error": error}
+                self._finish(new_record(cell.id, cell.victim.id, "failed", **content), None)
+
+    def _label(self, victim: Victim) -> str:
+        """With the data set where there are several."""
+        several = len({other.dataset.label for other in self.victims.values()}) > 1
+        return f"{victim.dataset.label}: {label_of(victim)}" if several else label_of(victim)
+
+    def _finish(self, record: Record, arrays: Any) -> None:
+        """Store a cell as soon as it is done."""
+        whole = self.store.write(record, arrays)
+        cell = self.open[record["victim"]].pop(record["id"])
+        if record["status"] == "ok":
+            self.summary.measured += 1
+        else:
+            self.summary.failed += 1
+            what = self._label(cell.victim) + (
+                f", {cell.attack.label} ε={cell.epsilon:g}" if cell.attack else ", clean"
+            )
+            error = " ".join(f"{record['error']['type']}: {record['error']['message']}".split())
+            self.summary.failures.append((cell.id, what, error))
+        self.host.notify("robench_cell_finished", record=whole)
+
+
+def start(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
+    """A runner for a suite file: everything about it is checked here, before any work."""
+    suite = load_suite(path, registry, options.overrides)
+    return Runner(suite, make_plan(suite, registry), host, registry, options)
+
+
+def metrics_of(names: Sequence[str], registry: Registry) -> dict[str, Metric]:
+    """Metric objects by registered name, for tables."""
+    return {name: registry.load("metric", name)() for name in dict.fromkeys(n.partition("@")[0] for n in names)}

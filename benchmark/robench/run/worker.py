@@ -1,0 +1,290 @@
+"""One task: fit a victim (or load it), then measure each of its cells. Runs in a worker process."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robench.api.data import IntArray, Interactions, joined
+from robench.api.errors import UserError
+from robench.api.executor import Emit, Task
+from robench.api.metric import Metric
+from robench.api.usage import have_read, read_since
+from robench.engine.attack.arena import Measurement
+from robench.engine.calibration import Calibration, beside_held_out, calibrate
+from robench.engine.data.prepare import Prepared
+from robench.engine.data.targets import choose_targets, evaluated_users
+from robench.engine.fit.victim import Fitted, Workshop
+from robench.engine.measure import Bench
+from robench.files.cache import Cache
+from robench.host.discovery import Host
+from robench.host.registry import Kind, Registry
+from robench.run.data import DataKey, Outside, path_of
+from robench.spec import Cell, Part, Victim, cell_from_payload, digest
+from robench.store.provenance import provenance
+from robench.store.record import Record, applies, new_record, outcome_of
+
+log = logging.getLogger("robench")
+
+
+def pick_device(wanted: str) -> torch.device:
+    """``auto``: the accelerator where there is one.
+
+    Raises:
+        UserError: there is none, and one was asked for.
+    """
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("there is no GPU that torch can use", where=f"device: {wanted}", hint="write device: auto")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted)
+
+
+def set_up(threads: int) -> None:
+    """Torch as every victim is fitted and measured: fixed threads, one kernel path."""
+    torch.set_num_threads(threads)
+    torch.backends.mha.set_fastpath_enabled(False)
+
+
+def made(registry: Registry, kind: Kind, part: Part) -> Any:
+    """The component of a part."""
+    cls = registry.load(kind, part.name)
+    return cls(cls.Config.model_validate(dict(part.config)))
+
+
+def workshop(
+    victim: Victim,
+    data: Prepared,
+    key: DataKey,
+    registry: Registry,
+    cache: Cache,
+    device: torch.device,
+    targets: IntArray,
+) -> Workshop:
+    """Where a victim is fitted; the same victim, data, code and device have the same checkpoint."""
+    return Workshop(
+        victim,
+        data.train_data(),
+        data.held_out(),
+        key.sha256,
+        targets,
+        registry.load("model", victim.model.name),
+        made(registry, "defense", victim.defense),
+        None if victim.poison is None else made(registry, "attack", victim.poison.attack),
+        cache,
+        device,
+        key.key,
+    )
+
+
+def targets_of(victim: Victim, train: Interactions) -> IntArray:
+    """The items whose places are measured: those that the poisoning promotes, or all sets."""
+    sets = choose_targets(train, victim.targets) if victim.targets.count else []
+    chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]
+    return np.concatenate([np.empty(0, np.int64), *chosen])
+
+
+def work(task: Task, emit: Emit) -> None:
+    """Measure the cells of a task; a failure costs what it concerns and is told with its traceback."""
+    payload = task.payload
+    set_up(int(payload["threads"]))
+    cells = [cell_from_payload(content) for content in payload["cells"]]
+    registry = Registry.of(Host.discover())
+    run = _Run(cells, payload, registry, emit, task.id)
+    try:
+        run.prepare()
+    except Exception as error:  # whatever a plugin raises costs its own victim
+        for cell in cells:
+            emit({"kind": "cell", "task": task.id, "record": run.failed(cell, error), "arrays": None})
+        return
+    for number, cell in enumerate(cells):
+        start = time.perf_counter()
+        try:
+            record, arrays = run.measured(cell, start)
+        except Exception as error:  # whatever a plugin raises costs its own cell
+            record, arrays = run.failed(cell, error), None
+        emit({"kind": "cell", "task": task.id, "record": record, "arrays": arrays})
+        emit(run.progress("measure", number + 1, len(cells)))
+
+
+@dataclass(eq=False)
+class _Run:
+    """One victim at work."""
+
+    cells: list[Cell]
+    payload: Mapping[str, Any]
+    registry: Registry
+    emit: Emit
+    task: str
+
+    def prepare(self) -> None:
+        """Load data and plugins, and fit."""
+        victim = self.cells[0].victim
+        self.device = pick_device(self.payload["device"])
+        cache = Cache(Path(self.payload["cache"]))
+        data = Prepared.load(path_of(cache, self.payload["data_key"]))
+        key = DataKey(self.payload["data_key"], self.payload["data_sha"])
+        self.targets = targets_of(victim, data.train)
+        shop = workshop(victim, data, key, self.registry, cache, self.device, self.targets)
+        self.metrics = {name: self._metric(name) for name in self.payload["metrics"]}
+        parts = [shop.defense, *([shop.attack] if shop.attack else [])]
+        self.components: list[type] = [shop.model, *(type(part) for part in parts)]
+        self.fitted: Fitted = shop.fitted(lambda done, of: self.emit(self.progress("fit", done, of)))
+        self.data, self.held = data, shop.held
+        self.benches: dict[str, Bench] = {}
+        self.clean: dict[str, Measurement] = {}
+        self.reading: dict[str, dict[str, int]] = {}
+        self.liked = any(metric.needs == "likes" for metric in self.metrics.values())
+        self.calibration: Calibration | None = None
+        self.outside = Outside(self.registry)
+
+    def _metric(self, name: str) -> Metric:
+        metric: Metric = self.registry.load("metric", name.partition("@")[0])()
+        return metric
+
+    def progress(self, phase: str, done: int, total: int) -> dict[str, Any]:
+        """A progress event."""
+        return {"kind": "progress", "task": self.task, "phase": phase, "done": done, "total": total}
+
+    def _bench(self, cell: Cell) -> tuple[str, Bench]:
+        """The victim ready to be measured on a cell's users; clean once for all its cells."""
+        key = digest(None if cell.users is None else cell.users.content())
+        if key not in self.benches:
+            history = joined(self.data.train, self.data.validation)
+            users = evaluated_users(self.data, cell.users)
+            held = self.held.read()
+            self.benches[key] = Bench(
+                self.fitted.model,
+                history,
+                held,
+                users,
+                cell.victim.seed,
+                self.data.catalogue,
+                self.fitted.read,
+                beside_held_out(history, held) if self.liked else None,
+            )
+            if self.liked and self.calibration is None:
+                data, draws = self.data.train_data(), self.benches[key].draws()
+                self.calibration = calibrate(self.fitted.model, data, draws)
+            before = have_read()
+            self.clean[key] = self._calibrated(self.benches[key].clean(self.targets))
+            self.reading[key] = read_since(before)
+        return key, self.benches[key]
+
+    def _calibrated(self, found: Measurement) -> Measurement:
+        """With the victim's one calibration, where likes are measured."""
+        if self.calibration is not None:
+            found.arrays["calibration"] = np.array([self.calibration.a, self.calibration.b])
+            found.diagnostics |= self.calibration.diagnostics()
+        return found
+
+    def measured(self, cell: Cell, start: float) -> tuple[Record, dict[str, NDArray[Any]]]:
+        """One cell: its record and arrays."""
+        key, bench = self._bench(cell)
+        clean, reading, before = self.clean[key], self.reading[key], have_read()
+        if cell.attack is None:
+            found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), dict(clean.diagnostics))
+            if len(self.targets):
+                found.arrays["targets"] = self.targets
+            if self.fitted.suspicion is not None:
+                found.arrays["suspicion"] = self.fitted.suspicion
+            reference = None
+        else:
+            attack = made(self.registry, "attack", cell.attack)
+            self.components = [*self.components, type(attack)]
+            targets = self.promoted(cell)
+            found = self._calibrated(bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets))
+            if targets is not None:
+                found.arrays["targets"] = targets
+            reference, reading = outcome_of(clean.arrays), read_since(before)
+        outcome = outcome_of(found.arrays, reference)
+        metrics = {}
+        for name, metric in self.metrics.items():
+            k = int(name.partition("@")[2] or 0)
+            if (
+                (metric.needs == "targets" and outcome.target_ranks is None)
+                or (metric.needs == "clean" and outcome.clean is None)
+                or (metric.needs == "likes" and outcome.likes is None)
+                or not applies(cell.columns(), metric, k)
+            ):
+                continue
+            values = metric.per_user(outcome, k)
+            value = None if np.isnan(values).all() else float(np.nanmean(values))
+            metrics[name] = {"value": value, "version": metric.version}
+        record = self._record(cell, "ok", start)
+        if outside := self.outside.of(cell):
+            record["provenance"]["outside"] = outside
+        record |= {"metrics": metrics, "achieved": found.achieved, "diagnostics": found.diagnostics}
+        if found.members:
+            record["members"] = found.members
+        if found.titles:
+            record["titles"] = found.titles
+        if reading:
+            record["reading"] = reading
+        return record, found.arrays
+
+    def promoted(self, cell: Cell) -> IntArray | None:
+        """The items that a cell's attack promotes; None for one without a target set."""
+        if cell.target_set is None:
+            return None
+        count = cell.victim.targets.count
+        return self.targets[cell.target_set * count : (cell.target_set + 1) * count]
+
+    def failed(self, cell: Cell, error: BaseException) -> Record:
+        """The record of a cell that could not be measured."""
+        record = self._record(cell, "failed", None)
+        text = "".join(traceback.format_exception(error))
+        return record | {"error": {"type": type(error).__name__, "message": str(error), "traceback": text}}
+
+    def _record(self, cell: Cell, status: Any, start: float | None) -> Record:
+        owners = [cell.victim.dataset.owner, cell.victim.model.owner, cell.victim.defense.owner]
+        parts = [cell.attack, None if cell.victim.poison is None else cell.victim.poison.attack]
+        owners += [part.owner for part in parts if part is not None]
+        fitted = getattr(self, "fitted", None)
+        notes = dict(fitted.report) if fitted is not None else {}
+        origin = provenance(
+            owners,
+            getattr(self, "components", []),
+            device=str(getattr(self, "device", "")),
+            threads=int(self.payload["threads"]),
+        )
+        return new_record(
+            cell.id,
+            cell.victim.id,
+            status,
+            spec=cell.content(),
+            passed=passed(cell),
+            metrics={},
+            achieved={},
+            diagnostics={},
+            fit=notes,
+            seconds=None if start is None else round(time.perf_counter() - start, 4),
+            fit_seconds=notes.pop("fit_seconds", None),
+            peak_memory_mib=peak_memory(),
+            provenance={**origin, "data_sha256": self.payload["data_sha"]},
+            error=None,
+        )
+
+
+def passed(cell: Cell) -> dict[str, Any]:
+    """The settings as the suite's author typed them, beside the resolved ones in ``spec``."""
+    v = cell.victim
+    parts = {"dataset": v.dataset, "split": v.split, "model": v.model, "defense": v.defense, "attack": cell.attack}
+    if v.poison is not None:
+        parts["attack"] = v.poison.attack
+    return {role: dict(part.passed) for role, part in parts.items() if part is not None}
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)

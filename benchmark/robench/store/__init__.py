@@ -1,0 +1,1 @@
+"""The folder of one suite's results, its records and their provenance."""

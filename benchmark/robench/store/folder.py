@@ -1,0 +1,145 @@
+"""The folder of one suite's results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from robench.api.errors import UserError
+from robench.files.atomic import write_bytes, write_text
+from robench.store.record import Record, arrays_from_bytes, arrays_to_bytes, from_text, sealed, to_text
+
+log = logging.getLogger("robench")
+
+
+class Store:
+    """Records and arrays under ``folder``; every file is written whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+
+    def check_name(self, name: str) -> None:
+        """Refuse a folder that holds another suite or cannot be one.
+
+        Raises:
+            UserError: its suite.yaml has another name, or it is a file or lies below one.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError("a file, not a folder of results", where=str(self.folder), hint="give another --results")
+        above = next(folder for folder in self.folder.absolute().parents if folder.exists())
+        if not above.is_dir():
+            reason = f"cannot be written: '{above.name}' is a file, not a folder"
+            raise UserError(reason, where=str(self.folder), hint="give another --results")
+        if self.cells.exists() and not self.cells.is_dir():
+            raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
+        path = self.folder / "suite.yaml"
+        if not path.exists():
+            return
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError:
+            raise UserError("this is not a suite that robench wrote", where=str(path)) from None
+        other = found.get("name") if isinstance(found, dict) else None
+        if other != name:
+            raise UserError(
+                f"the folder holds suite '{other}', not '{name}'", where=str(path), hint="give another --results"
+            )
+
+    def begin(self, suite: str, plan: Mapping[str, Any]) -> None:
+        """Write suite.yaml (``suite``: the validated suite as YAML text) and plan.json.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            self._begin(suite, plan)
+        except OSError as error:
+            hint = "give another --results"
+            raise UserError(f"cannot be written: {error.strerror}", where=str(self.folder), hint=hint) from None
+
+    def _begin(self, suite: str, plan: Mapping[str, Any]) -> None:
+        write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
+        write_text(self.folder / "plan.json", json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+
+    def write_users(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """users.npz: per data set and split, who was evaluated and what was held out."""
+        write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
+
+    def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
+        """Store a cell: the arrays first, then the record that vouches for them.
+
+        Returns:
+            the record as stored, with its checksums.
+        """
+        self.cells.mkdir(parents=True, exist_ok=True)
+        digest = None
+        if arrays is not None:
+            content = arrays_to_bytes(arrays)
+            digest = hashlib.sha256(content).hexdigest()
+            write_bytes(self.cells / f"{record['id']}.npz", content)
+        whole = sealed({**record, "arrays_sha256": digest})
+        write_text(self.cells / f"{record['id']}.json", to_text(whole))
+        return whole
+
+    def read(self, cell: str) -> Record | None:
+        """The record of a cell; None where it is missing.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        path = self.cells / f"{cell}.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            raise UserError("not UTF-8", where=str(path)) from None
+        return from_text(text, str(path))
+
+    def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
+        """The arrays that a record vouches for.
+
+        Raises:
+            UserError: they are missing or changed.
+        """
+        path = self.cells / f"{record['id']}.npz"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise UserError("the arrays of this cell are missing", where=str(path)) from None
+        if hashlib.sha256(content).hexdigest() != record.get("arrays_sha256"):
+            raise UserError("the arrays were changed after they were written: their sha256 differs", where=str(path))
+        return arrays_from_bytes(content)
+
+    def done(self, cell: str) -> Record | None:
+        """The record of a cell that needs no further work: status ok, whole, its arrays whole. Damage is logged."""
+        try:
+            record = self.read(cell)
+            if record is None or record["status"] != "ok":
+                return None
+            self.arrays(record)
+        except UserError as error:
+            log.warning("%s; the cell is measured again", error)
+            return None
+        return record
+
+
+def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The entries of users.npz for one data set and split: rows, ids, held-out items as CSR, and item titles."""
+    return {
+        f"{name}/user": users,
+        f"{name}/user_id": np.array([data.user_ids[u] for u in users.tolist()], dtype=np.str_),
+        f"{name}/held_out_indptr": data.test.indptr,
+        f"{name}/held_out_items": data.test.items,
+        f"{name}/title": np.array([data.catalogue.title(i) for i in range(data.train.n_items)], dtype=np.str_),
+    }

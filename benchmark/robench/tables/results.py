@@ -1,0 +1,169 @@
+"""Reading a folder of results: the plan, its records, and per-user values recomputed from the arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api.errors import UserError
+from robench.api.metric import Metric, Outcome
+from robench.store.folder import Store
+from robench.store.record import ENSEMBLE, Record, applies, outcome_of
+
+Columns = Mapping[str, Any]
+RowKey = tuple[Any, ...]
+ROW = ("dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")
+THREAT = ("surface", "stage", "norm", "scale", "goal", "k")
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """plan.json of a folder.
+
+    Raises:
+        UserError: there is none, or it is not one.
+    """
+    path = folder / "plan.json"
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            "no plan.json: not a folder of results", where=str(folder), hint="robench run writes one"
+        ) from None
+    except NotADirectoryError:
+        raise UserError("a file, not a folder of results", where=str(folder)) from None
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise UserError("not UTF-8", where=str(path)) from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
+    if not isinstance(plan, dict) or plan.get("format_version") != 1:
+        raise UserError("not a plan of format 1", where=str(path))
+    return plan
+
+
+@dataclass(eq=False)
+class Results:
+    """A plan with the records that are there.
+
+    Args:
+        folder: of the results.
+        metrics: metric objects by registered name (``ndcg``).
+    """
+
+    folder: Path
+    metrics: Mapping[str, Metric]
+    plan: dict[str, Any] = field(init=False)
+    records: dict[str, Record] = field(init=False, default_factory=dict)
+    _arrays: dict[str, dict[str, NDArray[Any]]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Read the plan and every record that it names; a damaged one is an error.
+
+        A record that was measured on other data than the plan's is left out: its cell is missing.
+        """
+        self.plan = read_plan(self.folder)
+        store, data = Store(self.folder), self.plan.get("data_sha256", {})
+        for columns in self.plan["cells"]:
+            record = store.read(columns["cell"])
+            if record is None:
+                continue
+            wanted = data.get(f"{columns['dataset']}/{columns['split']}")
+            if wanted in (None, record.get("provenance", {}).get("data_sha256", wanted)):
+                self.records[columns["cell"]] = record
+
+    @property
+    def cells(self) -> list[Columns]:
+        """The plan's cells, in its order."""
+        found: list[Columns] = self.plan["cells"]
+        return found
+
+    def status(self, columns: Columns) -> str:
+        """``ok``, ``failed``, ``skipped`` or ``missing``."""
+        if columns["status"] == "skipped":
+            return "skipped"
+        record = self.records.get(columns["cell"])
+        return "missing" if record is None else str(record["status"])
+
+    def ok(self, columns: Columns) -> bool:
+        """Whether the cell was measured."""
+        return self.status(columns) == "ok"
+
+    def arrays(self, cell: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a measured cell, checked against their sha256."""
+        if cell not in self._arrays:
+            self._arrays[cell] = Store(self.folder).arrays(self.records[cell])
+        return self._arrays[cell]
+
+    def clean_of(self, columns: Columns) -> Columns | None:
+        """The clean cell of the same victim."""
+        same = (c for c in self.cells if c["victim"] == columns["victim"] and c["attack"] == "none")
+        return next((c for c in same if self.ok(c)), None)
+
+    def outcome(self, columns: Columns, target_set: int | None = None) -> Outcome:
+        """What was measured in a cell; target ranks of one set where one is named."""
+        arrays = dict(self.arrays(columns["cell"]))
+        ranks = arrays.get("target_ranks")
+        if ranks is not None and target_set is not None and columns["target_set"] is None:
+            count = self.plan["targets"]["count"]
+            arrays["target_ranks"] = ranks[target_set * count : (target_set + 1) * count]
+        clean = None
+        if columns["attack"] != "none" and columns["stage"] == "test":
+            reference = self.clean_of(columns)
+            clean = None if reference is None else self.outcome(reference)
+        return outcome_of(arrays, clean)
+
+    def per_user(self, columns: Columns, metric: str, target_set: int | None = None) -> NDArray[np.float64] | None:
+        """Values of ``ndcg@10`` per user, or None where the metric does not apply to the cell."""
+        name, _, k = metric.partition("@")
+        made = self.metrics[name]
+        outcome = self.outcome(columns, target_set)
+        if made.needs == "targets" and outcome.target_ranks is None:
+            return None
+        if made.needs == "likes" and outcome.likes is None:
+            return None
+        if (made.needs == "clean" and outcome.clean is None) or not applies(columns, made, int(k or 0)):
+            return None
+        stored = self.records[columns["cell"]]["metrics"].get(metric, {}).get("version", made.version)
+        if stored != made.version:
+            where = f"{self.folder}/cells/{columns['cell']}.json"
+            raise UserError(
+                f"the record holds {metric} of version {stored}, this robench computes version {made.version}",
+                where=where,
+                hint="measure again with --fresh; two versions are never compared",
+            )
+        return made.per_user(outcome, int(k or 0))
+
+    def sets(self) -> range:
+        """The target sets."""
+        return range(int(self.plan["targets"]["sets"]))
+
+    def over_sets(self, columns: Columns, metric: str) -> NDArray[np.float64] | None:
+        """Values per user, target metrics averaged over the target sets (clean cells hold all of them)."""
+        if self.metrics[metric.partition("@")[0]].needs != "targets" or columns["target_set"] is not None:
+            return self.per_user(columns, metric)
+        found = [self.per_user(columns, metric, number) for number in self.sets()]
+        known = [values for values in found if values is not None]
+        return np.mean(known, axis=0) if known else None
+
+
+def ensembles_of(results: Results, entry: Mapping[str, Any]) -> bool:
+    """Whether an ensemble attacks under the threat model of a table: then the table is the ensembles' alone."""
+    same = (c for c in results.cells if c.get("kind") == ENSEMBLE and c["status"] != "skipped")
+    return any(threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"] for c in same)
+
+
+def row_of(columns: Columns) -> RowKey:
+    """What identifies a leaderboard row: data, split, model, defence, λ, training ε."""
+    return tuple(columns[name] for name in ROW)
+
+
+def threat_of(columns: Columns) -> tuple[Any, ...]:
+    """The threat model of a cell or ranking entry."""
+    return tuple(columns[name] for name in THREAT)

@@ -1,0 +1,147 @@
+"""What every defence, metric, data set and executor must pass."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from robench.api.attacks.text import printable
+from robench.api.data import joined
+from robench.api.defense import Defense
+from robench.api.models.step import Step
+from robench.api.models.torch import Embedded, TorchModel
+from robench.api.rng import Rng
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, same_state
+
+
+class DefenseTests:
+    """Subclass with ``defense = Mine``; ``settings`` of a working defence.
+
+    ``adversarial``: it trains on a perturbation that raises the model's own loss, so it is held to that as well.
+    """
+
+    defense: ClassVar[type[Defense]]
+    settings: ClassVar[dict[str, Any]] = {}
+    adversarial: ClassVar[bool] = False
+
+    @pytest.fixture(params=[ReferencePairwise, ReferenceSequence])
+    def model(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
+
+    def test_an_unknown_setting_is_refused(self) -> None:
+        with pytest.raises(ValidationError):
+            self.defense.make(**self.settings, no_such_setting=1)
+
+    def test_the_same_seed_gives_the_same_model(self, model: Any) -> None:
+        data, _ = crowd()
+        settings = {"epochs": 2}
+        one, two = (fitted(model.make(**settings), data, self.defense.make(**self.settings))[0] for _ in range(2))
+        assert same_state(one, two)
+
+    def test_at_lambda_one_it_is_no_defence_bit_for_bit(self, model: Any) -> None:
+        if "lambda_" not in self.defense.Config.model_fields:
+            pytest.skip("not a defence with λ")
+        data, _ = crowd()
+        defense = self.defense.make(**{**self.settings, "lambda": 1.0})
+        one, two = (fitted(model.make(epochs=3), data, d)[0] for d in (None, defense))
+        assert same_state(one, two)
+
+    def test_below_lambda_one_it_changes_the_model(self, model: Any) -> None:
+        if "lambda_" not in self.defense.Config.model_fields:
+            pytest.skip("not a defence with λ")
+        data, _ = crowd()
+        defense = self.defense.make(**{**self.settings, "lambda": 0.5})
+        one, two = (fitted(model.make(epochs=2), data, d)[0] for d in (None, defense))
+        assert not same_state(one, two), "the defence is not connected"
+
+    def test_without_budget_one_step_is_the_clean_step(self, model: Any) -> None:
+        fields = self.defense.Config.model_fields
+        if "lambda_" not in fields or "epsilon" not in fields or self.settings.get("loss", "own") != "own":
+            pytest.skip("not a defence with λ, ε and the model's own loss")
+        data, _ = crowd()
+        grads = []
+        for defense in (None, self.defense.make(**{**self.settings, "lambda": 0.5, "epsilon": 0.0})):
+            fresh = model.make()
+            fresh.initialise(data, Rng(0))
+            fresh.train()
+            step = Step(fresh, next(iter(fresh.batches(data, Rng(1)))), 0, 0.0, Rng(2))
+            loss = step.losses(step.embed()).value.mean() if defense is None else defense.loss(step)
+            loss.backward()
+            grads.append([p.grad for p in fresh.parameters()])
+        for one, two in zip(*grads, strict=True):
+            assert one is not None
+            assert two is not None
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+
+    def test_the_perturbed_loss_is_not_below_the_clean_one(self, model: Any) -> None:
+        if not self.adversarial:
+            pytest.skip("not about a perturbation that raises the model's own loss")
+        data, _ = crowd()
+        trained, _ = fitted(model.make(epochs=3), data)
+        assert isinstance(trained, TorchModel)
+        trained.train()
+        defense = self.defense.make(**{**self.settings, "lambda": 0.0, "epsilon": 0.01})
+        grown = []
+        for number, batch in enumerate(trained.batches(data, Rng(7))):
+            step = Step(trained, batch, 10**6, 0.0, Rng(number))
+            grown.append(float(defense.loss(step).detach() - step.losses(step.embed()).value.mean().detach()))
+        assert min(grown) >= -1e-6
+        assert np.mean(grown) > 1e-5, "the perturbation does not reach the loss"
+
+    def test_the_budget_that_was_spent_is_reported(self, model: Any) -> None:
+        if not self.adversarial:
+            pytest.skip("not about a perturbation that raises the model's own loss")
+        data, _ = crowd()
+        settings = {**self.settings, "lambda": 0.5, "warmup": 0} if "warmup" in self.settings else self.settings
+        _, report = fitted(model.make(epochs=1), data, self.defense.make(**settings))
+        assert report.achieved.get("train_epsilon_share", 0.0) > 0
+        assert np.isfinite(list(report.achieved.values())).all()
+
+    def test_titles_stay_titles(self) -> None:
+        if not self.defense.overrides("clean_text"):
+            pytest.skip("not a defence that reads titles")
+        for title in (
+            "Heat",
+            "Crouching Tiger, Hidden Dragon",
+            "8½",
+            "\u0410 \u200bto Z",
+            "***",
+            "Ignore all other titles",
+        ):
+            found = self.defense.make(**self.settings).clean_text(title)
+            assert isinstance(found, str)
+            assert found.strip(), f"'{title}' is gone, and an item needs a title"
+            assert printable(found)
+            assert found == self.defense.make(**self.settings).clean_text(title), "read otherwise the second time"
+
+    def test_a_wrapped_model_scores_the_same_inputs_differently(self, model: Any) -> None:
+        if not self.defense.overrides("wrap"):
+            pytest.skip("not a defence that wraps the fitted model")
+        data, _ = crowd()
+        inner, _ = fitted(model.make(epochs=3), data)
+        users, history = np.arange(8), joined(data.train, data.validation)
+        before = inner.scores(users, history)
+        wrapped = self.defense.make(**self.settings).wrap(inner, Rng(0).child("wrap"))
+        scores = []
+        for seed in (1, 1):
+            with Rng(seed).stream():
+                scores.append(wrapped.scores(users, history))
+        np.testing.assert_array_equal(scores[0], scores[1], "randomness that the host cannot seed")
+        np.testing.assert_array_equal(inner.scores(users, history), before, "the fitted model has changed")
+        assert np.isfinite(scores[0]).all()
+        assert not np.array_equal(scores[0], before), "the defence is not connected"
+        if not isinstance(wrapped, TorchModel):
+            return
+        assert isinstance(inner, TorchModel)
+        assert wrapped.surfaces == inner.surfaces
+        batch = wrapped.queries(users, history)
+        e, plain = wrapped.embed(batch), inner.embed(inner.queries(users, history))
+        assert all(torch.equal(e.inputs[name], part) for name, part in plain.inputs.items())
+        assert all(torch.equal(e.valid[name], part) for name, part in plain.valid.items())
+        leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
+        value = wrapped.score_from(batch, Embedded(leaves, e.valid, e.context)).square().sum()
+        assert all(bool(g.any()) for g in torch.autograd.grad(value, list(leaves.values()))), "the gradient is hidden"

@@ -1,0 +1,142 @@
+"""A small world whose items are known by the words of their titles, and a reference model that reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robench.api.attacks.text import item_text
+from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData, joined
+from robench.api.models.base import ColdItem
+from robench.api.models.sequence import SequenceModel
+from robench.api.models.tokens import TokenModel, Tokens
+from robench.api.models.torch import Batch, Embedded
+from robench.api.rng import Rng
+from robench.api.threat import Surface
+from robench.engine.measure import Bench
+from robench.pretrained.encoder import pooled
+from robench.testing.worlds import ReferenceSequence, fitted
+
+TASTES = (
+    "river canyon desert saddle sheriff frontier",
+    "galaxy rocket android orbit planet laser",
+    "waltz letter wedding violin parasol garden",
+    "haunted coffin vampire crypt phantom midnight",
+)
+PLAIN = "return last story house city summer"
+PADDING, UNKNOWN = 0, 1
+DIM = 24
+
+
+def catalogue_of_words(n_items: int = 48) -> Catalogue:
+    """Item i is of taste i modulo 4: two to five words, all but one of them its taste's. All are of one genre."""
+    generator, items = np.random.default_rng(5), []
+    for i in range(n_items):
+        own = generator.permutation(TASTES[i % 4].split())[: 1 + i // 4 % 4]
+        title = [*own, generator.choice(PLAIN.split())]
+        items.append(Item(" ".join(generator.permutation(title)).title(), 1990 + i % 10, ("Feature",)))
+    return Catalogue(tuple(f"film {i}" for i in range(n_items)), tuple(items))
+
+
+def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainData, Interactions]:
+    """Half of the users are of the first taste, then ever fewer; four of five of their items are of it."""
+    known, generator = catalogue_of_words(), np.random.default_rng(seed)
+    n_items, sequences = len(known.items), []
+    for taste in generator.choice(4, n_users, p=[0.5, 0.25, 0.15, 0.1]):
+        pool = generator.permutation(np.arange(taste, n_items, 4)).tolist()
+        noise = [i for i in generator.permutation(n_items).tolist() if i % 4 != taste]
+        sequences.append([(pool if pool and generator.random() < 0.8 else noise).pop() for _ in range(length + 2)])
+    parts = [[row[:-2] for row in sequences], [row[-2:-1] for row in sequences], [row[-1:] for row in sequences]]
+    train, validation, test = (Interactions.from_rows(part, n_items) for part in parts)
+    return TrainData(train, validation, known), test
+
+
+class ReferenceText(TokenModel, SequenceModel):
+    """The mean of a text's word vectors, which stay as they are drawn; the mean of the history against all items.
+
+    Words that were in no text share one vector. There is no bias and no vector per item: an item is its text alone.
+    """
+
+    class Config(ReferenceSequence.Config):
+        """Settings."""
+
+        epochs: int = 30
+
+    tables: ClassVar[tuple[str, ...]] = ()
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "history", "text"})
+    cold_item: ClassVar[ColdItem] = "content"
+
+    def build(self, data: TrainData, rng: Rng) -> None:
+        """A vector per word of the catalogue, and two layers."""
+        texts = [item_text(item) for item in data.catalogue.items]
+        found = sorted({word for text in texts for word, _ in _words(text)})
+        self.vocabulary = {word: number for number, word in enumerate(found, 2)}
+        self.register_buffer("vectors", torch.randn(len(found) + 2, DIM, generator=rng.child("words").torch()))
+        self.register_buffer("texts", self.encoded(texts))
+        self.inwards = nn.Linear(DIM, self.config.dim)
+        self.outwards = nn.Linear(DIM, self.config.dim)
+        self.drop = nn.Dropout(self.config.dropout)
+
+    def build_layers(self) -> None:
+        """Nothing: there is no item table to stand on."""
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Lower case words; the first token, the text's own, is special."""
+        rows = [[(UNKNOWN, -1), *((self.vocabulary.get(w, UNKNOWN), at) for w, at in _words(text))] for text in texts]
+        width = max((len(row) for row in rows), default=1)
+        padded = torch.tensor([row + [(PADDING, -1)] * (width - len(row)) for row in rows]).reshape(-1, width, 2)
+        return Tokens(padded[..., 0], padded[..., 0] != PADDING, padded[..., 1])
+
+    def token_table(self) -> Tensor:
+        """float [V, d]."""
+        found = self.vectors
+        assert isinstance(found, Tensor)
+        return found
+
+    def whole_words(self) -> Mapping[int, str]:
+        """All words of letters."""
+        return {number: word for word, number in self.vocabulary.items() if word.isalpha()}
+
+    def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
+        """Mean-pooled, root mean square 1."""
+        rows = self.token_table()[tokens.ids] if vectors is None else vectors
+        return pooled(rows, tokens.mask)
+
+    def embed(self, batch: Batch) -> Embedded:
+        """The history's text vectors [B, L, D]."""
+        real = batch.histories < self.n_items
+        vectors = self.texts[batch.histories.clamp_max(self.n_items - 1)] * real.unsqueeze(-1)
+        context = {"table": self.outwards(self.texts), "bias": self.texts.new_zeros(self.n_items)}
+        return Embedded({"texts": vectors}, {"texts": real}, context)
+
+    def states(self, batch: Batch, e: Embedded) -> Tensor:
+        """[B, L, dim]."""
+        seen = e.valid["texts"].cumsum(1).clamp_min(1).unsqueeze(-1)
+        read = torch.tanh(self.inwards(e.inputs["texts"])) * e.valid["texts"].unsqueeze(-1)
+        found: Tensor = self.drop(read.cumsum(1) / seen)
+        return found
+
+
+def _words(text: str) -> list[tuple[str, int]]:
+    """Words, lower case, and where each begins."""
+    return [(match.group().lower(), match.start()) for match in re.finditer(r"\w+", text)]
+
+
+@cache
+def text_bench() -> Bench:
+    """The reference model, fitted and ready to be measured. Made once per process."""
+    data, test = readers()
+    model, _ = fitted(ReferenceText(), data)
+    users = np.arange(data.n_real_users)
+    return Bench(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
+
+
+def promoted(count: int = 3) -> IntArray:
+    """The least used items of the world: int64 [count]."""
+    return np.sort(np.argsort(text_bench().history.counts(), kind="stable")[:count])

@@ -1,0 +1,155 @@
+"""Small worlds with a known truth, and reference models to attack and defend in them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robench.api.data import Catalogue, Interactions, Item, TrainData, joined
+from robench.api.defense import Defense
+from robench.api.models.base import Model
+from robench.api.models.pairwise import PairwiseModel
+from robench.api.models.sequence import SequenceConfig, SequenceModel
+from robench.api.models.torch import Batch, Embedded, TorchConfig
+from robench.api.rng import Rng
+from robench.engine.fit.loop import FitReport, fit
+from robench.engine.measure import Bench
+
+CPU = torch.device("cpu")
+torch.set_num_threads(1)  # as a suite's victims have; on worlds of this size further threads only wait for each other
+
+
+def catalogue(n_items: int) -> Catalogue:
+    """Items with titles; item i is of genre i modulo 4."""
+    items = (Item(f"Title {i}", 2000, (f"genre {i % 4}",)) for i in range(n_items))
+    return Catalogue(tuple(str(i) for i in range(n_items)), tuple(items))
+
+
+def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[TrainData, Interactions]:
+    """Even users use even items only, odd users odd items; each user misses a few of its own, one of them held out.
+
+    Nobody has a validation item, so every epoch is run and the last weights are kept.
+
+    Returns:
+        What a fit may see, and the held-out item per user. A model that has learnt the board ranks the held-out item
+        above every item of the other colour.
+    """
+    generator = np.random.default_rng(seed)
+    train, validation, test = [], [], []
+    for user in range(n_users):
+        own = generator.permutation(np.arange(user % 2, n_items, 2))
+        train.append(own[: len(own) - 4])
+        validation.append(own[:0])
+        test.append(own[-1:])
+    rows = [Interactions.from_rows(part, n_items) for part in (train, validation, test)]
+    return TrainData(rows[0], rows[1], catalogue(n_items)), rows[2]
+
+
+def crowd(
+    n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0, *, ragged: bool = False
+) -> tuple[TrainData, Interactions]:
+    """Users whose next item depends on taste (item id modulo 4) and on the last item.
+
+    All train on ``length`` items, or, ``ragged``, user u on the last ``length − u modulo (length − 1)`` of them.
+    """
+    generator = np.random.default_rng(seed)
+    sequences = []
+    for user in range(n_users):
+        pool = list(generator.permutation(np.arange(user % 4, n_items, 4)))
+        noise = [i for i in generator.permutation(n_items).tolist() if i % 4 != user % 4]
+        row = [pool.pop() if generator.random() < 0.8 and pool else noise.pop() for _ in range(length + 2)]
+        sequences.append(row)
+    if ragged:
+        sequences = [row[user % (length - 1) :] for user, row in enumerate(sequences)]
+    parts = [[row[:-2] for row in sequences], [row[-2:-1] for row in sequences], [row[-1:] for row in sequences]]
+    train, validation, test = (Interactions.from_rows(part, n_items) for part in parts)
+    return TrainData(train, validation, catalogue(n_items)), test
+
+
+class ReferencePairwise(PairwiseModel):
+    """The smallest matrix factorisation."""
+
+    class Config(TorchConfig):
+        """Settings."""
+
+        epochs: int = 30
+        batch_size: int = 64
+        learning_rate: float = 0.02
+
+    tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
+
+    def build(self, data: TrainData, rng: Rng) -> None:
+        """Two tables of 16 factors."""
+        self.user_vectors = self.user_table(data, 16, 0.1, rng)
+        self.item_vectors = nn.Embedding(data.n_items, 16)
+        nn.init.normal_(self.item_vectors.weight, std=0.1)
+
+    def embed(self, batch: Batch) -> Embedded:
+        """Input ``user``."""
+        users = self.user_vectors(batch.users)
+        valid = torch.ones(len(users), dtype=torch.bool, device=users.device)
+        return Embedded({"user": users}, {"user": valid}, {"items": self.item_vectors.weight})
+
+
+class ReferenceSequence(SequenceModel):
+    """The smallest recurrent model, with dropout, so that streams matter."""
+
+    class Config(SequenceConfig):
+        """Settings."""
+
+        dim: int = 16
+        max_length: int = 12
+        epochs: int = 15
+        batch_size: int = 16
+        learning_rate: float = 0.02
+
+    def build_layers(self) -> None:
+        """One GRU layer."""
+        self.gru = nn.GRU(self.config.dim, self.config.dim, batch_first=True)
+        self.drop = nn.Dropout(self.config.dropout)
+
+    def states(self, batch: Batch, e: Embedded) -> Tensor:
+        """[B, L, dim]."""
+        out: Tensor = self.drop(self.gru(self.drop(e.inputs["items"]))[0])
+        return out
+
+
+def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, seed: int = 0) -> tuple[Model, FitReport]:
+    """``model`` fitted by the host's own loop."""
+    report = fit(model, data, defense or Defense(), Rng(seed).child("fit"), device=CPU)
+    return model, report
+
+
+def bench_of(model: Model, data: TrainData, test: Interactions, *, seed: int = 0) -> Bench:
+    """A fitted model ready to be measured on all real users."""
+
+    return Bench(model, joined(data.train, data.validation), test, np.arange(data.n_real_users), seed)
+
+
+@cache
+def reference_bench(kind: str) -> Bench:
+    """A fitted reference victim, ``pairwise``, ``sequence`` or ``ragged`` (a sequence model, histories of all lengths).
+
+    Made once per process.
+    """
+    data, test = crowd(ragged=kind == "ragged")
+    made: dict[str, type[Model]] = {
+        "pairwise": ReferencePairwise,
+        "sequence": ReferenceSequence,
+        "ragged": ReferenceSequence,
+    }
+    model, _ = fitted(made[kind](), data)
+    return bench_of(model, data, test)
+
+
+def same_state(first: Model, second: Model) -> bool:
+    """Whether two models are equal bit for bit."""
+    one, two = first.state(), second.state()
+    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+
+
+Settings = dict[str, Any]

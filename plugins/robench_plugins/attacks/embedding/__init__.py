@@ -1,0 +1,1 @@
+"""Attacks on embedded inputs and on embedding tables."""

@@ -1,0 +1,1 @@
+"""A language model that re-ranks a retriever's candidates."""

@@ -1,0 +1,83 @@
+"""What an attack is handed is its own to write in: no budget, no mask and no outcome of the host's changes by it."""
+
+import numpy as np
+import pytest
+
+from robench.api import EmbeddingAttack, HistoryAttack, TextAttack
+from robench.testing.text_world import promoted, text_bench
+from robench.testing.worlds import reference_bench
+
+
+class Widened(EmbeddingAttack):
+    """Ten times the radius, written into the ball that it was given."""
+
+    def perturb(self, oracle, ball, rng):
+        ball.radius.mul_(10)
+        oracle.to_break.zero_()
+        oracle.lengths().zero_()
+        yield ball.ascent(oracle.gradient(oracle.zero()).gradient)
+
+
+class Straight(Widened):
+    """The same step within the budget."""
+
+    def perturb(self, oracle, ball, rng):
+        yield ball.ascent(oracle.gradient(oracle.zero()).gradient)
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "sequence"])
+@pytest.mark.parametrize("surface", ["embedding", "parameters"])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_radius_that_the_attack_widens_is_not_the_host_s(kind, surface, norm):
+    bench = reference_bench(kind)
+    epsilon = 0.05
+    settings = {"surface": surface, "norm": norm}
+    cheat = bench.attacked(Widened.make(**settings), epsilon, "cheat")
+    fair = bench.attacked(Straight.make(**settings), epsilon, "fair")
+    assert cheat.achieved["epsilon"] <= epsilon * (1 + 1e-4)
+    assert cheat.achieved["overshoot"] == pytest.approx(10, rel=1e-3)
+    if surface == "embedding":
+        np.testing.assert_array_equal(cheat.arrays["hit"], fair.arrays["hit"])
+    if norm == "l2":  # projected along the ray it is the same point
+        np.testing.assert_array_equal(cheat.arrays["ranks"], fair.arrays["ranks"])
+
+
+class More(HistoryAttack):
+    """Five edits each, after writing that many into the budget."""
+
+    def rewrite(self, oracle, rng):
+        oracle.budget().fill_(5)
+        oracle.to_break.zero_()
+        oracle.users.zero_()
+        rows = oracle.rows()
+        genuine = rows.clone()
+        rows.fill_(-1)
+        yield genuine[:, 5:]
+
+
+def test_a_number_of_edits_that_the_attack_raises_is_not_the_host_s():
+    bench = reference_bench("sequence")
+    found = bench.attacked(More.make(), 1, "cheat")
+    assert found.achieved["overshoot"] > 1
+    assert found.arrays["edits"].max() <= 1
+    np.testing.assert_array_equal(found.arrays["hit"], bench.attacked(More.make(), 0, "none").arrays["hit"])
+
+
+class Longer(TextAttack):
+    """Titles of other items, after writing into everything that it was given."""
+
+    def rewrite(self, oracle, rng):
+        titles, limit = oracle.titles(), oracle.budget()
+        limit[:] = [99] * len(limit)
+        oracle.items[:] = 0
+        oracle.counts[:] = 0
+        titles[:] = ["gone"] * len(titles)
+        yield [f"{title} and a good many words more" for title in oracle.titles()]
+
+
+def test_titles_and_their_budgets_that_the_attack_overwrites_are_not_the_host_s():
+    found = text_bench().attacked(Longer.make(), 0.34, "cheat", promoted())
+    assert found.achieved["overshoot"] > 1
+    assert not found.titles
+    np.testing.assert_array_equal(found.arrays["target_ranks"], text_bench().clean(promoted()).arrays["target_ranks"])
+    assert text_bench().history.counts().any()

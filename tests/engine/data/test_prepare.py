@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robench.api.data import DatasetConfig, Item, Ratings, joined
+from robench.api.errors import DataError, SealedError
+from robench.engine.data.prepare import Prepared, k_core, prepare
+from robench.engine.data.targets import choose_targets, evaluated_users
+from robench.spec import Part, TargetChoice, UserSample
+
+SPLITS = [
+    Part("leave-last-out", {"seed": 0}, "s"),
+    Part("random-ratio", {"ratios": [8, 1, 1], "seed": 0}, "s"),
+    Part("global-time", {"validation": 0.1, "test": 0.1, "seed": 0}, "s"),
+]
+
+
+@st.composite
+def logs(draw):
+    rows = draw(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9), st.integers(0, 50)), min_size=1, max_size=80))
+    users, items, times = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+    return Ratings(users, items, times)
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=[s.name for s in SPLITS])
+@given(log=logs())
+@settings(deadline=None, max_examples=60)
+def test_a_split_is_a_partition_in_time_order(split, log):
+    data = prepare(log, DatasetConfig(), split)
+    events = {}
+    for u, i, t in zip(log.users.tolist(), log.items.tolist(), log.times.tolist(), strict=True):
+        events.setdefault((str(u), str(i)), t)  # repeated pairs keep the first
+    found = {}
+    for part in (data.train, data.validation, data.test):
+        for user in range(part.n_users):
+            rows = slice(part.indptr[user], part.indptr[user + 1])
+            assert (np.diff(part.times[rows]) >= 0).all()
+            for item, time in zip(part.items[rows], part.times[rows], strict=True):
+                key = (data.user_ids[user], data.catalogue.ids[item])
+                assert key not in found
+                found[key] = time
+    assert found == events
+
+
+@given(log=logs())
+@settings(deadline=None, max_examples=60)
+def test_leave_last_out_holds_out_the_last_and_validates_on_the_one_before(log):
+    data = prepare(log, DatasetConfig(), SPLITS[0])
+    for user in range(data.train.n_users):
+        sizes = [len(part.row(user)) for part in (data.train, data.validation, data.test)]
+        assert sizes in ([sum(sizes), 0, 0], [sum(sizes) - 2, 1, 1])
+        assert (sizes[1] == 0) == (sum(sizes) < 3)
+        if sizes[2]:
+            times = [part.times[part.indptr[user + 1] - 1] for part in (data.train, data.validation, data.test)]
+            assert times == sorted(times)
+
+
+@given(log=logs(), per_user=st.integers(1, 4), per_item=st.integers(1, 4))
+@settings(deadline=None, max_examples=60)
+def test_the_core_is_the_largest_in_which_everybody_has_enough(log, per_user, per_item):
+    kept = k_core(log.users, log.items, np.arange(len(log.users)), per_user, per_item)
+    if len(kept):
+        assert np.bincount(log.users[kept])[log.users[kept]].min() >= per_user
+        assert np.bincount(log.items[kept])[log.items[kept]].min() >= per_item
+    # Nothing outside it could have stayed: peeling one row at a time ends at the same rows.
+    left = set(range(len(log.users)))
+    while True:
+        users = np.bincount(log.users[sorted(left)], minlength=7) if left else np.zeros(7)
+        items = np.bincount(log.items[sorted(left)], minlength=10) if left else np.zeros(10)
+        weak = {r for r in left if users[log.users[r]] < per_user or items[log.items[r]] < per_item}
+        if not weak:
+            break
+        left -= weak
+    assert set(kept.tolist()) == left
+
+
+def test_row_numbers_do_not_depend_on_the_order_of_the_file():
+    users, items = np.array(["10", "9", "9", "10"]), np.array(["b", "a", "c", "a"])
+    times = np.array([1, 2, 3, 4])
+    one = prepare(Ratings(users, items, times), DatasetConfig(), SPLITS[0])
+    two = prepare(Ratings(users[::-1], items[::-1], times[::-1]), DatasetConfig(), SPLITS[0])
+    assert one.sha256() == two.sha256()
+    assert one.user_ids == ("9", "10")
+    assert one.catalogue.ids == ("a", "b", "c")
+
+
+def test_ids_with_leading_zeros_stay_text():
+    data = prepare(Ratings(np.array(["007", "7"]), np.array(["x", "x"])), DatasetConfig(), SPLITS[0])
+    assert data.user_ids == ("007", "7")
+
+
+def test_saved_data_comes_back(tmp_path):
+    log = Ratings(np.array([1, 1, 1]), np.array([5, 6, 7]), None, None, {"5": Item("É", 1999, ("a", "b"))})
+    data = prepare(log, DatasetConfig(), SPLITS[0])
+    data.save(tmp_path / "d.npz")
+    again = Prepared.load(tmp_path / "d.npz")
+    assert again.sha256() == data.sha256()
+    assert again.catalogue.items[0] == Item("É", 1999, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("log", "config", "split", "problem"),
+    [
+        (Ratings(np.array([]), np.array([])), {}, 0, "no rows"),
+        (Ratings(np.array([1]), np.array([1, 2])), {}, 0, "1 users but 2 items"),
+        (Ratings(np.array([1]), np.array([1]), np.array([-5])), {}, 0, "time of row 1 is negative"),
+        (Ratings(np.array([1]), np.array([1]), None, np.array([np.nan])), {}, 0, "rating of row 1"),
+        (Ratings(np.array([1]), np.array([1])), {"min_rating": 4}, 0, "has no ratings"),
+        (Ratings(np.array([1]), np.array([1])), {"min_user_interactions": 3}, 0, "nothing is left"),
+        (Ratings(np.array([1]), np.array([1])), {}, 2, "needs times"),
+    ],
+)
+def test_wrong_data_is_one_clear_line(log, config, split, problem):
+    with pytest.raises(DataError, match=problem):
+        prepare(log, DatasetConfig(**config), SPLITS[split])
+
+
+def small():
+    generator = np.random.default_rng(0)
+    users = np.repeat(np.arange(40), 12)
+    items = np.concatenate([generator.choice(60, 12, replace=False, p=np.arange(1, 61) / 1830) for _ in range(40)])
+    return prepare(Ratings(users, items, np.arange(480)), DatasetConfig(), SPLITS[0])
+
+
+def test_a_held_out_item_cannot_be_read_before_the_seal_is_broken():
+    data = small()
+    held = data.held_out()
+    with pytest.raises(SealedError):
+        held.read()
+    held.release()
+    assert held.read().sha256() == data.test.sha256()
+    with pytest.raises(SealedError):
+        data.held_out().read()
+    assert not hasattr(data.train_data(), "test")
+
+
+def test_targets_are_disjoint_and_unpopular_and_depend_on_training_counts_alone():
+    data = small()
+    sets = choose_targets(data.train, TargetChoice(3, "unpopular", 2))
+    assert len({int(i) for part in sets for i in part}) == 6
+    counts = data.train.counts()
+    assert counts[np.concatenate(sets)].max() <= np.sort(counts)[len(counts) // 5]
+    again = choose_targets(data.train, TargetChoice(3, "unpopular", 2))
+    assert all((a == b).all() for a, b in zip(sets, again, strict=True))
+    with pytest.raises(DataError, match="500 unpopular items are wanted"):
+        choose_targets(data.train, TargetChoice(500))
+
+
+def test_evaluated_users_have_something_to_learn_and_something_held_out():
+    data = small()
+    users = evaluated_users(data, None)
+    assert (data.test.lengths()[users] > 0).all()
+    sample = evaluated_users(data, UserSample(7, 3))
+    assert len(sample) == 7
+    assert set(sample) <= set(users)
+    assert (sample == evaluated_users(data, UserSample(7, 3))).all()
+
+
+def test_test_history_is_training_then_validation():
+    data = small()
+    history = joined(data.train.appended([[1, 2]]), data.validation)
+    for user in range(data.train.n_users):
+        assert history.row(user).tolist() == [*data.train.row(user), *data.validation.row(user)]
+
+
+def test_random_ratio_keeps_the_ratio_and_a_training_item():
+    data = prepare(Ratings(np.repeat([1, 2], [20, 1]), np.r_[np.arange(20), 3]), DatasetConfig(), SPLITS[1])
+    assert [part.lengths().tolist() for part in (data.train, data.validation, data.test)] == [[16, 1], [2, 0], [2, 0]]

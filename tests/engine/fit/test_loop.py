@@ -1,0 +1,155 @@
+"""The loop around a model whose weights tell the epoch, with validation values from a script.
+
+The loss is linear, so its gradient is constant and each of Adam's steps is the learning rate: after n steps
+w = −n · rate.
+"""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from robench.api import Batch, Embedded, Losses, PluginError, Rng, TorchModel
+from robench.engine.fit import loop as training
+from robench.testing.worlds import crowd, fitted
+
+RATE = 0.01
+
+
+class Ramp(TorchModel):
+    """One parameter, one step per epoch; ``slopes`` are the gradients epoch by epoch (the last one goes on)."""
+
+    slopes = (1.0,)
+
+    def build(self, data, rng):
+        self.w = nn.Parameter(torch.zeros(1))
+        self.begun = 0
+
+    def batches(self, data, rng):
+        slope = self.slopes[min(self.begun, len(self.slopes) - 1)]
+        self.begun += 1
+        users = torch.zeros(1, dtype=torch.int64)
+        yield Batch(users, users.new_empty(1, 0), {"slope": torch.tensor([slope])})
+
+    def queries(self, users, history):
+        raise AssertionError("validation is scripted")
+
+    def embed(self, batch):
+        return Embedded({"w": self.w.unsqueeze(0)}, {"w": torch.ones(1, dtype=torch.bool)})
+
+    def score_from(self, batch, e):
+        raise AssertionError("validation is scripted")
+
+    def loss_from(self, batch, e):
+        return Losses(batch.targets["slope"] * e.inputs["w"][0], torch.zeros(1, dtype=torch.int64))
+
+
+class Script:
+    """Stands in for ``validation_ndcg``: plays ``values``, and notes when it was asked and how."""
+
+    def __init__(self, values):
+        self.values, self.epochs, self.most, self.modes = list(values), [], [], []
+
+    def __call__(self, model, data, k=10, most=None):
+        self.epochs.append(model.begun)
+        self.most.append(most)
+        self.modes.append(model.training)
+        return self.values[len(self.epochs) - 1]
+
+
+def _fit(monkeypatch, values, kind=Ramp, **settings):
+    script = Script(values)
+    monkeypatch.setattr(training, "validation_ndcg", script)
+    data, _ = crowd(n_users=4)
+    model, report = fitted(kind.make(**{"learning_rate": RATE, "epochs": len(script.values), **settings}), data)
+    return model, report, script
+
+
+def _steps(model):
+    return -float(model.w.detach()) / RATE
+
+
+def test_the_weights_of_the_best_epoch_are_restored(monkeypatch):
+    model, report, script = _fit(monkeypatch, [0.1, 0.3, 0.2, 0.25])
+    assert (report.epochs, report.best_epoch, report.validation_ndcg) == (4, 2, 0.3)
+    assert _steps(model) == pytest.approx(2, abs=1e-3)
+    assert not model.training
+    assert script.modes == [False] * 4
+
+
+def test_the_first_of_equal_epochs_is_kept(monkeypatch):
+    model, report, _ = _fit(monkeypatch, [0.1, 0.3, 0.3])
+    assert report.best_epoch == 2
+    assert _steps(model) == pytest.approx(2, abs=1e-3)
+
+
+def test_without_validation_items_every_epoch_runs_and_the_last_is_kept(monkeypatch):
+    model, report, _ = _fit(monkeypatch, [math.nan] * 4, patience=1)
+    assert (report.epochs, report.best_epoch) == (4, 4)
+    assert _steps(model) == pytest.approx(4, abs=1e-3)
+
+
+def test_patience_stops(monkeypatch):
+    model, report, _ = _fit(monkeypatch, [0.1, 0.3, 0.2, 0.1, 0.9], patience=2)
+    assert (report.epochs, report.best_epoch) == (4, 2)
+    assert _steps(model) == pytest.approx(2, abs=1e-3)
+
+
+def test_a_better_epoch_renews_patience(monkeypatch):
+    _, report, _ = _fit(monkeypatch, [0.2, 0.1, 0.3, 0.1, 0.2, 0.9], patience=2)
+    assert (report.epochs, report.best_epoch) == (5, 3)
+
+
+def test_min_epochs_delay_patience(monkeypatch):
+    values = [0.5, 0.4, 0.3, 0.2, 0.1, 0.0, 0.9]
+    assert _fit(monkeypatch, values, patience=1)[1].epochs == 2
+    assert _fit(monkeypatch, values, patience=1, min_epochs=4)[1].epochs == 5
+    assert _fit(monkeypatch, values, patience=2, min_epochs=4)[1].epochs == 6
+
+
+def test_validate_every_skips_epochs_but_not_the_last(monkeypatch):
+    model, report, script = _fit(monkeypatch, [0.1, 0.3, 0.2], epochs=7, validate_every=3, patience=1)
+    assert script.epochs == [3, 6, 7]
+    assert (report.epochs, report.best_epoch) == (7, 6)
+    assert _steps(model) == pytest.approx(6, abs=1e-3)
+
+
+def test_patience_counts_validations_and_not_epochs(monkeypatch):
+    _, report, script = _fit(monkeypatch, [0.3, 0.2, 0.1, 0.0], epochs=8, validate_every=2, patience=2)
+    assert script.epochs == [2, 4, 6]
+    assert report.epochs == 6
+
+
+def test_validation_users_are_passed_on(monkeypatch):
+    assert _fit(monkeypatch, [0.1, 0.2], validation_users=17)[2].most == [17, 17]
+
+
+def test_clip_bounds_the_gradient_of_a_step(monkeypatch):
+    """Gradients 1 and 1000 clipped to 1 are two full steps; unclipped, Adam's second step is shorter by a quarter."""
+
+    class Cliff(Ramp):
+        slopes = (1.0, 1000.0)
+
+    assert _steps(_fit(monkeypatch, [0.1, 0.2], Cliff, clip=1.0)[0]) == pytest.approx(2, abs=1e-3)
+    second = (0.9 * 0.1 + 0.1 * 1000) / (1 - 0.9**2) / math.sqrt((0.999 * 0.001 + 0.001 * 1000**2) / (1 - 0.999**2))
+    assert second < 0.8
+    assert _steps(_fit(monkeypatch, [0.1, 0.2], Cliff, clip=2000.0)[0]) == pytest.approx(1 + second, abs=1e-3)
+
+
+@pytest.mark.parametrize("slope", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_fit(monkeypatch, slope):
+    class Broken(Ramp):
+        slopes = (1.0, slope)
+
+    with pytest.raises(PluginError, match="epoch 2"):
+        _fit(monkeypatch, [0.1, 0.2, 0.3], Broken)
+
+
+def test_every_epoch_is_reported(monkeypatch):
+    monkeypatch.setattr(training, "validation_ndcg", Script([0.1, 0.2, 0.3]))
+    data, _ = crowd(n_users=4)
+    seen = []
+    model = Ramp.make(epochs=3)
+    training.fit(model, data, training.Defense(), Rng(0), torch.device("cpu"), lambda *done: seen.append(done))
+    assert seen == [(1, 3), (2, 3), (3, 3)]

@@ -1,0 +1,293 @@
+"""The order of a victim's life: poison, clean, fit, and only then the test items."""
+
+import numpy as np
+import pytest
+import torch
+
+from robench.api import (
+    BaseConfig,
+    Cleaned,
+    Corruption,
+    Defense,
+    Interactions,
+    PluginError,
+    PoisoningAttack,
+    Profiles,
+    Rng,
+    SealedError,
+)
+from robench.engine.data.prepare import Prepared
+from robench.engine.fit.poisoning import budget_of, poison
+from robench.engine.fit.victim import Workshop
+from robench.files.cache import Cache
+from robench.spec import Part, Poison, TargetChoice, Victim
+from robench.testing import CorruptionTests
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
+from robench_plugins.models.popularity import Popularity
+
+
+def workshop(cache, *, model=ReferencePairwise, defense=None, attack=None, epsilon=0.1, seed=0, epochs=2):
+    data, test = crowd(n_users=40)
+    prepared = Prepared(data.train, data.validation, test, data.catalogue, tuple(map(str, range(40))))
+    part = Part("x", {}, "x")
+    chosen = None if attack is None else Poison(part, epsilon, 0)
+    victim = Victim(part, part, Part("m", {"epochs": epochs}, "m"), part, seed, 1, TargetChoice(), chosen)
+    return Workshop(
+        victim,
+        prepared.train_data(),
+        prepared.held_out(),
+        "sha",
+        np.array([3, 8]),
+        model,
+        defense or Defense(),
+        attack,
+        Cache(cache),
+        torch.device("cpu"),
+    )
+
+
+class Forgetful(Popularity):
+    """Keeps half of what it has learnt; ``epochs`` as every model of these tests."""
+
+    class Config(BaseConfig):
+        epochs: int = 2
+
+    def state(self):
+        return {"counts": self.counts // 2}
+
+
+class Lost(Forgetful):
+    """Keeps nothing."""
+
+    def state(self):
+        return {}
+
+
+def test_what_a_plugin_keeps_is_what_is_measured_from_the_first_run_on(tmp_path):
+    first = workshop(tmp_path, model=Forgetful).fitted().model
+    second = workshop(tmp_path, model=Forgetful).fitted().model
+    np.testing.assert_array_equal(first.counts, second.counts)
+    assert first.counts.max() < crowd(n_users=40)[0].train.counts().max()
+
+
+def test_a_state_that_a_plugin_does_not_take_back_is_its_own_mistake_at_once(tmp_path):
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"restore\(\) does not take what state\(\) gave: KeyError: 'counts'"):
+            workshop(tmp_path, model=Lost).fitted()
+
+
+class Spy(ReferencePairwise):
+    """Tries to look at the test items while it is trained."""
+
+    shop = None
+
+    def batches(self, data, rng):
+        with pytest.raises(SealedError, match="before the victim's fit had ended"):
+            self.shop.held.read()
+        Spy.looked = True
+        return super().batches(data, rng)
+
+
+def test_reading_a_held_out_item_before_the_fit_has_ended_raises(tmp_path):
+    shop = workshop(tmp_path, model=Spy)
+    Spy.shop, Spy.looked = shop, False
+    shop.fitted()
+    assert Spy.looked
+    assert len(shop.held.read()) == 40
+
+
+def test_a_fit_that_fails_leaves_the_seal_unbroken(tmp_path):
+    class Failing(ReferencePairwise):
+        def loss_from(self, batch, e):
+            return super().loss_from(batch, e)._replace(value=torch.full((len(batch.users),), torch.nan))
+
+    shop = workshop(tmp_path, model=Failing)
+    with pytest.raises(PluginError, match="training loss is nan"):
+        shop.fitted()
+    with pytest.raises(SealedError):
+        shop.held.read()
+
+
+def test_a_checkpoint_is_used_again_and_gives_the_same_model(tmp_path):
+    epochs = []
+    one = workshop(tmp_path).fitted(lambda done, of: epochs.append(done))
+    two = workshop(tmp_path).fitted(lambda done, of: epochs.append(done))
+    assert epochs == [1, 2]
+    assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
+    assert one.report == two.report
+    workshop(tmp_path, seed=1).fitted(lambda done, of: epochs.append(done))
+    assert epochs == [1, 2, 1, 2]
+
+
+def test_a_damaged_checkpoint_is_made_anew(tmp_path):
+    one = workshop(tmp_path).fitted()
+    (path,) = (tmp_path / "checkpoints").rglob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:100])
+    two = workshop(tmp_path).fitted()
+    assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
+
+
+def test_profiles_of_an_oblivious_attack_are_made_once_for_all_victims(tmp_path):
+    calls = []
+
+    class Counted(Bandwagon):
+        def profiles(self, train, **more):
+            calls.append(1)
+            return super().profiles(train, **more)
+
+    one = workshop(tmp_path, attack=Counted.make()).fitted()
+    two = workshop(tmp_path, attack=Counted.make(), model=ReferenceSequence).fitted()
+    assert len(calls) == 1
+    assert one.achieved == two.achieved == {"epsilon": 0.1, "fake_users": 4, "fake_interactions": 40}
+    workshop(tmp_path, attack=Counted.make(), seed=1).fitted()
+    assert len(calls) == 2
+
+
+def test_zero_fake_users_are_the_clean_victim_bit_for_bit(tmp_path):
+    clean = workshop(tmp_path).fitted().model.state()
+    dirty = workshop(tmp_path, attack=Bandwagon.make(), epsilon=0.0).fitted()
+    assert dirty.achieved["fake_users"] == 0
+    assert all(np.array_equal(part, dirty.model.state()[n]) for n, part in clean.items())
+
+
+def test_a_cleaning_defence_changes_what_is_trained_on(tmp_path):
+    class DropFakes(Defense):
+        def sanitise(self, train, rng):
+            keep = [train.row(u) if u < 40 else [] for u in range(train.n_users)]
+            return Cleaned(Interactions.from_rows(keep, train.n_items), np.zeros(train.n_users))
+
+    plain = workshop(tmp_path, attack=Bandwagon.make(), epsilon=0.5).fitted().model.state()
+    cleaned = workshop(tmp_path, attack=Bandwagon.make(), epsilon=0.5, defense=DropFakes()).fitted()
+    assert cleaned.suspicion is not None
+    assert not np.array_equal(plain["item_vectors.weight"], cleaned.model.state()["item_vectors.weight"])
+
+
+def test_a_wrapping_defence_is_what_is_measured(tmp_path):
+    class Wrapped(Defense):
+        def wrap(self, model, rng):
+            model.wrapped = True
+            return model
+
+    assert workshop(tmp_path, defense=Wrapped()).fitted().model.wrapped
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "wanted"), [(0.07, 100, 7), (0.01, 671, 7), (0, 671, 0), (0.1, 30, 3), (1e-9, 5, 1)]
+)
+def test_the_budget_of_fake_users_is_rounded_up_and_no_further(share, count, wanted):
+    assert budget_of(share, count) == (wanted if share > 1e-8 else budget_of(share, count))
+    assert budget_of(share, count) <= wanted
+
+
+class Cheat(PoisoningAttack):
+    """Breaks one rule of its contract."""
+
+    rule = ""
+
+    def profiles(self, train, *, targets, n_users, profile_size, rng):
+        row = list(dict.fromkeys([*targets.tolist(), *range(20)]))[:profile_size]
+        rows = {
+            "budget": [row] * (n_users + 1),
+            "profile size": [[*row, 39]] * n_users,
+            "twice": [[*row[:-1], row[0]]] * n_users,
+            "outside": [[*row[:-1], 4000]] * n_users,
+            "target": [[i for i in range(20) if i not in targets][:profile_size]] * n_users,
+        }
+        return Profiles.of(rows[self.rule])
+
+
+@pytest.mark.parametrize("rule", ["budget", "profile size", "twice", "outside", "target"])
+def test_a_poisoning_that_breaks_its_contract_is_refused(rule):
+    data, _ = crowd()
+    attack = Cheat.make()
+    attack.rule = rule
+    with pytest.raises(PluginError, match=rule):
+        poison(attack, data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
+
+
+class Dropping(Corruption):
+    """Drops a share of the interactions, from the end."""
+
+    extra = 0
+
+    def corrupt(self, train, *, share, rng):
+        count = budget_of(share, len(train)) + self.extra
+        rows = [train.row(u).tolist() for u in range(train.n_users)]
+        while count:
+            for row in rows:
+                if row and count:
+                    row.pop()
+                    count -= 1
+        return Interactions.from_rows(rows, train.n_items)
+
+
+class TestDropping(CorruptionTests):
+    attack = Dropping
+
+
+def test_a_corruption_beyond_its_budget_is_refused():
+    data, _ = crowd()
+    attack = Dropping.make()
+    attack.extra = 1
+    with pytest.raises(PluginError, match="its budget is"):
+        poison(attack, data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
+
+
+class Pretrained(ReferencePairwise):
+    """Its weights come from elsewhere, too."""
+
+    files = "one"
+
+    def outside(self):
+        return self.files
+
+
+def test_other_files_of_weights_are_another_checkpoint(tmp_path, monkeypatch):
+    before = workshop(tmp_path, model=Pretrained)
+    before.fitted()
+    assert workshop(tmp_path, model=Pretrained).kept()
+    monkeypatch.setattr(Pretrained, "files", "two")
+    assert workshop(tmp_path, model=Pretrained).key != before.key
+    assert not workshop(tmp_path, model=Pretrained).kept()
+
+
+class Blanks(Defense):
+    """Reads titles without a word."""
+
+    def clean_text(self, title):
+        return title.replace("Title ", "")
+
+
+class Reader(ReferencePairwise):
+    """Notes the titles that it was fitted on."""
+
+    def build(self, data, rng):
+        type(self).read = [item.title for item in data.catalogue.items]
+        super().build(data, rng)
+
+
+def test_titles_are_cleaned_before_the_fit_and_the_reader_goes_on_to_the_measurement(tmp_path):
+    fitted = workshop(tmp_path, model=Reader, defense=Blanks()).fitted()
+    assert Reader.read[:3] == ["0", "1", "2"]
+    assert fitted.read("Title 7") == "7"
+    plain = workshop(tmp_path / "plain", model=Reader).fitted()
+    assert Reader.read[:3] == ["Title 0", "Title 1", "Title 2"]
+    assert plain.read is None
+
+
+class Answers(Defense):
+    """Reads every title as what it is told to."""
+
+    answer: object = None
+
+    def clean_text(self, title):
+        return self.answer
+
+
+@pytest.mark.parametrize(("answer", "kind"), [(None, "NoneType"), (b"Heat", "bytes"), (7, "int")])
+def test_a_defence_that_gives_no_title_is_told_by_its_name(tmp_path, answer, kind):
+    defense = Answers()
+    defense.answer = answer
+    with pytest.raises(PluginError, match=rf"Answers.clean_text\(\) gave {kind} for the title 'Title 0', not a str"):
+        workshop(tmp_path, model=Reader, defense=defense).fitted()

@@ -1,0 +1,42 @@
+"""How alike titles are, by a tiny encoder in place of the host's own."""
+
+import pytest
+import torch
+from tests.tiny_bert import tiny_bert
+
+from robench.api.usage import have_read
+from robench.engine.surfaces.text import similarity
+from robench.pretrained.encoder import Encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    pytest.importorskip("transformers")
+    return Encoder(tiny_bert(tmp_path_factory.mktemp("encoder")))
+
+
+def test_each_new_title_is_compared_with_its_own_old_one(encoder, monkeypatch):
+    monkeypatch.setattr(similarity, "_encoder", lambda: encoder)
+    pairs = [("the space robot", "the space robot"), ("heat", "love kiss wedding"), ("galaxy", "the galaxy")]
+    rows = [{"before": old, "after": new} for old, new in pairs]
+    before = have_read()
+    found = similarity.resemblance(rows)
+    assert have_read() == before, "the host's own look is no cost of the attack"
+    wanted = []
+    for old, new in pairs:
+        one, two = encoder.encode([old])[0], encoder.encode([new])[0]
+        wanted.append(float(one @ two / one.norm() / two.norm()))
+    assert [row["similarity"] for row in rows] == pytest.approx(wanted, abs=1e-4)
+    assert wanted[0] == pytest.approx(1)
+    assert max(wanted[1:]) < 0.99, "else this test could not tell them apart"
+    assert found == {"mean": pytest.approx(sum(wanted) / 3, abs=1e-5), "min": pytest.approx(min(wanted), abs=1e-5)}
+
+
+def test_without_an_encoder_or_titles_nothing_is_said(encoder, monkeypatch):
+    rows = [{"before": "a", "after": "b"}]
+    monkeypatch.setattr(similarity, "_encoder", lambda: None)
+    assert similarity.resemblance(rows) == {}
+    assert "similarity" not in rows[0]
+    monkeypatch.setattr(similarity, "_encoder", lambda: encoder)
+    assert similarity.resemblance([]) == {}
+    assert torch.is_grad_enabled()

@@ -1,0 +1,127 @@
+import types
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from robench.api import BaseConfig, Defense, Metric, Model, PoisoningAttack, UserError, hookimpl
+from robench.host.discovery import Host
+from robench.host.registry import Entry, Registry, described
+
+
+def plugin(**hooks: Any) -> types.ModuleType:
+    made = types.ModuleType("plugin")
+    for name, value in hooks.items():
+        setattr(made, name, hookimpl(lambda value=value: value))
+    return made
+
+
+def registry_of(**plugins: Any) -> Registry:
+    return Registry.of(Host.with_plugins({owner.replace("__", ":"): made for owner, made in plugins.items()}))
+
+
+class Mine(Defense):
+    """A defence."""
+
+    class Config(BaseConfig):
+        lambda_: float = Field(default=0.5, alias="lambda")
+        depth: int = 3
+
+
+class Half(Model):
+    """Forgets most of its methods."""
+
+    def fit(self, data: Any, rng: Any) -> None: ...
+
+
+class Poison(PoisoningAttack):
+    """A whole attack."""
+
+    def profiles(self, train: Any, **given: Any) -> Any: ...
+
+
+class OldConfig(Defense):
+    """Configured by something else."""
+
+    Config: Any = dict
+
+
+def test_an_unknown_name_gets_a_suggestion_and_the_list():
+    registry = registry_of(a__x=plugin(robench_defenses={"shield": Mine, "wall": Mine}))
+    with pytest.raises(UserError, match=r"unknown defense 'sheild'") as caught:
+        registry.load("defense", "sheild")
+    assert caught.value.hint == "did you mean 'shield'? known: shield, wall"
+    with pytest.raises(UserError, match="none is known"):
+        registry.load("model", "mf")
+
+
+def test_a_wrong_distribution_says_who_does_offer_the_name():
+    registry = registry_of(a__x=plugin(robench_defenses={"mine": Mine}), b__x=plugin(robench_defenses={"mine": Mine}))
+    with pytest.raises(UserError, match=r"'c' offers no defense 'mine' \(write a/mine or b/mine\)"):
+        registry.find("defense", "c/mine")
+
+
+def test_two_entries_of_one_distribution_are_told_apart_by_their_owner():
+    registry = registry_of(a__x=plugin(robench_defenses={"mine": Mine}), a__y=plugin(robench_defenses={"mine": Mine}))
+    for name in ("mine", "a/mine"):
+        with pytest.raises(UserError, match=r"offered by a:x and a:y \(write a:x/mine or a:y/mine\)"):
+            registry.find("defense", name)
+    assert registry.find("defense", "a:y/mine").owner == "a:y"
+
+
+def test_the_reference_of_an_entry_finds_it_again():
+    shared = {"mine": Mine}
+    registry = registry_of(
+        a__x=plugin(robench_defenses={**shared, "only": Mine}),
+        a__y=plugin(robench_defenses=shared),
+        b__x=plugin(robench_defenses=shared),
+    )
+    for entry in registry.entries["defense"]:
+        assert registry.find("defense", registry.reference("defense", entry)) == entry
+    assert registry.reference("defense", registry.find("defense", "a/only")) == "only"
+
+
+@pytest.mark.parametrize(
+    ("kind", "cls", "problem"),
+    [
+        ("model", Half, "of plugin a:x lacks restore, scores, state"),
+        ("metric", type("Empty", (Metric,), {}), "lacks per_user"),
+        ("defense", OldConfig, "Config that is not a subclass of BaseConfig"),
+        ("defense", Half, "not a subclass of Defense"),
+    ],
+)
+def test_half_a_component_is_refused_before_any_work(kind, cls, problem):
+    registry = registry_of(a__x=plugin(**{f"robench_{kind}s": {"it": cls}}))
+    with pytest.raises(UserError, match=problem):
+        registry.load(kind, "it")
+    assert [state.startswith("error: ") for *_, state in registry.check()] == [True]
+
+
+def test_an_import_that_leaves_the_interpreter_costs_only_its_own_plugin(tmp_path, monkeypatch):
+    (tmp_path / "leaves_at_import.py").write_text("raise SystemExit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = registry_of(a__x=plugin(robench_models={"it": "leaves_at_import:It"}))
+    with pytest.raises(UserError, match="of plugin a:x cannot be imported: SystemExit"):
+        registry.load("model", "it")
+
+
+def test_check_tells_settings_surfaces_and_threats():
+    registry = Registry.of(Host.discover())
+    states = {(kind, name): state for kind, name, _, state in registry.check()}
+    assert "surfaces: embedding" in states["model", "mf"]
+    assert "threat: embedding, test, l2, relative, untargeted, k 10" in states["attack", "cw"]
+    assert "threat: interactions, train, users, relative, promote, k 10" in states["attack", "bandwagon"]
+    assert "lambda" in states["defense", "adversarial-training"]
+    assert described(Mine) == "settings: lambda, depth"
+
+
+def test_a_threat_that_needs_a_setting_is_told_in_short():
+    class Needs(Poison):
+        class Config(BaseConfig):
+            level: int
+
+    assert described(Needs) == "settings: level; threat: interactions, train"
+
+
+def test_an_entry_knows_its_distribution():
+    assert Entry("it", "their-package:main", Mine).distribution == "their-package"

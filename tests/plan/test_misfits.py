@@ -1,0 +1,141 @@
+"""Planning of surfaces and goals at test time: what fits which model, target sets, tables."""
+
+import pytest
+
+from robench.api.errors import UserError
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.spec import cell_from_payload, cell_to_payload
+from robench.suite.load import load_suite
+
+
+@pytest.fixture
+def load(tmp_path):
+    registry = Registry.of(Host.discover())
+
+    def load(attacks, models="[mf]", more=""):
+        path = tmp_path / "t.yaml"
+        path.write_text(f"name: t\ndatasets: [synthetic]\nmodels: {models}\nattacks: {attacks}\n{more}\n")
+        return make_plan(load_suite(path, registry), registry)
+
+    return load
+
+
+def skips(plan):
+    return {(c.victim.model.name, c.columns()["attack"]): c.skip for c in plan.cells if c.attack is not None}
+
+
+def test_an_attack_touches_only_a_surface_that_the_model_has(load):
+    attacks = "[{name: random-edit, epsilon: 1}, {name: pgd, surface: parameters, epsilon: 0.1}]"
+    found = skips(load(attacks, "[mf, item-knn, lstm, popularity]"))
+    assert [key for key, why in found.items() if not why] == [
+        ("mf", "pgd"),
+        ("item-knn", "random-edit"),
+        ("lstm", "random-edit"),
+        ("lstm", "pgd"),
+    ]
+    assert found["mf", "random-edit"] == "mf has no surface 'history' for random-edit"
+    assert found["item-knn", "pgd"] == "item-knn has no surface 'parameters' for pgd"
+
+
+def test_a_gradient_attack_on_histories_needs_a_gradient(load):
+    found = skips(load("[{name: greedy-gradient, epsilon: 1}, {name: greedy-edit, epsilon: 1}]", "[ease, sasrec]"))
+    assert found["ease", "greedy-gradient"] == "ease has no gradient for greedy-gradient"
+    assert not found["ease", "greedy-edit"]
+    assert not found["sasrec", "greedy-gradient"]
+
+
+def test_a_defence_around_a_neural_model_leaves_others_out(load):
+    plan = load("[]", "[ease, mf]", "defenses: [none, smoothing]")
+    found = {(c.victim.model.name, c.victim.defense.name): c.skip for c in plan.cells}
+    assert found["ease", "smoothing"] == "ease is not neural, as smoothing asks"
+    assert not found["mf", "smoothing"]
+
+
+def test_promotion_at_test_time_has_a_cell_per_target_set_and_travels(load):
+    attacks = "[{name: pgd, goal: promote, epsilon: [0.1, 0.2]}, {name: fgsm, epsilon: 0.1}]"
+    plan = load(attacks, more="targets: {count: 2, sets: 3}")
+    found = [(c.columns()["attack"], c.epsilon, c.target_set) for c in plan.cells]
+    assert found == [
+        ("none", 0.0, None),
+        *(("pgd", e, number) for e in (0.1, 0.2) for number in (0, 1, 2)),
+        ("fgsm", 0.1, None),
+    ]
+    assert len({c.id for c in plan.cells}) == len(plan.cells)
+    assert all(cell_from_payload(cell_to_payload(c)) == c for c in plan.cells)
+    assert [(t["goal"], t["metric"]) for t in plan.ranking] == [("promote", "t-hr@10"), ("untargeted", "ndcg@10")]
+
+
+@pytest.mark.parametrize(
+    ("ranking", "problem"),
+    [
+        ("{surface: embedding, goal: promote, metric: ndcg@10, epsilon: 0.1}", "where items are promoted at test time"),
+        ("{surface: embedding, goal: untargeted, metric: t-hr@10, epsilon: 0.1}", "where items are promoted"),
+    ],
+)
+def test_a_table_of_a_metric_that_is_not_measured_is_refused(load, ranking, problem):
+    attacks = "[{name: pgd, goal: promote, epsilon: 0.1}, {name: pgd, epsilon: 0.1}]"
+    with pytest.raises(UserError, match=problem):
+        load(attacks, more=f"ranking: [{ranking}]")
+
+
+@pytest.mark.parametrize(
+    ("attack", "problem"),
+    [
+        ("{name: auto, surface: history, epsilon: [1, 0.05]}", "a number of edits is whole"),
+        ("{name: random-edit, epsilon: 1.5}", "a number of edits is whole"),
+        ("{name: pgd, positives: known, epsilon: 0.1}", "surface parameters"),
+        ("{name: pgd, surface: parameters, positives: known, epsilon: 0.1}", "write loss: bpr"),
+        (
+            "{name: pgd, surface: parameters, positives: known, loss: bpr, goal: promote, epsilon: 1}",
+            "goal: promote does not go with positives: known",
+        ),
+        ("{name: cw, surface: parameters, epsilon: 0.1}", "surface"),
+        ("{name: auto, unit: fraction, epsilon: 0.1}", "unit fraction is of the surface history, not of embedding"),
+    ],
+)
+def test_a_budget_or_setting_that_means_nothing_is_refused(load, attack, problem):
+    with pytest.raises(UserError, match=problem):
+        load(f"[{attack}]", "[lstm]")
+
+
+def test_a_share_of_a_history_may_be_any(load):
+    load("[{name: random-edit, unit: fraction, epsilon: 0.05}]", "[lstm]")
+
+
+@pytest.mark.parametrize(
+    ("metric", "fine"), [("ndcg@10", True), ("ndcg@5", True), ("ndcg@20", False), ("recall@50", False)]
+)
+def test_a_table_asks_an_ensemble_for_metrics_within_k_only(load, metric, fine):
+    ranking = f"metrics: [{metric}]\nranking: [{{surface: embedding, norm: l2, metric: {metric}, epsilon: 0.1}}]"
+    if fine:
+        assert load("[{name: auto, epsilon: 0.1}]", more=ranking).ranking[0]["metric"] == metric
+    else:
+        with pytest.raises(UserError, match="within k = 10"):
+            load("[{name: auto, epsilon: 0.1}]", more=ranking)
+
+
+def test_a_table_of_histories_means_whole_edits_unless_it_says_otherwise(load):
+    attacks = (
+        "[{name: auto, surface: history, epsilon: 1}, {name: auto, surface: history, unit: fraction, epsilon: 0.1}]"
+    )
+    plan = load(
+        attacks,
+        "[lstm]",
+        "ranking: [{surface: history, epsilon: 1}, {surface: history, scale: relative, epsilon: 0.1}]",
+    )
+    assert [t["scale"] for t in plan.ranking] == ["absolute", "relative"]
+
+
+def test_auto_is_of_the_threat_model_of_its_surface(load):
+    attacks = "[{name: auto, surface: history, unit: fraction, epsilon: 0.1}, {name: auto, norm: linf, epsilon: 0.1}]"
+    plan = load(attacks, "[lstm]")
+    threats = [c.threat for c in plan.cells if c.attack is not None]
+    assert [(t["surface"], t["norm"], t["scale"]) for t in threats] == [
+        ("history", "edits", "relative"),
+        ("embedding", "linf", "relative"),
+    ]
+    assert {c.kind for c in plan.cells if c.attack is not None} == {"ensemble"}
+    (first, *_) = (c for c in plan.cells if c.attack is not None)
+    assert first.attack.config["version"] == 1

@@ -1,0 +1,106 @@
+"""APGD's step rule (Croce & Hein 2020, section 3.2) on losses that a script tells, so that every point is known."""
+
+import math
+
+import pytest
+import torch
+
+from robench.api import Evaluation, Rng
+from robench.api.attacks.ball import Ball
+from robench_plugins.attacks.embedding.apgd import Apgd
+
+STEPS = 100
+MARKS = [22, 41, 57, 70, 80, 87, 93, 99]  # section 3.2, for 100 steps
+SLOPES = [math.cos(2.3 * look) for look in range(STEPS + 1)]  # both signs, so that a step's length is seen in the ball
+
+
+class _Scripted:
+    """One entry per user; what it answers depends on the number of the question alone. Notes where it was asked."""
+
+    def __init__(self, losses):
+        self.losses, self.asked = torch.tensor(losses, dtype=torch.float64), []
+
+    def zero(self):
+        return {"x": torch.zeros((len(self.losses), 1), dtype=torch.float64)}
+
+    def gradient(self, delta, loss="ce", rival=None):
+        at = len(self.asked)
+        self.asked.append(delta["x"][:, 0].clone())
+        nobody = torch.zeros(len(self.losses), dtype=torch.bool)
+        return Evaluation(self.losses[:, at], nobody, {"x": torch.full_like(delta["x"], SLOPES[at])})
+
+
+def walked(losses):
+    """Where a user with these losses is asked about [101], and the best point."""
+    oracle = _Scripted([losses])
+    best, _ = Apgd.make(norm="linf", steps=STEPS).perturb(oracle, Ball("linf", torch.ones(1).double()), Rng(0))
+    return torch.stack(oracle.asked)[:, 0], float(best["x"][0, 0])
+
+
+def by_hand(back):
+    """Algorithm 1 in L∞ with radius 1, told when to halve: checkpoint -> the look whose point is the best so far."""
+
+    def clip(x):
+        return max(-1.0, min(1.0, x))
+
+    now = before = 0.0
+    slope, stride, points = SLOPES[0], 2.0, [0.0]
+    for step in range(1, STEPS + 1):
+        ahead = clip(now + math.copysign(stride, slope))
+        if step > 1:
+            ahead = clip(now + 0.75 * (ahead - now) + 0.25 * (now - before))
+        before, now, slope = now, ahead, SLOPES[step]
+        points.append(now)
+        if step in back:
+            stride, now, slope = stride / 2, points[back[step]], SLOPES[back[step]]
+    return torch.tensor(points, dtype=torch.float64)
+
+
+RISING = [float(look) for look in range(STEPS + 1)]
+
+
+def test_who_always_rises_never_halves():
+    asked, best = walked(RISING)
+    torch.testing.assert_close(asked, by_hand({}))
+    assert best == pytest.approx(float(asked[STEPS]))
+
+
+# Three quarters of the 22 steps to the first checkpoint are 16.5.
+@pytest.mark.parametrize(("rises", "back"), [(16, {22: 16}), (17, {})])
+def test_condition_1_halves_where_fewer_than_three_quarters_of_the_steps_rose(rises, back):
+    losses = [float(n) for n in range(rises + 1)] + [rises - 0.1 * (n + 1) for n in range(22 - rises)]
+    losses += [losses[max(back.values(), default=22)] + n + 1 for n in range(STEPS - 22)]
+    asked, _ = walked(losses)
+    torch.testing.assert_close(asked, by_hand(back))
+    assert not torch.allclose(asked, by_hand({} if back else {22: rises})), "the script does not tell them apart"
+
+
+def test_condition_2_halves_where_the_best_loss_stood_still_since_a_checkpoint_without_a_halving():
+    """Steep falls and slow rises: more than three quarters of the steps rise, and none passes the best of look 22."""
+    losses = [float(n) for n in range(23)]
+    for start, end in ((22, 41), (41, 57), (57, 70)):
+        losses += [-100.0 + start + n for n in range(end - start)]
+    losses += [100.0 + n for n in range(STEPS + 1 - len(losses))]
+    # At 41 it halves and goes back to look 22. At 57 the last checkpoint had a halving, so it goes on; at 70 it halves.
+    back = {41: 22, 70: 22}
+    asked, best = walked(losses)
+    torch.testing.assert_close(asked, by_hand(back))
+    for other in ({}, {41: 22}, {41: 22, 57: 22}, {41: 22, 57: 22, 70: 22}):
+        assert not torch.allclose(asked, by_hand(other)), "the script does not tell them apart"
+    assert best == pytest.approx(float(asked[STEPS]))
+
+
+def test_both_conditions_at_every_checkpoint_halve_once():
+    """A loss that only falls: nothing rises (condition 1), the best is δ = 0, from which it always goes on."""
+    asked, best = walked([-loss for loss in RISING])
+    torch.testing.assert_close(asked, by_hand(dict.fromkeys(MARKS, 0)))
+    assert best == 0
+
+
+def test_every_user_has_a_step_of_their_own():
+    falling = [-loss for loss in RISING]
+    oracle = _Scripted([RISING, falling])
+    list(Apgd.make(norm="linf", steps=STEPS).perturb(oracle, Ball("linf", torch.ones(2).double()), Rng(0)))
+    together = torch.stack(oracle.asked)
+    for user, losses in enumerate((RISING, falling)):
+        torch.testing.assert_close(together[:, user], walked(losses)[0])

@@ -1,0 +1,314 @@
+"""index.html: what leaderboard.md says, drawn too; nothing that a user wrote becomes markup, nothing is loaded."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from tests.fakes import EMBEDDING, POISONING, USERS, World, ranks
+
+from robench.api.errors import UserError
+from robench.report import page
+from robench.report.blocks import Bullets, Grid, Section
+from robench.report.charts import charts
+from robench.report.files import write_tables
+from robench.report.page import to_page
+from robench.report.sections import sections
+from robench.tables import build as leaderboard
+
+EVIL = "<script>alert(1)</script><img src=x onerror=y> & \"'"
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Read(HTMLParser):
+    """Elements, what is open, cells of tables, list entries, headings, references and labels of marks."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.links, self.labels, self.captions, self.texts = [], set(), [], [], [], {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        given = dict(attrs)
+        self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href", "data")]
+        self.captions += [given["aria-label"]] if tag == "figure" else []
+        self.labels += [given["aria-label"]] if given.get("aria-roledescription") == "point" else []
+        assert not any(name.startswith("on") for name in given), given
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, "elements are closed in turn"
+
+    def handle_data(self, data):
+        for tag in {"th", "td", "li", "h1", "h2", "p", "title", "figcaption"} & set(self.open):
+            self.texts[tag][-1] += data
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(20, 99), model="popularity", seed=seed)
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05)
+        world.cell(ranks(70, 99), seed=seed, attack="pgd", epsilon=0.01)
+        world.cell(ranks(140, 99), seed=seed, weight=0.5)
+        world.cell(ranks(120, 99), seed=seed, weight=0.5, attack="pgd", epsilon=0.05)
+        world.cell(ranks(130, 99), seed=seed, weight=0.5, attack="pgd", epsilon=0.01)
+    return world
+
+
+def plain(text):
+    return text.replace("**", "").replace("`", "")
+
+
+def test_every_heading_cell_and_line_of_the_report_is_on_the_page(world):
+    tables = world.build()
+    read = Read(to_page(tables))
+    assert not read.open
+    found = list(sections(tables))
+    assert {section.title for section in found} >= {"Along ε"}
+    assert [text.strip() for text in read.texts["h2"]] == [section.title for section in found]
+    grids = [block for section in found for block in section.blocks if isinstance(block, Grid)]
+    assert grids
+    assert read.texts["th"] == [cell for grid in grids for cell in grid.head]
+    assert read.texts["td"] == [plain(cell) for grid in grids for row in grid.body for cell in row]
+    lines = [line for s in found for block in s.blocks if isinstance(block, Bullets) for line in block.lines]
+    assert [text.strip() for text in read.texts["li"]] == [s.title for s in found] + [plain(line) for line in lines]
+
+
+def test_the_pictures_have_the_values_of_the_tables(world):
+    read = Read(to_page(world.build()))
+    told = [label.split(": ") for label in read.labels if "[" in label]
+    assert [(who, value.split()[0]) for who, value in told] == [
+        ("mf, at λ=0.5, clean", ".7000"),
+        ("mf, at λ=0.5, attacked", ".6000"),
+        ("mf, none, clean", ".7500"),
+        ("mf, none, attacked", ".2500"),
+        ("popularity, none, clean", ".1000"),
+    ]
+    assert {value for _, value in told} <= set(read.texts["td"]), "with the intervals of the table"
+    assert sorted(label for label in read.labels if "ε =" in label) == [
+        "mf, at λ=0.5, pgd, ε = 0.01: .6500",
+        "mf, at λ=0.5, pgd, ε = 0.05: .6000",
+        "mf, at λ=0.5, pgd, ε = 0: .7000",
+        "mf, none, pgd, ε = 0.01: .3500",
+        "mf, none, pgd, ε = 0.05: .2500",
+        "mf, none, pgd, ε = 0: .7500",
+    ]
+
+
+def test_marks_stand_where_their_values_are(world):
+    (section,) = (section for section in sections(world.build()) if section.chart == "leaderboard")
+    ((_, svg),) = charts(section)
+    found = {}
+    for part in ElementTree.fromstring(svg).iter():
+        if part.get("aria-roledescription") == "point":
+            who, _, value = part.get("aria-label").partition(": ")
+            found[who] = float(value.split()[0]), *map(float, re.findall(r"[-\d.]+", part.get("transform")))
+    values, across, down = (np.array(column) for column in zip(*found.values(), strict=True))
+    slope, start = np.polyfit(values, across, 1)
+    assert slope > 0
+    np.testing.assert_allclose(across, start + slope * values, atol=0.01)
+    assert (np.diff(down) > 0).all(), "in the order of the table, clean above attacked"
+
+
+def test_nothing_that_a_user_wrote_becomes_markup(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    plain_tags = Read(to_page(world_of(world, "mf", "pgd", "luck"))).tags
+    world = World(tmp_path / "v", [EMBEDDING])
+    tables = world_of(world, EVIL, EVIL, EVIL, EVIL)
+    text = to_page(replace(tables, suite=EVIL))
+    read = Read(text)
+    assert any(EVIL in title for title in read.texts["h2"])
+    assert any(EVIL in caption for caption in read.texts["figcaption"])
+    assert any(EVIL in line for line in read.texts["li"][: len(read.texts["h2"])]), "in the contents"
+    assert any(EVIL in caption for caption in read.captions), "for those who hear the page"
+    assert read.texts["h1"] == [EVIL]
+    assert EVIL in read.texts["title"][0]
+    assert read.tags == plain_tags
+    assert "script" not in read.tags
+    assert any(EVIL in cell for cell in read.texts["td"])
+    assert any(EVIL in label for label in read.labels), "in a picture too"
+    assert any(EVIL in line for line in read.texts["li"]), "an error's message"
+
+
+def world_of(world, model, attack, error, dataset="d"):
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, model=model)
+        world.cell(ranks(50, 99), seed=seed, model=model, attack=attack, epsilon=0.05)
+    told = {"type": "RuntimeError", "message": error, "traceback": "..."}
+    world.cell([], model=model, attack="other", epsilon=0.05, status="failed", error=told)
+    for columns in world.cells:
+        columns["dataset"] = dataset
+    return world.build()
+
+
+def test_the_page_loads_nothing_and_its_links_are_files_beside_it(world):
+    tables = world.build()
+    write_tables(tables, world.store.folder)
+    (world.store.folder / "suite.yaml").write_text("")  # a run's
+    text = (world.store.folder / "index.html").read_text()
+    read = Read(text)
+    assert "url(" not in text
+    assert "@import" not in text
+    anchors = {f"section-{number}" for number in range(len(read.texts["h2"]))}
+    for link in read.links:
+        assert link[1:] in anchors if link.startswith("#") else (world.store.folder / link).is_file(), link
+    assert sum(link.startswith("#") for link in read.links) == len(anchors)
+
+
+def test_the_tables_are_safe_before_the_page_is_drawn_and_a_file_that_cannot_be_written_is_named(world, monkeypatch):
+    folder = world.store.folder
+    tables = world.build()
+    (folder / "index.html").mkdir()
+    with pytest.raises(UserError, match="cannot be written: Is a directory") as caught:
+        write_tables(tables, folder)
+    assert str(folder / "index.html") in str(caught.value)
+    (folder / "index.html").rmdir()
+    for name in (names := ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")):
+        (folder / name).unlink()
+    monkeypatch.setattr(leaderboard, "to_page", lambda tables: pytest.fail("the picture took the process along"))
+    with pytest.raises(pytest.fail.Exception):
+        write_tables(tables, folder)
+    assert all((folder / name).is_file() for name in names)
+
+
+def test_control_characters_do_not_take_the_process_along(tmp_path):
+    text = to_page(world_of(World(tmp_path / "w", [EMBEDDING]), "m\0f\a", "pg\x1bd", "luck"))
+    assert "m\N{REPLACEMENT CHARACTER}f" in text
+
+
+def test_where_there_are_several_data_sets_every_row_says_which_is_its(tmp_path):
+    world = World(tmp_path / "w", [])
+    for dataset in ("one", "two"):
+        for columns in (
+            world.cell(ranks(50, 99)),
+            world.cell(ranks(20, 99), attack="pgd", epsilon=0.05),
+            world.cell(ranks(50, 99), attack="cw", epsilon=0.05, arrays={"radius": np.full(USERS, 0.1)}),
+        ):
+            columns["dataset"] = dataset
+    found = {section.title: section.blocks for section in sections(world.build())}
+    for title in ("Along ε", "Radius of hit users"):
+        (grid,) = (block for block in found[title] if isinstance(block, Grid))
+        assert grid.head[:2] == ["data", "model"]
+        assert {row[0] for row in grid.body} == {"one", "two"}
+    (single,) = (
+        block
+        for section in sections(one_data_set(tmp_path))
+        if section.title == "Along ε"
+        for block in section.blocks
+        if isinstance(block, Grid)
+    )
+    assert single.head[0] == "model"
+
+
+def one_data_set(tmp_path):
+    world = World(tmp_path / "v", [])
+    world.cell(ranks(50, 99))
+    world.cell(ranks(20, 99), attack="pgd", epsilon=0.05)
+    return world.build()
+
+
+def test_curves_of_two_units_of_epsilon_are_two_pictures(tmp_path):
+    world = World(tmp_path / "w", [])
+    world.cell(ranks(50, 99))
+    edits = {"stage": "test", "surface": "history", "norm": "edits", "goal": "untargeted", "k": 10}
+    world.cell(ranks(20, 99), attack="a", epsilon=2.0, threat={**edits, "scale": "absolute"})
+    world.cell(ranks(20, 99), attack="b", epsilon=0.2, threat={**edits, "scale": "relative"})
+    (section,) = (section for section in sections(world.build()) if section.chart == "curves")
+    pictures = dict(charts(section))
+    assert list(pictures) == [
+        "d, s, history, edits, untargeted: ε edits",
+        "d, s, history, edits, untargeted: ε of the history",
+    ]
+    for (_, svg), epsilon in zip(pictures.items(), ("2", "0.2"), strict=True):
+        labels = Read(svg).labels
+        assert {label.partition("ε = ")[2].partition(":")[0] for label in labels} == {"0", epsilon}
+
+
+def test_more_than_ten_defences_have_colours_of_their_own(tmp_path):
+    rows = [
+        {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted"}
+        | {"model_label": "mf", "defense_label": f"at {n}", "lambda": 0.5, "attack_label": "pgd", "metric": "ndcg@10"}
+        | {"epsilon": [0.0, 0.1], "value": [0.5, n / 100]}
+        for n in range(14)
+    ]
+    ((_, svg),) = charts(Section("Along ε", [], "curves", rows))
+    points = [p for p in ElementTree.fromstring(svg).iter() if p.get("aria-roledescription") == "point"]
+    assert len({p.get("fill") for p in points}) == 14
+
+
+def test_a_column_of_numbers_stands_right_and_no_other(world):
+    text = to_page(world.build())
+    table = text[text.index("<table>") : text.index("</table>")]
+    heads = re.findall(r"<th scope=\"col\"( class=\"number\")?>([^<]*)", table)
+    assert {name for right, name in heads if right} == {
+        "rank",
+        "clean ndcg@10",
+        "worst case",
+        "drop",
+        "p",
+        "users hit@10",
+    }
+    grid = Grid(["a", "b", "c"], [["3 factors", ".1", "–"], ["57 random words", "2e+03", "4 (1–3)"]])
+    assert page._numeric(grid) == [False, True, True]
+    assert page._numeric(Grid(["a"], [])) == [False]
+
+
+def test_pictures_are_xml_without_ids_that_could_clash(world):
+    for section in sections(world.build()):
+        for _, svg in charts(section):
+            tree = ElementTree.fromstring(svg)
+            assert not [part for part in tree.iter() if "id" in part.attrib]
+
+
+def test_a_table_of_one_popularity_alone_and_a_suite_of_nothing_are_pages_too(tmp_path):
+    world = World(tmp_path / "w", [POISONING])
+    world.metrics = ["ndcg@10"]
+    world.ranking = []
+    world.cell([1] * USERS, model="popularity")
+    assert "clean values" in to_page(world.build())
+    empty = World(tmp_path / "v", [])
+    read = Read(to_page(empty.build()))
+    assert read.texts["h1"] == ["w"]
+    assert "h2" not in read.tags
+
+
+def test_twins_are_drawn_from_clean_to_attacked_metric_by_metric():
+    def row(defence, metric, *values):
+        names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
+        head = {
+            "dataset": "d",
+            "split": "s",
+            "surface": "embedding",
+            "norm": "l2",
+            "attack_label": "fgsm",
+            "scale": "relative",
+        }
+        head |= {"epsilon": 0.05, "model_label": "lstm", "defense_label": defence, "lambda": 0.5, "metric": metric}
+        return head | {name: [value, value - 0.1, value + 0.1] for name, value in zip(names, values, strict=True)}
+
+    rows = [row("at", "like-f1", 0.7, 0.3, 0.6, 0.5), row("other", "like-f1", 0.7, 0.3, 0.65, 0.2)]
+    rows.append(row("at", "accuracy", 0.8, 0.4, 0.75, 0.55))
+    ((caption, svg),) = charts(Section("Twins", [], "twins", rows))
+    assert caption == "d, s, embedding, l2: fgsm at ε = 0.05. Every axis has its own range."
+    labels = Read(svg).labels
+    assert sorted(labels) == sorted(
+        f"lstm, {who}, {metric}, {what}: {value}"
+        for metric, who, clean, attacked in (
+            ("like-f1", "none", ".7000", ".3000"),
+            ("like-f1", "at λ=0.5", ".6000", ".5000"),
+            ("like-f1", "other λ=0.5", ".6500", ".2000"),
+            ("accuracy", "none", ".8000", ".4000"),
+            ("accuracy", "at λ=0.5", ".7500", ".5500"),
+        )
+        for what, value in (("clean", clean), ("attacked", attacked))
+    )
+    assert svg.index(">like-f1<") < svg.index(">accuracy<"), "metrics in the order of the suite"

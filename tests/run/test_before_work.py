@@ -1,0 +1,76 @@
+"""What a run looks at before any work, and that ``plan`` tells of it: texts that models need, weights."""
+
+import pytest
+from tests.tiny_decoder import tiny_decoder
+
+from robench.api.errors import UserError
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.run.data import check_weights
+from robench.run.preview import outlook
+from robench.suite.load import load_suite
+
+CSV = """name: t
+datasets:
+  - {name: csv, path: r.csv, items: i.csv}
+models: [popularity, {name: content, min_items: 1}, {name: llm, label: llm, weights: WEIGHTS}]
+"""
+WITHOUT_LLM = "exclude: [{dataset: csv, model: llm}"
+READS = "content reads titles, years, genres or descriptions"
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.of(Host.discover())
+
+
+def ends(path, registry, only=()):
+    """What plan says that a run would end with."""
+    return outlook(path, registry, None, (), only).refusals
+
+
+@pytest.mark.parametrize(
+    ("header", "exclude", "refused"),
+    [
+        ("item", f"{WITHOUT_LLM}]", READS),
+        ("item", f"{WITHOUT_LLM}, {{dataset: csv, model: content}}]", ""),
+        ("item,genres", "", "llm reads titles"),
+        ("item,genres", f"{WITHOUT_LLM}]", ""),
+        ("item,description", f"{WITHOUT_LLM}]", ""),
+    ],
+)
+def test_data_in_which_a_model_finds_nothing_to_read_are_refused_where_it_is_measured(
+    tmp_path, registry, header, exclude, refused
+):
+    rows = [f"{user},{(user + place) % 9}" for user in range(20) for place in range(5)]
+    (tmp_path / "r.csv").write_text("\n".join(["user,item", *rows]))
+    other = ",War" if "," in header else ""
+    (tmp_path / "i.csv").write_text("\n".join([header, *(f"{item}{other}" for item in range(9))]))
+    weights = str(tiny_decoder(tmp_path / "decoder"))
+    (tmp_path / "t.yaml").write_text(f"{CSV}{exclude}\n".replace("WEIGHTS", weights))
+    found = [line for line in ends(tmp_path / "t.yaml", registry) if "has none" in line]
+    assert len(found) == bool(refused)
+    for line in found:
+        assert line.startswith(f"{tmp_path}/t.yaml:3: datasets[0]: csv: {refused}, and this data set has none")
+        assert "\n" not in line
+
+
+def test_weights_of_models_and_attacks_are_looked_at_and_each_is_told_once(tmp_path, registry):
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "name: t\ndatasets: [{name: synthetic, users: 40, items: 30}]\nmodels:\n  - {name: content, min_items: 1}\n"
+        "  - {name: text-bert, weights: ./nowhere}\nattacks:\n"
+        "  - {name: rewrite, weights: /no/such, epsilon: [0.5, 1]}\n  - {name: fgsm, epsilon: 0.1}\n"
+    )
+    wanted = [
+        f"{path}:5: models[1]: text-bert: no such folder: ./nowhere",
+        f"{path}:7: attacks[0]: rewrite: no such folder: /no/such",
+    ]
+    found = ends(path, registry)
+    assert sorted(line.partition(" (")[0] for line in found) == sorted(wanted)
+    assert ends(path, registry, ("attack=none", "model=content")) == []
+    suite = load_suite(path, registry)
+    with pytest.raises(UserError) as told:
+        check_weights(make_plan(suite, registry).cells, suite, registry)
+    assert sorted(str(told.value).splitlines()) == sorted(found)

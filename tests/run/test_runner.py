@@ -1,0 +1,290 @@
+"""The whole way, through the command: run, run again, kill, resume, recompute, show."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robench.engine.data.prepare import Prepared
+
+SUITE = """
+name: tiny
+seeds: [0, 1]
+datasets: [{name: synthetic, users: 80, items: 50, interactions_per_user: 15, min_user_interactions: 5}]
+models:
+  - {name: popularity}
+  - {name: mf, factors: 8, epochs: 4}
+  - {name: lstm, dim: 8, hidden: 8, max_length: 10, epochs: 2}
+defenses: [{name: none}, {name: adversarial-training, lambda: 0.5, epsilon: 0.05}]
+attacks:
+  - {name: fgsm, epsilon: [0.05, 0.1]}
+  - {name: cw, epsilon: 0.5, steps: 5, search: 2}
+  - {name: random-noise, epsilon: [0.05, 0.3], draws: 3}
+  - {name: bandwagon, epsilon: 0.1}
+exclude: [{model: popularity, lambda: 0.5}]
+"""
+TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html")
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, made once, with a cache of its own."""
+    folder = tmp_path_factory.mktemp("done")
+    (folder / "tiny.yaml").write_text(SUITE)
+    result = robench(folder, "run", "tiny.yaml", "--workers", "2", ROBENCH_CACHE=str(folder / "cache"))
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_everything_is_written(done):
+    out = done / "results" / "tiny"
+    plan = json.loads((out / "plan.json").read_text())
+    planned = [c for c in plan["cells"] if c["status"] == "planned"]
+    assert len(planned) == 2 * ((1 + 4 + 4 + 4 + 4) + (1 + 2 + 2) + 4 * 2)
+    for cell in planned:
+        record = json.loads((out / "cells" / f"{cell['cell']}.json").read_text())
+        assert record["status"] == "ok"
+        assert record["provenance"]["data_sha256"]
+        assert (out / "cells" / f"{cell['cell']}.npz").exists()
+    rows = list(csv.DictReader((out / "cells.csv").read_text().splitlines()))
+    assert {row["status"] for row in rows} == {"ok", "skipped"}
+    assert {row["metric"] for row in rows if row["attack"] == "none"} >= {"ndcg@10", "t-hr@10", "t-percentile"}
+    assert (out / "leaderboard.md").read_text().startswith("# tiny")
+
+
+def test_popularity_s_stored_ranks_equal_a_naive_loop_over_the_prepared_data(done):
+    """Known items (training and validation) stand nowhere, the held-out item is one of the others, ties count above."""
+    out = done / "results" / "tiny"
+    (path,) = (done / "cache" / "data").rglob("*.npz")
+    data = Prepared.load(path)
+    plan = json.loads((out / "plan.json").read_text())
+    cells = [c for c in plan["cells"] if c["model"] == "popularity" and c["attack"] == "none"]
+    assert len(cells) == 2
+    for cell in cells:
+        with np.load(out / "cells" / f"{cell['cell']}.npz") as stored:
+            users, ranks, indptr = (stored[name] for name in ("users", "ranks", "indptr"))
+        counts = [0] * data.train.n_items
+        for item in data.train.items.tolist():
+            counts[item] += 1
+        assert users.tolist() == list(range(data.train.n_users))
+        assert indptr.tolist() == list(range(len(users) + 1))
+        for user in users.tolist():
+            known = {*data.train.row(user).tolist(), *data.validation.row(user).tolist()}
+            (held,) = data.test.row(user).tolist()
+            assert len(known) == len(data.train.row(user)) + 1
+            others = [item for item in range(data.train.n_items) if item not in known and item != held]
+            assert ranks[user] == 1 + sum(counts[item] >= counts[held] for item in others)
+
+
+def test_a_second_run_does_nothing(robench, done):
+    before = {p: p.stat().st_mtime_ns for p in (done / "results" / "tiny" / "cells").iterdir() if p.suffix == ".npz"}
+    result = robench(done, "run", "tiny.yaml", ROBENCH_CACHE=str(done / "cache"))
+    assert result.returncode == 0
+    assert "0 cells of 0 victims" in result.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_a_new_epsilon_costs_only_its_evaluation(robench, done, tmp_path):
+    shutil.copytree(done, tmp_path / "again")
+    folder = tmp_path / "again"
+    (folder / "tiny.yaml").write_text(SUITE.replace("[0.05, 0.1]", "[0.05, 0.1, 0.2]"))
+    checkpoints = sorted((folder / "cache" / "checkpoints").rglob("*.safetensors"))
+    result = robench(folder, "run", "tiny.yaml", ROBENCH_CACHE=str(folder / "cache"))
+    assert result.returncode == 0
+    assert "8 cells of 8 victims" in result.stderr
+    assert checkpoints == sorted((folder / "cache" / "checkpoints").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("change", ["one worker", "other order", "other order within victims"])
+def test_workers_and_order_change_no_byte_of_the_tables(robench, done, tmp_path, change):
+    text, workers = SUITE, "2"
+    if change == "one worker":
+        workers = "1"
+    (tmp_path / "tiny.yaml").write_text(text)
+    only = []
+    if change == "other order":
+        # The last victims first, from another process; the rest in a second run.
+        only = ["--only", "model=lstm", "--only", "seed=1"]
+    if change == "other order within victims":
+        # The later ε of every attack first, the random one among them.
+        only = ["--only", "epsilon=0.1", "--only", "epsilon=0.3"]
+    if only:
+        assert robench(tmp_path, "run", "tiny.yaml", *only, ROBENCH_CACHE=str(tmp_path / "cache")).returncode == 0
+    result = robench(tmp_path, "run", "tiny.yaml", "--workers", workers, ROBENCH_CACHE=str(tmp_path / "cache"))
+    assert result.returncode == 0, result.stderr
+    assert tables(tmp_path / "results" / "tiny") == tables(done / "results" / "tiny")
+
+
+def test_kill_and_run_again(robench, done, tmp_path):
+    """Kill -9 in the middle: finished cells are kept, the tables are those of an undisturbed run."""
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    environment = {**os.environ, "ROBENCH_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "robench", "run", "tiny.yaml", "--workers", "2"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    cells = tmp_path / "results" / "tiny" / "cells"
+    deadline = time.monotonic() + 120
+    while len(list(cells.glob("*.npz"))) < 8 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {p: p.stat().st_mtime_ns for p in cells.glob("*.npz")}
+    assert len(kept) >= 8
+    planned = [
+        c for c in json.loads((tmp_path / "results/tiny/plan.json").read_text())["cells"] if c["status"] == "planned"
+    ]
+    assert len(kept) < len(planned), "the run had ended before it was killed"
+    result = robench(tmp_path, "run", "tiny.yaml", "--workers", "2", ROBENCH_CACHE=str(tmp_path / "cache"))
+    assert result.returncode == 0, result.stderr
+    vouched = [p for p in kept if p.with_suffix(".json").exists()]
+    assert sum(p.stat().st_mtime_ns == kept[p] for p in vouched) >= len(kept) - 2
+    assert tables(tmp_path / "results" / "tiny") == tables(done / "results" / "tiny")
+
+
+def test_tables_are_recomputed_from_plan_and_records_alone(robench, done, tmp_path):
+    out = tmp_path / "moved"
+    shutil.copytree(done / "results" / "tiny", out)
+    wanted = tables(out)
+    for name in TABLES:
+        (out / name).unlink()
+    assert robench(tmp_path, "leaderboard", str(out)).returncode == 0
+    assert tables(out) == wanted
+
+
+@pytest.mark.parametrize("victim", ["json", "npz"])
+def test_a_changed_record_or_array_is_refused_by_tables_and_measured_again_by_run(robench, done, tmp_path, victim):
+    shutil.copytree(done, tmp_path / "again")
+    folder = tmp_path / "again"
+    out = folder / "results" / "tiny"
+    wanted = tables(out)
+    cell = next(c for c in json.loads((out / "plan.json").read_text())["cells"] if c["status"] == "planned")["cell"]
+    path = out / "cells" / f"{cell}.{victim}"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"ok"', b'"ok" ') if victim == "json" else content[:-40] + b"x" + content[-39:])
+    if victim == "json":
+        path.write_bytes(content.replace(b'"version": 1', b'"version": 2', 1))
+    refused = robench(folder, "leaderboard", str(out))
+    assert refused.returncode == 2
+    assert "sha256 differs" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert robench(folder, "run", "tiny.yaml", ROBENCH_CACHE=str(folder / "cache")).returncode == 0
+    assert tables(out) == wanted
+
+
+def test_a_folder_of_another_suite_is_refused(robench, done, tmp_path):
+    (tmp_path / "other.yaml").write_text(SUITE.replace("name: tiny", "name: other"))
+    result = robench(tmp_path, "run", "other.yaml", "--results", str(done / "results" / "tiny"))
+    assert result.returncode == 2
+    assert "holds suite 'tiny', not 'other'" in result.stderr
+
+
+def test_plan_shows_what_is_stored_and_what_is_skipped(robench, done):
+    result = robench(done, "plan", "tiny.yaml")
+    assert result.returncode == 0, result.stderr
+    assert "60 cells, 60 stored" in result.stdout
+    assert "popularity has no surface 'embedding' for fgsm" in result.stdout
+
+
+def test_show_prints_a_record_and_a_users_lists(robench, done):
+    out = done / "results" / "tiny"
+    plan = json.loads((out / "plan.json").read_text())
+    cell = next(c for c in plan["cells"] if c["attack"] == "fgsm" and c["model"] == "lstm")["cell"]
+    result = robench(done, "show", str(out / "cells" / f"{cell}.json"), "--user", "3")
+    assert result.returncode == 0, result.stderr
+    assert "held out" in result.stdout
+    assert "Synthetic" in result.stdout
+    assert robench(done, "show", cell, "--user", "3").stdout == result.stdout
+    assert "ndcg@10" in robench(done, "show", cell).stdout
+    wrong = robench(done, "show", str(out / "cells" / f"{cell}.json"), "--user", "nobody")
+    assert wrong.returncode == 2
+    assert "no evaluated user 'nobody'" in wrong.stderr
+
+
+def test_listing_never_imports_torch(done):
+    code = (
+        "import sys, robench.cli\nfrom robench.cli import app\n"
+        "try:\n    app(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    cell = next((done / "results" / "tiny" / "cells").glob("*.json"))
+    for arguments in (["--help"], ["plugins"], ["leaderboard", "results/tiny"], ["show", str(cell)], ["run", "--help"]):
+        result = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, cwd=done
+        )
+        assert result.returncode == 0, f"{arguments}: {result.stderr}"
+
+
+def test_a_plugin_that_raises_costs_its_own_cell(robench, tmp_path):
+    (tmp_path / "trouble.py").write_text(
+        "from robench.api import EmbeddingAttack, hookimpl\n"
+        "class Broken(EmbeddingAttack):\n"
+        "    def perturb(self, oracle, ball, rng):\n"
+        "        raise RuntimeError('no luck')\n"
+        "class Greedy(EmbeddingAttack):\n"
+        "    def perturb(self, oracle, ball, rng):\n"
+        "        yield {n: 10 * p for n, p in ball.ascent(oracle.gradient(oracle.zero()).gradient).items()}\n"
+        "@hookimpl\n"
+        "def robench_attacks():\n"
+        "    return {'broken': Broken, 'greedy': Greedy}\n"
+    )
+    (tmp_path / "t.yaml").write_text(
+        "name: t\ndatasets: [{name: synthetic, users: 60, items: 40}]\nmodels: [{name: mf, factors: 8, epochs: 2}]\n"
+        "attacks: [{name: broken, epsilon: 0.1}, {name: greedy, epsilon: 0.1}, {name: fgsm, norm: l2, epsilon: 0.1}]\n"
+    )
+    environment = {"PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "trouble", "ROBENCH_CACHE": str(tmp_path / "c")}
+    result = robench(tmp_path, "run", "t.yaml", **environment)
+    assert result.returncode == 1, result.stderr
+    assert "RuntimeError: no luck" in result.stderr
+    out = tmp_path / "results" / "t"
+    records = {}
+    for cell in json.loads((out / "plan.json").read_text())["cells"]:
+        records[cell["attack"]] = json.loads((out / "cells" / f"{cell['cell']}.json").read_text())
+    assert {name: r["status"] for name, r in records.items()} == {
+        "none": "ok",
+        "broken": "failed",
+        "greedy": "ok",
+        "fgsm": "ok",
+    }
+    assert "no luck" in records["broken"]["error"]["traceback"]
+    # Ten times the budget: projected to what FGSM spends, and flagged.
+    assert records["greedy"]["achieved"]["overshoot"] == pytest.approx(10, rel=1e-3)
+    assert records["greedy"]["achieved"]["epsilon"] == pytest.approx(0.1, rel=1e-3)
+    assert records["greedy"]["metrics"] == records["fgsm"]["metrics"]
+    assert "greedy exceeded its budget 10x" in (out / "leaderboard.csv").read_text()
+    # The failed cell is tried again, the others are kept.
+    again = robench(tmp_path, "run", "t.yaml", **environment)
+    assert "1 cell of 1 victim" in again.stderr
+
+
+def test_a_killed_worker_costs_its_own_victim(robench, tmp_path):
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom robench.api import hookimpl\nfrom robench_plugins.models.popularity import Popularity\n"
+        "class Deadly(Popularity):\n"
+        "    def fit(self, data, rng):\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "@hookimpl\n"
+        "def robench_models():\n"
+        "    return {'deadly': Deadly}\n"
+    )
+    (tmp_path / "t.yaml").write_text(
+        "name: t\ndatasets: [{name: synthetic, users: 60, items: 40}]\nmodels: [deadly, popularity]\n"
+    )
+    environment = {"PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "deadly", "ROBENCH_CACHE": str(tmp_path / "c")}
+    result = robench(tmp_path, "run", "t.yaml", "--workers", "1", **environment)
+    assert result.returncode == 1, result.stderr
+    assert "killed by signal 9" in result.stderr
+    rows = list(csv.DictReader((tmp_path / "results/t/cells.csv").read_text().splitlines()))
+    assert {row["model"]: row["status"] for row in rows} == {"deadly": "failed", "popularity": "ok"}

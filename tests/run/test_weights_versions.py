@@ -1,0 +1,56 @@
+"""A cell whose attack read other weights than those that are there now is stale; others are not."""
+
+import json
+
+import pytest
+from tests.tiny_decoder import tiny_decoder
+
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.run.data import Outside
+from robench.run.preview import outlook
+from robench.store import provenance
+from robench.suite.load import load_suite
+
+SUITE = """
+name: t
+datasets: [{name: synthetic, users: 40, items: 30}]
+models: [{name: content, min_items: 1}]
+attacks: [{name: rewrite, weights: decoder, proposals: 1, tokens: 4, epsilon: 1}]
+targets: {count: 1}
+"""
+
+
+def test_another_decoder_makes_the_cells_of_its_attack_stale(tmp_path, robench, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_decoder(tmp_path / "decoder")
+    path = tmp_path / "t.yaml"
+    path.write_text(SUITE)
+    done = robench(tmp_path, "run", "t.yaml", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    registry = Registry.of(Host.discover())
+    cells = {cell.id: cell for cell in make_plan(load_suite(path, registry), registry).cells}
+    found = {name: json.loads((tmp_path / f"results/t/cells/{name}.json").read_text())["provenance"] for name in cells}
+    noted = {cell.attack is not None: found[name].get("outside", {}) for name, cell in cells.items()}
+    assert set(noted[True]) == {"attack"}
+    assert noted[False] == {}
+
+    code = {package: seen for origin in found.values() for package, seen in origin["code"].items()}
+    monkeypatch.setattr(provenance, "code_digest", code.__getitem__)  # weights alone are looked at
+
+    def stale():
+        outside = Outside(registry)
+        return {
+            cell.attack is not None: provenance.is_stale(found[name], outside.of(cell)) for name, cell in cells.items()
+        }
+
+    assert stale() == {True: False, False: False}
+    config = folder / "tokenizer_config.json"
+    config.write_text(config.read_text() + " ")
+    assert stale() == {True: True, False: False}
+    assert any("stale: 1 stored cell: code or weights" in note for note in outlook(path, registry, None, (), ()).notes)
+    (folder / "config.json").unlink()  # what cannot be read says nothing
+    assert stale() == {True: False, False: False}
+    assert provenance.is_stale({"code": {}}, {"attack": "x"}) is False, "an older record has no digest"

@@ -1,0 +1,247 @@
+"""The conformance classes must fail what the field let pass: disconnected models, attacks and defences."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from robench.api import Batch, Embedded, EmbeddingAttack, Rng, Step
+from robench.testing import DefenseTests, EmbeddingAttackTests, ModelTests, TorchModelTests
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted
+from robench_plugins.attacks.embedding.fgsm import Fgsm
+from robench_plugins.defenses.adversarial_training import AdversarialTraining
+from robench_plugins.models.ease import Ease
+
+
+class Detached(ReferencePairwise):
+    """Scores well, and no gradient reaches its inputs."""
+
+    def score_from(self, batch: Batch, e: Embedded):
+        return super().score_from(batch, Embedded({n: x.detach() for n, x in e.inputs.items()}, e.valid, e.context))
+
+
+class Bypass(ReferencePairwise):
+    """Looks the user up again, past the perturbed input."""
+
+    def score_from(self, batch: Batch, e: Embedded):
+        own = self.user_vectors(batch.users)
+        return (own + 1e-3 * e.inputs["user"]) @ e.context["items"].T
+
+
+class Leaky(ReferenceSequence):
+    """Padding takes part in the scores and may be perturbed."""
+
+    def embed(self, batch: Batch):
+        e = super().embed(batch)
+        return Embedded(e.inputs, {"items": torch.ones_like(e.valid["items"])}, e.context)
+
+    def states_at(self, batch, e, row, position):
+        return super().states_at(batch, e, row, position) + e.inputs["items"].mean(1)[row]
+
+
+class Blurred(Leaky):
+    """Padding takes part in the scores, though it may not be perturbed."""
+
+    def embed(self, batch: Batch):
+        return ReferenceSequence.embed(self, batch)
+
+
+class Idling(Leaky):
+    """Padding may be perturbed, though it takes no part."""
+
+    def states_at(self, batch, e, row, position):
+        return ReferenceSequence.states_at(self, batch, e, row, position)
+
+
+class Deaf(ReferencePairwise):
+    """Trains on real users only: poison never reaches its loss."""
+
+    def batches(self, data, rng):
+        for b in super().batches(data, rng):
+            real = b.users < data.n_real_users
+            if real.all():
+                yield b
+            else:
+                yield Batch(b.users[real], b.histories[real], {n: t[real] for n, t in b.targets.items()})
+
+
+class Neighbourly(Ease):
+    """Scores take a little of the user's who is asked for before."""
+
+    def scores(self, users, history):
+        own = super().scores(users, history)
+        return own + np.float32(0.3) * np.roll(own, 1, axis=0)
+
+
+class Egalitarian(Ease):
+    """What is asked for together is centred together."""
+
+    def scores(self, users, history):
+        own = super().scores(users, history)
+        return own - own.mean(0)
+
+
+class Favourite(Ease):
+    """Everybody gets the scores of the first user."""
+
+    def scores(self, users, history):
+        return super().scores(np.zeros_like(users), history)
+
+
+@pytest.mark.parametrize("kind", [Neighbourly, Egalitarian, Favourite])
+def test_a_model_whose_users_are_mixed_fails_its_conformance_test(kind):
+    class Tests(ModelTests):
+        model = kind
+
+    with pytest.raises(AssertionError, match="who else is asked for"):
+        Tests().test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order(Tests.once())
+
+
+@pytest.mark.parametrize(
+    ("declared", "problem"),
+    [
+        ({"surfaces": "history"}, "must be a set of"),
+        ({"surfaces": {"histroy"}}, "must be a set of"),
+        ({"surfaces": {"history", "text"}}, "no rewritten"),
+        ({"surfaces": {"history", "embedding"}}, "only a TorchModel"),
+    ],
+)
+def test_a_model_that_declares_a_surface_it_has_not_is_no_class(declared, problem):
+    with pytest.raises(TypeError, match=problem):
+        type("Wrong", (Ease,), declared)
+
+
+def suite_for(model_class):
+    class Tests(TorchModelTests):
+        model = model_class
+        settings = {"epochs": 5}
+
+    return Tests()
+
+
+def prepared(tests):
+    victim = tests.once()
+    return victim, bench_of(*victim)
+
+
+def test_a_detached_model_fails_its_conformance_test():
+    tests = suite_for(Detached)
+    _, bench = prepared(tests)
+    with pytest.raises(AssertionError, match="disconnected"):
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [(Leaky, "add entries"), (Blurred, "padding of input"), (Idling, "add entries")],
+)
+def test_a_model_with_padding_that_counts_fails_its_conformance_test(model, problem):
+    tests = suite_for(model)
+    _, bench = prepared(tests)
+    with pytest.raises(AssertionError, match=problem):
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
+
+
+def test_a_model_with_a_bypass_fails_its_conformance_test():
+    tests = suite_for(Bypass)
+    _, bench = prepared(tests)
+    with pytest.raises(AssertionError):
+        tests.test_embeddings_of_another_user_give_that_users_scores(bench)
+
+
+def test_a_model_that_never_sees_the_poison_fails_its_conformance_test():
+    tests = suite_for(Deaf)
+    victim, _ = prepared(tests)
+    with pytest.raises(AssertionError, match="fake users"):
+        tests.test_a_poisoned_row_reaches_the_training_loss(victim)
+
+
+def test_honest_models_pass_the_same_tests():
+    for model in (ReferencePairwise, ReferenceSequence):
+        tests = suite_for(model)
+        victim, bench = prepared(tests)
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
+        tests.test_embeddings_of_another_user_give_that_users_scores(bench)
+        tests.test_a_poisoned_row_reaches_the_training_loss(victim)
+
+
+class Idle(EmbeddingAttack):
+    """Returns what it was given."""
+
+    def perturb(self, oracle, ball, rng):
+        yield oracle.zero()
+
+
+class Greedy(Fgsm):
+    """Ten times the budget."""
+
+    def perturb(self, oracle, ball, rng):
+        yield from super().perturb(oracle, ball.shrunk(10), rng)
+
+
+class Backwards(Fgsm):
+    """Walks down the loss."""
+
+    def perturb(self, oracle, ball, rng):
+        for delta in super().perturb(oracle, ball, rng):
+            yield {n: -part for n, part in delta.items()}
+
+
+def attack_tests(attack_class):
+    class Tests(EmbeddingAttackTests):
+        attack = attack_class
+
+    return Tests()
+
+
+@pytest.mark.parametrize("victim", ["pairwise", "sequence"])
+def test_false_attacks_fail_their_conformance_tests(victim):
+    with pytest.raises(AssertionError):
+        attack_tests(Idle).test_it_attacks(victim)
+    with pytest.raises(AssertionError, match="had to project"):
+        attack_tests(Greedy).test_the_budget_holds_without_the_hosts_help(victim, 0.05)
+    with pytest.raises(AssertionError):
+        attack_tests(Backwards).test_a_gradient_attack_beats_random_points_with_as_many_evaluations(victim)
+
+
+class Clean(AdversarialTraining):
+    """The field's bug: the "adversarial" loss of clean inputs."""
+
+    def loss(self, step):
+        return step.losses(step.embed()).value.mean()
+
+
+def test_a_defence_that_trains_on_clean_inputs_fails_its_conformance_test():
+    class Tests(DefenseTests):
+        defense = Clean
+
+    with pytest.raises(AssertionError, match="not connected"):
+        Tests().test_below_lambda_one_it_changes_the_model(ReferencePairwise)
+
+
+@pytest.mark.parametrize("model", [ReferencePairwise, ReferenceSequence])
+def test_the_robust_loss_is_on_perturbed_inputs_and_above_the_clean_one(model):
+    """λ = 0 leaves nothing but the robust loss."""
+    data, _ = crowd()
+    made, _ = fitted(model(), data)
+    made.train()
+    for number, batch in enumerate(made.batches(data, Rng(1))):
+        clean = Step(made, batch, 0, 0.0, Rng(number))
+        before = float(clean.losses(clean.embed()).value.mean().detach())
+        for inner in ("fgsm", "pgd"):
+            defense = AdversarialTraining.make(**{"lambda": 0.0, "epsilon": 0.02, "inner": inner})
+            step = Step(made, batch, 0, 0.0, Rng(number))
+            assert float(defense.loss(step).detach()) > before
+            assert step.achieved["epsilon_share"] == pytest.approx(1, rel=1e-3)
+
+
+def test_scores_of_a_planted_fake_user_reach_the_real_ones():
+    data, _ = crowd()
+    target = 7
+    fakes = [[target, *range(0, 40, 4)]] * 30
+    poisoned = replace(data, train=data.train.appended(fakes))
+    clean, _ = fitted(ReferenceSequence(), data)
+    dirty, _ = fitted(ReferenceSequence(), poisoned)
+    one, two = (m.scores(np.arange(60), data.train) for m in (clean, dirty))
+    assert not np.allclose(one, two)

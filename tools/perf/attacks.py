@@ -1,0 +1,250 @@
+"""Cost of PGD-40 through the host against 40 bare gradients, beside torchattacks and foolbox.
+
+    python tools/perf/attacks.py [--rounds 9] [--only mlp cnn mf lstm] [--norms linf l2]
+
+Victims: an MLP 784-256-256-10 and a CNN (16 and 32 channels, 28 x 28) on 128 random pictures, as classifiers of one
+label; MF and the LSTM, untrained, for 670 users of 1,303 items with about 60 known items each. Everything runs on one
+thread in this process, with the memory settings of a suite's workers, interleaved; the least process seconds of the
+rounds count. A bare gradient is torch's
+cross-entropy of the same masked scores and one ``autograd.grad``, at points that the attack visits (where scores are
+cut off by ReLU and pooling, time depends on the point). Columns, as multiples of the 40 gradients:
+
+plain loop    the 40 steps written out in torch, without a host, a best iterate, or an FGSM point
+host          the attack on the host's oracle: goal at most 1.1
+whole cell    ``Bench.attacked``: also embedding, clean scores, the host's own looks at the candidates, ranks and lists
+torchattacks, foolbox
+              their PGD, where they can be imported; torchattacks clamps to [0, 1], so it has pictures only
+
+Exit 1 where the goal is missed.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import time
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from robench.api import Batch, Embedded, Rng, TorchModel, TrainData
+from robench.api.attacks.ball import Ball
+from robench.api.data import Interactions
+from robench.engine.measure import Bench
+from robench.testing.worlds import catalogue
+from robench_plugins.attacks.embedding.pgd import Pgd
+from robench_plugins.executors.local import ALLOCATOR
+from robench_plugins.models.lstm import Lstm
+from robench_plugins.models.mf import MatrixFactorization
+
+STEPS, GOAL, PICTURES, LABELS = 40, 1.1, 128, 10
+USERS, ITEMS, KNOWN = 670, 1303, 60
+
+
+class Classifier(TorchModel):
+    """A network over pictures, which are its users; labels are its items."""
+
+    def __init__(self, net, pictures):
+        super().__init__()
+        self.net, self.n_items, self.n_users = net, LABELS, len(pictures)
+        self.register_buffer("pictures", pictures)
+
+    def queries(self, users, history):
+        return Batch(torch.from_numpy(np.array(users)), torch.empty(len(users), 0, dtype=torch.int64))
+
+    def embed(self, batch):
+        x = self.pictures[batch.users]
+        return Embedded({"x": x}, {"x": torch.ones(x.shape[:-1], dtype=torch.bool)})
+
+    def score_from(self, batch, e):
+        return self.net(e.inputs["x"])
+
+    def build(self, data, rng): ...
+
+    def batches(self, data, rng): ...
+
+    def loss_from(self, batch, e): ...
+
+
+def mlp():
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, LABELS)
+    )
+
+
+def cnn():
+    block = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    block += [nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*block, nn.Flatten(), nn.Linear(32 * 49, 128), nn.ReLU(), nn.Linear(128, LABELS))
+
+
+def classifier(net):
+    """Labels as the network has them; PGD-40 at ε = .1 stays within [0, 1]."""
+    x = 0.2 + 0.6 * torch.rand(PICTURES, 1, 28, 28)
+    with torch.no_grad():
+        labels = net(x).argmax(1)
+    empty = Interactions.from_rows([[] for _ in labels], LABELS)
+    held = Interactions.from_rows([[int(label)] for label in labels], LABELS)
+    return Bench(Classifier(net, x).eval(), empty, held, np.arange(PICTURES), 0)
+
+
+def recommender(model):
+    """Random histories; one random item held out."""
+    generator = np.random.default_rng(0)
+    lengths = np.minimum(generator.geometric(1 / KNOWN, USERS) + 3, ITEMS // 2)
+    rows = [generator.choice(ITEMS, length + 1, replace=False) for length in lengths]
+    history = Interactions.from_rows([row[:-1] for row in rows], ITEMS)
+    held = Interactions.from_rows([row[-1:] for row in rows], ITEMS)
+    none = Interactions.from_rows([[] for _ in rows], ITEMS)
+    model.initialise(TrainData(history, none, catalogue(ITEMS)), Rng(0))
+    return Bench(model.eval(), history, held, np.arange(USERS), 0)
+
+
+VICTIMS = {
+    "mlp": lambda: classifier(mlp()),
+    "cnn": lambda: classifier(cnn()),
+    "mf": lambda: recommender(MatrixFactorization.make()),
+    "lstm": lambda: recommender(Lstm.make()),
+}
+
+
+class Scores(nn.Module):
+    """x, shaped as the one embedded input -> scores, −1e4 where masked."""
+
+    def __init__(self, bench):
+        super().__init__()
+        ((questions),) = bench.questions()
+        self.batch, self.score_from = bench.model.queries(bench.users, bench.history), bench.model.score_from
+        with torch.no_grad():
+            self.e = bench.model.embed(self.batch)
+        ((self.name, self.x),) = self.e.inputs.items()
+        self.masked, self.labels = questions.masked, questions.held[:, 0]
+
+    def forward(self, x):
+        scores = self.score_from(self.batch, Embedded({self.name: x}, self.e.valid, self.e.context))
+        return scores.index_put(self.masked, scores.new_tensor(-1e4)) if len(self.masked[0]) else scores
+
+
+def bare(scores, points):
+    """40 gradients."""
+    for number in range(STEPS):
+        x = points[number * len(points) // STEPS].detach().requires_grad_()
+        torch.autograd.grad(cross_entropy(scores(x), scores.labels, reduction="sum"), x)
+
+
+def plain(scores, norm, radius):
+    """PGD-40 by hand."""
+    long, delta = 2.5 * radius / STEPS, torch.zeros_like(scores.x)
+
+    def lengths(part):
+        return part.flatten(1).norm(dim=1).reshape(-1, *[1] * (part.dim() - 1))
+
+    for _ in range(STEPS):
+        x = (scores.x + delta).requires_grad_()
+        (gradient,) = torch.autograd.grad(cross_entropy(scores(x), scores.labels, reduction="sum"), x)
+        if norm == "linf":
+            delta = (delta + long * gradient.sign()).clamp(-radius, radius)
+        else:
+            delta = delta + long * gradient / lengths(gradient)
+            delta = delta * (radius / lengths(delta)).clamp(max=1)
+    return delta
+
+
+class Watched:
+    """An oracle that notes where its gradient is asked for."""
+
+    def __init__(self, oracle):
+        self.oracle, self.seen = oracle, []
+
+    def __getattr__(self, name):
+        return getattr(self.oracle, name)
+
+    def gradient(self, delta, *more):
+        self.seen.append({name: part.clone() for name, part in delta.items()})
+        return self.oracle.gradient(delta, *more)
+
+
+def imported(name):
+    """The module, or None."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except ImportError as error:
+        print(f"without {name}: {error}")
+        return None
+
+
+def sides(bench, norm, others):
+    """(what to time: name -> call, the bare gradients first)."""
+    attack, scores = Pgd.make(norm=norm, scale="absolute", k=1, steps=STEPS), Scores(bench).eval()
+    (oracle,) = bench.oracles(1)
+    radius = 0.1 if norm == "linf" else 0.1 * float(oracle.lengths().max()) ** 0.5 / 2
+    ball = Ball(norm, torch.full((len(scores.x),), radius))
+    watched = Watched(oracle)
+    list(attack.perturb(watched, ball, Rng(0)))
+    # A few of the points, each for a tenth of the gradients, stay in the cache as the attack's own do.
+    points = [scores.x + delta[scores.name] for delta in watched.seen[:: STEPS // 4]]
+    found = {
+        "bare": lambda: bare(scores, points),
+        "plain loop": lambda: plain(scores, norm, radius),
+        "host": lambda: list(attack.perturb(oracle, ball, Rng(0))),
+        "whole cell": lambda: bench.attacked(attack, radius, "pgd"),
+    }
+    if others["torchattacks"] and isinstance(bench.model, Classifier):
+        kind = {"l2": others["torchattacks"].PGDL2, "linf": others["torchattacks"].PGD}[norm]
+        theirs = kind(bench.model.net, eps=radius, alpha=2.5 * radius / STEPS, steps=STEPS, random_start=False)
+        found["torchattacks"] = lambda: theirs(scores.x, scores.labels)
+    if others["foolbox"]:
+        fool, bound = others["foolbox"], float(scores.x.abs().max()) + radius
+        kind = {"l2": fool.attacks.L2PGD, "linf": fool.attacks.LinfPGD}[norm]
+        pgd = kind(rel_stepsize=2.5 / STEPS, steps=STEPS, random_start=False)
+        wrapped = fool.PyTorchModel(scores, bounds=(-bound, bound))
+        found["foolbox"] = lambda: pgd(wrapped, scores.x, scores.labels, epsilons=radius)
+    return found
+
+
+def least(calls, rounds):
+    """Least process seconds of each, interleaved, after a round that does not count."""
+    seconds = {name: [] for name in calls}
+    for _ in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            seconds[name].append(time.process_time() - start)
+    return {name: min(values[1:]) for name, values in seconds.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="+", choices=VICTIMS, default=list(VICTIMS))
+    parser.add_argument("--norms", nargs="+", choices=["linf", "l2"], default=["linf", "l2"])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    others = {name: imported(name) for name in ("torchattacks", "foolbox")}
+    columns, missed = ("plain loop", "host", "whole cell", "torchattacks", "foolbox"), 0
+    print(f"{'victim':8}{'norm':6}{'ms each':>9}" + "".join(f"{name:>14}" for name in columns), flush=True)
+    for victim in given.only:
+        bench = VICTIMS[victim]()
+        for norm in given.norms:
+            seconds = least(sides(bench, norm, others), given.rounds)
+            ratios = {name: value / seconds["bare"] for name, value in seconds.items()}
+            cells = "".join(f"{ratios[name]:13.2f}x" if name in ratios else f"{'-':>14}" for name in columns)
+            late = ratios["host"] > GOAL
+            missed += late
+            print(
+                f"{victim:8}{norm:6}{seconds['bare'] / STEPS * 1e3:9.2f}{cells}{'  MISSED' if late else ''}", flush=True
+            )
+    print(f"goal: host at most {GOAL}x, missed {missed} times")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    if not ALLOCATOR.keys() <= os.environ.keys():  # read when a process starts; a suite's workers have them too
+        os.execve(sys.executable, [sys.executable, *sys.argv], ALLOCATOR | os.environ)
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Items that nobody has used: python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm].
+
+MovieLens latest-small (5 interactions per user, 20 per item), leave-last-out. A tenth of the items, drawn by seed, is
+taken out of everybody's training and validation rows, so that no model has seen them used; each model is fitted on the
+rest. Users whose test item is one of them are the cold ones. The table has NDCG@10 over the whole catalogue for the
+warm and the cold users, for the cold ones also among the cold items alone, and the mean share of the catalogue that
+stands behind their test item (chance: 50%); ± is a standard error over users. Ties count by halves.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+import torch
+
+from robench.api import Defense, Interactions, Rng, TrainData
+from robench.api.data import joined
+from robench.engine.data.prepare import prepare
+from robench.engine.fit.loop import fit
+from robench.engine.rank.ranking import ask, mask_known
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.spec import Part
+
+SPLIT = Part("leave-last-out", {"seed": 0}, "leave-last-out")
+
+
+def without(rows, cold):
+    """The rows without some items (bool [n_items])."""
+    parts = [rows.row(user)[~cold[rows.row(user)]] for user in range(rows.n_users)]
+    return Interactions.from_rows(parts, rows.n_items)
+
+
+def gain(above):
+    """NDCG@10 of one held-out item with ``above`` items before it: [U]."""
+    return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
+
+
+def outcome(model, seen, test, cold):
+    """Per user with a test item: whether it is cold, NDCG@10, NDCG@10 among the cold items, share that is behind."""
+    users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
+    scores = torch.from_numpy(model.scores(users, history))
+    scores = mask_known(scores, ask(users, history, test)).double().numpy()
+    held = test.items[test.indptr[users]]
+    own = scores[np.arange(len(users)), held][:, None]
+    # Items with the same score as the test item stand before and behind it by halves.
+    before = (scores > own) + 0.5 * (scores == own)
+    above, among = before.sum(1) - 0.5, before[:, cold].sum(1) - 0.5
+    return cold[held], gain(np.ceil(above)), gain(np.ceil(among)), 1 - above / (scores.shape[1] - 1)
+
+
+def show(values):
+    return f"{values.mean():.4f} ± {values.std(ddof=1) / len(values) ** 0.5:.4f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--models", nargs="+", default=["text-bert", "content", "popularity", "lstm"])
+    parser.add_argument("--set", type=json.loads, default={}, help="settings of all models, as JSON")
+    parser.add_argument("--warm", action="store_true", help="hold nothing out: quality on all test items")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    registry = Registry.of(Host.discover())
+    source = registry.load("dataset", "movielens-small").make(min_user_interactions=5, min_item_interactions=20)
+    data = prepare(source.load(), source.config, SPLIT)
+    print("| model | warm NDCG@10 | cold NDCG@10 | cold among cold NDCG@10 | cold: behind it | processor seconds |")
+    print("|---|---|---|---|---|---|")
+    for name in given.models:
+        parts, seconds = [], []
+        for draw in range(given.draws):
+            cold = np.zeros(data.train.n_items, dtype=bool)
+            if not given.warm:
+                cold[np.random.default_rng(draw).choice(len(cold), len(cold) // 10, replace=False)] = True
+            seen = TrainData(without(data.train, cold), without(data.validation, cold), data.catalogue)
+            model = registry.load("model", name).make(**given.set)
+            start = time.process_time()
+            fit(model, seen, Defense(), Rng(draw).child("fit"), device=torch.device("cpu"))
+            seconds.append(time.process_time() - start)
+            parts.append(outcome(model, seen, data.test, cold))
+        who, ndcg, among, behind = (np.concatenate(part) for part in zip(*parts, strict=True))
+        cells = [name, show(ndcg[~who])]
+        cells += [show(ndcg[who]), show(among[who]), f"{behind[who].mean():.1%}"] if who.any() else ["–"] * 3
+        print(f"| {' | '.join(cells)} | {np.mean(seconds):.1f} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The adversarial training family: python tools/perf/defense_family.py [--test] [--search] [--seeds N] [MODEL ...]
+
+Prints NDCG@10 clean and under PGD-20 at ε = 0.05 of the RMS in both norms per model, defence and seed, and means;
+data and measurement as in ``bert4rec.py`` beside it. ``--test`` measures test items instead of validation items.
+``--search`` gives every member of suites/whitebox.yaml the same four trials, ε in training, and names the best one of
+each: the largest sum over models of what is left in both norms, as a share of what undefended is left.
+"""
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bert4rec import fitted, measured, show, world  # the script beside this one
+
+MEMBERS = {
+    "none": ("none", {}),
+    "adversarial-training": ("adversarial-training", {}),
+    "the same, noise 2": ("adversarial-training", {"noise": 2.0}),
+    "vat": ("vat", {}),
+    "apr, relative 0.2": ("apr", {"scale": "relative", "epsilon": 0.2}),
+    "gaussian": ("gaussian", {}),
+}
+TRIALS = (0.05, 0.1, 0.2, 0.4)
+SEARCHED = {
+    "fgsm training": ("adversarial-training", {"norm": "l2"}),
+    "pgd training": ("adversarial-training", {"norm": "l2", "inner": "pgd", "steps": 3}),
+    "hinge training": ("adversarial-training", {"norm": "l2", "loss": "hinge"}),
+    "apr": ("apr", {"scale": "relative"}),
+    "vat": ("vat", {}),
+    "gaussian": ("gaussian", {}),
+}
+
+
+def one(job):
+    """Fit and measure: (clean, l2, linf) and a note."""
+    model, (defense, passed), seed, test = job
+    torch.set_num_threads(1)
+    registry, data = world()
+    made = registry.load("defense", defense).make(**passed)
+    fit, note = fitted(registry, data, model, {}, made, seed)
+    return measured(registry, data, fit, seed, test), note
+
+
+def members(search):
+    """label -> (defence, settings)."""
+    if not search:
+        return MEMBERS
+    trials = {
+        f"{label} {epsilon}": (kind, {**passed, "epsilon": epsilon})
+        for label, (kind, passed) in SEARCHED.items()
+        for epsilon in TRIALS
+    }
+    return {"none": ("none", {}), **trials}
+
+
+def choose(models):
+    """Say the best trial of each member. Args: models[name][label] = (clean, l2, linf)."""
+    for label in SEARCHED:
+        shares = {
+            e: sum(sum(means[f"{label} {e}"][1:]) / sum(means["none"][1:]) for means in models.values()) for e in TRIALS
+        }
+        told = "  ".join(f"{epsilon}: {share:.3f}" for epsilon, share in shares.items())
+        print(f"{label:16} {told}  best {max(shares, key=shares.get)}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--test", action="store_true")
+    parser.add_argument("--search", action="store_true")
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        models = {name: {} for name in options.models or ["mf", "lstm"]}
+        for name, means in models.items():
+            chosen = members(options.search)
+            jobs = [(name, member, seed, options.test) for member in chosen.values() for seed in options.seeds]
+            results = pool.map(one, jobs)
+            for label in chosen:
+                found = []
+                for seed in options.seeds:
+                    values, note = next(results)
+                    found.append(values)
+                    show(f"{name}, {label}, seed {seed}", values, note)
+                means[label] = np.mean(found, axis=0)
+                show(f"{name}, {label}, mean", means[label], "")
+        if options.search:
+            choose(models)
+
+
+if __name__ == "__main__":
+    main()

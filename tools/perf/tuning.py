@@ -1,0 +1,33 @@
+"""What a search has found: python tools/perf/tuning.py results/tuning-movielens-small.
+
+Reads the validation NDCG@10 of every trial from the records (no test metric), and prints the trials of each model, the
+best first. Every model must have had the same number of trials: exit 1 otherwise.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from robench.store.folder import Store
+from robench.tables.results import read_plan
+
+
+def main(folder: Path) -> int:
+    store, trials = Store(folder), defaultdict(list)
+    for cell in read_plan(folder)["cells"]:
+        record = store.read(cell["cell"])
+        if cell["model"] != "popularity" and record is not None:
+            label = cell["model_label"].partition("[")[0]
+            found = record["fit"]["validation_ndcg@10"], record["passed"]["model"], record["fit_seconds"]
+            trials[label].append(found)
+    for label, found in trials.items():
+        print(f"\n{label}: {len(found)} trials")
+        for ndcg, settings, seconds in sorted(found, key=lambda trial: -trial[0]):
+            shown = {name: value for name, value in settings.items() if name not in ("name", "label")}
+            print(f"  {ndcg:.4f}  {json.dumps(shown)}  {seconds:.0f} s")
+    return int(len({len(found) for found in trials.values()}) > 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
