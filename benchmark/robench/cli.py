@@ -93,11 +93,11 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 
     Exit code 2 where a run would be refused.
     """
-    from robench.run.preview import outlook  # noqa: PLC0415  # imports what the suite names, torch perhaps
+    from robench.run.preview import preview  # noqa: PLC0415  # imports what the suite names, torch perhaps
 
     _, registry = found()
     console = screen()
-    seen = outlook(suite, registry, results, tuple(set_ or ()), tuple(only or ()))
+    seen = preview(suite, registry, results, tuple(set_ or ()), tuple(only or ()))
     table = Table(
         "victim", "cells", "stored", "stale", "skipped", title=f"{seen.name}: {counted(len(seen.rows), 'victim')}"
     )

@@ -16,8 +16,15 @@ from robench.api.metric import probability
 from robench.api.rng import Rng
 from robench.engine.attack.draws import Draws
 from robench.engine.calibration import beside_held_out, calibrate, negatives_of, platt
-from robench.engine.measure import Bench
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted, reference_bench
+from robench.engine.measure import MeasuredVictim
+from robench.testing.worlds import (
+    ReferencePairwise,
+    ReferenceSequence,
+    crowd,
+    fitted,
+    measured_victim,
+    reference_victim,
+)
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -96,7 +103,7 @@ def test_no_test_item_has_a_say_in_the_calibration():
     model, _ = fitted(ReferencePairwise.make(epochs=3), data)
     found = []
     for held in (test, other):
-        bench = bench_of(model, data, held)
+        bench = measured_victim(model, data, held)
         bench.negatives = beside_held_out(bench.history, held)
         bench.clean(None)
         found.append((calibrate(model, data, bench.draws()), bench.negatives.tolist()))
@@ -160,9 +167,9 @@ def test_without_validation_items_or_with_scores_that_are_not_finite_it_is_refus
 
 def likely(kind):
     """The reference bench of a kind, with negatives."""
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     negatives = beside_held_out(bench.history, bench.held)
-    return Bench(bench.model, bench.history, bench.held, bench.users, 0, negatives=negatives)
+    return MeasuredVictim(bench.model, bench.history, bench.held, bench.users, 0, negatives=negatives)
 
 
 def test_the_scores_of_the_pairs_are_stored_beside_the_ranks():
@@ -180,7 +187,7 @@ def test_several_held_out_items_keep_their_order_and_a_missing_negative_is_nan()
     history = Interactions.from_rows([[0], [1, 2]], 6)
     held = Interactions.from_rows([[3, 1, 2], [0]], 6)
     table = np.arange(12, dtype=np.float32).reshape(2, 6)
-    bench = Bench(memory(table), history, held, np.array([0, 1]), 0, negatives=np.array([5, 4, -1, 3]))
+    bench = MeasuredVictim(memory(table), history, held, np.array([0, 1]), 0, negatives=np.array([5, 4, -1, 3]))
     found = bench.clean(None).arrays
     assert found["likes"].tolist() == [3, 1, 2, 6]
     np.testing.assert_array_equal(found["dislikes"], np.array([5, 4, np.nan, 9], dtype=np.float32))
@@ -226,7 +233,7 @@ def test_scores_fit_their_ranks(surface):
 
 
 def test_who_asks_for_no_negatives_stores_what_was_always_stored():
-    plain, more = reference_bench("sequence"), likely("sequence")
+    plain, more = reference_victim("sequence"), likely("sequence")
     for make in (lambda b: b.clean(None).arrays, lambda b: b.attacked(Fgsm.make(), 0.1, "x").arrays):
         one, two = make(plain), make(more)
         assert set(two) - set(one) == {"likes", "dislikes"}
@@ -252,7 +259,7 @@ class Noisy(ReferencePairwise):
 def test_a_victim_that_draws_is_calibrated_on_its_mean_looks_and_always_the_same():
     data, test = crowd(n_users=24)
     model, _ = fitted(Noisy.make(epochs=3), data)
-    bench = bench_of(model, data, test)
+    bench = measured_victim(model, data, test)
     assert bench.draws().stochastic
     one, two = (calibrate(model, data, bench.draws()) for _ in range(2))
     assert one == two

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from robench.api import PluginError
-from robench.testing.worlds import ReferencePairwise, bench_of, checkerboard, crowd, fitted, reference_bench
+from robench.testing.worlds import ReferencePairwise, checkerboard, crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.models.popularity import Popularity
@@ -22,8 +22,8 @@ class Noisy(ReferencePairwise):
 def test_a_victim_that_draws_at_test_time_is_diagnosed():
     data, test = crowd()
     model, _ = fitted(Noisy.make(epochs=2), data)
-    assert bench_of(model, data, test).clean(None).diagnostics["stochastic"] > 1e-2
-    assert reference_bench("sequence").clean(None).diagnostics["stochastic"] == 0
+    assert measured_victim(model, data, test).clean(None).diagnostics["stochastic"] > 1e-2
+    assert reference_victim("sequence").clean(None).diagnostics["stochastic"] == 0
 
 
 class Narrow(Popularity):
@@ -40,7 +40,7 @@ def test_scores_that_are_not_of_the_whole_catalogue_are_refused_in_words():
     data, test = checkerboard()  # nobody has a validation item
     model, _ = fitted(Narrow(), data)
     with pytest.raises(PluginError, match=r"scores have shape \(\d+, 23\), not \(\d+, 24\)"):
-        bench_of(model, data, test).clean(None)
+        measured_victim(model, data, test).clean(None)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_scores_that_are_no_array_of_real_numbers_are_refused_in_words(as_given,
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 def test_who_is_not_hit_has_radius_zero(kind):
-    found = reference_bench(kind).attacked(CarliniWagner.make(steps=10, search=3), 0.1, "radii").arrays
+    found = reference_victim(kind).attacked(CarliniWagner.make(steps=10, search=3), 0.1, "radii").arrays
     assert not found["hit"].all()
     assert (found["radius"][~found["hit"]] == 0).all()
     assert (found["radius"][found["hit"]] > 0).all()
@@ -77,7 +77,7 @@ def inputs_by_hand(bench):
 @pytest.mark.parametrize("kind", ["pairwise", "sequence", "ragged"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_budget_is_of_the_valid_entries_of_all_users_by_hand(kind, norm):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     rows = inputs_by_hand(bench)
     assert (len({len(row) for row in rows}) > 1) == (kind == "ragged")
     rms = np.sqrt((np.concatenate(rows) ** 2).mean())

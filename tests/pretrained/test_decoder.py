@@ -7,11 +7,11 @@ from safetensors.torch import load_file, save_file
 from tests.tiny_decoder import MARK, TOKENS, tiny_decoder, tiny_gguf
 
 from robench.api.errors import DataError
-from robench.api.usage import have_read, read_since
+from robench.api.usage import usage_since, usage_so_far
 from robench.pretrained import decoder as module
-from robench.pretrained import encoder
+from robench.pretrained import weights as home
 from robench.pretrained.decoder import Decoder, Soft, decoder_folder, packaged_file
-from robench.pretrained.kept import kept_folder
+from robench.pretrained.kept import cached_folder
 
 pytest.importorskip("transformers")
 PROMPT = "what they read:\n- One title\n-"
@@ -114,12 +114,12 @@ def test_a_folder_is_made_whole_or_not_at_all():
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        kept_folder("things", 1, fails)
-    made = kept_folder("things", 1, lambda folder: (folder / "whole").write_text("x") and None)
+        cached_folder("things", 1, fails)
+    made = cached_folder("things", 1, lambda folder: (folder / "whole").write_text("x") and None)
     assert [path.name for path in made.iterdir()] == ["whole"]
     assert [path for path in made.parent.iterdir() if path.is_dir()] == [made]
-    assert kept_folder("things", 1, fails) == made
-    assert kept_folder("things", 2, lambda folder: None) != made
+    assert cached_folder("things", 1, fails) == made
+    assert cached_folder("things", 2, lambda folder: None) != made
 
 
 @pytest.mark.parametrize("weights", ["~nouser9/x", "~nouser9/x.gguf"])
@@ -198,7 +198,7 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
 
 
 def test_a_hub_id_is_asked_for_by_its_name(folder, monkeypatch):
-    monkeypatch.setattr(encoder, "_from_hub", lambda name: folder if name == "someone/small" else None)
+    monkeypatch.setattr(home, "_from_hub", lambda name: folder if name == "someone/small" else None)
     assert decoder_folder("someone/small") == folder
 
 
@@ -313,9 +313,9 @@ def test_a_title_by_itself_behind_a_prompt_that_was_read(reader):
     prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
     with torch.no_grad():
         wanted = reader.log_likelihoods(prompt, titles)
-    before = have_read()
+    before = usage_so_far()
     prefix = reader.prefix(prompt)
     for _ in range(2):  # one title leaves the prompt as it was
         found = torch.stack([reader.log_likelihood_after(prefix, title) for title in titles])
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-    assert read_since(before) == {"tokens": len(prompt) + 2 * sum(len(title) - 1 for title in titles)}
+    assert usage_since(before) == {"tokens": len(prompt) + 2 * sum(len(title) - 1 for title in titles)}

@@ -19,7 +19,7 @@ from tests.tiny_bert import tiny_bert
 
 from robench.api.errors import DataError
 from robench.pretrained.encoder import Encoder, pooled
-from robench.pretrained.kept import kept
+from robench.pretrained.kept import cached_array
 from robench.pretrained.weights import PACKAGED, check_files, folder_of, identity_of, packaged_folder
 
 TITLES = ["heat (1995). crime", "the space robot", "a wedding", "love, kiss and a wizard of the galaxy at night", "x"]
@@ -353,18 +353,18 @@ def test_a_kept_array_is_made_once_and_again_where_its_file_is_damaged():
         return ARRAY.copy()
 
     for _ in range(3):
-        np.testing.assert_array_equal(kept("texts", {"b": 1, "a": ["x"]}, make), ARRAY)
-    kept("texts", {"a": ["x"], "b": 1}, make)
+        np.testing.assert_array_equal(cached_array("texts", {"b": 1, "a": ["x"]}, make), ARRAY)
+    cached_array("texts", {"a": ["x"], "b": 1}, make)
     assert len(made) == 1
-    kept("texts", {"a": ["y"], "b": 1}, make)
+    cached_array("texts", {"a": ["y"], "b": 1}, make)
     assert len(made) == 2
     (file, _) = Path(os.environ["ROBENCH_CACHE"]).rglob("*.safetensors")
     for damage in (file.read_bytes()[:-4], b"", b"nonsense " * 20):
         for path in Path(os.environ["ROBENCH_CACHE"]).rglob("*.safetensors"):
             path.write_bytes(damage)
         before = len(made)
-        np.testing.assert_array_equal(kept("texts", {"a": ["x"], "b": 1}, make), ARRAY)
-        kept("texts", {"a": ["x"], "b": 1}, make)
+        np.testing.assert_array_equal(cached_array("texts", {"a": ["x"], "b": 1}, make), ARRAY)
+        cached_array("texts", {"a": ["x"], "b": 1}, make)
         assert len(made) == before + 1
 
 

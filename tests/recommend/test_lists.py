@@ -19,7 +19,7 @@ from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.recommend.lists import Ask, Query, recommend
 from robench.run.data import path_of, ready
-from robench.run.worker import pick_device, set_up, workshop
+from robench.run.worker import pick_device, set_up, victim_fit
 from robench.suite.load import load_suite
 
 SUITE = """
@@ -62,12 +62,12 @@ def asked(done, registry, monkeypatch):
     monkeypatch.setenv("ROBENCH_CACHE", str(done / "cache"))
     said: list[str] = []
 
-    def ask(source=None, **question):
+    def evaluation_chunk(source=None, **question):
         said.clear()
         return recommend(source or done / "four.yaml", Ask(**question), registry, said.append)
 
-    ask.said = said
-    return ask
+    evaluation_chunk.said = said
+    return evaluation_chunk
 
 
 def victims(done, registry, **wanted):
@@ -80,7 +80,7 @@ def victims(done, registry, **wanted):
             continue
         found = ready([cell], suite, registry, cache)
         set_up(1)
-        shop = workshop(v, found.data, found.key, registry, cache, pick_device("cpu"), np.empty(0, dtype=np.int64))
+        shop = victim_fit(v, found.data, found.key, registry, cache, pick_device("cpu"), np.empty(0, dtype=np.int64))
         yield v, shop.fitted().model, found.data
 
 

@@ -10,13 +10,12 @@ import pytest
 from tests.fakes import EMBEDDING, POISONING, USERS, World, ranks
 
 from robench.api.errors import UserError
-from robench.report import page
+from robench.report import files, page
 from robench.report.blocks import Bullets, Grid, Section
 from robench.report.charts import charts
 from robench.report.files import write_tables
 from robench.report.page import to_page
 from robench.report.sections import sections
-from robench.tables import build as leaderboard
 
 EVIL = "<script>alert(1)</script><img src=x onerror=y> & \"'"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -174,7 +173,7 @@ def test_the_tables_are_safe_before_the_page_is_drawn_and_a_file_that_cannot_be_
     (folder / "index.html").rmdir()
     for name in (names := ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")):
         (folder / name).unlink()
-    monkeypatch.setattr(leaderboard, "to_page", lambda tables: pytest.fail("the picture took the process along"))
+    monkeypatch.setattr(files, "to_page", lambda tables: pytest.fail("the picture took the process along"))
     with pytest.raises(pytest.fail.Exception):
         write_tables(tables, folder)
     assert all((folder / name).is_file() for name in names)

@@ -9,7 +9,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.run.data import Outside
-from robench.run.preview import outlook
+from robench.run.preview import preview
 from robench.store import provenance
 from robench.suite.load import load_suite
 
@@ -50,7 +50,7 @@ def test_another_decoder_makes_the_cells_of_its_attack_stale(tmp_path, robench, 
     config = folder / "tokenizer_config.json"
     config.write_text(config.read_text() + " ")
     assert stale() == {True: True, False: False}
-    assert any("stale: 1 stored cell: code or weights" in note for note in outlook(path, registry, None, (), ()).notes)
+    assert any("stale: 1 stored cell: code or weights" in note for note in preview(path, registry, None, (), ()).notes)
     (folder / "config.json").unlink()  # what cannot be read says nothing
     assert stale() == {True: False, False: False}
     assert provenance.is_stale({"code": {}}, {"attack": "x"}) is False, "an older record has no digest"

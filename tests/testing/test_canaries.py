@@ -8,7 +8,7 @@ import torch
 
 from robench.api import Batch, Embedded, EmbeddingAttack, Rng, Step
 from robench.testing import DefenseTests, EmbeddingAttackTests, ModelTests, TorchModelTests
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, measured_victim
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models.ease import Ease
@@ -122,7 +122,7 @@ def suite_for(model_class):
 
 def prepared(tests):
     victim = tests.once()
-    return victim, bench_of(*victim)
+    return victim, measured_victim(*victim)
 
 
 def test_a_detached_model_fails_its_conformance_test():

@@ -11,7 +11,7 @@ cut off by ReLU and pooling, time depends on the point). Columns, as multiples o
 
 plain loop    the 40 steps written out in torch, without a host, a best iterate, or an FGSM point
 host          the attack on the host's oracle: goal at most 1.1
-whole cell    ``Bench.attacked``: also embedding, clean scores, the host's own looks at the candidates, ranks and lists
+whole cell    ``MeasuredVictim.attacked``: also embedding, clean scores, the host's looks at candidates, ranks, lists
 torchattacks, foolbox
               their PGD, where they can be imported; torchattacks clamps to [0, 1], so it has pictures only
 
@@ -33,7 +33,7 @@ from torch.nn.functional import cross_entropy
 from robench.api import Batch, Embedded, Rng, TorchModel, TrainData
 from robench.api.attacks.ball import Ball
 from robench.api.data import Interactions
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 from robench.testing.worlds import catalogue
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.executors.local import ALLOCATOR
@@ -88,7 +88,7 @@ def classifier(net):
         labels = net(x).argmax(1)
     empty = Interactions.from_rows([[] for _ in labels], LABELS)
     held = Interactions.from_rows([[int(label)] for label in labels], LABELS)
-    return Bench(Classifier(net, x).eval(), empty, held, np.arange(PICTURES), 0)
+    return MeasuredVictim(Classifier(net, x).eval(), empty, held, np.arange(PICTURES), 0)
 
 
 def recommender(model):
@@ -100,7 +100,7 @@ def recommender(model):
     held = Interactions.from_rows([row[-1:] for row in rows], ITEMS)
     none = Interactions.from_rows([[] for _ in rows], ITEMS)
     model.initialise(TrainData(history, none, catalogue(ITEMS)), Rng(0))
-    return Bench(model.eval(), history, held, np.arange(USERS), 0)
+    return MeasuredVictim(model.eval(), history, held, np.arange(USERS), 0)
 
 
 VICTIMS = {
@@ -116,12 +116,12 @@ class Scores(nn.Module):
 
     def __init__(self, bench):
         super().__init__()
-        ((questions),) = bench.questions()
+        ((chunk),) = bench.chunks()
         self.batch, self.score_from = bench.model.queries(bench.users, bench.history), bench.model.score_from
         with torch.no_grad():
             self.e = bench.model.embed(self.batch)
         ((self.name, self.x),) = self.e.inputs.items()
-        self.masked, self.labels = questions.masked, questions.held[:, 0]
+        self.masked, self.labels = chunk.masked, chunk.held[:, 0]
 
     def forward(self, x):
         scores = self.score_from(self.batch, Embedded({self.name: x}, self.e.valid, self.e.context))

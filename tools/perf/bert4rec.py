@@ -16,7 +16,7 @@ import torch
 from robench.api import Rng
 from robench.api.data import joined
 from robench.engine.fit.loop import fit
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache, default_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -75,7 +75,7 @@ def measured(registry, data, model, seed, test):
     """NDCG@10 clean, under l2 and under linf."""
     history, held = (joined(data.train, data.validation), data.test) if test else (data.train, data.validation)
     users = np.flatnonzero((held.lengths() > 0) & (data.train.lengths() > 0))
-    bench = Bench(model, history, held, users, seed)
+    bench = MeasuredVictim(model, history, held, users, seed)
     pgd = registry.load("attack", "pgd")
     attacked = [bench.attacked(pgd.make(norm=norm, steps=20), 0.05, norm) for norm in ("l2", "linf")]
     ranks = [found.arrays["ranks"] for found in (bench.clean(None), *attacked)]

@@ -12,7 +12,7 @@ import torch
 
 from robench.api import Defense, Rng
 from robench.engine.fit.loop import fit
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache, default_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -46,7 +46,7 @@ def main(models):
             for seed in (0, 1, 2):
                 model = registry.load("model", name)()
                 fit(model, data.train_data(), defense, Rng(seed).child("fit"), device=torch.device("cpu"))
-                bench = Bench(model, data.train, data.validation, users, seed)
+                bench = MeasuredVictim(model, data.train, data.validation, users, seed)
                 row = [gains(bench.clean(None).arrays["ranks"]).mean()]
                 for norm in ("l2", "linf"):
                     ranks = bench.attacked(Pgd.make(norm=norm, steps=10), 0.05, norm).arrays["ranks"]

@@ -17,7 +17,7 @@ import torch
 
 from robench.api import PairwiseModel
 from robench.api.data import Interactions
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 from robench.engine.rank.ranking import chunk_size
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -65,7 +65,7 @@ def bare(model: PairwiseModel, size: int) -> float:
     return time.process_time() - start
 
 
-def ours(bench: Bench, targets: np.ndarray) -> float:
+def ours(bench: MeasuredVictim, targets: np.ndarray) -> float:
     """Process seconds of a clean cell and its metrics."""
     start = time.process_time()
     arrays = bench.clean(targets).arrays
@@ -87,12 +87,12 @@ def main() -> None:
     targets = np.random.default_rng(1).choice(args.items, args.targets, replace=False)
     size = chunk_size(args.items)
     before = peak()
-    ours(Bench(model, history, held, users, 0), targets)
+    ours(MeasuredVictim(model, history, held, users, 0), targets)
     memory = peak() - before  # the first thing that runs: everything later is below this peak or not ours
     names = ("bare matmul, same chunks", "bare matmul, 1024 rows", "ours", "ours, questions kept")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(args.rounds):
-        bench = Bench(model, history, held, users, 0)
+        bench = MeasuredVictim(model, history, held, users, 0)
         found = bare(model, size), bare(model, 1024), ours(bench, targets), ours(bench, targets)
         for name, value in zip(names, found, strict=True):
             seconds[name].append(value)

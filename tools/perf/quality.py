@@ -30,7 +30,7 @@ from robench.api import Defense, Rng
 from robench.api.data import joined
 from robench.engine.data.targets import evaluated_users
 from robench.engine.fit.loop import fit
-from robench.engine.rank.ranking import ask, held_out_ranks, mask_known
+from robench.engine.rank.ranking import evaluation_chunk, held_out_ranks, mask_known
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
@@ -92,11 +92,11 @@ def outcome(model, data, split):
     history = data.train if split == "random" else known
     ndcg, recall = [], []
     for part in np.array_split(users, max(1, len(users) // 256)):
-        questions = ask(part, known, data.test)
+        chunk = evaluation_chunk(part, known, data.test)
         scores = torch.from_numpy(model.scores(part, history))
-        scores = mask_known(scores, questions) if split == "random" else scores
-        ranks = held_out_ranks(scores, questions.held).double()
-        count = (questions.held >= 0).sum(1)
+        scores = mask_known(scores, chunk) if split == "random" else scores
+        ranks = held_out_ranks(scores, chunk.held).double()
+        count = (chunk.held >= 0).sum(1)
         hit = (ranks > 0) & (ranks <= 10)
         ideal = torch.cumsum(1 / torch.log2(torch.arange(2, 12).double()), 0)[count.clamp_max(10) - 1]
         ndcg.append(torch.where(hit, 1 / torch.log2(1 + ranks.clamp_min(1)), 0.0).sum(1) / ideal)

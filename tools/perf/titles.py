@@ -23,7 +23,7 @@ from robench.api.data import joined
 from robench.engine.data.prepare import prepare
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.engine.fit.loop import fit
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.spec import Part, TargetChoice
@@ -58,7 +58,7 @@ def main():
     model = registry.load("model", given.model).make()
     fit(model, seen, Defense(), Rng(given.seed).child("fit"), device=torch.device("cpu"))
     history, users = joined(data.train, data.validation), evaluated_users(data, None)
-    bench = Bench(model, history, data.test, users, given.seed, data.catalogue)
+    bench = MeasuredVictim(model, history, data.test, users, given.seed, data.catalogue)
     (targets,) = choose_targets(data.train, TargetChoice(given.targets, "unpopular", 1))
     clean = reach(bench.clean(targets))
     print("| attack | ε | clean | random | reach | above random | likeness | evaluations | seconds |")

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from robench.api.models.wrapped import Wrapped
     from robench.api.rng import Rng
     from robench.api.threat import Surface, Threat
-    from robench.api.usage import read
+    from robench.api.usage import count_usage
 
 _HOME = {
     "attacks.ball": "Ball Delta added wide",
@@ -105,7 +105,7 @@ _HOME = {
     "models.wrapped": "Wrapped",
     "rng": "Rng",
     "threat": "Surface Threat",
-    "usage": "read",
+    "usage": "count_usage",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -189,6 +189,7 @@ __all__ = [
     "Work",
     "Wrapped",
     "added",
+    "count_usage",
     "counted",
     "cross_entropy",
     "did_you_mean",
@@ -198,7 +199,6 @@ __all__ = [
     "item_text",
     "pieces",
     "random_edits",
-    "read",
     "sample_negatives",
     "wide",
     "windows",

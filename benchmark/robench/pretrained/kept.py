@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from robench.files.cache import Cache, default_folder
 
 
-def kept(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     """The array of some content, made where it is not in the cache; processes that ask at once make it once.
 
     Args:
@@ -27,12 +27,12 @@ def kept(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> ND
     return arrays["array"]
 
 
-def kept_file(kind: str, content: Any) -> Path:
-    """Where ``kept`` has the array of some content, made or not."""
+def cached_array_path(kind: str, content: Any) -> Path:
+    """Where ``cached_array`` has the array of some content, made or not."""
     return Cache(default_folder()).path(kind, _key(content))
 
 
-def kept_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
+def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
     """The folder of some content, made where it is not in the cache: whole or not at all, and once.
 
     Args:

@@ -22,7 +22,7 @@ from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.engine.data.prepare import Prepared
 from robench.engine.fit.victim import Fitted
-from robench.engine.rank.ranking import ask, mask_known, of_catalogue, top_items
+from robench.engine.rank.ranking import evaluation_chunk, mask_known, of_catalogue, top_items
 from robench.files.cache import Cache, default_folder, read_entry
 from robench.host.discovery import EXTRA
 from robench.host.registry import Kind, Registry
@@ -30,7 +30,7 @@ from robench.plan.filters import chosen
 from robench.plan.plan import make_plan
 from robench.recommend.names import Titles
 from robench.run.data import DataKey, data_role, path_of, ready
-from robench.run.worker import pick_device, set_up, targets_of, workshop
+from robench.run.worker import pick_device, set_up, targets_of, victim_fit
 from robench.spec import Cell, Part, Victim, label_of, victim_from_payload
 from robench.suite.load import load_suite
 
@@ -121,7 +121,7 @@ class Query:
                 else model.scores(users, history)
             )
         raw = of_catalogue(raw, 1, history.n_items)
-        scores = mask_known(torch.from_numpy(raw), ask(users, history, held)).numpy()
+        scores = mask_known(torch.from_numpy(raw), evaluation_chunk(users, history, held)).numpy()
         hidden = set(held.row(int(users[0])).tolist())
         return tuple(
             Line(self.data.catalogue.ids[item], self.titles.shown(item), float(scores[0, item]), item in hidden)
@@ -186,7 +186,7 @@ def of_suite(path: Path, asked: Ask, registry: Registry, say: Say) -> list[Recom
     for victim in (cell.victim for cell in cells):
         key, query = sources[data_role(victim)]
         set_up(victim.threads)
-        shop = workshop(victim, query.data, key, registry, cache, device, np.empty(0, dtype=np.int64))
+        shop = victim_fit(victim, query.data, key, registry, cache, device, np.empty(0, dtype=np.int64))
         if not shop.kept():
             say(f"fitting {label_of(victim)}: no checkpoint is kept")
         answers.append(_recommendation(victim, query, shop.fitted, shop.checkpoint))
@@ -246,7 +246,7 @@ def of_checkpoint(path: Path, asked: Ask, registry: Registry, say: Say) -> list[
     set_up(victim.threads)
     targets = targets_of(victim, data.train) if victim.poison else np.empty(0, dtype=np.int64)
     try:
-        shop = workshop(victim, data, key, registry, cache, device, targets)
+        shop = victim_fit(victim, data, key, registry, cache, device, targets)
         same = shop.code() == code
         if shop.train_sha != train:
             raise UserError("its poisoning or defence now gives other training data", where=str(path))

@@ -34,7 +34,7 @@ class VictimRow:
 
 
 @dataclass
-class Outlook:
+class Preview:
     """What ``robench plan`` shows; ``refusals`` are the lines in which a run would end."""
 
     name: str
@@ -46,9 +46,9 @@ class Outlook:
     excluded: int = 0
 
 
-def outlook(
+def preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
-) -> Outlook:
+) -> Preview:
     """Victims and cells of a suite, and what of them is stored, stale or skipped.
 
     The data are prepared as a run would, because a stored cell counts only where it was measured on them.
@@ -66,7 +66,7 @@ def outlook(
     store.check_name(suite.name)
     cells = chosen(plan.cells, only)
     rows: dict[str, VictimRow] = {}
-    seen = Outlook(
+    seen = Preview(
         suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), excluded=plan.excluded
     )
     shas, catalogues = _data(suite, plan.cells, registry, seen)  # all, as a run does
@@ -101,7 +101,7 @@ def outlook(
 
 
 def _data(
-    suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Outlook
+    suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Preview
 ) -> tuple[dict[str, str], dict[str, Catalogue]]:
     """Digest and items of every data set and split; what a run would refuse is noted."""
     cache, shas, catalogues = Cache(default_folder()), {}, {}

@@ -20,13 +20,13 @@ from robench.api.data import IntArray, Interactions, joined
 from robench.api.errors import UserError
 from robench.api.executor import Emit, Task
 from robench.api.metric import Metric
-from robench.api.usage import have_read, read_since
+from robench.api.usage import usage_since, usage_so_far
 from robench.engine.attack.arena import Measurement
 from robench.engine.calibration import Calibration, beside_held_out, calibrate
 from robench.engine.data.prepare import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
-from robench.engine.fit.victim import Fitted, Workshop
-from robench.engine.measure import Bench
+from robench.engine.fit.victim import Fitted, VictimFit
+from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache
 from robench.host.discovery import Host
 from robench.host.registry import Kind, Registry
@@ -61,7 +61,7 @@ def made(registry: Registry, kind: Kind, part: Part) -> Any:
     return cls(cls.Config.model_validate(dict(part.config)))
 
 
-def workshop(
+def victim_fit(
     victim: Victim,
     data: Prepared,
     key: DataKey,
@@ -69,9 +69,9 @@ def workshop(
     cache: Cache,
     device: torch.device,
     targets: IntArray,
-) -> Workshop:
+) -> VictimFit:
     """Where a victim is fitted; the same victim, data, code and device have the same checkpoint."""
-    return Workshop(
+    return VictimFit(
         victim,
         data.train_data(),
         data.held_out(),
@@ -134,13 +134,13 @@ class _Run:
         data = Prepared.load(path_of(cache, self.payload["data_key"]))
         key = DataKey(self.payload["data_key"], self.payload["data_sha"])
         self.targets = targets_of(victim, data.train)
-        shop = workshop(victim, data, key, self.registry, cache, self.device, self.targets)
+        shop = victim_fit(victim, data, key, self.registry, cache, self.device, self.targets)
         self.metrics = {name: self._metric(name) for name in self.payload["metrics"]}
         parts = [shop.defense, *([shop.attack] if shop.attack else [])]
         self.components: list[type] = [shop.model, *(type(part) for part in parts)]
         self.fitted: Fitted = shop.fitted(lambda done, of: self.emit(self.progress("fit", done, of)))
         self.data, self.held = data, shop.held
-        self.benches: dict[str, Bench] = {}
+        self.benches: dict[str, MeasuredVictim] = {}
         self.clean: dict[str, Measurement] = {}
         self.reading: dict[str, dict[str, int]] = {}
         self.liked = any(metric.needs == "likes" for metric in self.metrics.values())
@@ -155,14 +155,14 @@ class _Run:
         """A progress event."""
         return {"kind": "progress", "task": self.task, "phase": phase, "done": done, "total": total}
 
-    def _bench(self, cell: Cell) -> tuple[str, Bench]:
+    def _bench(self, cell: Cell) -> tuple[str, MeasuredVictim]:
         """The victim ready to be measured on a cell's users; clean once for all its cells."""
         key = digest(None if cell.users is None else cell.users.content())
         if key not in self.benches:
             history = joined(self.data.train, self.data.validation)
             users = evaluated_users(self.data, cell.users)
             held = self.held.read()
-            self.benches[key] = Bench(
+            self.benches[key] = MeasuredVictim(
                 self.fitted.model,
                 history,
                 held,
@@ -175,9 +175,9 @@ class _Run:
             if self.liked and self.calibration is None:
                 data, draws = self.data.train_data(), self.benches[key].draws()
                 self.calibration = calibrate(self.fitted.model, data, draws)
-            before = have_read()
+            before = usage_so_far()
             self.clean[key] = self._calibrated(self.benches[key].clean(self.targets))
-            self.reading[key] = read_since(before)
+            self.reading[key] = usage_since(before)
         return key, self.benches[key]
 
     def _calibrated(self, found: Measurement) -> Measurement:
@@ -190,7 +190,7 @@ class _Run:
     def measured(self, cell: Cell, start: float) -> tuple[Record, dict[str, NDArray[Any]]]:
         """One cell: its record and arrays."""
         key, bench = self._bench(cell)
-        clean, reading, before = self.clean[key], self.reading[key], have_read()
+        clean, reading, before = self.clean[key], self.reading[key], usage_so_far()
         if cell.attack is None:
             found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), dict(clean.diagnostics))
             if len(self.targets):
@@ -205,7 +205,7 @@ class _Run:
             found = self._calibrated(bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets))
             if targets is not None:
                 found.arrays["targets"] = targets
-            reference, reading = outcome_of(clean.arrays), read_since(before)
+            reference, reading = outcome_of(clean.arrays), usage_since(before)
         outcome = outcome_of(found.arrays, reference)
         metrics = {}
         for name, metric in self.metrics.items():

@@ -15,7 +15,7 @@ from robench.api.attacks.poisoning import Corruption, PoisoningAttack
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Measurement
 from robench.engine.fit.poisoning import budget_of, poison
-from robench.testing.worlds import crowd, reference_bench
+from robench.testing.worlds import crowd, reference_victim
 
 
 class _Corners(EmbeddingAttack):
@@ -37,7 +37,7 @@ class EmbeddingAttackTests:
 
     def measure(self, victim: str, norm: str, epsilon: float) -> Measurement:
         made = self.attack.make(**{**self.settings, "norm": norm})
-        return reference_bench(victim).attacked(made, epsilon, f"{self.attack.__name__}-{norm}")
+        return reference_victim(victim).attacked(made, epsilon, f"{self.attack.__name__}-{norm}")
 
     @pytest.fixture(params=["pairwise", "sequence"])
     def victim(self, request: pytest.FixtureRequest) -> str:
@@ -55,7 +55,7 @@ class EmbeddingAttackTests:
             assert found.achieved["epsilon"] <= epsilon * (1 + 1e-4)
 
     def test_nothing_is_done_at_epsilon_zero(self, victim: str) -> None:
-        clean = reference_bench(victim).clean(None).arrays
+        clean = reference_victim(victim).clean(None).arrays
         for norm in self.norms:
             found = self.measure(victim, norm, 0.0).arrays
             for name in ("ranks", "top", "candidates"):
@@ -64,7 +64,7 @@ class EmbeddingAttackTests:
     def test_it_attacks(self, victim: str) -> None:
         for norm in self.norms:
             found = self.measure(victim, norm, 0.5).arrays
-            clean = reference_bench(victim).clean(None).arrays
+            clean = reference_victim(victim).clean(None).arrays
             assert found["ranks"].sum() > clean["ranks"].sum(), f"no rank fell under {norm} at half the RMS"
 
     def test_a_gradient_attack_beats_random_points_with_as_many_evaluations(self, victim: str) -> None:
@@ -75,7 +75,7 @@ class EmbeddingAttackTests:
             floor = _Corners.make(norm=norm)
             n_users = len(found.arrays["users"])
             floor.draws = max(1, int(found.achieved["queries"]) // n_users)
-            random = reference_bench(victim).attacked(floor, 0.2, f"floor-{norm}")
+            random = reference_victim(victim).attacked(floor, 0.2, f"floor-{norm}")
             assert found.arrays["loss"].mean() > random.arrays["loss"].mean()
             assert found.arrays["ranks"].mean() > random.arrays["ranks"].mean()
 

@@ -12,9 +12,9 @@ from robench.api.attacks.ensemble import Ensemble
 from robench.api.data import IntArray
 from robench.engine.attack.arena import Measurement
 from robench.engine.attack.ensemble import members_of
-from robench.engine.measure import Bench
-from robench.testing.text_world import promoted, text_bench
-from robench.testing.worlds import reference_bench
+from robench.engine.measure import MeasuredVictim
+from robench.testing.text_world import promoted, text_victim
+from robench.testing.worlds import reference_victim
 
 BUDGETS = {"embedding": 0.3, "parameters": 0.3, "history": 2.0, "text": 1.0}
 
@@ -32,8 +32,8 @@ class EnsembleTests:
         assert isinstance(found, Ensemble)
         return found
 
-    def bench(self) -> Bench:
-        return text_bench() if self.made().threat().surface == "text" else reference_bench("sequence")
+    def bench(self) -> MeasuredVictim:
+        return text_victim() if self.made().threat().surface == "text" else reference_victim("sequence")
 
     def targets(self) -> IntArray | None:
         if self.made().threat().goal == "untargeted":

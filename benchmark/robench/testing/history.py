@@ -16,8 +16,8 @@ from robench.api.attacks.history import HistoryAttack, HistoryOracle
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Measurement
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.measure import Bench
-from robench.testing.worlds import reference_bench
+from robench.engine.measure import MeasuredVictim
+from robench.testing.worlds import reference_victim
 
 
 class _Anything(HistoryAttack):
@@ -46,7 +46,7 @@ class HistoryAttackTests:
 
     def measure(self, victim: str, epsilon: float, **more: Any) -> Measurement:
         made = self.attack.make(**{**self.settings, **more})
-        return reference_bench(victim).attacked(made, epsilon, f"{self.attack.__name__}-{more}")
+        return reference_victim(victim).attacked(made, epsilon, f"{self.attack.__name__}-{more}")
 
     @pytest.fixture(params=["sequence", "ragged"])
     def victim(self, request: pytest.FixtureRequest) -> str:
@@ -65,13 +65,13 @@ class HistoryAttackTests:
     @pytest.mark.parametrize("epsilon", [0.01, 0.2, 0.5])
     def test_a_budget_in_shares_of_the_history_holds(self, epsilon: float) -> None:
         found = self.measure("ragged", epsilon, unit="fraction")
-        lengths = reference_bench("ragged").history.lengths()
+        lengths = reference_victim("ragged").history.lengths()
         assert found.achieved["overshoot"] <= 1, "the host had to refuse an edited history"
         assert (found.arrays["edits"] <= np.maximum(1, np.floor(epsilon * lengths + 1e-9))).all()
 
     @pytest.mark.parametrize("goal", ["untargeted", "promote"])
     def test_no_forbidden_item_and_none_twice_is_proposed(self, goal: str) -> None:
-        bench, made = reference_bench("ragged"), self.attack.make(**{**self.settings, "goal": goal})
+        bench, made = reference_victim("ragged"), self.attack.make(**{**self.settings, "goal": goal})
         (arena,) = bench.arenas(made, 3, Costs(), Diagnosis(), np.array([3, 17]))
         genuine = bench.history
         for proposed in arena.proposals(made, Rng(0)):
@@ -84,7 +84,7 @@ class HistoryAttackTests:
 
     @pytest.mark.parametrize("unit", ["edits", "fraction"])
     def test_nothing_is_done_at_epsilon_zero(self, victim: str, unit: str) -> None:
-        clean = reference_bench(victim).clean(None).arrays
+        clean = reference_victim(victim).clean(None).arrays
         found = self.measure(victim, 0.0, unit=unit).arrays
         for name in ("ranks", "top", "candidates"):
             np.testing.assert_array_equal(found[name], clean[name])
@@ -92,11 +92,11 @@ class HistoryAttackTests:
 
     def test_it_attacks(self, victim: str) -> None:
         found = self.measure(victim, 2).arrays
-        clean = reference_bench(victim).clean(None).arrays
+        clean = reference_victim(victim).clean(None).arrays
         assert found["ranks"].sum() > clean["ranks"].sum(), "no rank fell under two edits"
 
     def test_it_promotes(self, victim: str) -> None:
-        bench, targets = reference_bench(victim), np.array([3, 17])
+        bench, targets = reference_victim(victim), np.array([3, 17])
         made = self.attack.make(**{**self.settings, "goal": "promote"})
         before = bench.clean(targets).arrays["target_ranks"]
         after = bench.attacked(made, 3, f"{self.attack.__name__}-promote", targets).arrays["target_ranks"]
@@ -109,7 +109,7 @@ class HistoryAttackTests:
         found = self.measure(victim, 2)
         floor = _Anything.make(edits=self.attack.make(**self.settings).config.edits)
         floor.draws = max(1, int(found.achieved["queries"]) // len(found.arrays["users"]))
-        random = reference_bench(victim).attacked(floor, 2, "floor")
+        random = reference_victim(victim).attacked(floor, 2, "floor")
         assert found.arrays["loss"].mean() > random.arrays["loss"].mean()
         assert found.arrays["ranks"].mean() > random.arrays["ranks"].mean()
 
@@ -123,9 +123,9 @@ class HistoryAttackTests:
         assert ranks == sorted(ranks)
 
     def test_other_users_in_the_chunk_change_nothing(self) -> None:
-        bench = reference_bench("ragged")
+        bench = reference_victim("ragged")
         made = self.attack.make(**self.settings)
-        part = Bench(bench.model, bench.history, bench.held, bench.users[20:40], 0)
+        part = MeasuredVictim(bench.model, bench.history, bench.held, bench.users[20:40], 0)
         alone, all_ = part.attacked(made, 2, "part").arrays, bench.attacked(made, 2, "all").arrays
         np.testing.assert_array_equal(alone["ranks"], all_["ranks"][20:40])
         np.testing.assert_array_equal(alone["edits"], all_["edits"][20:40])

@@ -19,9 +19,9 @@ from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.fit.loop import fit
-from robench.engine.measure import Bench
-from robench.engine.rank.ranking import ask
-from robench.testing.worlds import bench_of, catalogue, checkerboard, crowd, fitted, same_state
+from robench.engine.measure import MeasuredVictim
+from robench.engine.rank.ranking import evaluation_chunk
+from robench.testing.worlds import catalogue, checkerboard, crowd, fitted, measured_victim, same_state
 
 
 class ModelTests:
@@ -200,7 +200,7 @@ def _alike(found: NDArray[np.float32], wanted: NDArray[np.float32], why: str) ->
 def _colours_apart(scores: NDArray[np.float32], history: Interactions, test: Interactions) -> None:
     """Every user's unused items of the own colour stand above all of the other."""
     users = np.arange(history.n_users)
-    known = ask(users, history, test).masked
+    known = evaluation_chunk(users, history, test).masked
     scores[known[0].numpy(), known[1].numpy()] = np.nan
     for user in users.tolist():
         own = scores[user, user % 2 :: 2]
@@ -214,10 +214,10 @@ class TorchModelTests(ModelTests):
     model: ClassVar[type[TorchModel]]
 
     @pytest.fixture
-    def bench(self, victim: Any) -> Bench:
-        return bench_of(*victim)
+    def bench(self, victim: Any) -> MeasuredVictim:
+        return measured_victim(*victim)
 
-    def test_every_valid_input_reaches_the_scores_and_no_other(self, bench: Bench) -> None:
+    def test_every_valid_input_reaches_the_scores_and_no_other(self, bench: MeasuredVictim) -> None:
         model, users = bench.model, np.arange(12)
         assert isinstance(model, TorchModel)
         # Histories of differing lengths, so that there is padding; straight through the model, past the host's masks.
@@ -245,7 +245,7 @@ class TorchModelTests(ModelTests):
         exact = self.new()
         exact.restore(data, model.state(), Rng(0).child("fit"))
         assert isinstance(exact, TorchModel)
-        bench = bench_of(exact.double().eval(), data, test)
+        bench = measured_victim(exact.double().eval(), data, test)
         oracle = next(bench.oracles(k=10))
         direction, h = oracle.normal(Rng(1)), 1e-6
         found = oracle.gradient(oracle.zero()).gradient
@@ -254,7 +254,7 @@ class TorchModelTests(ModelTests):
         ends = [float(oracle.evaluate({n: sign * h * d for n, d in direction.items()}).loss.sum()) for sign in (1, -1)]
         assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(slope, rel=1e-3, abs=1e-4)
 
-    def test_embeddings_of_another_user_give_that_users_scores(self, bench: Bench) -> None:
+    def test_embeddings_of_another_user_give_that_users_scores(self, bench: MeasuredVictim) -> None:
         model = bench.model
         assert isinstance(model, TorchModel)
         users = np.arange(8)

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from robench.api.attacks.text import TextAttack, TextOracle, edits_allowed, edits_between, item_text, printable
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Measurement
-from robench.engine.surfaces.text.oracle import HostTexts
-from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
-from robench.testing.text_world import ReferenceText, promoted, text_bench
+from robench.engine.surfaces.text.oracle import TitleOracle
+from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
+from robench.testing.text_world import ReferenceText, promoted, text_victim
 
 EPSILONS = (0.01, 0.2, 0.25, 1 / 3, 0.5, 0.67, 1.0, 1.7)
 FLOOR_SPREAD = 0.5  # share of the random rise in exposure by which two random attacks may differ
@@ -52,14 +52,14 @@ class _Greedy(TextAttack):
             yield [titles[0] + " more words and more of them again", titles[1] + "\n", *titles[2:]]
 
 
-def host(attack: TextAttack, epsilon: float) -> HostTexts:
+def host(attack: TextAttack, epsilon: float) -> TitleOracle:
     """What the attack is asked against: the reference model, three of its items promoted, or all of them."""
-    bench, c = text_bench(), attack.config
+    bench, c = text_victim(), attack.config
     assert bench.catalogue is not None
-    reader = Reader(bench.model, bench.history, bench.questions(), bench.catalogue, bench.draws())
+    reader = Reader(bench.model, bench.history, bench.chunks(), bench.catalogue, bench.draws())
     everything = np.arange(bench.history.n_items)
-    aim = Promotion(promoted(), c.k) if c.goal == "promote" else Fall(everything, c.k)
-    return HostTexts(reader, aim, epsilon, c.unit)
+    goal = PromotionGoal(promoted(), c.k) if c.goal == "promote" else HeldOutGoal(everything, c.k)
+    return TitleOracle(reader, goal, epsilon, c.unit)
 
 
 class TextAttackTests:
@@ -92,7 +92,7 @@ class TextAttackTests:
         return found
 
     def measure(self, epsilon: float, **more: Any) -> Measurement:
-        return text_bench().attacked(self.made(**more), epsilon, "text", promoted())
+        return text_victim().attacked(self.made(**more), epsilon, "text", promoted())
 
     def test_an_unknown_setting_is_refused(self) -> None:
         with pytest.raises(ValidationError):
@@ -116,7 +116,7 @@ class TextAttackTests:
     @pytest.mark.parametrize("goal", ["promote", "untargeted"])
     def test_nothing_is_done_at_epsilon_zero(self, goal: str) -> None:
         self.can(goal)
-        clean = text_bench().clean(promoted() if goal == "promote" else None).arrays
+        clean = text_victim().clean(promoted() if goal == "promote" else None).arrays
         found = self.measure(0.0, goal=goal)
         for name, part in clean.items():
             np.testing.assert_array_equal(found.arrays[name], part)
@@ -132,7 +132,7 @@ class TextAttackTests:
             np.testing.assert_array_equal(part, two.arrays[name])
 
     def test_it_promotes(self) -> None:
-        bench, found = text_bench(), self.measure(0.67)
+        bench, found = text_victim(), self.measure(0.67)
         before, after = bench.clean(promoted()).arrays["target_ranks"], found.arrays["target_ranks"]
         np.testing.assert_array_equal(after > 0, before > 0)
         assert exposure(after) > exposure(before), "the promoted items are in no more lists than with genuine titles"
@@ -140,7 +140,7 @@ class TextAttackTests:
 
     def test_held_out_items_fall_where_it_is_untargeted(self) -> None:
         self.can("untargeted")
-        before = text_bench().clean(None).arrays["ranks"]
+        before = text_victim().clean(None).arrays["ranks"]
         after = self.measure(0.67, goal="untargeted").arrays["ranks"]
         assert exposure(after) < exposure(before), "held-out items are in as many lists as with genuine titles"
 
@@ -148,10 +148,10 @@ class TextAttackTests:
         found = self.measure(1.0)
         floor = _Anything.make(unit=self.made().config.unit)
         floor.draws = math.ceil(found.achieved["queries"] / len(found.arrays["users"]))
-        random = text_bench().attacked(floor, 1.0, "floor", promoted())
+        random = text_victim().attacked(floor, 1.0, "floor", promoted())
         mine, chance = (part.diagnostics["loss_attacked"] for part in (found, random))
         lists, clean, by_chance = (
-            exposure(part.arrays["target_ranks"]) for part in (found, text_bench().clean(promoted()), random)
+            exposure(part.arrays["target_ranks"]) for part in (found, text_victim().clean(promoted()), random)
         )
         if self.attack.heuristic_floor:
             assert abs(lists - by_chance) <= FLOOR_SPREAD * (by_chance - clean), "a floor does what chance does"
@@ -169,7 +169,7 @@ class TextAttackTests:
         assert gains == sorted(gains), "lists first, then the loss: so the host compares titles"
 
     def test_the_numbers_are_the_hosts(self) -> None:
-        bench, found, attack = text_bench(), self.measure(0.67), self.made()
+        bench, found, attack = text_victim(), self.measure(0.67), self.made()
         assert bench.catalogue is not None
         new = {row["row"]: replace(bench.catalogue.items[row["row"]], title=row["after"]) for row in found.titles}
         scores = bench.model.rewritten(new).scores(bench.users, bench.history)
@@ -190,12 +190,12 @@ class TextAttackTests:
     def test_more_than_is_allowed_is_undone_and_told(self) -> None:
         cheat = _Greedy(self.made().config)
         cheat.inner = self.made()  # type: ignore[misc]
-        found, items = text_bench().attacked(cheat, 0.67, "cheat", promoted()), promoted()
+        found, items = text_victim().attacked(cheat, 0.67, "cheat", promoted()), promoted()
         assert found.achieved["overshoot"] > 1
         assert {row["row"] for row in found.titles} <= set(items[2:].tolist()), "what is not allowed was applied"
 
     def test_titles_change_and_nothing_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        catalogue, read = text_bench().catalogue, list[str]()
+        catalogue, read = text_victim().catalogue, list[str]()
         assert catalogue is not None
         encoded = ReferenceText.encoded
 

@@ -19,7 +19,7 @@ from robench.api.models.tokens import TokenModel, Tokens
 from robench.api.models.torch import Batch, Embedded
 from robench.api.rng import Rng
 from robench.api.threat import Surface
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 from robench.pretrained.encoder import pooled
 from robench.testing.worlds import ReferenceSequence, fitted
 
@@ -129,14 +129,14 @@ def _words(text: str) -> list[tuple[str, int]]:
 
 
 @cache
-def text_bench() -> Bench:
+def text_victim() -> MeasuredVictim:
     """The reference model, fitted and ready to be measured. Made once per process."""
     data, test = readers()
     model, _ = fitted(ReferenceText(), data)
     users = np.arange(data.n_real_users)
-    return Bench(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
+    return MeasuredVictim(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
 
 
 def promoted(count: int = 3) -> IntArray:
     """The least used items of the world: int64 [count]."""
-    return np.sort(np.argsort(text_bench().history.counts(), kind="stable")[:count])
+    return np.sort(np.argsort(text_victim().history.counts(), kind="stable")[:count])

@@ -17,7 +17,7 @@ from robench.api.models.sequence import SequenceConfig, SequenceModel
 from robench.api.models.torch import Batch, Embedded, TorchConfig
 from robench.api.rng import Rng
 from robench.engine.fit.loop import FitReport, fit
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 
 CPU = torch.device("cpu")
 torch.set_num_threads(1)  # as a suite's victims have; on worlds of this size further threads only wait for each other
@@ -124,14 +124,14 @@ def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, see
     return model, report
 
 
-def bench_of(model: Model, data: TrainData, test: Interactions, *, seed: int = 0) -> Bench:
+def measured_victim(model: Model, data: TrainData, test: Interactions, *, seed: int = 0) -> MeasuredVictim:
     """A fitted model ready to be measured on all real users."""
 
-    return Bench(model, joined(data.train, data.validation), test, np.arange(data.n_real_users), seed)
+    return MeasuredVictim(model, joined(data.train, data.validation), test, np.arange(data.n_real_users), seed)
 
 
 @cache
-def reference_bench(kind: str) -> Bench:
+def reference_victim(kind: str) -> MeasuredVictim:
     """A fitted reference victim, ``pairwise``, ``sequence`` or ``ragged`` (a sequence model, histories of all lengths).
 
     Made once per process.
@@ -143,7 +143,7 @@ def reference_bench(kind: str) -> Bench:
         "ragged": ReferenceSequence,
     }
     model, _ = fitted(made[kind](), data)
-    return bench_of(model, data, test)
+    return measured_victim(model, data, test)
 
 
 def same_state(first: Model, second: Model) -> bool:

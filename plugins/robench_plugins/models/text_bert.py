@@ -30,7 +30,7 @@ from robench.api import (
     item_text,
 )
 from robench.pretrained.encoder import Encoder
-from robench.pretrained.kept import kept, kept_file
+from robench.pretrained.kept import cached_array, cached_array_path
 from robench.pretrained.weights import folder_of, identity_of
 from robench_plugins.models.attention import AttentionConfig
 from robench_plugins.models.sasrec import Block
@@ -127,7 +127,9 @@ class TextBert(TokenModel, SequenceModel):
     def _frozen_texts(self) -> Tensor:
         """By the encoder as it comes: float [n_items, D]; once per encoder and catalogue on a machine."""
         texts = self._texts_of_items
-        return torch.from_numpy(kept("texts", self._depends_on(texts), lambda: self.encoder.encode(texts).numpy()))
+        return torch.from_numpy(
+            cached_array("texts", self._depends_on(texts), lambda: self.encoder.encode(texts).numpy())
+        )
 
     def _depends_on(self, texts: Sequence[str]) -> dict[str, Any]:
         """What the texts' vectors depend on."""
@@ -135,7 +137,7 @@ class TextBert(TokenModel, SequenceModel):
 
     def encodings(self, catalogue: Catalogue) -> Path:
         """Of the catalogue's texts by the encoder as it comes."""
-        return kept_file("texts", self._depends_on([item_text(item) for item in catalogue.items]))
+        return cached_array_path("texts", self._depends_on([item_text(item) for item in catalogue.items]))
 
     def train(self, mode: bool = True) -> Self:
         """As torch does; before a look at the model all texts are encoded by the layers as they are now."""

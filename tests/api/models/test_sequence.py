@@ -10,7 +10,7 @@ from robench.api.data import Interactions
 from robench.api.models.sequence import windows
 from robench.api.models.torch import Batch
 from robench.api.rng import Rng
-from robench.testing.worlds import ReferenceSequence, crowd, reference_bench
+from robench.testing.worlds import ReferenceSequence, crowd, reference_victim
 from robench_plugins.models.bert4rec import Bert4Rec
 from robench_plugins.models.gru4rec import Gru4Rec
 from robench_plugins.models.lstm import Lstm
@@ -129,7 +129,7 @@ def test_bert4rec_hides_every_target_and_shows_the_rest(last):
 
 
 def test_chunks_change_no_random_start():
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     (whole,) = bench.oracles(k=10)
     part = whole.rows(torch.tensor([4, 17]))
     for kind in ("normal", "uniform"):

@@ -6,7 +6,7 @@ import torch
 
 from robench.api import Rng, Wrapped
 from robench.api.data import Interactions, joined
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted, same_state
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, measured_victim, same_state
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.models.bert4rec import Bert4Rec
 from robench_plugins.models.lightgcn import LightGcn
@@ -54,7 +54,7 @@ def test_it_is_the_inner_model(world):
 def test_attacks_meet_the_inner_model_s_inputs(world):
     model, data, test = world
     found = [
-        bench_of(one, data, test).attacked(Pgd.make(norm="l2", steps=3), 0.2, "pgd").arrays["ranks"]
+        measured_victim(one, data, test).attacked(Pgd.make(norm="l2", steps=3), 0.2, "pgd").arrays["ranks"]
         for one in (model, Wrapped(model))
     ]
     np.testing.assert_array_equal(*found)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from robench.api import EmbeddingAttack, HistoryAttack, TextAttack
-from robench.testing.text_world import promoted, text_bench
-from robench.testing.worlds import reference_bench
+from robench.testing.text_world import promoted, text_victim
+from robench.testing.worlds import reference_victim
 
 
 class Widened(EmbeddingAttack):
@@ -29,7 +29,7 @@ class Straight(Widened):
 @pytest.mark.parametrize("surface", ["embedding", "parameters"])
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_radius_that_the_attack_widens_is_not_the_host_s(kind, surface, norm):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     epsilon = 0.05
     settings = {"surface": surface, "norm": norm}
     cheat = bench.attacked(Widened.make(**settings), epsilon, "cheat")
@@ -56,7 +56,7 @@ class More(HistoryAttack):
 
 
 def test_a_number_of_edits_that_the_attack_raises_is_not_the_host_s():
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     found = bench.attacked(More.make(), 1, "cheat")
     assert found.achieved["overshoot"] > 1
     assert found.arrays["edits"].max() <= 1
@@ -76,8 +76,8 @@ class Longer(TextAttack):
 
 
 def test_titles_and_their_budgets_that_the_attack_overwrites_are_not_the_host_s():
-    found = text_bench().attacked(Longer.make(), 0.34, "cheat", promoted())
+    found = text_victim().attacked(Longer.make(), 0.34, "cheat", promoted())
     assert found.achieved["overshoot"] > 1
     assert not found.titles
-    np.testing.assert_array_equal(found.arrays["target_ranks"], text_bench().clean(promoted()).arrays["target_ranks"])
-    assert text_bench().history.counts().any()
+    np.testing.assert_array_equal(found.arrays["target_ranks"], text_victim().clean(promoted()).arrays["target_ranks"])
+    assert text_victim().history.counts().any()

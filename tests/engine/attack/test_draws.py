@@ -9,7 +9,7 @@ import torch
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import LOOKS, Draws
 from robench.engine.surfaces.parameters import ROWS
-from robench.testing.worlds import ReferencePairwise, bench_of, crowd, fitted, reference_bench
+from robench.testing.worlds import ReferencePairwise, crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.pgd import Pgd
 
@@ -38,7 +38,7 @@ def ranks_by_hand(bench, scores):
 def noisy():
     data, test = crowd()
     model, _ = fitted(Noisy.make(epochs=10), data)
-    return bench_of(model, data, test)
+    return measured_victim(model, data, test)
 
 
 def test_the_host_takes_sixteen_draws_and_one_of_a_victim_that_draws_nothing(noisy):
@@ -46,8 +46,8 @@ def test_the_host_takes_sixteen_draws_and_one_of_a_victim_that_draws_nothing(noi
     noisy.draws()
     before = Noisy.looks
     noisy.clean(None)
-    assert Noisy.looks - before == LOOKS * len(noisy.questions())
-    assert len(list(reference_bench("pairwise").draws().host())) == 1
+    assert Noisy.looks - before == LOOKS * len(noisy.chunks())
+    assert len(list(reference_victim("pairwise").draws().host())) == 1
 
 
 def test_the_draws_that_are_stored_are_not_those_that_chose_the_candidate(noisy):
@@ -88,7 +88,7 @@ def test_a_gradient_with_expectation_is_the_mean_over_its_draws_and_every_draw_i
 def test_the_stored_rank_is_a_median_of_the_draws(noisy):
     arrays = noisy.clean(None).arrays
     (oracle,) = noisy.oracles(10)
-    draws = np.stack([oracle.aim.ranks(scores)[:, 0].numpy() for scores in oracle.looks(oracle.zero(), last=True)])
+    draws = np.stack([oracle.goal.ranks(scores)[:, 0].numpy() for scores in oracle.looks(oracle.zero(), last=True)])
     np.testing.assert_array_equal(arrays["ranks"], np.sort(draws, 0)[LOOKS // 2])
     assert (draws.min(0) < draws.max(0)).any()
 
@@ -146,5 +146,5 @@ def test_auto_takes_expectations_of_such_a_victim_and_leaves_nobody(noisy):
     to_break = int(found.arrays["hit"].sum())
     assert all(row["users"] == to_break for row in members.values())
     assert members["pgd-10"]["gradients"] == 8 * 10 * to_break
-    calm = Draws(reference_bench("pairwise").rng, reference_bench("pairwise").rng, stochastic=False, expectation=8)
+    calm = Draws(reference_victim("pairwise").rng, reference_victim("pairwise").rng, stochastic=False, expectation=8)
     assert len(list(calm.attack())) == 1

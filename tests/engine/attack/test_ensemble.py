@@ -6,7 +6,7 @@ import torch
 
 from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member, PluginError
 from robench.engine import measure
-from robench.testing.worlds import bench_of, crowd, fitted, reference_bench
+from robench.testing.worlds import crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -41,14 +41,14 @@ class Pair(Ensemble):
 def measured(kind, members, epsilon=0.3, norm="l2", surface="embedding"):
     made = Pair.make(norm=norm, surface=surface)
     made.given = tuple(members)
-    return reference_bench(kind).attacked(made, epsilon, "")
+    return reference_victim(kind).attacked(made, epsilon, "")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_per_user_the_worst_over_the_members(kind):
     one, two = Fgsm.make(norm="l2", loss="margin"), Pgd.make(norm="l2", steps=5)
     both = measured(kind, [Member("one", one, everyone=True), Member("two", two, everyone=True)]).arrays
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     alone = [bench.attacked(attack, 0.3, "").arrays for attack in (one, two)]
     hit = both["hit"]
     np.testing.assert_array_equal(both["ranks"][hit], np.maximum(*(a["ranks"] for a in alone))[hit])
@@ -85,7 +85,7 @@ def test_who_broke_whom_is_stored_per_user():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_auto_breaks_whoever_any_of_its_attacks_breaks_and_stays_in_budget(kind, norm):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     auto = bench.attacked(Auto.make(norm=norm), 0.15, "")
     assert auto.achieved["epsilon"] <= 0.15 * (1 + 1e-5)
     assert auto.achieved["overshoot"] <= 1 + 1e-4
@@ -98,13 +98,13 @@ def test_auto_breaks_whoever_any_of_its_attacks_breaks_and_stays_in_budget(kind,
 
 @pytest.mark.parametrize("surface", ["embedding", "parameters", "history"])
 def test_auto_at_epsilon_zero_is_clean(surface):
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     found, clean = bench.attacked(Auto.make(surface=surface), 0.0, "").arrays, bench.clean(None).arrays
     np.testing.assert_array_equal(found["ranks"], clean["ranks"])
 
 
 def test_on_tables_auto_is_its_worst_member():
-    bench = reference_bench("pairwise")
+    bench = reference_victim("pairwise")
     found = bench.attacked(Auto.make(surface="parameters"), 0.2, "")
     ranks = found.arrays["ranks"]
     ndcg = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
@@ -118,11 +118,11 @@ def test_on_tables_auto_is_its_worst_member():
 
 
 def test_on_tables_what_members_did_is_of_all_chunks(monkeypatch):
-    one = reference_bench("pairwise")
+    one = reference_victim("pairwise")
     whole = one.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
     monkeypatch.setattr(measure, "chunk_size", lambda n_items: 7)
-    bench = measure.Bench(one.model, one.history, one.held, one.users, 0)
-    assert len(list(bench.questions())) > 2
+    bench = measure.MeasuredVictim(one.model, one.history, one.held, one.users, 0)
+    assert len(list(bench.chunks())) > 2
     found = bench.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
     np.testing.assert_allclose(found, whole, atol=1e-6)
 
@@ -130,10 +130,10 @@ def test_on_tables_what_members_did_is_of_all_chunks(monkeypatch):
 @pytest.mark.parametrize(("kind", "named"), [("sequence", True), ("knn", False)])
 def test_on_histories_gradients_are_used_where_there_are_any(kind, named):
     if kind == "sequence":
-        bench = reference_bench("sequence")
+        bench = reference_victim("sequence")
     else:
         data, test = crowd()
-        bench = bench_of(fitted(ItemKnn(), data)[0], data, test)
+        bench = measured_victim(fitted(ItemKnn(), data)[0], data, test)
     found = bench.attacked(Auto.make(surface="history"), 1.0, "")
     assert ("greedy-gradient" in [row["name"] for row in found.members]) == named
     everyone = [row["users"] for row in found.members if row["everyone"]]
@@ -143,7 +143,7 @@ def test_on_histories_gradients_are_used_where_there_are_any(kind, named):
 def test_a_larger_budget_breaks_no_fewer():
     broken = []
     for epsilon in (0.02, 0.1, 0.4):
-        arrays = reference_bench("pairwise").attacked(Auto.make(), epsilon, "").arrays
+        arrays = reference_victim("pairwise").attacked(Auto.make(), epsilon, "").arrays
         broken.append(int((arrays["hit"] & (arrays["ranks"] > 10)).sum()))
     assert broken == sorted(broken)
     assert broken[0] < broken[-1]
@@ -187,7 +187,7 @@ def test_an_ensemble_of_no_members_of_its_threat_model_is_told_by_its_name(liste
     ensemble = Pair.make(norm="l2")
     ensemble.given = listed
     with pytest.raises(PluginError, match=problem):
-        reference_bench("pairwise").attacked(ensemble, 0.1, "")
+        reference_victim("pairwise").attacked(ensemble, 0.1, "")
 
 
 class Shrunk(EmbeddingAttack):
@@ -196,7 +196,7 @@ class Shrunk(EmbeddingAttack):
     factor = 1.0
 
     def perturb(self, oracle, ball, rng):
-        vectors = reference_bench("pairwise").model.user_vectors.weight.detach()
+        vectors = reference_victim("pairwise").model.user_vectors.weight.detach()
         yield {"user": (self.factor - 1) * vectors[oracle.users]}
 
 
@@ -204,8 +204,8 @@ def test_of_two_members_that_leave_the_same_ranks_the_one_of_the_higher_loss_is_
     members = [Member(f"times {factor}", Shrunk.make(norm="l2"), everyone=True) for factor in (0.75, 0.5)]
     members[0].attack.factor, members[1].attack.factor = 0.75, 0.5
     found = measured("pairwise", members, epsilon=20.0).arrays
-    np.testing.assert_array_equal(found["ranks"], reference_bench("pairwise").clean(None).arrays["ranks"])
-    (oracle,) = reference_bench("pairwise").oracles(10)
+    np.testing.assert_array_equal(found["ranks"], reference_victim("pairwise").clean(None).arrays["ranks"])
+    (oracle,) = reference_victim("pairwise").oracles(10)
     losses = []
     for factor in (1.0, 0.75, 0.5):
         made = Shrunk.make()

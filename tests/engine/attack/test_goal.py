@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.goal import Aim, eligible
-from robench.testing.worlds import reference_bench
+from robench.engine.attack.goal import Goal, eligible
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -49,26 +49,26 @@ def rank(row, item, others):
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(0, 3), st.integers(1, 6))
 def test_a_user_is_broken_when_no_held_out_item_is_in_the_top_k(seed, held, masked, k):
     scores, items = worlds(seed, held, masked)
-    aim = Aim("untargeted", items, k)
+    goal = Goal("untargeted", items, k)
     for user in range(4):
         own = [i for i in items[user].tolist() if i >= 0]
         ranks = [rank(scores[user].tolist(), i, own) for i in own]
-        assert bool(aim.broken(scores)[user]) == all(r > k for r in ranks)
-        assert float(aim.damage(scores)[user]) == pytest.approx(-sum(1 / math.log2(1 + r) for r in ranks))
-        assert float(aim.damage_at_k(scores)[user]) == pytest.approx(-ndcg(ranks, k))
+        assert bool(goal.broken(scores)[user]) == all(r > k for r in ranks)
+        assert float(goal.damage(scores)[user]) == pytest.approx(-sum(1 / math.log2(1 + r) for r in ranks))
+        assert float(goal.damage_at_k(scores)[user]) == pytest.approx(-ndcg(ranks, k))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(0, 3), st.integers(1, 6))
 def test_items_are_promoted_when_all_of_them_are_in_the_top_k(seed, held, masked, k):
     scores, items = worlds(seed, held, masked)
-    aim = Aim("promote", items, k)
+    goal = Goal("promote", items, k)
     for user in range(4):
         row, own = scores[user].tolist(), [i for i in items[user].tolist() if i >= 0]
         ranks = [1 + sum(s > row[i] for s in row) for i in own]
-        assert bool(aim.broken(scores)[user]) == all(r <= k for r in ranks)
-        assert float(aim.damage(scores)[user]) == pytest.approx(sum(1 / math.log2(1 + r) for r in ranks))
-        assert float(aim.damage_at_k(scores)[user]) == pytest.approx(ndcg(ranks, k))
+        assert bool(goal.broken(scores)[user]) == all(r <= k for r in ranks)
+        assert float(goal.damage(scores)[user]) == pytest.approx(sum(1 / math.log2(1 + r) for r in ranks))
+        assert float(goal.damage_at_k(scores)[user]) == pytest.approx(ndcg(ranks, k))
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -76,28 +76,28 @@ def test_the_margin_of_promotion_is_positive_just_when_the_items_are_in(k):
     generator = torch.Generator().manual_seed(k)
     scores = torch.randn(400, 12, generator=generator)
     items = torch.tensor([[0, 1, -1]]).expand(400, 3) if k > 1 else torch.tensor([[0, -1, -1]]).expand(400, 3)
-    aim = Aim("promote", items, k)
-    broken = aim.broken(scores)
+    goal = Goal("promote", items, k)
+    broken = goal.broken(scores)
     assert 0 < int(broken.sum()) < 400
-    assert torch.equal(aim.loss(scores, "margin") > 0, broken)
+    assert torch.equal(goal.loss(scores, "margin") > 0, broken)
 
 
 @pytest.mark.parametrize("name", ["ce", "margin", "bpr"])
 def test_promotion_gains_as_the_item_rises(name):
     scores = torch.zeros(1, 8)
-    aim = Aim("promote", torch.tensor([[2]]), 3)
+    goal = Goal("promote", torch.tensor([[2]]), 3)
     values = []
     for height in (-1.0, 0.5, 2.0):
         scores[0, 2] = height
-        values.append(float(aim.loss(scores, name)[0]))
+        values.append(float(goal.loss(scores, name)[0]))
     assert values == sorted(values)
     assert values[0] < values[-1]
 
 
 def test_who_has_a_promoted_item_is_left_out_of_it():
-    bench = reference_bench("pairwise")
-    (questions,) = bench.questions()
-    found = eligible(questions, TARGETS)
+    bench = reference_victim("pairwise")
+    (chunk,) = bench.chunks()
+    found = eligible(chunk, TARGETS)
     for row, user in enumerate(bench.users.tolist()):
         own = set(bench.history.row(user).tolist()) | set(bench.held.row(user).tolist())
         assert [t for t in found[row].tolist() if t >= 0] == [t for t in TARGETS.tolist() if t not in own]
@@ -106,7 +106,7 @@ def test_who_has_a_promoted_item_is_left_out_of_it():
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 @pytest.mark.parametrize("attack", [Pgd, Apgd])
 def test_promotion_lifts_the_targets_more_than_random_points_do(kind, attack):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     goal = {"goal": "promote", "norm": "l2"}
     clean = bench.clean(TARGETS).arrays["target_ranks"]
     found = bench.attacked(attack.make(**goal, steps=10), 0.3, "", TARGETS).arrays["target_ranks"]
@@ -116,7 +116,7 @@ def test_promotion_lifts_the_targets_more_than_random_points_do(kind, attack):
 
 
 def test_carlini_and_wagner_promotes_with_less_than_the_budget_of_who_is_in_already():
-    bench = reference_bench("pairwise")
+    bench = reference_victim("pairwise")
     found = bench.attacked(CarliniWagner.make(goal="promote", steps=20, search=4), 10.0, "p", TARGETS[:1])
     ranks, radius = found.arrays["target_ranks"][0], found.arrays["radius"]
     there = found.arrays["hit"] & np.isfinite(radius)
@@ -126,11 +126,11 @@ def test_carlini_and_wagner_promotes_with_less_than_the_budget_of_who_is_in_alre
 
 def test_promotion_without_a_target_is_an_error():
     with pytest.raises(ValueError, match="promoted"):
-        list(reference_bench("pairwise").arenas(Pgd.make(goal="promote"), 0.1, Costs(), Diagnosis(), None))
+        list(reference_victim("pairwise").arenas(Pgd.make(goal="promote"), 0.1, Costs(), Diagnosis(), None))
 
 
 def test_the_ranks_of_epsilon_zero_are_the_clean_ones():
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     found = bench.attacked(Pgd.make(goal="promote", steps=3), 0.0, "", TARGETS).arrays
     clean = bench.clean(TARGETS).arrays
     for name in ("target_ranks", "ranks", "top"):

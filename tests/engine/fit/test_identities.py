@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from robench.api.attacks.ball import Ball, l2, linf
 from robench.api.rng import Rng
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, reference_bench, same_state
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, reference_victim, same_state
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -40,7 +40,7 @@ def test_without_the_shortcut_the_inner_attack_really_runs():
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 @pytest.mark.parametrize("attack", [Fgsm.make(), Pgd.make(norm="l2", restarts=2), CarliniWagner.make(steps=10)])
 def test_an_attack_without_budget_is_the_clean_cell_bit_for_bit(kind, attack):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     clean = bench.clean(None).arrays
     found = bench.attacked(attack, 0.0, f"zero-{type(attack).__name__}").arrays
     for name in ("ranks", "top", "candidates", "indptr", "users"):
@@ -66,15 +66,15 @@ def test_fakes_do_not_change_the_start_of_real_users():
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     oracle = next(bench.oracles(k=10))
     model, e = bench.model, oracle.clean
     (name,) = e.inputs
     x = e.inputs[name].clone().requires_grad_()
     scores = model.score_from(oracle.batch, replace(e, inputs={name: x}))
-    row, item = oracle.questions.masked
+    row, item = oracle.chunk.masked
     scores = scores.index_put((row, item), torch.tensor(-torch.inf))
-    held = oracle.questions.held[:, 0]
+    held = oracle.chunk.held[:, 0]
     loss = torch.nn.functional.cross_entropy(scores, held, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, x)
     valid = e.valid[name].unsqueeze(-1)
@@ -124,7 +124,7 @@ class _Watched(Pgd):
 @given(st.floats(1e-4, 5), st.sampled_from(["l2", "linf"]), st.integers(1, 6), st.integers(1, 2))
 @settings(max_examples=25, deadline=None)
 def test_pgd_never_leaves_its_ball_in_its_own_norm(epsilon, norm, steps, restarts):
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     attack = _Watched.make(norm=norm, steps=steps, restarts=restarts)
     attack.seen = []
     bench.attacked(attack, epsilon, "watched")
@@ -162,7 +162,7 @@ def test_a_tiny_gradient_is_not_lost():
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_pgd_is_never_weaker_than_fgsm_for_any_user(kind, norm):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     for epsilon in (0.01, 0.1, 0.5):
         one = bench.attacked(Fgsm.make(norm=norm), epsilon, "f").arrays["ranks"]
         many = bench.attacked(Pgd.make(norm=norm, steps=7), epsilon, "p").arrays["ranks"]

@@ -18,7 +18,7 @@ from robench.api import (
 )
 from robench.engine.data.prepare import Prepared
 from robench.engine.fit.poisoning import budget_of, poison
-from robench.engine.fit.victim import Workshop
+from robench.engine.fit.victim import VictimFit
 from robench.files.cache import Cache
 from robench.spec import Part, Poison, TargetChoice, Victim
 from robench.testing import CorruptionTests
@@ -27,13 +27,13 @@ from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
 from robench_plugins.models.popularity import Popularity
 
 
-def workshop(cache, *, model=ReferencePairwise, defense=None, attack=None, epsilon=0.1, seed=0, epochs=2):
+def victim_fit(cache, *, model=ReferencePairwise, defense=None, attack=None, epsilon=0.1, seed=0, epochs=2):
     data, test = crowd(n_users=40)
     prepared = Prepared(data.train, data.validation, test, data.catalogue, tuple(map(str, range(40))))
     part = Part("x", {}, "x")
     chosen = None if attack is None else Poison(part, epsilon, 0)
     victim = Victim(part, part, Part("m", {"epochs": epochs}, "m"), part, seed, 1, TargetChoice(), chosen)
-    return Workshop(
+    return VictimFit(
         victim,
         prepared.train_data(),
         prepared.held_out(),
@@ -65,8 +65,8 @@ class Lost(Forgetful):
 
 
 def test_what_a_plugin_keeps_is_what_is_measured_from_the_first_run_on(tmp_path):
-    first = workshop(tmp_path, model=Forgetful).fitted().model
-    second = workshop(tmp_path, model=Forgetful).fitted().model
+    first = victim_fit(tmp_path, model=Forgetful).fitted().model
+    second = victim_fit(tmp_path, model=Forgetful).fitted().model
     np.testing.assert_array_equal(first.counts, second.counts)
     assert first.counts.max() < crowd(n_users=40)[0].train.counts().max()
 
@@ -74,7 +74,7 @@ def test_what_a_plugin_keeps_is_what_is_measured_from_the_first_run_on(tmp_path)
 def test_a_state_that_a_plugin_does_not_take_back_is_its_own_mistake_at_once(tmp_path):
     for _ in range(2):
         with pytest.raises(PluginError, match=r"restore\(\) does not take what state\(\) gave: KeyError: 'counts'"):
-            workshop(tmp_path, model=Lost).fitted()
+            victim_fit(tmp_path, model=Lost).fitted()
 
 
 class Spy(ReferencePairwise):
@@ -90,7 +90,7 @@ class Spy(ReferencePairwise):
 
 
 def test_reading_a_held_out_item_before_the_fit_has_ended_raises(tmp_path):
-    shop = workshop(tmp_path, model=Spy)
+    shop = victim_fit(tmp_path, model=Spy)
     Spy.shop, Spy.looked = shop, False
     shop.fitted()
     assert Spy.looked
@@ -102,7 +102,7 @@ def test_a_fit_that_fails_leaves_the_seal_unbroken(tmp_path):
         def loss_from(self, batch, e):
             return super().loss_from(batch, e)._replace(value=torch.full((len(batch.users),), torch.nan))
 
-    shop = workshop(tmp_path, model=Failing)
+    shop = victim_fit(tmp_path, model=Failing)
     with pytest.raises(PluginError, match="training loss is nan"):
         shop.fitted()
     with pytest.raises(SealedError):
@@ -111,20 +111,20 @@ def test_a_fit_that_fails_leaves_the_seal_unbroken(tmp_path):
 
 def test_a_checkpoint_is_used_again_and_gives_the_same_model(tmp_path):
     epochs = []
-    one = workshop(tmp_path).fitted(lambda done, of: epochs.append(done))
-    two = workshop(tmp_path).fitted(lambda done, of: epochs.append(done))
+    one = victim_fit(tmp_path).fitted(lambda done, of: epochs.append(done))
+    two = victim_fit(tmp_path).fitted(lambda done, of: epochs.append(done))
     assert epochs == [1, 2]
     assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
     assert one.report == two.report
-    workshop(tmp_path, seed=1).fitted(lambda done, of: epochs.append(done))
+    victim_fit(tmp_path, seed=1).fitted(lambda done, of: epochs.append(done))
     assert epochs == [1, 2, 1, 2]
 
 
 def test_a_damaged_checkpoint_is_made_anew(tmp_path):
-    one = workshop(tmp_path).fitted()
+    one = victim_fit(tmp_path).fitted()
     (path,) = (tmp_path / "checkpoints").rglob("*.safetensors")
     path.write_bytes(path.read_bytes()[:100])
-    two = workshop(tmp_path).fitted()
+    two = victim_fit(tmp_path).fitted()
     assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
 
 
@@ -136,17 +136,17 @@ def test_profiles_of_an_oblivious_attack_are_made_once_for_all_victims(tmp_path)
             calls.append(1)
             return super().profiles(train, **more)
 
-    one = workshop(tmp_path, attack=Counted.make()).fitted()
-    two = workshop(tmp_path, attack=Counted.make(), model=ReferenceSequence).fitted()
+    one = victim_fit(tmp_path, attack=Counted.make()).fitted()
+    two = victim_fit(tmp_path, attack=Counted.make(), model=ReferenceSequence).fitted()
     assert len(calls) == 1
     assert one.achieved == two.achieved == {"epsilon": 0.1, "fake_users": 4, "fake_interactions": 40}
-    workshop(tmp_path, attack=Counted.make(), seed=1).fitted()
+    victim_fit(tmp_path, attack=Counted.make(), seed=1).fitted()
     assert len(calls) == 2
 
 
 def test_zero_fake_users_are_the_clean_victim_bit_for_bit(tmp_path):
-    clean = workshop(tmp_path).fitted().model.state()
-    dirty = workshop(tmp_path, attack=Bandwagon.make(), epsilon=0.0).fitted()
+    clean = victim_fit(tmp_path).fitted().model.state()
+    dirty = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.0).fitted()
     assert dirty.achieved["fake_users"] == 0
     assert all(np.array_equal(part, dirty.model.state()[n]) for n, part in clean.items())
 
@@ -157,8 +157,8 @@ def test_a_cleaning_defence_changes_what_is_trained_on(tmp_path):
             keep = [train.row(u) if u < 40 else [] for u in range(train.n_users)]
             return Cleaned(Interactions.from_rows(keep, train.n_items), np.zeros(train.n_users))
 
-    plain = workshop(tmp_path, attack=Bandwagon.make(), epsilon=0.5).fitted().model.state()
-    cleaned = workshop(tmp_path, attack=Bandwagon.make(), epsilon=0.5, defense=DropFakes()).fitted()
+    plain = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5).fitted().model.state()
+    cleaned = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5, defense=DropFakes()).fitted()
     assert cleaned.suspicion is not None
     assert not np.array_equal(plain["item_vectors.weight"], cleaned.model.state()["item_vectors.weight"])
 
@@ -169,7 +169,7 @@ def test_a_wrapping_defence_is_what_is_measured(tmp_path):
             model.wrapped = True
             return model
 
-    assert workshop(tmp_path, defense=Wrapped()).fitted().model.wrapped
+    assert victim_fit(tmp_path, defense=Wrapped()).fitted().model.wrapped
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,12 @@ class Pretrained(ReferencePairwise):
 
 
 def test_other_files_of_weights_are_another_checkpoint(tmp_path, monkeypatch):
-    before = workshop(tmp_path, model=Pretrained)
+    before = victim_fit(tmp_path, model=Pretrained)
     before.fitted()
-    assert workshop(tmp_path, model=Pretrained).kept()
+    assert victim_fit(tmp_path, model=Pretrained).kept()
     monkeypatch.setattr(Pretrained, "files", "two")
-    assert workshop(tmp_path, model=Pretrained).key != before.key
-    assert not workshop(tmp_path, model=Pretrained).kept()
+    assert victim_fit(tmp_path, model=Pretrained).key != before.key
+    assert not victim_fit(tmp_path, model=Pretrained).kept()
 
 
 class Blanks(Defense):
@@ -268,10 +268,10 @@ class Reader(ReferencePairwise):
 
 
 def test_titles_are_cleaned_before_the_fit_and_the_reader_goes_on_to_the_measurement(tmp_path):
-    fitted = workshop(tmp_path, model=Reader, defense=Blanks()).fitted()
+    fitted = victim_fit(tmp_path, model=Reader, defense=Blanks()).fitted()
     assert Reader.read[:3] == ["0", "1", "2"]
     assert fitted.read("Title 7") == "7"
-    plain = workshop(tmp_path / "plain", model=Reader).fitted()
+    plain = victim_fit(tmp_path / "plain", model=Reader).fitted()
     assert Reader.read[:3] == ["Title 0", "Title 1", "Title 2"]
     assert plain.read is None
 
@@ -290,4 +290,4 @@ def test_a_defence_that_gives_no_title_is_told_by_its_name(tmp_path, answer, kin
     defense = Answers()
     defense.answer = answer
     with pytest.raises(PluginError, match=rf"Answers.clean_text\(\) gave {kind} for the title 'Title 0', not a str"):
-        workshop(tmp_path, model=Reader, defense=defense).fitted()
+        victim_fit(tmp_path, model=Reader, defense=defense).fitted()

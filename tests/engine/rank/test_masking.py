@@ -2,9 +2,9 @@
 
 import torch
 
-from robench.engine.attack.goal import Aim
+from robench.engine.attack.goal import Goal
 from robench.engine.rank.masking import Mask
-from robench.engine.rank.ranking import Questions
+from robench.engine.rank.ranking import EvaluationChunk
 
 
 def questions_of(free, n_items=30):
@@ -12,16 +12,18 @@ def questions_of(free, n_items=30):
     masked = torch.ones(len(free), n_items, dtype=torch.bool)
     for row, count in enumerate(free):
         masked[row, :count] = False
-    return Questions(torch.arange(len(free)), masked.nonzero(as_tuple=True), torch.zeros(len(free), 1).long()), masked
+    return EvaluationChunk(
+        torch.arange(len(free)), masked.nonzero(as_tuple=True), torch.zeros(len(free), 1).long()
+    ), masked
 
 
 def test_a_margin_that_meets_a_masked_item_has_no_gradient_there_at_any_look():
-    questions, masked = questions_of([20, 2])
-    aim = Aim("untargeted", questions.held, 10)
-    mask = Mask(questions, aim.k + 1)
+    chunk, masked = questions_of([20, 2])
+    goal = Goal("untargeted", chunk.held, 10)
+    mask = Mask(chunk, goal.k + 1)
     for look in range(3):
         raw = torch.randn(masked.shape, generator=torch.Generator().manual_seed(look)).requires_grad_()
-        loss = aim.loss(mask(raw), "margin")
+        loss = goal.loss(mask(raw), "margin")
         assert loss.isinf().tolist() == [False, True], "one user's margin meets a masked item"
         (gradient,) = torch.autograd.grad(loss.sum(), raw)
         assert gradient[:, 0].tolist() == [-1.0, -1.0]

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from robench.api.data import Interactions
 from robench.api.errors import PluginError
 from robench.engine.rank import ranking
-from robench.engine.rank.ranking import ask, candidates, chunk_size, held_out_ranks, judge, mask_known, top_items
+from robench.engine.rank.ranking import (
+    candidates,
+    chunk_size,
+    evaluation_chunk,
+    held_out_ranks,
+    judge,
+    mask_known,
+    top_items,
+)
 
 
 @st.composite
@@ -32,9 +40,9 @@ def test_ranks_equal_a_naive_double_loop(world):
     rows, held, raw = world
     n_items = raw.shape[1]
     users = np.arange(len(rows))
-    questions = ask(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
-    scores = mask_known(torch.from_numpy(raw), questions)
-    ranks = held_out_ranks(scores, questions.held)
+    chunk = evaluation_chunk(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
+    scores = mask_known(torch.from_numpy(raw), chunk)
+    ranks = held_out_ranks(scores, chunk.held)
     for user in users:
         for place, item in enumerate(held[user]):
             rank = 1
@@ -46,7 +54,7 @@ def test_ranks_equal_a_naive_double_loop(world):
                 rank += bool(above or (tied and (other not in held[user] or other < item)))
             assert ranks[user, place] == rank
         assert (ranks[user, len(held[user]) :] == 0).all()
-    assert candidates(questions, n_items).tolist() == [n_items - len(set(row)) for row in rows]
+    assert candidates(chunk, n_items).tolist() == [n_items - len(set(row)) for row in rows]
 
 
 @given(worlds())
@@ -55,14 +63,14 @@ def test_judged_ranks_and_top_lists_equal_naive_ones(world):
     rows, held, raw = world
     n_items = raw.shape[1]
     users = np.arange(len(rows))
-    questions = ask(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
+    chunk = evaluation_chunk(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
     targets = np.array([0, n_items - 1])
     given_scores = raw.copy()
-    found = judge(given_scores, questions, targets)
+    found = judge(given_scores, chunk, targets)
     np.testing.assert_array_equal(given_scores, raw)
-    masked = mask_known(torch.from_numpy(raw), questions)
-    again = judge(masked.numpy(), questions, targets, masked=True)
-    assert torch.equal(found.ranks, held_out_ranks(masked, questions.held))
+    masked = mask_known(torch.from_numpy(raw), chunk)
+    again = judge(masked.numpy(), chunk, targets, masked=True)
+    assert torch.equal(found.ranks, held_out_ranks(masked, chunk.held))
     assert torch.equal(found.ranks, again.ranks)
     np.testing.assert_array_equal(found.top, again.top)
     np.testing.assert_array_equal(found.targets, again.targets)
@@ -99,31 +107,33 @@ def test_many_held_out_items_and_rows_in_several_groups(monkeypatch):
     held = Interactions.from_rows(
         [row[20 : 20 + count] for row, count in zip(orders, (1, 2, 32, 33, 90, 150, 180), strict=True)], 200
     )
-    questions = ask(np.arange(7), history, held)
-    assert candidates(questions, 200).tolist() == [180] * 7
+    chunk = evaluation_chunk(np.arange(7), history, held)
+    assert candidates(chunk, 200).tolist() == [180] * 7
     monkeypatch.setattr(ranking, "CACHED", 400)
-    grouped = judge(raw, questions, np.array([3]))
+    grouped = judge(raw, chunk, np.array([3]))
     monkeypatch.setattr(ranking, "COUNTED", 10**9)
     monkeypatch.setattr(ranking, "CACHED", 10**9)
-    whole = judge(raw, questions, np.array([3]))
+    whole = judge(raw, chunk, np.array([3]))
     assert torch.equal(grouped.ranks, whole.ranks)
     np.testing.assert_array_equal(grouped.targets, whole.targets)
     np.testing.assert_array_equal(grouped.top, whole.top)
 
 
 def test_an_array_that_cannot_be_written_is_judged_all_the_same():
-    questions = ask(np.array([0, 1]), Interactions.from_rows([[0], [1]], 3), Interactions.from_rows([[1], [0]], 3))
+    chunk = evaluation_chunk(
+        np.array([0, 1]), Interactions.from_rows([[0], [1]], 3), Interactions.from_rows([[1], [0]], 3)
+    )
     row = np.array([3.0, 2.0, 1.0], dtype=np.float32)
-    found = judge(np.broadcast_to(row, (2, 3)), questions)
+    found = judge(np.broadcast_to(row, (2, 3)), chunk)
     assert found.ranks.tolist() == [[1], [1]]
     assert row.tolist() == [3.0, 2.0, 1.0]
 
 
 def test_scores_whose_sum_overflows_are_finite():
-    questions = ask(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
+    chunk = evaluation_chunk(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
     raw = np.array([[3e38, 2e38, 3e38]], dtype=np.float32)
-    assert judge(raw, questions).ranks.tolist() == [[2]]
-    assert held_out_ranks(mask_known(torch.from_numpy(raw), questions), questions.held).tolist() == [[2]]
+    assert judge(raw, chunk).ranks.tolist() == [[2]]
+    assert held_out_ranks(mask_known(torch.from_numpy(raw), chunk), chunk.held).tolist() == [[2]]
 
 
 def test_chunks_are_fixed_by_the_catalogue():
@@ -140,19 +150,19 @@ def test_chunks_are_fixed_by_the_catalogue():
 
 def test_known_items_are_masked_and_held_out_items_never():
     rows, held = Interactions.from_rows([[0, 1, 2]], 4), Interactions.from_rows([[2]], 4)
-    questions = ask(np.array([0]), rows, held)
-    scores = mask_known(torch.tensor([[9.0, 8.0, 1.0, 2.0]]), questions)
+    chunk = evaluation_chunk(np.array([0]), rows, held)
+    scores = mask_known(torch.tensor([[9.0, 8.0, 1.0, 2.0]]), chunk)
     assert scores.tolist() == [[-np.inf, -np.inf, 1.0, 2.0]]
-    assert held_out_ranks(scores, questions.held).tolist() == [[2]]
+    assert held_out_ranks(scores, chunk.held).tolist() == [[2]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_score_that_is_not_finite_is_an_error(bad):
-    questions = ask(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
+    chunk = evaluation_chunk(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
     with pytest.raises(PluginError, match="not finite"):
-        mask_known(torch.tensor([[1.0, bad, 0.0]]), questions)
+        mask_known(torch.tensor([[1.0, bad, 0.0]]), chunk)
     for place in range(3):  # masked, held out, neither
         raw = np.ones((1, 3), dtype=np.float32)
         raw[0, place] = bad
         with pytest.raises(PluginError, match="not finite"):
-            judge(raw, questions)
+            judge(raw, chunk)

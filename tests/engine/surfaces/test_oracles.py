@@ -10,7 +10,7 @@ import torch
 from robench.api.attacks.ball import Ball
 from robench.api.data import Interactions
 from robench.api.rng import Rng
-from robench.testing.worlds import ReferencePairwise, bench_of, crowd
+from robench.testing.worlds import ReferencePairwise, crowd, measured_victim
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -35,7 +35,7 @@ def linear_bench(seed, n_users=30, n_items=12, dim=16):
         known = np.concatenate([data.train.row(user), data.validation.row(user)])
         scores[user, known] = -np.inf
         best.append([int(scores[user].argmax())])
-    return bench_of(model, data, Interactions.from_rows(best, n_items)), scores, np.array(best)[:, 0]
+    return measured_victim(model, data, Interactions.from_rows(best, n_items)), scores, np.array(best)[:, 0]
 
 
 def margin_ratios(bench, scores, best, norm):

@@ -10,7 +10,7 @@ from torch import nn
 from robench.api import EmbeddingAttack, PluginError, Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.surfaces.parameters import ROWS, Tables
-from robench.testing.worlds import ReferencePairwise, bench_of, crowd, reference_bench
+from robench.testing.worlds import ReferencePairwise, crowd, measured_victim, reference_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.fgsm import Fgsm
@@ -21,7 +21,7 @@ KINDS = ["pairwise", "sequence"]
 
 
 def arena_of(kind, attack, epsilon):
-    (arena,) = reference_bench(kind).arenas(attack, epsilon, Costs(), Diagnosis())
+    (arena,) = reference_victim(kind).arenas(attack, epsilon, Costs(), Diagnosis())
     return arena
 
 
@@ -32,7 +32,7 @@ def weights(bench):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_relative_budget_is_a_share_of_each_table_s_mean_row_norm_by_hand(kind, norm):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     found = Tables(bench.model).unit(norm, "relative").numpy()
     wanted = []
     for table in weights(bench).values():
@@ -47,7 +47,7 @@ def test_fgsm_moves_every_row_with_a_gradient_by_epsilon_and_no_other(kind):
     # APR's ε is absolute: row L2 ε · g / ‖g‖ (He et al. 2018, eq. 8)
     attack = Fgsm.make(surface="parameters", norm="l2", scale="absolute")
     arena = arena_of(kind, attack, 0.3)
-    (proposed,) = arena.proposals(attack, reference_bench(kind).rng)
+    (proposed,) = arena.proposals(attack, reference_victim(kind).rng)
     lengths = proposed[ROWS].norm(dim=1)
     moved = lengths > 0
     assert moved.float().mean() > 0.5
@@ -62,9 +62,9 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(kind, posit
         pytest.skip("known items are compared in pairs, whatever the loss is called")
     attack = Pgd.make(surface="parameters", norm="l2", positives=positives, loss=loss)
     oracle = arena_of(kind, attack, 0.1).oracle
-    start = oracle.normal(reference_bench(kind).rng.child("start"))
+    start = oracle.normal(reference_victim(kind).rng.child("start"))
     start = {ROWS: 0.05 * start[ROWS]}
-    step = {ROWS: 1e-2 * oracle.normal(reference_bench(kind).rng.child("step"))[ROWS]}
+    step = {ROWS: 1e-2 * oracle.normal(reference_victim(kind).rng.child("step"))[ROWS]}
     there, back = ({ROWS: start[ROWS] + sign * step[ROWS]} for sign in (1, -1))
     seen = []
     for point in (start, there, back):
@@ -76,7 +76,7 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(kind, posit
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_known_items_are_compared_with_unused_ones_that_are_drawn_anew_at_every_look(kind):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     oracle = arena_of(kind, Pgd.make(surface="parameters", positives="known", loss="bpr"), 0.1).oracle
     looks = [oracle.gradient if number % 2 else oracle.evaluate for number in range(40)]
     losses = [float(look(oracle.zero(), "bpr").loss[0]) for look in looks]
@@ -94,7 +94,7 @@ def test_known_items_are_compared_with_unused_ones_that_are_drawn_anew_at_every_
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_every_row_keeps_its_budget_and_the_record_says_what_was_spent(kind, norm):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     found = bench.attacked(Pgd.make(surface="parameters", norm=norm, steps=5), 0.3, "")
     assert found.achieved["epsilon"] == pytest.approx(0.3, rel=1e-4)
     assert found.achieved["overshoot"] <= 1 + 1e-4
@@ -106,7 +106,7 @@ def test_every_row_keeps_its_budget_and_the_record_says_what_was_spent(kind, nor
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_epsilon_zero_is_clean_bit_for_bit(kind):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     found, clean = bench.attacked(Pgd.make(surface="parameters"), 0.0, ""), bench.clean(None)
     for name in ("ranks", "top", "indptr", "users"):
         np.testing.assert_array_equal(found.arrays[name], clean.arrays[name])
@@ -115,7 +115,7 @@ def test_epsilon_zero_is_clean_bit_for_bit(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", [Pgd, Apgd])
 def test_a_gradient_attack_beats_random_tables_with_as_many_looks(kind, make):
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     settings = {"surface": "parameters", "norm": "l2"}
     attack = bench.attacked(make.make(**settings, steps=10), 0.2, "")
     random = bench.attacked(RandomNoise.make(**settings, draws=14), 0.2, "")
@@ -125,7 +125,7 @@ def test_a_gradient_attack_beats_random_tables_with_as_many_looks(kind, make):
 
 
 def test_the_tables_that_are_scored_are_the_tables_plus_delta():
-    bench = reference_bench("pairwise")
+    bench = reference_victim("pairwise")
     attack = Fgsm.make(surface="parameters", norm="l2")
     arena = arena_of("pairwise", attack, 0.2)
     delta = arena.ball.project(arena.oracle.normal(bench.rng))
@@ -150,13 +150,13 @@ class Wide(EmbeddingAttack):
 
 
 def test_a_cheat_is_projected_and_told():
-    found = reference_bench("pairwise").attacked(Wide.make(surface="parameters"), 0.2, "")
+    found = reference_victim("pairwise").attacked(Wide.make(surface="parameters"), 0.2, "")
     assert found.achieved["overshoot"] == pytest.approx(10, rel=1e-3)
     assert found.achieved["epsilon"] == pytest.approx(0.2, rel=1e-4)
     wrong = Wide.make(surface="parameters")
     wrong.shape = "short"
     with pytest.raises(PluginError, match="of shape"):
-        reference_bench("pairwise").attacked(wrong, 0.2, "")
+        reference_victim("pairwise").attacked(wrong, 0.2, "")
 
 
 class Proposed(EmbeddingAttack):
@@ -181,7 +181,7 @@ def ndcg(bench, numbers, k):
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kind, k):
     """Without a cut at k a table that sinks items from rank 30 to 60 can be kept before one that empties the top k."""
-    bench = reference_bench(kind)
+    bench = reference_victim(kind)
     single = [ndcg(bench, [number], k) for number in Proposed.numbers]
     assert len(set(single)) > 1
     assert ndcg(bench, Proposed.numbers, k) == pytest.approx(min(single), abs=1e-12)
@@ -218,7 +218,7 @@ def hidden(bench, monkeypatch, users, instead):
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.45, 1.0])
 def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeypatch, surface, instead, name, share):
     """Each counts once, whatever members of an ensemble come after the first; on tables among all others' gradients."""
-    bench = reference_bench("pairwise")
+    bench = reference_victim("pairwise")
     arrays = bench.attacked(Pgd.make(steps=1), 0.1, "").arrays
     hit = arrays["users"][arrays["hit"]].tolist()
     blind = hit[: round(share * len(hit))]
@@ -238,7 +238,7 @@ class Given(EmbeddingAttack):
 
 
 def test_what_is_said_to_be_spent_by_two_rows_that_moved_is_so_by_hand():
-    bench = reference_bench("pairwise")
+    bench = reference_victim("pairwise")
     users, items = weights(bench).values()
     delta = torch.zeros(len(users) + len(items), users.shape[1])
     delta[4, :2], delta[len(users) + 7, 3:5] = torch.tensor([0.3, 0.4]), torch.tensor([-1.2, 0.5])
@@ -267,7 +267,7 @@ def test_what_is_proposed_beyond_a_narrow_table_takes_nothing_of_its_budget():
     model = Narrow()
     model.initialise(data, Rng(0))
     attack = Given.make(surface="parameters", norm="l2", scale="absolute")
-    (arena,) = bench_of(model.eval(), data, test).arenas(attack, 0.5, Costs(), Diagnosis())
+    (arena,) = measured_victim(model.eval(), data, test).arenas(attack, 0.5, Costs(), Diagnosis())
     proposed = torch.full((data.n_real_users + data.n_items, 5), 0.1)
     wanted = proposed.clone()
     wanted[: data.n_real_users, 3:] = 0.0

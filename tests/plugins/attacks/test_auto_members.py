@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robench.testing.worlds import reference_bench
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.auto import Auto
 
 # Whoever must edit a list below raises its surface's version here, in auto.py and in the docs, and measures anew.
@@ -108,7 +108,7 @@ def test_members_on_histories_have_auto_s_own_threat_model(unit):
 @pytest.mark.parametrize(("surface", "kind", "epsilon"), [("embedding", "pairwise", 0.3), ("history", "sequence", 1.0)])
 def test_who_promotes_leaves_nobody_out(surface, kind, epsilon):
     """More users in more lists still count, so a user whose list has the item already is lifted further."""
-    bench, targets = reference_bench(kind), np.array([3, 17])
+    bench, targets = reference_victim(kind), np.array([3, 17])
     found = bench.attacked(Auto.make(surface=surface, goal="promote"), epsilon, "", targets)
     own = [set(bench.history.row(u).tolist()) | set(bench.held.row(u).tolist()) for u in bench.users]
     concerned = sum(bool(set(targets.tolist()) - items) for items in own)

@@ -5,7 +5,7 @@ import pytest
 
 from robench.api import Member, Model, PluginError, edits_between
 from robench.api.attacks.text import edits_allowed
-from robench.testing.text_world import promoted, text_bench
+from robench.testing.text_world import promoted, text_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.text.hotflip import HotFlip
 from robench_plugins.attacks.text.prefix import PRAISE, Prefix
@@ -80,7 +80,7 @@ def test_what_is_not_of_titles_is_refused(given, problem):
     [("words", 1.0, (Prefix.make(), HotFlip.make())), ("characters", 0.34, (TypoAttack.make(),))],
 )
 def test_it_promotes_no_less_than_any_attack_alone_and_stays_in_budget(unit, epsilon, others):
-    bench = text_bench()
+    bench = text_victim()
     found = bench.attacked(Auto.make(surface="text", unit=unit), epsilon, "", promoted())
     best = max(row["damage"] for row in found.members)
     for other in others:
@@ -101,7 +101,7 @@ def ndcg(found):
 
 
 def test_the_rows_of_its_members_say_what_each_did_and_cost():
-    bench = text_bench()
+    bench = text_victim()
     found = bench.attacked(Auto.make(surface="text"), 1.0, "", promoted())
     assert [row["name"] for row in found.members] == ["random-words", "prefix", "hotflip"]
     assert sum(row["queries"] for row in found.members) <= found.achieved["queries"]
@@ -113,7 +113,7 @@ def test_the_rows_of_its_members_say_what_each_did_and_cost():
 
 
 def test_instructions_are_tried_where_the_model_follows_them(monkeypatch):
-    bench = text_bench()
+    bench = text_victim()
     assert not Model.follows
     monkeypatch.setattr(type(bench.model), "follows", True)
     found = bench.attacked(Auto.make(surface="text"), 1.0, "", promoted())
@@ -126,18 +126,18 @@ def test_where_only_instructions_are_listed_a_model_that_follows_none_is_told(mo
 
     monkeypatch.setattr(Auto, "_titles", orders)
     with pytest.raises(PluginError, match="all of them give orders, and the victim answers no prompt"):
-        text_bench().attacked(Auto.make(surface="text"), 1.0, "", promoted())
+        text_victim().attacked(Auto.make(surface="text"), 1.0, "", promoted())
 
 
 def test_at_epsilon_zero_nothing_is_rewritten():
-    bench = text_bench()
+    bench = text_victim()
     found = bench.attacked(Auto.make(surface="text"), 0.0, "", promoted())
     assert found.titles == []
     np.testing.assert_array_equal(found.arrays["target_ranks"], bench.clean(promoted()).arrays["target_ranks"])
 
 
 def test_untargeted_it_does_no_less_than_its_members():
-    bench = text_bench()
+    bench = text_victim()
     found = bench.attacked(Auto.make(surface="text", goal="untargeted"), 1.0, "")
     ranks = found.arrays["ranks"]
     left = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0).mean()

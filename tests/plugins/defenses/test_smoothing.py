@@ -5,7 +5,7 @@ import torch
 from robench.api import Embedded, PluginError, Rng
 from robench.api.data import joined
 from robench.testing import DefenseTests
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, bench_of, crowd, fitted
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, measured_victim
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.defenses.smoothing import Smoothing
 from robench_plugins.models.popularity import Popularity
@@ -102,7 +102,7 @@ def test_a_row_without_items_has_finite_scores_and_gradients():
 def test_the_host_can_attack_it(world):
     model, data, test = world
     wrapped = Smoothing.make(draws=2).wrap(model, Rng(0))
-    found = bench_of(wrapped, data, test).attacked(Pgd.make(norm="l2", steps=3), 0.3, "pgd")
+    found = measured_victim(wrapped, data, test).attacked(Pgd.make(norm="l2", steps=3), 0.3, "pgd")
     assert found.arrays["ranks"].shape == (data.n_real_users,)
 
 

@@ -11,10 +11,10 @@ from tests.tiny_decoder import tiny_decoder
 from robench.api import PluginError, Tokens, Wrapped
 from robench.api.data import joined
 from robench.engine.attack.costs import Diagnosis
-from robench.engine.measure import Bench
+from robench.engine.measure import MeasuredVictim
 from robench.engine.rank.ranking import mask_known
-from robench.engine.surfaces.text.oracle import HostTexts
-from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
+from robench.engine.surfaces.text.oracle import TitleOracle
+from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
 from robench.engine.surfaces.text.slopes import Sloper
 from robench.testing.text_world import readers
 from robench.testing.worlds import fitted
@@ -37,7 +37,7 @@ def bench(tmp_path_factory):
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
     model, _ = fitted(Llm.make(weights=weights, candidates=6, history_items=2, validation_users=2), data)
     users = np.arange(data.n_real_users)
-    return Bench(model.double(), joined(data.train, data.validation), test, users, 0, data.catalogue)
+    return MeasuredVictim(model.double(), joined(data.train, data.validation), test, users, 0, data.catalogue)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ def nobodys(bench, targets):
 
 
 def _oracle(bench, targets, epsilon=1.0):
-    reader = Reader(bench.model, bench.history, bench.questions(), bench.catalogue, bench.draws())
-    return HostTexts(reader, Promotion(targets, K), epsilon, "words")
+    reader = Reader(bench.model, bench.history, bench.chunks(), bench.catalogue, bench.draws())
+    return TitleOracle(reader, PromotionGoal(targets, K), epsilon, "words")
 
 
-def _scores(bench, model, questions):
-    batch = model.queries(questions.users.numpy(), bench.history)
+def _scores(bench, model, chunk):
+    batch = model.queries(chunk.users.numpy(), bench.history)
     with torch.no_grad():
-        return mask_known(model.score_from(batch, model.embed(batch)), questions)
+        return mask_known(model.score_from(batch, model.embed(batch)), chunk)
 
 
 def test_every_word_is_a_token_and_its_place_is_told(bench, targets):
@@ -94,8 +94,8 @@ def test_slopes_are_the_differences_of_an_items_own_loss(bench, targets, nobodys
         moved[0][at] += by_vector
         moved[1][at] += by_choice
         soft = model.softened(targets.tolist(), tokens, *moved)
-        total = sum(oracle.aim.loss(_scores(bench, soft, q), q)[at] for q in oracle.reader.questions)
-        return float(total / sum(oracle.aim.users(q)[at] for q in oracle.reader.questions))
+        total = sum(oracle.goal.loss(_scores(bench, soft, q), q)[at] for q in oracle.reader.chunk)
+        return float(total / sum(oracle.goal.users(q)[at] for q in oracle.reader.chunk))
 
     for at in range(len(targets)):
         for which, slope in enumerate((found.gradient[at], found.choice[at])):
@@ -149,7 +149,7 @@ def test_a_wrapped_model_shows_what_it_is(bench):
 
 
 def replaced(bench, model):
-    return Bench(model, bench.history, bench.held, bench.users, 0, bench.catalogue)
+    return MeasuredVictim(model, bench.history, bench.held, bench.users, 0, bench.catalogue)
 
 
 def test_slopes_are_of_the_title_as_the_defence_reads_it(bench, targets, nobodys):
@@ -189,7 +189,7 @@ def test_a_hidden_gradient_is_seen(bench, targets, monkeypatch):
 def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nobodys):
     oracle, model = _oracle(bench, targets), bench.model
     sloped = Sloped.at(oracle, oracle.titles())
-    sloper = Sloper(oracle.reader, oracle.aim, oracle.costs, oracle.diagnosis)
+    sloper = Sloper(oracle.reader, oracle.goal, oracle.costs, oracle.diagnosis)
     for at, (item, title) in enumerate(zip(targets.tolist(), oracle.titles(), strict=True)):
         if at == nobodys:
             continue
@@ -198,11 +198,11 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nob
             words = [*title.split()[:-1], sloped.words[number]]
             other = model.rewritten({item: replace(bench.catalogue.items[item], title=" ".join(words))})
             change = users = 0.0
-            for questions in oracle.reader.questions:
-                now = _scores(bench, model, questions)
-                weights = sloper._weights(now, oracle.aim, questions)[:, at]
-                change += float((weights * (_scores(bench, other, questions) - now)[:, item])[weights != 0].sum())
-                users += float(oracle.aim.users(questions)[at])
+            for chunk in oracle.reader.chunk:
+                now = _scores(bench, model, chunk)
+                weights = sloper._weights(now, oracle.goal, chunk)[:, at]
+                change += float((weights * (_scores(bench, other, chunk) - now)[:, item])[weights != 0].sum())
+                users += float(oracle.goal.users(chunk)[at])
             assert float(estimates[number]) == pytest.approx(change / users, rel=1e-4, abs=1e-9)
 
 
@@ -221,22 +221,22 @@ def memoryless(tmp_path_factory):
                 part.zero_()
     model.answers.clear()
     users = np.arange(data.n_real_users)
-    return Bench(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
+    return MeasuredVictim(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
 
 
 def _change(bench, oracle, at, title):
     """What a title does to an item's own loss, to first order in the item's scores."""
     item, change, users = int(oracle.items[at]), 0.0, 0.0
-    sloper = Sloper(oracle.reader, oracle.aim, oracle.costs, oracle.diagnosis)
+    sloper = Sloper(oracle.reader, oracle.goal, oracle.costs, oracle.diagnosis)
     other = bench.model.rewritten({item: replace(bench.catalogue.items[item], title=title)})
     asked = bench.model.candidates(bench.users, bench.history)
-    for questions in oracle.reader.questions:
-        now = _scores(bench, bench.model, questions)
-        weights = sloper._weights(now, oracle.aim, questions)[:, at]
-        gone = (_scores(bench, other, questions) - now)[:, item]
-        ranked = torch.from_numpy((asked[questions.users.numpy()] == item).any(1))
+    for chunk in oracle.reader.chunk:
+        now = _scores(bench, bench.model, chunk)
+        weights = sloper._weights(now, oracle.goal, chunk)[:, at]
+        gone = (_scores(bench, other, chunk) - now)[:, item]
+        ranked = torch.from_numpy((asked[chunk.users.numpy()] == item).any(1))
         change += float((weights * gone)[ranked & (weights != 0)].sum())
-        users += float(oracle.aim.users(questions)[at])
+        users += float(oracle.goal.users(chunk)[at])
     return change / users
 
 
@@ -336,7 +336,9 @@ def test_the_ensemble_flips_words_where_it_promotes(bench):
 def test_there_are_no_slopes_for_the_fall_of_others(bench):
     oracle = _oracle(bench, np.arange(3))
     with pytest.raises(PluginError, match="needs a model with a gradient by the tokens"):
-        list(HotFlip.make(goal="untargeted").rewrite(replace(oracle, aim=Fall(oracle.aim.items, K)), bench.rng))
+        list(
+            HotFlip.make(goal="untargeted").rewrite(replace(oracle, goal=HeldOutGoal(oracle.goal.items, K)), bench.rng)
+        )
 
 
 def test_slopes_of_a_model_with_lora_are_there_and_nothing_remembered_keeps_a_graph(bench, targets, nobodys):

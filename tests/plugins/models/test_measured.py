@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from robench.api import Rng, Step
-from robench.testing.worlds import bench_of, crowd, fitted
+from robench.testing.worlds import crowd, fitted, measured_victim
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -40,7 +40,7 @@ ONE_STEP = {"epochs": 1, "batch_size": 100_000, "learning_rate": 1e-3}
 def bench(name):
     kind, settings = MODELS[name]
     data, test = crowd(ragged=True)
-    return bench_of(fitted(kind.make(**settings), data)[0], data, test)
+    return measured_victim(fitted(kind.make(**settings), data)[0], data, test)
 
 
 @pytest.mark.parametrize("name", MODELS)

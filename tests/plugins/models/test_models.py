@@ -5,7 +5,7 @@ from torch import nn
 
 from robench.api.data import Interactions, TrainData, joined
 from robench.api.rng import Rng
-from robench.testing.worlds import bench_of, crowd, fitted, same_state
+from robench.testing.worlds import crowd, fitted, measured_victim, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models import neumf
 from robench_plugins.models.bert4rec import Bert4Rec
@@ -33,7 +33,7 @@ SMALL = {
 
 
 def _ndcg(model, data, test):
-    ranks = bench_of(model, data, test).clean(None).arrays["ranks"].astype(float)
+    ranks = measured_victim(model, data, test).clean(None).arrays["ranks"].astype(float)
     return float(np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0).mean())
 
 

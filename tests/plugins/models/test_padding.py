@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from robench.api import Batch, Rng
-from robench.testing.worlds import crowd, reference_bench
+from robench.testing.worlds import crowd, reference_victim
 from robench_plugins.models.bert4rec import Bert4Rec
 from robench_plugins.models.gru4rec import Gru4Rec
 from robench_plugins.models.lstm import Lstm
@@ -24,7 +24,7 @@ def test_more_padding_changes_no_score(kind):
 
 
 def test_chunks_change_no_random_start():
-    (whole,) = reference_bench("sequence").oracles(k=10)
+    (whole,) = reference_victim("sequence").oracles(k=10)
     part = whole.rows(torch.tensor([4, 17]))
     for kind in ("normal", "uniform"):
         one, two = (getattr(oracle, kind)(Rng(3))["items"] for oracle in (whole, part))

@@ -17,8 +17,8 @@ from robench.api.attacks.base import Attack
 from robench.api.data import IntArray
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import Look
-from robench.engine.rank.ranking import Judged, Questions, candidates, judge
+from robench.engine.attack.draws import Judgement
+from robench.engine.rank.ranking import EvaluationChunk, Ranking, candidates, judge
 
 Arrays = dict[str, NDArray[Any]]
 Candidate = dict[str, Tensor]
@@ -100,7 +100,7 @@ class Arena(ABC):
         """
 
     @abstractmethod
-    def look(self, candidate: Candidate) -> Look:
+    def look(self, candidate: Candidate) -> Judgement:
         """The host's own look, not counted."""
 
     @abstractmethod
@@ -120,7 +120,7 @@ class Arena(ABC):
         return {}
 
 
-def worst(arena: Arena, attack: Attack, rng: Rng) -> tuple[Candidate, Look]:
+def worst(arena: Arena, attack: Attack, rng: Rng) -> tuple[Candidate, Judgement]:
     """Per row the candidate of the most damage, then of the highest loss; the genuine one is a candidate."""
     best = arena.genuine()
     seen = arena.look(best)
@@ -130,7 +130,7 @@ def worst(arena: Arena, attack: Attack, rng: Rng) -> tuple[Candidate, Look]:
         look = arena.look(candidate)
         better = (look.damage > seen.damage) | ((look.damage == seen.damage) & (look.loss > seen.loss))
         best = chosen(better, candidate, best)
-        seen = Look(*(torch.where(better, new, old) for new, old in zip(look, seen, strict=True)))
+        seen = Judgement(*(torch.where(better, new, old) for new, old in zip(look, seen, strict=True)))
     return best, seen
 
 
@@ -165,7 +165,7 @@ def replaced(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
 
 
 def per_user(
-    questions: Questions, looks: list[Judged], damages: list[Tensor], n_items: int, targets: IntArray | None
+    chunk: EvaluationChunk, looks: list[Ranking], damages: list[Tensor], n_items: int, targets: IntArray | None
 ) -> Arrays:
     """Ranks, lists and ranks of promoted items as they are stored. Of several looks the one of each user whose damage
     is the median (of an even number the upper), so that the ranks belong together.
@@ -176,14 +176,14 @@ def per_user(
     """
     order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
     user = torch.arange(len(order))
-    held = questions.held.cpu()
+    held = chunk.held.cpu()
     ranks = torch.stack([look.ranks for look in looks])[order, user]
     top = np.stack([look.top for look in looks])[order.numpy(), user.numpy()]
     arrays: Arrays = {
         "ranks": ranks[held >= 0].numpy(),
         "held_count": (held >= 0).sum(1).numpy(),
         "top": top,
-        "candidates": candidates(questions, n_items),
+        "candidates": candidates(chunk, n_items),
     }
     if all(look.pairs is not None for look in looks):
         likes, dislikes = np.stack([np.asarray(look.pairs) for look in looks])[order.numpy(), :, user.numpy()].swapaxes(
@@ -195,9 +195,9 @@ def per_user(
     return arrays
 
 
-def judged(scores: Tensor, questions: Questions, targets: IntArray | None) -> Judged:
-    """The outcome of masked scores [B, n_items]; ``questions`` of these users."""
-    return judge(scores.cpu().numpy(), questions.to(torch.device("cpu")), targets, masked=True)
+def judged(scores: Tensor, chunk: EvaluationChunk, targets: IntArray | None) -> Ranking:
+    """The outcome of masked scores [B, n_items]; ``chunk`` of these users."""
+    return judge(scores.cpu().numpy(), chunk.to(torch.device("cpu")), targets, masked=True)
 
 
 def joined(parts: list[Arrays], users: IntArray) -> Arrays:

@@ -16,7 +16,7 @@ from torch import Tensor
 from robench.api.attacks.ball import Delta
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Diagnosis
-from robench.engine.attack.goal import Aim
+from robench.engine.attack.goal import Goal
 
 Input = TypeVar("Input")  # what an attack perturbs, one row per user
 LOOKS = 16  # draws by which the host judges a victim that draws at test time
@@ -64,12 +64,12 @@ def mostly(parts: list[Tensor]) -> Tensor:
     return mean([part.float() for part in parts]) >= 0.5
 
 
-def mean_look(aim: Aim, looks: Iterable[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None) -> Look:
-    """Damage, ``ce`` and broken of an aim over several looks at the same masked scores; ``aim.damage`` by default."""
-    measured = damage_of or aim.damage
-    found = [(measured(scores), aim.loss(scores, "ce"), aim.broken(scores)) for scores in looks]
+def mean_look(goal: Goal, looks: Iterable[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None) -> Judgement:
+    """Damage, ``ce`` and broken of an aim over several looks at the same masked scores; ``goal.damage`` by default."""
+    measured = damage_of or goal.damage
+    found = [(measured(scores), goal.loss(scores, "ce"), goal.broken(scores)) for scores in looks]
     damage, loss, broken = zip(*found, strict=True)
-    return Look(mean(list(damage)), mean(list(loss)), mostly(list(broken)))
+    return Judgement(mean(list(damage)), mean(list(loss)), mostly(list(broken)))
 
 
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
@@ -97,7 +97,7 @@ def diagnose(diagnosis: Diagnosis, size: Tensor) -> None:
     diagnosis.zero += int((size == 0).sum())
 
 
-class Look(NamedTuple):
+class Judgement(NamedTuple):
     """What the host sees of a candidate: ``damage`` float64 [B], the loss ``ce`` [B], ``broken`` bool [B]."""
 
     damage: Tensor

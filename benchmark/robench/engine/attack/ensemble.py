@@ -17,7 +17,7 @@ from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Arrays, Candidate, chosen, replaced, worst
 from robench.engine.attack.costs import Costs
-from robench.engine.attack.draws import Look
+from robench.engine.attack.draws import Judgement
 
 NOT_RUN, NOBODY = -1, -1
 
@@ -52,7 +52,7 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
 
 
 @dataclass
-class Ledger:
+class MemberLog:
     """What the members of an ensemble did, over all chunks of a victim.
 
     Args:
@@ -96,7 +96,7 @@ class Ledger:
         return found
 
 
-def run(arena: Arena, ledger: Ledger, rng: Rng) -> tuple[Candidate, Arrays]:
+def run(arena: Arena, member_log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
     """The worst per row over the members. A member runs on rows that are not broken yet, or on all that were to be.
 
     Returns:
@@ -106,15 +106,15 @@ def run(arena: Arena, ledger: Ledger, rng: Rng) -> tuple[Candidate, Arrays]:
     seen = arena.look(best)
     stands, concerned = arena.to_break.clone(), arena.concerned
     first = torch.full((len(stands),), NOBODY, dtype=torch.int64)
-    broke = torch.full((len(stands), len(ledger.members)), NOT_RUN, dtype=torch.int8)
-    for number, member in enumerate(ledger.members):
+    broke = torch.full((len(stands), len(member_log.members)), NOT_RUN, dtype=torch.int8)
+    for number, member in enumerate(member_log.members):
         among = concerned if member.everyone or not arena.stops else stands
         place = among.nonzero(as_tuple=True)[0]
         if not len(place):
             continue
         part = arena.rows(place, expectation_of(member.attack))
         found, look = worst(part, member.attack, rng.child(member.name))
-        ledger.note(member.name, part.costs, part.n_users)
+        member_log.note(member.name, part.costs, part.n_users)
         arena.costs.add(part.costs)
         best, seen = _merged(best, seen, place, found, look)
         broke[place.cpu(), number] = look.broken.cpu().to(torch.int8)
@@ -124,15 +124,17 @@ def run(arena: Arena, ledger: Ledger, rng: Rng) -> tuple[Candidate, Arrays]:
     return best, {"first": first.numpy(), "member_broke": broke.numpy()}
 
 
-def _merged(best: Candidate, seen: Look, place: Tensor, found: Candidate, look: Look) -> tuple[Candidate, Look]:
+def _merged(
+    best: Candidate, seen: Judgement, place: Tensor, found: Candidate, look: Judgement
+) -> tuple[Candidate, Judgement]:
     """The rows ``place`` with the worse of both."""
     whole = replaced(best, place, found)
-    new = Look(*(old.index_copy(0, place, part.to(old.dtype)) for old, part in zip(seen, look, strict=True)))
+    new = Judgement(*(old.index_copy(0, place, part.to(old.dtype)) for old, part in zip(seen, look, strict=True)))
     better = (new.damage > seen.damage) | ((new.damage == seen.damage) & (new.loss > seen.loss))
-    return chosen(better, whole, best), Look(*(torch.where(better, n, o) for n, o in zip(new, seen, strict=True)))
+    return chosen(better, whole, best), Judgement(*(torch.where(better, n, o) for n, o in zip(new, seen, strict=True)))
 
 
-def most_harmful(arena: Arena, ledger: Ledger, rng: Rng) -> tuple[Candidate, Arrays]:
+def most_harmful(arena: Arena, member_log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
     """One perturbation for all users: the member with the worst mean.
 
     Returns:
@@ -141,15 +143,15 @@ def most_harmful(arena: Arena, ledger: Ledger, rng: Rng) -> tuple[Candidate, Arr
     best = arena.genuine()
     seen = arena.look(best)
     damages = []
-    for member in ledger.members:
+    for member in member_log.members:
         everything = torch.arange(len(arena.to_break), device=arena.to_break.device)
         part = arena.rows(everything, expectation_of(member.attack))
         found, look = worst(part, member.attack, rng.child(member.name))
-        ledger.note(member.name, part.costs, part.n_users)
-        ledger.damage[member.name] = float(look.damage[0])
+        member_log.note(member.name, part.costs, part.n_users)
+        member_log.damage[member.name] = float(look.damage[0])
         damages.append(arena.damage(found).cpu().numpy())
         arena.costs.add(part.costs)
         better = (look.damage > seen.damage) | ((look.damage == seen.damage) & (look.loss > seen.loss))
         best = chosen(better, found, best)
-        seen = Look(*(torch.where(better, n, o) for n, o in zip(look, seen, strict=True)))
+        seen = Judgement(*(torch.where(better, n, o) for n, o in zip(look, seen, strict=True)))
     return best, {"member_damage": np.stack(damages, axis=1)}

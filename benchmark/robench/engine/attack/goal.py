@@ -10,15 +10,15 @@ from torch.nn.functional import cross_entropy, softplus
 
 from robench.api.attacks.base import LossName
 from robench.api.data import IntArray
-from robench.api.threat import Goal
-from robench.engine.rank.ranking import Questions, held_out_ranks
+from robench.api.threat import GoalName
+from robench.engine.rank.ranking import EvaluationChunk, held_out_ranks
 
 
-def eligible(questions: Questions, targets: IntArray) -> Tensor:
+def eligible(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
     """The promoted items that are nowhere in a user's data, known or held out: int64 [B, T], padded with −1."""
-    wanted = torch.from_numpy(targets).to(questions.users.device)
-    own = (questions.held[:, :, None] == wanted).any(1)
-    row, item = questions.masked
+    wanted = torch.from_numpy(targets).to(chunk.users.device)
+    own = (chunk.held[:, :, None] == wanted).any(1)
+    row, item = chunk.masked
     place, which = (item[:, None] == wanted).nonzero(as_tuple=True)
     own[row[place], which] = True
     return torch.where(own, -1, wanted)
@@ -30,29 +30,29 @@ def discount(ranks: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Aim:
+class Goal:
     """A goal for a chunk of users. Scores are float [B, n_items], −inf where masked.
 
     Args:
-        goal: ``untargeted`` or ``promote``.
+        name: ``untargeted`` or ``promote``.
         items: int64 [B, H], padded with −1: the held-out items, or the promoted ones that a user does not have.
         k: the top k of the threat model.
     """
 
-    goal: Goal
+    name: GoalName
     items: Tensor
     k: int
 
     @classmethod
-    def of(cls, questions: Questions, goal: Goal, k: int, targets: IntArray | None) -> Aim:
+    def of(cls, chunk: EvaluationChunk, name: GoalName, k: int, targets: IntArray | None) -> Goal:
         """The aim at these users; ``targets`` int64 [T] for the goal ``promote``."""
-        if goal == "untargeted":
-            return cls(goal, questions.held, k)
+        if name == "untargeted":
+            return cls(name, chunk.held, k)
         if targets is None or not len(targets):
             raise ValueError("nothing is there to be promoted")
-        return cls(goal, eligible(questions, targets), k)
+        return cls(name, eligible(chunk, targets), k)
 
-    def rows(self, chosen: Tensor) -> Aim:
+    def rows(self, chosen: Tensor) -> Goal:
         """The aim at some of the users (int64 [b])."""
         return replace(self, items=self.items[chosen])
 
@@ -79,7 +79,7 @@ class Aim:
         if name == "ce" and self.items.shape[1] == 1:
             # The same, half as long forth and back.
             value = cross_entropy(scores, self.items[:, 0], reduction="none", ignore_index=-1)
-            return value if self.goal == "untargeted" else -value
+            return value if self.name == "untargeted" else -value
         own, valid = self._own(scores)
         count = valid.sum(1).clamp_min(1)
         if name == "ce":
@@ -95,10 +95,10 @@ class Aim:
                 mean = torch.where(free, softplus(gap), 0.0).sum(1) / free.sum(1).clamp_min(1)
                 value = value + torch.where(valid[:, h], mean, 0.0)
             value = value / count
-        return value if self.goal == "untargeted" else -value
+        return value if self.name == "untargeted" else -value
 
     def _margin(self, scores: Tensor, own: Tensor, valid: Tensor, rival: Tensor | None) -> Tensor:
-        if self.goal == "untargeted":
+        if self.name == "untargeted":
             best = torch.where(valid, own, -torch.inf).amax(1)
             if rival is not None:
                 return scores.gather(1, rival.unsqueeze(1)).squeeze(1) - best
@@ -111,7 +111,7 @@ class Aim:
 
     def ranks(self, scores: Tensor) -> Tensor:
         """Ranks of the items, int64 [B, H], 0 at the padding; ties never help the defender."""
-        if self.goal == "untargeted":
+        if self.name == "untargeted":
             return held_out_ranks(scores, self.items)
         own, valid = self._own(scores)
         above = torch.stack([(scores > own[:, h : h + 1]).sum(1) for h in range(own.shape[1])], 1)
@@ -123,7 +123,7 @@ class Aim:
         """
         ranks = self.ranks(scores)
         gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
-        return -gain if self.goal == "untargeted" else gain
+        return -gain if self.name == "untargeted" else gain
 
     def damage_at_k(self, scores: Tensor) -> Tensor:
         """The same cut off at the top k, as a share of the best list: −NDCG@k, or NDCG@k of the promoted items.
@@ -135,12 +135,12 @@ class Aim:
         gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
         best = discount(torch.arange(1, self.k + 1, device=ranks.device)).cumsum(0)
         share = gain / best[(self.items >= 0).sum(1).clamp(1, self.k) - 1]
-        return -share if self.goal == "untargeted" else share
+        return -share if self.name == "untargeted" else share
 
     def broken(self, scores: Tensor) -> Tensor:
         """Whether the goal is reached, bool [B]: no held-out item in the top k, or every promoted one in it."""
         own, valid = self._own(scores)
-        if self.goal == "untargeted":
+        if self.name == "untargeted":
             best = torch.where(valid, own, -torch.inf).amax(1, keepdim=True)
             tied = ((own == best) & valid).sum(1)
             return (scores >= best).sum(1) - tied >= self.k

@@ -14,9 +14,9 @@ from robench.api.attacks.base import Evaluation, LossName
 from robench.api.data import IntArray
 from robench.engine.attack.arena import Arena, Arrays, Candidate, judged, per_user
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import Draws, Input, Look, diagnose, finite, mean, mean_look, mostly
-from robench.engine.attack.goal import Aim
-from robench.engine.rank.ranking import Questions
+from robench.engine.attack.draws import Draws, Input, Judgement, diagnose, finite, mean, mean_look, mostly
+from robench.engine.attack.goal import Goal
+from robench.engine.rank.ranking import EvaluationChunk
 
 
 class UserArena(Arena):
@@ -35,13 +35,13 @@ class UserArena(Arena):
     @property
     def stops(self) -> bool:
         """Where held-out items fall, for sure."""
-        return self.oracle.aim.goal == "untargeted" and not self.oracle.draws.stochastic
+        return self.oracle.goal.name == "untargeted" and not self.oracle.draws.stochastic
 
     @property
     def concerned(self) -> Tensor:
         """bool [B]."""
-        aim = self.oracle.aim
-        return self.to_break if aim.goal == "untargeted" else (aim.items >= 0).any(1)
+        goal = self.oracle.goal
+        return self.to_break if goal.name == "untargeted" else (goal.items >= 0).any(1)
 
     def read(self, candidate: Candidate) -> Any:
         """The candidate as the oracle takes it."""
@@ -51,7 +51,7 @@ class UserArena(Arena):
     def distances(self, candidate: Candidate) -> Arrays:
         """What of the budget was spent, per user: ``spent`` in ε, and in other measures."""
 
-    def look(self, candidate: Candidate) -> Look:
+    def look(self, candidate: Candidate) -> Judgement:
         """Through the oracle."""
         return self.oracle.look(self.read(candidate))
 
@@ -59,12 +59,12 @@ class UserArena(Arena):
         """Ranks and lists, losses, and what of the budget was spent, per user."""
         oracle = self.oracle
         looks = oracle.looks(self.read(candidate), last=True)
-        arrays = outcome(looks, oracle.questions, oracle.aim, self.targets)
+        arrays = outcome(looks, oracle.chunk, oracle.goal, self.targets)
         arrays |= {"clean_loss": oracle.at_clean.loss.cpu().numpy(), "loss": self.look(candidate).loss.cpu().numpy()}
         return arrays | self.distances(candidate) | {"hit": self.to_break.cpu().numpy()}
 
 
-def outcome(looks: Iterable[Tensor], questions: Questions, aim: Aim, targets: IntArray | None) -> Arrays:
+def outcome(looks: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> Arrays:
     """What is stored of several looks at the same users: ``per_user`` by the damage to an aim.
 
     Args:
@@ -72,9 +72,9 @@ def outcome(looks: Iterable[Tensor], questions: Questions, aim: Aim, targets: In
     """
     found, damages = [], []
     for scores in looks:
-        found.append(judged(scores, questions, targets))
-        damages.append(aim.damage(scores))
-    return per_user(questions, found, damages, scores.shape[1], targets)
+        found.append(judged(scores, chunk, targets))
+        damages.append(goal.damage(scores))
+    return per_user(chunk, found, damages, scores.shape[1], targets)
 
 
 class UserOracle(ABC, Generic[Input]):
@@ -86,8 +86,8 @@ class UserOracle(ABC, Generic[Input]):
         draws: streams where the victim draws at test time.
     """
 
-    questions: Questions
-    aim: Aim
+    chunk: EvaluationChunk
+    goal: Goal
     draws: Draws
     costs: Costs
     diagnosis: Diagnosis
@@ -100,12 +100,12 @@ class UserOracle(ABC, Generic[Input]):
     def start(self, genuine: Input) -> None:
         """Judge the genuine input: ``at_clean``, and ``to_break`` bool [B], whose goal is not reached there."""
         self.at_clean = self.look(genuine)
-        self._to_break = ~self.at_clean.broken & (self.aim.items >= 0).any(1)
+        self._to_break = ~self.at_clean.broken & (self.goal.items >= 0).any(1)
 
     @property
     def users(self) -> Tensor:
         """int64 [B]; like all that an attack is handed, its own to write in."""
-        return self.questions.users.clone()
+        return self.chunk.users.clone()
 
     @property
     def to_break(self) -> Tensor:
@@ -118,15 +118,15 @@ class UserOracle(ABC, Generic[Input]):
             with context:
                 yield self.seen(perturbed)
 
-    def look(self, perturbed: Input) -> Look:
+    def look(self, perturbed: Input) -> Judgement:
         """The host's own look, not counted: means over its draws; broken where at least half of the draws are."""
-        return mean_look(self.aim, self.looks(perturbed))
+        return mean_look(self.goal, self.looks(perturbed))
 
     def counted(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
         """A context per draw of one look of the attack's, with or without gradients."""
         for context in self.draws.attack():
-            self.costs.queries += len(self.questions.users)
-            self.costs.gradients += len(self.questions.users) if gradients else 0
+            self.costs.queries += len(self.chunk.users)
+            self.costs.gradients += len(self.chunk.users) if gradients else 0
             yield context
 
     def evaluated(self, perturbed: Input, loss: LossName) -> Evaluation:
@@ -135,12 +135,12 @@ class UserOracle(ABC, Generic[Input]):
         for context in self.counted():
             with context:
                 looks.append(self.seen(perturbed))
-            values.append(self.aim.loss(looks[-1], loss))
+            values.append(self.goal.loss(looks[-1], loss))
         return self.told(values, looks)
 
     def told(self, values: list[Tensor], looks: list[Tensor], gradient: Delta | None = None) -> Evaluation:
         """Means over the draws of one look of the attack's."""
-        return Evaluation(mean(values), lambda: mostly([self.aim.broken(scores) for scores in looks]), gradient)
+        return Evaluation(mean(values), lambda: mostly([self.goal.broken(scores) for scores in looks]), gradient)
 
     def settled(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The mean gradient over the draws, finite. The first one is judged, of each user to be broken who was not
@@ -150,6 +150,6 @@ class UserOracle(ABC, Generic[Input]):
         if self._first_gradient:
             self._first_gradient = False
             size = linf(gradient).to(self._to_break.device)[self._to_break]
-            hit = self.questions.users.to(self._to_break.device)[self._to_break]
+            hit = self.chunk.users.to(self._to_break.device)[self._to_break]
             diagnose(self.diagnosis, size[self.diagnosis.fresh(hit.tolist())])
         return finite(gradient)

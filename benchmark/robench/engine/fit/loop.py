@@ -17,7 +17,7 @@ from robench.api.models.base import Model
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.rank.ranking import ask, chunk_size, judge, of_catalogue
+from robench.engine.rank.ranking import chunk_size, evaluation_chunk, judge, of_catalogue
 
 VALIDATION_USERS = 10_000  # of a model without a training loop; a seeded sample where there are more
 Report = Callable[[int, int], None]
@@ -67,9 +67,9 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
     real, users = validation_users(data, most)
     total = 0.0
     size = chunk_size(data.n_items)
-    for chunk in np.split(users, range(size, len(users), size)) if len(users) else []:
-        questions = ask(chunk, real, data.validation)
-        ranks = judge(of_catalogue(model.scores(chunk, real), len(chunk), data.n_items), questions, count=0).ranks
+    for some in np.split(users, range(size, len(users), size)) if len(users) else []:
+        chunk = evaluation_chunk(some, real, data.validation)
+        ranks = judge(of_catalogue(model.scores(some, real), len(some), data.n_items), chunk, count=0).ranks
         gain = torch.where((ranks > 0) & (ranks <= k), 1 / torch.log2(1 + ranks.double().clamp_min(1)), 0.0).sum(1)
         ideal = torch.cumsum(1 / torch.log2(torch.arange(2, k + 2).double()), 0)
         total += float((gain / ideal[(ranks > 0).sum(1).clamp_max(k) - 1]).sum())

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from robench.engine.rank.ranking import Questions, mask_known
+from robench.engine.rank.ranking import EvaluationChunk, mask_known
 
 
 class Mask:
@@ -21,10 +21,10 @@ class Mask:
         others: how many items a loss may look at besides the masked ones.
     """
 
-    def __init__(self, questions: Questions, others: int) -> None:
-        self.questions, self.others = questions, others
+    def __init__(self, chunk: EvaluationChunk, others: int) -> None:
+        self.chunk, self.others = chunk, others
         self._added: Tensor | None = None
-        self._scarce, self._any = False, len(questions.masked[0]) > 0
+        self._scarce, self._any = False, len(chunk.masked[0]) > 0
 
     def __call__(self, raw: Tensor) -> Tensor:
         """Scores float [B, n_items], −inf at the known items; differentiable.
@@ -35,7 +35,7 @@ class Mask:
         # A sum is finite only if every term is; it may also overflow, so mask_known has the last word.
         if self._added is not None and math.isfinite(float(raw.detach().sum())):
             return raw + self._added if self._any else raw
-        scores = mask_known(raw, self.questions)
+        scores = mask_known(raw, self.chunk)
         if self._added is None and not self._scarce:
             known = scores.detach() == -torch.inf
             self._scarce = int((~known).sum(1).min()) < self.others

@@ -47,7 +47,7 @@ def block_size(n_items: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Questions:
+class EvaluationChunk:
     """What is asked of a model for a chunk of users: which items are masked, which are held out.
 
     Args:
@@ -62,13 +62,15 @@ class Questions:
     held: Tensor
     negatives: Tensor | None = None
 
-    def to(self, device: torch.device) -> Questions:
+    def to(self, device: torch.device) -> EvaluationChunk:
         """On another device."""
         if self.users.device == device:
             return self
         row, item = self.masked
         negatives = None if self.negatives is None else self.negatives.to(device)
-        return Questions(self.users.to(device), (row.to(device), item.to(device)), self.held.to(device), negatives)
+        return EvaluationChunk(
+            self.users.to(device), (row.to(device), item.to(device)), self.held.to(device), negatives
+        )
 
 
 def entries_of(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
@@ -79,7 +81,9 @@ def entries_of(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray,
     return position, place, rows.items[rows.indptr[users][position] + place]
 
 
-def ask(users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None) -> Questions:
+def evaluation_chunk(
+    users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None
+) -> EvaluationChunk:
     """The questions for ``users`` (int64 [B]): known items masked, held-out items never.
 
     Args:
@@ -96,7 +100,7 @@ def ask(users: IntArray, history: Interactions, held: Interactions, negatives: I
     seen[position * history.n_items + target] = -1
     kept = seen[flat] == number
     mask = (torch.from_numpy(row[kept]), torch.from_numpy(item[kept]))
-    asked = Questions(torch.from_numpy(np.array(users, dtype=np.int64)), mask, torch.from_numpy(padded))
+    asked = EvaluationChunk(torch.from_numpy(np.array(users, dtype=np.int64)), mask, torch.from_numpy(padded))
     if negatives is None:
         return asked
     beside = np.full_like(padded, -1)
@@ -104,7 +108,7 @@ def ask(users: IntArray, history: Interactions, held: Interactions, negatives: I
     return replace(asked, negatives=torch.from_numpy(beside))
 
 
-def mask_known(scores: Tensor, questions: Questions) -> Tensor:
+def mask_known(scores: Tensor, chunk: EvaluationChunk) -> Tensor:
     """``scores`` [B, n_items] with −inf at the known items; differentiable.
 
     Raises:
@@ -114,7 +118,7 @@ def mask_known(scores: Tensor, questions: Questions) -> Tensor:
     # A sum is finite only if every term is, and costs a twentieth of a look at every score; it may also overflow.
     if not bool(torch.isfinite(found.sum(1)).all()) and not bool(torch.isfinite(found).all()):
         raise PluginError(NOT_FINITE)
-    return scores.index_put(questions.masked, scores.new_tensor(-torch.inf))
+    return scores.index_put(chunk.masked, scores.new_tensor(-torch.inf))
 
 
 def _at_least(row: Scores, own: Scores, reached: NDArray[np.bool_]) -> list[int]:
@@ -164,7 +168,7 @@ def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Ranking:
     """How the items of a chunk of users stand.
 
     Args:
@@ -183,8 +187,8 @@ class Judged:
 
 
 def judge(
-    scores: Scores, questions: Questions, targets: IntArray | None = None, *, count: int = TOP, masked: bool = False
-) -> Judged:
+    scores: Scores, chunk: EvaluationChunk, targets: IntArray | None = None, *, count: int = TOP, masked: bool = False
+) -> Ranking:
     """Mask and rank. A few rows at a time go through everything while a core's cache holds them.
 
     Args:
@@ -199,10 +203,10 @@ def judge(
     """
     scores = np.require(scores, requirements=["C", "W"])
     users, n_items = scores.shape
-    row, item = (part.numpy() for part in questions.masked)
+    row, item = (part.numpy() for part in chunk.masked)
     flat, place, ends = scores.reshape(-1), row * n_items + item, np.searchsorted(row, np.arange(users + 1))
     kept = flat[place]
-    held, table = questions.held, torch.from_numpy(scores)
+    held, table = chunk.held, torch.from_numpy(scores)
     own = torch.where(held >= 0, table.gather(1, held.clamp_min(0)), torch.inf)
     wanted = np.empty(0, dtype=np.int64) if targets is None else targets
     above = np.zeros((users, len(wanted)), dtype=np.int64)
@@ -223,11 +227,11 @@ def judge(
                 above[user] = _above(scores[user], wanted, reached)
     above[(held.numpy()[:, :, None] == wanted).any(1)] = 0
     top = top_items(scores, count, torch.cat(maxima).numpy()) if count else np.empty((users, 0), dtype=np.int64)
-    pairs = None if questions.negatives is None else pair_scores(scores, held.numpy(), questions.negatives.numpy())
+    pairs = None if chunk.negatives is None else pair_scores(scores, held.numpy(), chunk.negatives.numpy())
     flat[place] = kept  # the model may keep the array
     if not bool(torch.isfinite(torch.cat(sums)).all()) and not np.isfinite(scores).all():
         raise PluginError(NOT_FINITE)
-    return Judged(_settled(torch.tensor(at_least), own, held), top, above.T, pairs)
+    return Ranking(_settled(torch.tensor(at_least), own, held), top, above.T, pairs)
 
 
 def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
@@ -286,18 +290,18 @@ def _reaching(maxima: Scores, edge: Scores, count: int) -> IntArray:
     return np.flatnonzero((maxima > edge) | (equal & (np.cumsum(equal, axis=1) <= count)))
 
 
-def candidates(questions: Questions, n_items: int) -> IntArray:
+def candidates(chunk: EvaluationChunk, n_items: int) -> IntArray:
     """Unmasked items of each user: int64 [B]."""
-    masked = torch.bincount(questions.masked[0], minlength=len(questions.users))
+    masked = torch.bincount(chunk.masked[0], minlength=len(chunk.users))
     result: NDArray[np.int64] = (n_items - masked).cpu().numpy()
     return result
 
 
-def restricted(questions: Questions, chosen: Tensor) -> Questions:
+def restricted(chunk: EvaluationChunk, chosen: Tensor) -> EvaluationChunk:
     """The questions of some rows (int64 [b])."""
-    row, item = questions.masked
-    place = torch.full((len(questions.users),), -1, device=chosen.device)
+    row, item = chunk.masked
+    place = torch.full((len(chunk.users),), -1, device=chosen.device)
     place[chosen] = torch.arange(len(chosen), device=chosen.device)
     kept = place[row] >= 0
-    negatives = None if questions.negatives is None else questions.negatives[chosen]
-    return Questions(questions.users[chosen], (place[row][kept], item[kept]), questions.held[chosen], negatives)
+    negatives = None if chunk.negatives is None else chunk.negatives[chosen]
+    return EvaluationChunk(chunk.users[chosen], (place[row][kept], item[kept]), chunk.held[chosen], negatives)

@@ -19,10 +19,10 @@ from robench.api.rng import Rng
 from robench.engine.attack.arena import Arrays, Candidate, Proposed
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws, gradient_of
-from robench.engine.attack.goal import Aim
+from robench.engine.attack.goal import Goal
 from robench.engine.attack.users import UserArena, UserOracle
 from robench.engine.rank.masking import Mask
-from robench.engine.rank.ranking import Questions, restricted
+from robench.engine.rank.ranking import EvaluationChunk, restricted
 
 TINY = 1e-30
 
@@ -38,7 +38,7 @@ class EmbeddingArena(UserArena):
         targets: items whose ranks are stored.
     """
 
-    oracle: HostOracle
+    oracle: EmbeddingOracle
     ball: Ball
     unit: Tensor
     targets: IntArray | None = None
@@ -89,7 +89,7 @@ def projected(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
     return ball.project(delta)
 
 
-def checked(proposed: Delta, oracle: HostOracle) -> dict[str, Tensor]:
+def checked(proposed: Delta, oracle: EmbeddingOracle) -> dict[str, Tensor]:
     """A candidate with the shapes of the inputs, finite, and zero where nothing may be touched."""
     for name, part in oracle.clean.inputs.items():
         if name not in proposed or proposed[name].shape != part.shape:
@@ -110,7 +110,7 @@ class Minimum:
     diagnosis: Diagnosis
 
     @classmethod
-    def of(cls, attack: MinimumNormAttack, oracles: Iterator[HostOracle], rng: Rng) -> Minimum:
+    def of(cls, attack: MinimumNormAttack, oracles: Iterator[EmbeddingOracle], rng: Rng) -> Minimum:
         """Run the attack on the users to be broken; keep the shortest δ that breaks each.
 
         Args:
@@ -148,7 +148,7 @@ class Minimum:
 
 
 @dataclass(eq=False)
-class HostOracle(UserOracle[Delta]):
+class EmbeddingOracle(UserOracle[Delta]):
     """An ``Oracle`` over one chunk of users, on the surface ``embedding``.
 
     Args:
@@ -161,8 +161,8 @@ class HostOracle(UserOracle[Delta]):
 
     model: TorchModel
     batch: Batch
-    questions: Questions
-    aim: Aim
+    chunk: EvaluationChunk
+    goal: Goal
     draws: Draws
     costs: Costs = field(default_factory=Costs)
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
@@ -172,7 +172,7 @@ class HostOracle(UserOracle[Delta]):
         with torch.no_grad():
             self.clean = self.model.embed(self.batch)
             self._whole = all(bool(valid.all()) for valid in self.clean.valid.values())
-            self._mask = Mask(self.questions, self.aim.k + self.aim.items.shape[1])
+            self._mask = Mask(self.chunk, self.goal.k + self.goal.items.shape[1])
         self.start(self.zero())
 
     def zero(self) -> dict[str, Tensor]:
@@ -202,9 +202,9 @@ class HostOracle(UserOracle[Delta]):
         """The best unmasked items that are not held out, at δ = 0: int64 [B, count] (fewer where there are fewer)."""
         with torch.no_grad():
             scores = self.scores(self.zero())
-            row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.questions.held)
-            valid = self.questions.held >= 0
-            scores[row[valid], self.questions.held[valid]] = -torch.inf
+            row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.chunk.held)
+            valid = self.chunk.held >= 0
+            scores[row[valid], self.chunk.held[valid]] = -torch.inf
             fewest = int((scores > -torch.inf).sum(1).min())
             return scores.topk(min(count, fewest), dim=1).indices
 
@@ -218,14 +218,10 @@ class HostOracle(UserOracle[Delta]):
         values, looks, slopes = [], [], []
         for context in self.counted(gradients=True):
             # cuDNN's recurrent kernels give no gradient in eval mode; to switch them off takes a while even on a CPU.
-            off = (
-                nullcontext()
-                if self.questions.users.device.type == "cpu"
-                else torch.backends.cudnn.flags(enabled=False)
-            )
+            off = nullcontext() if self.chunk.users.device.type == "cpu" else torch.backends.cudnn.flags(enabled=False)
             with torch.enable_grad(), off, context:
                 scores = self.scores(leaves)
-                value = self.aim.loss(scores, loss, rival)
+                value = self.goal.loss(scores, loss, rival)
                 slopes.append(gradient_of(value, leaves))
             values.append(value.detach())
             looks.append(scores.detach())
@@ -253,10 +249,10 @@ class HostOracle(UserOracle[Delta]):
         """Entries uniform in [−1, 1] at the valid places, a stream per user."""
         return self._noise(rng, "uniform")
 
-    def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> HostOracle:
+    def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
         """The oracle of some rows (int64 [b]); what is not given is shared."""
         batch = Batch(self.batch.users[chosen], self.batch.histories[chosen])
-        questions = restricted(self.questions, chosen)
+        chunk = restricted(self.chunk, chosen)
         draws = replace(self.draws, expectation=expectation or self.draws.expectation)
-        aim = self.aim.rows(chosen)
-        return HostOracle(self.model, batch, questions, aim, draws, costs or self.costs, self.diagnosis)
+        goal = self.goal.rows(chosen)
+        return EmbeddingOracle(self.model, batch, chunk, goal, draws, costs or self.costs, self.diagnosis)

@@ -21,10 +21,10 @@ from robench.api.models.torch import Batch, TorchModel
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Arrays, Candidate, Proposed, joined
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import Draws, Look, diagnose, finite, gradient_of, mean, mean_look
-from robench.engine.attack.goal import Aim
+from robench.engine.attack.draws import Draws, Judgement, diagnose, finite, gradient_of, mean, mean_look
+from robench.engine.attack.goal import Goal
 from robench.engine.attack.users import outcome
-from robench.engine.rank.ranking import Questions, mask_known, restricted
+from robench.engine.rank.ranking import EvaluationChunk, mask_known, restricted
 from robench.engine.surfaces.embedding import TINY, projected
 
 JUDGED = 64  # users whose own gradients are looked at
@@ -77,7 +77,7 @@ class Tables:
 
 
 @dataclass(eq=False)
-class TablesOracle:
+class ParametersOracle:
     """An ``Oracle`` whose rows are rows of the tables; every row is told the mean loss over all users.
 
     Args:
@@ -88,7 +88,7 @@ class TablesOracle:
     """
 
     tables: Tables
-    chunks: list[tuple[Batch, Questions, Aim]]
+    chunks: list[tuple[Batch, EvaluationChunk, Goal]]
     draws: Draws
     known: Interactions | None = None
     costs: Costs = field(default_factory=Costs)
@@ -98,7 +98,7 @@ class TablesOracle:
     @cached_property
     def n_users(self) -> int:
         """How many users one look scores."""
-        return sum(len(questions.users) for _, questions, _ in self.chunks)
+        return sum(len(chunk.users) for _, chunk, _ in self.chunks)
 
     @property
     def to_break(self) -> Tensor:
@@ -122,18 +122,18 @@ class TablesOracle:
         model = self.tables.model
         return model.under(moved, lambda: model.score_from(batch, model.embed(batch)))
 
-    def scores(self, moved: Delta, batch: Batch, questions: Questions) -> Tensor:
+    def scores(self, moved: Delta, batch: Batch, chunk: EvaluationChunk) -> Tensor:
         """The same with −inf where masked."""
-        return mask_known(self.raw(moved, batch), questions)
+        return mask_known(self.raw(moved, batch), chunk)
 
     def _losses(
         self, moved: Delta, name: LossName, pairs: list[tuple[Tensor, ...]] | None
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Per chunk the summed loss, and the scores where they are the held-out items' own."""
-        for number, (batch, questions, aim) in enumerate(self.chunks):
+        for number, (batch, chunk, goal) in enumerate(self.chunks):
             if pairs is None:
-                scores = self.scores(moved, batch, questions)
-                yield aim.loss(scores, name).sum() / self.n_users, scores
+                scores = self.scores(moved, batch, chunk)
+                yield goal.loss(scores, name).sum() / self.n_users, scores
                 continue
             scores = self.raw(moved, batch)
             row, positive, negative = pairs[number]
@@ -146,15 +146,15 @@ class TablesOracle:
             return None
         self._asked += 1
         found = []
-        for _, questions, _ in self.chunks:
-            users = questions.users.cpu().numpy()
+        for _, chunk, _ in self.chunks:
+            users = chunk.users.cpu().numpy()
             lengths = self.known.lengths()[users]
             row = np.repeat(np.arange(len(users)), lengths)
             place = np.concatenate([np.arange(self.known.indptr[u], self.known.indptr[u + 1]) for u in users])
             generator = self.draws.asked.child("pairs", self._asked, int(users[0])).numpy()
             negatives = sample_negatives(users[row], self.known, generator)
             parts = (row, self.known.items[place], negatives)
-            found.append(tuple(torch.from_numpy(np.array(part)).to(questions.users.device) for part in parts))
+            found.append(tuple(torch.from_numpy(np.array(part)).to(chunk.users.device) for part in parts))
         return found
 
     def _evaluated(self, delta: Delta, loss: LossName, want: bool) -> Evaluation:
@@ -192,18 +192,18 @@ class TablesOracle:
     def _own_slopes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
         """The largest entry of the gradient of each one's own loss."""
         places = []
-        for number, (batch, questions, aim) in enumerate(self.chunks):
+        for number, (batch, chunk, goal) in enumerate(self.chunks):
             with torch.no_grad():
-                hit = ~aim.broken(self.scores(self.tables.weights, batch, questions)) & (aim.items >= 0).any(1)
+                hit = ~goal.broken(self.scores(self.tables.weights, batch, chunk)) & (goal.items >= 0).any(1)
             places += [(number, row) for row in hit.nonzero(as_tuple=True)[0].tolist()]
         for number, row in places[:: max(1, math.ceil(len(places) / JUDGED))]:
-            batch, questions, aim = self.chunks[number]
-            one = torch.tensor([row], device=questions.users.device)
+            batch, chunk, goal = self.chunks[number]
+            one = torch.tensor([row], device=chunk.users.device)
             asked = Batch(batch.users[one], batch.histories[one])
             leaf = delta[ROWS].detach().requires_grad_()
             with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), next(self.draws.host()):
-                scores = self.scores(self.tables.moved(leaf), asked, restricted(questions, one))
-                value = aim.rows(one).loss(scores, loss)
+                scores = self.scores(self.tables.moved(leaf), asked, restricted(chunk, one))
+                value = goal.rows(one).loss(scores, loss)
                 yield linf(gradient_of(value, {ROWS: leaf})).amax()
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
@@ -233,11 +233,11 @@ class TablesOracle:
         moved = self.tables.moved(delta[ROWS])
         for context in self.draws.host(last=last):
             with torch.no_grad(), context:
-                yield [self.scores(moved, batch, questions) for batch, questions, _ in self.chunks]
+                yield [self.scores(moved, batch, chunk) for batch, chunk, _ in self.chunks]
 
 
 @dataclass(eq=False)
-class TablesArena(Arena):
+class ParametersArena(Arena):
     """All users of a victim.
 
     Args:
@@ -247,7 +247,7 @@ class TablesArena(Arena):
         targets: items whose ranks are stored.
     """
 
-    oracle: TablesOracle
+    oracle: ParametersOracle
     ball: Ball
     unit: Tensor
     targets: IntArray | None = None
@@ -276,44 +276,44 @@ class TablesArena(Arena):
             raise PluginError("the attack gave a δ that is not finite")
         return projected(self.oracle.masked({ROWS: proposed[ROWS].detach()}), self.ball, self.costs)
 
-    def _seen(self, candidate: Candidate) -> list[Look]:
+    def _seen(self, candidate: Candidate) -> list[Judgement]:
         """Per chunk, per user; the damage is that within the top k."""
         draws = list(self.oracle.looks(candidate))
         return [
-            mean_look(aim, [draw[number] for draw in draws], aim.damage_at_k)
-            for number, (_, _, aim) in enumerate(self.oracle.chunks)
+            mean_look(goal, [draw[number] for draw in draws], goal.damage_at_k)
+            for number, (_, _, goal) in enumerate(self.oracle.chunks)
         ]
 
     def damage(self, candidate: Candidate) -> Tensor:
         """Within the top k, float64 [U]: −NDCG@k of the held-out items, or NDCG@k of the promoted ones."""
         return torch.cat([look.damage for look in self._seen(candidate)])
 
-    def look(self, candidate: Candidate) -> Look:
+    def look(self, candidate: Candidate) -> Judgement:
         """Means over all users, told to every row."""
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*self._seen(candidate), strict=True))
         rows = len(self.unit)
         never = torch.zeros(rows, dtype=torch.bool, device=self.unit.device)
-        return Look(damage.expand(rows), loss.expand(rows), never)
+        return Judgement(damage.expand(rows), loss.expand(rows), never)
 
-    def rows(self, chosen: Tensor, expectation: int = 1) -> TablesArena:
+    def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
         """All of them: a table is perturbed as a whole."""
         if len(chosen) != len(self.unit):
             raise ValueError("the tables are perturbed as a whole")
         o = self.oracle
         draws = replace(o.draws, expectation=expectation)
-        fresh = TablesOracle(o.tables, o.chunks, draws, o.known, Costs(), o.diagnosis)
-        return TablesArena(fresh, self.ball, self.unit, self.targets)
+        fresh = ParametersOracle(o.tables, o.chunks, draws, o.known, Costs(), o.diagnosis)
+        return ParametersArena(fresh, self.ball, self.unit, self.targets)
 
     def stored(self, candidate: Candidate) -> Arrays:
         """Ranks, lists and losses per user."""
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.looks(candidate, last=True)]
         clean, moved, parts = self._seen(self.genuine()), self._seen(candidate), []
-        for number, (_, questions, aim) in enumerate(self.oracle.chunks):
-            part = outcome([draw[number] for draw in draws], questions, aim, self.targets)
-            hit = ~clean[number].broken & (aim.items >= 0).any(1)
+        for number, (_, chunk, goal) in enumerate(self.oracle.chunks):
+            part = outcome([draw[number] for draw in draws], chunk, goal, self.targets)
+            hit = ~clean[number].broken & (goal.items >= 0).any(1)
             part |= {"clean_loss": clean[number].loss.cpu().numpy(), "loss": moved[number].loss.cpu().numpy()}
             parts.append(part | {"hit": hit.cpu().numpy()})
-        users = torch.cat([questions.users for _, questions, _ in self.oracle.chunks]).cpu().numpy()
+        users = torch.cat([chunk.users for _, chunk, _ in self.oracle.chunks]).cpu().numpy()
         return joined(parts, users)
 
     def spent(self, candidate: Candidate) -> dict[str, float]:

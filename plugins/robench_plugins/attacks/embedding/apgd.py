@@ -63,8 +63,8 @@ class Apgd(EmbeddingAttack):
         stride = torch.full_like(value, 2.0)
         rises, known, halved = torch.zeros_like(value), value, torch.ones_like(broken)
         for step in range(1, self.config.steps + 1):
-            aim = Ball(ball.norm, stride * ball.radius).ascent(slope)
-            ahead = ball.project({name: part + aim[name] for name, part in now.items()})
+            goal = Ball(ball.norm, stride * ball.radius).ascent(slope)
+            ahead = ball.project({name: part + goal[name] for name, part in now.items()})
             if step > 1:
                 ahead = ball.project(
                     {

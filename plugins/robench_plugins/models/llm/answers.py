@@ -75,13 +75,13 @@ class Answers:
             held -= self.prefixes.pop(next(iter(self.prefixes))).nbytes
         return self.decoder.log_likelihood_after(found, title, soft)
 
-    def _once(self, question: object, vectors: Tensor, ask: Callable[[], Tensor]) -> Tensor:
+    def _once(self, question: object, vectors: Tensor, evaluation_chunk: Callable[[], Tensor]) -> Tensor:
         key = _key(question, vectors)
         if key not in self.memo:
             if len(self.memo) >= MEMO:
                 self.memo.clear()
             with torch.no_grad():
-                self.memo[key] = ask()
+                self.memo[key] = evaluation_chunk()
         return self.memo[key]
 
 

@@ -30,8 +30,8 @@ from robench.api import (
     Tokens,
     TorchConfig,
     TrainData,
-    read,
 )
+from robench.api.usage import count_usage
 from robench.pretrained.decoder import Decoder, Soft, decoder_folder
 from robench.pretrained.weights import identity_of
 from robench_plugins.models.ease import Ease
@@ -300,7 +300,7 @@ class Llm(LikelihoodModel):
         else:
             found = self._likelihoods(prompt, vectors, readable)
         sound = torch.isfinite(found.detach())
-        read(
+        count_usage(
             prompts=1,
             cut=int(prompt.cut),
             answers=len(titles),

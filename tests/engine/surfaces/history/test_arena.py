@@ -9,9 +9,9 @@ from robench.engine import measure
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.rank.ranking import held_out_ranks, mask_known
 from robench.engine.surfaces.history.arena import budget_in_edits
-from robench.engine.surfaces.history.oracle import Records
+from robench.engine.surfaces.history.oracle import EditedHistories
 from robench.testing import ModelTests
-from robench.testing.worlds import ReferenceSequence, bench_of, crowd, fitted, reference_bench
+from robench.testing.worlds import ReferenceSequence, crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.history.greedy_edit import GreedyEdit
 from robench_plugins.attacks.history.greedy_gradient import GreedyGradient
 from robench_plugins.models.item_knn import ItemKnn
@@ -49,7 +49,7 @@ def cheat(change):
 
 CHEATS = {
     "over budget": lambda row, oracle: row[2:],
-    "the held-out item": lambda row, oracle: [*row[:-1], int(oracle.aim.items[0, 0])],
+    "the held-out item": lambda row, oracle: [*row[:-1], int(oracle.goal.items[0, 0])],
     "a negative item": lambda row, oracle: [*row[:-1], -3],
     "a hole": lambda row, oracle: [*row[:-2], -1, row[-1]],
     "an item beyond the catalogue": lambda row, oracle: [*row[:-1], oracle.n_items],
@@ -59,7 +59,7 @@ CHEATS = {
 
 @pytest.mark.parametrize("name", CHEATS)
 def test_what_is_not_allowed_is_refused_and_recorded(name):
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     arena = arena_of(bench, cheat(CHEATS[name]))
     attack = cheat(CHEATS[name])
     (proposed,) = arena.proposals(attack, Rng(0))
@@ -74,15 +74,15 @@ def test_what_is_not_allowed_is_refused_and_recorded(name):
 
 
 def test_a_promoted_item_may_not_come_in():
-    attack = cheat(lambda row, oracle: [*row[:-1], int(oracle.aim.items[0].max())])
+    attack = cheat(lambda row, oracle: [*row[:-1], int(oracle.goal.items[0].max())])
     attack.config = Fixed.Config(goal="promote")
-    found = reference_bench("sequence").attacked(attack, 1, "cheat-promote", np.array([3, 17]))
+    found = reference_victim("sequence").attacked(attack, 1, "cheat-promote", np.array([3, 17]))
     assert found.achieved["overshoot"] > 1
     assert found.arrays["edits"][0] == 0
 
 
 def test_an_edit_without_a_budget_is_refused_and_recorded():
-    found = reference_bench("sequence").attacked(cheat(lambda row, oracle: row[1:]), 0, "cheat-zero")
+    found = reference_victim("sequence").attacked(cheat(lambda row, oracle: row[1:]), 0, "cheat-zero")
     assert found.achieved["overshoot"] > 1
     assert not found.arrays["edits"].any()
 
@@ -94,12 +94,12 @@ def test_what_are_no_histories_is_the_plugins_error(proposal):
     attack = Fixed.make()
     attack.proposal = proposal
     with pytest.raises(PluginError, match="int64"):
-        reference_bench("sequence").attacked(attack, 1, "shape")
+        reference_victim("sequence").attacked(attack, 1, "shape")
 
 
 def test_the_distance_is_levenshteins():
     attack = cheat(lambda row, oracle: [*row[1:], row[0]])  # one item moved: a deletion and an insertion
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     for epsilon, applied in ((1, False), (2, True)):
         arena = arena_of(bench, attack, epsilon)
         (proposed,) = arena.proposals(attack, Rng(0))
@@ -109,7 +109,7 @@ def test_the_distance_is_levenshteins():
 
 
 def test_some_rows_of_an_arena_are_seen_as_in_the_whole():
-    bench, attack = reference_bench("ragged"), GreedyEdit.make(queries=4)
+    bench, attack = reference_victim("ragged"), GreedyEdit.make(queries=4)
     arena, chosen = arena_of(bench, attack, 2), torch.tensor([7, 3, 40])
     part = arena.rows(chosen)
     assert torch.equal(part.to_break, arena.to_break[chosen])
@@ -132,7 +132,7 @@ class Noisy(ReferenceSequence):
 def test_a_victim_that_draws_at_test_time_is_attacked_the_same_way_twice(cls):
     data, test = crowd()
     model, _ = fitted(Noisy.make(epochs=3), data)
-    one, two = (bench_of(model, data, test).attacked(cls.make(), 1, "noisy").arrays for _ in range(2))
+    one, two = (measured_victim(model, data, test).attacked(cls.make(), 1, "noisy").arrays for _ in range(2))
     np.testing.assert_array_equal(one["ranks"], two["ranks"])
     assert one["loss"].mean() > one["clean_loss"].mean()
 
@@ -147,7 +147,7 @@ def test_budgets_in_edits_and_in_shares():
 
 def test_edited_rows_stand_in_a_history_of_all_users():
     genuine = Interactions(*(np.array(part) for part in ([0, 2, 2, 5], [4, 1, 0, 2, 3], [10, 20, 30, 40, 50])), 6)
-    made = Records(genuine, np.array([2, 0])).with_rows(torch.tensor([[5, 2, 3, 1], [1, -1, -1, -1]]))
+    made = EditedHistories(genuine, np.array([2, 0])).with_rows(torch.tensor([[5, 2, 3, 1], [1, -1, -1, -1]]))
     assert [made.row(user).tolist() for user in range(3)] == [[1], [], [5, 2, 3, 1]]
     assert made.times.tolist() == [10, 30, 40, 50, 50]
 
@@ -185,7 +185,7 @@ def test_a_wrong_word_about_histories_fails_conformance(cls, problem):
 
 
 def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     found = bench.attacked(GreedyEdit.make(queries=20), 3.0, "").arrays
     counts = np.bincount(found["script"][:, 0], minlength=len(bench.users))
     np.testing.assert_array_equal(counts[bench.users], found["edits"])
@@ -202,8 +202,8 @@ def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
                 rows[user].insert(at, new)
                 shift += 1
     edited = Interactions.from_rows(rows, bench.history.n_items)
-    again = bench_of(bench.model, crowd()[0], bench.held)
-    again.history, genuine = edited, again.questions()
+    again = measured_victim(bench.model, crowd()[0], bench.held)
+    again.history, genuine = edited, again.chunks()
     scores = torch.from_numpy(bench.model.scores(bench.users, edited))
     ranks = held_out_ranks(mask_known(scores, genuine[0]), genuine[0].held)
     np.testing.assert_array_equal(ranks.numpy().ravel(), found["ranks"])
@@ -213,14 +213,14 @@ def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
 def noisy():
     data, test = crowd()
     model, _ = fitted(Noisy.make(epochs=1), data)
-    return bench_of(model, data, test)
+    return measured_victim(model, data, test)
 
 
 def test_an_attack_takes_its_own_expectation_of_draws_at_every_look_and_each_is_counted(noisy):
     chosen = torch.tensor([7, 3, 40])
     alone = arena_of(noisy, GreedyGradient.make(expectation=4))
     member = arena_of(noisy, GreedyGradient.make()).rows(chosen, 4)
-    calm = arena_of(reference_bench("sequence"), GreedyGradient.make()).rows(chosen, 4)
+    calm = arena_of(reference_victim("sequence"), GreedyGradient.make()).rows(chosen, 4)
     for arena, draws in ((alone, 4), (member, 4), (calm, 1)):
         oracle, users = arena.oracle, len(arena.to_break)
         oracle.evaluate(oracle.rows())
@@ -231,7 +231,7 @@ def test_an_attack_takes_its_own_expectation_of_draws_at_every_look_and_each_is_
 
 def test_every_chunk_starts_the_draws_of_an_attack_anew(noisy, monkeypatch):
     monkeypatch.setattr(measure, "chunk_size", lambda n_items: 25)
-    bench = measure.Bench(noisy.model, noisy.history, noisy.held, noisy.users, 0)
+    bench = measure.MeasuredVictim(noisy.model, noisy.history, noisy.held, noisy.users, 0)
     used = []
     for arena in bench.arenas(GreedyGradient.make(), 1.0, Costs(), Diagnosis()):
         used.append(arena.oracle.draws.used)

@@ -7,7 +7,7 @@ from torch import nn
 
 from robench.api import Embedded, Interactions, Losses, PluginError, Rng, TorchModel
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.testing.worlds import ReferenceSequence, bench_of, crowd, fitted
+from robench.testing.worlds import ReferenceSequence, crowd, fitted, measured_victim
 from robench_plugins.attacks.history.greedy_edit import GreedyEdit
 from robench_plugins.attacks.history.greedy_gradient import GreedyGradient
 from robench_plugins.models.bert4rec import Bert4Rec
@@ -25,7 +25,7 @@ def arena_of(bench, attack, epsilon=1.0):
 
 def linear_bench(cls, **settings):
     data, test = crowd(n_users=12, n_items=14, length=4)
-    return bench_of(fitted(cls.make(**settings), data)[0], data, test)
+    return measured_victim(fitted(cls.make(**settings), data)[0], data, test)
 
 
 def neighbours(row, free):
@@ -92,7 +92,7 @@ def test_where_slopes_are_exact_one_candidate_per_edit_is_the_optimum(edits):
     rows = [[i for i in (*data.train.row(u), *data.validation.row(u)) if i < 14] for u in range(10)]
     history = Interactions.from_rows(rows, 16)
     data = type(data)(history, Interactions.from_rows([[]] * 10, 16), data.catalogue)
-    bench = bench_of(model, data, Interactions.from_rows([[14]] * 10, 16))
+    bench = measured_victim(model, data, Interactions.from_rows([[14]] * 10, 16))
     made = GreedyGradient.make(candidates=1, loss="margin", k=1)
     arena = arena_of(bench, made, edits)
     *_, found = made.rewrite(arena.oracle, Rng(0))
@@ -120,7 +120,7 @@ def test_slopes_are_gradients_along_the_change_of_the_embedded_inputs(cls):
     data, test = crowd(n_users=9, n_items=24, ragged=True)
     model = cls.make(**NEURAL[cls])
     model.initialise(data, Rng(0))
-    bench = bench_of(model.double().eval(), data, test)
+    bench = measured_victim(model.double().eval(), data, test)
     arena = arena_of(bench, GreedyGradient.make(), 1)
     oracle, genuine = arena.oracle, arena.genuine()["items"]
     slopes = oracle.slopes(genuine)
@@ -133,8 +133,8 @@ def test_slopes_are_gradients_along_the_change_of_the_embedded_inputs(cls):
     batch, e = inputs(genuine)
     leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
     scores = model.score_from(batch, Embedded(leaves, e.valid, e.context))
-    known = torch.zeros_like(scores, dtype=torch.bool).index_put(oracle.questions.masked, torch.tensor(True))
-    loss = oracle.aim.loss(scores.masked_fill(known, -torch.inf), "ce").sum()
+    known = torch.zeros_like(scores, dtype=torch.bool).index_put(oracle.chunk.masked, torch.tensor(True))
+    loss = oracle.goal.loss(scores.masked_fill(known, -torch.inf), "ce").sum()
     gradient = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
     generator = np.random.default_rng(0)
     for user in range(9):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from robench.api import Member, PluginError, Rng, TextAttack, TextConfig, edits_between, item_text, pieces
 from robench.api.attacks.text import edits_allowed, printable
 from robench.api.models.wrapped import Wrapped
-from robench.engine.attack.ensemble import Ledger
+from robench.engine.attack.ensemble import MemberLog
 from robench.engine.surfaces.text.oracle import best_of_members, best_titles, checked
 from robench.engine.surfaces.text.slopes import words_of
 from robench.testing.text import host
-from robench.testing.text_world import TASTES, ReferenceText, promoted, text_bench
+from robench.testing.text_world import TASTES, ReferenceText, promoted, text_victim
 
 TITLES = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_printed(title):
 
 def plain_scores(titles):
     """The victim's scores with these titles, known items at −inf."""
-    bench, oracle = text_bench(), oracle_of()
+    bench, oracle = text_victim(), oracle_of()
     model = oracle.reader.victim(oracle.of_all(titles))
     scores = model.scores(bench.users, bench.history).astype(np.float64)
     for row, user in enumerate(bench.users):
@@ -123,7 +123,7 @@ def plain_scores(titles):
 
 
 def test_damage_loss_and_reach_of_promoted_items_are_what_plain_loops_give():
-    bench, oracle, titles = text_bench(), oracle_of(k=5), ["Desert Canyon", "Galaxy", "Waltz Letter Story"]
+    bench, oracle, titles = text_victim(), oracle_of(k=5), ["Desert Canyon", "Galaxy", "Waltz Letter Story"]
     scores = plain_scores(titles)
     damage, loss, reached = oracle.look(titles)
     for at, item in enumerate(promoted().tolist()):
@@ -145,7 +145,7 @@ def test_damage_loss_and_reach_of_promoted_items_are_what_plain_loops_give():
 
 
 def test_where_held_out_items_shall_fall_every_item_has_the_mean_over_users():
-    bench, oracle = text_bench(), oracle_of(goal="untargeted", k=5)
+    bench, oracle = text_victim(), oracle_of(goal="untargeted", k=5)
     titles = oracle.titles()
     damage, loss, reached = oracle.look(titles)
     model = bench.model.scores(bench.users, bench.history).astype(np.float64)
@@ -165,7 +165,7 @@ def test_where_held_out_items_shall_fall_every_item_has_the_mean_over_users():
 
 @pytest.mark.parametrize("goal", ["promote", "untargeted"])
 def test_slopes_are_the_differences_of_an_items_own_loss(goal):
-    oracle, model = oracle_of(goal=goal), text_bench().model
+    oracle, model = oracle_of(goal=goal), text_victim().model
     titles = oracle.titles()
     found = oracle.slopes(titles)
     texts = [item_text(oracle.catalogue.items[row]) for row in oracle.items]
@@ -179,7 +179,7 @@ def test_slopes_are_the_differences_of_an_items_own_loss(goal):
         texts_now = model.texts.index_copy(0, torch.from_numpy(oracle.items), model.encode(tokens, moved))
         victim = oracle.reader.victim({})
         victim._buffers["texts"] = texts_now
-        sums = sum(oracle.aim.sums(oracle.reader.scores(victim, q), q) for q in oracle.reader.questions)
+        sums = sum(oracle.goal.sums(oracle.reader.scores(victim, q), q) for q in oracle.reader.chunk)
         return float(sums[0, at] / sums[3, at])
 
     for at in range(3):
@@ -198,7 +198,7 @@ def test_tokens_are_told_the_words_that_they_stand_in():
     assert words_of(title, start) == [-1, 0, 0, 0, 1, 1, 1, 2, 2, -1, -1, -1]
     oracle = oracle_of()
     found = oracle.slopes(oracle.titles())
-    back = {number: word for word, number in text_bench().model.vocabulary.items()}
+    back = {number: word for word, number in text_victim().model.vocabulary.items()}
     for title, ids, places in zip(found.titles, found.ids.tolist(), found.word.tolist(), strict=True):
         words = title.lower().split()
         assert [back[id_] for id_, place in zip(ids, places, strict=True) if place >= 0] == words
@@ -231,13 +231,13 @@ def test_of_an_ensemble_the_best_title_of_every_item_is_kept_whichever_member_pr
     oracle, genuine = oracle_of(), oracle_of().titles()
     good = [f"Canyon Desert {title}" for title in genuine]
     mixed = [[good[0], genuine[1], genuine[2]], [genuine[0], good[1], good[2]]]
-    ledger = Ledger([Member(f"member {at}", fixed(titles)) for at, titles in enumerate(mixed)])
-    kept = best_of_members(ledger, oracle, Rng(0))
+    member_log = MemberLog([Member(f"member {at}", fixed(titles)) for at, titles in enumerate(mixed)])
+    kept = best_of_members(member_log, oracle, Rng(0))
     assert kept.titles == good
     assert kept.edits == [2, 2, 2]
     assert torch.equal(kept.damage, oracle_of().look(good)[0])
     alone = [float(oracle_of().look(titles)[0].mean()) for titles in mixed]
-    assert list(ledger.damage.values()) == alone
+    assert list(member_log.damage.values()) == alone
     assert float(kept.damage.mean()) > max(alone)
     assert oracle.costs.queries == 3 * oracle.n_users, "a proposal of each member and what came of them together"
 
@@ -272,7 +272,7 @@ def test_what_is_not_allowed_is_undone_alone(title):
     proposed = [title, "Canyon Desert", genuine[2]]
     assert checked(proposed, oracle) == [genuine[0], "Canyon Desert", genuine[2]]
     assert oracle.costs.overshoot > 1
-    measured = text_bench().attacked(fixed(proposed), 1.0, "cheat", promoted())
+    measured = text_victim().attacked(fixed(proposed), 1.0, "cheat", promoted())
     assert measured.achieved["overshoot"] > 1
     assert [row["row"] for row in measured.titles] == [promoted()[1]]
 
@@ -291,7 +291,7 @@ def test_what_is_no_title_per_item_is_an_error(proposed):
 
 
 def test_a_title_reads_as_the_defence_reads_it():
-    bench = text_bench()
+    bench = text_victim()
     read = type(bench)(bench.model, bench.history, bench.held, bench.users, 0, bench.catalogue, str.lower)
     attack = fixed(["CANYON DESERT", "CANYON", "DESERT"])
     plain, cleaned = (b.attacked(attack, 1.0, "read", promoted()) for b in (bench, read))
@@ -302,7 +302,7 @@ def test_a_title_reads_as_the_defence_reads_it():
 
 
 def test_slopes_go_through_wrappers():
-    plain, bench = oracle_of(), text_bench()
+    plain, bench = oracle_of(), text_victim()
     outer = Wrapped(Wrapped(bench.model))
     oracle = replace(plain, reader=replace(plain.reader, model=outer))
     titles = oracle.titles()
@@ -319,7 +319,7 @@ def test_slopes_go_through_what_a_wrapper_does():
             return 0.5 * self.inner.score_from(batch, e)
 
     plain = oracle_of(k=5)
-    oracle = replace(plain, reader=replace(plain.reader, model=Halved(text_bench().model)))
+    oracle = replace(plain, reader=replace(plain.reader, model=Halved(text_victim().model)))
     steep, half = plain.slopes(plain.titles()).gradient, oracle.slopes(oracle.titles()).gradient
     assert 0 < float(half.abs().max()) < float(steep.abs().max())
 

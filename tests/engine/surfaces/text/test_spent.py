@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from robench.api import Member, Rng, TextAttack, TextConfig
-from robench.engine.attack.ensemble import Ledger
+from robench.engine.attack.ensemble import MemberLog
 from robench.engine.surfaces.text import slopes as token_slopes
 from robench.engine.surfaces.text.oracle import Kept, best_of_members, spent_on
 from robench.testing.text import host
-from robench.testing.text_world import promoted, text_bench
+from robench.testing.text_world import promoted, text_victim
 
 
 class Told(TextAttack):
@@ -34,8 +34,8 @@ def oracle_of(**more):
 
 def test_members_of_an_ensemble_draw_from_streams_of_their_own():
     oracle, notes = oracle_of(), []
-    ledger = Ledger([Member(name, told(oracle.titles(), notes=notes)) for name in ("one", "two")])
-    best_of_members(ledger, oracle, Rng(0))
+    member_log = MemberLog([Member(name, told(oracle.titles(), notes=notes)) for name in ("one", "two")])
+    best_of_members(member_log, oracle, Rng(0))
     assert len(set(notes)) == len(notes) == 2
 
 
@@ -60,10 +60,10 @@ def test_titles_that_only_get_shorter_have_no_characters_added():
 def test_what_is_said_to_be_spent_by_one_title_of_three_is_so_by_hand():
     genuine = oracle_of().titles()
     words = len(genuine[2].split())
-    found = text_bench().attacked(told([*genuine[:2], f"Desert {genuine[2]}"]), 1.0, "", promoted())
+    found = text_victim().attacked(told([*genuine[:2], f"Desert {genuine[2]}"]), 1.0, "", promoted())
     assert len(found.titles) == 1
     assert {name: value for name, value in found.achieved.items() if "similarity" not in name} == pytest.approx({
         "epsilon": 1 / words, "epsilon_mean": 1 / words / 3, "edits_max": 1, "edits_mean": 1 / 3,
         "characters_added_max": len("Desert "), "titles_changed": 1,
-        "queries": len(text_bench().users), "gradients": 0, "overshoot": 1 / words,
+        "queries": len(text_victim().users), "gradients": 0, "overshoot": 1 / words,
     })  # fmt: skip

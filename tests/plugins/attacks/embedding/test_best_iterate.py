@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from robench.api import Evaluation, Rng
 from robench.api.attacks.ball import Ball
-from robench.testing.worlds import reference_bench
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding import steps
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.steps import Highest
@@ -86,7 +86,7 @@ def test_each_restart_gives_its_last_iterate_and_its_best_one(norm):
 
 def test_on_a_victim_the_best_iterate_is_what_some_users_are_left_with():
     """With two long steps the last point often overshoots; without the best one these users would have been spared."""
-    bench, attack = reference_bench("sequence"), Pgd.make(norm="linf", steps=3)
+    bench, attack = reference_victim("sequence"), Pgd.make(norm="linf", steps=3)
 
     class LastOnly(Pgd):
         def perturb(self, oracle, ball, rng):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from robench.api import Evaluation, Rng
-from robench.testing.worlds import reference_bench
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 
 STEPS, SEARCH = 25, 4
@@ -29,7 +29,7 @@ class _Noting:
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence", "ragged"])
 def test_of_each_outer_step_every_user_has_the_shortest_iterate_that_breaks(kind):
-    (inner,) = reference_bench(kind).oracles(10)
+    (inner,) = reference_victim(kind).oracles(10)
     oracle = _Noting(inner)
     proposed = list(CarliniWagner.make(steps=STEPS, search=SEARCH, refine=0).minimise(oracle, Rng(0)))
     assert len(oracle.asked) == 1 + SEARCH * STEPS, "a first look, and a gradient per step"

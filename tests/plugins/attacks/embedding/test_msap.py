@@ -4,7 +4,7 @@ import torch
 from robench.api import Evaluation, Rng
 from robench.api.attacks.ball import Ball
 from robench.testing import EmbeddingAttackTests
-from robench.testing.worlds import reference_bench
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.msap import Msap
 from robench_plugins.attacks.embedding.pgd import Pgd
 
@@ -52,9 +52,9 @@ def test_the_random_start_is_a_tenth_of_epsilon_wide():
 
 @pytest.mark.parametrize("epsilon", [0.05, 0.2])
 def test_on_tables_it_spends_more_l2_than_the_ball_it_is_compared_with(epsilon):
-    mine = reference_bench("pairwise").attacked(Msap.make(), epsilon, "msap")
+    mine = reference_victim("pairwise").attacked(Msap.make(), epsilon, "msap")
     pgd = Pgd.make(surface="parameters", norm="l2", scale="absolute", loss="bpr", positives="known", steps=25)
-    projected = reference_bench("pairwise").attacked(pgd, epsilon, "pgd")
+    projected = reference_victim("pairwise").attacked(pgd, epsilon, "pgd")
     assert mine.achieved["linf_max"] <= epsilon * (1 + 1e-5)
     assert projected.achieved["l2_max"] <= epsilon * (1 + 1e-5)
     assert mine.achieved["l2_max"] > 1.5 * epsilon

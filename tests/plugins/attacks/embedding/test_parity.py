@@ -13,8 +13,8 @@ from robench.api import Embedded
 from robench.api.attacks.ball import Ball, l2
 from robench.api.data import Interactions
 from robench.api.rng import Rng
-from robench.engine.measure import Bench
-from robench.testing.worlds import reference_bench
+from robench.engine.measure import MeasuredVictim
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
@@ -95,7 +95,7 @@ class World:
     """A victim, its classifier, and a ball of one radius for all users that lies within the bounds of others."""
 
     def __init__(self, victim, norm, epsilon):
-        self.bench = reference_bench(victim)
+        self.bench = reference_victim(victim)
         self.classifier = Classifier(self.bench).eval()
         self.x, self.labels = self.classifier.x, self.classifier.labels
         (self.oracle,) = self.bench.oracles(10)
@@ -204,12 +204,12 @@ def favourites(bench):
     for row, user in enumerate(bench.users):
         scores[row, bench.history.row(user)] = -np.inf
     best = Interactions.from_rows([[int(item)] for item in scores.argmax(1)], bench.history.n_items)
-    return Bench(bench.model, bench.history, best, bench.users, 0)
+    return MeasuredVictim(bench.model, bench.history, best, bench.users, 0)
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 def test_carlini_wagner_finds_a_median_radius_no_larger_than_foolbox_with_as_many_gradients(foolbox, kind):
-    bench = favourites(reference_bench(kind))
+    bench = favourites(reference_victim(kind))
     classifier = Classifier(bench).eval()
     x, labels = classifier.x, classifier.labels
     (oracle,) = bench.oracles(1)

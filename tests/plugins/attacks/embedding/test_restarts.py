@@ -6,7 +6,7 @@ import torch
 
 from robench.api import Evaluation, Rng
 from robench.api.attacks.ball import Ball, sizes
-from robench.testing.worlds import reference_bench
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.pgd import Pgd
 
 STEPS, USERS, RADIUS = 4, 3, 0.5
@@ -70,7 +70,7 @@ def test_the_starts_are_the_seed_s_own():
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_on_a_victim_restarts_find_other_points_and_never_a_lower_loss(norm):
-    bench = reference_bench("sequence")
+    bench = reference_victim("sequence")
     once, often = (bench.attacked(Pgd.make(norm=norm, steps=5, restarts=n), 0.3, "restarts").arrays for n in (1, 4))
     assert (often["ranks"] >= once["ranks"]).all()
     changed = (often["ranks"] > once["ranks"]) | (np.abs(often["loss"] - once["loss"]) > 1e-4)

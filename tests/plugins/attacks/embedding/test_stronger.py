@@ -4,7 +4,7 @@ import torch
 from robench.api import Evaluation, Rng
 from robench.api.attacks.ball import Ball
 from robench.testing import EmbeddingAttackTests
-from robench.testing.worlds import reference_bench
+from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.apgd import Apgd, checkpoints
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.random_noise import RandomNoise
@@ -36,8 +36,8 @@ def test_the_checkpoints_are_those_of_the_paper():
 @pytest.mark.parametrize("victim", ["pairwise", "sequence"])
 def test_apgd_reaches_at_least_the_loss_of_pgd_with_as_many_gradients(victim, norm):
     # PGD: 2 restarts of 20 gradients; APGD: 39 steps are 40 gradients.
-    apgd = reference_bench(victim).attacked(Apgd.make(norm=norm, steps=39), 0.3, "apgd")
-    pgd = reference_bench(victim).attacked(Pgd.make(norm=norm, steps=20, restarts=2), 0.3, "pgd")
+    apgd = reference_victim(victim).attacked(Apgd.make(norm=norm, steps=39), 0.3, "apgd")
+    pgd = reference_victim(victim).attacked(Pgd.make(norm=norm, steps=20, restarts=2), 0.3, "pgd")
     assert apgd.achieved["gradients"] <= pgd.achieved["gradients"]
     assert apgd.arrays["loss"].mean() >= pgd.arrays["loss"].mean() - 1e-3
 
@@ -73,8 +73,8 @@ def test_apgd_halves_its_step_until_it_meets_a_maximum_inside_the_ball(norm):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("victim", ["pairwise", "sequence"])
 def test_random_search_beats_independent_draws_with_as_many_queries_and_asks_for_no_gradient(victim, norm):
-    search = reference_bench(victim).attacked(RandomSearch.make(norm=norm, queries=60, loss="ce"), 0.3, "search")
-    noise = reference_bench(victim).attacked(RandomNoise.make(norm=norm, draws=61), 0.3, "noise")
+    search = reference_victim(victim).attacked(RandomSearch.make(norm=norm, queries=60, loss="ce"), 0.3, "search")
+    noise = reference_victim(victim).attacked(RandomNoise.make(norm=norm, draws=61), 0.3, "noise")
     assert search.achieved["gradients"] == 0
     assert search.achieved["queries"] <= noise.achieved["queries"]
     assert search.arrays["loss"].mean() > noise.arrays["loss"].mean()

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from tests.tiny_decoder import tiny_decoder
 
 from robench.api import Exposure, Model, Rng, edits_between
-from robench.engine.surfaces.text.reader import Promotion
+from robench.engine.surfaces.text.reader import PromotionGoal
 from robench.plan.misfits import surface_misfit
 from robench.pretrained.decoder import Decoder
 from robench.spec import Part
 from robench.testing import TextAttackTests
 from robench.testing.text import exposure, host
-from robench.testing.text_world import TASTES, promoted, text_bench
+from robench.testing.text_world import TASTES, promoted, text_victim
 from robench_plugins.attacks.text.climb import Climb
 from robench_plugins.attacks.text.hotflip import HotFlip
 from robench_plugins.attacks.text.prefix import Prefix
@@ -71,13 +71,13 @@ class Seller:
 
 def words_that_sell():
     """Words of the reference world that its most used items have."""
-    bench = text_bench()
+    bench = text_victim()
     best = int(np.argmax(bench.history.counts()))
     return bench.catalogue.items[best].title
 
 
 def lifted(attack, epsilon=2.0):
-    bench = text_bench()
+    bench = text_victim()
     before = bench.clean(promoted()).arrays["target_ranks"]
     found = bench.attacked(attack, epsilon, "", promoted())
     return exposure(before), exposure(found.arrays["target_ranks"]), found
@@ -258,7 +258,7 @@ def test_an_item_is_not_an_example_for_itself(monkeypatch):
     monkeypatch.setattr(Decoder, "load", lambda weights: writer)
     oracle = host(Rewrite.make(), 1.0)
     used = np.argsort(-oracle.counts, kind="stable")[:3]
-    oracle = replace(oracle, aim=Promotion(used[:1], 10))
+    oracle = replace(oracle, goal=PromotionGoal(used[:1], 10))
     list(Rewrite.make(proposals=1, rounds=1, examples=2).rewrite(oracle, Rng(0)))
     one, two, three = (oracle.catalogue.items[row].title for row in used.tolist())
     assert re.findall(r"'([^']*)'", writer.asked[0]) == [two, three, one]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from robench.api import PluginError, Rng, edits_between
 from robench.testing import TextAttackTests
 from robench.testing.text import host
-from robench.testing.text_world import promoted, text_bench
+from robench.testing.text_world import promoted, text_victim
 from robench_plugins.attacks.text.climb import Climb, vocabulary
 from robench_plugins.attacks.text.hotflip import HotFlip, Sloped
 from robench_plugins.attacks.text.prefix import PRAISE, Prefix
@@ -84,7 +84,7 @@ def proposals(attack, epsilon=1.0):
 
 @pytest.mark.parametrize("epsilon", [0.34, 0.67, 1.0])
 def test_hotflip_beats_random_rewriting_that_looks_more_often(epsilon):
-    bench, targets = text_bench(), promoted()
+    bench, targets = text_victim(), promoted()
     found = bench.attacked(HotFlip.make(), epsilon, "hotflip", targets)
     looks = int(found.achieved["queries"]) // len(bench.users) + 1
     random = bench.attacked(RandomRewrite.make(draws=looks), epsilon, "random", targets)
@@ -96,7 +96,7 @@ def test_hotflip_ranks_flips_by_what_they_do_to_first_order():
     oracle = host(HotFlip.make(), 1.0)
     titles = oracle.titles()
     sloped = Sloped.at(oracle, titles)
-    model = text_bench().model
+    model = text_victim().model
     for at, title in enumerate(titles):
         places = title.lower().split()
         found = sloped.estimates(at, title)
@@ -130,7 +130,7 @@ def test_a_word_gives_way_to_the_filler_where_it_is_deleted():
 
 
 def test_no_two_words_are_the_same_to_the_model():
-    model = text_bench().model
+    model = text_victim().model
     words = Sloped.at(host(HotFlip.make(), 1.0), host(HotFlip.make(), 1.0).titles()).words
     rows = [tuple(ids[start > 1].tolist()) for word in words for ids, start in [_read(model, word)]]
     assert len(set(rows)) == len(rows) > 20
@@ -194,7 +194,7 @@ def test_kinds_of_typos_are_named_once(kinds):
 
 @pytest.mark.parametrize("place", ["front", "end"])
 def test_words_of_popular_titles_are_put_before_or_behind_the_genuine_title(place):
-    bench = text_bench()
+    bench = text_victim()
     attack = Prefix.make(place=place, titles=5)
     genuine, found = proposals(attack)
     popular = np.argsort(-bench.history.counts(), kind="stable")[:5]
@@ -228,7 +228,7 @@ def test_random_edits_stay_within_any_budget(title, limit, unit, seed):
 
 
 def test_random_words_come_from_the_catalogue():
-    catalogue = text_bench().catalogue
+    catalogue = text_victim().catalogue
     assert set(vocabulary(catalogue)) == {word for item in catalogue.items for word in item.title.split()}
 
 

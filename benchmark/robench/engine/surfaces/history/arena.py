@@ -22,10 +22,10 @@ from robench.api.threat import Scale, Threat, share_in_edits
 from robench.engine.attack.arena import Arrays, Candidate, Proposed, chosen
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws
-from robench.engine.attack.goal import Aim
+from robench.engine.attack.goal import Goal
 from robench.engine.attack.users import UserArena
-from robench.engine.rank.ranking import Questions
-from robench.engine.surfaces.history.oracle import HostHistories
+from robench.engine.rank.ranking import EvaluationChunk
+from robench.engine.surfaces.history.oracle import EditOracle
 from robench.engine.surfaces.history.slopes import ItemInputs
 
 
@@ -49,7 +49,7 @@ class HistoryArena(UserArena):
         targets: int64 [T], items whose ranks are stored.
     """
 
-    oracle: HostHistories
+    oracle: EditOracle
     unit: Tensor
     targets: IntArray | None = None
 
@@ -148,7 +148,7 @@ def script(user: int, old: list[int], new: list[int]) -> list[tuple[int, int, in
 def history_arenas(
     model: Model,
     history: Interactions,
-    questions: Iterable[Questions],
+    chunk: Iterable[EvaluationChunk],
     threat: Threat,
     epsilon: float,
     *,
@@ -168,12 +168,12 @@ def history_arenas(
         targets: int64 [T], the promoted items.
     """
     inputs = ItemInputs(model, history.n_users) if isinstance(model, TorchModel) else None
-    for asked in questions:
+    for asked in chunk:
         lengths = torch.from_numpy(history.lengths()[asked.users.numpy()])
         limit = budget_in_edits(epsilon, threat.scale, lengths)
         unit = lengths.clamp_min(1).double() if threat.scale == "relative" else torch.ones(len(lengths)).double()
-        aim = Aim.of(asked, threat.goal, threat.k, targets)
-        oracle = HostHistories(model, history, asked, aim, limit, replace(draws), inputs, costs, diagnosis)
+        goal = Goal.of(asked, threat.goal, threat.k, targets)
+        oracle = EditOracle(model, history, asked, goal, limit, replace(draws), inputs, costs, diagnosis)
         yield HistoryArena(oracle, unit, targets)
 
 

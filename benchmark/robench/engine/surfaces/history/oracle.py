@@ -17,9 +17,9 @@ from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws, gradient_of
-from robench.engine.attack.goal import Aim
+from robench.engine.attack.goal import Goal
 from robench.engine.attack.users import UserOracle
-from robench.engine.rank.ranking import Questions, entries_of, mask_known, restricted
+from robench.engine.rank.ranking import EvaluationChunk, entries_of, mask_known, restricted
 from robench.engine.surfaces.history.slopes import ItemInputs, Reading
 
 
@@ -31,7 +31,7 @@ def padded(rows: Interactions, users: IntArray) -> Tensor:
     return torch.from_numpy(found)
 
 
-class Records:
+class EditedHistories:
     """Histories with some users' rows replaced, as a model reads them.
 
     Args:
@@ -59,7 +59,7 @@ class Records:
 
 
 @dataclass(eq=False)
-class HostHistories(UserOracle[Tensor]):
+class EditOracle(UserOracle[Tensor]):
     """A ``HistoryOracle`` over one chunk of users.
 
     Args:
@@ -74,8 +74,8 @@ class HostHistories(UserOracle[Tensor]):
 
     model: Model
     history: Interactions
-    questions: Questions
-    aim: Aim
+    chunk: EvaluationChunk
+    goal: Goal
     limit: Tensor
     draws: Draws
     inputs: ItemInputs | None = None
@@ -84,7 +84,7 @@ class HostHistories(UserOracle[Tensor]):
 
     def __post_init__(self) -> None:
         """Look at the genuine histories."""
-        self._records = Records(self.history, self.users.numpy())
+        self._records = EditedHistories(self.history, self.users.numpy())
         self._rows = padded(self.history, self.users.numpy())
         self.start(self._rows)
 
@@ -97,7 +97,7 @@ class HostHistories(UserOracle[Tensor]):
     def forbidden(self) -> Tensor:
         """bool [B, n_items]: held-out and promoted items, which no edit may bring in."""
         found = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
-        for items in (self.questions.held, self.aim.items):
+        for items in (self.chunk.held, self.goal.items):
             found.scatter_(1, torch.where(items >= 0, items, self.n_items), True)
         return found[:, :-1]
 
@@ -124,7 +124,7 @@ class HostHistories(UserOracle[Tensor]):
     def seen(self, perturbed: Tensor) -> Tensor:
         """With these histories; the masks are those of the genuine ones."""
         raw = self.model.scores(self.users.numpy(), self._records.with_rows(perturbed))
-        return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.questions)
+        return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.chunk)
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
         """Loss and outcome with these histories."""
@@ -155,10 +155,10 @@ class HostHistories(UserOracle[Tensor]):
         # cuDNN's recurrent kernels give no gradient in eval mode.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             scores = model.score_from(reading.batch, replace(reading.e, inputs=leaves)).cpu()
-            return gradient_of(self.aim.loss(mask_known(scores, self.questions), loss), leaves)
+            return gradient_of(self.goal.loss(mask_known(scores, self.chunk), loss), leaves)
 
-    def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> HostHistories:
+    def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> EditOracle:
         """The oracle of some users (int64 [b]); it shares the diagnosis."""
-        questions, aim = restricted(self.questions, chosen), self.aim.rows(chosen)
+        chunk, goal = restricted(self.chunk, chosen), self.goal.rows(chosen)
         draws, limit = replace(self.draws, expectation=expectation), self.limit[chosen]
-        return HostHistories(self.model, self.history, questions, aim, limit, draws, self.inputs, costs, self.diagnosis)
+        return EditOracle(self.model, self.history, chunk, goal, limit, draws, self.inputs, costs, self.diagnosis)

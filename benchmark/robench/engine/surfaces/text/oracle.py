@@ -24,15 +24,15 @@ from robench.api.data import Catalogue, IntArray
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.ensemble import Ledger
-from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
+from robench.engine.attack.ensemble import MemberLog
+from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
 from robench.engine.surfaces.text.slopes import Sloper
 
 Titles = Sequence[str]
 
 
 @dataclass(eq=False)
-class HostTexts:
+class TitleOracle:
     """A ``TextOracle`` over a whole victim.
 
     Args:
@@ -43,7 +43,7 @@ class HostTexts:
     """
 
     reader: Reader
-    aim: Promotion | Fall
+    goal: PromotionGoal | HeldOutGoal
     epsilon: float
     unit: Unit
     costs: Costs = field(default_factory=Costs)
@@ -57,7 +57,7 @@ class HostTexts:
     @property
     def items(self) -> IntArray:
         """int64 [A]."""
-        return self.aim.items.copy()
+        return self.goal.items.copy()
 
     @property
     def catalogue(self) -> Catalogue:
@@ -72,7 +72,7 @@ class HostTexts:
     @property
     def n_users(self) -> int:
         """How many users one look scores."""
-        return sum(len(questions.users) for questions in self.reader.questions)
+        return sum(len(chunk.users) for chunk in self.reader.chunk)
 
     def titles(self) -> list[str]:
         """The genuine titles of ``items``."""
@@ -96,8 +96,8 @@ class HostTexts:
         sums = torch.zeros(4, len(self.items), dtype=torch.float64)
         for context in self.reader.draws.host():
             with torch.no_grad(), context:
-                for questions in self.reader.questions:
-                    sums += self.aim.sums(self.reader.scores(victim, questions), questions)
+                for chunk in self.reader.chunk:
+                    sums += self.goal.sums(self.reader.scores(victim, chunk), chunk)
         loss, reached, gain, count = sums
         return gain / count.clamp_min(1), loss / count.clamp_min(1), reached / count.clamp_min(1)
 
@@ -109,7 +109,7 @@ class HostTexts:
 
     def slopes(self, titles: Titles) -> TokenSlopes | None:
         """By the tokens of the titles as the model reads them."""
-        sloper = Sloper(self.reader, self.aim, self.costs, self.diagnosis)
+        sloper = Sloper(self.reader, self.goal, self.costs, self.diagnosis)
         return sloper.slopes(titles)
 
 
@@ -123,7 +123,7 @@ class Kept:
     loss: Tensor
 
 
-def best_titles(attack: Attack, oracle: HostTexts, rng: Rng) -> Kept:
+def best_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> Kept:
     """The genuine titles, everything that the attack proposes, and, where items are promoted, the best title of each
     item together: whatever does the most damage on average is kept, ties by loss.
 
@@ -144,28 +144,28 @@ def best_titles(attack: Attack, oracle: HostTexts, rng: Rng) -> Kept:
     return _together(oracle, kept, single)
 
 
-def best_of_members(ledger: Ledger, oracle: HostTexts, rng: Rng) -> Kept:
+def best_of_members(member_log: MemberLog, oracle: TitleOracle, rng: Rng) -> Kept:
     """The same over everything that the members of an ensemble arrive at."""
     kept = single = _looked(oracle, oracle.genuine)
-    for member in ledger.members:
+    for member in member_log.members:
         own = replace(oracle, costs=Costs())
         found = best_titles(member.attack, own, rng.child(member.name))
-        ledger.note(member.name, own.costs, own.n_users)
-        ledger.damage[member.name] = _mean(found)[0]
+        member_log.note(member.name, own.costs, own.n_users)
+        member_log.damage[member.name] = _mean(found)[0]
         oracle.costs.add(own.costs)
         kept, single = max(kept, found, key=_mean), _each(single, found)
     return _together(oracle, kept, single)
 
 
-def _together(oracle: HostTexts, kept: Kept, single: Kept) -> Kept:
+def _together(oracle: TitleOracle, kept: Kept, single: Kept) -> Kept:
     """Where items are promoted, their best titles at once may do more than what is kept: one look more."""
-    if not isinstance(oracle.aim, Promotion) or single.titles == kept.titles:
+    if not isinstance(oracle.goal, PromotionGoal) or single.titles == kept.titles:
         return kept
     oracle.costs.queries += oracle.n_users
     return max(kept, _looked(oracle, single.titles), key=_mean)
 
 
-def _looked(oracle: HostTexts, titles: Titles) -> Kept:
+def _looked(oracle: TitleOracle, titles: Titles) -> Kept:
     damage, loss, _ = oracle.look(titles)
     return Kept(list(titles), oracle.spent(titles), damage, loss)
 
@@ -183,7 +183,7 @@ def _each(one: Kept, two: Kept) -> Kept:
     return Kept(titles, edits, torch.where(better, two.damage, one.damage), torch.where(better, two.loss, one.loss))
 
 
-def checked(proposed: Titles, oracle: HostTexts) -> list[str]:
+def checked(proposed: Titles, oracle: TitleOracle) -> list[str]:
     """The genuine title where one is over budget, not printable or without an edit; notes how far the attack overshot.
 
     Raises:
@@ -200,7 +200,7 @@ def checked(proposed: Titles, oracle: HostTexts) -> list[str]:
     return found
 
 
-def told(oracle: HostTexts, kept: Kept) -> list[dict[str, object]]:
+def told(oracle: TitleOracle, kept: Kept) -> list[dict[str, object]]:
     """A row per title that changed, for the record."""
     rows = zip(oracle.items.tolist(), oracle.genuine, kept.titles, kept.edits, strict=True)
     return [
@@ -210,7 +210,7 @@ def told(oracle: HostTexts, kept: Kept) -> list[dict[str, object]]:
     ]
 
 
-def spent_on(oracle: HostTexts, kept: Kept) -> dict[str, float]:
+def spent_on(oracle: TitleOracle, kept: Kept) -> dict[str, float]:
     """What of the budget was spent: edits, and ε as edits over the title's length."""
     length = np.array([max(1, len(pieces(title, oracle.unit))) for title in oracle.genuine])
     edits = np.array(kept.edits)

@@ -11,9 +11,9 @@ from torch import Tensor
 from robench.api.data import Catalogue, IntArray, Interactions
 from robench.api.models.base import Model
 from robench.engine.attack.draws import Draws
-from robench.engine.attack.goal import Aim, discount, eligible
+from robench.engine.attack.goal import Goal, discount, eligible
 from robench.engine.data.titles import Clean
-from robench.engine.rank.ranking import Questions, mask_known
+from robench.engine.rank.ranking import EvaluationChunk, mask_known
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Reader:
 
     model: Model
     history: Interactions
-    questions: Sequence[Questions]
+    chunk: Sequence[EvaluationChunk]
     catalogue: Catalogue
     draws: Draws
     clean: Clean | None = None
@@ -46,13 +46,13 @@ class Reader:
         changed = {row: title for row, title in titles.items() if title != items[row].title}
         return self.model.rewritten({row: replace(items[row], title=self.read(t)) for row, t in changed.items()})
 
-    def scores(self, victim: Model, questions: Questions) -> Tensor:
+    def scores(self, victim: Model, chunk: EvaluationChunk) -> Tensor:
         """Masked scores of a chunk: float [B, n_items]."""
-        return mask_known(torch.from_numpy(victim.scores(questions.users.numpy(), self.history)), questions)
+        return mask_known(torch.from_numpy(victim.scores(chunk.users.numpy(), self.history)), chunk)
 
 
 @dataclass(frozen=True, eq=False)
-class Promotion:
+class PromotionGoal:
     """Some items shall enter many users' top k; each has a loss of its own.
 
     Args:
@@ -63,23 +63,23 @@ class Promotion:
     items: IntArray
     k: int
 
-    def sums(self, scores: Tensor, questions: Questions) -> Tensor:
+    def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Of a chunk's users who have nothing to do with an item: log softmax, in the top k, NDCG, how many:
         float64 [4, A].
         """
-        aim = Aim("promote", eligible(questions, self.items).to(scores.device), self.k)
-        ranks = aim.ranks(scores)
+        goal = Goal("promote", eligible(chunk, self.items).to(scores.device), self.k)
+        ranks = goal.ranks(scores)
         top = (ranks > 0) & (ranks <= self.k)
-        parts = [self._logs(scores, aim.items).double(), top.double(), torch.where(top, discount(ranks), 0.0)]
-        return torch.stack([*(part.sum(0) for part in parts), (aim.items >= 0).double().sum(0)])
+        parts = [self._logs(scores, goal.items).double(), top.double(), torch.where(top, discount(ranks), 0.0)]
+        return torch.stack([*(part.sum(0) for part in parts), (goal.items >= 0).double().sum(0)])
 
-    def users(self, questions: Questions) -> Tensor:
+    def users(self, chunk: EvaluationChunk) -> Tensor:
         """How many users of a chunk count for an item: [A]."""
-        return (eligible(questions, self.items) >= 0).sum(0).cpu()
+        return (eligible(chunk, self.items) >= 0).sum(0).cpu()
 
-    def loss(self, scores: Tensor, questions: Questions) -> Tensor:
+    def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Sum over the users of an item's log softmax: [A]; differentiable."""
-        return self._logs(scores, eligible(questions, self.items).to(scores.device)).sum(0)
+        return self._logs(scores, eligible(chunk, self.items).to(scores.device)).sum(0)
 
     @staticmethod
     def _logs(scores: Tensor, items: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Promotion:
 
 
 @dataclass(frozen=True, eq=False)
-class Fall:
+class HeldOutGoal:
     """Held-out items shall fall, whichever titles do it: every item has the same loss.
 
     Args:
@@ -100,16 +100,16 @@ class Fall:
     items: IntArray
     k: int
 
-    def sums(self, scores: Tensor, questions: Questions) -> Tensor:
+    def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Of a chunk's users: the loss ``ce``, no held-out item in the top k, −NDCG, how many: float64 [4, A]."""
-        aim = Aim("untargeted", questions.held.to(scores.device), self.k)
-        parts = [aim.loss(scores, "ce"), aim.broken(scores), aim.damage_at_k(scores), torch.ones(len(scores))]
+        goal = Goal("untargeted", chunk.held.to(scores.device), self.k)
+        parts = [goal.loss(scores, "ce"), goal.broken(scores), goal.damage_at_k(scores), torch.ones(len(scores))]
         return torch.stack([part.double().sum().cpu() for part in parts]).unsqueeze(1).expand(4, len(self.items))
 
-    def users(self, questions: Questions) -> Tensor:
+    def users(self, chunk: EvaluationChunk) -> Tensor:
         """How many users of a chunk count, all of them: [A]."""
-        return torch.full((len(self.items),), len(questions.held))
+        return torch.full((len(self.items),), len(chunk.held))
 
-    def loss(self, scores: Tensor, questions: Questions) -> Tensor:
+    def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Sum over the users of the loss ``ce``: [1]; differentiable."""
-        return Aim("untargeted", questions.held.to(scores.device), self.k).loss(scores, "ce").sum().unsqueeze(0)
+        return Goal("untargeted", chunk.held.to(scores.device), self.k).loss(scores, "ce").sum().unsqueeze(0)

@@ -17,8 +17,8 @@ from robench.api.models.wrapped import Wrapped
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import diagnose
 from robench.engine.attack.goal import eligible
-from robench.engine.rank.ranking import Questions, mask_known
-from robench.engine.surfaces.text.reader import Fall, Promotion, Reader
+from robench.engine.rank.ranking import EvaluationChunk, mask_known
+from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
 
 AT_ONCE = 64  # texts that go through an encoder together
 
@@ -34,7 +34,7 @@ class Sloper:
     """
 
     reader: Reader
-    aim: Promotion | Fall
+    goal: PromotionGoal | HeldOutGoal
     costs: Costs
     diagnosis: Diagnosis
 
@@ -43,19 +43,19 @@ class Sloper:
         model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
             return self._through_texts(model, titles)
-        if isinstance(model, LikelihoodModel) and isinstance(self.aim, Promotion):
-            return self._of_likelihoods(self.aim, titles)
+        if isinstance(model, LikelihoodModel) and isinstance(self.goal, PromotionGoal):
+            return self._of_likelihoods(self.goal, titles)
         return None
 
-    def _counted(self) -> Iterator[Questions]:
-        for questions in self.reader.questions:
-            self.costs.queries += len(questions.users)
-            self.costs.gradients += len(questions.users)
-            yield questions
+    def _counted(self) -> Iterator[EvaluationChunk]:
+        for chunk in self.reader.chunk:
+            self.costs.queries += len(chunk.users)
+            self.costs.gradients += len(chunk.users)
+            yield chunk
 
     def _through_texts(self, model: TokenModel, titles: Sequence[str]) -> TokenSlopes:
         """The chain rule over the items' vectors."""
-        known, items = self.aim.items, self.reader.catalogue.items
+        known, items = self.goal.items, self.reader.catalogue.items
         read = [self.reader.read(title) for title in titles]
         texts = [item_text(replace(items[row], title=title)) for row, title in zip(known, read, strict=True)]
         tokens, rows = model.tokens(texts), torch.from_numpy(known).to(model.device)
@@ -64,15 +64,15 @@ class Sloper:
             texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
         by_text = torch.zeros_like(texts_now[rows])
         users = torch.zeros(len(known))
-        for questions in self._counted():
-            by_text += self._by_text(model, texts_now, rows, questions)
-            users += self.aim.users(questions)
+        for chunk in self._counted():
+            by_text += self._by_text(model, texts_now, rows, chunk)
+            users += self.goal.users(chunk)
         by_text /= users.clamp_min(1).to(by_text).unsqueeze(1)
         gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
         diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
         return replace(_told(model, read, tokens, gradient), spelled=self._spelled(model))
 
-    def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, questions: Questions) -> Tensor:
+    def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, chunk: EvaluationChunk) -> Tensor:
         """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
@@ -80,23 +80,23 @@ class Sloper:
         (name,) = (name for name, part in victim.named_buffers() if part is model.texts)
         with torch.enable_grad():
             now = {name: texts.index_copy(0, rows, leaf)}
-            losses = self.aim.loss(victim.under(now, lambda: self._scores(victim, questions)), questions)
+            losses = self.goal.loss(victim.under(now, lambda: self._scores(victim, chunk)), chunk)
             if len(losses) == 1:
                 return torch.autograd.grad(losses[0], leaf)[0]
             own = [torch.autograd.grad(loss, leaf, retain_graph=True)[0][at] for at, loss in enumerate(losses)]
         return torch.stack(own)
 
-    def _scores(self, model: TorchModel, questions: Questions) -> Tensor:
+    def _scores(self, model: TorchModel, chunk: EvaluationChunk) -> Tensor:
         """Masked scores of a chunk, with a graph: [B, n_items]."""
-        batch = model.queries(questions.users.numpy(), self.reader.history).to(model.device)
+        batch = model.queries(chunk.users.numpy(), self.reader.history).to(model.device)
         off = torch.backends.cudnn.flags(enabled=False)
         with off, self.reader.draws.asked.child("slopes").stream():
-            return mask_known(model.score_from(batch, model.embed(batch)), questions.to(model.device))
+            return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
-    def _of_likelihoods(self, aim: Promotion, titles: Sequence[str]) -> TokenSlopes:
+    def _of_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
         """By the vectors of the tokens, and by their own likelihoods, to first order in the items' scores."""
         read = [" ".join(self.reader.read(title).split()) for title in titles]
-        victim = self.reader.victim(dict(zip(aim.items.tolist(), titles, strict=True)))
+        victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
         model = innermost(victim)
         assert isinstance(victim, TorchModel)
         assert isinstance(model, LikelihoodModel)  # as it was before
@@ -105,16 +105,16 @@ class Sloper:
         choice = one_hot(tokens.ids.to(table.device), len(table)).to(table).requires_grad_()
         leaves, users, worth = (vectors, choice), torch.zeros(len(titles)), table.new_zeros(len(titles))
         found, asked = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
-        soft = around(victim, model.softened(aim.items.tolist(), tokens, *leaves))
-        for questions in self._counted():
+        soft = around(victim, model.softened(goal.items.tolist(), tokens, *leaves))
+        for chunk in self._counted():
             with torch.enable_grad():
-                scores = self._scores(soft, questions)
-                weights, ranked = self._weights(scores, aim, questions), self._asked(victim, aim, questions)
-                value = (scores[:, aim.items] * weights).sum()
+                scores = self._scores(soft, chunk)
+                weights, ranked = self._weights(scores, goal, chunk), self._asked(victim, goal, chunk)
+                value = (scores[:, goal.items] * weights).sum()
                 if value.requires_grad:
                     slopes = torch.autograd.grad(value, leaves, allow_unused=True)
                     found = [old if new is None else old + new for old, new in zip(found, slopes, strict=True)]
-            users += aim.users(questions)
+            users += goal.users(chunk)
             worth += torch.where(ranked.to(weights.device), weights, 0.0).sum(0)
             asked |= ranked.any(0).cpu() & tokens.mask.any(1)
         share = 1 / users.clamp_min(1).to(table).reshape(-1, 1, 1)
@@ -140,23 +140,23 @@ class Sloper:
         return {word: row for word, row in zip(words, rows, strict=True) if row}
 
     @staticmethod
-    def _weights(scores: Tensor, aim: Promotion, questions: Questions) -> Tensor:
+    def _weights(scores: Tensor, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
         """The slope of each item's own summed loss by its own score: [B, A]; titles of the others are others' own."""
         leaf = scores.detach().requires_grad_()
-        losses = aim.loss(leaf, questions)
+        losses = goal.loss(leaf, chunk)
         own = [
-            torch.autograd.grad(loss, leaf, retain_graph=True)[0][:, aim.items[at]] for at, loss in enumerate(losses)
+            torch.autograd.grad(loss, leaf, retain_graph=True)[0][:, goal.items[at]] for at, loss in enumerate(losses)
         ]
         return torch.stack(own, 1)
 
-    def _asked(self, model: TorchModel, aim: Promotion, questions: Questions) -> Tensor:
+    def _asked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
         """Which items the model itself ranks, and for which users who count: bool [B, A]; others have no slope, and
         nothing hides one.
         """
-        counts = eligible(questions, aim.items) >= 0
-        chosen = model.candidates(questions.users.numpy(), self.reader.history)
+        counts = eligible(chunk, goal.items) >= 0
+        chosen = model.candidates(chunk.users.numpy(), self.reader.history)
         if chosen is not None:
-            counts &= torch.from_numpy((chosen[:, :, None] == aim.items).any(1)).to(counts.device)
+            counts &= torch.from_numpy((chosen[:, :, None] == goal.items).any(1)).to(counts.device)
         return counts
 
 
