@@ -99,7 +99,7 @@ def test_what_a_suite_takes_is_listed():
 
 def test_every_flag_is_explained():
     code = "".join(
-        (ROOT / "benchmark" / "robench" / f"{name}.py").read_text("utf-8") for name in ("flags", "ensembles")
+        (ROOT / "benchmark" / "robench" / "tables" / f"{name}.py").read_text("utf-8") for name in ("flags", "members")
     )
     names = set(re.findall(r'flag\(\s*f?"([^"]+)"', code)) | set(re.findall(r'found = "([^"]+)"', code))
     names |= set(re.findall(r'yield\s+\(?\s*"([^"]+)",', code)) | set(BLIND)

@@ -183,7 +183,8 @@ def test_pickled_weights_beside_safetensors_stay_unopened(copied, tmp_path):
 
 LOAD = """
 import sys
-from robench.api.encoder import Encoder, folder_of
+from robench.pretrained.encoder import Encoder
+from robench.pretrained.weights import folder_of
 from robench.api.errors import DataError
 try:
     print([f"{entry:.4f}" for entry in Encoder(folder_of("owner/tiny")).encode(["the space robot"])[0, :8]])

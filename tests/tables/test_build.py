@@ -15,7 +15,7 @@ from robench.report.numbers import number
 from robench.report.sections import table_lines, title_of
 from robench.report.terminal import print_leaderboard
 from robench.store.record import new_record
-from robench.tables.build import CELLS, LEADERBOARD
+from robench.tables.columns import CELLS, LEADERBOARD
 from robench_plugins.metrics.stability import Jaccard
 
 

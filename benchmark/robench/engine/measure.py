@@ -112,8 +112,8 @@ class MeasuredVictim:
             model = self._neural()
             batch = model.queries(chunk.users.numpy(), self.history).to(model.device)
             asked = chunk.to(model.device)
-            goal = Goal.of(asked, goal, k, targets)
-            yield EmbeddingOracle(model, batch, asked, goal, self.draws(expectation), costs, diagnosis)
+            of_chunk = Goal.of(asked, goal, k, targets)
+            yield EmbeddingOracle(model, batch, asked, of_chunk, self.draws(expectation), costs, diagnosis)
 
     def _neural(self) -> TorchModel:
         if not isinstance(self.model, TorchModel):
