@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from robench.api import counted, hookimpl
+from robench.api import hookimpl
+from robench.api.errors import counted
 
 EARLY = 0.1  # share of the cells
 QUIET = 60.0  # seconds after which a file hears of cells, however long their victim takes

@@ -11,8 +11,8 @@ import torch
 from rapidfuzz.distance import Levenshtein
 from tests.forked import robench
 
-from robench.api import Ball, edits_between
-from robench.api.attacks.text import edits_allowed
+from robench.api import Ball
+from robench.api.attacks.text import edits_allowed, edits_between
 from robench.engine.attack.draws import LOOKS
 from robench.engine.fit.poisoning import budget_of
 from robench.engine.surfaces.history.arena import budget_in_edits

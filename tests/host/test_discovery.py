@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.forked import robench
 
-from robench.api import Defense, UserError, hookimpl, hooks
+from robench.api import Defense, hookimpl, hooks
+from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import KINDS, Registry
 

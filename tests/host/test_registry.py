@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from robench.api import BaseConfig, Defense, Metric, Model, PoisoningAttack, UserError, hookimpl
+from robench.api import BaseConfig, Defense, Metric, Model, PoisoningAttack, hookimpl
+from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry, described
 

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 import yaml
 
-from robench.api import Attack, Corruption, EmbeddingAttack, Threat
+from robench.api import Corruption, EmbeddingAttack, Threat
+from robench.api.attacks.base import Attack
 from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry

@@ -10,8 +10,8 @@ from robench.api.errors import DataError
 from robench.api.usage import usage_since, usage_so_far
 from robench.pretrained import decoder as module
 from robench.pretrained import weights as home
+from robench.pretrained.cache import cached_folder
 from robench.pretrained.decoder import Decoder, Soft, decoder_folder, packaged_file
-from robench.pretrained.kept import cached_folder
 
 pytest.importorskip("transformers")
 PROMPT = "what they read:\n- One title\n-"

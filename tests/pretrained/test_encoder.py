@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from tests.tiny_bert import tiny_bert
 
 from robench.api.errors import DataError
+from robench.pretrained.cache import cached_array
 from robench.pretrained.encoder import Encoder, pooled
-from robench.pretrained.kept import cached_array
 from robench.pretrained.weights import PACKAGED, check_files, folder_of, identity_of, packaged_folder
 
 TITLES = ["heat (1995). crime", "the space robot", "a wedding", "love, kiss and a wizard of the galaxy at night", "x"]
@@ -183,8 +183,7 @@ def test_pickled_weights_beside_safetensors_stay_unopened(copied, tmp_path):
 
 LOAD = """
 import sys
-from robench.pretrained.encoder import Encoder
-from robench.pretrained.weights import folder_of
+from robench.pretrained import Encoder, folder_of
 from robench.api.errors import DataError
 try:
     print([f"{entry:.4f}" for entry in Encoder(folder_of("owner/tiny")).encode(["the space robot"])[0, :8]])

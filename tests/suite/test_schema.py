@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
-from robench.api import BaseConfig, Dataset, Defense, EmbeddingAttack, Model, UserError, hookimpl
+from robench.api import BaseConfig, Dataset, Defense, EmbeddingAttack, Model, hookimpl
+from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry
 from robench.suite.load import Suite, suite_of

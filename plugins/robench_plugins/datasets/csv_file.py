@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import pandas as pd
 
-from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings, did_you_mean
+from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
+from robench.api.errors import did_you_mean
 from robench_plugins.datasets.tables import column, digest, numbers, read, seconds
 
 AUTO = "auto"

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from robench.api import DataError, FloatArray, IntArray, did_you_mean
+from robench.api import DataError, FloatArray, IntArray
+from robench.api.errors import did_you_mean
 
 LATEST = 2.0**63  # beyond the whole numbers of 64 bits
 

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import BaseConfig, Batch, Defense, Embedded, Model, PluginError, Rng, TorchModel, Wrapped, wide
+from robench.api import BaseConfig, Batch, Defense, Embedded, Model, PluginError, Rng, TorchModel, Wrapped
+from robench.api.attacks.ball import wide
 
 
 class SmoothedModel(Wrapped):

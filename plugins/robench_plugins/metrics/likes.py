@@ -7,7 +7,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from robench.api import FloatArray, Metric, Needs, Outcome
+from robench.api import FloatArray, Metric, Outcome
+from robench.api.metric import Needs
 
 
 class Confusion(NamedTuple):

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from robench.api import FloatArray, IntArray, Metric, Needs, Outcome
+from robench.api import FloatArray, IntArray, Metric, Outcome
+from robench.api.metric import Needs
 
 PERSISTENCE = 0.9
 

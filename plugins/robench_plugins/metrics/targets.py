@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from robench.api import FloatArray, Metric, Needs, Outcome
+from robench.api import FloatArray, Metric, Outcome
+from robench.api.metric import Needs
 
 
 def averaged(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:

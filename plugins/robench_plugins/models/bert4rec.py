@@ -10,16 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from robench.api import (
-    Batch,
-    Embedded,
-    IntArray,
-    Interactions,
-    Rng,
-    SequenceModel,
-    TrainData,
-    windows,
-)
+from robench.api import Batch, Embedded, IntArray, Interactions, Rng, SequenceModel, TrainData
+from robench.api.models.sequence import windows
 from robench_plugins.models.attention import AttentionConfig, SelfAttention
 
 

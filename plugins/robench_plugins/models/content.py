@@ -12,7 +12,8 @@ from pydantic import Field
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from robench.api import BaseConfig, ColdItem, ColdUser, DataError, IntArray, Item, Surface, TrainData
+from robench.api import BaseConfig, DataError, IntArray, Item, Surface, TrainData
+from robench.api.models.base import ColdItem, ColdUser
 from robench_plugins.models.from_history import FromHistory
 from robench_plugins.models.sparse import Matrix, from_state, to_state
 

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData, cross_entropy
+from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
+from robench.api.models.softmax import cross_entropy
 
 
 class MatrixFactorization(PairwiseModel):

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, relu, softplus
 from torch.utils.checkpoint import checkpoint
 
-from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData, sample_negatives
+from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
+from robench.api.models.pairwise import sample_negatives
 
 CHUNK_HIDDEN = 1 << 24  # entries of the first hidden layer at a time when the whole catalogue is scored
 

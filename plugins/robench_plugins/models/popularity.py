@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api import ColdUser, IntArray, Interactions, Model, Rng, TrainData
+from robench.api import IntArray, Interactions, Model, Rng, TrainData
+from robench.api.models.base import ColdUser
 
 
 class Popularity(Model):

@@ -17,7 +17,6 @@ from torch.nn.functional import pad
 from robench.api import (
     Batch,
     Catalogue,
-    ColdItem,
     DataError,
     Embedded,
     Item,
@@ -27,11 +26,10 @@ from robench.api import (
     TokenModel,
     Tokens,
     TrainData,
-    item_text,
 )
-from robench.pretrained.encoder import Encoder
-from robench.pretrained.kept import cached_array, cached_array_path
-from robench.pretrained.weights import folder_of, identity_of
+from robench.api.attacks.text import item_text
+from robench.api.models.base import ColdItem
+from robench.pretrained import Encoder, cached_array, cached_array_path, folder_of, identity_of
 from robench_plugins.models.attention import AttentionConfig
 from robench_plugins.models.sasrec import Block
 

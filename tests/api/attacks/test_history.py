@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from robench.api import DELETE, INSERT, SUBSTITUTE, HistoryConfig, Rng, Slopes, edited, random_edits
+from robench.api import HistoryConfig, Rng
+from robench.api.attacks.edits import edited, random_edits
+from robench.api.attacks.history import DELETE, INSERT, SUBSTITUTE
+from robench.api.attacks.slopes import Slopes
 from robench_plugins.attacks.history.climb import every_edit
 
 N_ITEMS = 9

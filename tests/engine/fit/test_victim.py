@@ -14,8 +14,8 @@ from robench.api import (
     PoisoningAttack,
     Profiles,
     Rng,
-    SealedError,
 )
+from robench.api.errors import SealedError
 from robench.engine.data.prepare import Prepared
 from robench.engine.fit.poisoning import budget_of, poison
 from robench.engine.fit.victim import VictimFit

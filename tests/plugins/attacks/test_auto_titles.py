@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robench.api import Member, Model, PluginError, edits_between
-from robench.api.attacks.text import edits_allowed
+from robench.api import Member, Model, PluginError
+from robench.api.attacks.text import edits_allowed, edits_between
 from robench.testing.text_world import promoted, text_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.text.hotflip import HotFlip

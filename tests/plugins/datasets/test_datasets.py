@@ -3,7 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from robench.api import DataError, Item, item_text
+from robench.api import DataError, Item
+from robench.api.attacks.text import item_text
 from robench.engine.data.prepare import prepare
 from robench.spec import Part
 from robench.testing import DatasetTests

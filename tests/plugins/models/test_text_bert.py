@@ -9,7 +9,8 @@ import torch
 from pydantic import ValidationError
 from tests.tiny_bert import tiny_bert
 
-from robench.api import Catalogue, DataError, Interactions, Item, Rng, TrainData, item_text
+from robench.api import Catalogue, DataError, Interactions, Item, Rng, TrainData
+from robench.api.attacks.text import item_text
 from robench.api.data import joined
 from robench.pretrained.encoder import Encoder
 from robench.testing import TorchModelTests

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import Delta, MinimumNormAttack, MinimumNormConfig, Oracle, Rng, wide
+from robench.api import Delta, MinimumNormAttack, MinimumNormConfig, Oracle, Rng
+from robench.api.attacks.ball import wide
 from robench_plugins.attacks.embedding.steps import aims
 
 

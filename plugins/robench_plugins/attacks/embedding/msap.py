@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng, added
-from robench.api.threat import Scale
+from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng, Scale
+from robench.api.attacks.ball import added
 from robench_plugins.attacks.embedding.steps import scaled_cube
 
 

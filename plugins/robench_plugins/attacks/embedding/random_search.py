@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng, wide
+from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
+from robench.api.attacks.ball import wide
 from robench_plugins.attacks.embedding.steps import random_start
 
 if TYPE_CHECKING:

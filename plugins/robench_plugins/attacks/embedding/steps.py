@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from robench.api import Ball, Delta, Oracle, Rng, wide
+from robench.api import Ball, Delta, Oracle, Rng
+from robench.api.attacks.ball import wide
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch.nn.functional import pad
 
-from robench.api import DELETE, INSERT, KINDS, Edit, HistoryOracle, LossName, edited
+from robench.api import HistoryOracle, LossName
+from robench.api.attacks.edits import edited
+from robench.api.attacks.history import DELETE, INSERT, KINDS, Edit
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from robench.api import INSERT, SUBSTITUTE, HistoryAttack, HistoryConfig, HistoryOracle, LossName, Rng, random_edits
+from robench.api import HistoryAttack, HistoryConfig, HistoryOracle, LossName, Rng
+from robench.api.attacks.edits import random_edits
+from robench.api.attacks.history import INSERT, SUBSTITUTE
 from robench_plugins.attacks.history.climb import Climb, Proposal, every_edit
 
 if TYPE_CHECKING:

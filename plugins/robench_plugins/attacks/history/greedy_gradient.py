@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from robench.api import SUBSTITUTE, HistoryAttack, HistoryConfig, HistoryOracle, LossName, PluginError, Rng
+from robench.api import HistoryAttack, HistoryConfig, HistoryOracle, LossName, PluginError, Rng
+from robench.api.attacks.history import SUBSTITUTE
 from robench_plugins.attacks.history.climb import Climb
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from pydantic import Field
 
-from robench.api import HistoryAttack, HistoryConfig, HistoryOracle, Rng, edited, random_edits
+from robench.api import HistoryAttack, HistoryConfig, HistoryOracle, Rng
+from robench.api.attacks.edits import edited, random_edits
 
 if TYPE_CHECKING:
     from torch import Tensor

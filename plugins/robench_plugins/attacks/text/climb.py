@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from robench.api import Catalogue, Exposure, Rng, TextOracle, edits_between, pieces
+from robench.api import Catalogue, Rng, TextOracle
+from robench.api.attacks.text import Exposure, edits_between, pieces
 
 if TYPE_CHECKING:
     import numpy as np

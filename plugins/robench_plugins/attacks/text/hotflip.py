@@ -11,7 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import PluginError, Rng, TextAttack, TextConfig, TextOracle, TokenSlopes
+from robench.api import PluginError, Rng, TextAttack, TextConfig, TextOracle
+from robench.api.attacks.text import TokenSlopes
 from robench_plugins.attacks.text.climb import Climb, single, vocabulary
 
 LETTERS = re.compile(r"[^\W\d_]+")

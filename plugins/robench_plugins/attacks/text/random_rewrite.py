@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from robench.api import Rng, TextAttack, TextConfig, TextOracle, Unit, edits_between
+from robench.api import Rng, TextAttack, TextConfig, TextOracle
+from robench.api.attacks.text import Unit, edits_between
 from robench_plugins.attacks.text.climb import vocabulary
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from robench.api import Rng, TextAttack, TextConfig, TextOracle
-from robench.pretrained.decoder import Decoder, decoder_folder
-from robench.pretrained.weights import identity_of
+from robench.pretrained import Decoder, decoder_folder, identity_of
 from robench_plugins.attacks.text.climb import Climb
 
 REQUEST = (

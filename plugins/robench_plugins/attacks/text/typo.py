@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from robench.api import Rng, TextAttack, TextConfig, TextOracle, edits_between
+from robench.api import Rng, TextAttack, TextConfig, TextOracle
+from robench.api.attacks.text import edits_between
 from robench_plugins.attacks.text.climb import Climb, together
 
 if TYPE_CHECKING:

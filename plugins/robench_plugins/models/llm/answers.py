@@ -11,7 +11,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robench.pretrained.decoder import Decoder, Prefix, Soft
+    from robench.pretrained import Decoder, Prefix, Soft
 
 MEMO = 200_000  # answers that are remembered at most
 PREFIXES = 2**30  # bytes of prompts' keys and values that are remembered at most, but for those of the last prompt

@@ -18,12 +18,10 @@ from torch.utils.checkpoint import checkpoint
 
 from robench.api import (
     Batch,
-    ColdItem,
     Embedded,
     IntArray,
     Interactions,
     Item,
-    LikelihoodModel,
     Losses,
     Rng,
     Surface,
@@ -31,9 +29,10 @@ from robench.api import (
     TorchConfig,
     TrainData,
 )
+from robench.api.models.base import ColdItem
+from robench.api.models.tokens import LikelihoodModel
 from robench.api.usage import count_usage
-from robench.pretrained.decoder import Decoder, Soft, decoder_folder
-from robench.pretrained.weights import identity_of
+from robench.pretrained import Decoder, Soft, decoder_folder, identity_of
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.from_history import FromHistory
 from robench_plugins.models.item_knn import ItemKnn

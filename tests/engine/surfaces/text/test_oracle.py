@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robench.api import Member, PluginError, Rng, TextAttack, TextConfig, edits_between, item_text, pieces
-from robench.api.attacks.text import edits_allowed, printable
+from robench.api import Member, PluginError, Rng, TextAttack, TextConfig
+from robench.api.attacks.text import edits_allowed, edits_between, item_text, pieces, printable
 from robench.api.models.wrapped import Wrapped
 from robench.engine.attack.ensemble import MemberLog
 from robench.engine.surfaces.text.oracle import best_of_members, best_titles, checked

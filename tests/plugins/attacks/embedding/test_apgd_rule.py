@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from robench.api import Evaluation, Rng
+from robench.api import Rng
 from robench.api.attacks.ball import Ball
+from robench.api.attacks.base import Evaluation
 from robench_plugins.attacks.embedding.apgd import Apgd
 
 STEPS = 100

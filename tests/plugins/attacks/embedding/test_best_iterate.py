@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robench.api import Evaluation, Rng
+from robench.api import Rng
 from robench.api.attacks.ball import Ball
+from robench.api.attacks.base import Evaluation
 from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding import steps
 from robench_plugins.attacks.embedding.pgd import Pgd

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from robench.api import Evaluation, Rng
+from robench.api import Rng
 from robench.api.attacks.ball import Ball
+from robench.api.attacks.base import Evaluation
 from robench.testing import EmbeddingAttackTests
 from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.msap import Msap

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from robench.api import Evaluation, Rng
+from robench.api import Rng
 from robench.api.attacks.ball import Ball, sizes
+from robench.api.attacks.base import Evaluation
 from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.pgd import Pgd
 

@@ -9,7 +9,8 @@ import torch
 from pydantic import ValidationError
 from tests.tiny_decoder import tiny_decoder
 
-from robench.api import Exposure, Model, Rng, edits_between
+from robench.api import Model, Rng
+from robench.api.attacks.text import Exposure, edits_between
 from robench.engine.surfaces.text.reader import PromotionGoal
 from robench.plan.misfits import surface_misfit
 from robench.pretrained.decoder import Decoder

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from robench.api import PluginError, Rng, edits_between
+from robench.api import PluginError, Rng
+from robench.api.attacks.text import edits_between
 from robench.testing import TextAttackTests
 from robench.testing.text import host
 from robench.testing.text_world import promoted, text_victim

@@ -1,0 +1,39 @@
+"""Exports of a package that are imported on first use. ``robench.api``, ``pretrained`` and ``testing`` use it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Exports = tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]
+
+
+def attach_stub(package: str, file: str) -> Exports:
+    """Returns ``__getattr__``, ``__dir__`` and ``__all__`` of a package, read from its stub ``__init__.pyi``.
+
+    The stub holds one line ``from module import Name as Name`` per public name. Type checkers read these lines, so the
+    list stands once. The module of a name is imported when the name is first used (PEP 562).
+
+    Args:
+        package: the package's ``__name__``.
+        file: the package's ``__file__``; the stub lies beside it.
+
+    Returns:
+        The three values, in the order of ``lazy_loader.attach_stub``; ``__all__`` in the order of the stub.
+    """
+    tree = ast.parse(Path(file).with_name("__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    modules = {alias.name: str(node.module) for node in imports for alias in node.names}
+
+    def get_attribute(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        value = getattr(importlib.import_module(modules[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get_attribute, lambda: sorted(modules), list(modules)
