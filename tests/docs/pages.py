@@ -1,0 +1,44 @@
+"""The pages of the documentation, as the tests of this folder read them."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def read(path: str | Path) -> str:
+    """Returns the text of a page, named from the root of the repository."""
+    return (ROOT / path).read_text("utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Returns the code blocks of a language, in order."""
+    return [code for name, code in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S) if name == language]
+
+
+def prose(text: str) -> list[tuple[int, str]]:
+    """Returns the lines that are neither code, a table, a heading nor a picture, with their numbers from 1."""
+    lines, code = [], False
+    for number, line in enumerate(text.splitlines(), start=1):
+        fence = line.lstrip().startswith("```")
+        code ^= fence
+        if not (code or fence or line.startswith(("|", "#", "![", "<"))):
+            lines.append((number, line))
+    return lines
+
+
+def section(text: str, heading: str) -> str:
+    """Returns what stands under ``## heading``, without the sections that follow."""
+    assert f"## {heading}\n" in text, heading
+    return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """Returns every Markdown table as its rows: {column: cell}, without bold marks."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.M):
+        head, _, *rows = [[c.strip().strip("*") for c in line.strip()[1:-1].split("|")] for line in block.splitlines()]
+        found.append([dict(zip(head, row, strict=True)) for row in rows])
+    return found

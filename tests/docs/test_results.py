@@ -1,0 +1,89 @@
+"""Every number of the README and of docs/results.md is one of the committed results."""
+
+import json
+import re
+from functools import cache
+
+import pytest
+from tests.docs.pages import ROOT, read, section, tables
+from tools.pictures import LEADERBOARD, leaderboard
+
+from robench.report.numbers import number
+
+RESULTS = read("docs/results.md")
+SECTIONS = re.findall(r"^## (\S+)$", RESULTS, re.M)
+OPEN = "in no results folder"
+
+
+@cache
+def committed(suite: str) -> list[list[dict[str, str]]]:
+    return tables(read(f"results/{suite}/leaderboard.md"))
+
+
+@cache
+def numbers(suite: str) -> set[str]:
+    """Every number of a folder as reports write it, and as a whole percentage."""
+    values, todo = set(), [json.loads(read(f"results/{suite}/leaderboard.json"))]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, dict | list):
+            todo += part.values() if isinstance(part, dict) else part
+        elif isinstance(part, float):
+            values |= {number(part), f"{100 * part:.0f}%"}
+    return values
+
+
+def is_committed(table: list[dict[str, str]], suite: str) -> bool:
+    """Whether one committed table has every row, in the columns that are shown."""
+    columns = list(table[0])
+    shown = {tuple(row.values()) for row in table}
+    of = [rows for rows in committed(suite) if set(columns) <= set(rows[0])]
+    return any(shown <= {tuple(row[column] for column in columns) for row in rows} for rows in of)
+
+
+def claims(text: str) -> list[str]:
+    """The numbers in the sentences of a section that claim to be of a folder."""
+    told = [p for p in text.split("\n\n") if OPEN not in p and not p.startswith(("|", "```"))]
+    return re.findall(r"(?<![\w.])(?:\d?\.\d{4}|\d+%(?! interval))", "\n".join(told))
+
+
+@pytest.mark.parametrize("suite", SECTIONS)
+def test_a_section_shows_what_its_folder_holds(suite):
+    text = section(RESULTS, suite)
+    assert "**Question.**" in text
+    assert "\n```\n" in text
+    if not (ROOT / "results" / suite).exists():
+        assert OPEN in text or suite == "reproduce"
+        return
+    shown = [table for table in tables(text) if OPEN not in next(iter(table[0]))]
+    assert shown
+    for table in shown:
+        assert is_committed(table, suite), list(table[0])
+    for claim in claims(text):
+        assert claim in numbers(suite), claim
+
+
+def test_every_committed_folder_has_its_section():
+    assert {path.parent.name for path in (ROOT / "results").glob("*/plan.json")} <= set(SECTIONS)
+
+
+def test_the_readme_shows_all_victims_of_one_model():
+    text = section(read("README.md"), "What comes out")
+    (shown,) = tables(text)
+    lstm = [row for row in committed("whitebox")[0] if row["model"] == "lstm"]
+    assert [list(row.values()) for row in shown] == [[row[c] for c in shown[0]] for row in lstm]
+    for claim in claims(text):
+        assert claim in numbers("whitebox"), claim
+    clean, worst = (float(re.match(r"[\d.]+", lstm[-2][c])[0]) for c in ("clean ndcg@10", "worst case"))
+    assert lstm[-2]["defence"] == "none"
+    assert round(clean / worst) == 9  # "a ninth"
+    for row in lstm[:4]:
+        assert 2.7 < float(row["worst case"][:5]) / worst < 3  # "almost three times"
+
+
+def test_the_picture_is_of_the_committed_results():
+    """Coordinates depend on the fonts of a machine, what the marks say does not."""
+    spoken = r"aria-label=\"[^\"]*\"|(?<=>)[^<>]+(?=</text>)"
+    drawn = LEADERBOARD.read_text("utf-8")
+    assert re.findall(spoken, drawn) == re.findall(spoken, leaderboard())
+    assert "gru4rec, none, attacked: .0153 [.0107, .0208]" in drawn

@@ -1,0 +1,35 @@
+"""Draws the pictures of the documentation from committed results, with the charts of the report.
+
+    python tools/pictures.py
+
+The only picture today is docs/images/leaderboard.svg: every neural model of results/models, clean and under PGD.
+"""
+
+import json
+from pathlib import Path
+
+from robench.report.blocks import Section
+from robench.report.charts import charts
+
+ROOT = Path(__file__).resolve().parents[1]
+LEADERBOARD = ROOT / "docs" / "images" / "leaderboard.svg"
+PAPER = '<rect width="100%" height="100%" fill="white"/>'  # the chart is transparent, and a dark page hides black text
+
+
+def leaderboard() -> str:
+    """Returns the SVG of the first table of results/models: L2 at ε = 0.05."""
+    tables = json.loads((ROOT / "results" / "models" / "leaderboard.json").read_text("utf-8"))["tables"]
+    ((_, svg),) = charts(Section("leaderboard", [], "leaderboard", tables[:1]))
+    head, mark, rest = svg.partition(">")
+    return f"{head}{mark}{PAPER}{rest}\n"
+
+
+def main() -> None:
+    """Writes every picture to docs/images."""
+    LEADERBOARD.parent.mkdir(exist_ok=True)
+    LEADERBOARD.write_text(leaderboard(), "utf-8")
+    print(LEADERBOARD.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
