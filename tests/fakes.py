@@ -16,6 +16,7 @@ USERS = 200
 METRICS = {"ndcg": Ndcg(), "rbo": Rbo(), "t-hr": TargetHitRate(), "t-percentile": TargetPercentile()}
 L2 = {"stage": "test", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted", "k": 10}
 FAKES = {"stage": "train", "surface": "interactions", "norm": "users", "scale": "relative", "goal": "promote", "k": 10}
+PROMOTED = {**L2, "goal": "promote"}
 TABLES = {**L2, "surface": "parameters"}
 NOTHING = dict.fromkeys(("stage", "surface", "norm", "scale", "goal"), "") | {"k": None}
 KINDS = {

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, USERS, World, ranks, row
+from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, PROMOTED, USERS, World, ranks, row
 
 from robench.api.errors import UserError
 from robench.report.files import write_tables
@@ -212,8 +212,8 @@ def test_a_suite_without_the_reference_metric_has_tables(world, monkeypatch):
     for seed in (0, 1):
         targets = {"arrays": {"target_ranks": [[1] * USERS]}}
         world.cell(ranks(150, 99), seed=seed, **targets)
-        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05, **targets)
-    world.ranking, world.metrics = [{**EMBEDDING, "metric": "t-hr@10"}], ["t-hr@10"]
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05, threat=PROMOTED, **targets)
+    world.ranking, world.metrics = [{**PROMOTED, "metric": "t-hr@10", "epsilon": 0.05}], ["t-hr@10"]
     assert row(world.build())["worst"] == 1
 
 

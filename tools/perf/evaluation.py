@@ -17,6 +17,7 @@ import torch
 
 from robench.api import PairwiseModel
 from robench.api.data import Interactions
+from robench.api.metric import Measure
 from robench.engine.measure import MeasuredVictim
 from robench.engine.rank.ranking import chunk_size
 from robench.host.discovery import Host
@@ -72,7 +73,7 @@ def ours(bench: MeasuredVictim, targets: np.ndarray) -> float:
     outcome = outcome_of(arrays, outcome_of(arrays))
     for name, metric in METRICS.items():
         if metric.needs != "targets" or outcome.target_ranks is not None:
-            metric.per_user(outcome, int(name.partition("@")[2] or 0))
+            metric.per_user(outcome, Measure.parse(name).k)
     return time.process_time() - start
 
 
@@ -109,7 +110,7 @@ def main() -> None:
 
 
 REGISTRY = Registry.of(Host.discover())
-METRICS = {name: REGISTRY.load("metric", name.partition("@")[0])() for name in DEFAULT_METRICS}
+METRICS = {name: REGISTRY.load("metric", Measure.parse(name).name)() for name in DEFAULT_METRICS}
 
 if __name__ == "__main__":
     main()

@@ -10,6 +10,7 @@ Stage = Literal["test", "train"]
 Norm = Literal["l2", "linf", "edits", "words", "characters", "users", "share"]
 Scale = Literal["relative", "absolute"]
 GoalName = Literal["untargeted", "promote", "demote"]
+EACH_USER_ALONE: tuple[Surface, ...] = ("embedding", "history")  # elsewhere one perturbation serves all users
 
 
 def share_in_edits(epsilon: float, length: int) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robench.api.errors import UserError
-from robench.api.metric import Metric
+from robench.api.metric import Measure
+from robench.api.threat import Threat
 from robench.host.registry import Registry
 from robench.spec import Cell
-from robench.store.record import ENSEMBLE, applies
 from robench.suite.load import Suite
 from robench.suite.schema import RankingEntry
 
@@ -58,23 +58,16 @@ def _usual(suite: Suite, cells: Sequence[Cell], registry: Registry) -> str | Non
     usual, kind = ("t-hr@10", "targets") if promoted else ("ndcg@10", "held-out")
     if usual in suite.metrics:
         return usual
-    fit = [m for m in suite.metrics if registry.load("metric", m.partition("@")[0]).needs == kind]
+    fit = [m for m in suite.metrics if registry.load("metric", Measure.parse(m).name).needs == kind]
     return next((metric for metric in fit if not _unmeasured(metric, cells, registry)), None)
 
 
 def _unmeasured(metric: str, cells: Sequence[Cell], registry: Registry) -> str:
-    """Why a metric is not measured in the cells of a threat model, or empty."""
-    name, _, k = metric.partition("@")
-    cls: type[Metric] = registry.load("metric", name)
-    threat = cells[0].threat
-    if threat["stage"] == "test" and threat["goal"] == "untargeted" and cls.needs == "targets":
-        return f"'{metric}' is measured on clean cells, poisoned victims and where items are promoted"
-    if threat["stage"] == "test" and threat["goal"] != "untargeted" and cls.needs != "targets":
-        return f"'{metric}' is not measured where items are promoted at test time"
-    standard = [cell for cell in cells if cell.kind == ENSEMBLE]
-    if standard and not applies(standard[0].columns(), cls(), int(k or 0)):
-        return f"an ensemble leaves users who are broken: only metrics of held-out items within k = {threat['k']}"
-    return ""
+    """Returns why some of the cells of a threat model do not measure a metric, or an empty text."""
+    measure = Measure.parse(metric)
+    cls = registry.load("metric", measure.name)
+    problems = (measure.problem(cls, Threat(**cell.threat), cell.kind) for cell in cells)
+    return next((problem for problem in problems if problem), "")
 
 
 def _key(threat: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from robench.api.errors import UserError, UserErrors
 from robench.api.executor import Event, Executor, Task
-from robench.api.metric import Metric
+from robench.api.metric import Measure, Metric
 from robench.files.cache import Cache, default_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -226,4 +226,4 @@ def start(path: Path, host: Host, registry: Registry, options: Options) -> Runne
 
 def metrics_of(names: Sequence[str], registry: Registry) -> dict[str, Metric]:
     """Metric objects by registered name, for tables."""
-    return {name: registry.load("metric", name)() for name in dict.fromkeys(n.partition("@")[0] for n in names)}
+    return {name: registry.load("metric", name)() for name in dict.fromkeys(Measure.parse(n).name for n in names)}

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from robench.api.data import IntArray, Interactions, joined
 from robench.api.errors import UserError
 from robench.api.executor import Emit, Task
-from robench.api.metric import Metric
+from robench.api.metric import Measure, Metric
+from robench.api.threat import Threat
 from robench.api.usage import usage_since, usage_so_far
 from robench.engine.attack.arena import Measurement
 from robench.engine.calibration import Calibration, beside_held_out, calibrate
@@ -33,7 +34,7 @@ from robench.host.registry import Kind, Registry
 from robench.run.data import DataKey, Outside, path_of
 from robench.spec import Cell, Part, Victim, cell_from_payload, digest
 from robench.store.provenance import provenance
-from robench.store.record import Record, applies, new_record, outcome_of
+from robench.store.record import Record, metric_values, new_record, outcome_of
 
 log = logging.getLogger("robench")
 
@@ -135,7 +136,8 @@ class _Run:
         key = DataKey(self.payload["data_key"], self.payload["data_sha"])
         self.targets = targets_of(victim, data.train)
         shop = victim_fit(victim, data, key, self.registry, cache, self.device, self.targets)
-        self.metrics = {name: self._metric(name) for name in self.payload["metrics"]}
+        measures = [Measure.parse(name) for name in self.payload["metrics"]]
+        self.metrics: dict[Measure, Metric] = {m: self.registry.load("metric", m.name)() for m in measures}
         parts = [shop.defense, *([shop.attack] if shop.attack else [])]
         self.components: list[type] = [shop.model, *(type(part) for part in parts)]
         self.fitted: Fitted = shop.fitted(lambda done, of: self.emit(self.progress("fit", done, of)))
@@ -146,10 +148,6 @@ class _Run:
         self.liked = any(metric.needs == "likes" for metric in self.metrics.values())
         self.calibration: Calibration | None = None
         self.outside = Outside(self.registry)
-
-    def _metric(self, name: str) -> Metric:
-        metric: Metric = self.registry.load("metric", name.partition("@")[0])()
-        return metric
 
     def progress(self, phase: str, done: int, total: int) -> dict[str, Any]:
         """A progress event."""
@@ -207,19 +205,8 @@ class _Run:
                 found.arrays["targets"] = targets
             reference, reading = outcome_of(clean.arrays), usage_since(before)
         outcome = outcome_of(found.arrays, reference)
-        metrics = {}
-        for name, metric in self.metrics.items():
-            k = int(name.partition("@")[2] or 0)
-            if (
-                (metric.needs == "targets" and outcome.target_ranks is None)
-                or (metric.needs == "clean" and outcome.clean is None)
-                or (metric.needs == "likes" and outcome.likes is None)
-                or not applies(cell.columns(), metric, k)
-            ):
-                continue
-            values = metric.per_user(outcome, k)
-            value = None if np.isnan(values).all() else float(np.nanmean(values))
-            metrics[name] = {"value": value, "version": metric.version}
+        threat = Threat(**cell.threat) if cell.threat else None
+        metrics = metric_values(self.metrics, outcome, threat, cell.kind)
         record = self._record(cell, "ok", start)
         if outside := self.outside.of(cell):
             record["provenance"]["outside"] = outside

@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robench.api.data import FloatArray
 from robench.api.errors import UserError
-from robench.api.metric import Metric, Outcome, probability
+from robench.api.metric import Measure, Metric, Outcome, probability
+from robench.api.threat import Threat
 from robench.spec import PROTOCOL_VERSION
 
 FORMAT_VERSION = 1
 ENSEMBLE = "ensemble"  # kind of a cell
-STOPS = ("embedding", "history")  # surfaces on which every user is attacked alone, and left once broken
 Status = Literal["ok", "failed", "skipped"]
 Record = dict[str, Any]
 
@@ -55,21 +56,28 @@ def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record
     }
 
 
-def applies(columns: Mapping[str, Any], metric: Metric, k: int) -> bool:
-    """Whether a metric can be had from a cell.
-
-    Where items are promoted at test time each user's list is pushed towards them: only metrics of targets. An ensemble
-    leaves a user who is broken: ranks are bounds, so only metrics within the top k that it attacked.
+def metric_values(
+    metrics: Mapping[Measure, Metric], outcome: Outcome, threat: Threat | None, kind: str
+) -> dict[str, dict[str, Any]]:
+    """Returns the ``metrics`` of a record: the mean and the version of every measure that the cell has.
 
     Args:
-        columns: of the cell.
-        k: of the metric, 0 where it has none.
+        metrics: the metric of each measure of the suite.
+        outcome: of the cell.
+        threat: the threat model of the cell; None if it is clean.
+        kind: the kind of its attack.
     """
-    if columns["stage"] == "test" and columns["goal"] != "untargeted":
-        return metric.needs == "targets"
-    if columns.get("kind") == ENSEMBLE and columns["surface"] in STOPS:
-        return metric.needs == "held-out" and metric.at_k and 0 < k <= columns["k"]
-    return True
+    values = {measure: measure.per_user(metric, outcome, threat, kind) for measure, metric in metrics.items()}
+    return {
+        str(measure): {"value": mean_of(array), "version": metrics[measure].version}
+        for measure, array in values.items()
+        if array is not None
+    }
+
+
+def mean_of(values: FloatArray) -> float | None:
+    """Returns the mean over the users that have a value, or None if no user has one. Args: values: float64 [U]."""
+    return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
 def outcome_of(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:

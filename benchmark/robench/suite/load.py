@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from robench.api.errors import UserError, UserErrors, did_you_mean
-from robench.api.metric import Metric
+from robench.api.metric import Measure, Metric
 from robench.host.registry import Registry
 from robench.spec import Part, TargetChoice, UserSample
 from robench.suite.expand import Expanded, expand
@@ -21,7 +20,6 @@ from robench.suite.schema import SPLITS, RankingEntry, SuiteFile
 from robench.suite.yaml import Path as Steps
 from robench.suite.yaml import Tree, parse
 
-_METRIC = re.compile(r"[^@]+(@(?P<k>[1-9][0-9]{0,8}))?\Z")
 TOP_LIST = 10  # items that a cell stores per user; list stability cannot look further
 
 
@@ -194,17 +192,16 @@ def _split(raw: Any, mistakes: Mistakes) -> Part:
 
 def _check_metric(name: str, path: Steps, registry: Registry, mistakes: Mistakes) -> type[Metric] | None:
     """The class of ``name@k``, or None and a mistake."""
-    short, at, _ = name.partition("@")
+    measure = Measure.parse(name)
+    short, k = measure.name, measure.k
     try:
         cls: type[Metric] = registry.load("metric", short)
     except UserError as error:
         mistakes.add(error.problem, path, error.hint)
         return None
-    written = _METRIC.match(name)
-    k = int(written["k"] or 0) if written else 0
     if cls.at_k and not k:
         mistakes.add(f"metric '{name}' needs its k, from 1", path, f"write {short}@10")
-    elif not cls.at_k and at:
+    elif not cls.at_k and name != short:
         mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
     elif cls.needs == "clean" and k > TOP_LIST:
         mistakes.add(f"lists are stored to {TOP_LIST} items, '{name}' looks further", path, f"write {short}@{TOP_LIST}")

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from robench.api.metric import Metric
+from robench.api.metric import Measure, Metric
+from robench.store.record import mean_of
 from robench.tables.columns import CELLS, TIMINGS
 from robench.tables.defences import defenses
 from robench.tables.flags import judge
@@ -88,7 +89,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
         [_failure(results, c) for c in results.cells if results.status(c) == "failed"],
         dict(Counter(c["reason"] for c in results.cells if results.status(c) == "skipped")),
         [_timing(results, c) for c in results.cells if c["cell"] in results.records],
-        {name: metrics[name.partition("@")[0]].version for name in results.plan["metrics"]},
+        {name: metrics[Measure.parse(name).name].version for name in results.plan["metrics"]},
         counts,
     )
 
@@ -103,15 +104,19 @@ def _cell_rows(results: Results, c: Columns) -> Iterable[dict[str, Any]]:
         yield base
         return
     for metric in results.plan["metrics"]:
-        made = results.metrics[metric.partition("@")[0]]
+        made = results.metric(metric)
         every = made.needs == "targets" and c["target_set"] is None
         for number in results.sets() if every else [None]:
             values = results.per_user(c, metric, number)
             if values is None:
                 continue
-            value = None if np.isnan(values).all() else float(np.nanmean(values))
             target_set = c["target_set"] if number is None else number
-            found = {"metric": metric, "metric_version": made.version, "value": value, "target_set": target_set}
+            found = {
+                "metric": metric,
+                "metric_version": made.version,
+                "value": mean_of(values),
+                "target_set": target_set,
+            }
             yield {**base, **found}
 
 
@@ -133,9 +138,7 @@ def _tables(results: Results) -> list[dict[str, Any]]:
 
 def _clean(results: Results, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Clean values of every data set, model and defence that no table shows: metrics of held-out items and likes."""
-    metrics = [
-        m for m in results.plan["metrics"] if results.metrics[m.partition("@")[0]].needs in ("held-out", "likes")
-    ]
+    metrics = [m for m in results.plan["metrics"] if results.metric(m).needs in ("held-out", "likes")]
     known = {tuple(row[name] for name in ROW) for row in shown}
     found = []
     for key in dict.fromkeys(row_of(c) for c in results.cells):
@@ -189,7 +192,7 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
         "title": title,
         "ensemble": ensembles_of(results, entry),
         "hit_k": hit_k(results, entry),
-        "rise": entry["goal"] == "promote" and not results.metrics[entry["metric"].partition("@")[0]].higher_is_better,
+        "rise": entry["goal"] == "promote" and not results.metric(entry["metric"]).higher_is_better,
         "attacks": attacks,
         "rows": [_leader(results, entry, group, row) for row in order],
     }
@@ -202,8 +205,8 @@ def is_standard(attacks: Sequence[str]) -> bool:
 
 def hit_k(results: Results, entry: Mapping[str, Any]) -> int:
     """The k of "users hit at k": the metric's own, or for metrics of targets the threat's."""
-    name, _, k = entry["metric"].partition("@")
-    return int((k if results.metrics[name].needs == "held-out" else "") or entry["k"] or 10)
+    k = Measure.parse(entry["metric"]).k if results.metric(entry["metric"]).needs == "held-out" else 0
+    return int(k or entry["k"] or 10)
 
 
 def _order(row: Row, rows: list[Row], within: bool) -> tuple[Any, ...]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.store.record import ENSEMBLE, STOPS
+from robench.api.threat import EACH_USER_ALONE, Threat
+from robench.store.record import ENSEMBLE
 from robench.tables.members import WHITE
 from robench.tables.results import Columns, Results, threat_of
 from robench.tables.rows import Matrix
 from robench.tables.stats import Interval, interval
 
 GRADIENT, FLOOR, BLACK_BOX = "gradient", "floor", "black-box"  # kinds of attack, see ``Cell.kind``
-Key = tuple[str, str, float, tuple[Any, ...]]  # attack, label, ε, threat model
+Key = tuple[str, str, float, Threat | None]  # attack, label, ε, threat model
 
 
 class Gap(NamedTuple):
@@ -98,7 +99,7 @@ def promoted(results: Results, surface: str) -> tuple[Scale, Scale]:
         return (ranks <= k).astype(float)
 
     def gains(ranks: Matrix, k: int) -> Matrix:
-        within = np.ones_like(ranks, dtype=bool) if surface in STOPS else ranks <= k
+        within = np.ones_like(ranks, dtype=bool) if surface in EACH_USER_ALONE else ranks <= k
         found: Matrix = within / np.log2(1 + np.maximum(ranks, 1))
         return found
 

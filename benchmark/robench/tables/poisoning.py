@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from robench.api.metric import Measure
 from robench.tables.results import Results, RowKey, row_of
 from robench.tables.rows import Matrix, clean_cells
 from robench.tables.stats import Interval, interval, t_quantile
@@ -30,7 +31,7 @@ def poisoning(results: Results) -> list[dict[str, Any]]:
     for c in results.cells:
         if c["stage"] == "train" and results.ok(c):
             groups.setdefault((row_of(c), c["attack_label"], c["epsilon"]), []).append(c)
-    lists = [m for m in results.plan["metrics"] if results.metrics[m.partition("@")[0]].needs == "clean"]
+    lists = [m for m in results.plan["metrics"] if results.metric(m).needs == "clean"]
     for (key, label, epsilon), cells in groups.items():
         clean = {c["seed"]: c for c in clean_cells(results, key)}
         names = ("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon")
@@ -53,7 +54,7 @@ def poisoning(results: Results) -> list[dict[str, Any]]:
 
 def _reach(results: Results, metric: str) -> tuple[float, float]:
     """What a difference of two means of a metric cannot leave: −1 and 1 for a metric from 0 to 1."""
-    low, high = results.metrics[metric.partition("@")[0]].bounds
+    low, high = results.metric(metric).bounds
     return low - high, high - low
 
 
@@ -81,7 +82,7 @@ def _lists(results: Results, cells: list[Any], clean: dict[int, Any], metric: st
     (and two seeds, one pair, know no σ). Only a fall counts: twins share a seed, so they may well be more alike than
     two seeds are. None without two clean seeds.
     """
-    made, k = results.metrics[metric.partition("@")[0]], int(metric.partition("@")[2] or 0)
+    made, k = results.metric(metric), Measure.parse(metric).k
 
     def alike(one: Any, two: Any) -> Matrix:
         return made.per_user(replace(results.outcome(one), clean=results.outcome(two)), k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robench.api.errors import UserError
-from robench.api.metric import Metric, Outcome
+from robench.api.metric import Measure, Metric, Outcome
+from robench.api.threat import Threat
 from robench.store.folder import Store
-from robench.store.record import ENSEMBLE, Record, applies, outcome_of
+from robench.store.record import ENSEMBLE, Record, outcome_of
 
 Columns = Mapping[str, Any]
 RowKey = tuple[Any, ...]
 ROW = ("dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")
-THREAT = ("surface", "stage", "norm", "scale", "goal", "k")
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -84,6 +84,10 @@ class Results:
         found: list[Columns] = self.plan["cells"]
         return found
 
+    def metric(self, measure: str) -> Metric:
+        """Returns the metric of a measure such as ``ndcg@10``."""
+        return self.metrics[Measure.parse(measure).name]
+
     def status(self, columns: Columns) -> str:
         """``ok``, ``failed``, ``skipped`` or ``missing``."""
         if columns["status"] == "skipped":
@@ -121,14 +125,10 @@ class Results:
 
     def per_user(self, columns: Columns, metric: str, target_set: int | None = None) -> NDArray[np.float64] | None:
         """Values of ``ndcg@10`` per user, or None where the metric does not apply to the cell."""
-        name, _, k = metric.partition("@")
-        made = self.metrics[name]
+        made = self.metric(metric)
         outcome = self.outcome(columns, target_set)
-        if made.needs == "targets" and outcome.target_ranks is None:
-            return None
-        if made.needs == "likes" and outcome.likes is None:
-            return None
-        if (made.needs == "clean" and outcome.clean is None) or not applies(columns, made, int(k or 0)):
+        values = Measure.parse(metric).per_user(made, outcome, threat_of(columns), columns.get("kind", ""))
+        if values is None:
             return None
         stored = self.records[columns["cell"]]["metrics"].get(metric, {}).get("version", made.version)
         if stored != made.version:
@@ -138,7 +138,7 @@ class Results:
                 where=where,
                 hint="measure again with --fresh; two versions are never compared",
             )
-        return made.per_user(outcome, int(k or 0))
+        return values
 
     def sets(self) -> range:
         """The target sets."""
@@ -146,7 +146,7 @@ class Results:
 
     def over_sets(self, columns: Columns, metric: str) -> NDArray[np.float64] | None:
         """Values per user, target metrics averaged over the target sets (clean cells hold all of them)."""
-        if self.metrics[metric.partition("@")[0]].needs != "targets" or columns["target_set"] is not None:
+        if self.metric(metric).needs != "targets" or columns["target_set"] is not None:
             return self.per_user(columns, metric)
         found = [self.per_user(columns, metric, number) for number in self.sets()]
         known = [values for values in found if values is not None]
@@ -164,6 +164,6 @@ def row_of(columns: Columns) -> RowKey:
     return tuple(columns[name] for name in ROW)
 
 
-def threat_of(columns: Columns) -> tuple[Any, ...]:
-    """The threat model of a cell or ranking entry."""
-    return tuple(columns[name] for name in THREAT)
+def threat_of(columns: Columns) -> Threat | None:
+    """Returns the threat model of a cell or ranking entry; None for a clean cell."""
+    return Threat(**{f.name: columns[f.name] for f in fields(Threat)}) if columns["surface"] else None

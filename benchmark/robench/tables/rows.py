@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.store.record import ENSEMBLE, STOPS
+from robench.api.threat import EACH_USER_ALONE
+from robench.store.record import ENSEMBLE
 from robench.tables.results import ROW, Columns, Results, RowKey, ensembles_of, row_of, threat_of
 from robench.tables.stats import Interval, holm, interval, paired_p, rank_ranges
 
-PER_USER = STOPS  # elsewhere one perturbation serves all users: no maximum over users
 WITHIN_MODEL = ("embedding", "parameters")  # the same ε is not the same strength for two models
 LINE = "popularity"
 FROZEN = "frozen"
@@ -101,14 +101,15 @@ def clean_row(results: Results, key: RowKey, metric: str) -> Row | None:
     values = [v for v in (results.over_sets(c, metric) for c in cells) if v is not None]
     if not values or len(values) < len(cells):
         return None
-    bounds = results.metrics[metric.partition("@")[0]].bounds
+    bounds = results.metric(metric).bounds
     seeds = [c["seed"] for c in cells]
     return Row(key, cells[0], seeds, np.stack(values), None, [], len(planned), len(cells), bounds=bounds)
 
 
 def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     """A row, or None where its clean cells are not there or nothing of it is planned under this threat."""
-    metric, name = entry["metric"], entry["metric"].partition("@")[0]
+    metric = entry["metric"]
+    made = results.metric(metric)
     planned = [c for c in results.cells if row_of(c) == key and c["status"] != "skipped"]
     attacked = [
         c
@@ -131,15 +132,15 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
         return None
     known = [values for values in before if values is not None]
     found = [c for c in attacked if results.ok(c) and c["seed"] in seeds]
-    higher = results.metrics[name].higher_is_better
+    higher = made.higher_is_better
     line = columns["model"] == LINE
-    per_user = entry["surface"] in PER_USER and not results.metrics[name].pooled
+    per_user = entry["surface"] in EACH_USER_ALONE and not made.pooled
     worst = None if line or not found else _worst(results, found, metric, known, seeds, higher, per_user)
     adaptive = ", ".join(sorted({c["adaptive"] for c in attacked if c["adaptive"]}))
     labels = sorted({_attack_set(results, c) for c in attacked})
     expected = [c for c in planned if c["attack"] == "none" or c in attacked]
     measured = sum(results.ok(c) for c in expected)
-    bounds = results.metrics[name].bounds
+    bounds = made.bounds
     row = Row(key, columns, seeds, np.stack(known), worst, labels, len(expected), measured, adaptive, bounds=bounds)
     # An attack made elsewhere (A4: "frozen") may have missed this pipeline: it says nothing about its rank.
     row.ranked = worst is not None and not any(c["adaptive"] == FROZEN for c in attacked)
@@ -200,7 +201,7 @@ def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> 
                 tested.append((row, paired_p(mine - other)))
     for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
         row.p_value = p
-    higher = results.metrics[entry["metric"].partition("@")[0]].higher_is_better
+    higher = results.metric(entry["metric"]).higher_is_better
     groups: dict[Any, list[Row]] = {}
     for row in rows:
         if row.ranked and row.worst is not None:

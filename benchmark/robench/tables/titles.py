@@ -67,7 +67,7 @@ def _mean(values: list[float]) -> float | None:
 
 def _metric(results: Results, goal: str) -> str | None:
     needs, first = ("targets", "t-hr@10") if goal == "promote" else ("held-out", "ndcg@10")
-    measured = [m for m in results.plan["metrics"] if results.metrics[m.partition("@")[0]].needs == needs]
+    measured = [m for m in results.plan["metrics"] if results.metric(m).needs == needs]
     return first if first in measured else next(iter(measured), None)
 
 

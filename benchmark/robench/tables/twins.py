@@ -22,7 +22,7 @@ def twins(results: Results) -> list[dict[str, Any]]:
     ``gain`` is robust − undefended under the attack, paired over users and seeds. ``inverted`` counts the fits of
     either whose calibration has a ≤ 0.
     """
-    needs = {m: results.metrics[m.partition("@")[0]].needs for m in results.plan["metrics"]}
+    needs = {m: results.metric(m).needs for m in results.plan["metrics"]}
     if "likes" not in needs.values():
         return []
     metrics = [metric for metric, kind in needs.items() if kind in KINDS]
@@ -61,7 +61,7 @@ def _row(results: Results, metric: str, seeds: list[int], four: list[Cells]) -> 
     values = [[results.per_user(cells[seed], metric) for seed in seeds] for cells in four]
     if not seeds or any(part is None for parts in values for part in parts):
         return {}
-    low, high = results.metrics[metric.partition("@")[0]].bounds
+    low, high = results.metric(metric).bounds
     whole = [np.stack([part for part in parts if part is not None]) for parts in values]
     names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
     return {
