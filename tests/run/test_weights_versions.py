@@ -8,9 +8,8 @@ from tests.tiny_decoder import tiny_decoder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
-from robench.run.data import Outside
+from robench.run.dependencies import Dependencies
 from robench.run.preview import preview
-from robench.store import provenance
 from robench.suite.load import load_suite
 
 SUITE = """
@@ -32,25 +31,24 @@ def test_another_decoder_makes_the_cells_of_its_attack_stale(tmp_path, robench, 
     assert done.returncode == 0, done.stderr
     registry = Registry.of(Host.discover())
     cells = {cell.id: cell for cell in make_plan(load_suite(path, registry), registry).cells}
-    found = {name: json.loads((tmp_path / f"results/t/cells/{name}.json").read_text())["provenance"] for name in cells}
-    noted = {cell.attack is not None: found[name].get("outside", {}) for name, cell in cells.items()}
+    found = {name: json.loads((tmp_path / f"results/t/cells/{name}.json").read_text()) for name in cells}
+    noted = {cell.attack is not None: found[name]["provenance"].get("outside", {}) for name, cell in cells.items()}
     assert set(noted[True]) == {"attack"}
     assert noted[False] == {}
 
-    code = {package: seen for origin in found.values() for package, seen in origin["code"].items()}
-    monkeypatch.setattr(provenance, "code_digest", code.__getitem__)  # weights alone are looked at
-
     def stale():
-        outside = Outside(registry)
-        return {
-            cell.attack is not None: provenance.is_stale(found[name], outside.of(cell)) for name, cell in cells.items()
-        }
+        dependencies = Dependencies(registry)
+        return {cell.attack is not None: dependencies.is_stale(cell, found[name]) for name, cell in cells.items()}
 
     assert stale() == {True: False, False: False}
     config = folder / "tokenizer_config.json"
     config.write_text(config.read_text() + " ")
     assert stale() == {True: True, False: False}
     assert any("stale: 1 stored cell: code or weights" in note for note in preview(path, registry, None, (), ()).notes)
+    for name, cell in cells.items():
+        if cell.attack is not None:
+            older = found[name]["provenance"].pop("outside")
+            assert not Dependencies(registry).is_stale(cell, found[name]), "an older record has no digest"
+            found[name]["provenance"]["outside"] = older
     (folder / "config.json").unlink()  # what cannot be read says nothing
     assert stale() == {True: False, False: False}
-    assert provenance.is_stale({"code": {}}, {"attack": "x"}) is False, "an older record has no digest"

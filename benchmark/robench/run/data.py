@@ -7,16 +7,15 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from robench.api.component import Component
 from robench.api.data import Dataset, IntArray
 from robench.api.errors import DataError, UserError, UserErrors
 from robench.api.models.base import Model
 from robench.engine.data.prepare import Prepared, prepare
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.files.cache import Cache
-from robench.host.registry import Kind, Registry
+from robench.host.registry import Registry
+from robench.run.dependencies import outside_of, readers_of
 from robench.spec import Cell, Part, Victim, digest
 from robench.store.provenance import code_of
 from robench.suite.load import Suite
@@ -164,49 +163,12 @@ def check_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> No
 
 def wrong_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> Iterator[UserError]:
     """What ``check_weights`` refuses, a model or attack at a time."""
-    parts = {(kind, part.label): part for cell in cells for kind, part in _readers(cell).items()}
+    parts = {(kind, part.label): part for cell in cells for kind, part in readers_of(cell)}
     for (kind, label), part in parts.items():
         try:
-            _outside(kind, part, registry)
+            outside_of(kind, part, registry)
         except DataError as error:
             yield _placed(error, suite, suite.homes[kind][label], label)
-
-
-def _readers(cell: Cell) -> dict[Kind, Part]:
-    """The parts of a cell that may read files of their own."""
-    poison = cell.victim.poison
-    attack = cell.attack if poison is None else poison.attack
-    found: dict[Kind, Part] = {"model": cell.victim.model}
-    return found if attack is None else {**found, "attack": attack}
-
-
-def _outside(kind: Kind, part: Part, registry: Registry) -> str:
-    cls: type[Component] = registry.load(kind, part.name)
-    component: Any = cls(cls.Config.model_validate(dict(part.config)))
-    found: str = component.outside()
-    return found
-
-
-class Outside:
-    """What cells depend on besides data, settings and code, for their records; each part is looked at once."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry, self._known = registry, dict[str, str]()
-
-    def of(self, cell: Cell) -> dict[str, str]:
-        """Digests by kind, of those that have one; what cannot be read is left out."""
-        found = {kind: self._digest(kind, part) for kind, part in _readers(cell).items()}
-        return {kind: value for kind, value in found.items() if value}
-
-    def _digest(self, kind: Kind, part: Part) -> str:
-        key = digest([kind, part.content()])
-        if key not in self._known:
-            try:
-                found = _outside(kind, part, self._registry)
-            except DataError:
-                found = ""
-            self._known[key] = found and digest(found)
-        return self._known[key]
 
 
 def _placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:

@@ -14,11 +14,12 @@ from robench.host.registry import Registry
 from robench.plan.filters import chosen
 from robench.plan.misfits import skip_notes
 from robench.plan.plan import make_plan
-from robench.run.data import Outside, data_role, ready, roles, wrong_weights
+from robench.run.data import data_role, ready, roles, wrong_weights
+from robench.run.dependencies import Dependencies
 from robench.run.encodings import encoding_notes
 from robench.spec import Cell, label_of
 from robench.store.folder import Store
-from robench.store.provenance import is_stale, stale_note
+from robench.store.provenance import stale_note
 from robench.store.record import lacks_likes
 from robench.suite.load import Suite, load_suite
 
@@ -72,7 +73,7 @@ def preview(
     )
     shas, catalogues = _data(suite, plan.cells, registry, seen)  # all, as a run does
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
-    changed, fresh, outside = 0, [], Outside(registry)
+    changed, fresh, dependencies = 0, [], Dependencies(registry)
     several = len({cell.victim.dataset.label for cell in cells}) > 1
     metrics = [registry.load("metric", Measure.parse(name).name)() for name in suite.metrics]
     for cell in cells:
@@ -90,7 +91,7 @@ def preview(
             changed += 1
         elif not lacks_likes(record, metrics):
             row.stored += 1
-            row.stale += is_stale(record["provenance"], outside.of(cell))
+            row.stale += dependencies.is_stale(cell, record)
     seen.refusals += map(str, wrong_weights(fresh, suite, registry))
     seen.rows = list(rows.values())
     stale = sum(row.stale for row in seen.rows)

@@ -18,11 +18,12 @@ from robench.host.registry import Registry
 from robench.plan.filters import chosen
 from robench.plan.misfits import skip_notes
 from robench.plan.plan import Plan, make_plan
-from robench.run.data import DataKey, Outside, check_weights, data_role, ready, roles
+from robench.run.data import DataKey, check_weights, data_role, ready, roles
+from robench.run.dependencies import Dependencies
 from robench.run.worker import passed, pick_device, work
 from robench.spec import Cell, Victim, cell_to_payload, label_of
 from robench.store.folder import Store, users_arrays
-from robench.store.provenance import is_stale, stale_note
+from robench.store.provenance import stale_note
 from robench.store.record import Record, lacks_likes, new_record
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
@@ -139,7 +140,7 @@ class Runner:
     def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
         """Cells that are not stored, lack likes that are wanted or are of other data; skipped ones get their record."""
         todo, stale = [], 0
-        metrics, outside = metrics_of(self.suite.metrics, self.registry).values(), Outside(self.registry)
+        metrics, dependencies = metrics_of(self.suite.metrics, self.registry).values(), Dependencies(self.registry)
         for cell in self.cells:
             if cell.skip:
                 self._skip(cell)
@@ -147,7 +148,7 @@ class Runner:
             record = None if self.options.fresh else self.store.done(cell.id)
             same = record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256
             if record is not None and same and not lacks_likes(record, metrics):
-                stale += is_stale(record["provenance"], outside.of(cell))
+                stale += dependencies.is_stale(cell, record)
                 continue
             todo.append(cell)
         if stale:

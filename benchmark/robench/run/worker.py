@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -31,9 +30,10 @@ from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache
 from robench.host.discovery import Host
 from robench.host.registry import Kind, Registry
-from robench.run.data import DataKey, Outside, path_of
+from robench.run.data import DataKey, path_of
+from robench.run.dependencies import Dependencies
 from robench.spec import Cell, Part, Victim, cell_from_payload, digest
-from robench.store.provenance import provenance
+from robench.store.provenance import peak_memory, provenance
 from robench.store.record import Record, metric_values, new_record, outcome_of
 
 log = logging.getLogger("robench")
@@ -117,6 +117,23 @@ def work(task: Task, emit: Emit) -> None:
         emit(run.progress("measure", number + 1, len(cells)))
 
 
+@dataclass(frozen=True, eq=False)
+class _Clean:
+    """A victim on one choice of users: ready to be attacked, and measured clean; ``usage`` is what that took."""
+
+    bench: MeasuredVictim
+    measurement: Measurement
+    usage: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Failure:
+    """The error of a clean measurement, which every cell that needs it reports."""
+
+    error: Exception
+    trace: TracebackType | None
+
+
 @dataclass(eq=False)
 class _Run:
     """One victim at work."""
@@ -126,6 +143,10 @@ class _Run:
     registry: Registry
     emit: Emit
     task: str
+
+    def __post_init__(self) -> None:
+        """Nothing is loaded yet."""
+        self.dependencies = Dependencies(self.registry)
 
     def prepare(self) -> None:
         """Load data and plugins, and fit."""
@@ -138,45 +159,51 @@ class _Run:
         shop = victim_fit(victim, data, key, self.registry, cache, self.device, self.targets)
         measures = [Measure.parse(name) for name in self.payload["metrics"]]
         self.metrics: dict[Measure, Metric] = {m: self.registry.load("metric", m.name)() for m in measures}
-        parts = [shop.defense, *([shop.attack] if shop.attack else [])]
-        self.components: list[type] = [shop.model, *(type(part) for part in parts)]
         self.fitted: Fitted = shop.fitted(lambda done, of: self.emit(self.progress("fit", done, of)))
         self.data, self.held = data, shop.held
-        self.benches: dict[str, MeasuredVictim] = {}
-        self.clean: dict[str, Measurement] = {}
-        self.reading: dict[str, dict[str, int]] = {}
+        self.clean: dict[str, _Clean | _Failure] = {}
         self.liked = any(metric.needs == "likes" for metric in self.metrics.values())
         self.calibration: Calibration | None = None
-        self.outside = Outside(self.registry)
 
     def progress(self, phase: str, done: int, total: int) -> dict[str, Any]:
         """A progress event."""
         return {"kind": "progress", "task": self.task, "phase": phase, "done": done, "total": total}
 
-    def _bench(self, cell: Cell) -> tuple[str, MeasuredVictim]:
-        """The victim ready to be measured on a cell's users; clean once for all its cells."""
+    def _clean(self, cell: Cell) -> _Clean:
+        """Returns the clean measurement of the victim on a cell's users, made once for all its cells.
+
+        Raises:
+            Exception: whatever the victim raises; the same error for every cell that needs the measurement.
+        """
         key = digest(None if cell.users is None else cell.users.content())
-        if key not in self.benches:
-            history = joined(self.data.train, self.data.validation)
-            users = evaluated_users(self.data, cell.users)
-            held = self.held.read()
-            self.benches[key] = MeasuredVictim(
-                self.fitted.model,
-                history,
-                held,
-                users,
-                cell.victim.seed,
-                self.data.catalogue,
-                self.fitted.read,
-                beside_held_out(history, held) if self.liked else None,
-            )
-            if self.liked and self.calibration is None:
-                data, draws = self.data.train_data(), self.benches[key].draws()
-                self.calibration = calibrate(self.fitted.model, data, draws)
-            before = usage_so_far()
-            self.clean[key] = self._calibrated(self.benches[key].clean(self.targets))
-            self.reading[key] = usage_since(before)
-        return key, self.benches[key]
+        if key not in self.clean:
+            try:
+                self.clean[key] = self._measure_clean(cell)
+            except Exception as error:  # whatever a plugin raises
+                self.clean[key] = _Failure(error, error.__traceback__)
+        clean = self.clean[key]
+        if isinstance(clean, _Failure):
+            raise clean.error.with_traceback(clean.trace)  # without the trace of an earlier cell
+        return clean
+
+    def _measure_clean(self, cell: Cell) -> _Clean:
+        history = joined(self.data.train, self.data.validation)
+        held = self.held.read()
+        bench = MeasuredVictim(
+            self.fitted.model,
+            history,
+            held,
+            evaluated_users(self.data, cell.users),
+            cell.victim.seed,
+            self.data.catalogue,
+            self.fitted.read,
+            beside_held_out(history, held) if self.liked else None,
+        )
+        if self.liked and self.calibration is None:
+            self.calibration = calibrate(self.fitted.model, self.data.train_data(), bench.draws())
+        before = usage_so_far()
+        measurement = self._calibrated(bench.clean(self.targets))
+        return _Clean(bench, measurement, usage_since(before))
 
     def _calibrated(self, found: Measurement) -> Measurement:
         """With the victim's one calibration, where likes are measured."""
@@ -187,8 +214,8 @@ class _Run:
 
     def measured(self, cell: Cell, start: float) -> tuple[Record, dict[str, NDArray[Any]]]:
         """One cell: its record and arrays."""
-        key, bench = self._bench(cell)
-        clean, reading, before = self.clean[key], self.reading[key], usage_so_far()
+        victim = self._clean(cell)
+        clean, reading, before = victim.measurement, victim.usage, usage_so_far()
         if cell.attack is None:
             found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), dict(clean.diagnostics))
             if len(self.targets):
@@ -198,9 +225,10 @@ class _Run:
             reference = None
         else:
             attack = made(self.registry, "attack", cell.attack)
-            self.components = [*self.components, type(attack)]
             targets = self.promoted(cell)
-            found = self._calibrated(bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets))
+            found = self._calibrated(
+                victim.bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets)
+            )
             if targets is not None:
                 found.arrays["targets"] = targets
             reference, reading = outcome_of(clean.arrays), usage_since(before)
@@ -208,7 +236,7 @@ class _Run:
         threat = Threat(**cell.threat) if cell.threat else None
         metrics = metric_values(self.metrics, outcome, threat, cell.kind)
         record = self._record(cell, "ok", start)
-        if outside := self.outside.of(cell):
+        if outside := self.dependencies.outside(cell):
             record["provenance"]["outside"] = outside
         record |= {"metrics": metrics, "achieved": found.achieved, "diagnostics": found.diagnostics}
         if found.members:
@@ -240,7 +268,7 @@ class _Run:
         notes = dict(fitted.report) if fitted is not None else {}
         origin = provenance(
             owners,
-            getattr(self, "components", []),
+            self._code(cell),
             device=str(getattr(self, "device", "")),
             threads=int(self.payload["threads"]),
         )
@@ -261,6 +289,12 @@ class _Run:
             error=None,
         )
 
+    def _code(self, cell: Cell) -> dict[str, str]:
+        try:
+            return self.dependencies.code(cell)
+        except UserError:  # a plugin that cannot be imported: the record of the failure says so
+            return {}
+
 
 def passed(cell: Cell) -> dict[str, Any]:
     """The settings as the suite's author typed them, beside the resolved ones in ``spec``."""
@@ -269,9 +303,3 @@ def passed(cell: Cell) -> dict[str, Any]:
     if v.poison is not None:
         parts["attack"] = v.poison.attack
     return {role: dict(part.passed) for role, part in parts.items() if part is not None}
-
-
-def peak_memory() -> float:
-    """Largest resident size of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)

@@ -44,28 +44,17 @@ def code_of(components: Iterable[type]) -> dict[str, str]:
     return {package: code_digest(package) for package in sorted(packages)}
 
 
-def is_stale(origin: Mapping[str, Any], outside: Mapping[str, str]) -> bool:
-    """Whether code or weights have changed since a record was made.
-
-    Args:
-        origin: the record's ``provenance``.
-        outside: digests of what its model and attack read now; compared where the record has one too.
-    """
-    noted = {**outside, **origin.get("outside", {})}
-    changed = any(value != noted[kind] for kind, value in outside.items())
-    return changed or any(code_digest(package) != digest for package, digest in origin["code"].items())
-
-
 def stale_note(count: int) -> str:
     """What ``run`` and ``plan`` say about stale cells."""
     return f"stale: {counted(count, 'stored cell')}: code or weights have changed since; --fresh measures again"
 
 
-def provenance(owners: Iterable[str], components: Iterable[type], *, device: str, threads: int) -> dict[str, Any]:
+def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
     """Versions of robench, plugins, python, torch and numpy; device, threads, processor; code digests.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.
+        code: digests of the code that took part.
     """
     return {
         "robench": version_of("robench"),
@@ -76,5 +65,15 @@ def provenance(owners: Iterable[str], components: Iterable[type], *, device: str
         "platform": f"{sys.platform} {platform.machine()}",
         "device": device,
         "threads": threads,
-        "code": code_of(components),
+        "code": dict(code),
     }
+
+
+def peak_memory() -> float | None:
+    """Returns the largest resident size of this process so far, in MiB; None on a system that does not tell."""
+    try:
+        import resource  # noqa: PLC0415  # absent on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)

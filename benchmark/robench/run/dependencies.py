@@ -1,0 +1,98 @@
+"""What a cell depends on besides its spec and its data: code, and files that its plugins read.
+
+The worker notes both in the record; ``run`` and ``plan`` compare them with what is there now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from robench.api.component import Component
+from robench.api.errors import DataError
+from robench.host.registry import Kind, Registry
+from robench.spec import Cell, Part, digest
+from robench.store.provenance import code_of
+from robench.store.record import Record
+
+
+def classes_of(cell: Cell, registry: Registry) -> list[type]:
+    """Returns the classes of the model, the defence and the attack of a cell.
+
+    Raises:
+        UserError: a plugin cannot be imported.
+    """
+    parts: list[tuple[Kind, Part]] = [("model", cell.victim.model), ("defense", cell.victim.defense)]
+    if (attack := attack_of(cell)) is not None:
+        parts.append(("attack", attack))
+    return [registry.load(kind, part.name) for kind, part in parts]
+
+
+def attack_of(cell: Cell) -> Part | None:
+    """Returns the attack of a cell, at test time or by poisoning; None for a clean cell of clean data."""
+    return cell.attack if cell.victim.poison is None else cell.victim.poison.attack
+
+
+def readers_of(cell: Cell) -> Iterator[tuple[Kind, Part]]:
+    """Yields the parts of a cell that may read files of their own, such as weights."""
+    yield "model", cell.victim.model
+    if (attack := attack_of(cell)) is not None:
+        yield "attack", attack
+
+
+def outside_of(kind: Kind, part: Part, registry: Registry) -> str:
+    """Returns what a part says of the files that it reads, or empty.
+
+    Raises:
+        DataError: they are missing or broken.
+    """
+    cls: type[Component] = registry.load(kind, part.name)
+    component: Any = cls(cls.Config.model_validate(dict(part.config)))
+    outside: str = component.outside()
+    return outside
+
+
+class Dependencies:
+    """The dependencies of the cells of one run; each part is looked at once.
+
+    Args:
+        registry: the plugins.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._digests: dict[str, str] = {}
+
+    def code(self, cell: Cell) -> dict[str, str]:
+        """Returns the code digests of everything that takes part in a cell.
+
+        Raises:
+            UserError: a plugin cannot be imported.
+        """
+        return code_of(classes_of(cell, self._registry))
+
+    def outside(self, cell: Cell) -> dict[str, str]:
+        """Returns digests of files that plugins read, by kind of plugin; what cannot be read is left out."""
+        digests = {kind: self._outside(kind, part) for kind, part in readers_of(cell)}
+        return {kind: value for kind, value in digests.items() if value}
+
+    def _outside(self, kind: Kind, part: Part) -> str:
+        key = digest([kind, part.content()])
+        if key not in self._digests:
+            try:
+                text = outside_of(kind, part, self._registry)
+            except DataError:
+                text = ""
+            self._digests[key] = text and digest(text)
+        return self._digests[key]
+
+    def is_stale(self, cell: Cell, record: Record) -> bool:
+        """Returns whether code, or a file that a plugin reads, has changed since a cell was measured.
+
+        Args:
+            cell: a cell that is stored.
+            record: its record. Files are compared only if it has a digest of them too.
+        """
+        origin, outside = record["provenance"], self.outside(cell)
+        earlier = {**outside, **origin.get("outside", {})}
+        return origin["code"] != self.code(cell) or any(value != earlier[kind] for kind, value in outside.items())

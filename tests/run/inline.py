@@ -1,0 +1,44 @@
+"""Runs a suite in this process, with plugins that are written into a folder: no worker, no command."""
+
+import json
+from pathlib import Path
+
+from robench.api.executor import Executor
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.run.runner import Options, Runner, start
+
+SMALL = "datasets: [{name: synthetic, users: 40, items: 30, interactions_per_user: 8}]\n"
+
+
+class Inline(Executor):
+    """Does the work in the process of the test."""
+
+    def run(self, tasks, work, emit):
+        for task in tasks:
+            work(task, emit)
+
+
+class InlineRunner(Runner):
+    """A runner whose victims are fitted in the process of the test."""
+
+    def _executor(self):
+        return Inline()
+
+
+def run(path: Path, **options) -> Runner:
+    """Runs a suite file and returns its runner, whose ``summary`` says how it ended."""
+    host = Host.discover()
+    registry = Registry.of(host)
+    job = start(path, host, registry, Options(path.parent / "results", **options))
+    job = InlineRunner(job.suite, job.plan, host, registry, job.options)
+    job.run()
+    return job
+
+
+def records(job: Runner) -> dict[str, dict]:
+    """Returns the record of every cell, by the label of its attack or ``clean``."""
+    return {
+        cell.attack.label if cell.attack else "clean": json.loads((job.store.cells / f"{cell.id}.json").read_text())
+        for cell in job.cells
+    }

@@ -1,0 +1,77 @@
+"""The records of one victim: which code each lists, and which error each tells."""
+
+import runpy
+import sys
+
+import pytest
+from tests.run.inline import SMALL, records, run
+
+from robench.run import worker
+from robench.store import provenance
+
+OTHERS = """
+from robench.api import EmbeddingAttack, hookimpl
+from robench_plugins.models.mf import MatrixFactorization
+
+class Idle(EmbeddingAttack):
+    def perturb(self, oracle, ball, rng):
+        yield oracle.zero()
+
+class Silent(MatrixFactorization):
+    def state(self):
+        self.fitted = True
+        return super().state()
+
+    def scores(self, users, history):
+        if hasattr(self, "fitted"):  # it can be fitted, and not measured
+            raise RuntimeError("no scores today")
+        return super().scores(users, history)
+
+@hookimpl
+def robench_attacks():
+    return {"idle": Idle}
+
+@hookimpl
+def robench_models():
+    return {"silent": Silent}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    """Writes a suite beside a third-party module, and returns its path."""
+    (tmp_path / "others.py").write_text(OTHERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ROBENCH_PLUGINS", "others")
+    monkeypatch.delitem(sys.modules, "others", raising=False)
+
+    def write(text):
+        path = tmp_path / "t.yaml"
+        path.write_text(f"name: t\n{SMALL}{text}")
+        return path
+
+    return write
+
+
+def test_a_record_lists_the_code_of_its_own_cell_alone(suite):
+    attacks = "attacks: [{name: idle, epsilon: 0.1}, {name: fgsm, epsilon: 0.1}]\n"
+    found = records(run(suite(f"models: [{{name: mf, factors: 4, epochs: 1}}]\n{attacks}")))
+    assert {name: record["status"] for name, record in found.items()} == dict.fromkeys(("clean", "idle", "fgsm"), "ok")
+    listed = {name: any("others" in key for key in record["provenance"]["code"]) for name, record in found.items()}
+    assert listed == {"clean": False, "idle": True, "fgsm": False}
+
+
+def test_every_cell_of_a_victim_that_cannot_be_measured_tells_the_error(suite):
+    attacks = "attacks: [{name: fgsm, epsilon: [0.1]}, {name: idle, epsilon: 0.1}]\n"
+    found = records(run(suite(f"models: [{{name: silent, factors: 4, epochs: 1}}]\n{attacks}")))
+    errors = [record["error"] for record in found.values()]
+    assert [error["type"] for error in errors] == ["RuntimeError"] * 3
+    assert {error["message"] for error in errors} == {"no scores today"}
+    assert len({len(error["traceback"].splitlines()) for error in errors}) == 1
+
+
+def test_a_system_without_the_module_resource_measures_too(monkeypatch):
+    assert provenance.peak_memory() > 0
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows, where importing it fails
+    assert provenance.peak_memory() is None
+    assert "work" in runpy.run_path(worker.__file__)
