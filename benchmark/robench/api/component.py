@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+T = TypeVar("T")
 
 
 class BaseConfig(BaseModel):
@@ -31,6 +33,16 @@ class Component:
 
     def __init__(self, config: BaseConfig | None = None) -> None:
         self.config = self.Config() if config is None else config
+
+    @classmethod
+    def has_setting(cls, name: str) -> bool:
+        """Returns whether ``Config`` has a field of this name."""
+        return name in cls.Config.model_fields
+
+    def setting(self, name: str, default: T) -> T:
+        """Returns the value of a setting, or ``default`` if ``config`` has no field of this name."""
+        value: T = getattr(self.config, name) if name in type(self.config).model_fields else default
+        return value
 
     @classmethod
     def make(cls, **settings: Any) -> Any:

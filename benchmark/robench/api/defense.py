@@ -63,5 +63,4 @@ class Defense(Component):
 
     def strength(self) -> tuple[float, float | None]:
         """(λ, training ε) for the tables: (1.0, None) unless ``Config`` has these fields."""
-        config = self.config
-        return float(getattr(config, "lambda_", 1.0)), getattr(config, "epsilon", None)
+        return float(self.setting("lambda_", 1.0)), self.setting("epsilon", None)

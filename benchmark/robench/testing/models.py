@@ -342,7 +342,7 @@ class TorchModelTests(ModelTests):
         _, data, _ = victim
         fresh = self.new()
         assert isinstance(fresh, TorchModel)
-        if type(fresh).margins_from is TorchModel.margins_from:
+        if not fresh.has_margins():
             pytest.skip("no margins_from: the hinge loss is not offered")
         fresh.initialise(data, Rng(0))
         batch = next(iter(fresh.batches(data, Rng(0))))

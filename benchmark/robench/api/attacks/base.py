@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LossName = Literal["ce", "margin", "bpr"]
 Adaptive = Literal["yes", "oblivious", "frozen"]
+Positives = Literal["held-out", "known"]
 Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
 
 
@@ -25,6 +26,7 @@ class Attack(Component):
 
     The flags of a leaderboard ask for ``gradient`` (climbs the loss by gradients: judged against random points, smaller
     ε and fewer steps) and ``heuristic_floor`` (random points, which every gradient attack must beat).
+    ``instructs``: it writes instructions, which only a model with ``follows`` may take for what it is asked.
     """
 
     surface: ClassVar[Surface]
@@ -32,6 +34,7 @@ class Attack(Component):
     adaptive: ClassVar[Adaptive] = "yes"
     gradient: ClassVar[bool] = False
     heuristic_floor: ClassVar[bool] = False
+    instructs: ClassVar[bool] = False
 
     @abstractmethod
     def threat(self) -> Threat:
@@ -44,6 +47,18 @@ class Attack(Component):
             DataError: they are missing or broken; told before any work.
         """
         return ""
+
+    def expectation(self) -> int:
+        """Returns how many draws one query of a stochastic victim averages: the setting ``expectation``, or 1."""
+        return self.setting("expectation", 1)
+
+    def steps(self) -> int | None:
+        """Returns the setting ``steps``, by which flags compare gradient attacks; None if the attack has none."""
+        return self.setting("steps", None)
+
+    def positives(self) -> Positives:
+        """Returns the items that the attack pushes down: the setting ``positives``, or the held-out ones."""
+        return self.setting("positives", "held-out")
 
     @classmethod
     def kind(cls) -> Kind:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from robench.api.attacks.ball import Ball, Delta
-from robench.api.attacks.base import Attack, Evaluation, Kind, LossName
+from robench.api.attacks.base import Attack, Evaluation, Kind, LossName, Positives
 
 
 class Oracle(Protocol):
@@ -75,7 +75,7 @@ class EmbeddingConfig(BaseConfig):
     )
     goal: Literal["untargeted", "promote"] = "untargeted"
     k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
-    positives: Literal["held-out", "known"] = Field(
+    positives: Positives = Field(
         default="held-out", description="whose fall counts on the surface parameters: known ones as in APR and MSAP"
     )
     expectation: int = Field(default=1, ge=1, description="draws per look at a victim that draws at test time")
@@ -92,7 +92,7 @@ class EmbeddingConfig(BaseConfig):
                 raise SettingError(
                     f"goal: {self.goal} does not go with positives: known, which shall fall", "goal", hint
                 )
-            if getattr(self, "loss", "bpr") != "bpr":
+            if dict(self).get("loss", "bpr") != "bpr":
                 raise SettingError("known items are compared in pairs, as BPR does", "loss", "write loss: bpr")
         return self
 

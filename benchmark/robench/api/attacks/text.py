@@ -159,15 +159,11 @@ class TextConfig(BaseConfig):
 
 
 class TextAttack(Attack):
-    """Rewrites titles within a number of edits; to promote, those of the promoted items, else those of all items.
-
-    ``instructs``: it writes instructions, which only a model with ``follows`` may take for what it is asked.
-    """
+    """Rewrites titles within a number of edits; to promote, those of the promoted items, else those of all items."""
 
     Config: ClassVar[type[BaseConfig]] = TextConfig
     surface: ClassVar[Surface] = "text"
     stage: ClassVar[Stage] = "test"
-    instructs: ClassVar[bool] = False
 
     def threat(self) -> Threat:
         """Text, at test time; ε is a share of the title's length."""

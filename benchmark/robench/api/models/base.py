@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from robench.api.component import Component
 from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData
 from robench.api.rng import Rng
-from robench.api.threat import Surface
+from robench.api.threat import GoalName, Surface
 
 ColdUser = Literal["history", "fold-in", "content", "popularity"]
 ColdItem = Literal["behind", "content"]
@@ -25,7 +25,10 @@ class Model(Component):
     ``surfaces`` are those beside ``interactions`` (which every model has: its training data) that attacks may touch.
     ``reads_text``: it needs items' texts, and a data set in which no item has any of ``reads_of`` (fields of ``Item``)
     is refused. ``follows``: it answers a prompt that titles stand in, so they may hold instructions to it.
-    A neural model derives from ``TorchModel`` and does not override ``fit``.
+    A neural model derives from ``TorchModel``, which sets ``neural``, and does not override ``fit``.
+
+    ``tables`` names the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
+    ``token_goals`` names the goals for which the model offers slopes by the tokens of titles.
 
     Cold start is declared, and tested by the conformance class. ``cold_user``: what a user outside the training data
     gets, given some items: ``history`` (scores come from the history alone), ``fold-in`` (a vector is fitted to the
@@ -35,6 +38,9 @@ class Model(Component):
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
+    neural: ClassVar[bool] = False
+    tables: ClassVar[tuple[str, ...]] = ()
+    token_goals: ClassVar[tuple[GoalName, ...]] = ()
     reads_text: ClassVar[bool] = False
     reads_of: ClassVar[tuple[str, ...]] = ("title",)
     follows: ClassVar[bool] = False
@@ -53,7 +59,7 @@ class Model(Component):
             raise TypeError(f"{cls.__name__}.surfaces must be a set of {', '.join(known)}, not {cls.surfaces!r}")
         if "text" in cls.surfaces and cls.rewritten is Model.rewritten:
             raise TypeError(f"{cls.__name__} declares the surface 'text' and has no rewritten()")
-        if cls.surfaces & {"embedding", "parameters"} and not hasattr(cls, "score_from"):
+        if cls.surfaces & {"embedding", "parameters"} and not cls.neural:
             raise TypeError(f"{cls.__name__} declares embedding or parameters, which only a TorchModel has")
 
     @abstractmethod
@@ -72,6 +78,11 @@ class Model(Component):
             float32 [B, n_items], finite, higher is better. The host masks known items. A model that is not neural
             orders the items by their training counts for a user whose row is empty.
         """
+
+    @classmethod
+    def has_margins(cls) -> bool:
+        """Returns whether the model can be trained on the hinge loss of its margins s_y − s_neg."""
+        return False
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Scores for users who are not in the training data, by their items: float32 [n, n_items], finite.

@@ -14,6 +14,7 @@ from torch import Tensor
 from robench.api.attacks.text import item_text
 from robench.api.data import Item
 from robench.api.models.torch import TorchModel
+from robench.api.threat import GoalName
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +33,9 @@ class Tokens:
 
 
 class TokenReader(TorchModel):
-    """A ``TorchModel`` that reads items by the tokens of their texts: one of the two kinds below.
-
-    ``token_goals``: the goals for which it has slopes by tokens.
-    """
+    """A ``TorchModel`` that reads items by the tokens of their texts: one of the two kinds below."""
 
     reads_text: ClassVar[bool] = True
-    token_goals: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def tokens(self, texts: Sequence[str]) -> Tokens:
@@ -61,7 +58,7 @@ class TokenModel(TokenReader):
 
     texts: Tensor
     reads_of: ClassVar[tuple[str, ...]] = ("title", "year", "genres", "description")  # as ``item_text`` does
-    token_goals: ClassVar[tuple[str, ...]] = ("promote", "untargeted")
+    token_goals: ClassVar[tuple[GoalName, ...]] = ("promote", "untargeted")
 
     @abstractmethod
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
@@ -94,7 +91,7 @@ class LikelihoodModel(TokenReader):
     there are slopes for promotion only.
     """
 
-    token_goals: ClassVar[tuple[str, ...]] = ("promote",)
+    token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
 
     @abstractmethod
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:

@@ -111,14 +111,13 @@ class TorchConfig(BaseConfig):
 class TorchModel(Model, nn.Module):
     """A model whose inputs can be perturbed. The host trains it; a subclass says what is computed.
 
-    ``tables`` names the parameters (embedding tables) of the surface ``parameters``; ``under`` runs any part of the
-    model with other values in them.
+    ``under`` runs any part of the model with other values in its ``tables``.
     """
 
     Config: ClassVar[type[TorchConfig]] = TorchConfig
     config: Any
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters"})
-    tables: ClassVar[tuple[str, ...]] = ()
+    neural: ClassVar[bool] = True
     n_items: int
     n_users: int
     item_counts: Tensor
@@ -154,6 +153,11 @@ class TorchModel(Model, nn.Module):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """s_y − s_neg per training target (neg: the sampled or the hardest unmasked item); enables the hinge loss."""
         raise TypeError(f"{type(self).__name__} has no margins_from, which the hinge loss needs")
+
+    @classmethod
+    def has_margins(cls) -> bool:
+        """Returns whether a subclass overrides ``margins_from``."""
+        return cls.margins_from is not TorchModel.margins_from
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
         """Set the sizes and ``build`` under a seeded stream."""

@@ -14,7 +14,7 @@ from robench.api.data import IntArray, Interactions, Item, TrainData
 from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
-OF_THE_INNER = ("surfaces", "cold_user", "cold_item", "reads_text", "reads_of", "follows")
+OF_THE_INNER = ("surfaces", "cold_user", "cold_item", "reads_text", "reads_of", "follows", "token_goals")
 
 
 class Wrapped(TorchModel):
