@@ -1,0 +1,23 @@
+"""The suite for comparisons between checkouts uses every built-in plugin."""
+
+import pytest
+from tools.every_plugin import suite
+
+import robench_plugins
+
+SECTIONS = {
+    "datasets": robench_plugins.robench_datasets,
+    "models": robench_plugins.robench_models,
+    "defenses": robench_plugins.robench_defenses,
+    "attacks": robench_plugins.robench_attacks,
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_built_in_plugin_is_used(tmp_path, section):
+    assert {entry["name"] for entry in suite(tmp_path)[section]} == set(SECTIONS[section]())
+
+
+def test_every_built_in_metric_is_used(tmp_path):
+    names = {name.partition("@")[0] for name in suite(tmp_path)["metrics"]}
+    assert names == set(robench_plugins.robench_metrics())
