@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from tests.tiny_decoder import MARK, TOKENS, tiny_decoder, tiny_gguf
 
 from robench.api.errors import DataError
-from robench.api.usage import usage_since, usage_so_far
+from robench.api.usage import record_usage
 from robench.pretrained import decoder as module
 from robench.pretrained import weights as home
 from robench.pretrained.cache import cached_folder
@@ -313,9 +313,9 @@ def test_a_title_by_itself_behind_a_prompt_that_was_read(reader):
     prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
     with torch.no_grad():
         wanted = reader.log_likelihoods(prompt, titles)
-    before = usage_so_far()
-    prefix = reader.prefix(prompt)
-    for _ in range(2):  # one title leaves the prompt as it was
-        found = torch.stack([reader.log_likelihood_after(prefix, title) for title in titles])
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-    assert usage_since(before) == {"tokens": len(prompt) + 2 * sum(len(title) - 1 for title in titles)}
+    with record_usage() as usage:
+        prefix = reader.prefix(prompt)
+        for _ in range(2):  # one title leaves the prompt as it was
+            found = torch.stack([reader.log_likelihood_after(prefix, title) for title in titles])
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert usage.amounts() == {"tokens": len(prompt) + 2 * sum(len(title) - 1 for title in titles)}

@@ -11,6 +11,7 @@ from robench.store import provenance
 
 OTHERS = """
 from robench.api import EmbeddingAttack, hookimpl
+from robench.api.usage import count_usage
 from robench_plugins.models.mf import MatrixFactorization
 
 class Idle(EmbeddingAttack):
@@ -27,13 +28,27 @@ class Silent(MatrixFactorization):
             raise RuntimeError("no scores today")
         return super().scores(users, history)
 
+class Curious(EmbeddingAttack):
+    def perturb(self, oracle, ball, rng):
+        count_usage(prompts=1)
+        yield oracle.zero()
+
+class Reader(MatrixFactorization):
+    def initialise(self, data, rng):
+        count_usage(texts=3)
+        super().initialise(data, rng)
+
+    def score_from(self, batch, e):
+        count_usage(tokens=5)
+        return super().score_from(batch, e)
+
 @hookimpl
 def robench_attacks():
-    return {"idle": Idle}
+    return {"idle": Idle, "curious": Curious}
 
 @hookimpl
 def robench_models():
-    return {"silent": Silent}
+    return {"silent": Silent, "reader": Reader}
 """
 
 
@@ -68,6 +83,19 @@ def test_every_cell_of_a_victim_that_cannot_be_measured_tells_the_error(suite):
     assert [error["type"] for error in errors] == ["RuntimeError"] * 3
     assert {error["message"] for error in errors} == {"no scores today"}
     assert len({len(error["traceback"].splitlines()) for error in errors}) == 1
+
+
+def test_a_record_notes_what_its_own_measurement_read(suite):
+    attacks = "attacks: [{name: curious, epsilon: 0.1}, {name: idle, epsilon: 0.1}]\n"
+    found = records(run(suite(f"models: [{{name: reader, factors: 4, epochs: 1}}]\n{attacks}")))
+    assert all(record["fit"]["texts_read"] == 3 for record in found.values())
+    assert {name: set(record["reading"]) for name, record in found.items()} == {
+        "clean": {"tokens"},
+        "curious": {"prompts", "tokens"},
+        "idle": {"tokens"},
+    }
+    assert found["curious"]["reading"]["prompts"] == 1
+    assert 0 < found["clean"]["reading"]["tokens"] < found["idle"]["reading"]["tokens"]
 
 
 def test_a_system_without_the_module_resource_measures_too(monkeypatch):

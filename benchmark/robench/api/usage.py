@@ -1,40 +1,62 @@
-"""What language models read and answer in this process: counted for the records, so that costs can be told."""
+"""Counts of what language models read and write. Networks report them, and the host notes them in the records."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-_READ: Counter[str] = Counter()
+_RECORDERS: ContextVar[tuple[Usage, ...]] = ContextVar("_RECORDERS", default=())
+
+
+class Usage:
+    """The amounts that were counted while one block of the host ran."""
+
+    def __init__(self) -> None:
+        self._amounts: Counter[str] = Counter()
+
+    def add(self, **amounts: int) -> None:
+        """Adds to the amounts of these names."""
+        self._amounts.update(amounts)
+
+    def amounts(self) -> dict[str, int]:
+        """Returns every positive amount by its name, in alphabetical order."""
+        return dict(sorted((+self._amounts).items()))
 
 
 def count_usage(**amounts: int) -> None:
-    """Count something; plugins with a network of their own may too.
+    """Adds to the usage of the present measurement; a plugin with a network of its own may call it too.
 
-    Names in use: ``texts`` (encoded), ``tokens`` (that a network read, padding apart), ``written`` (tokens that it
-    generated), ``prompts``, of them ``cut`` (for want of room), ``answers`` (titles that were asked for), of them
-    unusable ones: ``empty``, ``too_long``, ``not_finite``.
+    A call outside of a measurement counts nothing. A new thread starts outside: a plugin that uses threads calls this
+    function in the thread that called the plugin.
+
+    Args:
+        amounts: how much to add per name. Names in use: ``texts`` (encoded), ``tokens`` (read by a network, without
+            padding), ``written`` (tokens that it generated), ``prompts``, ``cut`` (prompts that were too long),
+            ``answers`` (titles that were scored), and the answers that are unusable: ``empty``, ``too_long``,
+            ``not_finite``.
     """
-    _READ.update(amounts)
-
-
-def usage_so_far() -> dict[str, int]:
-    """Everything that was counted so far in this process."""
-    return dict(_READ)
-
-
-def usage_since(before: dict[str, int]) -> dict[str, int]:
-    """What came after an earlier ``usage_so_far``; names that did not rise are left out."""
-    return {name: value - before.get(name, 0) for name, value in sorted(_READ.items()) if value > before.get(name, 0)}
+    for usage in _RECORDERS.get():
+        usage.add(**amounts)
 
 
 @contextmanager
-def uncounted() -> Iterator[None]:
-    """What is read within does not count: the host's own looks at titles, say."""
-    before = dict(_READ)
+def record_usage() -> Iterator[Usage]:
+    """Yields the usage that is counted within the block. Blocks may be nested; the outer one counts everything."""
+    usage = Usage()
+    token = _RECORDERS.set((*_RECORDERS.get(), usage))
+    try:
+        yield usage
+    finally:
+        _RECORDERS.reset(token)
+
+
+@contextmanager
+def ignore_usage() -> Iterator[None]:
+    """Counts nothing within the block, such as the host's own comparison of titles."""
+    token = _RECORDERS.set(())
     try:
         yield
     finally:
-        _READ.clear()
-        _READ.update(before)
+        _RECORDERS.reset(token)

@@ -20,7 +20,7 @@ from robench.api.errors import UserError
 from robench.api.executor import Emit, Task
 from robench.api.metric import Measure, Metric
 from robench.api.threat import Threat
-from robench.api.usage import usage_since, usage_so_far
+from robench.api.usage import record_usage
 from robench.engine.attack.arena import Measurement
 from robench.engine.calibration import Calibration, beside_held_out, calibrate
 from robench.engine.data.prepare import Prepared
@@ -201,9 +201,9 @@ class _Run:
         )
         if self.liked and self.calibration is None:
             self.calibration = calibrate(self.fitted.model, self.data.train_data(), bench.draws())
-        before = usage_so_far()
-        measurement = self._calibrated(bench.clean(self.targets))
-        return _Clean(bench, measurement, usage_since(before))
+        with record_usage() as usage:
+            measurement = self._calibrated(bench.clean(self.targets))
+        return _Clean(bench, measurement, usage.amounts())
 
     def _calibrated(self, found: Measurement) -> Measurement:
         """With the victim's one calibration, where likes are measured."""
@@ -215,7 +215,7 @@ class _Run:
     def measured(self, cell: Cell, start: float) -> tuple[Record, dict[str, NDArray[Any]]]:
         """One cell: its record and arrays."""
         victim = self._clean(cell)
-        clean, reading, before = victim.measurement, victim.usage, usage_so_far()
+        clean, usage = victim.measurement, victim.usage
         if cell.attack is None:
             found = Measurement(dict(clean.arrays), dict(self.fitted.achieved), dict(clean.diagnostics))
             if len(self.targets):
@@ -226,12 +226,12 @@ class _Run:
         else:
             attack = made(self.registry, "attack", cell.attack)
             targets = self.promoted(cell)
-            found = self._calibrated(
-                victim.bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets)
-            )
+            with record_usage() as recorded:
+                measurement = victim.bench.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets)
+            found = self._calibrated(measurement)
             if targets is not None:
                 found.arrays["targets"] = targets
-            reference, reading = outcome_of(clean.arrays), usage_since(before)
+            reference, usage = outcome_of(clean.arrays), recorded.amounts()
         outcome = outcome_of(found.arrays, reference)
         threat = Threat(**cell.threat) if cell.threat else None
         metrics = metric_values(self.metrics, outcome, threat, cell.kind)
@@ -243,8 +243,8 @@ class _Run:
             record["members"] = found.members
         if found.titles:
             record["titles"] = found.titles
-        if reading:
-            record["reading"] = reading
+        if usage:
+            record["reading"] = usage
         return record, found.arrays
 
     def promoted(self, cell: Cell) -> IntArray | None:

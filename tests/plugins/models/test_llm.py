@@ -10,7 +10,7 @@ from robench.api.data import Catalogue, Interactions, Item, TrainData, joined
 from robench.api.errors import DataError
 from robench.api.models.step import Step
 from robench.api.rng import Rng
-from robench.api.usage import usage_since, usage_so_far
+from robench.api.usage import record_usage
 from robench.testing.worlds import crowd, fitted, measured_victim, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models.ease import Ease
@@ -188,9 +188,9 @@ def test_a_rewritten_candidate_costs_its_own_tokens_only(world, weights):
     (prompt,) = model.embed(model.queries(user, history)).context["prompts"]
     spent = []
     for title in ("One", "Another", "One"):
-        before = usage_so_far()
-        model.rewritten({item: Item(title)}).scores(user, history)
-        spent.append(usage_since(before).get("tokens", 0))
+        with record_usage() as usage:
+            model.rewritten({item: Item(title)}).scores(user, history)
+        spent.append(usage.amounts().get("tokens", 0))
     assert spent == [len(prompt.ids) + len("One"), len("Another"), 0]  # a byte and a blank are a token each
 
 
@@ -247,9 +247,9 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
     known = int(history.row(0)[-1])
     texts = {int(candidates[0]): "", int(candidates[2]): "x" * 100, int(candidates[3]): "z" * 99, known: "y" * 300}
     other = model.rewritten({row: Item(text) for row, text in texts.items()})
-    before = usage_so_far()
-    scores = other.scores(np.array([0]), history)[0]
-    found = usage_since(before)
+    with record_usage() as usage:
+        scores = other.scores(np.array([0]), history)[0]
+    found = usage.amounts()
     assert found.pop("tokens") > 0
     assert found == {"prompts": 1, "cut": 1, "answers": 8, "empty": 1, "too_long": 1}
     order = candidates[np.argsort(-scores[candidates], kind="stable")]
@@ -264,11 +264,11 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
 
     model.answers.memo.clear()
     model.decoder.log_likelihoods = broken
-    before = usage_so_far()
-    scores = model.scores(np.array([0]), history)[0]
+    with record_usage() as usage:
+        scores = model.scores(np.array([0]), history)[0]
     assert np.isfinite(scores).all()
     assert scores[candidates].argmin() == 1
-    assert usage_since(before)["not_finite"] == 1
+    assert usage.amounts()["not_finite"] == 1
 
 
 def test_an_item_that_nobody_has_used_is_no_candidate(world, weights):

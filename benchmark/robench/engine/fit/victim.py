@@ -21,7 +21,7 @@ from robench.api.errors import PluginError, UserError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.api.usage import usage_since, usage_so_far
+from robench.api.usage import record_usage
 from robench.engine.data.titles import Clean, as_read, reader_of
 from robench.engine.fit.loop import Report, fit
 from robench.engine.fit.poisoning import Poisoned, fake_profiles, poison
@@ -176,14 +176,15 @@ class VictimFit:
         def make() -> tuple[Arrays, dict[str, Any]]:
             model = self._new()
             rng = Rng(self.victim.seed).child("fit")
-            start, before = time.perf_counter(), usage_so_far()
-            notes = fit(model, self._ready[1], self.defense, rng, device=self.device, report=report).as_dict()
+            start = time.perf_counter()
+            with record_usage() as usage:
+                notes = fit(model, self._ready[1], self.defense, rng, device=self.device, report=report).as_dict()
             seconds = round(time.perf_counter() - start, 3)
             if isinstance(model, TorchModel):
                 made.append(model)
             # The labels too, so that the file says by itself what it is.
             origin = {**self._identity(), "victim": asdict(self.victim), "data_key": self.data_key}
-            notes |= {f"{name}_read": count for name, count in usage_since(before).items()}
+            notes |= {f"{name}_read": count for name, count in usage.amounts().items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
         state, notes = self.cache.get("checkpoints", self.key, make)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.tiny_bert import tiny_bert
 
-from robench.api.usage import usage_so_far
+from robench.api.usage import record_usage
 from robench.engine.surfaces.text import similarity
 from robench.pretrained.encoder import Encoder
 
@@ -19,9 +19,9 @@ def test_each_new_title_is_compared_with_its_own_old_one(encoder, monkeypatch):
     monkeypatch.setattr(similarity, "_encoder", lambda: encoder)
     pairs = [("the space robot", "the space robot"), ("heat", "love kiss wedding"), ("galaxy", "the galaxy")]
     rows = [{"before": old, "after": new} for old, new in pairs]
-    before = usage_so_far()
-    found = similarity.resemblance(rows)
-    assert usage_so_far() == before, "the host's own look is no cost of the attack"
+    with record_usage() as usage:
+        found = similarity.resemblance(rows)
+    assert usage.amounts() == {}, "the host's own look is no cost of the attack"
     wanted = []
     for old, new in pairs:
         one, two = encoder.encode([old])[0], encoder.encode([new])[0]

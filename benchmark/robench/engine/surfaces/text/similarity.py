@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from robench.api.usage import uncounted
+from robench.api.usage import ignore_usage
 from robench.pretrained.encoder import Encoder
 from robench.pretrained.weights import packaged_folder
 
@@ -32,7 +32,7 @@ def resemblance(titles: Sequence[dict[str, Any]]) -> dict[str, float]:
     encoder = _encoder()
     if encoder is None or not titles:
         return {}
-    with uncounted():
+    with ignore_usage():
         old, new = (encoder.encode([row[name] for row in titles]) for name in ("before", "after"))
     found = torch.nn.functional.cosine_similarity(old, new).double().tolist()
     for row, value in zip(titles, found, strict=True):
