@@ -258,9 +258,11 @@ class HeldOut:
 class DatasetConfig(BaseConfig):
     """Filters that every data set shares; they run before the split, repeated until nothing changes (k-core)."""
 
-    min_user_interactions: int = Field(default=1, ge=1)
-    min_item_interactions: int = Field(default=1, ge=1)
-    min_rating: float | None = None
+    min_user_interactions: int = Field(default=1, ge=1, description="Fewest interactions of a user that is kept")
+    min_item_interactions: int = Field(default=1, ge=1, description="Fewest interactions of an item that is kept")
+    min_rating: float | None = Field(
+        default=None, description="Lowest rating that counts as an interaction; null keeps every row"
+    )
 
 
 class Dataset(Component):

@@ -68,17 +68,23 @@ class Oracle(Protocol):
 class EmbeddingConfig(BaseConfig):
     """Settings of every attack that adds δ to embeddings."""
 
-    norm: Literal["l2", "linf"] = "l2"
-    scale: Scale = "relative"
+    norm: Literal["l2", "linf"] = Field(default="l2", description="Norm of the ball that δ stays in")
+    scale: Scale = Field(
+        default="relative", description="Whether ε is relative to the size of the genuine values, or absolute"
+    )
     surface: Literal["embedding", "parameters"] = Field(
-        default="embedding", description="each user's embedded inputs, or the embedding tables with one δ for all users"
+        default="embedding",
+        description="What δ is added to: each user's embedded inputs, or the tables, shared by all users",
     )
-    goal: Literal["untargeted", "promote"] = "untargeted"
-    k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
+    goal: Literal["untargeted", "promote"] = Field(
+        default="untargeted", description="Push held-out items out of the top k, or promoted items into it"
+    )
+    k: int = Field(default=10, ge=1, description="Length of the list that the goal refers to, in items")
     positives: Positives = Field(
-        default="held-out", description="whose fall counts on the surface parameters: known ones as in APR and MSAP"
+        default="held-out",
+        description="Items that the attack on parameters demotes; known (training) items as in APR and MSAP",
     )
-    expectation: int = Field(default=1, ge=1, description="draws per look at a victim that draws at test time")
+    expectation: int = Field(default=1, ge=1, description="Draws averaged per evaluation of a stochastic victim")
 
     @model_validator(mode="after")
     def _compared_in_pairs(self) -> Self:

@@ -36,12 +36,16 @@ class HistoryConfig(BaseConfig):
     """Settings of every attack on the surface ``history``."""
 
     unit: Literal["edits", "fraction"] = Field(
-        default="edits", description="of ε: a number of edits, or a share of the history's length (at least one edit)"
+        default="edits", description="Unit of ε: edits, or a fraction of the history's length (at least one edit)"
     )
-    goal: Literal["untargeted", "promote"] = "untargeted"
-    k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
-    expectation: int = Field(default=1, ge=1, description="draws per look at a victim that draws at test time")
-    edits: Annotated[tuple[Edit, ...], AfterValidator(_distinct)] = ("substitute", "insert", "delete")
+    goal: Literal["untargeted", "promote"] = Field(
+        default="untargeted", description="Push held-out items out of the top k, or promoted items into it"
+    )
+    k: int = Field(default=10, ge=1, description="Length of the list that the goal refers to, in items")
+    expectation: int = Field(default=1, ge=1, description="Draws averaged per evaluation of a stochastic victim")
+    edits: Annotated[tuple[Edit, ...], AfterValidator(_distinct)] = Field(
+        default=("substitute", "insert", "delete"), description="Kinds of edits that the attack may make"
+    )
 
 
 class HistoryOracle(Protocol):

@@ -31,8 +31,10 @@ class Profiles:
 class PoisoningConfig(BaseConfig):
     """Settings of every attack with fake users."""
 
-    profile_size: int | None = Field(default=None, ge=1, description="items per profile; default: median real length")
-    k: int = Field(default=10, ge=1)
+    profile_size: int | None = Field(
+        default=None, ge=1, description="Items per fake user; null takes the median of the real users"
+    )
+    k: int = Field(default=10, ge=1, description="Length of the list that targets should enter, in items")
 
 
 class PoisoningAttack(Attack):

@@ -153,9 +153,13 @@ class TextOracle(Protocol):
 class TextConfig(BaseConfig):
     """Settings of every attack on titles."""
 
-    unit: Unit = Field(default="words", description="of ε: a share of the title's words or characters, at least one")
-    goal: Literal["promote", "untargeted"] = "promote"
-    k: int = Field(default=10, ge=1, description="the top k that the items shall enter, or held-out items leave")
+    unit: Unit = Field(
+        default="words", description="Unit of ε: a fraction of the title's words or characters (at least one edit)"
+    )
+    goal: Literal["promote", "untargeted"] = Field(
+        default="promote", description="Push promoted items into the top k, or held-out items out of it"
+    )
+    k: int = Field(default=10, ge=1, description="Length of the list that the goal refers to, in items")
 
 
 class TextAttack(Attack):

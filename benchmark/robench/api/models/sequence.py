@@ -21,9 +21,9 @@ from robench.api.threat import Surface
 class SequenceConfig(TorchConfig):
     """Settings that every sequence model shares."""
 
-    dim: int = Field(default=64, ge=1)
-    max_length: int = Field(default=50, ge=2, description="the last items of a history that the model reads")
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dim: int = Field(default=64, ge=1, description="Dimensions of an item vector")
+    max_length: int = Field(default=50, ge=2, description="Number of most recent items that the model reads")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of activations that dropout zeroes")
 
 
 def windows(rows: Interactions, length: int) -> IntArray:

@@ -97,15 +97,17 @@ class Losses(NamedTuple):
 class TorchConfig(BaseConfig):
     """Training settings of a neural model (Adam; early stopping on validation NDCG@10, best weights kept)."""
 
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=256, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    clip: float = Field(default=5.0, gt=0, description="largest L2 norm of a step's gradient")
-    patience: int = Field(default=5, ge=1, description="validations without a better NDCG@10 before training stops")
-    min_epochs: int = Field(default=0, ge=0, description="epochs before patience counts")
-    validate_every: int = Field(default=1, ge=1, description="epochs between validations")
-    validation_users: int = Field(default=10_000, ge=1, description="a seeded sample of them where there are more")
+    epochs: int = Field(default=20, ge=1, description="Most passes over the training data")
+    batch_size: int = Field(default=256, ge=1, description="Training rows per optimiser step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Step size of Adam")
+    weight_decay: float = Field(default=0.0, ge=0, description="Weight of the L2 penalty in Adam")
+    clip: float = Field(default=5.0, gt=0, description="Largest L2 norm of the gradient of one step")
+    patience: int = Field(
+        default=5, ge=1, description="Validations in a row without a better NDCG@10 after which training stops"
+    )
+    min_epochs: int = Field(default=0, ge=0, description="Epochs before patience starts to count")
+    validate_every: int = Field(default=1, ge=1, description="Epochs from one validation to the next")
+    validation_users: int = Field(default=10_000, ge=1, description="Most users per validation, a seeded sample")
 
 
 class TorchModel(Model, nn.Module):
