@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.tiny_decoder import tiny_decoder
 
+from robench.files.sources import Sources
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
@@ -37,7 +38,7 @@ def test_another_decoder_makes_the_cells_of_its_attack_stale(tmp_path, robench, 
     assert noted[False] == {}
 
     def stale():
-        dependencies = Dependencies(registry)
+        dependencies = Dependencies(registry, Sources())
         return {cell.attack is not None: dependencies.is_stale(cell, found[name]) for name, cell in cells.items()}
 
     assert stale() == {True: False, False: False}
@@ -48,7 +49,7 @@ def test_another_decoder_makes_the_cells_of_its_attack_stale(tmp_path, robench, 
     for name, cell in cells.items():
         if cell.attack is not None:
             older = found[name]["provenance"].pop("outside")
-            assert not Dependencies(registry).is_stale(cell, found[name]), "an older record has no digest"
+            assert not Dependencies(registry, Sources()).is_stale(cell, found[name]), "an older record has no digest"
             found[name]["provenance"]["outside"] = older
     (folder / "config.json").unlink()  # what cannot be read says nothing
     assert stale() == {True: False, False: False}

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from robench.api.errors import UserError
 from robench.files.atomic import write_bytes
+from robench.files.sources import Sources
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -44,10 +45,14 @@ class Cache:
 
     Args:
         folder: created when first written to.
+
+    Attributes:
+        sources: digests of code, for keys.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.sources = Sources()
 
     def check(self) -> None:
         """Refuse a folder that cannot be written, before any work.

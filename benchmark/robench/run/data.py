@@ -14,10 +14,10 @@ from robench.api.models.base import Model
 from robench.engine.data.prepare import Prepared, prepare
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.files.cache import Cache
+from robench.files.sources import Sources
 from robench.host.registry import Registry
 from robench.run.dependencies import outside_of, readers_of
 from robench.spec import Cell, Part, Victim, digest
-from robench.store.provenance import code_of
 from robench.suite.load import Suite
 from robench.suite.paths import anchored, path_fields
 from robench.suite.yaml import Path as Steps
@@ -40,7 +40,7 @@ def dataset_of(part: Part, registry: Registry, folder: Path) -> Dataset:
     return cls(cls.Config.model_validate(anchored(dict(part.config), cls.Config, folder)))
 
 
-def data_key(dataset: Dataset, part: Part, split: Part) -> str:
+def data_key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
     """What the prepared data depends on: the bytes read, the settings, the split, the code."""
     files = path_fields(type(dataset).Config)
     settings = {name: value for name, value in part.config.items() if name not in files}
@@ -50,7 +50,7 @@ def data_key(dataset: Dataset, part: Part, split: Part) -> str:
             "settings": settings,
             "bytes": dataset.fingerprint(),
             "split": split.content(),
-            "code": code_of([type(dataset)]),
+            "code": sources.code_of([type(dataset)]),
         },
         32,
     )
@@ -63,7 +63,7 @@ def prepared(part: Part, split: Part, registry: Registry, folder: Path, cache: C
         DataError: the source cannot be read, or nothing is left of it.
     """
     dataset = dataset_of(part, registry, folder)
-    key = data_key(dataset, part, split)
+    key = data_key(dataset, part, split, cache.sources)
     path = path_of(cache, key)
     data = _loaded(path)
     if data is None:

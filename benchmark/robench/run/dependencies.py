@@ -10,9 +10,9 @@ from typing import Any
 
 from robench.api.component import Component
 from robench.api.errors import DataError
+from robench.files.sources import Sources
 from robench.host.registry import Kind, Registry
 from robench.spec import Cell, Part, digest
-from robench.store.provenance import code_of
 from robench.store.record import Record
 
 
@@ -57,10 +57,11 @@ class Dependencies:
 
     Args:
         registry: the plugins.
+        sources: digests of code.
     """
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, sources: Sources) -> None:
+        self._registry, self._sources = registry, sources
         self._digests: dict[str, str] = {}
 
     def code(self, cell: Cell) -> dict[str, str]:
@@ -69,7 +70,7 @@ class Dependencies:
         Raises:
             UserError: a plugin cannot be imported.
         """
-        return code_of(classes_of(cell, self._registry))
+        return self._sources.code_of(classes_of(cell, self._registry))
 
     def outside(self, cell: Cell) -> dict[str, str]:
         """Returns digests of files that plugins read, by kind of plugin; what cannot be read is left out."""

@@ -71,9 +71,10 @@ def preview(
     seen = Preview(
         suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), excluded=plan.excluded
     )
-    shas, catalogues = _data(suite, plan.cells, registry, seen)  # all, as a run does
+    cache = Cache(default_folder())
+    shas, catalogues = _data(suite, plan.cells, registry, cache, seen)  # all, as a run does
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
-    changed, fresh, dependencies = 0, [], Dependencies(registry)
+    changed, fresh, dependencies = 0, [], Dependencies(registry, cache.sources)
     several = len({cell.victim.dataset.label for cell in cells}) > 1
     metrics = [registry.load("metric", Measure.parse(name).name)() for name in suite.metrics]
     for cell in cells:
@@ -103,10 +104,10 @@ def preview(
 
 
 def _data(
-    suite: Suite, cells: Sequence[Cell], registry: Registry, seen: Preview
+    suite: Suite, cells: Sequence[Cell], registry: Registry, cache: Cache, seen: Preview
 ) -> tuple[dict[str, str], dict[str, Catalogue]]:
     """Digest and items of every data set and split; what a run would refuse is noted."""
-    cache, shas, catalogues = Cache(default_folder()), {}, {}
+    shas, catalogues = {}, {}
     cache.check()
     for role, some in roles(cells).items():
         try:

@@ -140,7 +140,10 @@ class Runner:
     def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
         """Cells that are not stored, lack likes that are wanted or are of other data; skipped ones get their record."""
         todo, stale = [], 0
-        metrics, dependencies = metrics_of(self.suite.metrics, self.registry).values(), Dependencies(self.registry)
+        metrics, dependencies = (
+            metrics_of(self.suite.metrics, self.registry).values(),
+            Dependencies(self.registry, self.cache.sources),
+        )
         for cell in self.cells:
             if cell.skip:
                 self._skip(cell)

@@ -146,13 +146,14 @@ class _Run:
 
     def __post_init__(self) -> None:
         """Nothing is loaded yet."""
-        self.dependencies = Dependencies(self.registry)
+        self.cache = Cache(Path(self.payload["cache"]))
+        self.dependencies = Dependencies(self.registry, self.cache.sources)
 
     def prepare(self) -> None:
         """Load data and plugins, and fit."""
         victim = self.cells[0].victim
         self.device = pick_device(self.payload["device"])
-        cache = Cache(Path(self.payload["cache"]))
+        cache = self.cache
         data = Prepared.load(path_of(cache, self.payload["data_key"]))
         key = DataKey(self.payload["data_key"], self.payload["data_sha"])
         self.targets = targets_of(victim, data.train)

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import platform
 import sys
 from collections.abc import Iterable, Mapping
-from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from robench.api.errors import counted
-
-
-@cache
-def code_digest(package: str) -> str:
-    """Digest of every Python file of a top-level package (or single module); empty where it has no files."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        return ""
-    origin = Path(spec.origin)
-    root = origin.parent if spec.submodule_search_locations else None
-    found = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")) if root else [origin]:
-        found.update(str(path.relative_to(root) if root else path.name).encode())
-        found.update(path.read_bytes())
-    return found.hexdigest()[:16]
 
 
 def version_of(distribution: str) -> str:
@@ -36,12 +17,6 @@ def version_of(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def code_of(components: Iterable[type]) -> dict[str, str]:
-    """Digests of robench and of the packages that define ``components``: package -> digest."""
-    packages = {"robench", *(component.__module__.partition(".")[0] for component in components)}
-    return {package: code_digest(package) for package in sorted(packages)}
 
 
 def stale_note(count: int) -> str:

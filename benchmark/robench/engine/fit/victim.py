@@ -27,7 +27,7 @@ from robench.engine.fit.loop import Report, fit
 from robench.engine.fit.poisoning import Poisoned, fake_profiles, poison
 from robench.files.cache import Cache
 from robench.spec import Victim, digest
-from robench.store.provenance import code_of, version_of
+from robench.store.provenance import version_of
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -131,10 +131,10 @@ class VictimFit:
             "device": self.device.type,
         }
 
-    def code(self) -> list[Any]:
-        """Which classes take part, and the digests of their code."""
-        parts: list[type] = [self.model, type(self.defense), *([type(self.attack)] if self.attack else [])]
-        return [[f"{part.__module__}:{part.__qualname__}" for part in parts], code_of(parts)]
+    def code(self) -> dict[str, str]:
+        """Returns digests of robench's code and of the code of each class that takes part in the fit."""
+        attack = [] if self.attack is None else [type(self.attack)]
+        return self.cache.sources.code_of([self.model, type(self.defense), *attack])
 
     def _poisoned(self, rng: Rng) -> Poisoned:
         """The training data after the attack; profiles of oblivious attacks are made once and shared by all victims."""
@@ -150,7 +150,7 @@ class VictimFit:
                 "targets": self.targets.tolist(),
                 "seed": self.victim.seed,
                 "data": self.data_sha,
-                "code": code_of([type(attack)]),
+                "code": self.cache.sources.code_of([type(attack)]),
             },
             32,
         )

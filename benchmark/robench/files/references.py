@@ -1,0 +1,54 @@
+"""What the source of a module refers to: its imports, and strings of the form ``module:Class``."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TARGET = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<attribute>[A-Za-z_]\w*)\Z")
+_HOOK = "robench_"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A module that another one names, as written: dots at the front make it relative.
+
+    Args:
+        module: the name, for example ``package.module`` or ``.module``.
+        attribute: what is taken from it: a name, a module below it, ``*``, or empty for the module itself.
+    """
+
+    module: str
+    attribute: str = ""
+
+
+def references(tree: ast.AST) -> Iterator[Reference]:
+    """Yields what a module refers to, also inside functions.
+
+    Left out are imports for type checkers, and hooks: a plugin's list of components is no part of any of them.
+    """
+    for node in _nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Reference(alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from (Reference(module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and (found := _TARGET.match(node.value)):
+            yield Reference(found["module"], found["attribute"])
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        children: list[ast.AST] = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            children = list(node.orelse)
+        waiting += [child for child in children if not _is_hook(child)]
+
+
+def _is_hook(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name.startswith(_HOOK)

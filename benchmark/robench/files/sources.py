@@ -1,0 +1,166 @@
+"""Digests of the source code that can change a number, for cache keys and records.
+
+An edit of a plugin's module changes the digests of the classes that import it, and of no others. Nothing is imported
+to compute a digest: the modules that a module imports are read from its source.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from importlib.util import resolve_name
+
+from robench.api.component import Component
+from robench.files.references import Reference, references
+
+CORE = ("api", "engine", "spec.py")  # of robench: what fits, attacks and judges a model
+SHARED = "robench.pretrained"
+
+
+class Sources:
+    """Digests of source code. One object reads every file once, so a run needs an object of its own."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, bytes | None] = {}
+        self._neighbours: dict[str, tuple[Reference, ...]] = {}
+        self._digests: dict[type, str] = {}
+
+    def code_of(self, classes: Iterable[type]) -> dict[str, str]:
+        """Returns the digests of robench itself and of each class: ``robench`` or ``module:Class`` -> 16 hex digits."""
+        own = {f"{cls.__module__}:{cls.__qualname__}": self.digest(cls) for cls in classes}
+        return {"robench": self.core, **dict(sorted(own.items()))}
+
+    @cached_property
+    def core(self) -> str:
+        """The digest of the parts of robench that every number depends on."""
+        root = files("robench")
+        return _digest(item for name in CORE for item in _python_files(root / name, name))
+
+    @cached_property
+    def _shared(self) -> str:
+        return _digest(_python_files(files("robench") / "pretrained", "pretrained"))
+
+    def digest(self, cls: type) -> str:
+        """Returns the digest of the modules that a class is made of.
+
+        These are the modules of the class and of its bases, and the modules of the same top-level packages that they
+        import, directly or not. A base counts if it is a component or lies in the package of ``cls``. Of robench, only
+        ``robench.pretrained`` is included, because ``core`` covers the rest.
+
+        Args:
+            cls: the class of a component.
+        """
+        if cls not in self._digests:
+            self._digests[cls] = _digest(self._contents_of(cls))
+        return self._digests[cls]
+
+    def _contents_of(self, cls: type) -> Iterator[tuple[str, bytes]]:
+        packages = {_top(base.__module__) for base in cls.__mro__ if base is cls or issubclass(base, Component)}
+        packages -= {"robench"}
+        waiting = [Reference(base.__module__) for base in cls.__mro__ if _top(base.__module__) in packages]
+        modules = {reference.module for reference in waiting}
+        shared = False
+        waiting += [reference for name in sorted(modules) for reference in self._references(name)]
+        while waiting:
+            reference = waiting.pop()
+            shared = shared or f"{reference.module}.".startswith(f"{SHARED}.")
+            if _top(reference.module) in packages:
+                fresh = {name for name in self._imported(reference) if name not in modules}
+                modules |= fresh
+                waiting += [further for name in fresh for further in self._references(name)]
+        yield from ((name, content) for name in sorted(modules) if (content := self._content(name)) is not None)
+        if shared:
+            yield SHARED, self._shared.encode()
+
+    def _imported(self, reference: Reference) -> Iterator[str]:
+        """Yields the modules that an import runs; the ``__init__`` of a top-level package only if it is named."""
+        parts = reference.module.split(".")
+        yield from (".".join(parts[:count]) for count in range(2, len(parts)))
+        below = f"{reference.module}.{reference.attribute}"
+        is_module = bool(reference.attribute) and self._spec(below) is not None
+        if is_module:
+            yield below
+        if len(parts) > 1 or (reference.attribute and not is_module):
+            yield reference.module
+
+    def _references(self, name: str) -> tuple[Reference, ...]:
+        """Returns what a module refers to, with absolute names; nothing if there is no source to read."""
+        if name not in self._neighbours:
+            spec, content = self._spec(name), self._content(name)
+            self._neighbours[name] = ()
+            if spec is not None and content is not None and str(spec.origin).endswith(".py"):
+                package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+                self._neighbours[name] = tuple(_absolute(_parsed(content), package))
+        return self._neighbours[name]
+
+    def _content(self, name: str) -> bytes | None:
+        """Returns the bytes of a module's file, from a folder or a zip; None for one without a file."""
+        if name not in self._contents:
+            spec = self._spec(name)
+            try:
+                self._contents[name] = spec.loader.get_data(spec.origin)  # type: ignore[union-attr]
+            except (AttributeError, TypeError, OSError):  # a namespace, a module made by hand, a file that is gone
+                self._contents[name] = None
+        return self._contents[name]
+
+    def _spec(self, name: str) -> ModuleSpec | None:
+        """Returns where a module lies, without importing it; None if it is not there."""
+        loaded: ModuleSpec | None = getattr(sys.modules.get(name), "__spec__", None)
+        if loaded is not None:
+            return loaded
+        parent = name.rpartition(".")[0]
+        above = self._spec(parent) if parent else None
+        if parent and (above is None or above.submodule_search_locations is None):
+            return None
+        locations: Sequence[str] | None = None if above is None else list(above.submodule_search_locations or ())
+        try:
+            return PathFinder.find_spec(name, locations)
+        except (ImportError, OSError, ValueError):
+            return None
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _parsed(content: bytes) -> ast.AST:
+    """Returns the syntax tree of a file; an empty one if it cannot be parsed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module([], [])
+
+
+def _absolute(tree: ast.AST, package: str) -> Iterator[Reference]:
+    for reference in references(tree):
+        try:
+            yield Reference(resolve_name(reference.module, package), reference.attribute)
+        except ImportError:  # more dots than packages
+            continue
+
+
+def _python_files(path: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yields the name and the content of a file, or of every Python file below a folder, in order."""
+    if path.is_dir():
+        for child in sorted(path.iterdir(), key=lambda child: child.name):
+            yield from _python_files(child, f"{name}/{child.name}")
+    elif name.endswith(".py") and path.is_file():
+        yield name, path.read_bytes()
+
+
+def _digest(contents: Iterable[tuple[str, bytes]]) -> str:
+    """Returns 16 hex digits of named contents."""
+    total = hashlib.sha256()
+    for name, content in contents:
+        total.update(f"{name}\0{len(content)}\0".encode())
+        total.update(content)
+    return total.hexdigest()[:16]

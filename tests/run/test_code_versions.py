@@ -1,0 +1,89 @@
+"""A cell is stale, and a checkpoint made anew, if code that took part has changed; other code does not count."""
+
+import sys
+
+import pytest
+from tests.run.inline import SMALL, records, run
+
+from robench.files.sources import Sources
+from robench.run.dependencies import Dependencies
+from robench.run.preview import preview
+
+ATTACK = """
+from robench.api import EmbeddingAttack, hookimpl
+
+class Idle(EmbeddingAttack):
+    def perturb(self, oracle, ball, rng):
+        yield oracle.zero()
+
+@hookimpl
+def robench_attacks():
+    return {"idle": Idle}
+"""
+SUITE = f"""
+name: t
+{SMALL}
+models: [{{name: mf, factors: 4, epochs: 1}}]
+attacks: [{{name: idle, epsilon: 0.1}}, {{name: fgsm, epsilon: 0.1}}]
+"""
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """A finished run of a clean cell, a built-in attack and a third-party attack."""
+    (tmp_path / "idle.py").write_text(ATTACK)
+    (tmp_path / "t.yaml").write_text(SUITE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ROBENCH_PLUGINS", "idle")
+    monkeypatch.delitem(sys.modules, "idle", raising=False)
+    return run(tmp_path / "t.yaml")
+
+
+def stale(job, **changed):
+    """The cells that are stale, after the code digests of their records were replaced by ``changed``."""
+    dependencies, cells = (
+        Dependencies(job.registry, Sources()),
+        {c.attack.label if c.attack else "clean": c for c in job.cells},
+    )
+    found = records(job)
+    for record in found.values():
+        record["provenance"]["code"] |= changed
+    return {name for name, record in found.items() if dependencies.is_stale(cells[name], record)}
+
+
+def test_another_version_of_an_attack_makes_its_own_cells_stale(job, tmp_path):
+    assert stale(job) == set()
+    (tmp_path / "idle.py").write_text(f"{ATTACK}# edited\n")
+    assert stale(job) == {"idle"}
+    (row,) = preview(tmp_path / "t.yaml", job.registry, tmp_path / "results", (), ()).rows
+    assert (row.cells, row.stored, row.stale) == (3, 3, 1)
+
+
+def test_records_that_name_packages_are_read_and_stale(job):
+    """Records used to hold a digest per package."""
+    assert stale(job, robench="0123456789abcdef") == {"clean", "fgsm", "idle"}
+    assert stale(job, robench_plugins="0123456789abcdef") == {"clean", "fgsm", "idle"}
+
+
+def test_keys_of_checkpoints_and_data_follow_the_code(job, tmp_path, monkeypatch):
+    def entries():
+        return {kind: set((job.cache.folder / kind).rglob("*.*")) for kind in ("data", "checkpoints")}
+
+    before = entries()
+    run(tmp_path / "t.yaml", fresh=True)
+    assert entries() == before
+    edits = {
+        "robench_plugins.models.mf:MatrixFactorization": {"checkpoints"},
+        "robench_plugins.datasets.synthetic:Synthetic": {"data"},
+        "robench": {"data", "checkpoints"},
+    }
+    for edited, again in edits.items():
+        before, code_of = entries(), Sources.code_of
+
+        def changed(self, classes, edited=edited, code_of=code_of):
+            return {key: "new" if key == edited else value for key, value in code_of(self, classes).items()}
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Sources, "code_of", changed)
+            run(tmp_path / "t.yaml", fresh=True)
+        assert {kind for kind, paths in entries().items() if paths != before[kind]} == again
