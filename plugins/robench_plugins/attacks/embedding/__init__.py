@@ -1,1 +1,1 @@
-"""Attacks on embedded inputs and on embedding tables."""
+"""Attacks that add a perturbation δ to embedded inputs or to embedding tables."""

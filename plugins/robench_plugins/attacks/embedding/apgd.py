@@ -1,4 +1,4 @@
-"""APGD: projected ascent with momentum and a step that halves itself."""
+"""APGD: projected ascent with momentum and a step size that halves itself."""
 
 from __future__ import annotations
 
@@ -10,91 +10,100 @@ import torch
 from pydantic import Field
 
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
-from robench.api.attacks.ball import wide
-from robench_plugins.attacks.embedding.steps import random_start
+from robench_plugins.attacks.embedding.best_iterate import select_rows
+from robench_plugins.attacks.embedding.restarts import random_start
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOMENTUM, RISING = 0.75, 0.75  # α and ρ of the paper
+MOMENTUM, RISING_SHARE = 0.75, 0.75  # α and ρ of the paper
 
 
 def checkpoints(steps: int) -> list[int]:
-    """Iterations at which the step is reconsidered: ⌈p_j · steps⌉, p = 0, .22, p_j + max(p_j − p_(j−1) − .03, .06)."""
-    shares, found = [0.0, 0.22], [math.ceil(0.22 * steps)]
+    """Returns the iterations at which the step size is reconsidered.
+
+    They are ⌈p_j · steps⌉ with p_0 = 0, p_1 = 0.22 and p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06), as in section
+    3.2 of the paper.
+    """
+    shares, marks = [0.0, 0.22], [math.ceil(0.22 * steps)]
     while True:
         shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
         mark = math.ceil(round(shares[-1] * steps, 9))
         if mark > steps:
-            return found
-        if mark > found[-1]:
-            found.append(mark)
+            return marks
+        if mark > marks[-1]:
+            marks.append(mark)
 
 
 class Apgd(EmbeddingAttack):
-    """Auto-PGD (Croce & Hein, ICML 2020, algorithm 1) on a loss of the host; no step size to choose.
+    """Climbs the loss with momentum and with a step size that adapts itself to each user.
 
-    Step 2ε at first, halved per user at a checkpoint where too few steps rose (condition 1) or the best loss has not
-    moved since the last checkpoint without a halving (condition 2); the search then goes on from the best point.
-    Restart 0 starts from δ = 0, so that it is deterministic, further restarts from a random point.
+    Auto-PGD of Croce & Hein (ICML 2020, algorithm 1), on a loss of the host. The step is 2r at first. At a checkpoint
+    it is halved for a user if too few steps raised the loss (condition 1), or if the best loss has not risen since the
+    last checkpoint and the step was not halved there (condition 2). After a halving the search continues from the best
+    point. Restart 0 starts from δ = 0, which makes it deterministic; the paper starts from a random point, as further
+    restarts do here.
     """
 
     class Config(EmbeddingConfig):
-        """Settings."""
+        """Settings of APGD."""
 
         norm: Literal["l2", "linf"] = "linf"
-        loss: LossName = "ce"
-        steps: int = Field(default=50, ge=1, description="gradients per restart")
-        restarts: int = Field(default=1, ge=1)
+        loss: LossName = Field(default="ce", description="Loss that the steps increase")
+        steps: int = Field(default=50, ge=1, description="Gradient steps per restart")
+        restarts: int = Field(default=1, ge=1, description="Starting points, the first of which is δ = 0")
 
     config: Config
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """Per restart the iterate of the highest loss, and that of the highest loss among those that break the user."""
+        """Yields two candidates per restart, [B, ...] per input.
+
+        They are the iterate of the highest loss, and the iterate of the highest loss among those that reach the goal.
+        """
         for restart in range(self.config.restarts):
             start = oracle.zero() if restart == 0 else random_start(oracle, ball, rng.child("start", restart))
             yield from self._ascend(oracle, ball, start)
 
     def _ascend(self, oracle: Oracle, ball: Ball, start: Delta) -> Iterator[Delta]:
-        now, before, marks = start, start, [0, *checkpoints(self.config.steps)]
-        value, broken, slope = self._look(oracle, now)
-        best, best_slope, best_value = now, slope, value
-        fallen, fallen_value = now, torch.where(broken, value, -torch.inf)
-        stride = torch.full_like(value, 2.0)
-        rises, known, halved = torch.zeros_like(value), value, torch.ones_like(broken)
+        """Yields the two candidates of one restart."""
+        current, previous, marks = start, start, [0, *checkpoints(self.config.steps)]
+        loss, broken, gradient = self._evaluate(oracle, current)
+        best, best_gradient, best_loss = current, gradient, loss
+        success, success_loss = current, torch.where(broken, loss, -torch.inf)
+        step_size = torch.full_like(loss, 2.0)  # in r
+        rises, checkpoint_loss, halved = torch.zeros_like(loss), loss, torch.ones_like(broken)
         for step in range(1, self.config.steps + 1):
-            goal = Ball(ball.norm, stride * ball.radius).ascent(slope)
-            ahead = ball.project({name: part + goal[name] for name, part in now.items()})
+            move = Ball(ball.norm, step_size * ball.radius).ascent(gradient)
+            proposal = ball.project({name: part + move[name] for name, part in current.items()})
             if step > 1:
-                ahead = ball.project(
+                proposal = ball.project(
                     {
-                        name: part + MOMENTUM * (ahead[name] - part) + (1 - MOMENTUM) * (part - before[name])
-                        for name, part in now.items()
+                        name: part + MOMENTUM * (proposal[name] - part) + (1 - MOMENTUM) * (part - previous[name])
+                        for name, part in current.items()
                     }
                 )
-            before, now, last = now, ahead, value
-            value, broken, slope = self._look(oracle, now)
-            rises = rises + (value > last)
-            better, lower = value > best_value, broken & (value > fallen_value)
-            best, best_slope = _chosen(better, now, best), _chosen(better, slope, best_slope)
-            best_value = torch.where(better, value, best_value)
-            fallen, fallen_value = _chosen(lower, now, fallen), torch.where(lower, value, fallen_value)
+            previous, current, previous_loss = current, proposal, loss
+            loss, broken, gradient = self._evaluate(oracle, current)
+            rises = rises + (loss > previous_loss)
+            better, better_success = loss > best_loss, broken & (loss > success_loss)
+            best, best_gradient = select_rows(better, current, best), select_rows(better, gradient, best_gradient)
+            best_loss = torch.where(better, loss, best_loss)
+            success = select_rows(better_success, current, success)
+            success_loss = torch.where(better_success, loss, success_loss)
             if step in marks:
-                span = step - marks[marks.index(step) - 1]
-                halving = (rises < RISING * span) | (~halved & (best_value <= known))
-                stride = torch.where(halving, stride / 2, stride)
-                now, slope = _chosen(halving, best, now), _chosen(halving, best_slope, slope)
-                value = torch.where(halving, best_value, value)
-                rises, known, halved = torch.zeros_like(value), best_value, halving
+                interval = step - marks[marks.index(step) - 1]
+                halving = (rises < RISING_SHARE * interval) | (~halved & (best_loss <= checkpoint_loss))
+                step_size = torch.where(halving, step_size / 2, step_size)
+                current = select_rows(halving, best, current)
+                gradient = select_rows(halving, best_gradient, gradient)
+                loss = torch.where(halving, best_loss, loss)
+                rises, checkpoint_loss, halved = torch.zeros_like(loss), best_loss, halving
         yield best
-        yield fallen
+        yield success
 
-    def _look(self, oracle: Oracle, delta: Delta) -> tuple[Tensor, Tensor, Delta]:
-        seen = oracle.gradient(delta, self.config.loss)
-        assert seen.gradient is not None  # gradient() always gives one
-        return seen.loss, seen.broken, seen.gradient
-
-
-def _chosen(which: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
-    return {n: torch.where(wide(which, part), new[n], part) for n, part in old.items()}
+    def _evaluate(self, oracle: Oracle, delta: Delta) -> tuple[Tensor, Tensor, Delta]:
+        """Returns the loss (float [B]), whether the goal is reached (bool [B]), and the gradient at ``delta``."""
+        evaluation = oracle.gradient(delta, self.config.loss)
+        assert evaluation.gradient is not None  # an evaluation by gradient() always has one
+        return evaluation.loss, evaluation.broken, evaluation.gradient

@@ -11,98 +11,132 @@ from torch import Tensor
 
 from robench.api import Delta, MinimumNormAttack, MinimumNormConfig, Oracle, Rng
 from robench.api.attacks.ball import wide
-from robench_plugins.attacks.embedding.steps import aims
+from robench_plugins.attacks.embedding.best_iterate import select_rows
+from robench_plugins.attacks.embedding.restarts import restart_rivals
+
+TINY = 1e-12  # the least divisor
+GROWTH = 10  # factor of c while no c was large enough
+NOISE = 0.5  # length of a random start, as a share of the first-order distance
 
 
 class CarliniWagner(MinimumNormAttack):
-    """C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A): minimise ‖δ‖² + c · f(δ) with Adam, binary search over c.
+    """Searches for the shortest perturbation that pushes the held-out item out of the top k.
 
-    f(δ) = max(s_y − s_(k), 0) with s_(k) the k-th best competitor, so f = 0 where y is out of the top k (their f6,
-    with the top k in place of the top 1, and without a margin beyond, their κ). Inputs are unbounded, so no change of
-    variables is needed. Adam's steps are measured in the distance that a first-order look at the margin suggests, so
-    one learning rate fits every victim; its second moment is shared by all entries of a user, as the distance is: per
-    entry it would spend length on entries that hardly matter (measured on an LSTM: median radius .029 against .021).
-    Each outer step ends with halvings along the ray of the best δ, which cost forward passes only. Further restarts
-    aim at the best rivals in turn where k = 1 (the paper's targeted form), else start from noise.
+    C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A) minimises ‖δ‖² + c · f(δ) with Adam and finds c by binary
+    search. Here f(δ) = max(s_y − s_(k), 0), where s_(k) is the score of the k-th best competitor. So f = 0 if y is out
+    of the top k. This is their f6 with the top k in place of the top 1, and without their confidence margin κ. Inputs
+    are unbounded, so no change of variables is needed.
+
+    Adam measures its steps in the distance that the first-order expansion of the margin predicts, so one learning rate
+    fits every victim. All entries of a user share one second moment, because the distance is shared too. A second
+    moment per entry would spend length on entries that hardly matter (on an LSTM the median radius was .029 instead of
+    .021). Each step of the binary search ends with halvings along the ray of the best δ, which need forward passes
+    only. Further restarts aim at the best rivals in turn if k = 1 (the targeted form of the paper), and start from
+    noise otherwise.
     """
 
     class Config(MinimumNormConfig):
-        """Settings; ``search`` outer steps over c of ``steps`` Adam steps each."""
+        """Settings of the C&W attack."""
 
         norm: Literal["l2"] = "l2"
-        steps: int = Field(default=60, ge=1)
-        search: int = Field(default=5, ge=1)
+        steps: int = Field(default=60, ge=1, description="Adam steps per value of c")
+        search: int = Field(default=5, ge=1, description="Values of c that the binary search tries per restart")
         learning_rate: float = Field(
-            default=0.05, gt=0, description="Adam's step, as a share of the guessed distance per entry, times two"
+            default=0.05, gt=0, description="Step of Adam per entry, in multiples of twice the first-order distance"
         )
-        restarts: int = Field(default=1, ge=1)
-        refine: int = Field(default=8, ge=0, description="halvings of the ray at the end of each outer step")
+        restarts: int = Field(default=1, ge=1, description="Starting points, the first of which is δ = 0")
+        refine: int = Field(default=8, ge=0, description="Halvings along the ray of the best δ, per value of c")
 
     config: Config
     gradient: ClassVar[bool] = True
 
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """For every restart and c: the shortest breaking δ per user, pulled in along its ray."""
-        rivals = aims(oracle, self.config)
+        """Yields, for every restart and every c, the shortest breaking δ per user: [B, ...] per input."""
+        rivals = restart_rivals(oracle, self.config)
         for restart in range(self.config.restarts):
             rival = rivals[restart - 1] if 0 < restart <= len(rivals) else None
             noise = oracle.normal(rng.child("start", restart)) if restart and rival is None else oracle.zero()
-            yield from self._searched(oracle, noise, rival)
+            yield from self._search(oracle, noise, rival)
 
-    def _searched(self, oracle: Oracle, noise: Delta, rival: Tensor | None) -> Iterator[Delta]:
-        """Binary search over c, per user, around a first-order guess of the distance."""
-        first = oracle.gradient(oracle.zero(), "margin", rival)
-        assert first.gradient is not None  # gradient() always gives one
-        slope = _length(first.gradient).clamp_min(1e-12)
-        margin = (-first.loss).clamp_min(1e-12)
-        guess = margin / slope  # the distance if scores were linear: sets the scale of steps and of c
-        weight = 2 * guess / slope
-        low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
-        share = 0.5 * guess / _length(noise).clamp_min(1e-12)
-        begin = {name: part * wide(share, part) for name, part in noise.items()}
+    def _search(self, oracle: Oracle, noise: Delta, rival: Tensor | None) -> Iterator[Delta]:
+        """Yields the shortest breaking δ for every c of a binary search, with one c per user.
+
+        Args:
+            oracle: the users to break.
+            noise: the direction of the starting point, [B, ...] per input; 0 starts from δ = 0.
+            rival: the item that should pass the held-out item, int64 [B], or None for the k-th best competitor.
+        """
+        origin = oracle.gradient(oracle.zero(), "margin", rival)
+        assert origin.gradient is not None  # an evaluation by gradient() always has one
+        slope = _length(origin.gradient).clamp_min(TINY)
+        margin = (-origin.loss).clamp_min(TINY)
+        distance = margin / slope  # exact if scores are linear; it sets the scale of c and of the steps
+        c = 2 * distance / slope
+        low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
+        share = NOISE * distance / _length(noise).clamp_min(TINY)
+        start = {name: part * wide(share, part) for name, part in noise.items()}
         for _ in range(self.config.search):
-            best, length = self._descend(oracle, begin, weight, guess, rival)
+            best, length = self._descend(oracle, start, c, distance, rival)
             broken = length < torch.inf
-            yield self._pulled_in(oracle, best, broken)
-            high, low = torch.where(broken, weight, high), torch.where(broken, low, weight)
-            weight = torch.where(high < torch.inf, (low + high) / 2, weight * 10)
+            yield self._shorten(oracle, best, broken)
+            high, low = torch.where(broken, c, high), torch.where(broken, low, c)
+            c = torch.where(high < torch.inf, (low + high) / 2, c * GROWTH)
 
     def _descend(
-        self, oracle: Oracle, begin: Delta, weight: Tensor, guess: Tensor, rival: Tensor | None
+        self, oracle: Oracle, start: Delta, c: Tensor, distance: Tensor, rival: Tensor | None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Adam on ‖δ‖² + c · max(s_y − s_(k), 0); returns the shortest breaking iterate and its length."""
-        delta = {name: part.clone() for name, part in begin.items()}
+        """Minimises ‖δ‖² + c · max(s_y − s_(k), 0) with Adam.
+
+        Args:
+            oracle: the users to break.
+            start: the first iterate, [B, ...] per input.
+            c: the weight of the margin, float [B].
+            distance: the first-order distance to the boundary, float [B].
+            rival: see ``_search``.
+
+        Returns:
+            The shortest iterate that breaks each user, and its length, float [B]; the length is ∞ if none does.
+        """
+        delta = {name: part.clone() for name, part in start.items()}
         first = {name: torch.zeros_like(part) for name, part in delta.items()}
-        second = torch.zeros_like(weight)
-        best, length = oracle.zero(), torch.full_like(weight, torch.inf)
+        second = torch.zeros_like(c)
+        best, best_length = oracle.zero(), torch.full_like(c, torch.inf)
         entries = oracle.lengths().sqrt()
-        rate = self.config.learning_rate * guess / entries * 2
+        rate = self.config.learning_rate * distance / entries * 2
         for step in range(1, self.config.steps + 1):
-            seen = oracle.gradient(delta, "margin", rival)
-            loss, broken, gradient = seen.loss, seen.broken, seen.gradient
-            assert gradient is not None  # gradient() always gives one
-            size = _length(delta)
-            better = broken & (size < length)
-            length = torch.where(better, size, length)
-            active = (loss < 0).to(weight) * weight
-            best = {name: torch.where(wide(better, part), part, best[name]) for name, part in delta.items()}
-            slope = {name: 2 * part - wide(active, part) * gradient[name] for name, part in delta.items()}
+            evaluation = oracle.gradient(delta, "margin", rival)
+            gradient = evaluation.gradient
+            assert gradient is not None  # an evaluation by gradient() always has one
+            length = _length(delta)
+            better = evaluation.broken & (length < best_length)
+            best_length = torch.where(better, length, best_length)
+            best = select_rows(better, delta, best)
+            weight = (evaluation.loss < 0).to(c) * c  # f has no slope beyond the boundary
+            slope = {name: 2 * part - wide(weight, part) * gradient[name] for name, part in delta.items()}
+            # Adam with its usual β₁ = 0.9 and β₂ = 0.999.
             second = 0.999 * second + 0.001 * (_length(slope) / entries).square()
-            scale = rate / ((second / (1 - 0.999**step)).sqrt() + 1e-12)
+            scale = rate / ((second / (1 - 0.999**step)).sqrt() + TINY)
             for name, part in delta.items():
                 first[name] = 0.9 * first[name] + 0.1 * slope[name]
                 delta[name] = part - wide(scale, part) * first[name] / (1 - 0.9**step)
-        return best, length
+        return best, best_length
 
-    def _pulled_in(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
-        """The shortest breaking point on the ray from 0 to δ, by halving; δ itself breaks."""
+    def _shorten(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
+        """Returns the shortest breaking point on the ray from 0 to δ, found by halving.
+
+        Args:
+            oracle: the users to break.
+            delta: a δ that breaks every user in ``broken``, [B, ...] per input.
+            broken: bool [B].
+        """
         inside, outside = torch.zeros_like(broken, dtype=torch.float32), broken.float()
         for _ in range(self.config.refine):
             middle = (inside + outside) / 2
-            fell = oracle.evaluate({n: p * wide(middle, p) for n, p in delta.items()}, "margin").broken
-            outside, inside = torch.where(fell, middle, outside), torch.where(fell, inside, middle)
+            still_broken = oracle.evaluate({n: p * wide(middle, p) for n, p in delta.items()}, "margin").broken
+            outside, inside = torch.where(still_broken, middle, outside), torch.where(still_broken, inside, middle)
         return {name: part * wide(outside, part) for name, part in delta.items()}
 
 
 def _length(delta: Delta) -> Tensor:
+    """Returns the L2 norm of every row over all inputs: float [B]."""
     return torch.stack([part.flatten(1).square().sum(1) for part in delta.values()]).sum(0).sqrt()

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
 
 
 class Fgsm(EmbeddingAttack):
-    """δ = ε · RMS · sign(∇ loss) in L∞ (Goodfellow et al., ICLR 2015, section 4); in L2 the normalised gradient.
+    """Moves by the whole budget in one step along the gradient of the loss.
 
-    A gradient of 0 gives δ = 0.
+    The fast gradient sign method of Goodfellow et al. (ICLR 2015, section 4): δ = r · sign(∇ loss) in L∞, with r the
+    radius of the ball. In L2 the step is the normalised gradient, δ = r · ∇ loss / ‖∇ loss‖₂, as in Miyato et al. (ICLR
+    2017, eq. 2). A gradient of 0 gives δ = 0.
     """
 
     class Config(EmbeddingConfig):
-        """Settings."""
+        """Settings of FGSM."""
 
         norm: Literal["l2", "linf"] = "linf"
-        loss: LossName = "ce"
+        loss: LossName = Field(default="ce", description="Loss that the step increases")
 
     config: Config
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """The one candidate."""
+        """Yields the only candidate, [B, ...] per input."""
         gradient = oracle.gradient(oracle.zero(), self.config.loss).gradient
-        assert gradient is not None  # gradient() always gives one
+        assert gradient is not None  # an evaluation by gradient() always has one
         yield ball.ascent(gradient)

@@ -1,4 +1,4 @@
-"""MSAP: many steps on the embedding tables, clipped entry by entry as in the authors' code."""
+"""MSAP: many steps on the embedding tables, clipped entry by entry."""
 
 from __future__ import annotations
 
@@ -9,44 +9,48 @@ from pydantic import Field
 
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng, Scale
 from robench.api.attacks.ball import added
-from robench_plugins.attacks.embedding.steps import scaled_cube
+from robench_plugins.attacks.embedding.restarts import uniform_start
 
 
 class Msap(EmbeddingAttack):
-    """Multi-step adversarial perturbations (Anelli et al., FLAIRS 2021), with the step rule of the authors' code.
+    """Climbs the loss by L2 steps on the embedding tables and clips every entry to ±ε.
 
-    δ ← clip(δ + ε/4 · g / ‖g‖₂, −ε, ε): a step is an L2 step, row by row, but the clip is per entry, so the ball is
-    that of L∞ and a row may spend up to ε√d in L2, where the FGSM that it is compared with spends ε. The code's L2
-    clip is commented out. The record has both norms; ``pgd`` with norm l2 is the attack that keeps to the L2 ball.
+    Multi-step adversarial perturbations of Anelli et al. (FLAIRS 2021), with the step rule of the authors' code:
+    δ ← clip(δ + ε/4 · g / ‖g‖₂, −ε, ε). The norm of the step is taken row by row. The clip acts on each entry, so the
+    ball is that of L∞. A row may spend up to ε√d in L2, whereas the FGSM that the paper compares it with spends ε. (The
+    authors' code has an L2 clip, but it is commented out.) The record holds both norms. To stay within the L2 ball, use
+    ``pgd`` with ``norm: l2``.
 
-    ``start: zero`` is the paper's BIM, ``uniform`` its PGD (there ±0.05 whatever ε is; here ±ε/10, the same at the
-    paper's ε = 0.5). The candidate is the last iterate. As published it looks at one draw of negatives, here at a
-    fresh one per step.
+    ``start: zero`` is the BIM of the paper and ``start: uniform`` its PGD. The paper starts within ±0.05 for every ε;
+    this attack starts within ±ε/10, which is the same at the paper's ε = 0.5. The candidate is the last iterate. The
+    paper draws negative items once; this attack draws them anew for every step.
     """
 
     class Config(EmbeddingConfig):
-        """Settings; the defaults are the paper's strongest (25 steps)."""
+        """Settings of MSAP; the defaults are the strongest ones of the paper."""
 
         norm: Literal["linf"] = "linf"
         scale: Scale = "absolute"
         surface: Literal["embedding", "parameters"] = "parameters"
         positives: Literal["held-out", "known"] = "known"
-        loss: LossName = "bpr"
-        steps: int = Field(default=25, ge=1)
-        share: float = Field(default=0.25, gt=0, description="L2 length of a step, in ε")
-        start: Literal["zero", "uniform"] = "zero"
+        loss: LossName = Field(default="bpr", description="Loss that the steps increase")
+        steps: int = Field(default=25, ge=1, description="Gradient steps")
+        share: float = Field(default=0.25, gt=0, description="L2 length of a step, as a multiple of ε")
+        start: Literal["zero", "uniform"] = Field(
+            default="zero", description="First iterate: δ = 0, or entries uniform in ±ε/10"
+        )
 
     config: Config
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """The last iterate."""
-        stride = Ball("l2", ball.radius * self.config.share)
+        """Yields the last iterate, [rows, d] per table."""
+        step = Ball("l2", ball.radius * self.config.share)
         delta: Delta = oracle.zero()
         if self.config.start == "uniform":
-            delta = scaled_cube(oracle, Ball("linf", ball.radius * 0.1), rng.child("start"))
+            delta = uniform_start(oracle, Ball("linf", ball.radius * 0.1), rng.child("start"))
         for _ in range(self.config.steps):
             gradient = oracle.gradient(delta, self.config.loss).gradient
-            assert gradient is not None  # gradient() always gives one
-            delta = ball.project(added(delta, stride.ascent(gradient)))
+            assert gradient is not None  # an evaluation by gradient() always has one
+            delta = ball.project(added(delta, step.ascent(gradient)))
         yield delta

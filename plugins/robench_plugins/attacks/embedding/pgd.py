@@ -1,4 +1,4 @@
-"""PGD: many small steps, projected after each."""
+"""PGD: many small steps along the gradient, each projected back into the ball."""
 
 from __future__ import annotations
 
@@ -8,45 +8,54 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
-from robench_plugins.attacks.embedding.steps import Highest, aims, random_start
+from robench_plugins.attacks.embedding.best_iterate import BestIterate
+from robench_plugins.attacks.embedding.restarts import random_start, restart_rivals
+
+STEP = 2.5  # length of a step, in r / steps
 
 
 class Pgd(EmbeddingAttack):
-    """Projected gradient ascent (Madry et al., ICLR 2018, section 2.1), step 2.5 ε / steps, projected in its own norm.
+    """Climbs the loss in many small steps, each projected back into the ball.
 
-    Restart 0 starts from δ = 0, further restarts from a random point of the ball; with the loss ``margin`` and k = 1
-    they aim at the best rivals in turn instead (MultiTargeted, Gowal et al. 2019, algorithm 1). The candidates are the
-    FGSM point, so that at equal ε PGD is never weaker than FGSM, and of each restart the last iterate and that of the
-    highest loss.
+    Projected gradient ascent of Madry et al. (ICLR 2018, section 2.1): δ ← Π(δ + α · ascent(∇ loss)) with a step of
+    α = 2.5 r / steps, where r is the radius and both the step and the projection Π use the norm of the budget.
+
+    Restart 0 starts from δ = 0, and further restarts start from a random point of the ball. With the loss ``margin``
+    and k = 1 a further restart also starts from δ = 0 but aims at one of the best rivals (MultiTargeted, Gowal et al.
+    2019, algorithm 1). The FGSM point is a candidate too, so PGD is never weaker than FGSM at the same ε.
     """
 
     class Config(EmbeddingConfig):
-        """Settings."""
+        """Settings of PGD."""
 
         norm: Literal["l2", "linf"] = "linf"
-        loss: LossName = "ce"
-        steps: int = Field(default=20, ge=1)
-        restarts: int = Field(default=1, ge=1)
+        loss: LossName = Field(default="ce", description="Loss that the steps increase")
+        steps: int = Field(default=20, ge=1, description="Gradient steps per restart")
+        restarts: int = Field(default=1, ge=1, description="Starting points, the first of which is δ = 0")
 
     config: Config
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """The one-step point, then of each restart the last iterate and the one of the highest loss before it."""
-        rivals = aims(oracle, self.config) if self.config.loss == "margin" else []
-        for restart in range(self.config.restarts):
+        """Yields the FGSM point, then per restart the last iterate and the best iterate before it.
+
+        Every candidate is a δ of shape [B, ...] per input.
+        """
+        c = self.config
+        rivals = restart_rivals(oracle, c) if c.loss == "margin" else []
+        for restart in range(c.restarts):
             rival = rivals[restart - 1] if 0 < restart <= len(rivals) else None
-            fresh = restart == 0 or rival is not None
-            delta = oracle.zero() if fresh else random_start(oracle, ball, rng.child("start", restart))
-            for step in range(self.config.steps):
-                seen = oracle.gradient(delta, self.config.loss, rival)
-                assert seen.gradient is not None  # gradient() always gives one
+            from_zero = restart == 0 or rival is not None
+            delta = oracle.zero() if from_zero else random_start(oracle, ball, rng.child("start", restart))
+            for step in range(c.steps):
+                evaluation = oracle.gradient(delta, c.loss, rival)
+                assert evaluation.gradient is not None  # an evaluation by gradient() always has one
                 if restart == 0 and step == 0:
-                    yield ball.ascent(seen.gradient)
+                    yield ball.ascent(evaluation.gradient)
                 if step == 0:
-                    highest = Highest(delta, seen.loss)
+                    iterates = BestIterate(delta, evaluation.loss)
                 else:
-                    highest.then(delta, seen.loss)
-                delta = ball.step(delta, seen.gradient, 2.5 / self.config.steps)
+                    iterates.add(delta, evaluation.loss)
+                delta = ball.step(delta, evaluation.gradient, STEP / c.steps)
             yield delta
-            yield highest.found()
+            yield iterates.best()

@@ -11,21 +11,25 @@ from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, Oracle, R
 
 
 class RandomNoise(EmbeddingAttack):
-    """The worst of ``draws`` random points on the surface of the ball.
+    """Takes the worst of several random points on the surface of the ball.
 
-    L2: a uniform direction at full length. L∞: a random corner (every entry ±r), the points where FGSM's lies too.
-    Give it as many draws as the gradient attack has score evaluations.
+    In L2 a point is a uniform direction at full length. In L∞ it is a random corner of the cube (every entry is ±r),
+    which is where the FGSM point lies as well. For a fair comparison, give it as many draws as the gradient attack has
+    score evaluations.
     """
 
     class Config(EmbeddingConfig):
-        """Settings."""
+        """Settings of the random points."""
 
-        draws: int = Field(default=20, ge=1)
+        draws: int = Field(default=20, ge=1, description="Random points per user")
 
     config: Config
     heuristic_floor: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """The draws; ``ascent`` takes a normal draw to the sphere (L2) or to a corner (L∞)."""
+        """Yields one candidate per draw, [B, ...] per input.
+
+        ``Ball.ascent`` takes a normal draw to the sphere (L2) or to a corner of the cube (L∞).
+        """
         for draw in range(self.config.draws):
             yield ball.ascent(oracle.normal(rng.child("draw", draw)))

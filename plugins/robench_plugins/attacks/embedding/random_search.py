@@ -1,4 +1,4 @@
-"""Random search: an attack through scores alone."""
+"""Random search: an attack that uses scores and no gradient."""
 
 from __future__ import annotations
 
@@ -10,56 +10,64 @@ from pydantic import Field
 
 from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName, Oracle, Rng
 from robench.api.attacks.ball import wide
-from robench_plugins.attacks.embedding.steps import random_start
+from robench_plugins.attacks.embedding.best_iterate import select_rows
+from robench_plugins.attacks.embedding.restarts import random_start
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Square's schedule (its section 3.2): the share of entries that change halves at these iterations of 10,000.
+# Schedule of the Square attack (section 3.2): the share of changed entries halves at these of 10,000 iterations.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
-def share_at(query: int, queries: int, first: float) -> float:
-    """The share of entries that a proposal changes."""
+def changed_share(query: int, queries: int, first: float) -> float:
+    """Returns the share of entries, in (0, 1], that the proposal of a query changes.
+
+    Args:
+        query: the number of the query, from 1.
+        queries: the number of all queries.
+        first: the share at the beginning.
+    """
     return float(first * 0.5 ** sum(query * 10_000 > mark * queries for mark in HALVINGS))
 
 
 class RandomSearch(EmbeddingAttack):
-    """Accept-if-worse random search over some entries at a time, after Square (Andriushchenko et al., ECCV 2020).
+    """Changes some random entries at a time and keeps the change if the loss rises.
 
-    Embedded inputs have no squares of neighbouring pixels, so the entries are drawn at random. L∞: the drawn entries go
-    to ±r (their eq. 2: the corners of the cube). L2: they are drawn anew and the whole is scaled back to the sphere.
-    About two entries of a user change at least.
-    No gradient is asked for: a defence that only hides its gradient does not stop it.
+    After the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no squares of
+    neighbouring pixels, so this attack draws the entries at random. In L∞ the drawn entries move to ±r, the corners of
+    the cube (eq. 2 of the paper). In L2 they are drawn anew, and the whole is scaled back to the sphere. A proposal
+    changes about two entries of a user at least. As the attack asks for no gradient, a defence that only hides its
+    gradient does not stop it.
     """
 
     class Config(EmbeddingConfig):
-        """Settings."""
+        """Settings of the random search."""
 
-        loss: LossName = "margin"
-        queries: int = Field(default=200, ge=1)
-        share: float = Field(default=0.8, gt=0, le=1, description="of the entries, changed at first")
+        loss: LossName = Field(default="margin", description="Loss that accepted changes increase")
+        queries: int = Field(default=200, ge=1, description="Score evaluations")
+        share: float = Field(default=0.8, gt=0, le=1, description="Share of entries that the first proposals change")
 
     config: Config
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """The best point found."""
+        """Yields the point of the highest loss, [B, ...] per input."""
         c = self.config
         best = ball.project(random_start(oracle, ball, rng.child("start")))
-        worst = oracle.evaluate(best, c.loss).loss
+        best_loss = oracle.evaluate(best, c.loss).loss
         for query in range(1, c.queries):
             stream = rng.child("query", query)
-            share = (2 / oracle.lengths()).clamp_min(share_at(query, c.queries, c.share))
-            proposed = _proposed(oracle, ball, best, share, stream)
-            loss = oracle.evaluate(proposed, c.loss).loss
-            better = loss > worst
-            worst = torch.where(better, loss, worst)
-            best = {n: torch.where(wide(better, part), proposed[n], part) for n, part in best.items()}
+            share = (2 / oracle.lengths()).clamp_min(changed_share(query, c.queries, c.share))
+            proposal = _proposal(oracle, ball, best, share, stream)
+            loss = oracle.evaluate(proposal, c.loss).loss
+            better = loss > best_loss
+            best_loss = torch.where(better, loss, best_loss)
+            best = select_rows(better, proposal, best)
         yield best
 
 
-def _proposed(oracle: Oracle, ball: Ball, best: Delta, share: Tensor, rng: Rng) -> dict[str, Tensor]:
-    """``best`` with a ``share`` [B] of its entries drawn anew, back on the surface of the ball."""
+def _proposal(oracle: Oracle, ball: Ball, best: Delta, share: Tensor, rng: Rng) -> dict[str, Tensor]:
+    """Returns ``best`` with a ``share`` (float [B]) of its entries drawn anew, on the surface of the ball."""
     draw, pick = oracle.normal(rng), oracle.uniform(rng)
     fresh = ball.ascent(draw)
     mixed = {n: torch.where((pick[n] + 1) / 2 < wide(share, part), fresh[n], part) for n, part in best.items()}

@@ -1,4 +1,4 @@
-"""APGD's step rule (Croce & Hein 2020, section 3.2) on losses that a script tells, so that every point is known."""
+"""The step rule of APGD (Croce & Hein 2020, section 3.2) on scripted losses, so that every point is known."""
 
 import math
 
@@ -12,34 +12,38 @@ from robench_plugins.attacks.embedding.apgd import Apgd
 
 STEPS = 100
 MARKS = [22, 41, 57, 70, 80, 87, 93, 99]  # section 3.2, for 100 steps
-SLOPES = [math.cos(2.3 * look) for look in range(STEPS + 1)]  # both signs, so that a step's length is seen in the ball
+SLOPES = [math.cos(2.3 * n) for n in range(STEPS + 1)]  # of both signs, so that clipping hides no step
 
 
 class _Scripted:
-    """One entry per user; what it answers depends on the number of the question alone. Notes where it was asked."""
+    """An oracle with one entry per user, whose n-th answer is scripted; records the points that it evaluates."""
 
     def __init__(self, losses):
-        self.losses, self.asked = torch.tensor(losses, dtype=torch.float64), []
+        self.losses, self.points = torch.tensor(losses, dtype=torch.float64), []
 
     def zero(self):
         return {"x": torch.zeros((len(self.losses), 1), dtype=torch.float64)}
 
     def gradient(self, delta, loss="ce", rival=None):
-        at = len(self.asked)
-        self.asked.append(delta["x"][:, 0].clone())
+        number = len(self.points)
+        self.points.append(delta["x"][:, 0].clone())
         nobody = torch.zeros(len(self.losses), dtype=torch.bool)
-        return Evaluation(self.losses[:, at], nobody, {"x": torch.full_like(delta["x"], SLOPES[at])})
+        return Evaluation(self.losses[:, number], nobody, {"x": torch.full_like(delta["x"], SLOPES[number])})
 
 
-def walked(losses):
-    """Where a user with these losses is asked about [101], and the best point."""
+def evaluated_points(losses):
+    """Returns the 101 points where a user with these losses is evaluated, and the best one."""
     oracle = _Scripted([losses])
     best, _ = Apgd.make(norm="linf", steps=STEPS).perturb(oracle, Ball("linf", torch.ones(1).double()), Rng(0))
-    return torch.stack(oracle.asked)[:, 0], float(best["x"][0, 0])
+    return torch.stack(oracle.points)[:, 0], float(best["x"][0, 0])
 
 
 def by_hand(back):
-    """Algorithm 1 in L∞ with radius 1, told when to halve: checkpoint -> the look whose point is the best so far."""
+    """Returns the points of algorithm 1 in L∞ with radius 1.
+
+    Args:
+        back: {checkpoint that halves: evaluation of the best point so far}.
+    """
 
     def clip(x):
         return max(-1.0, min(1.0, x))
@@ -57,13 +61,13 @@ def by_hand(back):
     return torch.tensor(points, dtype=torch.float64)
 
 
-RISING = [float(look) for look in range(STEPS + 1)]
+RISING = [float(n) for n in range(STEPS + 1)]
 
 
-def test_who_always_rises_never_halves():
-    asked, best = walked(RISING)
-    torch.testing.assert_close(asked, by_hand({}))
-    assert best == pytest.approx(float(asked[STEPS]))
+def test_a_user_whose_loss_always_rises_never_halves():
+    points, best = evaluated_points(RISING)
+    torch.testing.assert_close(points, by_hand({}))
+    assert best == pytest.approx(float(points[STEPS]))
 
 
 # Three quarters of the 22 steps to the first checkpoint are 16.5.
@@ -71,30 +75,30 @@ def test_who_always_rises_never_halves():
 def test_condition_1_halves_where_fewer_than_three_quarters_of_the_steps_rose(rises, back):
     losses = [float(n) for n in range(rises + 1)] + [rises - 0.1 * (n + 1) for n in range(22 - rises)]
     losses += [losses[max(back.values(), default=22)] + n + 1 for n in range(STEPS - 22)]
-    asked, _ = walked(losses)
-    torch.testing.assert_close(asked, by_hand(back))
-    assert not torch.allclose(asked, by_hand({} if back else {22: rises})), "the script does not tell them apart"
+    points, _ = evaluated_points(losses)
+    torch.testing.assert_close(points, by_hand(back))
+    assert not torch.allclose(points, by_hand({} if back else {22: rises})), "the script does not distinguish them"
 
 
 def test_condition_2_halves_where_the_best_loss_stood_still_since_a_checkpoint_without_a_halving():
-    """Steep falls and slow rises: more than three quarters of the steps rise, and none passes the best of look 22."""
+    """After steep falls most steps rise, but none exceeds the best loss, which is that of evaluation 22."""
     losses = [float(n) for n in range(23)]
     for start, end in ((22, 41), (41, 57), (57, 70)):
         losses += [-100.0 + start + n for n in range(end - start)]
     losses += [100.0 + n for n in range(STEPS + 1 - len(losses))]
-    # At 41 it halves and goes back to look 22. At 57 the last checkpoint had a halving, so it goes on; at 70 it halves.
+    # It halves at 41 and at 70. At 57 it does not, because the checkpoint before it halved.
     back = {41: 22, 70: 22}
-    asked, best = walked(losses)
-    torch.testing.assert_close(asked, by_hand(back))
+    points, best = evaluated_points(losses)
+    torch.testing.assert_close(points, by_hand(back))
     for other in ({}, {41: 22}, {41: 22, 57: 22}, {41: 22, 57: 22, 70: 22}):
-        assert not torch.allclose(asked, by_hand(other)), "the script does not tell them apart"
-    assert best == pytest.approx(float(asked[STEPS]))
+        assert not torch.allclose(points, by_hand(other)), "the script does not distinguish them"
+    assert best == pytest.approx(float(points[STEPS]))
 
 
 def test_both_conditions_at_every_checkpoint_halve_once():
-    """A loss that only falls: nothing rises (condition 1), the best is δ = 0, from which it always goes on."""
-    asked, best = walked([-loss for loss in RISING])
-    torch.testing.assert_close(asked, by_hand(dict.fromkeys(MARKS, 0)))
+    """A loss that only falls meets both conditions, and every halving returns to δ = 0."""
+    points, best = evaluated_points([-loss for loss in RISING])
+    torch.testing.assert_close(points, by_hand(dict.fromkeys(MARKS, 0)))
     assert best == 0
 
 
@@ -102,6 +106,6 @@ def test_every_user_has_a_step_of_their_own():
     falling = [-loss for loss in RISING]
     oracle = _Scripted([RISING, falling])
     list(Apgd.make(norm="linf", steps=STEPS).perturb(oracle, Ball("linf", torch.ones(2).double()), Rng(0)))
-    together = torch.stack(oracle.asked)
+    together = torch.stack(oracle.points)
     for user, losses in enumerate((RISING, falling)):
-        torch.testing.assert_close(together[:, user], walked(losses)[0])
+        torch.testing.assert_close(together[:, user], evaluated_points(losses)[0])

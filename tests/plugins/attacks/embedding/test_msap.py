@@ -17,7 +17,7 @@ class TestMsap(EmbeddingAttackTests):
 
 
 class _Slope:
-    """An oracle whose loss is linear: the gradient is the same everywhere."""
+    """An oracle with a linear loss, whose gradient is the same everywhere."""
 
     def __init__(self, gradient):
         self.slope = torch.tensor(gradient)
@@ -33,30 +33,31 @@ class _Slope:
         return Evaluation(delta["x"].sum(1), never, {"x": self.slope})
 
 
-def last(slope, epsilon=0.5, **settings):
+def last_iterate(slope, epsilon=0.5, **settings):
+    """Returns the only candidate, float [B, d], of MSAP under a linear loss."""
     ball = Ball("linf", torch.full((len(slope),), epsilon))
-    (found,) = Msap.make(**settings).perturb(_Slope(slope), ball, Rng(0))
-    return found["x"]
+    (candidate,) = Msap.make(**settings).perturb(_Slope(slope), ball, Rng(0))
+    return candidate["x"]
 
 
 def test_a_step_is_a_quarter_of_epsilon_in_l2_and_the_clip_is_per_entry():
-    assert torch.allclose(last([[3.0, 4.0]], steps=1), torch.tensor([[0.075, 0.1]]))
+    assert torch.allclose(last_iterate([[3.0, 4.0]], steps=1), torch.tensor([[0.075, 0.1]]))
     # 0.6 · 0.125 a step: 6 steps stay within 0.5, the 7th is clipped; the L2 norm is then past ε.
-    assert torch.allclose(last([[3.0, 4.0]], steps=6), torch.tensor([[0.45, 0.5]]))
-    assert torch.allclose(last([[3.0, 4.0]], steps=25), torch.tensor([[0.5, 0.5]]))
-    assert torch.equal(last([[0.0, 0.0]], steps=25), torch.zeros(1, 2))
+    assert torch.allclose(last_iterate([[3.0, 4.0]], steps=6), torch.tensor([[0.45, 0.5]]))
+    assert torch.allclose(last_iterate([[3.0, 4.0]], steps=25), torch.tensor([[0.5, 0.5]]))
+    assert torch.equal(last_iterate([[0.0, 0.0]], steps=25), torch.zeros(1, 2))
 
 
 def test_the_random_start_is_a_tenth_of_epsilon_wide():
-    assert torch.allclose(last([[0.0, 0.0]], start="uniform"), torch.full((1, 2), 0.05))
+    assert torch.allclose(last_iterate([[0.0, 0.0]], start="uniform"), torch.full((1, 2), 0.05))
 
 
 @pytest.mark.parametrize("epsilon", [0.05, 0.2])
-def test_on_tables_it_spends_more_l2_than_the_ball_it_is_compared_with(epsilon):
-    mine = reference_victim("pairwise").attacked(Msap.make(), epsilon, "msap")
+def test_on_tables_it_leaves_the_l2_ball_of_the_same_epsilon(epsilon):
+    clipped = reference_victim("pairwise").attacked(Msap.make(), epsilon, "msap")
     pgd = Pgd.make(surface="parameters", norm="l2", scale="absolute", loss="bpr", positives="known", steps=25)
     projected = reference_victim("pairwise").attacked(pgd, epsilon, "pgd")
-    assert mine.achieved["linf_max"] <= epsilon * (1 + 1e-5)
+    assert clipped.achieved["linf_max"] <= epsilon * (1 + 1e-5)
     assert projected.achieved["l2_max"] <= epsilon * (1 + 1e-5)
-    assert mine.achieved["l2_max"] > 1.5 * epsilon
-    assert mine.diagnostics["loss_attacked"] > projected.diagnostics["loss_attacked"]
+    assert clipped.achieved["l2_max"] > 1.5 * epsilon
+    assert clipped.diagnostics["loss_attacked"] > projected.diagnostics["loss_attacked"]

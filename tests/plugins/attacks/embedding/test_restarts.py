@@ -1,4 +1,4 @@
-"""PGD's restarts start elsewhere, which an attack without them cannot reach."""
+"""Restarts of PGD start from other points and reach what one start cannot."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ STEPS, USERS, RADIUS = 4, 3, 0.5
 
 
 class _Valley:
-    """‖δ‖² over one input, whose gradient at δ = 0 is 0: from there nobody leaves. Notes where it was asked."""
+    """An oracle with the loss ‖δ‖², whose gradient at δ = 0 is 0; records the points that it evaluates."""
 
     def __init__(self):
-        self.asked = []
+        self.points = []
 
     def zero(self):
         return {"x": torch.zeros((USERS, 5))}
@@ -29,50 +29,56 @@ class _Valley:
         return {"x": 2 * torch.rand((USERS, 5), generator=rng.torch()) - 1}
 
     def gradient(self, delta, loss="ce", rival=None):
-        self.asked.append(delta["x"].clone())
+        self.points.append(delta["x"].clone())
         assert rival is None
         return Evaluation(delta["x"].square().sum(1), torch.zeros(USERS, dtype=torch.bool), {"x": 2 * delta["x"]})
 
 
-def climbed(norm, restarts, seed=0):
-    """The first point of each restart [R, U, 5] and the last of each, of a run in the valley."""
+def starts_and_ends(norm, restarts, seed=0):
+    """Returns the first and the last point of each restart in the valley, [R, U, 5] each."""
     oracle, ball = _Valley(), Ball(norm, torch.full((USERS,), RADIUS))
     attack = Pgd.make(norm=norm, steps=STEPS, restarts=restarts)
-    ends = [found["x"].clone() for found in attack.perturb(oracle, ball, Rng(seed))]
-    return torch.stack(oracle.asked[::STEPS]), torch.stack(ends[1::2])  # after the one-step point two each
+    ends = [candidate["x"].clone() for candidate in attack.perturb(oracle, ball, Rng(seed))]
+    return torch.stack(oracle.points[::STEPS]), torch.stack(
+        ends[1::2]
+    )  # the one-step point, then two candidates per restart
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_the_first_restart_starts_from_zero_and_every_other_one_elsewhere_in_the_ball(norm):
-    starts, _ = climbed(norm, 4)
+    starts, _ = starts_and_ends(norm, 4)
     assert len(starts) == 4
     assert (starts[0] == 0).all()
     for number, start in enumerate(starts[1:], 1):
         assert (start != 0).all()
         assert float(sizes({"x": start}, norm).max()) <= RADIUS * (1 + 1e-6)
         for other in starts[1:number]:
-            assert (start != other).all(), "two restarts from one point"
-    assert float(sizes({"x": starts[1:].flatten(0, 1)}, norm).max()) > RADIUS / 2, "hardly away from 0"
+            assert (start != other).all(), "two restarts start from the same point"
+    assert float(sizes({"x": starts[1:].flatten(0, 1)}, norm).max()) > RADIUS / 2, "the starts are close to 0"
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_restarts_reach_what_nobody_reaches_from_zero(norm):
-    _, ends = climbed(norm, 3)
+def test_restarts_reach_what_a_start_at_zero_cannot(norm):
+    _, ends = starts_and_ends(norm, 3)
     assert (ends[0] == 0).all()
     for end in ends[1:]:
         torch.testing.assert_close(sizes({"x": end}, norm), torch.full((USERS,), RADIUS))
 
 
-def test_the_starts_are_the_seed_s_own():
-    (one, _), (again, _), (other, _) = climbed("l2", 2), climbed("l2", 2), climbed("l2", 2, seed=1)
+def test_the_starts_depend_on_the_seed_alone():
+    (one, _), (again, _), (other, _) = (
+        starts_and_ends("l2", 2),
+        starts_and_ends("l2", 2),
+        starts_and_ends("l2", 2, seed=1),
+    )
     assert torch.equal(one, again)
     assert (one[1] != other[1]).all()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_on_a_victim_restarts_find_other_points_and_never_a_lower_loss(norm):
-    bench = reference_victim("sequence")
-    once, often = (bench.attacked(Pgd.make(norm=norm, steps=5, restarts=n), 0.3, "restarts").arrays for n in (1, 4))
+    victim = reference_victim("sequence")
+    once, often = (victim.attacked(Pgd.make(norm=norm, steps=5, restarts=n), 0.3, "restarts").arrays for n in (1, 4))
     assert (often["ranks"] >= once["ranks"]).all()
     changed = (often["ranks"] > once["ranks"]) | (np.abs(often["loss"] - once["loss"]) > 1e-4)
-    assert changed.any(), "restarts that change nothing"
+    assert changed.any(), "the restarts change nothing"

@@ -9,7 +9,7 @@ from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.apgd import Apgd, checkpoints
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.random_noise import RandomNoise
-from robench_plugins.attacks.embedding.random_search import RandomSearch, share_at
+from robench_plugins.attacks.embedding.random_search import RandomSearch, changed_share
 
 
 class TestApgd(EmbeddingAttackTests):
@@ -44,16 +44,16 @@ def test_apgd_reaches_at_least_the_loss_of_pgd_with_as_many_gradients(victim, no
 
 
 class _Bowl:
-    """An oracle whose loss is −Σ (δ − centre)² over one input, everybody alike; it notes what it was asked for."""
+    """An oracle with the loss −Σ (δ − centre)² for every user; records the points that it evaluates."""
 
     def __init__(self, users=3, dim=4, centre=0.25):
-        self.shape, self.centre, self.asked = (users, dim), centre, []
+        self.shape, self.centre, self.points = (users, dim), centre, []
 
     def zero(self):
         return {"x": torch.zeros(self.shape)}
 
     def gradient(self, delta, loss="ce", rival=None):
-        self.asked.append(delta["x"].clone())
+        self.points.append(delta["x"].clone())
         gap = delta["x"] - self.centre
         broken = torch.zeros(len(gap), dtype=torch.bool)
         return Evaluation(-gap.square().sum(1), broken, {"x": -2 * gap})
@@ -64,10 +64,10 @@ def test_apgd_halves_its_step_until_it_meets_a_maximum_inside_the_ball(norm):
     oracle = _Bowl()
     ball = Ball(norm, torch.full((3,), 1.0))
     best, _ = Apgd.make(norm=norm, steps=100).perturb(oracle, ball, Rng(0))
-    # A step of 2ε never halved would jump over the maximum for ever.
+    # Steps of 2ε would jump over the maximum forever.
     assert float((best["x"] - 0.25).abs().max()) < 0.02
-    assert float((oracle.asked[1] - 0.25).abs().max()) > 0.2
-    sizes = torch.stack(oracle.asked).abs().amax(2) if norm == "linf" else torch.stack(oracle.asked).norm(dim=2)
+    assert float((oracle.points[1] - 0.25).abs().max()) > 0.2
+    sizes = torch.stack(oracle.points).abs().amax(2) if norm == "linf" else torch.stack(oracle.points).norm(dim=2)
     assert float(sizes.max()) <= 1 + 1e-6
 
 
@@ -82,15 +82,15 @@ def test_random_search_beats_independent_draws_with_as_many_queries_and_asks_for
 
 
 def test_the_share_of_changed_entries_halves_as_in_square():
-    shares = [share_at(query, 10_000, 0.8) for query in (1, 11, 51, 201, 501, 9999)]
+    shares = [changed_share(query, 10_000, 0.8) for query in (1, 11, 51, 201, 501, 9999)]
     assert shares == pytest.approx([0.8, 0.4, 0.2, 0.1, 0.05, 0.8 / 512])
 
 
 class _Flat:
-    """Nothing raises its loss, so nothing that is proposed is kept; notes what it was asked."""
+    """An oracle with a constant loss, so that no proposal is accepted; records the points that it evaluates."""
 
     def __init__(self, users, entries):
-        self.shape, self.asked = (users, entries), []
+        self.shape, self.points = (users, entries), []
 
     def lengths(self):
         return torch.full((self.shape[0],), float(self.shape[1]))
@@ -102,7 +102,7 @@ class _Flat:
         return {"x": 2 * torch.rand(self.shape, generator=rng.torch()) - 1}
 
     def evaluate(self, delta, loss="ce"):
-        self.asked.append(delta["x"].double())
+        self.points.append(delta["x"].double())
         return Evaluation(torch.zeros(self.shape[0]), torch.zeros(self.shape[0], dtype=torch.bool))
 
 
@@ -111,9 +111,9 @@ def test_random_search_changes_ever_fewer_entries_but_about_two_at_least(norm):
     users, entries = 3, 500
     oracle = _Flat(users, entries)
     list(RandomSearch.make(norm=norm, queries=200, share=0.8).perturb(oracle, Ball(norm, torch.ones(users)), Rng(0)))
-    first, *proposed = oracle.asked
-    ratio = torch.stack(proposed) / first
-    # What is left as it was is, in L2, scaled with all the rest; it is more than half from the first proposal on.
+    first, *proposals = oracle.points
+    ratio = torch.stack(proposals) / first
+    # In L2 the unchanged entries, always more than half, are scaled by a common factor.
     changed = (ratio / ratio.median(2, keepdim=True).values - 1).abs() > 1e-4
     # Square's 10, 50, 200, ... of 10,000 are .2, 1, 4, 10, 20, 40, 80, 120 and 160 of 200.
     ends = [1, 4, 10, 20, 40, 80, 120, 160, 199]
@@ -122,8 +122,8 @@ def test_random_search_changes_ever_fewer_entries_but_about_two_at_least(norm):
         assert float(part.mean()) == pytest.approx(share, abs=4 * (share / part.numel()) ** 0.5), halvings
 
 
-def test_random_search_in_l2_asks_at_the_surface_of_the_ball_alone():
+def test_random_search_in_l2_evaluates_points_on_the_surface_of_the_ball_only():
     oracle = _Flat(3, 20)
     list(RandomSearch.make(norm="l2", queries=30).perturb(oracle, Ball("l2", torch.ones(3)), Rng(0)))
-    norms = torch.stack(oracle.asked).norm(dim=2)
+    norms = torch.stack(oracle.points).norm(dim=2)
     torch.testing.assert_close(norms, torch.ones_like(norms))

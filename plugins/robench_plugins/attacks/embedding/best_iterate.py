@@ -1,0 +1,62 @@
+"""The iterate of the highest loss on the path of an iterated attack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from robench.api import Delta
+from robench.api.attacks.ball import wide
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BUFFER = 64 << 20  # bytes of iterates that may wait before their rows are copied
+
+
+def select_rows(mask: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
+    """Returns the rows of ``new`` where ``mask`` (bool [B]) is True, and those of ``old`` elsewhere: [B, ...] each."""
+    return {name: torch.where(wide(mask, part), new[name], part) for name, part in old.items()}
+
+
+class BestIterate:
+    """The iterate of the highest loss so far, per row; the first one if several are equal.
+
+    Iterates wait in a buffer, and their best rows are copied only when it is full. Beside a small model each further
+    operation of a step is noticeable, so nothing is compared at every step.
+
+    Args:
+        start: the first iterate, [B, ...] per input. Nobody may write to an iterate after it is added.
+        loss: the loss at the first iterate, float [B].
+    """
+
+    def __init__(self, start: Delta, loss: Tensor) -> None:
+        self._best = {name: part.clone() for name, part in start.items()}
+        self._best_loss = torch.full_like(loss, -torch.inf)
+        self._iterates, self._losses = [start], [loss]
+        self._capacity = max(1, BUFFER // max(1, sum(part.nbytes for part in start.values())))
+
+    def add(self, delta: Delta, loss: Tensor) -> None:
+        """Adds the next iterate, [B, ...] per input, and its loss, float [B]."""
+        if len(self._iterates) >= self._capacity:
+            self._flush()
+        self._iterates.append(delta)
+        self._losses.append(loss)
+
+    def best(self) -> dict[str, Tensor]:
+        """Returns the best iterate of every row, or the start if the loss of a row was never a number."""
+        self._flush()
+        return self._best
+
+    def _flush(self) -> None:
+        """Copies the rows that improve on the best so far and empties the buffer."""
+        losses = torch.stack([self._best_loss, *self._losses]).nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        # numpy's argmax returns the first of equal values, torch's any of them. Index 0 is the best so far.
+        index = torch.from_numpy(losses.cpu().numpy().argmax(0)).to(losses.device)
+        for number, delta in enumerate(self._iterates, start=1):
+            rows = (index == number).nonzero(as_tuple=True)[0]
+            for name, part in self._best.items() if len(rows) else ():
+                part.index_copy_(0, rows, delta[name].index_select(0, rows))
+        self._best_loss = losses.amax(0)
+        self._iterates, self._losses = [], []
