@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from robench.api.component import Component
 from robench.api.data import FloatArray, IntArray
-from robench.api.threat import EACH_USER_ALONE, Threat
+from robench.api.threat import SURFACES, Threat
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ class Measure:
             return "" if promoted else f"'{self}' is not measured where items are promoted at test time"
         if metric.needs == "targets":
             return f"'{self}' is measured on clean cells, poisoned victims and where items are promoted"
-        if kind == "ensemble" and threat.surface in EACH_USER_ALONE:
+        if kind == "ensemble" and SURFACES[threat.surface].leaves_broken_users:
             within = metric.needs == "held-out" and metric.at_k and 0 < self.k <= threat.k
             if not within:
                 return f"an ensemble leaves users who are broken: only metrics of held-out items within k = {threat.k}"

@@ -1,8 +1,13 @@
-"""Threat models: what an attack may touch, when, and in which unit its budget ε is counted (design A4)."""
+"""Threat models: what an attack may touch, when, and in which unit its budget ε is counted (design A4).
+
+``SURFACES`` is the table of surfaces. The engine, the tables and the flags read their rules from it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 Surface = Literal["embedding", "parameters", "history", "text", "interactions"]
@@ -10,7 +15,45 @@ Stage = Literal["test", "train"]
 Norm = Literal["l2", "linf", "edits", "words", "characters", "users", "share"]
 Scale = Literal["relative", "absolute"]
 GoalName = Literal["untargeted", "promote", "demote"]
-EACH_USER_ALONE: tuple[Surface, ...] = ("embedding", "history")  # elsewhere one perturbation serves all users
+
+
+@dataclass(frozen=True)
+class SurfaceRules:
+    """The rules that hold for every attack on one surface.
+
+    Args:
+        each_user_alone: every user has a perturbation of their own, so the worst case is taken per user. Otherwise one
+            perturbation serves all users, and the worst case is the attack with the worst mean.
+        leaves_broken_users: an ensemble may stop for a user once the goal is reached. Stored ranks are then bounds.
+        ranks_models: models are ranked against each other, because the same ε is the same strength for all of them.
+        whole_units: a budget counts whole edits or users. Otherwise ε bounds a length, which no perturbation exceeds.
+        scale: the scale of ε unless a suite names one.
+    """
+
+    each_user_alone: bool
+    leaves_broken_users: bool
+    ranks_models: bool
+    whole_units: bool
+    scale: Scale = "relative"
+
+
+SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
+    {
+        "embedding": SurfaceRules(
+            each_user_alone=True, leaves_broken_users=True, ranks_models=False, whole_units=False
+        ),
+        "parameters": SurfaceRules(
+            each_user_alone=False, leaves_broken_users=False, ranks_models=False, whole_units=False
+        ),
+        "history": SurfaceRules(
+            each_user_alone=True, leaves_broken_users=True, ranks_models=True, whole_units=True, scale="absolute"
+        ),
+        "text": SurfaceRules(each_user_alone=False, leaves_broken_users=False, ranks_models=True, whole_units=True),
+        "interactions": SurfaceRules(
+            each_user_alone=False, leaves_broken_users=False, ranks_models=True, whole_units=True
+        ),
+    }
+)
 
 
 def share_in_edits(epsilon: float, length: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from robench.api.errors import UserError
 from robench.api.metric import Measure
-from robench.api.threat import Threat
+from robench.api.threat import SURFACES, Threat
 from robench.host.registry import Registry
 from robench.spec import Cell
 from robench.suite.load import Suite
@@ -80,5 +80,5 @@ def _in_words(threat: Mapping[str, Any]) -> str:
 
 def _fits(entry: RankingEntry, threat: Mapping[str, Any]) -> bool:
     wanted = entry.model_dump(include={"surface", "stage", "norm", "goal", "k"}, exclude_none=True)
-    wanted["scale"] = entry.scale or ("absolute" if entry.surface == "history" else "relative")
+    wanted["scale"] = entry.scale or SURFACES[entry.surface].scale
     return all(threat[name] == value for name, value in wanted.items())

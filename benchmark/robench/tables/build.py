@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from robench.api.metric import Measure, Metric
+from robench.api.threat import SURFACES
 from robench.store.record import mean_of
 from robench.tables.columns import CELLS, TIMINGS
 from robench.tables.defences import defenses
@@ -20,7 +21,7 @@ from robench.tables.members import ensembles
 from robench.tables.poisoning import poisoning
 from robench.tables.reranking import two_stages
 from robench.tables.results import ROW, Columns, Results, ensembles_of, row_of
-from robench.tables.rows import LINE, WITHIN_MODEL, Row, clean_row, compare, curves, own_weights, table_rows
+from robench.tables.rows import LINE, Row, clean_row, compare, curves, own_weights, table_rows
 from robench.tables.titles import rewritten
 from robench.tables.twins import twins
 
@@ -183,7 +184,7 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
     attacks = sorted({label for row in rows for label in row.attacks})
     title = attacks[0] if is_standard(attacks) else "custom attack set"
     head = {**{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")}}
-    within = entry["surface"] in WITHIN_MODEL
+    within = not SURFACES[entry["surface"]].ranks_models
     order = sorted(rows, key=lambda row: _order(row, rows, within))
     return {
         **head,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api.threat import EACH_USER_ALONE, Threat
+from robench.api.threat import SURFACES, Threat
 from robench.store.record import ENSEMBLE
 from robench.tables.members import WHITE
 from robench.tables.results import Columns, Results, threat_of
@@ -99,7 +99,7 @@ def promoted(results: Results, surface: str) -> tuple[Scale, Scale]:
         return (ranks <= k).astype(float)
 
     def gains(ranks: Matrix, k: int) -> Matrix:
-        within = np.ones_like(ranks, dtype=bool) if surface in EACH_USER_ALONE else ranks <= k
+        within = np.ones_like(ranks, dtype=bool) if SURFACES[surface].each_user_alone else ranks <= k
         found: Matrix = within / np.log2(1 + np.maximum(ranks, 1))
         return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from robench.api.threat import SURFACES
 from robench.store.record import ENSEMBLE
 from robench.tables.comparisons import GRADIENT, gaps, held_out, promoted
 from robench.tables.members import comparisons
@@ -155,7 +156,7 @@ def _budget(results: Results, cells: Sequence[Columns]) -> list[Flag]:
         if (over := achieved.get("overshoot", 0.0)) > OVERSHOOT:
             worst[label] = max(over, worst.get(label, 0.0))
         # Where a budget is at least one edit, or rounded up to whole users, more than ε may be right.
-        exact = c["surface"] in ("embedding", "parameters") and c["epsilon"]
+        exact = c["epsilon"] and not SURFACES[c["surface"]].whole_units
         if exact and (over := achieved.get("epsilon", 0.0) / c["epsilon"]) > OVERSHOOT:
             applied[label] = max(over, applied.get(label, 0.0))
     why = "the attack returned a perturbation outside its budget; the host projected it before measuring"

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api.threat import EACH_USER_ALONE
+from robench.api.threat import SURFACES
 from robench.store.record import ENSEMBLE
 from robench.tables.results import ROW, Columns, Results, RowKey, ensembles_of, row_of, threat_of
 from robench.tables.stats import Interval, holm, interval, paired_p, rank_ranges
 
-WITHIN_MODEL = ("embedding", "parameters")  # the same ε is not the same strength for two models
 LINE = "popularity"
 FROZEN = "frozen"
 Matrix = NDArray[np.float64]
@@ -134,7 +133,7 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
     found = [c for c in attacked if results.ok(c) and c["seed"] in seeds]
     higher = made.higher_is_better
     line = columns["model"] == LINE
-    per_user = entry["surface"] in EACH_USER_ALONE and not made.pooled
+    per_user = SURFACES[entry["surface"]].each_user_alone and not made.pooled
     worst = None if line or not found else _worst(results, found, metric, known, seeds, higher, per_user)
     adaptive = ", ".join(sorted({c["adaptive"] for c in attacked if c["adaptive"]}))
     labels = sorted({_attack_set(results, c) for c in attacked})
@@ -205,7 +204,7 @@ def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> 
     groups: dict[Any, list[Row]] = {}
     for row in rows:
         if row.ranked and row.worst is not None:
-            groups.setdefault(row.key[:4] if entry["surface"] in WITHIN_MODEL else None, []).append(row)
+            groups.setdefault(None if SURFACES[entry["surface"]].ranks_models else row.key[:4], []).append(row)
     for group in groups.values():
         seeds = set.intersection(*(set(row.seeds) for row in group))
         chosen = [
