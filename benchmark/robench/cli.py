@@ -74,14 +74,12 @@ def run(
 
 def tables(folder: Path, registry: Registry) -> None:
     """Write the tables of a folder and print the leaderboard."""
-    from robench.api.metric import Measure  # noqa: PLC0415  # numpy
     from robench.report.files import write_tables  # noqa: PLC0415  # scipy takes a second
     from robench.report.terminal import print_leaderboard  # noqa: PLC0415
     from robench.tables.build import build_tables  # noqa: PLC0415  # scipy takes a second
     from robench.tables.results import read_plan  # noqa: PLC0415
 
-    names = [Measure.parse(name).name for name in read_plan(folder)["metrics"]]
-    built = build_tables(folder, {name: registry.load("metric", name)() for name in dict.fromkeys(names)})
+    built = build_tables(folder, registry.metrics(read_plan(folder)["metrics"]))
     write_tables(built, folder)
     print_leaderboard(built, screen())
     typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")

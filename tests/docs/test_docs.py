@@ -64,7 +64,7 @@ def test_the_plugins_run_in_their_suite(plugins):
     assert done.returncode == 0, done.stderr
     table = (plugins / "results" / "mine" / "leaderboard.csv").read_text()
     assert "average-net" in table
-    assert ",together,together,none," in table
+    assert ",together/together,together,none," in table
     assert "noise-training" in table
     assert "squash" in table
     assert "duo@1" in table

@@ -126,6 +126,15 @@ def test_a_plugin_that_leaves_the_interpreter_or_comes_twice_is_reported(tmp_pat
     assert Registry.of(host).find("model", "mf").owner == "robench:builtin"
 
 
+def test_a_module_cannot_pass_for_another_distribution_by_its_name(tmp_path, monkeypatch):
+    code = "from robench.api import hookimpl\n@hookimpl\ndef robench_defenses():\n    return {'theirs': object}\n"
+    (tmp_path / "robench:x.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ROBENCH_PLUGINS", "robench:x")
+    host = Host.discover()
+    assert "is not the name of a module" in host.broken["robench:x:ROBENCH_PLUGINS"]
+
+
 @pytest.mark.parametrize("offered", [{3: Mine}, {"": Mine}, {"a/b": Mine}, {"ndcg@10": Mine}, {"mine": Mine()}])
 def test_a_strange_name_or_target_is_that_plugins_error(offered):
     host = Host.with_plugins({"bad:x": plugin(robench_defenses=lambda: offered)})

@@ -126,3 +126,33 @@ def test_a_threat_that_needs_a_setting_is_told_in_short():
 
 def test_an_entry_knows_its_distribution():
     assert Entry("it", "their-package:main", Mine).distribution == "their-package"
+
+
+def test_the_identity_of_an_entry_does_not_depend_on_other_distributions():
+    alone = registry_of(a__x=plugin(robench_defenses={"mine": Mine}), robench__y=plugin(robench_defenses={"own": Mine}))
+    crowded = registry_of(
+        a__x=plugin(robench_defenses={"mine": Mine}),
+        b__x=plugin(robench_defenses={"mine": Mine, "own": Mine}),
+        robench__y=plugin(robench_defenses={"own": Mine}),
+    )
+    for registry in (alone, crowded):
+        identities = [registry.identity("defense", entry) for entry in registry.entries["defense"]]
+        assert {"a/mine", "own"} <= set(identities)
+        for entry, identity in zip(registry.entries["defense"], identities, strict=True):
+            assert registry.resolve("defense", identity) == entry
+    with pytest.raises(UserError, match="is offered by"):
+        crowded.find("defense", "own")
+
+
+def test_a_distribution_that_offers_a_name_twice_has_its_entries_in_the_identity():
+    registry = registry_of(a__x=plugin(robench_defenses={"mine": Mine}), a__y=plugin(robench_defenses={"mine": Mine}))
+    identities = [registry.identity("defense", entry) for entry in registry.entries["defense"]]
+    assert identities == ["a:x/mine", "a:y/mine"]
+    assert [registry.resolve("defense", name).owner for name in identities] == ["a:x", "a:y"]
+
+
+def test_a_name_that_an_older_version_wrote_is_looked_up_as_a_person_would_write_it():
+    registry = registry_of(a__x=plugin(robench_defenses={"mine": Mine}))
+    assert registry.resolve("defense", "mine").owner == "a:x"
+    with pytest.raises(UserError, match="unknown defense 'yours'"):
+        registry.resolve("defense", "yours")

@@ -97,7 +97,7 @@ def test_written_out_defaults_give_the_same_ids(load):
 def test_the_resolved_suite_gives_the_same_plan(load, tmp_path, registry):
     suite, plan = load(BASE)
     path = tmp_path / "resolved.yaml"
-    path.write_text(yaml.safe_dump(suite.resolved(), sort_keys=False))
+    path.write_text(yaml.safe_dump(suite.resolved(registry), sort_keys=False))
     again = make_plan(load_suite(path, registry), registry)
     assert [c.id for c in again.cells] == [c.id for c in plan.cells]
     assert again.to_json()["cells"] == plan.to_json()["cells"]
@@ -241,8 +241,8 @@ def test_attacks_of_other_kinds(load, registry):
     found = [(c.columns()["attack"], c.columns()["target_set"], c.skip) for c in plan.cells]
     assert found == [
         ("none", None, ""),
-        ("reword", None, "this version measures no attack like reword on 'history' at test time"),
-        ("shuffle", 0, ""),
+        ("mine/reword", None, "this version measures no attack like reword on 'history' at test time"),
+        ("mine/shuffle", 0, ""),
         ("bandwagon", 0, ""),
         ("bandwagon", 1, ""),
         ("bandwagon", 2, ""),
@@ -272,8 +272,8 @@ def test_the_plan_says_what_kind_every_attack_is(load, registry):
     _, plan = load("name: t\ndatasets: [synthetic]\nmodels: [mf]\nattacks:\n" + attacks)
     assert {cell["attack"]: cell["kind"] for cell in plan.to_json()["cells"]} == {
         "none": "",
-        "climber": "gradient",
-        "dice": "floor",
+        "mine/climber": "gradient",
+        "mine/dice": "floor",
         "fgsm": "gradient",
         "pgd": "gradient",
         "cw": "minimum-norm",

@@ -89,7 +89,7 @@ def registry() -> Registry:
     plugin = types.ModuleType("plugin")
     for name, value in offers.items():
         setattr(plugin, name, hookimpl(lambda value=value: value))
-    return Registry.of(Host.with_plugins({"toys:main": plugin}))
+    return Registry.of(Host.with_plugins({"robench:toys": plugin}))
 
 
 REGISTRY = registry()
@@ -117,7 +117,7 @@ def test_defaults():
     assert found.users is None
     assert found.ranking is None
     assert found.folder == Path("some")
-    assert found.models[0].owner == "toys:main"
+    assert found.models[0].owner == "robench:toys"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_an_attack_may_stand_twice_with_other_budgets():
 
 
 def test_a_qualified_name_means_the_same_part():
-    plain, qualified = suite(HEAD + "models: [toy]\n"), suite(HEAD + "models: [toys/toy]\n")
+    plain, qualified = suite(HEAD + "models: [toy]\n"), suite(HEAD + "models: [robench/toy]\n")
     assert plain.models == qualified.models
 
 
@@ -206,8 +206,8 @@ def test_the_resolved_suite_means_the_same(seeds, factors, rates, weights, budge
         "users": {"sample": 5},
     }
     one = suite_of(tree, Path("t.yaml"), REGISTRY)
-    two = suite(dump(one.resolved()))
-    assert two.resolved() == one.resolved()
+    two = suite(dump(one.resolved(REGISTRY)))
+    assert two.resolved(REGISTRY) == one.resolved(REGISTRY)
     for name in ("datasets", "models", "defenses"):
         assert [(p.content(), p.label) for p in getattr(two, name)] == [
             (p.content(), p.label) for p in getattr(one, name)

@@ -42,7 +42,7 @@ class Host:
                 seen.add((_owner(point), point.value))
                 host._load(_owner(point), point.load)
         for name in filter(None, (part.strip() for part in os.environ.get(EXTRA, "").split(","))):
-            host._load(f"{name}:{EXTRA}", partial(importlib.import_module, name))
+            host._load(f"{name}:{EXTRA}", partial(_module, name))
         return host
 
     @classmethod
@@ -99,6 +99,13 @@ class Host:
 
 def _given(plugin: Any) -> Any:
     return plugin
+
+
+def _module(name: str) -> Any:
+    # The name is the distribution of what the module offers. A colon in it would pass for another distribution's.
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ImportError(f"'{name}' is not the name of a module")
+    return importlib.import_module(name)
 
 
 def _checked(hook: str, offered: Any) -> dict[str, type[Any] | str]:

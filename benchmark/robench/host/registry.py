@@ -1,16 +1,23 @@
-"""Names of components: who offers them, and their classes, imported when they are needed."""
+"""Names of components: which plugin offers each, and its class, imported when it is needed.
+
+A component has two names. Its identity is for machines: ids, cache keys and the columns of tables hold it, and it
+depends on nothing but the distribution that offers the component. Its reference is for people: the shortest name that
+is unambiguous among the plugins that are installed.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError, did_you_mean
+from robench.api.metric import Measure, Metric
 from robench.host.discovery import Host
 
+OWN = "robench"  # the distribution whose components have bare names, and whose roles count
 Kind = Literal["dataset", "model", "attack", "defense", "metric", "executor"]
 KINDS: dict[Kind, tuple[str, str]] = {
     "dataset": ("robench_datasets", "robench.api.data:Dataset"),
@@ -24,7 +31,13 @@ KINDS: dict[Kind, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One offer: ``target`` is a class or ``module:Class``."""
+    """One component that a plugin offers.
+
+    Args:
+        name: as the plugin calls it.
+        owner: ``distribution:entry`` of the plugin.
+        target: the class, or ``module:Class``.
+    """
 
     name: str
     owner: str
@@ -34,6 +47,11 @@ class Entry:
     def distribution(self) -> str:
         """The part of the owner before the colon."""
         return self.owner.partition(":")[0]
+
+    @property
+    def own(self) -> bool:
+        """Whether robench itself offers it."""
+        return self.distribution == OWN
 
 
 class Registry:
@@ -51,10 +69,10 @@ class Registry:
         return cls(entries, host.broken)
 
     def find(self, kind: Kind, name: str) -> Entry:
-        """The entry that ``name``, ``distribution/name`` or ``distribution:entry/name`` means.
+        """Returns the entry that a person means by ``name``, ``distribution/name`` or ``distribution:entry/name``.
 
         Raises:
-            UserError: nobody or several offer it.
+            UserError: no plugin or several plugins offer it.
         """
         qualifier, _, short = name.rpartition("/")
         named = self._named(kind, short)
@@ -76,27 +94,69 @@ class Registry:
     def _named(self, kind: Kind, short: str) -> list[Entry]:
         return [entry for entry in self.entries[kind] if entry.name == short]
 
+    def identity(self, kind: Kind, entry: Entry) -> str:
+        """Returns the name of an entry that does not depend on which other distributions are installed.
+
+        It is the bare name for robench itself, ``distribution/name`` for any other distribution, and
+        ``distribution:entry/name`` if one distribution offers the name twice.
+        """
+        if sum(other.distribution == entry.distribution for other in self._named(kind, entry.name)) > 1:
+            return f"{entry.owner}/{entry.name}"
+        return entry.name if entry.own else f"{entry.distribution}/{entry.name}"
+
+    def resolve(self, kind: Kind, identity: str) -> Entry:
+        """Returns the entry of an identity, as plans, records and payloads hold it.
+
+        Files that an older version wrote hold a reference instead, which is looked up as if a person had written it.
+
+        Raises:
+            UserError: no plugin or several plugins offer it.
+        """
+        named = self._named(kind, identity.rpartition("/")[2])
+        return next((e for e in named if self.identity(kind, e) == identity), None) or self.find(kind, identity)
+
     def reference(self, kind: Kind, entry: Entry) -> str:
-        """The shortest name that means this entry and no other."""
+        """Returns the shortest name that means this entry and no other."""
         rivals = [other for other in self._named(kind, entry.name) if other != entry]
         if not rivals:
             return entry.name
         same = any(other.distribution == entry.distribution for other in rivals)
         return f"{entry.owner if same else entry.distribution}/{entry.name}"
 
+    def spelling(self, kind: Kind, identity: str) -> str:
+        """Returns an identity as a suite file can hold it: qualified if its bare name is ambiguous here."""
+        return identity if "/" in identity else self.reference(kind, self.resolve(kind, identity))
+
     def load(self, kind: Kind, name: str) -> Any:
-        """The class behind a name.
+        """Returns the class that a person means by a name.
 
         Raises:
-            UserError: unknown, ambiguous, or its plugin cannot be imported.
+            UserError: the name is unknown or ambiguous, or the class cannot be imported.
         """
         return self.load_entry(kind, self.find(kind, name))
 
-    def load_entry(self, kind: Kind, entry: Entry) -> Any:
-        """The class of an entry, checked to be a whole component of its kind.
+    def class_of(self, kind: Kind, identity: str) -> Any:
+        """Returns the class of an identity.
 
         Raises:
-            UserError: it cannot be imported, or it is not one.
+            UserError: no plugin offers it, or the class cannot be imported.
+        """
+        return self.load_entry(kind, self.resolve(kind, identity))
+
+    def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
+        """Returns the metrics of ``["ndcg@10", ...]``, by identity (``ndcg``), in order.
+
+        Raises:
+            UserError: no plugin offers one of them, or its class cannot be imported.
+        """
+        identities = dict.fromkeys(Measure.parse(name).name for name in names)
+        return {identity: self.class_of("metric", identity)() for identity in identities}
+
+    def load_entry(self, kind: Kind, entry: Entry) -> Any:
+        """Returns the class of an entry, checked to be a whole component of its kind.
+
+        Raises:
+            UserError: it cannot be imported, or it is not a component of this kind.
         """
         cls = entry.target
         if isinstance(cls, str):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from robench.api.errors import UserError, did_you_mean
+from robench.host.registry import OWN
 from robench.spec import Cell
 from robench.suite.load import Suite
 from robench.suite.yaml import scalar
@@ -35,10 +36,33 @@ _SINGLE = [
 ]
 
 
+NAMED = ("model", "defense", "attack")  # the columns that hold the identity of a component
 MATCHES: dict[str, tuple[str, ...]] = {
-    **{name: (name, f"{name}_label") for name in ("model", "defense", "attack")},
+    **{name: (name, f"{name}_label") for name in NAMED},
     **{name: (name,) for name in _SINGLE},
 }
+
+
+def identified(conditions: Mapping[str, Any], cells: Collection[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the conditions with identities in place of other names that a person may write for a component.
+
+    ``toy`` stands for ``their-package/toy`` and ``robench/mf`` for ``mf``, unless a cell has just that name or label.
+
+    Args:
+        conditions: key -> a value or a list of values.
+        cells: columns of the cells among which names are looked up.
+    """
+    return {key: _identities(key, value, cells) if key in NAMED else value for key, value in conditions.items()}
+
+
+def _identities(key: str, wanted: Any, cells: Collection[Mapping[str, Any]]) -> list[Any]:
+    known = list({columns[name] for columns in cells for name in MATCHES[key]})
+    identities = sorted({columns[key] for columns in cells})
+    resolved: list[Any] = []
+    for value in wanted if isinstance(wanted, list) else [wanted]:
+        meant = [name for name in identities if value in (name.rpartition("/")[2], f"{OWN}/{name}")]
+        resolved += [value] if value in known else meant or [value]
+    return resolved
 
 
 def matcher(conditions: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool]:
@@ -55,6 +79,7 @@ def matcher(conditions: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool
 
 
 def _without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -> list[Cell]:
+    columns = [cell.columns() for cell in cells]
     for index, conditions in enumerate(suite.exclude):
         path: tuple[str | int, ...] = ("exclude", index)
         place = suite.tree.place(path)
@@ -68,7 +93,7 @@ def _without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) 
                     UserError("an empty entry would exclude everything", where=place, path=f"exclude[{index}]")
                 )
             continue
-        matches = matcher(conditions)
+        matches = matcher(identified(conditions, columns))
         kept = [cell for cell in cells if not matches(cell.columns())]
         if len(kept) == len(cells):
             text = ", ".join(f"{key}: {value}" for key, value in conditions.items())
@@ -98,7 +123,8 @@ def chosen(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
             raise UserError("a filter is written key=value", path=path)
         if key not in MATCHES:
             raise UserError(f"unknown key '{key}'", path=path, hint=did_you_mean(key, MATCHES))
-        values = [scalar(value), value]  # as text too: an id or a label may look like a number
+        typed = [scalar(value), value]  # as text too: an id or a label may look like a number
+        values = identified({key: typed}, columns.values())[key]
         if not any(map(matcher({key: values}), columns.values())):
             known = {_text(c[name]) for c in columns.values() for name in MATCHES[key]} - {""}
             hint = did_you_mean(value, known) if len(known) < MOST_NAMES else ""

@@ -42,7 +42,7 @@ def _endless_warmups(suite: Suite, cells: Iterable[Cell], registry: Registry) ->
     errors = []
     victims = (cell.victim for cell in cells if not cell.skip)
     for defense, model in {(v.defense.label, v.model.label): (v.defense, v.model) for v in victims}.values():
-        epochs, cls = model.config.get("epochs"), registry.load("defense", defense.name)
+        epochs, cls = model.config.get("epochs"), registry.class_of("defense", defense.name)
         if not cls.overrides("loss") or not isinstance(epochs, int):
             continue
         if cls(cls.Config.model_validate(dict(defense.config))).settled(epochs - 1):

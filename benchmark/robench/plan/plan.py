@@ -58,7 +58,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         UserErrors: an ``exclude`` entry that matches nothing, a ``ranking`` entry that means no threat of the suite, a
             warm-up as long as the training.
     """
-    attacks = [(e, registry.load("attack", e.part.name)) for e in suite.attacks]
+    attacks = [(e, registry.class_of("attack", e.part.name)) for e in suite.attacks]
     cells: dict[str, Cell] = {}
     for victim in _victims(suite, attacks):
         for cell in _cells(suite, victim, attacks, registry):
@@ -96,8 +96,8 @@ def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> 
 def _cells(
     suite: Suite, victim: Victim, attacks: Sequence[tuple[Expanded, type[Attack]]], registry: Registry
 ) -> Iterable[Cell]:
-    model: type[Model] = registry.load("model", victim.model.name)
-    defense: type[Defense] = registry.load("defense", victim.defense.name)
+    model: type[Model] = registry.class_of("model", victim.model.name)
+    defense: type[Defense] = registry.class_of("defense", victim.defense.name)
     misfit = defense_misfit(victim, model, defense)
     if victim.poison is not None:
         cls = next(c for e, c in attacks if e.part is victim.poison.attack)

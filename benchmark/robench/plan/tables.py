@@ -58,14 +58,14 @@ def _usual(suite: Suite, cells: Sequence[Cell], registry: Registry) -> str | Non
     usual, kind = ("t-hr@10", "targets") if promoted else ("ndcg@10", "held-out")
     if usual in suite.metrics:
         return usual
-    fit = [m for m in suite.metrics if registry.load("metric", Measure.parse(m).name).needs == kind]
+    fit = [m for m in suite.metrics if registry.class_of("metric", Measure.parse(m).name).needs == kind]
     return next((metric for metric in fit if not _unmeasured(metric, cells, registry)), None)
 
 
 def _unmeasured(metric: str, cells: Sequence[Cell], registry: Registry) -> str:
     """Returns why some of the cells of a threat model do not measure a metric, or an empty text."""
     measure = Measure.parse(metric)
-    cls = registry.load("metric", measure.name)
+    cls = registry.class_of("metric", measure.name)
     problems = (measure.problem(cls, Threat(**cell.threat), cell.kind) for cell in cells)
     return next((problem for problem in problems if problem), "")
 

@@ -26,7 +26,7 @@ from robench.engine.rank.ranking import evaluation_chunk, mask_known, of_catalog
 from robench.files.cache import Cache, default_folder, read_entry
 from robench.host.discovery import EXTRA
 from robench.host.registry import Kind, Registry
-from robench.plan.filters import chosen
+from robench.plan.filters import chosen, identified
 from robench.plan.plan import make_plan
 from robench.recommend.names import Titles
 from robench.run.data import DataKey, data_role, path_of, ready
@@ -210,7 +210,8 @@ def _chosen(cells: Iterable[Cell], seeds: Iterable[int], asked: Ask) -> list[Cel
         if wanted is None:
             continue
         parts = [getattr(cell.victim, kind) for cell in able]
-        able = [cell for cell, part in zip(able, parts, strict=True) if wanted in (part.name, part.label)]
+        names = identified({kind: wanted}, [cell.columns() for cell in able])[kind]
+        able = [cell for cell, part in zip(able, parts, strict=True) if part.name in names or part.label in names]
         if not able:
             hint = did_you_mean(wanted, {part.label for part in parts})
             raise UserError(f"no {kind} '{wanted}' among the victims", path=f"--{kind}", hint=hint)
@@ -269,7 +270,7 @@ def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
         if not (isinstance(part.name, str) and isinstance(part.owner, str)):
             raise _no_checkpoint(path, f"its notes are damaged at '{kind}'")
         try:
-            registry.find(kind, part.name)
+            registry.resolve(kind, part.name)
         except UserError as error:
             hint, owner = error.hint, part.owner.removesuffix(f":{EXTRA}")
             if owner and error.problem.startswith("unknown") and part.owner not in registry.broken:

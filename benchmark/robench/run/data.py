@@ -36,7 +36,7 @@ class DataKey:
 
 def dataset_of(part: Part, registry: Registry, folder: Path) -> Dataset:
     """The data set of a part; relative paths count from the suite's folder."""
-    cls: type[Dataset] = registry.load("dataset", part.name)
+    cls: type[Dataset] = registry.class_of("dataset", part.name)
     return cls(cls.Config.model_validate(anchored(dict(part.config), cls.Config, folder)))
 
 
@@ -133,7 +133,7 @@ def ready(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache)
             error.hint = "targets.count times targets.sets items are drawn: lower one of them"
             raise _placed(error, suite, ("targets",), label) from None
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
-        cls: type[Model] = registry.load("model", name)
+        cls: type[Model] = registry.class_of("model", name)
         if cls.reads_text and not any(getattr(item, what) for item in data.catalogue.items for what in cls.reads_of):
             told = [_PLURAL[what] for what in cls.reads_of]
             either = " or ".join(filter(None, (", ".join(told[:-1]), told[-1])))
@@ -141,7 +141,7 @@ def ready(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache)
             hint = "csv: items: a file with a column title, or leave the model out of this data set by exclude"
             raise _placed(DataError(problem, hint=hint), suite, home, label)
     for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
-        if not data.profiles and registry.load("model", part.name).make(**part.config).reads_profiles():
+        if not data.profiles and registry.class_of("model", part.name).make(**part.config).reads_profiles():
             problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"
             raise _placed(DataError(problem, hint="csv: users: a file of what is known"), suite, home, label)
     users = evaluated_users(data, cells[0].users)

@@ -25,7 +25,7 @@ def classes_of(cell: Cell, registry: Registry) -> list[type]:
     parts: list[tuple[Kind, Part]] = [("model", cell.victim.model), ("defense", cell.victim.defense)]
     if (attack := attack_of(cell)) is not None:
         parts.append(("attack", attack))
-    return [registry.load(kind, part.name) for kind, part in parts]
+    return [registry.class_of(kind, part.name) for kind, part in parts]
 
 
 def attack_of(cell: Cell) -> Part | None:
@@ -46,7 +46,7 @@ def outside_of(kind: Kind, part: Part, registry: Registry) -> str:
     Raises:
         DataError: they are missing or broken.
     """
-    cls: type[Component] = registry.load(kind, part.name)
+    cls: type[Component] = registry.class_of(kind, part.name)
     component: Any = cls(cls.Config.model_validate(dict(part.config)))
     outside: str = component.outside()
     return outside

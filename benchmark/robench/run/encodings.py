@@ -41,8 +41,8 @@ def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], r
         if role not in catalogues:
             continue
         if key not in paths:
-            model: Model = registry.load("model", victim.model.name).make(**victim.model.config)
-            defense: Defense = registry.load("defense", victim.defense.name).make(**victim.defense.config)
+            model: Model = registry.class_of("model", victim.model.name).make(**victim.model.config)
+            defense: Defense = registry.class_of("defense", victim.defense.name).make(**victim.defense.config)
             paths[key] = _path(model, catalogues[role], defense)
         if (path := paths[key]) is not None:
             use = shared.setdefault((path, role), _Shared())

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from robench.api.data import Catalogue
 from robench.api.errors import UserError, counted
-from robench.api.metric import Measure
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
 from robench.plan.filters import chosen
@@ -76,7 +75,7 @@ def preview(
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     changed, fresh, dependencies = 0, [], Dependencies(registry, cache.sources)
     several = len({cell.victim.dataset.label for cell in cells}) > 1
-    metrics = [registry.load("metric", Measure.parse(name).name)() for name in suite.metrics]
+    metrics = list(registry.metrics(suite.metrics).values())
     for cell in cells:
         home = f"{cell.victim.dataset.label}: " if several else ""
         row = rows.setdefault(cell.victim.id, VictimRow(home + label_of(cell.victim)))

@@ -11,7 +11,6 @@ from typing import Any
 
 from robench.api.errors import UserError, UserErrors
 from robench.api.executor import Event, Executor, Task
-from robench.api.metric import Measure, Metric
 from robench.files.cache import Cache, default_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -84,7 +83,7 @@ class Runner:
         fresh = [c for c in self.cells if not c.skip and (self.options.fresh or self.store.done(c.id) is None)]
         check_weights(fresh, self.suite, self.registry)
         data = {role: key.sha256 for role, key in keys.items()}
-        self.store.begin(dump(self.suite.resolved()), {**self.plan.to_json(), "data_sha256": data})
+        self.store.begin(dump(self.suite.resolved(self.registry)), {**self.plan.to_json(), "data_sha256": data})
         self.store.write_users(users)
         todo = self._todo(keys)
         self.summary.stored = sum(not cell.skip for cell in self.cells) - len(todo)
@@ -140,10 +139,8 @@ class Runner:
     def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
         """Cells that are not stored, lack likes that are wanted or are of other data; skipped ones get their record."""
         todo, stale = [], 0
-        metrics, dependencies = (
-            metrics_of(self.suite.metrics, self.registry).values(),
-            Dependencies(self.registry, self.cache.sources),
-        )
+        metrics = self.registry.metrics(self.suite.metrics).values()
+        dependencies = Dependencies(self.registry, self.cache.sources)
         for cell in self.cells:
             if cell.skip:
                 self._skip(cell)
@@ -226,8 +223,3 @@ def start(path: Path, host: Host, registry: Registry, options: Options) -> Runne
     """A runner for a suite file: everything about it is checked here, before any work."""
     suite = load_suite(path, registry, options.overrides)
     return Runner(suite, make_plan(suite, registry), host, registry, options)
-
-
-def metrics_of(names: Sequence[str], registry: Registry) -> dict[str, Metric]:
-    """Metric objects by registered name, for tables."""
-    return {name: registry.load("metric", name)() for name in dict.fromkeys(Measure.parse(n).name for n in names)}

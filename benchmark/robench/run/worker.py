@@ -58,7 +58,7 @@ def set_up(threads: int) -> None:
 
 def made(registry: Registry, kind: Kind, part: Part) -> Any:
     """The component of a part."""
-    cls = registry.load(kind, part.name)
+    cls = registry.class_of(kind, part.name)
     return cls(cls.Config.model_validate(dict(part.config)))
 
 
@@ -78,7 +78,7 @@ def victim_fit(
         data.held_out(),
         key.sha256,
         targets,
-        registry.load("model", victim.model.name),
+        registry.class_of("model", victim.model.name),
         made(registry, "defense", victim.defense),
         None if victim.poison is None else made(registry, "attack", victim.poison.attack),
         cache,
@@ -159,7 +159,8 @@ class _Run:
         self.targets = targets_of(victim, data.train)
         shop = victim_fit(victim, data, key, self.registry, cache, self.device, self.targets)
         measures = [Measure.parse(name) for name in self.payload["metrics"]]
-        self.metrics: dict[Measure, Metric] = {m: self.registry.load("metric", m.name)() for m in measures}
+        metrics = self.registry.metrics(self.payload["metrics"])
+        self.metrics: dict[Measure, Metric] = {measure: metrics[measure.name] for measure in measures}
         self.fitted: Fitted = shop.fitted(lambda done, of: self.emit(self.progress("fit", done, of)))
         self.data, self.held = data, shop.held
         self.clean: dict[str, _Clean | _Failure] = {}

@@ -58,14 +58,15 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
     except UserError as error:
         mistakes.add(error.problem, (*path, "name"), error.hint)
         return []
-    name = registry.reference(kind, offer)  # the same plugin gives the same ids, however it was called
-    label = entry.get("label", name)
+    name = registry.identity(kind, offer)
+    short = offer.name if offer.own else registry.reference(kind, offer)
+    label = entry.get("label", short)
     if not isinstance(label, str) or not label.strip():
         mistakes.add("a label must be text, and not blank", (*path, "label"))
-        label = name
+        label = short
     elif not label.isprintable():
         mistakes.add("a label must be printable, without line ends or control characters", (*path, "label"))
-        label = name
+        label = short
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid")}
     grid = entry.get("grid", {})
     if not isinstance(grid, dict):
@@ -84,7 +85,7 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
     parts = []
     for combination in itertools.product(*axes.values()):
         passed = {**settings, **dict(zip(axes, combination, strict=True))}
-        config = _config(kind, name, cls, passed, path, homes, mistakes)
+        config = _config(kind, short, cls, passed, path, homes, mistakes)
         if config is None:
             continue
         if kind == "attack":
@@ -94,7 +95,7 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
         part = Part(name, config, label, passed, offer.owner)
         implied = kind == "defense" and part.config.get("lambda") == 1
         if implied:
-            part = replace(NO_DEFENSE, owner=registry.find("defense", "none").owner)
+            part = replace(NO_DEFENSE, owner=registry.resolve("defense", NO_DEFENSE.name).owner)
             mistakes.notes.append(f"λ=1 of {label} is planned as none")
         parts.append(Expanded(part, path, epsilons, implied))
     return parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from robench.api.errors import UserError, UserErrors, did_you_mean
 from robench.api.metric import Measure, Metric
-from robench.host.registry import Registry
+from robench.host.registry import Kind, Registry
 from robench.spec import Part, TargetChoice, UserSample
 from robench.suite.expand import Expanded, expand
 from robench.suite.mistakes import Mistakes
@@ -50,26 +50,35 @@ class Suite:
     homes: Mapping[str, Mapping[str, Steps]]
     notes: tuple[str, ...] = ()
 
-    def resolved(self) -> dict[str, Any]:
-        """The suite as plain data; loaded again, it gives the same ids."""
+    def resolved(self, registry: Registry) -> dict[str, Any]:
+        """Returns the suite as plain data, which gives the same ids when it is loaded again.
 
-        def entry(part: Part) -> dict[str, Any]:
-            return {"name": part.name, "label": part.label, **part.config}
+        Args:
+            registry: qualifies the names that are ambiguous here.
+        """
 
+        def entry(kind: Kind, part: Part) -> dict[str, Any]:
+            return {"name": registry.spelling(kind, part.name), "label": part.label, **part.config}
+
+        def metric(name: str) -> str:
+            measure = Measure.parse(name)
+            return str(replace(measure, name=registry.spelling("metric", measure.name)))
+
+        ranking = [{**e.model_dump(exclude_none=True), "metric": metric(e.metric)} for e in self.ranking or ()]
         return {
             "name": self.name,
             "seeds": list(self.seeds),
             "threads": self.threads,
             "device": self.device,
-            "datasets": [entry(part) for part in self.datasets],
+            "datasets": [entry("dataset", part) for part in self.datasets],
             "split": {"name": self.split.name, **self.split.config},
-            "models": [entry(part) for part in self.models],
-            "defenses": [entry(part) for part in self.defenses],
-            "attacks": [{**entry(a.part), "epsilon": list(a.epsilons)} for a in self.attacks],
+            "models": [entry("model", part) for part in self.models],
+            "defenses": [entry("defense", part) for part in self.defenses],
+            "attacks": [{**entry("attack", a.part), "epsilon": list(a.epsilons)} for a in self.attacks],
             "targets": self.targets.content(),
-            **({} if self.ranking is None else {"ranking": [e.model_dump(exclude_none=True) for e in self.ranking]}),
+            **({} if self.ranking is None else {"ranking": ranking}),
             "exclude": list(self.exclude),
-            "metrics": list(self.metrics),
+            "metrics": [metric(name) for name in self.metrics],
             **({} if self.users is None else {"users": self.users.content()}),
         }
 
@@ -117,14 +126,9 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
     split = _split(file.split, mistakes)
     if len(set(file.seeds)) < len(file.seeds):
         mistakes.add("a seed is named twice", ("seeds",))
-    sound = True
-    for index, name in enumerate(file.metrics):
-        sound = _check_metric(name, ("metrics", index), registry, mistakes) is not None and sound
-        if name in file.metrics[:index]:
-            mistakes.add(f"metric '{name}' is named twice", ("metrics", index))
-    sound = sound and ("metrics",) not in mistakes.meant
-    for index, entry in enumerate(file.ranking or []):
-        _check_ranking(entry, file, index, registry, mistakes, listed=not sound or entry.metric in file.metrics)
+    metrics = _metrics(file.metrics, registry, mistakes, default="metrics" not in tree.data)
+    sound = len(metrics) == len(file.metrics) and ("metrics",) not in mistakes.meant
+    ranking = _ranking(file.ranking or [], metrics if sound else None, registry, mistakes)
     if mistakes.found:
         raise UserErrors(mistakes.in_order())
     return Suite(
@@ -138,9 +142,9 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
         tuple(e.part for e in defenses),
         tuple(attacks),
         TargetChoice(file.targets.count, file.targets.pick, file.targets.sets),
-        None if file.ranking is None else tuple(file.ranking),
+        None if file.ranking is None else ranking,
         tuple(file.exclude),
-        tuple(file.metrics),
+        metrics,
         None if file.users is None else UserSample(file.users.sample, file.users.seed),
         path.parent,
         tree,
@@ -190,38 +194,66 @@ def _split(raw: Any, mistakes: Mistakes) -> Part:
     return Part(name, config, name, settings)
 
 
-def _check_metric(name: str, path: Steps, registry: Registry, mistakes: Mistakes) -> type[Metric] | None:
-    """The class of ``name@k``, or None and a mistake."""
-    measure = Measure.parse(name)
+def _metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
+    """Returns the metrics of the suite by identity (``ndcg@10``), without those that are mistakes.
+
+    Args:
+        default: the suite names no metrics, and these are robench's own.
+    """
+    metrics: list[str] = []
+    for index, name in enumerate(written):
+        metric = _metric(name, ("metrics", index), registry, mistakes, default=default)
+        if metric in metrics:
+            mistakes.add(f"metric '{name}' is named twice", ("metrics", index))
+        elif metric is not None:
+            metrics.append(metric)
+    return tuple(metrics)
+
+
+def _metric(written: str, path: Steps, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
+    """Returns ``name@k`` with the metric's identity for its name, or None and a mistake."""
+    measure = Measure.parse(written)
     short, k = measure.name, measure.k
     try:
-        cls: type[Metric] = registry.load("metric", short)
+        entry = registry.resolve("metric", short) if default else registry.find("metric", short)
+        cls: type[Metric] = registry.load_entry("metric", entry)
     except UserError as error:
         mistakes.add(error.problem, path, error.hint)
         return None
     if cls.at_k and not k:
-        mistakes.add(f"metric '{name}' needs its k, from 1", path, f"write {short}@10")
-    elif not cls.at_k and name != short:
+        mistakes.add(f"metric '{written}' needs its k, from 1", path, f"write {short}@10")
+    elif not cls.at_k and written != short:
         mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
     elif cls.needs == "clean" and k > TOP_LIST:
-        mistakes.add(f"lists are stored to {TOP_LIST} items, '{name}' looks further", path, f"write {short}@{TOP_LIST}")
+        hint = f"write {short}@{TOP_LIST}"
+        mistakes.add(f"lists are stored to {TOP_LIST} items, '{written}' looks further", path, hint)
     else:
-        return cls
+        return str(Measure(registry.identity("metric", entry), k))
     return None
 
 
-def _check_ranking(
-    entry: RankingEntry, file: SuiteFile, index: int, registry: Registry, mistakes: Mistakes, *, listed: bool
-) -> None:
-    path = ("ranking", index, "metric")
-    cls = _check_metric(entry.metric, path, registry, mistakes)
-    if cls is not None and not listed:
-        hint = f"add it there; known: {', '.join(file.metrics)}"
-        mistakes.add(f"'{entry.metric}' is not among the suite's metrics", path, hint)
-    if cls is not None and cls.needs == "clean":
-        mistakes.add(f"'{entry.metric}' compares with the clean cell, which has no value of it to fall from", path)
-    if entry in (file.ranking or [])[:index]:
-        mistakes.add("the same table is asked for twice", path[:2], "remove one of them")
+def _ranking(
+    entries: Sequence[RankingEntry], metrics: Sequence[str] | None, registry: Registry, mistakes: Mistakes
+) -> tuple[RankingEntry, ...]:
+    """Returns the tables that the suite asks for, with their metrics by identity.
+
+    Args:
+        metrics: those of the suite, or None if they are not known because of mistakes.
+    """
+    tables: list[RankingEntry] = []
+    for index, entry in enumerate(entries):
+        path = ("ranking", index, "metric")
+        metric = _metric(entry.metric, path, registry, mistakes, default="metric" not in entry.model_fields_set)
+        if metric is not None and metrics is not None and metric not in metrics:
+            hint = f"add it there; known: {', '.join(metrics)}"
+            mistakes.add(f"'{entry.metric}' is not among the suite's metrics", path, hint)
+        if metric is not None and registry.class_of("metric", Measure.parse(metric).name).needs == "clean":
+            mistakes.add(f"'{entry.metric}' compares with the clean cell, which has no value of it to fall from", path)
+        table = entry.model_copy(update={"metric": metric or entry.metric})
+        if table in tables:
+            mistakes.add("the same table is asked for twice", path[:2], "remove one of them")
+        tables.append(table)
+    return tuple(tables)
 
 
 def _nearby(path: Path) -> str:

@@ -121,7 +121,7 @@ class SuiteFile(_Model):
     datasets: list[Any] = Field(min_length=1)
     split: Any = Field(default_factory=lambda: {"name": "leave-last-out"})
     models: list[Any] = Field(min_length=1)
-    defenses: list[Any] = Field(default_factory=lambda: [{"name": "none"}], min_length=1)
+    defenses: list[Any] = Field(default_factory=lambda: [{"name": "robench/none"}], min_length=1)
     attacks: list[Any] = Field(default_factory=list)
     targets: TargetsEntry = Field(default_factory=TargetsEntry)
     ranking: list[RankingEntry] | None = None

@@ -1,0 +1,121 @@
+"""Ids, names and labels of built-in components do not depend on which other packages are installed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests import rival
+
+import robench_plugins
+from robench.api.errors import UserError
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.filters import chosen
+from robench.plan.plan import make_plan
+from robench.suite.load import load_suite
+from robench.suite.yaml import dump
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+OWN = {"robench:builtin": robench_plugins}
+ALONE = Registry.of(Host.with_plugins(OWN))
+WITH_RIVAL = Registry.of(Host.with_plugins({**OWN, rival.RIVAL: rival}))
+SUITE = """
+datasets: [synthetic]
+models: [popularity, {name: mf, grid: {factors: [8, 16]}}]
+attacks:
+  - {name: auto, epsilon: 0.1}
+  - {name: pgd, norm: l2, epsilon: [0.01, 0.05]}
+  - {name: bandwagon, epsilon: 0.05}
+ranking: [{surface: embedding, norm: l2, epsilon: 0.05}]
+exclude: [{model: popularity, attack: bandwagon}]
+"""
+QUALIFIED = SUITE.replace("[popularity,", "[robench/popularity,").replace("name: auto", "name: robench/auto")
+QUALIFIED = QUALIFIED.replace("name: pgd", "name: robench/pgd")
+
+
+@pytest.fixture
+def plan_of(tmp_path):
+    def plan_of(text, registry):
+        path = tmp_path / "t.yaml"
+        path.write_text(text)
+        return make_plan(load_suite(path, registry), registry)
+
+    return plan_of
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in RESULTS.glob("*/plan.json")))
+def test_the_ids_of_committed_cells_stay(folder):
+    stored = json.loads((RESULTS / folder / "plan.json").read_text())["cells"]
+    cells = make_plan(load_suite(RESULTS / folder / "suite.yaml", ALONE), ALONE).cells
+    assert [cell.id for cell in cells] == [cell["cell"] for cell in stored]
+    assert [cell.victim.id for cell in cells] == [cell["victim"] for cell in stored]
+
+
+def test_a_package_that_offers_the_same_names_changes_nothing_of_the_plan(plan_of):
+    before, after = plan_of(SUITE, ALONE), plan_of(QUALIFIED, WITH_RIVAL)
+    assert after.to_json() == before.to_json()
+    assert [cell.id for cell in after.cells] == [cell.id for cell in before.cells]
+
+
+def test_what_the_user_leaves_out_is_robench_s_own(plan_of):
+    text = "datasets: [synthetic]\nmodels: [mf]\n"
+    before, after = plan_of(text, ALONE), plan_of(text, WITH_RIVAL)
+    assert {cell.victim.defense.name for cell in after.cells} == {"none"}
+    assert after.metrics == before.metrics
+    assert after.to_json() == before.to_json()
+
+
+def test_an_ambiguous_name_is_refused_with_both_spellings(plan_of):
+    for text, rest in ((SUITE, "model"), (QUALIFIED + "metrics: [ndcg@10]\n", "metric")):
+        with pytest.raises(UserError, match=rf"{rest} '\w+' is offered by robench:builtin and {rival.RIVAL}") as caught:
+            plan_of(text, WITH_RIVAL)
+        assert "(write robench/" in str(caught.value)
+
+
+def test_a_foreign_component_never_has_a_bare_name(plan_of):
+    text = "datasets: [synthetic]\nmodels: [mf, rival/popularity]\nattacks: [{name: rival/auto, epsilon: 0.1}]\n"
+    plan = plan_of(text, WITH_RIVAL)
+    assert {cell.victim.model.name for cell in plan.cells} == {"mf", "rival/popularity"}
+    assert {cell.attack.name for cell in plan.cells if cell.attack} == {"rival/auto"}
+    only_rival = Registry.of(Host.with_plugins({rival.RIVAL: rival}))
+    for kind in ("model", "attack", "defense", "metric"):
+        for entry in only_rival.entries[kind]:
+            assert only_rival.identity(kind, entry) == f"rival/{entry.name}"
+
+
+def test_the_resolved_suite_means_the_same_where_names_are_ambiguous(plan_of, tmp_path):
+    text = QUALIFIED.replace("[robench/popularity,", "[robench/popularity, rival/popularity,")
+    text += "metrics: [robench/ndcg@10, rival/ndcg@5, t-hr@10]\n"
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    suite = load_suite(path, WITH_RIVAL)
+    assert suite.metrics == ("ndcg@10", "rival/ndcg@5", "t-hr@10")
+    assert [part.label for part in suite.models] == [
+        "popularity",
+        "rival/popularity",
+        "mf[factors=8]",
+        "mf[factors=16]",
+    ]
+    again = plan_of(dump(suite.resolved(WITH_RIVAL)), WITH_RIVAL)
+    assert again.to_json() == make_plan(suite, WITH_RIVAL).to_json()
+
+
+def test_a_filter_takes_the_short_name_of_a_foreign_component_and_the_long_one_of_robench(plan_of):
+    text = "datasets: [synthetic]\nmodels: [mf, ease, {name: rival/popularity, label: weak}]\n"
+    plan = plan_of(text, WITH_RIVAL)
+
+    def models(*conditions):
+        return {cell.victim.model.name for cell in chosen(plan.cells, conditions)}
+
+    assert (
+        models("model=popularity") == models("model=weak") == models("model=rival/popularity") == {"rival/popularity"}
+    )
+    assert models("model=robench/mf", "model=ease") == {"mf", "ease"}
+    kept = plan_of(text + "exclude: [{model: [popularity, robench/ease]}]\n", WITH_RIVAL)
+    assert {cell.victim.model.name for cell in kept.cells} == {"mf"}
+
+
+def test_a_filter_prefers_the_component_that_has_exactly_that_name(plan_of):
+    text = "datasets: [synthetic]\nmodels: [robench/popularity, rival/popularity]\n"
+    plan = plan_of(text, WITH_RIVAL)
+    assert {c.victim.model.name for c in chosen(plan.cells, ["model=popularity"])} == {"popularity"}

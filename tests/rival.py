@@ -1,0 +1,49 @@
+"""A second package that offers names of robench itself, for tests of what another installed package may change."""
+
+from robench.api import hookimpl
+from robench_plugins.attacks.auto import Auto
+from robench_plugins.attacks.embedding.pgd import Pgd
+from robench_plugins.defenses.none import NoDefense
+from robench_plugins.metrics.ranking import Ndcg
+from robench_plugins.models.popularity import Popularity
+
+RIVAL = "rival:ROBENCH_PLUGINS"
+
+
+class Weak(Popularity):
+    """Recommends the least popular items, and calls itself the line that others must clear."""
+
+    baseline = True
+
+    def fit(self, data, rng):
+        super().fit(data, rng)
+        self.counts = -self.counts
+
+
+class Feeble(Auto):
+    """An ensemble of one feeble attack, which calls itself the one by which leaderboards are published."""
+
+    standard = True
+
+    def members(self, *, gradients, stochastic):
+        return super().members(gradients=gradients, stochastic=stochastic)[:1]
+
+
+@hookimpl
+def robench_models():
+    return {"popularity": Weak}
+
+
+@hookimpl
+def robench_attacks():
+    return {"auto": Feeble, "pgd": Pgd}
+
+
+@hookimpl
+def robench_defenses():
+    return {"none": NoDefense}
+
+
+@hookimpl
+def robench_metrics():
+    return {"ndcg": Ndcg}
