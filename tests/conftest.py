@@ -1,24 +1,27 @@
+"""Fixtures of all tests. Nothing here imports torch, so that ``pytest -m unit`` needs none."""
+
+import itertools
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from tests import forked
 
-torch.set_num_threads(1)  # as in a worker: on small worlds further threads only wait for each other
+# One thread, as in a worker: on small worlds further threads only wait for each other. torch reads it at its import.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
 def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command as a user runs it: ``robench(folder, *arguments, **environment)``, in ``folder``."""
+    """The command line as a user calls it: ``robench(folder, *arguments, **environment)``, run in ``folder``."""
     return forked.robench
 
 
 @pytest.fixture
 def ml100k() -> Path:
-    """MovieLens 100K in atomic files; it may not be shipped, so it lies beside the repository where there is one."""
+    """The folder of MovieLens 100K in atomic files, which may not be shipped; without it the test is skipped."""
     root = Path(os.environ.get("ROBENCH_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     folder = root / "ml-100k"
     if not (folder / "ml-100k.inter").exists():
@@ -26,7 +29,14 @@ def ml100k() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yields paths of caches, a new one each time."""
+    root = tmp_path_factory.mktemp("caches")
+    return (root / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache."""
-    monkeypatch.setenv("ROBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+def own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives each test an empty cache, so that none reads or fills the user's."""
+    monkeypatch.setenv("ROBENCH_CACHE", str(next(caches)))

@@ -1,45 +1,68 @@
-"""The command in a process of its own, forked from one that has imported torch already: seconds less per call.
+"""Runs the command line in a process that is forked from one with torch imported, which saves seconds per call.
 
-It is the same ``robench.cli.main``. What Python reads at its own start, such as PYTHONUTF8, does nothing here; for that
-there is ``real``.
+The command is the same ``robench.cli.main``, with two differences. Workers are forked too, instead of started afresh,
+and settings that Python reads at its own start, such as PYTHONUTF8, have no effect. ``real`` has neither difference.
+Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
 
 import multiprocessing
+import multiprocessing.context
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
+from multiprocessing.connection import Connection
+from multiprocessing.util import register_after_fork
 from pathlib import Path
 
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+PRELOADED = (
+    "robench.cli",
+    "robench.engine.measure",
+    "robench.report.page",
+    "robench.report.record",
+    "robench.report.terminal",
+    "robench.run.preview",
+    "robench.run.runner",
+    "robench.run.worker",
+    "robench.tables.build",
+    "sklearn.linear_model",
+)
 if FORKS:
-    CONTEXT.set_forkserver_preload(
-        ["robench.run.runner", "robench.cli", "robench.tables.build", "robench.report.terminal"]
-    )
+    CONTEXT.set_forkserver_preload(list(PRELOADED))
 
 
 def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``robench ARGUMENTS`` in ``folder``: exit code and what it said."""
+    """Runs ``robench ARGUMENTS`` in a forked process.
+
+    Args:
+        folder: The working folder of the command.
+        *arguments: The command's arguments.
+        **environment: Variables to set besides those of this process.
+
+    Returns:
+        The exit code and the output, as ``subprocess.run`` returns them.
+    """
     with tempfile.TemporaryDirectory() as place:
-        told = [Path(place, name) for name in ("stdout", "stderr")]
-        for path in told:
+        outputs = [Path(place, name) for name in ("stdout", "stderr")]
+        for path in outputs:
             path.touch()
         env = {**os.environ, "COLUMNS": "200", **environment}
-        # By its path: in the other process another package may be called tests.
-        call = {"call": (folder, arguments, env, *told)}
+        # The path of this file names the function, as the other process may know another package called tests.
+        call = {"call": (folder, arguments, env, *outputs)}
         process = CONTEXT.Process(target=runpy.run_path, args=(__file__, call, "forked"))
         process.start()
         process.join()
         code = process.exitcode
         process.close()
-        out, err = (path.read_text(encoding="utf-8", errors="replace") for path in told)
+        out, err = (path.read_text(encoding="utf-8", errors="replace") for path in outputs)
     return subprocess.CompletedProcess(["robench", *arguments], code, out, err)
 
 
 def real(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The same by ``python -m robench``."""
+    """Runs ``python -m robench ARGUMENTS``, as a user does."""
     return subprocess.run(
         [sys.executable, "-m", "robench", *arguments],
         capture_output=True,
@@ -64,8 +87,20 @@ def _main(folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Pa
     sys.path[:0] = [os.path.abspath(part) for part in env.get("PYTHONPATH", "").split(os.pathsep) if part]
     sys.argv = ["robench", *arguments]
     from robench.cli import main  # noqa: PLC0415  # in the fork
+    from robench_plugins.executors.local import Local  # noqa: PLC0415
 
+    if FORKS:
+        Local.context = _Forks()
     main()
+
+
+class _Forks(multiprocessing.context.ForkContext if FORKS else object):
+    """Starts workers by fork; a worker closes its copies of the other side's pipes, or their ends would go unseen."""
+
+    def Pipe(self, duplex=True):
+        ends = super().Pipe(duplex)
+        register_after_fork(ends[0], Connection.close)
+        return ends
 
 
 if __name__ == "forked":

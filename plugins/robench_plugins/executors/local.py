@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -32,6 +33,7 @@ class Local(Executor):
         workers: int | None = Field(default=None, ge=1)
 
     config: Config
+    context: ClassVar[SpawnContext] = multiprocessing.get_context("spawn")  # a worker shares nothing with this process
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
         """Run all tasks, in order, on the workers."""
@@ -43,7 +45,7 @@ class Local(Executor):
             while queue or workers:
                 with _environment(threads):
                     while queue and len(workers) < count:
-                        worker = _Worker(work)
+                        worker = _Worker(work, self.context)
                         workers[worker.pipe] = worker
                         worker.give(queue.pop())
                 for pipe in wait(list(workers)):
@@ -75,8 +77,7 @@ class _Worker:
 
     task: Task
 
-    def __init__(self, work: Work) -> None:
-        context = multiprocessing.get_context("spawn")
+    def __init__(self, work: Work, context: SpawnContext) -> None:
         self.pipe, other = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(other, work), daemon=True)
         self.process.start()
