@@ -11,7 +11,7 @@ from robench.api import HistoryConfig, Rng
 from robench.api.attacks.edits import edited, random_edits
 from robench.api.attacks.history import DELETE, INSERT, SUBSTITUTE
 from robench.api.attacks.slopes import Slopes
-from robench_plugins.attacks.history.climb import every_edit
+from robench_plugins.attacks.history.greedy_search import every_edit
 
 N_ITEMS = 9
 ROWS = st.lists(st.lists(st.integers(0, N_ITEMS - 1), unique=True, max_size=6), min_size=1, max_size=4)

@@ -15,7 +15,7 @@ class Fgsm(EmbeddingAttack):
 
     The fast gradient sign method of Goodfellow et al. (ICLR 2015, section 4): δ = r · sign(∇ loss) in L∞, with r the
     radius of the ball. In L2 the step is the normalised gradient, δ = r · ∇ loss / ‖∇ loss‖₂, as in Miyato et al. (ICLR
-    2017, eq. 2). A gradient of 0 gives δ = 0.
+    2017, section 3). A gradient of 0 gives δ = 0.
     """
 
     class Config(EmbeddingConfig):

@@ -1,1 +1,1 @@
-"""Attacks on users' histories."""
+"""Attacks that edit the histories of users at test time."""

@@ -1,4 +1,4 @@
-"""Greedy edits of a history through scores alone."""
+"""Greedy edits of a history, by scores alone."""
 
 from __future__ import annotations
 
@@ -11,56 +11,69 @@ from pydantic import Field
 from robench.api import HistoryAttack, HistoryConfig, HistoryOracle, LossName, Rng
 from robench.api.attacks.edits import random_edits
 from robench.api.attacks.history import INSERT, SUBSTITUTE
-from robench_plugins.attacks.history.climb import Climb, Proposal, every_edit
+from robench_plugins.attacks.history.greedy_search import HistorySearch, Proposal, every_edit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class GreedyEdit(HistoryAttack):
-    """One edit at a time: of ``queries`` edits that are tried the one of the highest loss, if it is an advance.
+    """Makes one edit at a time, the one that raises the loss most among those that it evaluates.
 
-    The first half of them is uniform in kind, place and item. The others start from the best one so far: first it is
-    made a substitution, which is a deletion and an insertion in one; then its place and its item are changed in turn.
-    The black-box counterpart of ``greedy-gradient``: no gradient is asked for, so that any model can be attacked, and a
-    defence that only hides its gradient does not stop it. Without ``queries`` every edit is tried (small worlds only).
+    The first half of the ``queries`` edits is uniform in kind, position and item. The other half starts from the best
+    edit so far. The attack first turns that edit into a substitution, which combines a deletion and an insertion, and
+    then changes its position and its item in turn. An edit is made only if it raises the loss. If ``queries`` is null,
+    every edit is evaluated, which suits small worlds only.
+
+    This is the black-box counterpart of ``greedy-gradient``. As it asks for no gradient, it can attack any model, and a
+    defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random
+    proposals and a coordinate-wise refinement of the best one.
     """
 
     class Config(HistoryConfig):
-        """Settings."""
+        """Settings of the greedy search."""
 
-        loss: LossName = "margin"
-        queries: int | None = Field(default=100, ge=1, description="edits tried per edit of the budget; null: all")
-        finalists: int = Field(default=5, ge=1, description="best edits per step that the host compares by rank")
+        loss: LossName = Field(default="margin", description="Loss that every edit increases")
+        queries: int | None = Field(
+            default=100, ge=1, description="Score evaluations per edit of the budget; null evaluates every edit"
+        )
+        finalists: int = Field(default=5, ge=1, description="Best edits per step that the host compares by rank")
 
     config: Config
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """The best histories after each edit."""
+        """Yields the finalists of each edit, int64 [B, L] each."""
         c = self.config
-        climb = Climb(oracle, c.loss, c.finalists)
+        search = HistorySearch(oracle, c.loss, c.finalists)
         for edit in range(int(oracle.budget().max())):
             if c.queries is None:
-                proposals = every_edit(oracle, climb.rows, c.edits)
+                proposals = every_edit(oracle, search.rows, c.edits)
             else:
-                proposals = self._proposals(climb, oracle.uniform(rng.child("edit", edit), c.queries, 3))
-            yield from climb.step(edit, proposals)
+                proposals = self._proposals(search, oracle.uniform(rng.child("edit", edit), c.queries, 3))
+            yield from search.step(edit, proposals)
 
-    def _proposals(self, climb: Climb, uniform: Tensor) -> Iterator[Proposal]:
-        """Args: uniform float64 [B, queries, 3]."""
-        rows, queries = climb.rows, uniform.shape[1]
-        drawn = random_edits(climb.oracle, rows, uniform, self.config.edits)
+    def _proposals(self, search: HistorySearch, uniform: Tensor) -> Iterator[Proposal]:
+        """Yields random edits, then changes of the best one.
+
+        Args:
+            search: the histories, and the best edit so far.
+            uniform: draws from [0, 1) for kind, position and item, float64 [B, queries, 3].
+        """
+        rows, queries = search.rows, uniform.shape[1]
+        draws = random_edits(search.oracle, rows, uniform, self.config.edits)
         last, half = (rows >= 0).sum(1) - 1, (queries + 1) // 2
         for query in range(queries):
-            kind, place, item = (part[:, query] for part in drawn)
+            kind, position, item = (part[:, query] for part in draws)
             if query < half:
-                yield kind, place, item
+                yield kind, position, item
                 continue
-            best_kind, best_place, best_item = climb.leading
+            best_kind, best_position, best_item = search.leader
             if query == half and "substitute" in self.config.edits:
                 best_kind = torch.where((best_kind >= 0) & (last >= 0), SUBSTITUTE, best_kind)
             elif (query - half) % 2:
-                best_place = torch.where(kind >= 0, place, best_place)
+                best_position = torch.where(kind >= 0, position, best_position)
             else:
                 best_item = torch.where(kind >= 0, item, best_item)
-            yield best_kind, torch.where(best_kind == INSERT, best_place, torch.minimum(best_place, last)), best_item
+            # Only an insertion may stand after the last item.
+            existing = torch.where(best_kind == INSERT, best_position, torch.minimum(best_position, last))
+            yield best_kind, existing, best_item

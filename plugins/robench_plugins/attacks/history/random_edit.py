@@ -16,28 +16,31 @@ if TYPE_CHECKING:
 
 
 class RandomEdit(HistoryAttack):
-    """The worst of ``draws`` edited histories, each with its whole budget spent on uniform edits that are allowed.
+    """Takes the worst of several histories, each of which spends the whole budget on uniform allowed edits.
 
-    Give it as many draws as the attack that it is compared with has score evaluations.
+    For a fair comparison, give it as many draws as the other attack has score evaluations.
     """
 
     class Config(HistoryConfig):
-        """Settings."""
+        """Settings of the random edits."""
 
-        draws: int = Field(default=20, ge=1)
+        draws: int = Field(default=20, ge=1, description="Random histories per user")
 
     config: Config
     heuristic_floor: ClassVar[bool] = True
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """The draws; a smaller budget's edits are the first ones of a larger one's."""
+        """Yields the histories of each draw, int64 [B, L].
+
+        The edits under a smaller budget are the first ones of a larger budget.
+        """
         budget = oracle.budget()
         edits = range(int(budget.max()))
         uniform = [oracle.uniform(rng.child("edit", edit), self.config.draws, 3) for edit in edits]
         for draw in range(self.config.draws):
             rows = oracle.rows()
             for edit in edits:
-                drawn = uniform[edit][:, draw : draw + 1]
-                kind, place, item = (part[:, 0] for part in random_edits(oracle, rows, drawn, self.config.edits))
-                rows = edited(rows, torch.where(edit < budget, kind, -1), place, item)
+                random = uniform[edit][:, draw : draw + 1]
+                kind, position, item = (part[:, 0] for part in random_edits(oracle, rows, random, self.config.edits))
+                rows = edited(rows, torch.where(edit < budget, kind, -1), position, item)
             yield rows

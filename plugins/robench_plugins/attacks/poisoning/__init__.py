@@ -1,1 +1,1 @@
-"""Attacks on training data: fake users."""
+"""Attacks that add fake users to the training data."""

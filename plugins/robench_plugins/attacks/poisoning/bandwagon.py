@@ -1,4 +1,4 @@
-"""Bandwagon attack: targets among the most popular items."""
+"""Bandwagon attack: fake users with the targets among the most popular items."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ from robench_plugins.attacks.poisoning.random_profiles import shuffled_profiles
 
 
 class Bandwagon(PoisoningAttack):
-    """Bandwagon attack (O'Mahony et al., TOIT 2004; Burke et al., 2005): targets, popular items, random fillers.
+    """Adds fake users whose profiles hold all targets, the most popular items and uniform filler items.
 
-    Every profile holds all targets; ``popular`` is the share of the remaining places that goes to the most popular
-    items (the same for every profile), the rest are uniform fillers. The order is random, so sequence models meet the
-    targets behind and before popular items.
+    The bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005); attacks by fake profiles go back to O'Mahony et
+    al. (TOIT 2004). In an implicit setting a rating is an interaction, so the ratings have no counterpart. The popular
+    items are the same in every profile. The order within a profile is random, so sequence models see the targets both
+    before and after popular items.
     """
 
     class Config(PoisoningConfig):
-        """Settings."""
+        """Settings of the bandwagon attack."""
 
-        popular: float = Field(default=0.5, ge=0, le=1)
+        popular: float = Field(
+            default=0.5, ge=0, le=1, description="Share of the places after the targets that popular items take"
+        )
 
     config: Config
 
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """``n_users`` profiles of ``profile_size`` distinct items."""
+        """Returns ``n_users`` profiles of ``profile_size`` distinct items."""
         generator = rng.numpy()
         by_count = np.argsort(-train.counts(), kind="stable")
         by_count = by_count[~np.isin(by_count, targets)]
         places = min(max(profile_size - len(targets), 0), len(by_count))
-        bait = by_count[: round(self.config.popular * places)]
-        rest = by_count[len(bait) :]
+        popular = by_count[: round(self.config.popular * places)]
+        others = by_count[len(popular) :]
         rows = [
-            np.concatenate([bait, generator.choice(rest, places - len(bait), replace=False)]) for _ in range(n_users)
+            np.concatenate([popular, generator.choice(others, places - len(popular), replace=False)])
+            for _ in range(n_users)
         ]
         return shuffled_profiles(targets, rows, generator)

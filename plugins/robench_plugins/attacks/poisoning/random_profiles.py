@@ -1,4 +1,4 @@
-"""Random attack: targets and random fillers."""
+"""Random attack: fake users with the targets and random fillers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from robench.api import IntArray, Interactions, PoisoningAttack, Profiles, Rng
 
 
 def shuffled_profiles(targets: IntArray, fillers: list[IntArray], generator: np.random.Generator) -> Profiles:
-    """Targets and fillers of each profile in random order."""
+    """Returns one profile per row of fillers, with the targets and the fillers in random order.
+
+    Args:
+        targets: the promoted items, int64 [T].
+        fillers: the other items of each profile, int64 arrays.
+        generator: the source of the order.
+    """
     return Profiles.of([generator.permutation(np.concatenate([targets, row])) for row in fillers])
 
 
 class RandomProfiles(PoisoningAttack):
-    """Random attack (Lam & Riedl, WWW 2004, RandomBot): all targets, the rest uniform over the other items.
+    """Adds fake users whose profiles hold all targets and uniform filler items.
 
-    In an implicit setting a rating is an interaction, so the random ratings of the original have no counterpart.
+    The random attack (RandomBot) of Lam & Riedl (WWW 2004). In an implicit setting a rating is an interaction, so the
+    random ratings of the original have no counterpart.
     """
 
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """``n_users`` profiles of ``profile_size`` distinct items."""
+        """Returns ``n_users`` profiles of ``profile_size`` distinct items."""
         generator = rng.numpy()
         others = np.setdiff1d(np.arange(train.n_items), targets)
         count = min(max(profile_size - len(targets), 0), len(others))
