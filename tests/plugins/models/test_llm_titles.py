@@ -19,9 +19,10 @@ from robench.engine.surfaces.text.slopes import Sloper
 from robench.testing.text_world import readers
 from robench.testing.worlds import fitted
 from robench_plugins.attacks.auto import Auto
-from robench_plugins.attacks.text.climb import Climb
-from robench_plugins.attacks.text.hotflip import HotFlip, Sloped
+from robench_plugins.attacks.text.hotflip import HotFlip
 from robench_plugins.attacks.text.random_rewrite import RandomRewrite
+from robench_plugins.attacks.text.title_search import TitleSearch
+from robench_plugins.attacks.text.word_flips import WordFlips
 from robench_plugins.defenses.smoothing import SmoothedModel
 from robench_plugins.models.llm.model import Llm
 
@@ -173,7 +174,7 @@ def test_a_title_that_is_not_read_has_no_tokens_and_hides_nothing(bench, targets
     assert found.ids.shape[1] < 20
     assert (found.word[first] == -1).all()
     assert (oracle.diagnosis.judged, oracle.diagnosis.zero) == (1, 0)
-    assert list(Sloped.at(oracle, titles).substitutions(first, title)) == []
+    assert list(WordFlips.at(oracle, titles).substitutions(first, title)) == []
 
 
 def test_a_hidden_gradient_is_seen(bench, targets, monkeypatch):
@@ -188,14 +189,14 @@ def test_a_hidden_gradient_is_seen(bench, targets, monkeypatch):
 
 def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nobodys):
     oracle, model = _oracle(bench, targets), bench.model
-    sloped = Sloped.at(oracle, oracle.titles())
+    flips = WordFlips.at(oracle, oracle.titles())
     sloper = Sloper(oracle.reader, oracle.goal, oracle.costs, oracle.diagnosis)
     for at, (item, title) in enumerate(zip(targets.tolist(), oracle.titles(), strict=True)):
         if at == nobodys:
             continue
-        estimates = sloped.estimates(at, title)[-1]
-        for number in range(0, len(sloped.words), 9):
-            words = [*title.split()[:-1], sloped.words[number]]
+        estimates = flips.estimates(at, title)[-1]
+        for number in range(0, len(flips.words), 9):
+            words = [*title.split()[:-1], flips.words[number]]
             other = model.rewritten({item: replace(bench.catalogue.items[item], title=" ".join(words))})
             change = users = 0.0
             for chunk in oracle.reader.chunk:
@@ -246,51 +247,52 @@ def test_a_deleted_last_word_takes_its_likelihood_out_of_the_mean(where, request
     counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
     targets = np.sort(np.argsort(-counts, kind="stable")[:4])
     oracle = _oracle(bench, targets)
-    sloped, seen = Sloped.at(oracle, oracle.titles()), 0
+    flips, compared = WordFlips.at(oracle, oracle.titles()), 0
     for at, title in enumerate(oracle.titles()):
         words, place = title.split(), len(title.split()) - 1
         if not place:
-            assert list(sloped.deletions(at, title)) == []
+            assert list(flips.deletions(at, title)) == []
             continue
-        tokens = dict(sloped._tokens(at, title))[place]
-        found = float(sloped._likelier(sloped.slopes.choice[at], at, tokens, gone=True))
+        tokens = dict(flips._tokens_by_position(at, title))[place]
+        found = float(flips._likelihood_of_deletion(flips.slopes.choice[at], at, tokens))
         assert found == pytest.approx(_change(bench, oracle, at, " ".join(words[:-1])), rel=1e-4, abs=1e-9)
         assert abs(found) > 1e-7
         gains = {
-            p: float(sloped._likelier(sloped.slopes.choice[at], at, t, gone=True)) for p, t in sloped._tokens(at, title)
+            p: float(flips._likelihood_of_deletion(flips.slopes.choice[at], at, t))
+            for p, t in flips._tokens_by_position(at, title)
         }
         best = sorted(gains, key=gains.get, reverse=True)
-        assert list(sloped.deletions(at, title)) == [" ".join(words[:p] + words[p + 1 :]) for p in best]
-        seen += 1
-    assert seen > 1
+        assert list(flips.deletions(at, title)) == [" ".join(words[:p] + words[p + 1 :]) for p in best]
+        compared += 1
+    assert compared > 1
 
 
 def test_words_of_several_tokens_change_scores_as_estimated_where_nothing_further_back_counts(memoryless):
     bench = memoryless
     counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
     oracle = _oracle(bench, np.sort(np.argsort(-counts, kind="stable")[:3]))
-    sloped = Sloped.at(oracle, oracle.titles())
-    assert (sloped.sizes > 1).sum() > 9
-    assert (sloped.tails[sloped.sizes > 1] < -1).all()
-    assert (sloped.tails[sloped.sizes == 1] == 0).all()
+    flips = WordFlips.at(oracle, oracle.titles())
+    assert (flips.sizes > 1).sum() > 9
+    assert (flips.tails[flips.sizes > 1] < -1).all()
+    assert (flips.tails[flips.sizes == 1] == 0).all()
     replaced_sizes, changes = set(), []
     for at, title in enumerate(oracle.titles()):
-        estimates, words = sloped.estimates(at, title)[-1], title.split()
-        replaced_sizes.add(int((sloped.slopes.word[at] == len(words) - 1).sum()))
-        for number in range(0, len(sloped.words), 5):
-            change = _change(bench, oracle, at, " ".join([*words[:-1], sloped.words[number]]))
+        estimates, words = flips.estimates(at, title)[-1], title.split()
+        replaced_sizes.add(int((flips.slopes.word[at] == len(words) - 1).sum()))
+        for number in range(0, len(flips.words), 5):
+            change = _change(bench, oracle, at, " ".join([*words[:-1], flips.words[number]]))
             # Tokens of the old word stand in nobody's way but their own: what is read there is a matter of vectors.
-            found = float(estimates[number] - _vectors(sloped, at, len(words) - 1, number))
+            found = float(estimates[number] - _vectors(flips, at, len(words) - 1, number))
             assert found == pytest.approx(change, rel=1e-3, abs=1e-7)
             changes.append(abs(change))
     assert len(replaced_sizes) > 1
     assert np.median(changes) > 1e-4
 
 
-def _vectors(sloped, at, place, number):
-    s = sloped.slopes
+def _vectors(flips, at, place, number):
+    s = flips.slopes
     tokens = s.word[at] == place
-    return float(((sloped.vectors[number] - s.table[s.ids[at, tokens]]) * s.gradient[at, tokens]).sum())
+    return float(((flips.vectors[number] - s.table[s.ids[at, tokens]]) * s.gradient[at, tokens]).sum())
 
 
 def test_words_are_spelled_as_they_are_read_in_a_title(memoryless):
@@ -307,7 +309,7 @@ def test_words_are_spelled_as_they_are_read_in_a_title(memoryless):
 def test_shorter_titles_are_among_the_proposals(memoryless):
     counts = np.bincount(memoryless.model.candidates(memoryless.users, memoryless.history).ravel())
     oracle = _oracle(memoryless, np.sort(np.argsort(-counts, kind="stable")[:2]))
-    proposed = list(HotFlip.make(k=K, verify=2)._proposals(Climb(oracle)))
+    proposed = list(HotFlip.make(k=K, verify=2)._proposals(TitleSearch(oracle)))
     for at, title in enumerate(oracle.titles()):
         words = title.split()
         shorter = {" ".join(words[:p] + words[p + 1 :]) for p in range(len(words))} - {""}

@@ -1,1 +1,1 @@
-"""Attacks on titles."""
+"""Attacks that rewrite item titles at test time."""

@@ -1,4 +1,4 @@
-"""Titles stuffed with words that sell."""
+"""Titles with added words that promote them."""
 
 from __future__ import annotations
 
@@ -9,73 +9,79 @@ import numpy as np
 from pydantic import Field
 
 from robench.api import Rng, TextAttack, TextConfig, TextOracle
-from robench_plugins.attacks.text.climb import Climb, single, together
+from robench_plugins.attacks.text.title_search import TitleSearch, search_jointly
+from robench_plugins.attacks.text.vocabulary import is_one_word
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
 PRAISE = ("award", "best", "bestseller", "classic", "exclusive", "favorite", "great", "masterpiece", "new", "popular")
-MARKS = ",.:;!?()[]\"'&-"
+PUNCTUATION = ",.:;!?()[]\"'&-"
 
 
 class Prefix(TextAttack):
-    """Words are put in front of a title, or behind it, one after another: all of a pool are scored, the best is kept.
+    """Adds words before or after a title one by one, each the best of a pool.
 
-    Keyword stuffing, the term spam in titles of Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005), led by
-    scores. The genuine title stays whole. The pool is the words of the ``titles`` most used items, most used first
-    (which anybody can read), or a list of ``keywords``; a word may come in twice.
+    Keyword stuffing, the term spam in titles of Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005), guided here
+    by scores. The genuine title stays whole. The pool holds the words of the most used items, which anybody can see, or
+    a list of keywords. A word may be added twice.
 
-    Untargeted, no item has a loss of its own: random words of the pool for all titles, a quarter of them drawn anew at
-    a time, in ``looks`` evaluations.
+    An untargeted attack has one outcome for all items. It adds random words of the pool to all titles and redraws a
+    quarter of the titles at a time, in ``looks`` evaluations.
     """
 
     class Config(TextConfig):
-        """Settings."""
+        """Settings of the added words."""
 
         unit: Literal["words"] = "words"
-        source: Literal["popular", "keywords"] = "popular"
-        place: Literal["front", "end"] = "front"
-        keywords: tuple[str, ...] = Field(default=PRAISE, min_length=1, description="words for source: keywords")
-        titles: int = Field(default=20, ge=1, description="most used items whose words are taken")
-        pool: int = Field(default=30, ge=1, description="words at most that are tried per added word")
-        looks: int = Field(default=20, ge=1, description="evaluations where it is untargeted")
+        source: Literal["popular", "keywords"] = Field(
+            default="popular", description="Words of the pool: those of the most used titles, or the keywords"
+        )
+        place: Literal["front", "end"] = Field(default="front", description="Side of the title where words are added")
+        keywords: tuple[str, ...] = Field(
+            default=PRAISE, min_length=1, description="Words of the pool if source is keywords"
+        )
+        titles: int = Field(default=20, ge=1, description="Most used items whose words are in the pool")
+        pool: int = Field(default=30, ge=1, description="Most words that are scored per added word")
+        looks: int = Field(default=20, ge=1, description="Score evaluations of an untargeted attack")
 
     config: Config
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """The best titles after each added word."""
-        c, genuine, limit = self.config, oracle.titles(), oracle.budget()
+        """Yields the best titles after each added word, one per item."""
+        c, genuine, budget = self.config, oracle.titles(), oracle.budget()
         pool = self.words(oracle)
-        if not pool or not any(limit):
+        if not pool or not any(budget):
             return
         if c.goal == "untargeted":
 
-            def draw(at: int, generator: Generator) -> str:
-                title = genuine[at]
-                for _ in range(limit[at]):
+            def draw(index: int, generator: Generator) -> str:
+                title = genuine[index]
+                for _ in range(budget[index]):
                     title = self._joined(pool[int(generator.integers(len(pool)))], title)
                 return title
 
-            yield from together(oracle, rng, draw, c.looks)
+            yield from search_jointly(oracle, rng, draw, c.looks)
             return
-        climb = Climb(oracle)
-        for _ in range(max(limit)):
-            proposals = ([self._joined(word, title) for title in climb.titles] for word in pool)
-            yield from climb.step(climb.lawful(titles) for titles in proposals)
+        search = TitleSearch(oracle)
+        for _ in range(max(budget)):
+            proposals = ([self._joined(word, title) for title in search.titles] for word in pool)
+            yield from search.step(search.within_budget(titles) for titles in proposals)
 
     def words(self, oracle: TextOracle) -> list[str]:
-        """The pool; none of its words counts as two."""
+        """Returns the pool: distinct words, each of which costs one edit."""
         c = self.config
-        found: dict[str, str] = {}
+        words: dict[str, str] = {}
         if c.source == "keywords":
             texts: Sequence[str] = c.keywords
         else:
             order = np.argsort(-oracle.counts, kind="stable")[: c.titles]
             texts = [oracle.catalogue.items[row].title for row in order.tolist()]
-        for word in (word.strip(MARKS) for text in texts for word in text.split()):
-            if word and single(word):
-                found.setdefault(word.casefold(), word)
-        return list(found.values())[: c.pool]
+        for word in (word.strip(PUNCTUATION) for text in texts for word in text.split()):
+            if word and is_one_word(word):
+                words.setdefault(word.casefold(), word)
+        return list(words.values())[: c.pool]
 
     def _joined(self, word: str, title: str) -> str:
+        """Returns the title with the word on the configured side."""
         return f"{word} {title}" if self.config.place == "front" else f"{title} {word}"

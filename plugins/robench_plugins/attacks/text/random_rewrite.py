@@ -10,50 +10,62 @@ from pydantic import Field
 
 from robench.api import Rng, TextAttack, TextConfig, TextOracle
 from robench.api.attacks.text import Unit, edits_between
-from robench_plugins.attacks.text.climb import vocabulary
+from robench_plugins.attacks.text.vocabulary import vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 class RandomRewrite(TextAttack):
-    """The best of ``draws`` rewritten titles per item, each with its whole budget spent on substitutions, insertions
-    and deletions that are uniform in kind and place; words come from the catalogue's titles, letters from the alphabet.
+    """Takes the best of several random titles per item, each of which spends the whole budget.
 
-    Give it as many draws as the attack that it is compared with has score evaluations.
+    The edits are substitutions, insertions and deletions, uniform in kind and position. New words come from the titles
+    of the catalogue, new letters from the alphabet. For a fair comparison, give it as many draws as the other attack
+    has score evaluations.
     """
 
     class Config(TextConfig):
-        """Settings."""
+        """Settings of the random titles."""
 
-        draws: int = Field(default=100, ge=1)
+        draws: int = Field(default=100, ge=1, description="Random titles per item")
 
     config: Config
     heuristic_floor: ClassVar[bool] = True
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """The draws; a smaller budget's edits are the first ones of a larger one's."""
+        """Yields the titles of each draw, one per item.
+
+        The edits under a smaller budget are the first ones of a larger budget.
+        """
         unit = oracle.unit
         pool = vocabulary(oracle.catalogue) if unit == "words" else list(string.ascii_lowercase)
-        titled = list(zip(oracle.titles(), oracle.budget(), strict=True))
-        for draw in range(self.config.draws if any(limit for _, limit in titled) else 0):
+        budgets = list(zip(oracle.titles(), oracle.budget(), strict=True))
+        for draw in range(self.config.draws if any(budget for _, budget in budgets) else 0):
             yield [
-                scrambled(title, limit, unit, pool, rng.child("draw", draw, at).numpy())
-                for at, (title, limit) in enumerate(titled)
+                randomly_edited(title, budget, unit, pool, rng.child("draw", draw, index).numpy())
+                for index, (title, budget) in enumerate(budgets)
             ]
 
 
-def scrambled(title: str, limit: int, unit: Unit, pool: Sequence[str], generator: np.random.Generator) -> str:
-    """``title`` after ``limit`` random edits; one that would cost more than there is, as a very long word may, is left
-    out.
+def randomly_edited(title: str, budget: int, unit: Unit, pool: Sequence[str], generator: np.random.Generator) -> str:
+    """Returns the title after ``budget`` random edits.
+
+    An edit that would exceed the budget is skipped. A very long word, for example, counts as several.
+
+    Args:
+        title: the genuine title.
+        budget: the number of edits.
+        unit: what an edit changes, words or characters.
+        pool: the words or characters that may be inserted.
+        generator: the source of the draws.
     """
-    now = title
-    for _ in range(limit):
-        parts = now.split() if unit == "words" else list(now)
+    current = title
+    for _ in range(budget):
+        parts = current.split() if unit == "words" else list(current)
         kind, new = int(generator.integers(3)), pool[int(generator.integers(len(pool)))] if pool else ""
         insert = kind == 0 or not parts
-        place = int(generator.integers(len(parts) + insert))
-        parts[place : place + (not insert)] = [] if kind == 1 and not insert else [new]
-        edited = (" " if unit == "words" else "").join(parts)
-        now = edited if edits_between(title, edited, unit) <= limit else now
-    return now
+        position = int(generator.integers(len(parts) + insert))
+        parts[position : position + (not insert)] = [] if kind == 1 and not insert else [new]
+        proposal = (" " if unit == "words" else "").join(parts)
+        current = proposal if edits_between(title, proposal, unit) <= budget else current
+    return current

@@ -1,0 +1,105 @@
+"""The searches for titles that the attacks on texts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from robench.api import Rng, TextOracle
+from robench.api.attacks.text import Exposure, edits_between
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+REDRAWN = 0.25  # share of the titles that a joint search draws anew at a time
+
+
+class TitleSearch:
+    """The state of a greedy search: the best title of every attacked item so far.
+
+    A title is better if its item reaches more users, or as many users with a higher loss. The loss alone, a mean over
+    all users, would rather move an item from rank 900 to 300 for everybody than into the top k of a few users.
+
+    Promoted items have separate outcomes, so each item takes its best proposal. In an untargeted attack all items share
+    one outcome, so all of them take the same proposal.
+
+    Args:
+        oracle: the victim, with the items whose titles may be rewritten.
+
+    Attributes:
+        genuine: the genuine titles, one per item.
+        budget: the edits that each title may have, one number per item.
+        titles: the best titles so far.
+        exposure: loss and reach of the best titles.
+    """
+
+    def __init__(self, oracle: TextOracle) -> None:
+        self.oracle, self.genuine, self.budget = oracle, oracle.titles(), oracle.budget()
+        self.titles = oracle.titles()
+        self.exposure = oracle.evaluate(self.titles)
+
+    def fits(self, index: int, title: str) -> bool:
+        """Returns True if the title is within the budget of the item at ``index``, in the order of the oracle."""
+        return edits_between(self.genuine[index], title, self.oracle.unit) <= self.budget[index]
+
+    def within_budget(self, proposal: Sequence[str]) -> list[str]:
+        """Returns the proposal, with the best title so far in place of each title that is over budget."""
+        return [new if self.fits(index, new) else self.titles[index] for index, new in enumerate(proposal)]
+
+    def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:
+        """Evaluates proposals and applies, per item, the best one that is better than the title so far.
+
+        The outcome of a promoted item is taken from the proposal that it came in. The titles of the other items hardly
+        change it, and the host evaluates the result again.
+
+        Args:
+            proposals: titles of all items within budget.
+
+        Yields:
+            The best titles, if any of them changed.
+        """
+        titles, best = list(self.titles), self.exposure
+        for proposal in proposals:
+            if proposal == self.titles:
+                continue
+            exposure = self.oracle.evaluate(proposal)
+            better = is_better(exposure, best)
+            titles = [new if take else old for new, old, take in zip(proposal, titles, better.tolist(), strict=True)]
+            best = Exposure(exposure.loss.where(better, best.loss), exposure.reached.where(better, best.reached))
+        if titles != self.titles:
+            self.titles, self.exposure = titles, best
+            yield list(titles)
+
+
+def is_better(one: Exposure, other: Exposure) -> Tensor:
+    """Returns where ``one`` reaches more users than ``other``, or as many users with a higher loss: bool [A]."""
+    return (one.reached > other.reached) | ((one.reached == other.reached) & (one.loss > other.loss))
+
+
+def search_jointly(
+    oracle: TextOracle, rng: Rng, draw: Callable[[int, np.random.Generator], str], evaluations: int
+) -> Iterator[list[str]]:
+    """Searches for titles whose outcome is one number for all items, as in an untargeted attack.
+
+    The search draws the titles of all items once. It then draws a quarter of them anew at a time, and keeps the new
+    titles if they are better.
+
+    Args:
+        oracle: the victim of an untargeted attack.
+        rng: the source of all draws.
+        draw: returns a random title within budget for the item at an index.
+        evaluations: the number of evaluations.
+
+    Yields:
+        The best titles so far, whenever they change.
+    """
+    titles, best = oracle.titles(), oracle.evaluate(oracle.titles())
+    for evaluation in range(evaluations):
+        generator = rng.child("look", evaluation).numpy()
+        redrawn = generator.random(len(titles)) < (REDRAWN if evaluation else 1.0)
+        proposal = [draw(index, generator) if new else titles[index] for index, new in enumerate(redrawn.tolist())]
+        exposure = oracle.evaluate(proposal)
+        if not evaluation or bool(is_better(exposure, best)[0]):
+            titles, best = proposal, exposure
+            yield list(titles)

@@ -1,0 +1,220 @@
+"""First-order estimates of how a change of one word in a title changes the loss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robench.api import PluginError, TextOracle
+from robench.api.attacks.text import TokenSlopes
+from robench_plugins.attacks.text.vocabulary import is_one_word, vocabulary
+
+LETTERS = re.compile(r"[^\W\d_]+")
+STEEPEST = 200  # substitutions per title with the highest estimates, from which those within budget are taken
+
+
+@dataclass(frozen=True, eq=False)
+class WordFlips:
+    """The words that may come into some titles, and the slopes of the loss at these titles.
+
+    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss by
+    ⟨e_b − e_a, ∂L/∂e_a⟩. Here whole words are exchanged: every token of the old word is replaced by the mean vector of
+    the tokens of the new word.
+
+    If the model scores an item by the mean log-likelihood of its tokens, the likelihood of the new word in its place is
+    added to the estimate (ARCA, Jones et al., ICML 2023, separates the two parts in the same way). The likelihood of
+    its first token follows from the tokens before it. The likelihoods of its further tokens are those of the word read
+    by itself. The mean is taken over the new number of tokens.
+
+    Args:
+        slopes: the slopes of the loss, as the host computes them.
+        words: the W words that may come in.
+        sizes: the number of tokens of each word, float [W].
+        vectors: the mean vector of the tokens of each word, float [W, d].
+        first: the first token of each word, int64 [W].
+        tails: the log-likelihood of the further tokens of each word, float [W]; 0 for a model without likelihoods.
+    """
+
+    slopes: TokenSlopes
+    words: Sequence[str]
+    sizes: Tensor
+    vectors: Tensor
+    first: Tensor
+    tails: Tensor
+
+    @classmethod
+    def at(cls, oracle: TextOracle, titles: Sequence[str], *, catalogue_only: bool = False) -> WordFlips:
+        """Returns the word flips at these titles.
+
+        Args:
+            oracle: the victim.
+            titles: the titles of all attacked items.
+            catalogue_only: whether only words of the catalogue's titles may come in.
+
+        Raises:
+            PluginError: the model offers no gradient by the tokens of a title, or reads none of the words.
+        """
+        slopes = oracle.slopes(titles)
+        if slopes is None or not (slopes.words or slopes.spelled):
+            raise PluginError("hotflip needs a model with a gradient by the tokens of a title")
+        pool = _pool(slopes, vocabulary(oracle.catalogue), catalogue_only=catalogue_only)
+        if not pool:
+            raise PluginError("the model reads none of the words of the catalogue's titles: write words: any")
+        tails = [0.0] * len(slopes.spelled) if slopes.tails is None else slopes.tails.tolist()
+        tail_of = dict(zip(slopes.spelled, tails, strict=True))
+        sizes = torch.tensor([len(tokens) for tokens in pool.values()])
+        flat = torch.tensor([token for tokens in pool.values() for token in tokens])
+        word_of = torch.arange(len(pool)).repeat_interleave(sizes)
+        sums = slopes.table.new_zeros(len(pool), slopes.table.shape[1]).index_add_(0, word_of, slopes.table[flat])
+        return cls(
+            slopes,
+            list(pool),
+            sizes.to(sums),
+            sums / sizes.to(sums).unsqueeze(1),
+            torch.tensor([tokens[0] for tokens in pool.values()]),
+            torch.tensor([tail_of.get(word, 0.0) for word in pool]).to(sums),
+        )
+
+    def typical_word(self) -> str:
+        """Returns the word whose vector is nearest to the mean of all words, among the words of fewest tokens."""
+        distance = (self.vectors - self.vectors.mean(0)).square().sum(1)
+        return self.words[int(torch.where(self.sizes == self.sizes.min(), distance, torch.inf).argmin())]
+
+    def estimates(self, index: int, title: str) -> Tensor:
+        """Returns the estimated change of the loss for each word at each position of a title: float [positions, W].
+
+        The estimate is −∞ at positions that no token stands for. It is −∞ everywhere if the model reads another number
+        of words than the title has.
+
+        Args:
+            index: the item, in the order of the oracle.
+            title: its title.
+        """
+        s = self.slopes
+        estimates = torch.full((len(title.split()), len(self.words)), -torch.inf)
+        gradient, vectors = s.gradient[index], s.table[s.ids[index]]
+        for position, tokens in self._tokens_by_position(index, title):
+            old = (gradient[tokens] * vectors[tokens]).sum()
+            estimates[position] = self.vectors @ gradient[tokens].sum(0) - old
+            if s.choice is not None:
+                estimates[position] += self._likelihood_of_flip(s.choice[index], index, tokens)
+        return estimates
+
+    def substitutions(self, index: int, title: str, position: int | None = None) -> Iterator[str]:
+        """Yields the title after each of the steepest single substitutions, the steepest one first.
+
+        Args:
+            index: the item, in the order of the oracle.
+            title: its title.
+            position: the only position to change, or None for all; −1 is the last one.
+        """
+        estimates = self.estimates(index, title)
+        positions = range(len(estimates)) if position is None or not len(estimates) else [position % len(estimates)]
+        flat = estimates[list(positions)].flatten()
+        for value, flip in zip(*(part.tolist() for part in flat.topk(min(len(flat), STEEPEST))), strict=True):
+            if value > -torch.inf:
+                parts = title.split()
+                parts[positions[flip // len(self.words)]] = self.words[flip % len(self.words)]
+                yield " ".join(parts)
+
+    def deletions(self, index: int, title: str) -> Iterator[str]:
+        """Yields the title without each of its words, the deletion with the highest estimate first.
+
+        HotFlip estimates a deletion as a chain of flips of all later tokens. Here the word is replaced by the typical
+        word, or, if the model has likelihoods, its likelihood is taken out of the mean.
+
+        Args:
+            index: the item, in the order of the oracle.
+            title: its title.
+        """
+        s, parts, estimates = self.slopes, title.split(), []
+        filler = self.vectors[self.words.index(self.typical_word())]
+        for position, tokens in self._tokens_by_position(index, title):
+            if len(parts) == 1 or bool(tokens.equal(s.word[index] >= 0)):
+                continue
+            if s.choice is not None:
+                estimate = self._likelihood_of_deletion(s.choice[index], index, tokens)
+            else:
+                estimate = (s.gradient[index, tokens] * (filler - s.table[s.ids[index, tokens]])).sum()
+            estimates.append((float(estimate), position))
+        for _, position in sorted(estimates, reverse=True):
+            yield " ".join(parts[:position] + parts[position + 1 :])
+
+    def steepest(self, index: int, title: str) -> list[tuple[float, int, str]]:
+        """Returns the best substitution at each position, the steepest one first.
+
+        Args:
+            index: the item, in the order of the oracle.
+            title: its title.
+
+        Returns:
+            Estimate, position and word of each substitution.
+        """
+        values, best = (part.tolist() for part in self.estimates(index, title).max(1))
+        flips = [(value, place, self.words[word]) for place, (value, word) in enumerate(zip(values, best, strict=True))]
+        return sorted((flip for flip in flips if flip[0] > -torch.inf), reverse=True)
+
+    def _tokens_by_position(self, index: int, title: str) -> Iterator[tuple[int, Tensor]]:
+        """Yields each position of the title that tokens stand for, and a mask of these tokens, bool [L].
+
+        Yields nothing if the model reads another number of words than the title has.
+        """
+        word = self.slopes.word[index]
+        if len(self.slopes.titles[index].split()) == len(title.split()):
+            yield from ((position, word == position) for position in sorted(set(word.tolist()) - {-1}))
+
+    def _likelihood_of_flip(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
+        """Returns the change of the mean log-likelihood if each word replaces ``tokens`` (bool [L]): float [W]."""
+        s = self.slopes
+        total, count, kept, kept_count = self._likelihood_without(choice, index, tokens)
+        worth = 0.0 if s.worth is None else s.worth[index]
+        new = choice[tokens][0, self.first] + self.tails * worth / count
+        return (kept + new) * count / (kept_count + self.sizes) - total
+
+    def _likelihood_of_deletion(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
+        """Returns the change of the mean log-likelihood without ``tokens`` (bool [L]): float []."""
+        total, count, kept, kept_count = self._likelihood_without(choice, index, tokens)
+        return kept * count / kept_count - total
+
+    def _likelihood_without(self, choice: Tensor, index: int, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns the likelihood part of a title's loss with and without some tokens.
+
+        Args:
+            choice: the slope of the loss by the weight of a token at a place, float [L, V].
+            index: the item, in the order of the oracle.
+            tokens: the tokens to leave out, bool [L].
+
+        Returns:
+            Sum and number of all tokens, then sum and number of the remaining tokens, each of shape [].
+        """
+        s = self.slopes
+        real = s.word[index] >= 0
+        own, count = choice.gather(1, s.ids[index].unsqueeze(1)).squeeze(1), real.sum()
+        return own[real].sum(), count, own[real & ~tokens].sum(), count - tokens.sum()
+
+
+def _pool(slopes: TokenSlopes, catalogue: Sequence[str], *, catalogue_only: bool) -> dict[str, tuple[int, ...]]:
+    """Returns the words that may come in, with their tokens.
+
+    Of several words that the model reads as the same tokens, the first one is taken.
+
+    Args:
+        slopes: the model's tokens for words.
+        catalogue: the words of the catalogue's titles.
+        catalogue_only: whether tokens that are whole words need to be in the catalogue.
+    """
+    known = {part.casefold() for word in catalogue for part in LETTERS.findall(word)}
+    spelled = [(word, slopes.spelled[word]) for word in catalogue if word in slopes.spelled]
+    whole = [
+        (word, [token])
+        for token, word in slopes.words.items()
+        if is_one_word(word) and (not catalogue_only or word.casefold() in known)
+    ]
+    word_of: dict[tuple[int, ...], str] = {}
+    for word, tokens in [*spelled, *whole]:
+        word_of.setdefault(tuple(tokens), word)
+    return {word: tokens for tokens, word in word_of.items()}
