@@ -64,7 +64,8 @@ def test_one_seed_and_missing_cells_are_flagged(world):
     world.cell(ranks(150, 99))
     world.cell(ranks(50, 99), attack="a", epsilon=0.05)
     world.cell([], attack="b", epsilon=0.05, status="missing")
-    assert row(world.build())["flags"] == "incomplete: 2 of 3 cells; one seed"
+    flags = "incomplete: 2 of 3 cells; unranked: b ε=0.05 is missing in seed 0; one seed"
+    assert row(world.build())["flags"] == flags
 
 
 def test_flags_are_of_the_table_s_own_threat(world):

@@ -19,9 +19,10 @@ from robench.tables.defences import defenses
 from robench.tables.flags import judge
 from robench.tables.members import ensembles
 from robench.tables.poisoning import poisoning
+from robench.tables.ranking import compare
 from robench.tables.reranking import two_stages
 from robench.tables.results import ROW, Columns, Results, ensembles_of, row_of
-from robench.tables.rows import LINE, Row, clean_row, compare, curves, own_weights, table_rows
+from robench.tables.rows import LINE, Row, attack_names, clean_row, curves, own_weights, table_rows
 from robench.tables.titles import rewritten
 from robench.tables.twins import twins
 
@@ -181,7 +182,7 @@ def _popularity(results: Results, lines: list[Columns]) -> Any:
 
 
 def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], rows: list[Row]) -> dict[str, Any]:
-    attacks = sorted({label for row in rows for label in row.attacks})
+    attacks = attack_names(results, entry, group)
     title = attacks[0] if is_standard(attacks) else "custom attack set"
     head = {**{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")}}
     within = not SURFACES[entry["surface"]].ranks_models

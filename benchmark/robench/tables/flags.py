@@ -119,6 +119,9 @@ def _completeness(row: Row) -> Iterator[Flag]:
         yield flag(
             f"incomplete: {row.measured} of {row.planned} cells", why, planned=row.planned, measured=row.measured
         )
+    for sentence in row.missing:
+        why = "a row is ranked only on seeds that have every attack of its table, and none has them all"
+        yield flag(f"unranked: {sentence}", why, seeds=len(row.seeds))
     if len(row.seeds) == 1:
         yield flag("one seed", "one fit says nothing about the spread between fits", seeds=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,33 @@ from numpy.typing import NDArray
 from robench.api.threat import SURFACES
 from robench.store.record import ENSEMBLE
 from robench.tables.results import ROW, Columns, Results, RowKey, ensembles_of, row_of, threat_of
-from robench.tables.stats import Interval, holm, interval, paired_p, rank_ranges
+from robench.tables.stats import Interval, interval
 
 LINE = "popularity"
 FROZEN = "frozen"
 Matrix = NDArray[np.float64]
 
 
+class Point(NamedTuple):
+    """What a table's worst case is taken over: an attack at one ε, against one target set if it promotes items."""
+
+    label: str
+    epsilon: float
+    target_set: int | None
+
+
+def point_of(c: Columns) -> Point:
+    """Returns the attack, ε and target set of a cell."""
+    return Point(c["attack_label"], c["epsilon"], c["target_set"])
+
+
 @dataclass(eq=False)
 class Row:
-    """One row. ``clean`` and ``worst``: float64 [S, U] by seed; worst None where nothing was attacked."""
+    """One row. ``clean`` and ``worst``: float64 [S, U] by seed; worst None where nothing was attacked.
+
+    ``missing``: why the row cannot be ranked, one sentence per attack of the table that no seed has together with all
+    others.
+    """
 
     key: RowKey
     columns: Columns
@@ -35,6 +52,7 @@ class Row:
     adaptive: str = ""
     flags: list[str] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     ranked: bool = True
     rank: tuple[int, int, int] | None = None
     p_value: float | None = None
@@ -77,13 +95,34 @@ def clean_cells(results: Results, key: RowKey) -> list[Columns]:
 
 def table_rows(results: Results, entry: Mapping[str, Any], group: tuple[str, str]) -> list[Row]:
     """The rows of one table: a data set and split, and a ranking entry."""
-    keys = [row_of(c) for c in results.cells if (c["dataset"], c["split"]) == group]
-    rows = []
-    for key in dict.fromkeys(keys):
-        row = _row(results, entry, key)
-        if row is not None:
-            rows.append(row)
-    return rows
+    keys = dict.fromkeys(row_of(c) for c in results.cells if (c["dataset"], c["split"]) == group)
+    named = table_points(results, entry, group)
+    rows = (_row(results, entry, key, named) for key in keys)
+    return [row for row in rows if row is not None]
+
+
+def attack_names(results: Results, entry: Mapping[str, Any], group: tuple[str, str]) -> list[str]:
+    """Returns the attacks that a table names, sorted; an ensemble has its version."""
+    labels = {point.label for point in table_points(results, entry, group)}
+    return sorted(_attack_name(results, label) for label in labels)
+
+
+def table_points(results: Results, entry: Mapping[str, Any], group: tuple[str, str]) -> set[Point]:
+    """Returns the attack set of a table: what is planned for any of its models but popularity."""
+    cells = [c for c in results.cells if (c["dataset"], c["split"]) == group and c["model"] != LINE]
+    return {point_of(c) for c in _judged_cells(results, entry, cells)}
+
+
+def _judged_cells(results: Results, entry: Mapping[str, Any], cells: Sequence[Columns]) -> list[Columns]:
+    """Returns the planned cells that a table takes its worst case from; if it has ensembles, only theirs."""
+    same = [c for c in _attacked_cells(entry, cells) if c["status"] != "skipped"]
+    return [c for c in same if c.get("kind") == ENSEMBLE] if ensembles_of(results, entry) else same
+
+
+def _attacked_cells(entry: Mapping[str, Any], cells: Sequence[Columns]) -> list[Columns]:
+    """Returns the cells of a table's threat model within its ε."""
+    same = (c for c in cells if c["attack"] != "none" and threat_of(c) == threat_of(entry))
+    return [c for c in same if c["epsilon"] <= entry["epsilon"]]
 
 
 def own_weights(results: Results, key: RowKey) -> dict[str, float]:
@@ -105,115 +144,100 @@ def clean_row(results: Results, key: RowKey, metric: str) -> Row | None:
     return Row(key, cells[0], seeds, np.stack(values), None, [], len(planned), len(cells), bounds=bounds)
 
 
-def _row(results: Results, entry: Mapping[str, Any], key: RowKey) -> Row | None:
+def _row(results: Results, entry: Mapping[str, Any], key: RowKey, named: set[Point]) -> Row | None:
     """A row, or None where its clean cells are not there or nothing of it is planned under this threat."""
     metric = entry["metric"]
-    made = results.metric(metric)
     planned = [c for c in results.cells if row_of(c) == key and c["status"] != "skipped"]
-    attacked = [
-        c
-        for c in planned
-        if c["attack"] != "none" and threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"]
-    ]
-    if ensembles_of(results, entry):
-        attacked = [c for c in attacked if c.get("kind") == ENSEMBLE]
+    attacked = _judged_cells(results, entry, planned)
     clean = {c["seed"]: c for c in clean_cells(results, key)}
     columns = next((c for c in planned), None)
-    if columns is None or not clean or (not attacked and columns["model"] != LINE):
+    if columns is None or not clean or (not _attacked_cells(entry, planned) and columns["model"] != LINE):
         return None
-    # A seed that lacks an attack (failed, or excluded) would leave the others with fewer attacks than they had.
-    wanted = {(c["attack_label"], c["epsilon"]) for c in attacked}
-    have = {s: {(c["attack_label"], c["epsilon"]) for c in attacked if c["seed"] == s} for s in clean}
-    whole = [s for s in clean if have[s] == wanted and all(results.ok(c) for c in attacked if c["seed"] == s)]
-    seeds = whole or list(clean)
-    before = [results.over_sets(clean[seed], metric) for seed in seeds]
-    if any(values is None for values in before):
-        return None
-    known = [values for values in before if values is not None]
-    found = [c for c in attacked if results.ok(c) and c["seed"] in seeds]
-    higher = made.higher_is_better
     line = columns["model"] == LINE
-    per_user = SURFACES[entry["surface"]].each_user_alone and not made.pooled
-    worst = None if line or not found else _worst(results, found, metric, known, seeds, higher, per_user)
+    values: dict[int, dict[Point, Matrix]] = {seed: {} for seed in clean}
+    for c in attacked:
+        if c["seed"] in clean and results.ok(c) and (array := results.over_sets(c, metric)) is not None:
+            values[c["seed"]][point_of(c)] = array
+    # A seed that lacks an attack would have a milder worst case than the seeds and the rows that have it.
+    seeds = [seed for seed in clean if line or named <= values[seed].keys()] or list(clean)
+    before = [results.over_sets(clean[seed], metric) for seed in seeds]
+    if any(array is None for array in before):
+        return None
+    known = [array for array in before if array is not None]
+    common = set.intersection(*({(point.label, point.epsilon) for point in values[seed]} for seed in seeds))
+    measure = results.metric(metric)
+    per_user = SURFACES[entry["surface"]].each_user_alone and not measure.pooled
+    higher = measure.higher_is_better
+    worst = None if line else _worst([values[seed] for seed in seeds], common, known, higher, per_user)
     adaptive = ", ".join(sorted({c["adaptive"] for c in attacked if c["adaptive"]}))
-    labels = sorted({_attack_set(results, c) for c in attacked})
+    labels = sorted({_attack_name(results, label) for label, _ in common})
     expected = [c for c in planned if c["attack"] == "none" or c in attacked]
     measured = sum(results.ok(c) for c in expected)
-    bounds = made.bounds
-    row = Row(key, columns, seeds, np.stack(known), worst, labels, len(expected), measured, adaptive, bounds=bounds)
+    stack, bounds = np.stack(known), measure.bounds
+    row = Row(key, columns, seeds, stack, worst, labels, len(expected), measured, adaptive, bounds=bounds)
+    row.missing = [] if line else _missing(named, {seed: set(values[seed]) for seed in seeds})
     # An attack made elsewhere (A4: "frozen") may have missed this pipeline: it says nothing about its rank.
-    row.ranked = worst is not None and not any(c["adaptive"] == FROZEN for c in attacked)
+    row.ranked = worst is not None and not row.missing and not any(c["adaptive"] == FROZEN for c in attacked)
     return row
 
 
-def _attack_set(results: Results, c: Columns) -> str:
-    """The attack as a table names it: an ensemble by its name and version."""
-    record = results.records.get(c["cell"], {})
-    if c.get("kind") != ENSEMBLE:
-        return str(c["attack_label"])
-    version = ((record.get("spec") or {}).get("attack") or {}).get("config", {}).get("version")
-    return str(c["attack"]) if version is None else f"{c['attack']}@{version}"
+def _missing(named: set[Point], measured: Mapping[int, set[Point]]) -> list[str]:
+    """Returns which attacks of the table some of these seeds lack: ``pgd ε=0.05 is missing in seeds 0, 1, 2``."""
+    groups: dict[tuple[str, int | None, tuple[int, ...]], list[float]] = {}
+    for point in sorted(named, key=lambda p: (p.label, p.target_set or 0, p.epsilon)):
+        seeds = tuple(sorted(seed for seed, points in measured.items() if point not in points))
+        if seeds:
+            groups.setdefault((point.label, point.target_set, seeds), []).append(point.epsilon)
+    sentences = []
+    for (label, target_set, seeds), epsilons in groups.items():
+        several = len({p.target_set for p in named if p.label == label}) > 1
+        where = f" on target set {target_set}" if several else ""
+        verb = "is" if len(epsilons) == 1 else "are"
+        listed = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        sentences.append(f"{label} ε={', '.join(f'{e:g}' for e in epsilons)}{where} {verb} missing in {listed}")
+    return sentences
+
+
+def _attack_name(results: Results, label: str) -> str:
+    """Returns the attack as a table names it: an ensemble by its name and version, others by their label."""
+    same = [c for c in results.cells if c["attack_label"] == label and c.get("kind") == ENSEMBLE]
+    if not same:
+        return label
+    parts = (results.records.get(c["cell"], {}).get("spec", {}).get("attack") or {} for c in same)
+    versions = (part.get("config", {}).get("version") for part in parts)
+    version = next((version for version in versions if version is not None), None)
+    return str(same[0]["attack"]) if version is None else f"{same[0]['attack']}@{version}"
 
 
 def _worst(
-    results: Results,
-    cells: Sequence[Columns],
-    metric: str,
+    values: Sequence[Mapping[Point, Matrix]],
+    common: set[tuple[str, float]],
     clean: list[Matrix],
-    seeds: list[int],
     higher: bool,
     per_user: bool,
 ) -> Matrix | None:
-    """The worst case [S, U]: per user over clean and all attacks, or the single attack with the worst mean."""
-    by_attack: dict[tuple[str, float], dict[int, list[Matrix]]] = {}
-    for c in cells:
-        values = results.over_sets(c, metric)
-        if values is not None:
-            by_attack.setdefault((c["attack_label"], c["epsilon"]), {}).setdefault(c["seed"], []).append(values)
-    whole = {
-        name: np.stack([np.mean(of_seed[seed], axis=0) for seed in seeds])
-        for name, of_seed in by_attack.items()
-        if all(seed in of_seed for seed in seeds)
-    }
+    """Returns the worst case [S, U]: per user over clean and all attacks, or the single attack with the worst mean.
+
+    Args:
+        values: per seed, the values [U] of each attack.
+        common: the attacks (label, ε) that all seeds have.
+        clean: per seed, the clean values [U].
+        higher: whether a higher value is better.
+        per_user: whether each user is attacked alone.
+    """
+    whole = [
+        np.stack([np.mean([of[p] for p in of if (p.label, p.epsilon) == attack], axis=0) for of in values])
+        for attack in sorted(common)
+    ]
     if not whole:
         return None
     if per_user:
-        stacked = np.stack([np.stack(clean), *whole.values()])
+        stacked = np.stack([np.stack(clean), *whole])
         worst: Matrix = stacked.min(0) if higher else stacked.max(0)
         return worst
     pick = min if higher else max
-    defined = [values for values in whole.values() if not np.isnan(values).all()]
+    defined = [array for array in whole if not np.isnan(array).all()]
     return pick(defined, key=lambda m: float(np.nanmean(m))) if defined else None
-
-
-def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> None:
-    """Fill in p-values against the undefended twin (Holm over the defended rows) and ranks."""
-    twins = {row.key[:4]: row for row in rows if not row.defended}
-    tested = []
-    for row in rows:
-        twin = twins.get(row.key[:4])
-        if row.defended and row.worst is not None and twin is not None and twin.worst is not None:
-            common = [seed for seed in row.seeds if seed in twin.seeds]
-            if common:
-                mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common]).mean(0)
-                other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common]).mean(0)
-                tested.append((row, paired_p(mine - other)))
-    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
-        row.p_value = p
-    higher = results.metric(entry["metric"]).higher_is_better
-    groups: dict[Any, list[Row]] = {}
-    for row in rows:
-        if row.ranked and row.worst is not None:
-            groups.setdefault(None if SURFACES[entry["surface"]].ranks_models else row.key[:4], []).append(row)
-    for group in groups.values():
-        seeds = set.intersection(*(set(row.seeds) for row in group))
-        chosen = [
-            np.stack([row.worst[i] for i, seed in enumerate(row.seeds) if seed in seeds])
-            for row in group
-            if row.worst is not None and seeds
-        ]
-        for row, ranks in zip(group, rank_ranges(chosen, higher_is_better=higher), strict=False):
-            row.rank = ranks
 
 
 def curves(results: Results, metric: str) -> list[dict[str, Any]]:

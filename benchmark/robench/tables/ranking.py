@@ -1,0 +1,64 @@
+"""Ranks the rows of a table and tests each defended row against its undefended twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robench.api.threat import SURFACES
+from robench.tables.flags import flag
+from robench.tables.results import Results
+from robench.tables.rows import Row
+from robench.tables.stats import holm, paired_p, rank_ranges
+
+
+def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> None:
+    """Sets the p-values against the undefended twins (Holm over the defended rows) and the ranks.
+
+    A row that lacks an attack of its table has neither, and nothing is tested against it.
+    """
+    _test(rows)
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        if row.ranked and row.worst is not None:
+            groups.setdefault(None if SURFACES[entry["surface"]].ranks_models else row.key[:4], []).append(row)
+    higher = results.metric(entry["metric"]).higher_is_better
+    for group in groups.values():
+        _rank(group, higher_is_better=higher)
+
+
+def _test(rows: Sequence[Row]) -> None:
+    whole = [row for row in rows if row.worst is not None and not row.missing]
+    twins = {row.key[:4]: row for row in whole if not row.defended}
+    tested = []
+    for row in whole:
+        twin = twins.get(row.key[:4])
+        if row.defended and row.worst is not None and twin is not None and twin.worst is not None:
+            common = [seed for seed in row.seeds if seed in twin.seeds]
+            if common:
+                mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common]).mean(0)
+                other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common]).mean(0)
+                tested.append((row, paired_p(mine - other)))
+    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
+        row.p_value = p
+
+
+def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
+    """Ranks rows on the seeds that all of them have."""
+    seeds = set.intersection(*(set(row.seeds) for row in group))
+    if not seeds:
+        why = "each of the rows has seeds in which every attack was measured, but no seed has this for all rows"
+        for row in group:
+            row.ranked = False
+            row.notes.append(flag("unranked: no seed is common to the rows", why, seeds=len(row.seeds)))
+            row.flags.append(row.notes[-1]["flag"])
+        return
+    chosen = [
+        np.stack([row.worst[i] for i, seed in enumerate(row.seeds) if seed in seeds])
+        for row in group
+        if row.worst is not None
+    ]
+    for row, ranks in zip(group, rank_ranges(chosen, higher_is_better=higher_is_better), strict=True):
+        row.rank = ranks
