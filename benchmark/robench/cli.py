@@ -7,7 +7,7 @@ import re
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from robench import __version__
 from robench.api.errors import UserError, counted
 from robench.host.discovery import Host
 from robench.host.registry import Registry
+
+if TYPE_CHECKING:
+    from robench.store.folder import Store
 
 app = typer.Typer(
     name="robench",
@@ -65,21 +68,21 @@ def run(
     except KeyboardInterrupt:
         typer.echo(f"interrupted; finished cells are kept in {job.store.folder}, run again to go on", err=True)
         raise typer.Exit(130) from None
-    tables(summary.folder, registry)
+    tables(summary.folder, registry, job.store)
     for cell, what, error in summary.failures:
         typer.echo(f"failed: {what}: {error} (robench show {summary.folder}/cells/{cell}.json)", err=True)
     if summary.failed:
         raise typer.Exit(1)
 
 
-def tables(folder: Path, registry: Registry) -> None:
+def tables(folder: Path, registry: Registry, store: Store | None = None) -> None:
     """Write the tables of a folder and print the leaderboard."""
     from robench.report.files import write_tables  # noqa: PLC0415  # scipy takes a second
     from robench.report.terminal import print_leaderboard  # noqa: PLC0415
     from robench.tables.build import build_tables  # noqa: PLC0415  # scipy takes a second
     from robench.tables.results import read_plan  # noqa: PLC0415
 
-    built = build_tables(folder, registry.metrics(read_plan(folder)["metrics"]))
+    built = build_tables(folder, registry.metrics(read_plan(folder)["metrics"]), store)
     write_tables(built, folder)
     print_leaderboard(built, screen())
     typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")

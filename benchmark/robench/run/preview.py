@@ -13,13 +13,13 @@ from robench.host.registry import Registry
 from robench.plan.filters import chosen
 from robench.plan.misfits import skip_notes
 from robench.plan.plan import make_plan
-from robench.run.data import data_role, ready, roles, wrong_weights
+from robench.run.data import ready, roles, wrong_weights
 from robench.run.dependencies import Dependencies
 from robench.run.encodings import encoding_notes
+from robench.run.todo import find_todo
 from robench.spec import Cell, label_of
 from robench.store.folder import Store
 from robench.store.provenance import stale_note
-from robench.store.record import lacks_likes
 from robench.suite.load import Suite, load_suite
 
 
@@ -73,31 +73,22 @@ def preview(
     cache = Cache(default_folder())
     shas, catalogues = _data(suite, plan.cells, registry, cache, seen)  # all, as a run does
     seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
-    changed, fresh, dependencies = 0, [], Dependencies(registry, cache.sources)
     several = len({cell.victim.dataset.label for cell in cells}) > 1
-    metrics = list(registry.metrics(suite.metrics).values())
+    metrics = registry.metrics(suite.metrics).values()
+    todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, shas)
     for cell in cells:
         home = f"{cell.victim.dataset.label}: " if several else ""
         row = rows.setdefault(cell.victim.id, VictimRow(home + label_of(cell.victim)))
-        if cell.skip:
-            row.skipped += 1
-            continue
-        row.cells += 1
-        record = store.done(cell.id)
-        if record is None:
-            fresh.append(cell)
-            continue
-        if record["provenance"]["data_sha256"] != shas.get(data_role(cell.victim)):
-            changed += 1
-        elif not lacks_likes(record, metrics):
-            row.stored += 1
-            row.stale += dependencies.is_stale(cell, record)
-    seen.refusals += map(str, wrong_weights(fresh, suite, registry))
+        state = todo.state(cell)
+        row.cells += state != "skipped"
+        row.skipped += state == "skipped"
+        row.stored += state in ("stored", "stale")
+        row.stale += state == "stale"
+    seen.refusals += map(str, wrong_weights(todo.open(cells), suite, registry))
     seen.rows = list(rows.values())
-    stale = sum(row.stale for row in seen.rows)
-    if changed:
+    if changed := todo.count("changed"):
         seen.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
-    if stale:
+    if stale := todo.count("stale"):
         seen.notes.append(stale_note(stale))
     return seen
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from robench.plan.misfits import skip_notes
 from robench.plan.plan import Plan, make_plan
 from robench.run.data import DataKey, check_weights, data_role, ready, roles
 from robench.run.dependencies import Dependencies
+from robench.run.todo import Todo, find_todo
 from robench.run.worker import passed, pick_device, work
 from robench.spec import Cell, Victim, cell_to_payload, label_of
 from robench.store.folder import Store, users_arrays
 from robench.store.provenance import stale_note
-from robench.store.record import Record, lacks_likes, new_record
+from robench.store.record import Record, new_record
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
 
@@ -80,21 +81,22 @@ class Runner:
         pick_device(self.suite.device)
         executor = self._executor()
         keys, users = self._data()
-        fresh = [c for c in self.cells if not c.skip and (self.options.fresh or self.store.done(c.id) is None)]
-        check_weights(fresh, self.suite, self.registry)
         data = {role: key.sha256 for role, key in keys.items()}
+        todo = self._todo(data)
+        open_cells = todo.open(self.cells)
+        check_weights(open_cells, self.suite, self.registry)
         self.store.begin(dump(self.suite.resolved(self.registry)), {**self.plan.to_json(), "data_sha256": data})
         self.store.write_users(users)
-        todo = self._todo(keys)
-        self.summary.stored = sum(not cell.skip for cell in self.cells) - len(todo)
+        self._note_skipped(todo)
+        self.summary.stored = todo.count("stored") + todo.count("stale")
         self.host.notify(
             "robench_suite_started",
             suite=self.suite.name,
-            victims=len({cell.victim.id for cell in todo}),
-            cells=len(todo),
+            victims=len({cell.victim.id for cell in open_cells}),
+            cells=len(open_cells),
             stored=self.summary.stored,
         )
-        executor.run(self._tasks(todo, keys), work, self._on_event)
+        executor.run(self._tasks(open_cells, keys), work, self._on_event)
         self.summary.seconds = time.perf_counter() - start
         self.host.notify(
             "robench_suite_finished",
@@ -136,31 +138,24 @@ class Runner:
             log.warning("%s", note)
         return keys, arrays
 
-    def _todo(self, keys: dict[str, DataKey]) -> list[Cell]:
-        """Cells that are not stored, lack likes that are wanted or are of other data; skipped ones get their record."""
-        todo, stale = [], 0
-        metrics = self.registry.metrics(self.suite.metrics).values()
+    def _todo(self, data: Mapping[str, str]) -> Todo:
+        """Compares the plan with what is stored."""
         dependencies = Dependencies(self.registry, self.cache.sources)
+        metrics = self.registry.metrics(self.suite.metrics).values()
+        return find_todo(self.cells, self.store, dependencies, metrics, data, fresh=self.options.fresh)
+
+    def _note_skipped(self, todo: Todo) -> None:
+        """Stores a record for each skipped cell, and says how many cells are stale or skipped."""
         for cell in self.cells:
             if cell.skip:
-                self._skip(cell)
-                continue
-            record = None if self.options.fresh else self.store.done(cell.id)
-            same = record is not None and record["provenance"]["data_sha256"] == keys[data_role(cell.victim)].sha256
-            if record is not None and same and not lacks_likes(record, metrics):
-                stale += dependencies.is_stale(cell, record)
-                continue
-            todo.append(cell)
-        if stale:
+                content = {"spec": cell.content(), "passed": passed(cell), "reason": cell.skip}
+                record = new_record(cell.id, cell.victim.id, "skipped", **content, metrics={}, error=None)
+                self.store.write_skipped(record)
+        self.summary.skipped = todo.count("skipped")
+        if stale := todo.count("stale"):
             log.warning("%s", stale_note(stale))
         for note in skip_notes(cell.skip for cell in self.cells):
             log.warning("%s", note)
-        return todo
-
-    def _skip(self, cell: Cell) -> None:
-        self.summary.skipped += 1
-        content = {"spec": cell.content(), "passed": passed(cell), "reason": cell.skip, "metrics": {}, "error": None}
-        self.store.write(new_record(cell.id, cell.victim.id, "skipped", **content), None)
 
     def _tasks(self, todo: Sequence[Cell], keys: dict[str, DataKey]) -> list[Task]:
         for cell in todo:

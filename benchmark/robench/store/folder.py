@@ -26,6 +26,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cells = folder / "cells"
+        self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
 
     def check_name(self, name: str) -> None:
         """Refuse a folder that holds another suite or cannot be one.
@@ -107,22 +108,29 @@ class Store:
         return from_text(text, str(path))
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """The arrays that a record vouches for.
+        """Returns the arrays of a record. A file is read and hashed once, and its arrays are kept in memory.
 
         Raises:
-            UserError: they are missing or changed.
+            UserError: they are missing, or not those that were written.
         """
-        path = self.cells / f"{record['id']}.npz"
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise UserError("the arrays of this cell are missing", where=str(path)) from None
-        if hashlib.sha256(content).hexdigest() != record.get("arrays_sha256"):
-            raise UserError("the arrays were changed after they were written: their sha256 differs", where=str(path))
-        return arrays_from_bytes(content)
+        expected = str(record.get("arrays_sha256"))
+        if expected not in self._arrays:
+            path = self.cells / f"{record['id']}.npz"
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                raise UserError("the arrays of this cell are missing", where=str(path)) from None
+            if hashlib.sha256(content).hexdigest() != expected:
+                problem = "the arrays were changed after they were written: their sha256 differs"
+                raise UserError(problem, where=str(path))
+            self._arrays[expected] = arrays_from_bytes(content)
+        return dict(self._arrays[expected])
 
-    def done(self, cell: str) -> Record | None:
-        """The record of a cell that needs no further work: status ok, whole, its arrays whole. Damage is logged."""
+    def measured(self, cell: str) -> Record | None:
+        """Returns the record of a cell that was measured; None if there is none, or if it or its arrays are damaged.
+
+        Damage is logged.
+        """
         try:
             record = self.read(cell)
             if record is None or record["status"] != "ok":
@@ -132,6 +140,16 @@ class Store:
             log.warning("%s; the cell is measured again", error)
             return None
         return record
+
+    def write_skipped(self, record: Record) -> None:
+        """Stores the record of a skipped cell, unless it is stored already or the cell was measured earlier."""
+        try:
+            earlier = self.read(record["id"])
+        except UserError:
+            earlier = None
+        same = earlier is not None and earlier["sha256"] == sealed({**record, "arrays_sha256": None})["sha256"]
+        if not same and (earlier is None or earlier["status"] != "ok"):
+            self.write(record, None)
 
 
 def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

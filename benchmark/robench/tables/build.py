@@ -13,6 +13,7 @@ import numpy as np
 
 from robench.api.metric import Measure, Metric
 from robench.api.threat import SURFACES
+from robench.store.folder import Store
 from robench.store.record import mean_of
 from robench.tables.columns import CELLS, TIMINGS
 from robench.tables.defences import defenses
@@ -61,16 +62,17 @@ class Tables:
         return [row for table in self.tables for row in table["rows"]]
 
 
-def build_tables(folder: Path, metrics: Mapping[str, Metric]) -> Tables:
+def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | None = None) -> Tables:
     """All tables of a folder of results.
 
     Args:
         metrics: metric objects by registered name; those of plan.json's list.
+        store: the folder, if some of its arrays were read already.
 
     Raises:
         UserError: no plan, a damaged record or array, or another version of a metric.
     """
-    results = Results(folder, metrics)
+    results = Results(folder, metrics, store)
     counts: dict[str, int] = {}
     for c in results.cells:
         counts[results.status(c)] = counts.get(results.status(c), 0) + 1

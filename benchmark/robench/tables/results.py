@@ -55,13 +55,15 @@ class Results:
     Args:
         folder: of the results.
         metrics: metric objects by registered name (``ndcg``).
+        store: the folder, if some of its arrays were read already.
     """
 
     folder: Path
     metrics: Mapping[str, Metric]
+    store: Store | None = None
     plan: dict[str, Any] = field(init=False)
     records: dict[str, Record] = field(init=False, default_factory=dict)
-    _arrays: dict[str, dict[str, NDArray[Any]]] = field(init=False, default_factory=dict)
+    _store: Store = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the plan and every record that it names; a damaged one is an error.
@@ -69,7 +71,8 @@ class Results:
         A record that was measured on other data than the plan's is left out: its cell is missing.
         """
         self.plan = read_plan(self.folder)
-        store, data = Store(self.folder), self.plan.get("data_sha256", {})
+        self._store = self.store or Store(self.folder)
+        store, data = self._store, self.plan.get("data_sha256", {})
         for columns in self.plan["cells"]:
             record = store.read(columns["cell"])
             if record is None:
@@ -101,9 +104,7 @@ class Results:
 
     def arrays(self, cell: str) -> dict[str, NDArray[Any]]:
         """The arrays of a measured cell, checked against their sha256."""
-        if cell not in self._arrays:
-            self._arrays[cell] = Store(self.folder).arrays(self.records[cell])
-        return self._arrays[cell]
+        return self._store.arrays(self.records[cell])
 
     def clean_of(self, columns: Columns) -> Columns | None:
         """The clean cell of the same victim."""

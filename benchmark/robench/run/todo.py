@@ -1,0 +1,82 @@
+"""What is left to do of a plan: which cells are stored, stale, changed or missing. Only this module decides it.
+
+``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of every state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from robench.api.metric import Metric
+from robench.run.data import data_role
+from robench.run.dependencies import Dependencies
+from robench.spec import Cell
+from robench.store.folder import Store
+from robench.store.record import lacks_likes
+
+State = Literal["stored", "stale", "changed", "missing", "skipped"]
+
+
+@dataclass(frozen=True, eq=False)
+class Todo:
+    """The state of every cell of a plan.
+
+    ``stored``: measured, and nothing that it depends on has changed. ``stale``: measured by other code, or with other
+    files of a plugin. ``changed``: measured on other data. ``missing``: not measured, failed, damaged, or without the
+    likes that a metric of the suite needs. ``skipped``: cannot be measured.
+
+    Args:
+        states: by the id of the cell.
+    """
+
+    states: Mapping[str, State]
+
+    def state(self, cell: Cell) -> State:
+        """Returns the state of a cell."""
+        return self.states[cell.id]
+
+    def open(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Returns the cells that a run measures."""
+        return [cell for cell in cells if self.state(cell) in ("changed", "missing")]
+
+    def count(self, state: State) -> int:
+        """Returns the number of cells in a state."""
+        return sum(other == state for other in self.states.values())
+
+
+def find_todo(
+    cells: Iterable[Cell],
+    store: Store,
+    dependencies: Dependencies,
+    metrics: Iterable[Metric],
+    data: Mapping[str, str],
+    *,
+    fresh: bool = False,
+) -> Todo:
+    """Compares the cells of a plan with what is stored of them.
+
+    Args:
+        cells: the cells that were chosen.
+        store: the folder of results.
+        dependencies: code and files as they are now.
+        metrics: the metrics of the suite.
+        data: the digest of the prepared data, by data set and split.
+        fresh: whether stored cells are measured again; nothing is read then.
+    """
+    asked = tuple(metrics)
+
+    def state(cell: Cell) -> State:
+        if cell.skip:
+            return "skipped"
+        record = None if fresh else store.measured(cell.id)
+        if record is None:
+            return "missing"
+        if record["provenance"]["data_sha256"] != data.get(data_role(cell.victim)):
+            return "changed"
+        if lacks_likes(record, asked):
+            return "missing"
+        return "stale" if dependencies.is_stale(cell, record) else "stored"
+
+    return Todo({cell.id: state(cell) for cell in cells})
