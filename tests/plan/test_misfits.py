@@ -92,7 +92,10 @@ def test_a_table_of_a_metric_that_is_not_measured_is_refused(load, ranking, prob
             "goal: promote does not go with positives: known",
         ),
         ("{name: cw, surface: parameters, epsilon: 0.1}", "surface"),
-        ("{name: auto, unit: fraction, epsilon: 0.1}", "unit fraction is of the surface history, not of embedding"),
+        (
+            "{name: auto, unit: fraction, epsilon: 0.1}",
+            "unit fraction belongs to the surface history, not to embedding",
+        ),
     ],
 )
 def test_a_budget_or_setting_that_means_nothing_is_refused(load, attack, problem):

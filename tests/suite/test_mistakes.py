@@ -170,7 +170,7 @@ def test_no_phrase_of_pydantic_reaches_a_user():
         (
             "auto, unit: fraction",
             "unit",
-            "unit fraction is of the surface history, not of embedding",
+            "unit fraction belongs to the surface history, not to embedding",
             "surface: history",
         ),
         ("pgd, positives: known", "positives", "positives: known is of the surface parameters", "surface: parameters"),

@@ -22,54 +22,69 @@ from robench_plugins.attacks.text.prompt_injection import PromptInjection
 from robench_plugins.attacks.text.random_rewrite import RandomRewrite
 from robench_plugins.attacks.text.typo import TypoAttack
 
-DRAWS = 8  # per look of a gradient attack at a victim that draws at test time
-VERSIONS = {
-    "embedding": 2,
-    "parameters": 2,
-    "history": 1,
-    "text": 2,
-}  # 2: PGD proposes its best iterate; hotflip deletes
+DRAWS = 8  # averaged per evaluation of a stochastic victim
+# Version of each surface's list of members. In version 2 PGD proposes its best iterate, and hotflip deletes words.
+VERSIONS = {"embedding": 2, "parameters": 2, "history": 1, "text": 2}
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 
 
-def _one_of(given: Any, known: Collection[str]) -> TypeGuard[str]:
-    """A suite may have a list or a mapping where a word is meant."""
-    return isinstance(given, str) and given in known
+def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
+    """Returns True if the value is one of the names; a suite may hold a list or a mapping instead."""
+    return isinstance(value, str) and value in names
 
 
 class Auto(Ensemble):
-    """The worst over a fixed list of attacks, per surface; nothing of it can be tuned (Croce & Hein, ICML 2020, made
-    the case: AutoAttack).
+    """Takes the worst over a fixed list of attacks, none of which can be tuned.
 
-    ``embedding``: random points and PGD with 10 and with 40 steps on everybody, so that they can be compared; on who
-    still stands APGD on ``ce``, ``margin`` and ``bpr`` and in L2 Carlini & Wagner; on everybody again a random search
-    that asks for no gradient. ``parameters``, one δ for all users: random points, PGD, APGD on the three losses and a
+    AutoAttack (Croce & Hein, ICML 2020) made the case for such an ensemble. Some members run on every user, so that
+    they can be compared; the others run on the users that no member before them has broken.
+
+    On ``embedding``, random points and PGD with 10 and with 40 steps run on every user. APGD on the losses ``ce``,
+    ``margin`` and ``bpr``, and Carlini & Wagner in L2, run on the remaining users. A random search, which asks for no
+    gradient, runs on every user.
+
+    On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on the three losses, and a
     random search.
-    ``history``: on everybody random edits, where there are gradients greedy substitutions along them, and a greedy
-    search for substitutions through scores; on who still stands one for edits of all kinds.
-    ``text``, one rewriting for all users, by words: random words, added popular words, where there are gradients by
-    tokens words along them, and instructions where the model follows any; by characters: random letters and typos.
-    At a victim that draws at test time gradients are means over draws (EOT, Athalye et al., ICML 2018).
-    A change of a list raises its surface's ``version``, as results under two lists do not compare.
+
+    On ``history``, random edits, greedy substitutions along the gradient (if the model has one) and a greedy search for
+    substitutions by scores run on every user. A greedy search for edits of all kinds runs on the remaining users.
+
+    On ``text``, one rewriting serves all users. By words, the members are random words, added popular words, flips
+    along the gradient (if the model has one) and instructions (if the model follows any). By characters, they are
+    random letters and typos.
+
+    If the victim is stochastic, members average over several draws (EOT, Athalye et al., ICML 2018). A change of a list
+    raises the ``version`` of its surface, because results under two lists are not comparable.
     """
 
     class Config(BaseConfig):
         """The threat model, and the version of the list."""
 
-        surface: Literal["embedding", "parameters", "history", "text"] = "embedding"
-        norm: Literal["l2", "linf", "edits", "words", "characters"] = "l2"
-        scale: Literal["relative", "absolute"] = "relative"
-        unit: Literal["edits", "fraction", "words", "characters"] = Field(
-            default="edits", description="of ε: edits or fraction on the surface history, words or characters on text"
+        surface: Literal["embedding", "parameters", "history", "text"] = Field(
+            default="embedding", description="What the members attack"
         )
-        goal: Literal["untargeted", "promote"] = Field(default="untargeted", description="on text promote")
-        k: int = Field(default=10, ge=1, description="the top k that an item shall leave, or enter")
-        version: int = Field(default=VERSIONS["embedding"], description="of the surface's list")
+        norm: Literal["l2", "linf", "edits", "words", "characters"] = Field(
+            default="l2", description="Norm of the budget; follows from the unit on history and text"
+        )
+        scale: Literal["relative", "absolute"] = Field(
+            default="relative", description="Whether ε is relative to the size of the genuine values, or absolute"
+        )
+        unit: Literal["edits", "fraction", "words", "characters"] = Field(
+            default="edits", description="Unit of ε: edits or fraction on history, words or characters on text"
+        )
+        goal: Literal["untargeted", "promote"] = Field(
+            default="untargeted",
+            description="Push held-out items out of the top k, or promoted items into it (the default on text)",
+        )
+        k: int = Field(default=10, ge=1, description="Length of the list that the goal refers to, in items")
+        version: int = Field(
+            default=VERSIONS["embedding"], description="Version of the list of members; each surface has one"
+        )
 
         @model_validator(mode="before")
         @classmethod
-        def _versioned(cls, given: Any) -> Any:
-            """The surface says which version is built in."""
+        def _with_version(cls, given: Any) -> Any:
+            """Returns the settings with the version of their surface."""
             if not isinstance(given, dict):
                 return given
             surface = given.get("surface", "embedding")
@@ -77,72 +92,75 @@ class Auto(Ensemble):
 
         @model_validator(mode="before")
         @classmethod
-        def _counted(cls, given: Any) -> Any:
-            """On histories and titles the unit says what norm and scale are."""
+        def _with_norm_of_unit(cls, given: Any) -> Any:
+            """Returns the settings with the norm and the scale that their unit implies on histories and titles."""
             surface = given.get("surface") if isinstance(given, dict) else None
             if not _one_of(surface, UNITS):
                 return given
-            named = given.get("norm") if _one_of(given.get("norm"), UNITS[surface]) else UNITS[surface][0]
-            unit = given.get("unit", named)
+            default = given.get("norm") if _one_of(given.get("norm"), UNITS[surface]) else UNITS[surface][0]
+            unit = given.get("unit", default)
             if surface == "text":
                 if not _one_of(unit, UNITS["text"]):
-                    return {**given, "norm": "words"}  # the field says what it may be
-                settled, hint = {"norm": unit, "scale": "relative"}, f"leave it out; ε is a share of the title's {unit}"
+                    return {**given, "norm": "words"}  # the validation of the field lists the units
+                implied, hint = {"norm": unit, "scale": "relative"}, f"leave it out; ε is a share of the title's {unit}"
                 given = {"goal": "promote", "unit": unit, **given}
             else:
                 scale = "relative" if unit == "fraction" else "absolute"
-                settled, hint = (
-                    {"norm": "edits", "scale": scale},
-                    "leave it out; unit: fraction makes ε a share of the history",
-                )
-            for name, only in settled.items():
-                if given.get(name, only) != only:
-                    raise SettingError(
-                        f"on the surface {surface} ε counts edits, so {name} can only be {only}", name, hint
-                    )
-            return {**given, **settled}
+                implied = {"norm": "edits", "scale": scale}
+                hint = "leave it out; unit: fraction makes ε a share of the history"
+            for name, value in implied.items():
+                if given.get(name, value) != value:
+                    problem = f"on the surface {surface} ε counts edits, so {name} can only be {value}"
+                    raise SettingError(problem, name, hint)
+            return {**given, **implied}
 
         @model_validator(mode="after")
-        def _fits(self) -> Self:
+        def _check_surface(self) -> Self:
             if self.version != VERSIONS[self.surface]:
                 problem = f"auto on the surface {self.surface} is version {VERSIONS[self.surface]}, not {self.version}"
                 raise SettingError(problem, "version", "leave it out")
             if self.surface not in UNITS and self.norm not in ("l2", "linf"):
                 raise SettingError(f"on the surface {self.surface} the norm is l2 or linf, not {self.norm}", "norm")
             if self.unit not in UNITS.get(self.surface, ("edits",)):
-                homes = {unit: surface for surface, units in UNITS.items() for unit in units}
-                problem = f"unit {self.unit} is of the surface {homes[self.unit]}, not of {self.surface}"
-                raise SettingError(problem, "unit", f"leave it out, or write surface: {homes[self.unit]}")
+                surfaces = {unit: surface for surface, units in UNITS.items() for unit in units}
+                problem = f"unit {self.unit} belongs to the surface {surfaces[self.unit]}, not to {self.surface}"
+                raise SettingError(problem, "unit", f"leave it out, or write surface: {surfaces[self.unit]}")
             return self
 
     config: Config
     surface: ClassVar[Surface] = "embedding"
 
     def threat(self) -> Threat:
-        """As configured, at test time."""
+        """Returns the configured threat model, at test time."""
         c = self.config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
-        """The list of the surface."""
+        """Returns the list of the surface.
+
+        Args:
+            gradients: whether the victim has gradients by its inputs.
+            stochastic: whether two evaluations of the victim differ.
+        """
         match self.config.surface:
             case "history":
-                return self._history(gradients, stochastic)
+                return self._for_history(gradients, stochastic)
             case "text":
-                return self._titles(gradients)
+                return self._for_text(gradients)
             case "parameters":
-                return self._tables(stochastic)
+                return self._for_parameters(stochastic)
             case "embedding":
-                return self._inputs(stochastic)
+                return self._for_embedding(stochastic)
 
-    def _ball(self, stochastic: bool, **more: Any) -> dict[str, Any]:
+    def _ball(self, stochastic: bool) -> dict[str, Any]:
+        """Returns the settings that all attacks on embeddings and parameters share."""
         c = self.config
-        shared = {"surface": c.surface, "norm": c.norm, "scale": c.scale, "goal": c.goal, "k": c.k}
-        return {**shared, "expectation": DRAWS if stochastic else 1, **more}
+        threat = {"surface": c.surface, "norm": c.norm, "scale": c.scale, "goal": c.goal, "k": c.k}
+        return {**threat, "expectation": DRAWS if stochastic else 1}
 
-    def _inputs(self, stochastic: bool) -> list[Member]:
+    def _for_embedding(self, stochastic: bool) -> list[Member]:
         ball = self._ball(stochastic)
-        found = [
+        members = [
             Member("random-noise", RandomNoise.make(**{**ball, "expectation": 1}, draws=40), everyone=True),
             Member("pgd-10", Pgd.make(**ball, steps=10), everyone=True),
             Member("pgd-40", Pgd.make(**ball, steps=40), everyone=True),
@@ -151,10 +169,10 @@ class Auto(Ensemble):
             Member("apgd-bpr", Apgd.make(**ball, loss="bpr", steps=30)),
         ]
         if self.config.norm == "l2":
-            found.append(Member("cw", CarliniWagner.make(**ball, steps=40, search=4)))
-        return [*found, Member("random-search", RandomSearch.make(**ball, queries=300), everyone=True)]
+            members.append(Member("cw", CarliniWagner.make(**ball, steps=40, search=4)))
+        return [*members, Member("random-search", RandomSearch.make(**ball, queries=300), everyone=True)]
 
-    def _tables(self, stochastic: bool) -> list[Member]:
+    def _for_parameters(self, stochastic: bool) -> list[Member]:
         ball = self._ball(stochastic)
         return [
             Member("random-noise", RandomNoise.make(**ball, draws=20)),
@@ -163,32 +181,32 @@ class Auto(Ensemble):
             Member("random-search", RandomSearch.make(**ball, loss="ce", queries=50)),
         ]
 
-    def _edits(self, **more: Any) -> dict[str, Any]:
+    def _edits(self, **settings: Any) -> dict[str, Any]:
+        """Returns the settings that all attacks on histories and titles share, and some further ones."""
         c = self.config
-        return {"unit": c.unit, "goal": c.goal, "k": c.k, **more}
+        return {"unit": c.unit, "goal": c.goal, "k": c.k, **settings}
 
-    def _history(self, gradients: bool, stochastic: bool) -> list[Member]:
+    def _for_history(self, gradients: bool, stochastic: bool) -> list[Member]:
         draws = DRAWS if stochastic else 1
-        steep = GreedyGradient.make(**self._edits(expectation=draws))
-        search = GreedyEdit.make(**self._edits(expectation=draws, edits=("substitute",)))
+        gradient = GreedyGradient.make(**self._edits(expectation=draws))
+        substitution = GreedyEdit.make(**self._edits(expectation=draws, edits=("substitute",)))
         return [
             Member("random-edit", RandomEdit.make(**self._edits(draws=100)), everyone=True),
-            *([Member("greedy-gradient", steep, everyone=True)] if gradients else []),
-            Member("greedy-substitution", search, everyone=True),
+            *([Member("greedy-gradient", gradient, everyone=True)] if gradients else []),
+            Member("greedy-substitution", substitution, everyone=True),
             Member("greedy-edit", GreedyEdit.make(**self._edits(expectation=draws))),
         ]
 
-    def _titles(self, gradients: bool) -> list[Member]:
-        c = self.config
-        shared = {"unit": c.unit, "goal": c.goal, "k": c.k}
+    def _for_text(self, gradients: bool) -> list[Member]:
+        c, edits = self.config, self._edits()
         if c.unit == "characters":
             return [
-                Member("random-letters", RandomRewrite.make(**shared, draws=210)),
-                Member("typo", TypoAttack.make(**shared)),
+                Member("random-letters", RandomRewrite.make(**edits, draws=210)),
+                Member("typo", TypoAttack.make(**edits)),
             ]
         return [
-            Member("random-words", RandomRewrite.make(**shared, draws=300)),
-            Member("prefix", Prefix.make(**shared)),
-            *([Member("hotflip", HotFlip.make(**shared))] if gradients else []),
-            *([Member("prompt-injection", PromptInjection.make(**shared))] if c.goal == "promote" else []),
+            Member("random-words", RandomRewrite.make(**edits, draws=300)),
+            Member("prefix", Prefix.make(**edits)),
+            *([Member("hotflip", HotFlip.make(**edits))] if gradients else []),
+            *([Member("prompt-injection", PromptInjection.make(**edits))] if c.goal == "promote" else []),
         ]
