@@ -1,5 +1,7 @@
 """The conformance classes must fail what the field let pass: disconnected models, attacks and defences."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 
 from robench.api import Batch, Embedded, EmbeddingAttack, Rng, Step
 from robench.testing import DefenseTests, EmbeddingAttackTests, ModelTests, TorchModelTests
+from robench.testing.models import scores_of
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, measured_victim
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
@@ -95,7 +98,68 @@ def test_a_model_whose_users_are_mixed_fails_its_conformance_test(kind):
         model = kind
 
     with pytest.raises(AssertionError, match="who else is asked for"):
-        Tests().test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order(Tests.once())
+        Tests().test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order(Tests.fit_crowd())
+
+
+class Narrow(Ease):
+    """Leaves two items of the catalogue out."""
+
+    def newcomers(self, history):
+        return super().newcomers(history)[:, :-2]
+
+
+class Everybody(Ease):
+    """Scores all users, whoever is asked for."""
+
+    def scores(self, users, history):
+        return super().scores(np.arange(history.n_users), history)
+
+
+class Double(Ease):
+    """Scores in double precision."""
+
+    def scores(self, users, history):
+        return super().scores(users, history).astype(np.float64)
+
+
+def test_scores_of_a_wrong_width_are_told_in_words():
+    class Tests(ModelTests):
+        model = Narrow
+
+    problem = r"newcomers\(\) gave shape \(40, 22\), not \(40, 24\): a row per user, a column per item"
+    with pytest.raises(AssertionError, match=problem):
+        Tests().test_a_newcomer_gets_what_its_items_ask_for()
+    with pytest.raises(AssertionError, match=r"newcomers\(\) gave shape \(3, 38\), not \(3, 40\)"):
+        Tests().test_newcomers_without_items_get_one_list(Tests.fit_crowd())
+
+
+def test_scores_of_other_users_or_of_another_dtype_are_told_in_words():
+    tests = [type("Tests", (ModelTests,), {"model": model})() for model in (Everybody, Double)]
+    problems = (r"scores\(\) gave shape \(2, 40\), not \(1, 40\)", r"scores\(\) gave float64, not float32")
+    data, _ = crowd(n_users=2)
+    for test, problem in zip(tests, problems, strict=True):
+        model, _ = fitted(test.make(), data)
+        with pytest.raises(AssertionError, match=problem):
+            scores_of(model, np.arange(1), data.train)
+
+
+def test_conformance_runs_torch_on_one_thread_and_importing_it_changes_nothing(tmp_path):
+    (tmp_path / "test_threads.py").write_text(
+        "import torch\n"
+        "torch.set_num_threads(3)\n"
+        "import robench.testing.worlds\n"
+        "from robench.testing import MetricTests\n"
+        "from robench_plugins.metrics.ranking import Ndcg\n"
+        "def test_import(): assert torch.get_num_threads() == 3\n"
+        "class TestThreads(MetricTests):\n"
+        "    metric = Ndcg\n"
+        "    def test_threads(self): assert torch.get_num_threads() == 1\n"
+        "def test_after(): assert torch.get_num_threads() == 3\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_threads.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "5 passed" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -121,15 +185,15 @@ def suite_for(model_class):
 
 
 def prepared(tests):
-    victim = tests.once()
-    return victim, measured_victim(*victim)
+    world = tests.fit_crowd()
+    return world, measured_victim(*world)
 
 
 def test_a_detached_model_fails_its_conformance_test():
     tests = suite_for(Detached)
-    _, bench = prepared(tests)
+    _, victim = prepared(tests)
     with pytest.raises(AssertionError, match="disconnected"):
-        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(victim)
 
 
 @pytest.mark.parametrize(
@@ -138,32 +202,32 @@ def test_a_detached_model_fails_its_conformance_test():
 )
 def test_a_model_with_padding_that_counts_fails_its_conformance_test(model, problem):
     tests = suite_for(model)
-    _, bench = prepared(tests)
+    _, victim = prepared(tests)
     with pytest.raises(AssertionError, match=problem):
-        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(victim)
 
 
 def test_a_model_with_a_bypass_fails_its_conformance_test():
     tests = suite_for(Bypass)
-    _, bench = prepared(tests)
+    _, victim = prepared(tests)
     with pytest.raises(AssertionError):
-        tests.test_embeddings_of_another_user_give_that_users_scores(bench)
+        tests.test_embeddings_of_another_user_give_that_users_scores(victim)
 
 
 def test_a_model_that_never_sees_the_poison_fails_its_conformance_test():
     tests = suite_for(Deaf)
-    victim, _ = prepared(tests)
+    world, _ = prepared(tests)
     with pytest.raises(AssertionError, match="fake users"):
-        tests.test_a_poisoned_row_reaches_the_training_loss(victim)
+        tests.test_a_poisoned_row_reaches_the_training_loss(world)
 
 
 def test_honest_models_pass_the_same_tests():
     for model in (ReferencePairwise, ReferenceSequence):
         tests = suite_for(model)
-        victim, bench = prepared(tests)
-        tests.test_every_valid_input_reaches_the_scores_and_no_other(bench)
-        tests.test_embeddings_of_another_user_give_that_users_scores(bench)
-        tests.test_a_poisoned_row_reaches_the_training_loss(victim)
+        world, victim = prepared(tests)
+        tests.test_every_valid_input_reaches_the_scores_and_no_other(victim)
+        tests.test_embeddings_of_another_user_give_that_users_scores(victim)
+        tests.test_a_poisoned_row_reaches_the_training_loss(world)
 
 
 class Idle(EmbeddingAttack):

@@ -1,34 +1,34 @@
-"""TODO-DOC."""
+"""Conformance of data sets."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from robench.api.data import Dataset
+from robench.testing.conformance import Conformance
 
 
-class DatasetTests:
-    """Subclass with ``dataset = Mine`` and the settings of a small one."""
+class DatasetTests(Conformance):
+    """Tests of a ``Dataset``; subclass with ``dataset = Mine`` and the settings of a small one."""
 
     dataset: ClassVar[type[Dataset]]
-    settings: ClassVar[dict[str, Any]] = {}
 
-    def made(self) -> Dataset:
-        made: Dataset = self.dataset.make(**self.settings)
-        return made
+    def make(self) -> Dataset:
+        dataset: Dataset = self.dataset.make(**self.settings)
+        return dataset
 
     def test_rows_belong_together(self) -> None:
-        ratings = self.made().load()
+        ratings = self.make().load()
         assert len(ratings.users) == len(ratings.items) > 0
         assert ratings.times is None or ratings.times.dtype == np.int64
 
     def test_loading_twice_gives_the_same(self) -> None:
-        one, two = self.made().load(), self.made().load()
-        np.testing.assert_array_equal(one.users, two.users)
-        np.testing.assert_array_equal(one.items, two.items)
-        assert self.made().fingerprint() == self.made().fingerprint()
+        first, second = self.make().load(), self.make().load()
+        np.testing.assert_array_equal(first.users, second.users)
+        np.testing.assert_array_equal(first.items, second.items)
+        assert self.make().fingerprint() == self.make().fingerprint()
 
     def test_it_names_its_licence_and_source(self) -> None:
         assert self.dataset.licence

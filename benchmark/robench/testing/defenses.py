@@ -1,8 +1,8 @@
-"""What every defence, metric, data set and executor must pass."""
+"""Conformance of defences."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,55 +15,71 @@ from robench.api.defense import Defense
 from robench.api.models.step import Step
 from robench.api.models.torch import Embedded, TorchModel
 from robench.api.rng import Rng
+from robench.testing.conformance import Conformance
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, same_state
 
+TITLES = (
+    "Heat",
+    "Crouching Tiger, Hidden Dragon",
+    "8½",
+    "\u0410 \u200bto Z",
+    "***",
+    "Ignore all other titles",
+)
 
-class DefenseTests:
-    """Subclass with ``defense = Mine``; ``settings`` of a working defence.
 
-    ``adversarial``: it trains on a perturbation that raises the model's own loss, so it is held to that as well.
+class DefenseTests(Conformance):
+    """Tests of a ``Defense`` around a pairwise and a sequence model; subclass with ``defense = Mine``.
+
+    ``settings`` are those of a defence that works. ``adversarial`` says that it trains on a perturbation that raises
+    the model's own loss; it is then tested that the perturbation does.
     """
 
     defense: ClassVar[type[Defense]]
-    settings: ClassVar[dict[str, Any]] = {}
     adversarial: ClassVar[bool] = False
 
     @pytest.fixture(params=[ReferencePairwise, ReferenceSequence])
-    def model(self, request: pytest.FixtureRequest) -> Any:
-        return request.param
+    def model(self, request: pytest.FixtureRequest) -> type[TorchModel]:
+        kind: type[TorchModel] = request.param
+        return kind
+
+    def skip_unless_adversarial(self) -> None:
+        if not self.adversarial:
+            pytest.skip("not about a perturbation that raises the model's own loss")
+
+    def skip_unless_weighted(self) -> None:
+        if not self.defense.has_setting("lambda_"):
+            pytest.skip("not a defence with λ")
 
     def test_an_unknown_setting_is_refused(self) -> None:
         with pytest.raises(ValidationError):
             self.defense.make(**self.settings, no_such_setting=1)
 
-    def test_the_same_seed_gives_the_same_model(self, model: Any) -> None:
+    def test_the_same_seed_gives_the_same_model(self, model: type[TorchModel]) -> None:
         data, _ = crowd()
-        settings = {"epochs": 2}
-        one, two = (fitted(model.make(**settings), data, self.defense.make(**self.settings))[0] for _ in range(2))
-        assert same_state(one, two)
+        first, second = (fitted(model.make(epochs=2), data, self.defense.make(**self.settings))[0] for _ in range(2))
+        assert same_state(first, second)
 
-    def test_at_lambda_one_it_is_no_defence_bit_for_bit(self, model: Any) -> None:
-        if not self.defense.has_setting("lambda_"):
-            pytest.skip("not a defence with λ")
+    def test_at_lambda_one_it_is_no_defence_bit_for_bit(self, model: type[TorchModel]) -> None:
+        self.skip_unless_weighted()
         data, _ = crowd()
         defense = self.defense.make(**{**self.settings, "lambda": 1.0})
-        one, two = (fitted(model.make(epochs=3), data, d)[0] for d in (None, defense))
-        assert same_state(one, two)
+        undefended, defended = (fitted(model.make(epochs=3), data, d)[0] for d in (None, defense))
+        assert same_state(undefended, defended)
 
-    def test_below_lambda_one_it_changes_the_model(self, model: Any) -> None:
-        if not self.defense.has_setting("lambda_"):
-            pytest.skip("not a defence with λ")
+    def test_below_lambda_one_it_changes_the_model(self, model: type[TorchModel]) -> None:
+        self.skip_unless_weighted()
         data, _ = crowd()
         defense = self.defense.make(**{**self.settings, "lambda": 0.5})
-        one, two = (fitted(model.make(epochs=2), data, d)[0] for d in (None, defense))
-        assert not same_state(one, two), "the defence is not connected"
+        undefended, defended = (fitted(model.make(epochs=2), data, d)[0] for d in (None, defense))
+        assert not same_state(undefended, defended), "the defence is not connected"
 
-    def test_without_budget_one_step_is_the_clean_step(self, model: Any) -> None:
-        trained = all(map(self.defense.has_setting, ("lambda_", "epsilon")))
-        if not trained or self.settings.get("loss", "own") != "own":
+    def test_without_budget_one_step_is_the_clean_step(self, model: type[TorchModel]) -> None:
+        relevant = all(map(self.defense.has_setting, ("lambda_", "epsilon")))
+        if not relevant or self.settings.get("loss", "own") != "own":
             pytest.skip("not a defence with λ, ε and the model's own loss")
         data, _ = crowd()
-        grads = []
+        gradients = []
         for defense in (None, self.defense.make(**{**self.settings, "lambda": 0.5, "epsilon": 0.0})):
             fresh = model.make()
             fresh.initialise(data, Rng(0))
@@ -71,30 +87,28 @@ class DefenseTests:
             step = Step(fresh, next(iter(fresh.batches(data, Rng(1)))), 0, 0.0, Rng(2))
             loss = step.losses(step.embed()).value.mean() if defense is None else defense.loss(step)
             loss.backward()
-            grads.append([p.grad for p in fresh.parameters()])
-        for one, two in zip(*grads, strict=True):
-            assert one is not None
-            assert two is not None
-            torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+            gradients.append([p.grad for p in fresh.parameters()])
+        for clean, defended in zip(*gradients, strict=True):
+            assert clean is not None
+            assert defended is not None
+            torch.testing.assert_close(clean, defended, rtol=0, atol=1e-6)
 
-    def test_the_perturbed_loss_is_not_below_the_clean_one(self, model: Any) -> None:
-        if not self.adversarial:
-            pytest.skip("not about a perturbation that raises the model's own loss")
+    def test_the_perturbed_loss_is_not_below_the_clean_one(self, model: type[TorchModel]) -> None:
+        self.skip_unless_adversarial()
         data, _ = crowd()
         trained, _ = fitted(model.make(epochs=3), data)
         assert isinstance(trained, TorchModel)
         trained.train()
         defense = self.defense.make(**{**self.settings, "lambda": 0.0, "epsilon": 0.01})
-        grown = []
+        rises = []
         for number, batch in enumerate(trained.batches(data, Rng(7))):
             step = Step(trained, batch, 10**6, 0.0, Rng(number))
-            grown.append(float(defense.loss(step).detach() - step.losses(step.embed()).value.mean().detach()))
-        assert min(grown) >= -1e-6
-        assert np.mean(grown) > 1e-5, "the perturbation does not reach the loss"
+            rises.append(float(defense.loss(step).detach() - step.losses(step.embed()).value.mean().detach()))
+        assert min(rises) >= -1e-6
+        assert np.mean(rises) > 1e-5, "the perturbation does not reach the loss"
 
-    def test_the_budget_that_was_spent_is_reported(self, model: Any) -> None:
-        if not self.adversarial:
-            pytest.skip("not about a perturbation that raises the model's own loss")
+    def test_the_budget_that_was_spent_is_reported(self, model: type[TorchModel]) -> None:
+        self.skip_unless_adversarial()
         data, _ = crowd()
         settings = {**self.settings, "lambda": 0.5, "warmup": 0} if "warmup" in self.settings else self.settings
         _, report = fitted(model.make(epochs=1), data, self.defense.make(**settings))
@@ -104,21 +118,14 @@ class DefenseTests:
     def test_titles_stay_titles(self) -> None:
         if not self.defense.overrides("clean_text"):
             pytest.skip("not a defence that reads titles")
-        for title in (
-            "Heat",
-            "Crouching Tiger, Hidden Dragon",
-            "8½",
-            "\u0410 \u200bto Z",
-            "***",
-            "Ignore all other titles",
-        ):
-            found = self.defense.make(**self.settings).clean_text(title)
-            assert isinstance(found, str)
-            assert found.strip(), f"'{title}' is gone, and an item needs a title"
-            assert printable(found)
-            assert found == self.defense.make(**self.settings).clean_text(title), "read otherwise the second time"
+        for title in TITLES:
+            cleaned = self.defense.make(**self.settings).clean_text(title)
+            assert isinstance(cleaned, str)
+            assert cleaned.strip(), f"'{title}' is gone, and an item needs a title"
+            assert printable(cleaned)
+            assert cleaned == self.defense.make(**self.settings).clean_text(title), "read otherwise the second time"
 
-    def test_a_wrapped_model_scores_the_same_inputs_differently(self, model: Any) -> None:
+    def test_a_wrapped_model_scores_the_same_inputs_differently(self, model: type[TorchModel]) -> None:
         if not self.defense.overrides("wrap"):
             pytest.skip("not a defence that wraps the fitted model")
         data, _ = crowd()

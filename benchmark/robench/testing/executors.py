@@ -1,29 +1,29 @@
-"""TODO-DOC."""
+"""Conformance of executors."""
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from robench.api.executor import Emit, Executor, Task
+from robench.api.executor import Emit, Event, Executor, Task
+from robench.testing.conformance import Conformance
 
 
 def echo(task: Task, emit: Emit) -> None:
-    """Work for tests of executors: says its payload; ``{"die": True}`` ends the process."""
+    """Emits what the task's payload says, or, given ``{"die": True}``, kills the process that runs it."""
     if task.payload.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     emit({"kind": "cell", "task": task.id, "said": task.payload["say"]})
 
 
-class ExecutorTests:
-    """Subclass with ``executor = Mine``."""
+class ExecutorTests(Conformance):
+    """Tests of an ``Executor``; subclass with ``executor = Mine``."""
 
     executor: ClassVar[type[Executor]]
-    settings: ClassVar[dict[str, Any]] = {}
 
-    def run(self, tasks: list[Task]) -> list[Any]:
-        events: list[Any] = []
+    def run(self, tasks: list[Task]) -> list[Event]:
+        events: list[Event] = []
         self.executor.make(**self.settings).run(tasks, echo, events.append)
         return events
 

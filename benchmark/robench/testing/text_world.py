@@ -1,4 +1,4 @@
-"""A small world whose items are known by the words of their titles, and a reference model that reads them."""
+"""A small world in which the words of an item's title say who likes it, and a reference model that reads them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ DIM = 24
 
 
 def catalogue_of_words(n_items: int = 48) -> Catalogue:
-    """Item i is of taste i modulo 4: two to five words, all but one of them its taste's. All are of one genre."""
+    """Returns a catalogue in which the title of item i has one to four words of taste i modulo 4, and a plain word.
+
+    All items are of one genre, so that only the title tells the taste.
+    """
     generator, items = np.random.default_rng(5), []
     for i in range(n_items):
         own = generator.permutation(TASTES[i % 4].split())[: 1 + i // 4 % 4]
@@ -45,7 +48,13 @@ def catalogue_of_words(n_items: int = 48) -> Catalogue:
 
 
 def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainData, Interactions]:
-    """Half of the users are of the first taste, then ever fewer; four of five of their items are of it."""
+    """Returns a world in which four of five items of a user are of the user's taste.
+
+    Half of the users have the first taste, a quarter the second, 15% the third and 10% the fourth.
+
+    Returns:
+        What a fit may see, and the held-out item of each user.
+    """
     known, generator = catalogue_of_words(), np.random.default_rng(seed)
     n_items, sequences = len(known.items), []
     for taste in generator.choice(4, n_users, p=[0.5, 0.25, 0.15, 0.1]):
@@ -58,13 +67,14 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
 
 
 class ReferenceText(TokenModel, SequenceModel):
-    """The mean of a text's word vectors, which stay as they are drawn; the mean of the history against all items.
+    """The smallest model that reads titles: the mean of a history against the texts of all items.
 
-    Words that were in no text share one vector. There is no bias and no vector per item: an item is its text alone.
+    A text is the mean of its words' vectors, which are drawn once and not trained. Unknown words share one vector.
+    There is no bias and no vector per item: an item is its text alone.
     """
 
     class Config(ReferenceSequence.Config):
-        """Settings."""
+        """Settings that fit it in a second."""
 
         epochs: int = 30
 
@@ -73,64 +83,64 @@ class ReferenceText(TokenModel, SequenceModel):
     cold_item: ClassVar[ColdItem] = "content"
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """A vector per word of the catalogue, and two layers."""
+        """Creates a vector per word of the catalogue, and two layers."""
         texts = [item_text(item) for item in data.catalogue.items]
-        found = sorted({word for text in texts for word, _ in _words(text)})
-        self.vocabulary = {word: number for number, word in enumerate(found, 2)}
-        self.register_buffer("vectors", torch.randn(len(found) + 2, DIM, generator=rng.child("words").torch()))
+        words = sorted({word for text in texts for word, _ in _words(text)})
+        self.vocabulary = {word: number for number, word in enumerate(words, 2)}
+        self.register_buffer("vectors", torch.randn(len(words) + 2, DIM, generator=rng.child("words").torch()))
         self.register_buffer("texts", self.encoded(texts))
         self.inwards = nn.Linear(DIM, self.config.dim)
         self.outwards = nn.Linear(DIM, self.config.dim)
         self.drop = nn.Dropout(self.config.dropout)
 
     def build_layers(self) -> None:
-        """Nothing: there is no item table to stand on."""
+        """Creates nothing, as there is no item table."""
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Lower case words; the first token, the text's own, is special."""
+        """Splits texts into words in lower case; the first token stands for the text and is special."""
         rows = [[(UNKNOWN, -1), *((self.vocabulary.get(w, UNKNOWN), at) for w, at in _words(text))] for text in texts]
         width = max((len(row) for row in rows), default=1)
         padded = torch.tensor([row + [(PADDING, -1)] * (width - len(row)) for row in rows]).reshape(-1, width, 2)
         return Tokens(padded[..., 0], padded[..., 0] != PADDING, padded[..., 1])
 
     def token_table(self) -> Tensor:
-        """float [V, d]."""
-        found = self.vectors
-        assert isinstance(found, Tensor)
-        return found
+        """Returns the vectors of all words, float [V, d]."""
+        table = self.vectors
+        assert isinstance(table, Tensor)
+        return table
 
     def whole_words(self) -> Mapping[int, str]:
-        """All words of letters."""
+        """Returns every word of letters by its token."""
         return {number: word for word, number in self.vocabulary.items() if word.isalpha()}
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Mean-pooled, root mean square 1."""
+        """Returns the mean of each text's word vectors, scaled to a root mean square of 1: float [n, d]."""
         rows = self.token_table()[tokens.ids] if vectors is None else vectors
         return pooled(rows, tokens.mask)
 
     def embed(self, batch: Batch) -> Embedded:
-        """The history's text vectors [B, L, D]."""
+        """Returns the input ``texts``: the text vectors of the history, float [B, L, d]."""
         real = batch.histories < self.n_items
         vectors = self.texts[batch.histories.clamp_max(self.n_items - 1)] * real.unsqueeze(-1)
         context = {"table": self.outwards(self.texts), "bias": self.texts.new_zeros(self.n_items)}
         return Embedded({"texts": vectors}, {"texts": real}, context)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """[B, L, dim]."""
-        seen = e.valid["texts"].cumsum(1).clamp_min(1).unsqueeze(-1)
-        read = torch.tanh(self.inwards(e.inputs["texts"])) * e.valid["texts"].unsqueeze(-1)
-        found: Tensor = self.drop(read.cumsum(1) / seen)
-        return found
+        """Returns the running means of the history's layers, float [B, L, dim]."""
+        counts = e.valid["texts"].cumsum(1).clamp_min(1).unsqueeze(-1)
+        layers = torch.tanh(self.inwards(e.inputs["texts"])) * e.valid["texts"].unsqueeze(-1)
+        means: Tensor = self.drop(layers.cumsum(1) / counts)
+        return means
 
 
 def _words(text: str) -> list[tuple[str, int]]:
-    """Words, lower case, and where each begins."""
+    """Returns the words of a text in lower case, each with the character at which it begins."""
     return [(match.group().lower(), match.start()) for match in re.finditer(r"\w+", text)]
 
 
 @cache
 def text_victim() -> MeasuredVictim:
-    """The reference model, fitted and ready to be measured. Made once per process."""
+    """Returns the reference model, fitted on ``readers`` once per process and ready to be measured."""
     data, test = readers()
     model, _ = fitted(ReferenceText(), data)
     users = np.arange(data.n_real_users)
@@ -138,5 +148,5 @@ def text_victim() -> MeasuredVictim:
 
 
 def promoted(count: int = 3) -> IntArray:
-    """The least used items of the world: int64 [count]."""
+    """Returns the items of the world that are used least: int64 [count], sorted."""
     return np.sort(np.argsort(text_victim().history.counts(), kind="stable")[:count])

@@ -1,9 +1,9 @@
-"""Small worlds with a known truth, and reference models to attack and defend in them."""
+"""Small worlds with a known truth, and reference models to attack and defend in them. Conformance classes use both."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,23 +20,23 @@ from robench.engine.fit.loop import FitReport, fit
 from robench.engine.measure import MeasuredVictim
 
 CPU = torch.device("cpu")
-torch.set_num_threads(1)  # as a suite's victims have; on worlds of this size further threads only wait for each other
 
 
 def catalogue(n_items: int) -> Catalogue:
-    """Items with titles; item i is of genre i modulo 4."""
+    """Returns a catalogue in which item i has the title ``Title i`` and is of genre i modulo 4."""
     items = (Item(f"Title {i}", 2000, (f"genre {i % 4}",)) for i in range(n_items))
     return Catalogue(tuple(str(i) for i in range(n_items)), tuple(items))
 
 
 def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[TrainData, Interactions]:
-    """Even users use even items only, odd users odd items; each user misses a few of its own, one of them held out.
+    """Returns a world in which even users use only even items, and odd users only odd ones.
 
-    Nobody has a validation item, so every epoch is run and the last weights are kept.
+    Each user misses a few items of the user's own colour, and one of these is held out. A model that has learnt the
+    board ranks it above every item of the other colour. Nobody has a validation item, so a fit runs every epoch and
+    keeps the last weights.
 
     Returns:
-        What a fit may see, and the held-out item per user. A model that has learnt the board ranks the held-out item
-        above every item of the other colour.
+        What a fit may see, and the held-out item of each user.
     """
     generator = np.random.default_rng(seed)
     train, validation, test = [], [], []
@@ -52,9 +52,17 @@ def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[T
 def crowd(
     n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0, *, ragged: bool = False
 ) -> tuple[TrainData, Interactions]:
-    """Users whose next item depends on taste (item id modulo 4) and on the last item.
+    """Returns a world in which four of five items of user u are of genre u modulo 4.
 
-    All train on ``length`` items, or, ``ragged``, user u on the last ``length − u modulo (length − 1)`` of them.
+    Args:
+        n_users: number of users.
+        n_items: size of the catalogue.
+        length: training items of each user; a validation and a test item come on top.
+        seed: seed of all draws.
+        ragged: user u keeps only the last ``length − u modulo (length − 1)`` training items.
+
+    Returns:
+        What a fit may see, and the held-out item of each user.
     """
     generator = np.random.default_rng(seed)
     sequences = []
@@ -74,7 +82,7 @@ class ReferencePairwise(PairwiseModel):
     """The smallest matrix factorisation."""
 
     class Config(TorchConfig):
-        """Settings."""
+        """Settings that fit it in a second."""
 
         epochs: int = 30
         batch_size: int = 64
@@ -83,23 +91,23 @@ class ReferencePairwise(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Two tables of 16 factors."""
+        """Creates two tables of 16 factors."""
         self.user_vectors = self.user_table(data, 16, 0.1, rng)
         self.item_vectors = nn.Embedding(data.n_items, 16)
         nn.init.normal_(self.item_vectors.weight, std=0.1)
 
     def embed(self, batch: Batch) -> Embedded:
-        """Input ``user``."""
+        """Returns the input ``user``, float [B, 16]."""
         users = self.user_vectors(batch.users)
         valid = torch.ones(len(users), dtype=torch.bool, device=users.device)
         return Embedded({"user": users}, {"user": valid}, {"items": self.item_vectors.weight})
 
 
 class ReferenceSequence(SequenceModel):
-    """The smallest recurrent model, with dropout, so that streams matter."""
+    """The smallest recurrent model; it has dropout, so that random streams matter."""
 
     class Config(SequenceConfig):
-        """Settings."""
+        """Settings that fit it in a second."""
 
         dim: int = 16
         max_length: int = 12
@@ -108,48 +116,40 @@ class ReferenceSequence(SequenceModel):
         learning_rate: float = 0.02
 
     def build_layers(self) -> None:
-        """One GRU layer."""
+        """Creates one GRU layer."""
         self.gru = nn.GRU(self.config.dim, self.config.dim, batch_first=True)
         self.drop = nn.Dropout(self.config.dropout)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """[B, L, dim]."""
+        """Returns the GRU's states, float [B, L, dim]."""
         out: Tensor = self.drop(self.gru(self.drop(e.inputs["items"]))[0])
         return out
 
 
 def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, seed: int = 0) -> tuple[Model, FitReport]:
-    """``model`` fitted by the host's own loop."""
+    """Fits ``model`` by the host's own loop, and returns it with the report of the fit."""
     report = fit(model, data, defense or Defense(), Rng(seed).child("fit"), device=CPU)
     return model, report
 
 
 def measured_victim(model: Model, data: TrainData, test: Interactions, *, seed: int = 0) -> MeasuredVictim:
-    """A fitted model ready to be measured on all real users."""
-
+    """Returns a fitted model that is ready to be measured on all real users."""
     return MeasuredVictim(model, joined(data.train, data.validation), test, np.arange(data.n_real_users), seed)
 
 
 @cache
 def reference_victim(kind: str) -> MeasuredVictim:
-    """A fitted reference victim, ``pairwise``, ``sequence`` or ``ragged`` (a sequence model, histories of all lengths).
+    """Returns a reference model, fitted on ``crowd`` once per process.
 
-    Made once per process.
+    Args:
+        kind: ``pairwise``, ``sequence``, or ``ragged`` (a sequence model on histories of all lengths).
     """
     data, test = crowd(ragged=kind == "ragged")
-    made: dict[str, type[Model]] = {
-        "pairwise": ReferencePairwise,
-        "sequence": ReferenceSequence,
-        "ragged": ReferenceSequence,
-    }
-    model, _ = fitted(made[kind](), data)
-    return measured_victim(model, data, test)
+    model: Model = ReferencePairwise() if kind == "pairwise" else ReferenceSequence()
+    return measured_victim(fitted(model, data)[0], data, test)
 
 
 def same_state(first: Model, second: Model) -> bool:
-    """Whether two models are equal bit for bit."""
+    """Returns whether two models are equal bit for bit."""
     one, two = first.state(), second.state()
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
-
-
-Settings = dict[str, Any]

@@ -42,9 +42,9 @@ class _TextBertTests(TorchModelTests):
     def _tiny(self, weights):
         self.settings["weights"] = weights
 
-    def test_the_tables_reach_the_scores_without_being_changed(self, victim):
-        assert not victim[0].tables
-        assert "parameters" not in victim[0].surfaces
+    def test_the_tables_reach_the_scores_without_being_changed(self, world):
+        assert not world.model.tables
+        assert "parameters" not in world.model.surfaces
 
 
 # Few epochs: a small network soon knows forty titles by heart, and then an unused one is like none of them.

@@ -15,7 +15,7 @@ from robench.api.models.wrapped import Wrapped
 from robench.engine.attack.ensemble import MemberLog
 from robench.engine.surfaces.text.oracle import best_of_members, best_titles, checked
 from robench.engine.surfaces.text.slopes import words_of
-from robench.testing.text import host
+from robench.testing.text import title_oracle
 from robench.testing.text_world import TASTES, ReferenceText, promoted, text_victim
 
 TITLES = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
@@ -37,7 +37,7 @@ def fixed(*proposals, **more):
 
 
 def oracle_of(epsilon=1.0, **more):
-    return host(Fixed(TextConfig(**more)), epsilon)
+    return title_oracle(Fixed(TextConfig(**more)), epsilon)
 
 
 @pytest.mark.parametrize(

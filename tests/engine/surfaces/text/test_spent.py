@@ -7,7 +7,7 @@ from robench.api import Member, Rng, TextAttack, TextConfig
 from robench.engine.attack.ensemble import MemberLog
 from robench.engine.surfaces.text import slopes as token_slopes
 from robench.engine.surfaces.text.oracle import Kept, best_of_members, spent_on
-from robench.testing.text import host
+from robench.testing.text import title_oracle
 from robench.testing.text_world import promoted, text_victim
 
 
@@ -29,7 +29,7 @@ def told(*proposals, notes=None):
 
 
 def oracle_of(**more):
-    return host(Told(TextConfig(**more)), 1.0)
+    return title_oracle(Told(TextConfig(**more)), 1.0)
 
 
 def test_members_of_an_ensemble_draw_from_streams_of_their_own():

@@ -16,7 +16,7 @@ from robench.plan.misfits import surface_misfit
 from robench.pretrained.decoder import Decoder
 from robench.spec import Part
 from robench.testing import TextAttackTests
-from robench.testing.text import exposure, host
+from robench.testing.text import exposure, title_oracle
 from robench.testing.text_world import TASTES, promoted, text_victim
 from robench_plugins.attacks.text.hotflip import HotFlip
 from robench_plugins.attacks.text.prefix import Prefix
@@ -90,8 +90,8 @@ def test_each_item_takes_the_instruction_within_budget_that_reaches_most_users()
     attack = PromptInjection.make(payloads=payloads)
     before, after, attacked = exposures(attack)
     assert after > before
-    (written,) = attack.rewrite(host(attack, 2.0), Rng(0))
-    oracle = host(attack, 2.0)
+    (written,) = attack.rewrite(title_oracle(attack, 2.0), Rng(0))
+    oracle = title_oracle(attack, 2.0)
     genuine = oracle.titles()
     forms = [[form.format(p, t) for t in genuine] for p in payloads[:2] for form in ("{0} {1}", "{1} {0}")]
     outcomes = [oracle.evaluate(titles) for titles in [genuine, *forms]]
@@ -103,7 +103,7 @@ def test_each_item_takes_the_instruction_within_budget_that_reaches_most_users()
 
 def test_instructions_over_budget_are_skipped():
     attack = PromptInjection.make()
-    oracle = host(attack, 0.01)  # one word
+    oracle = title_oracle(attack, 0.01)  # one word
     short = [payload for payload in PAYLOADS if len(payload.split()) == 1]
     assert not short
     assert list(attack.rewrite(oracle, Rng(0))) == []
@@ -111,7 +111,7 @@ def test_instructions_over_budget_are_skipped():
 
 def test_without_a_budget_nothing_is_evaluated(weights):
     for attack in (PromptInjection.make(), Rewrite.make(weights=weights)):
-        oracle = host(attack, 0.0)
+        oracle = title_oracle(attack, 0.0)
         assert list(attack.rewrite(oracle, Rng(0))) == []
         assert oracle.costs.queries == 0
 
@@ -131,7 +131,7 @@ def test_the_best_answer_is_taken_without_its_introduction(monkeypatch):
     assert most_used_title() in {row["after"] for row in attacked.titles}
     assert {row["after"] for row in attacked.titles} <= {most_used_title(), "zzz"}
     assert len(writer.requests) == len(promoted())
-    titles = host(Rewrite.make(), 1.0).titles()
+    titles = title_oracle(Rewrite.make(), 1.0).titles()
     assert all(f"'{title}'" in request for title, request in zip(titles, writer.requests, strict=True))
 
 
@@ -139,7 +139,7 @@ def test_an_answer_over_budget_is_cut(monkeypatch):
     long = " ".join([most_used_title()] * 9)
     monkeypatch.setattr(Decoder, "load", lambda weights: Writer([long]))
     attack = Rewrite.make(proposals=1)
-    oracle = host(attack, 1.0)
+    oracle = title_oracle(attack, 1.0)
     for titles in attack.rewrite(oracle, Rng(0)):
         assert titles != oracle.titles()
         for at, title in enumerate(titles):
@@ -147,7 +147,9 @@ def test_an_answer_over_budget_is_cut(monkeypatch):
 
 
 def test_a_real_decoder_answers_the_same_for_the_same_seed(weights):
-    titles = [list(Rewrite.make(weights=weights, tokens=8).rewrite(host(Rewrite.make(), 1.0), Rng(3))) for _ in "ab"]
+    titles = [
+        list(Rewrite.make(weights=weights, tokens=8).rewrite(title_oracle(Rewrite.make(), 1.0), Rng(3))) for _ in "ab"
+    ]
     assert titles[0] == titles[1]
     decoder = Decoder.load(weights)
     with Rng(0).stream():
@@ -194,7 +196,7 @@ def test_flips_need_a_model_with_a_gradient_by_its_tokens():
     ],
 )
 def test_list_marks_are_not_part_of_a_title(answer, title):
-    oracle = host(Rewrite.make(), 3.0)
+    oracle = title_oracle(Rewrite.make(), 3.0)
     assert Rewrite._within_budget(TitleSearch(oracle), 0, answer) == title
 
 
@@ -208,7 +210,7 @@ def test_examples_are_the_most_used_titles_and_later_the_best_titles_of_other_it
 
     writer = Better([])
     monkeypatch.setattr(Decoder, "load", lambda weights: writer)
-    oracle = host(Rewrite.make(), 3.0)
+    oracle = title_oracle(Rewrite.make(), 3.0)
     list(Rewrite.make(proposals=1, rounds=2, examples=3).rewrite(oracle, Rng(0)))
     used = [oracle.catalogue.items[row].title for row in np.argsort(-oracle.counts, kind="stable")[:3]]
     shown = [re.findall(r"'([^']*)'", request)[:-1] for request in writer.requests]
@@ -222,7 +224,7 @@ def test_examples_are_the_most_used_titles_and_later_the_best_titles_of_other_it
 
 
 def test_examples_are_ordered_by_the_users_that_they_reach_before_the_loss():
-    oracle = host(Rewrite.make(), 3.0)
+    oracle = title_oracle(Rewrite.make(), 3.0)
     search = TitleSearch(oracle)
     search.titles = ["one", "two", "three"]
     search.exposure = Exposure(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([0.1, 0.3, 0.2]))
@@ -231,7 +233,7 @@ def test_examples_are_ordered_by_the_users_that_they_reach_before_the_loss():
 
 @pytest.mark.parametrize(("budget", "title"), [(1, "a {}"), (2, "a b {}"), (3, "a b c"), (9, "a b c d")])
 def test_with_fewer_edits_than_words_the_answer_precedes_the_title(budget, title):
-    search = TitleSearch(host(Rewrite.make(), 1.0))
+    search = TitleSearch(title_oracle(Rewrite.make(), 1.0))
     search.genuine[0], search.budget[0] = "one two three", budget
     assert Rewrite._within_budget(search, 0, "a b c d") == title.format(search.genuine[0])
     search.budget[0] = 0
@@ -242,23 +244,23 @@ class TestPromotesOnly:
     def test_a_false_claim_fails(self):
         claims = type("Claims", (TextAttackTests,), {"attack": Prefix, "promotes_only": True})()
         with pytest.raises((pytest.fail.Exception, pytest.skip.Exception)) as failure:
-            claims.can("untargeted")
+            claims.skip_unless_offered("untargeted")
         assert failure.type is pytest.fail.Exception
         assert "its Config takes the goal untargeted" in str(failure.value)
-        claims.can("promote")
+        claims.skip_unless_offered("promote")
 
     def test_a_missing_claim_fails(self):
         silent = type("Silent", (TextAttackTests,), {"attack": PromptInjection})()
         with pytest.raises(pytest.fail.Exception, match="say promotes_only = True"):
-            silent.made(goal="untargeted")
+            silent.make(goal="untargeted")
         with pytest.raises(ValidationError):
-            silent.made(goal="promote", no_such_setting=1)
+            silent.make(goal="promote", no_such_setting=1)
 
 
 def test_an_item_is_not_an_example_for_itself(monkeypatch):
     writer = Writer([""])
     monkeypatch.setattr(Decoder, "load", lambda weights: writer)
-    oracle = host(Rewrite.make(), 1.0)
+    oracle = title_oracle(Rewrite.make(), 1.0)
     used = np.argsort(-oracle.counts, kind="stable")[:3]
     oracle = replace(oracle, goal=PromotionGoal(used[:1], 10))
     list(Rewrite.make(proposals=1, rounds=1, examples=2).rewrite(oracle, Rng(0)))
@@ -274,5 +276,5 @@ def test_the_answers_for_each_title_have_a_random_stream_of_their_own(monkeypatc
 
     draws = []
     monkeypatch.setattr(Decoder, "load", lambda weights: Drawing(["zzz"]))
-    list(Rewrite.make(proposals=1, rounds=2).rewrite(host(Rewrite.make(), 1.0), Rng(0)))
+    list(Rewrite.make(proposals=1, rounds=2).rewrite(title_oracle(Rewrite.make(), 1.0), Rng(0)))
     assert len(set(draws)) == len(draws) == 2 * len(promoted())

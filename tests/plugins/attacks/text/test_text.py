@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from robench.api import PluginError, Rng
 from robench.api.attacks.text import edits_between
 from robench.testing import TextAttackTests
-from robench.testing.text import host
+from robench.testing.text import title_oracle
 from robench.testing.text_world import promoted, text_victim
 from robench_plugins.attacks.text.hotflip import HotFlip
 from robench_plugins.attacks.text.misspelling import HOMOGLYPHS, misspell
@@ -43,7 +43,7 @@ class TestHomoglyphs(TextAttackTests):
     settings = {"kinds": ["homoglyph"], "looks": 5, "draws": 25, "rounds": 75}
 
     def test_a_kind_that_the_model_does_not_read_is_tried_once(self):
-        oracle = host(TypoAttack.make(), 1.0)
+        oracle = title_oracle(TypoAttack.make(), 1.0)
         proposals = []
         evaluate = oracle.evaluate
 
@@ -83,7 +83,7 @@ class TestHotFlipInFront(TextAttackTests):
 
 def proposals_of(attack, epsilon=1.0):
     """Returns the genuine titles, and every candidate of an attack."""
-    oracle = host(attack, epsilon)
+    oracle = title_oracle(attack, epsilon)
     return oracle.titles(), list(attack.rewrite(oracle, Rng(0)))
 
 
@@ -98,7 +98,7 @@ def test_hotflip_beats_random_rewriting_with_more_evaluations(epsilon):
 
 
 def test_estimates_are_the_first_order_change_of_the_loss():
-    oracle = host(HotFlip.make(), 1.0)
+    oracle = title_oracle(HotFlip.make(), 1.0)
     titles = oracle.titles()
     flips = WordFlips.at(oracle, titles)
     model = text_victim().model
@@ -121,7 +121,7 @@ def test_estimates_are_the_first_order_change_of_the_loss():
 
 
 def test_a_deletion_is_estimated_as_a_flip_to_the_typical_word():
-    oracle = host(HotFlip.make(), 1.0)
+    oracle = title_oracle(HotFlip.make(), 1.0)
     flips = WordFlips.at(oracle, oracle.titles())
     filler = flips.vectors[flips.words.index(flips.typical_word())]
     for index, title in enumerate(oracle.titles()):
@@ -136,7 +136,7 @@ def test_a_deletion_is_estimated_as_a_flip_to_the_typical_word():
 
 def test_the_model_reads_no_two_words_as_the_same_tokens():
     model = text_victim().model
-    words = WordFlips.at(host(HotFlip.make(), 1.0), host(HotFlip.make(), 1.0).titles()).words
+    words = WordFlips.at(title_oracle(HotFlip.make(), 1.0), title_oracle(HotFlip.make(), 1.0).titles()).words
     rows = [_tokens_of(model, word) for word in words]
     assert len(set(rows)) == len(rows) > 20
 
@@ -149,7 +149,7 @@ def _tokens_of(model, word):
 
 def test_hotflip_needs_a_gradient(monkeypatch):
     attack = HotFlip.make()
-    oracle = host(attack, 1.0)
+    oracle = title_oracle(attack, 1.0)
     monkeypatch.setattr(type(oracle), "slopes", lambda self, titles: None)
     with pytest.raises(PluginError, match="gradient by the tokens"):
         list(attack.rewrite(oracle, Rng(0)))
@@ -205,7 +205,7 @@ def test_words_of_popular_titles_are_added_before_or_after_the_genuine_title(pla
     genuine, candidates = proposals_of(attack)
     popular = np.argsort(-victim.history.counts(), kind="stable")[:5]
     words = {word for row in popular for word in victim.catalogue.items[row].title.split()}
-    assert set(attack.words(host(attack, 1.0))) == words
+    assert set(attack.words(title_oracle(attack, 1.0))) == words
     for titles in candidates:
         for old, new in zip(genuine, titles, strict=True):
             more = new.removesuffix(old) if place == "front" else new.removeprefix(old)
@@ -215,9 +215,9 @@ def test_words_of_popular_titles_are_added_before_or_after_the_genuine_title(pla
 
 def test_keywords_take_the_place_of_popular_words():
     attack = Prefix.make(source="keywords")
-    assert attack.words(host(attack, 1.0)) == list(PRAISE)
+    assert attack.words(title_oracle(attack, 1.0)) == list(PRAISE)
     long = Prefix.make(source="keywords", keywords=["a" * 21, "Best", "best", "(new)"])
-    assert long.words(host(long, 1.0)) == ["Best", "new"]
+    assert long.words(title_oracle(long, 1.0)) == ["Best", "new"]
 
 
 @given(
@@ -240,7 +240,7 @@ def test_random_words_come_from_the_catalogue():
 
 def test_words_that_are_added_in_front_keep_the_whole_genuine_title():
     attack = HotFlip.make(insert="front")
-    search = TitleSearch(host(attack, 1.0))
+    search = TitleSearch(title_oracle(attack, 1.0))
     longer = [
         (old, new)
         for titles in attack._proposals(search)
@@ -253,7 +253,7 @@ def test_words_that_are_added_in_front_keep_the_whole_genuine_title():
 
 def test_untargeted_flips_are_proposed_in_all_titles_and_in_at_most_half_of_them():
     attack = HotFlip.make(goal="untargeted")
-    search = TitleSearch(host(attack, 1.0))
+    search = TitleSearch(title_oracle(attack, 1.0))
     all_titles, half = attack._joint_proposals(search)
     changed = [(old != new, old != some) for old, new, some in zip(search.titles, all_titles, half, strict=True)]
     assert 0 < sum(some for _, some in changed) <= len(changed) / 2 < sum(every for every, _ in changed)

@@ -1,0 +1,28 @@
+"""The base of every conformance class, which are one module per kind of plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+Settings = Mapping[str, Any]
+
+
+class Conformance:
+    """Tests that one plugin class must pass; a subclass names the plugin.
+
+    ``settings`` go to the plugin's ``make``: they make it small and fast.
+    """
+
+    settings: ClassVar[Settings] = {}
+
+    @pytest.fixture(autouse=True)
+    def one_thread(self) -> Iterator[None]:
+        """Gives torch one thread, as a suite's victims have. On small worlds further threads wait for each other."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
