@@ -147,9 +147,8 @@ def test_an_answer_over_budget_is_cut(monkeypatch):
 
 
 def test_a_real_decoder_answers_the_same_for_the_same_seed(weights):
-    titles = [
-        list(Rewrite.make(weights=weights, tokens=8).rewrite(title_oracle(Rewrite.make(), 1.0), Rng(3))) for _ in "ab"
-    ]
+    attack = Rewrite.make(weights=weights, tokens=8)
+    titles = [list(attack.rewrite(title_oracle(Rewrite.make(), 1.0), Rng(3))) for _ in "ab"]
     assert titles[0] == titles[1]
     decoder = Decoder.load(weights)
     with Rng(0).stream():
