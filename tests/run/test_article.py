@@ -104,7 +104,7 @@ def test_the_hinge_over_a_distance_to_the_label_rewards_wrong_predictions_and_th
             return {}
 
     defense = AdversarialTraining.make(**{"lambda": 0.0, "loss": "hinge"})
-    losses = [float(defense.defended(Given(margin))) for margin in (2.0, 1.0, 0.0, -1.0)]
+    losses = [float(defense.total_loss(Given(margin))) for margin in (2.0, 1.0, 0.0, -1.0)]
     assert losses == [0.0, 0.0, 1.0, 2.0]
 
 

@@ -1,1 +1,1 @@
-"""Built-in defenses."""
+"""Built-in defences."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from robench.api import SettingError
-from robench_plugins.defenses.family import FamilyConfig, TrainingDefense
+from robench_plugins.defenses.training import TrainingConfig, TrainingDefense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,38 +16,48 @@ if TYPE_CHECKING:
 
 
 class AdversarialTraining(TrainingDefense):
-    """L_total = λ · L_original + (1 − λ) · L_robust (Goodfellow et al. 2015, section 6; Madry et al. 2018, eq. 2.1).
+    """Trains on inputs that an inner attack perturbs within ε.
 
-    L_robust is the model's own loss, or the hinge mean max(0, margin − (s_y − s_neg)), on inputs that the inner attack
-    perturbs within ε of the batch's RMS, made anew for every batch with the dropout of the clean pass. λ = 1 runs no
-    inner attack and is the undefended model bit for bit.
+    L_total = λ · L_clean + (1 − λ) · L_robust (Goodfellow et al., ICLR 2015, section 6; Madry et al., ICLR 2018, eq.
+    2.1). L_robust is the model's own loss on the perturbed inputs, or the hinge mean max(0, margin − (s_y − s_neg)).
+    The perturbation is computed anew for every batch, with the dropout of the clean pass, and ε is relative to the RMS
+    of the batch. With λ = 1 no inner attack runs, and the model is bit for bit the undefended one.
 
-    ``noise`` k > 0 makes the inner fgsm N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, where k = 2): η uniform in
-    [−kε, kε] per entry, δ = η + ε sign(g), g the gradient at x + η, and nothing is clipped, so δ is longer than ε
-    (``train_epsilon_share`` in the record says how much). The paper is about linf; the l2 form is ours: the same η, for
-    ε · RMS is the share of an entry in both norms, then δ = η + r g / ‖g‖₂.
+    ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2): η is
+    uniform in [−kε, kε] per entry, g is the gradient at x + η, and δ = η + ε sign(g). Nothing is clipped, so δ is
+    longer than ε; the record says by how much (``train_epsilon_share``). The paper covers L∞ only. The L2 form is our
+    own: δ = η + r g / ‖g‖₂ with the same η, because ε · RMS is the share of one entry in both norms.
     """
 
-    class Config(FamilyConfig):
-        """Settings; ``epsilon`` is relative to the batch's RMS."""
+    class Config(TrainingConfig):
+        """Settings of adversarial training."""
 
-        norm: Literal["l2", "linf"] = "linf"
-        inner: Literal["fgsm", "pgd"] = "fgsm"
-        steps: int = Field(default=5, ge=1, description="of inner pgd")
-        noise: float = Field(default=0.0, ge=0, description="of inner fgsm, in ε; the paper's N-FGSM has 2")
-        loss: Literal["own", "hinge"] = "own"
-        margin: float = Field(default=1.0, gt=0, description="of the hinge")
+        norm: Literal["l2", "linf"] = Field(
+            default="linf", description="Norm of the ball that the perturbation stays in"
+        )
+        inner: Literal["fgsm", "pgd"] = Field(default="fgsm", description="Attack that perturbs the inputs")
+        steps: int = Field(default=5, ge=1, description="Gradient steps of the inner PGD")
+        noise: float = Field(
+            default=0.0, ge=0, description="Width of the random start of the inner FGSM, in ε; N-FGSM uses 2"
+        )
+        loss: Literal["own", "hinge"] = Field(
+            default="own", description="Robust loss: the model's own, or the hinge on its margins"
+        )
+        margin: float = Field(default=1.0, gt=0, description="Margin of the hinge, in units of the scores")
 
         @model_validator(mode="after")
-        def _noise_is_of_one_step(self) -> Self:
+        def _check_noise(self) -> Self:
             if self.noise and self.inner != "fgsm":
                 raise SettingError("noise belongs to inner fgsm", "noise", "leave it out, or write inner: fgsm")
             return self
 
     config: Config
 
-    def defended(self, step: Step) -> Tensor:
-        """The perturbed part; the clean part is backpropagated on the way, once for optimiser and inner attack."""
+    def total_loss(self, step: Step) -> Tensor:
+        """Returns (1 − λ) · L_robust, a scalar.
+
+        λ · L_clean is backpropagated on the way, in one pass for the optimiser and the inner attack.
+        """
         c = self.config
 
         def robust(moved: Embedded) -> Tensor:
@@ -63,7 +73,7 @@ class AdversarialTraining(TrainingDefense):
         if c.noise:
             delta = step.perturb_noisily(e, epsilon=c.epsilon, norm=c.norm, noise=c.noise, objective=robust)
             return (1 - c.lambda_) * robust(e.plus(delta))
-        # The clean pass's gradient by the inputs is the inner attack's first gradient where both share a loss.
+        # If both share a loss, the gradient of the clean pass is the first gradient of the inner attack.
         delta = step.perturb(
             e,
             inner=c.inner,

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from robench.api import Ball
-from robench_plugins.defenses.family import FamilyConfig, TrainingDefense
+from robench_plugins.defenses.training import TrainingConfig, TrainingDefense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,30 +17,38 @@ if TYPE_CHECKING:
 
 
 class Apr(TrainingDefense):
-    """Adversarial Personalized Ranking (He et al., SIGIR 2018): L(Θ) + λ_APR · L(Θ + Δ_adv) over the tables.
+    """Trains on embedding tables that one gradient step perturbs within ε.
 
-    Δ_adv = ε Γ / ‖Γ‖ with Γ = ∂L/∂Δ at Δ = 0 (the paper's fast gradient step), normalised row by row as in the authors'
-    code, one Δ per batch, shared by all that look a row up. A row that the batch's loss does not touch stays. In this
-    suite's weights λ_APR = (1 − λ)/λ: L_total = λ L(Θ) + (1 − λ) L(Θ + Δ_adv) is λ times the paper's objective, and the
-    record shows both (``train_lambda_apr``; absent at λ = 0, where it is infinite).
+    Adversarial Personalized Ranking (He et al., SIGIR 2018): L(Θ) + λ_APR · L(Θ + Δ_adv), where Δ_adv = ε Γ / ‖Γ‖ and
+    Γ = ∂L/∂Δ at Δ = 0. As in the authors' code, Γ is normalised row by row. There is one Δ per batch, which every
+    lookup of a row shares, and a row that the loss of the batch does not depend on stays. In the weights of this suite
+    λ_APR = (1 − λ)/λ: L_total = λ L(Θ) + (1 − λ) L(Θ + Δ_adv) is λ times the objective of the paper. The record holds
+    both (``train_lambda_apr``, which is absent if λ = 0, because it is infinite then).
 
-    The paper has ε = 0.5 in the embedding's own units (``scale: absolute``), λ_APR = 1, and starts from a trained BPR
-    model: give ``warmup``, since from small initial tables that ε destroys the model. The default ``relative`` is this
-    suite's budget of the surface ``parameters``: ε times the table's mean row norm, detached.
-    The paper is about matrix factorisation; that every model's named tables are perturbed alike is ours. A softmax over
-    the catalogue touches every item's row, and so moves all of them.
+    The paper uses ε = 0.5 in the unit of the embeddings (``scale: absolute``) and λ_APR = 1, and starts from a trained
+    BPR model. Set ``warmup`` for such an ε, because it destroys a model with small initial tables. The default scale
+    ``relative`` is the budget of the surface ``parameters``: ε times the mean row norm of the table, detached. The
+    paper covers matrix factorisation; here the named tables of every model are perturbed in the same way. A softmax
+    over the catalogue depends on the row of every item and so moves all of them.
     """
 
-    class Config(FamilyConfig):
-        """Settings; ``epsilon`` is the length of a row's perturbation."""
+    class Config(TrainingConfig):
+        """Settings of APR."""
 
-        epsilon: float = Field(default=0.2, ge=0, description="L2 length of a row of Δ; 0.5 absolute in the paper")
-        scale: Literal["relative", "absolute"] = "relative"
+        epsilon: float = Field(
+            default=0.2, ge=0, description="L2 length of a row of the perturbation, in the unit of scale"
+        )
+        scale: Literal["relative", "absolute"] = Field(
+            default="relative", description="Unit of ε: the mean row norm of the table, or that of the embeddings"
+        )
 
     config: Config
 
-    def defended(self, step: Step) -> Tensor:
-        """The perturbed part; the clean part is backpropagated on the way, once for optimiser and Γ."""
+    def total_loss(self, step: Step) -> Tensor:
+        """Returns (1 − λ) · L(Θ + Δ_adv), a scalar.
+
+        λ · L(Θ) is backpropagated on the way, in one pass for the optimiser and Γ.
+        """
         c = self.config
         clean = step.losses(step.embed()).value.mean()
         gradients = step.accumulate_tables(c.lambda_ * clean) if c.lambda_ > 0 else step.table_gradients(clean)
@@ -49,10 +57,13 @@ class Apr(TrainingDefense):
         return (1 - c.lambda_) * step.losses_under(self.perturbation(step, gradients)).value.mean()
 
     def perturbation(self, step: Step, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Δ per table, detached: rows of length ε, or 0 where the gradient's row is 0.
+        """Returns Δ_adv for each table, detached: [rows, d] each.
+
+        Its rows have length ε, or 0 if the row of the gradient is 0.
 
         Args:
-            gradients: by the tables, [rows, d] each.
+            step: the batch in training.
+            gradients: the gradient of the loss by each table, [rows, d] each.
         """
         delta, share = {}, 0.0
         for name, gradient in gradients.items():

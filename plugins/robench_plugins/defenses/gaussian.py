@@ -1,10 +1,10 @@
-"""Noise training: the control of the adversarial training family."""
+"""Noise training: the control of the defences that train on adversarial perturbations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robench_plugins.defenses.family import PerturbedConfig, TrainingDefense
+from robench_plugins.defenses.training import PerturbationConfig, TrainingDefense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 
 
 class Gaussian(TrainingDefense):
-    """L_robust is the model's own loss on inputs moved by ε in a direction of normal noise; no gradient chooses it.
+    """Trains on inputs that move by ε in a random direction, which no gradient chooses.
 
-    Training with noise (Bishop, Neural Computation 1995) with the length of an adversarial perturbation: on the sphere
-    of radius ε for l2, a uniformly drawn corner of the box for linf (the signs of the noise). A member of the family
-    that is not better than this has gained nothing from its gradient.
+    Training with noise (Bishop, Neural Computation 1995), with the length of an adversarial perturbation. In L2 the
+    noise is uniform on the sphere of radius ε; in L∞ it is a random corner of the cube (the signs of normal noise).
+    L_robust is the model's own loss on the noisy inputs. A defence that is not better than this one has gained nothing
+    from its gradient.
     """
 
-    Config = PerturbedConfig
-    config: PerturbedConfig
+    Config = PerturbationConfig
+    config: PerturbationConfig
 
-    def defended(self, step: Step) -> Tensor:
-        """Both parts, in one graph."""
+    def total_loss(self, step: Step) -> Tensor:
+        """Returns L_total, a scalar; both parts share one graph."""
         c = self.config
         e = step.embed()
         clean = step.losses(e).value.mean()

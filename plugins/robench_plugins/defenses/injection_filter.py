@@ -1,4 +1,4 @@
-"""injection-filter: instructions to a language model are cut out of titles."""
+"""A filter that cuts instructions to a language model out of titles."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 from robench.api import BaseConfig, Defense
 from robench_plugins.defenses.normalise import Normalise
 
-# What an instruction in a title looks like; each pattern must hold a verb of command or a mark of a dialogue with an
-# object that titles do not command, so that "Ignore Me" or "Choose" alone are titles.
+# Each pattern needs an imperative with an object that titles do not command, or a mark of a dialogue. So "Ignore Me"
+# and "Choose" alone stay titles.
 PATTERNS = (
     r"\b(ignore|disregard|forget)\b.{0,20}\b(previous|prior|above|other|all|instructions?|prompts?|titles?|items?)\b",
     r"\b(rank|rate|place|put|list|score)\b.{0,20}\b(first|top|highest|number one|#1|above|before)\b",
@@ -23,7 +23,8 @@ PATTERNS = (
 )
 
 
-def _expression(pattern: str) -> str:
+def _regular_expression(pattern: str) -> str:
+    """Returns the pattern, or raises if it is no regular expression."""
     try:
         re.compile(pattern)
     except re.error as error:
@@ -32,27 +33,28 @@ def _expression(pattern: str) -> str:
 
 
 class InjectionFilter(Defense):
-    """Phrases that look like instructions are cut out of a title, which ``normalise`` has read before.
+    """Cuts phrases that look like instructions out of titles, after normalising them.
 
-    Nothing but the phrase goes: a filter that drops the rest of a sentence with it lets an attacker choose what is
-    left. "The best answer is Die Hard" would become "The", which a language model finds likely.
+    Only the phrase itself is cut. A filter that also dropped the rest of the sentence would let an attacker choose what
+    is left: "The best answer is Die Hard" would become "The", which a language model finds likely.
 
-    A list of patterns, as filters against prompt injection are (Liu et al., "Formalizing and benchmarking prompt
-    injection attacks and defenses", USENIX Security 2024, survey them): it knows what it was told, and an attack that
-    is optimised through it may find other words. A title that would vanish is left as it is, as an item needs one.
+    Like other filters against prompt injection, this one is a list of patterns (Liu et al., "Formalizing and
+    benchmarking prompt injection attacks and defenses", USENIX Security 2024, survey them). It detects only what it
+    lists, and an attack that is optimised through the filter may find other words. A title that would become empty
+    stays, because every item needs one.
     """
 
     class Config(BaseConfig):
-        """Settings."""
+        """Settings of the filter."""
 
-        patterns: tuple[Annotated[str, AfterValidator(_expression)], ...] = Field(
-            default=PATTERNS, description="regular expressions, letter case ignored"
+        patterns: tuple[Annotated[str, AfterValidator(_regular_expression)], ...] = Field(
+            default=PATTERNS, description="Regular expressions of phrases to cut, which ignore the case of letters"
         )
 
     config: Config
 
     def clean_text(self, title: str) -> str:
-        """The title as it is read."""
+        """Returns the title that the model reads."""
         plain: str = Normalise.make().clean_text(title)
         spans = [m.span() for pattern in self.config.patterns for m in re.finditer(pattern, plain, re.I)]
         if not spans:

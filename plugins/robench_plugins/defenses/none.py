@@ -6,4 +6,4 @@ from robench.api import Defense
 
 
 class NoDefense(Defense):
-    """The undefended twin."""
+    """Changes nothing: the model is the undefended twin of every defence."""

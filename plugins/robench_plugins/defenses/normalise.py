@@ -1,4 +1,4 @@
-"""normalise: titles are read as plain characters, so that look-alikes and invisible ones change nothing."""
+"""Normalisation: titles without look-alike letters and invisible characters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pydantic import Field
 
 from robench.api import BaseConfig, Defense
 
-# Letters of other alphabets that look like Latin ones: the lower-case and capital pairs of Unicode's confusables
-# (Unicode Technical Standard 39) that NFKC leaves alone.
+# Letters of other alphabets that look like Latin ones: the pairs of letters among the confusables of Unicode (Unicode
+# Technical Standard 39) that NFKC does not change.
 LOOK_ALIKES = dict(
     zip(
         "асеорхуіјѕԁɡһӏԛԝАВЕКМНОРСТХУІЈЅԌΑΒΕΖΗΙΚΜΝΟΡΤΥΧαονρυ",
@@ -20,35 +20,40 @@ LOOK_ALIKES = dict(
 
 
 class Normalise(Defense):
-    """Titles in Unicode's compatible form (NFKC), look-alike letters as Latin ones where the title has Latin letters
-    and the word no other foreign ones, without invisible characters (category Cf), blanks in runs of one; in training
-    and at test time.
+    """Cleans titles of look-alike letters and invisible characters, in training and at test time.
 
-    The cleaning that text attacks by look-alikes call for (Boucher et al., "Bad Characters", IEEE S&P 2022, section
-    VII). It costs nothing on a catalogue that is clean, and cannot see a typo in plain letters.
+    A title is converted to the compatibility form of Unicode (NFKC). Invisible characters (category Cf) are removed,
+    and runs of spaces become one space. If the title has Latin letters, look-alike letters become Latin ones in every
+    word without other foreign letters. Boucher et al. ("Bad Characters", IEEE S&P 2022, section VII) recommend such
+    cleaning against attacks with look-alikes. It changes nothing in a clean catalogue, and it does not detect typos in
+    plain letters.
     """
 
     class Config(BaseConfig):
-        """Settings."""
+        """Settings of the normalisation."""
 
-        look_alikes: bool = Field(default=True, description="read look-alike letters as the Latin ones")
+        look_alikes: bool = Field(default=True, description="Whether look-alike letters become Latin ones")
 
     config: Config
 
     def clean_text(self, title: str) -> str:
-        """The title as it is read."""
-        # Without invisible characters first: they keep an accent from its letter.
+        """Returns the title that the model reads."""
+        # Invisible characters go first, because they separate an accent from its letter.
         plain = unicodedata.normalize("NFKC", "".join(c for c in title if unicodedata.category(c) != "Cf"))
-        if self.config.look_alikes and any(_latin(char) for char in plain):
-            plain = unicodedata.normalize("NFKC", " ".join(map(_read, plain.split())))
+        if self.config.look_alikes and any(_is_latin(char) for char in plain):
+            plain = unicodedata.normalize("NFKC", " ".join(map(_with_latin_letters, plain.split())))
         return " ".join(plain.split())
 
 
-def _latin(char: str) -> bool:
+def _is_latin(char: str) -> bool:
+    """Returns True for a Latin letter."""
     return char.isalpha() and char not in LOOK_ALIKES and "LATIN" in unicodedata.name(char, "")
 
 
-def _read(word: str) -> str:
-    """A word with Latin letters for look-alikes; one with another foreign letter is of another alphabet and stays."""
-    foreign = any(char.isalpha() and char not in LOOK_ALIKES and not _latin(char) for char in word)
+def _with_latin_letters(word: str) -> str:
+    """Returns the word with Latin letters in place of look-alikes.
+
+    A word with any other foreign letter belongs to another alphabet and stays.
+    """
+    foreign = any(char.isalpha() and char not in LOOK_ALIKES and not _is_latin(char) for char in word)
     return word if foreign else "".join(LOOK_ALIKES.get(char, char) for char in word)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from robench_plugins.defenses.family import PerturbedConfig, TrainingDefense
+from robench_plugins.defenses.training import PerturbationConfig, TrainingDefense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 
 def vulnerability(losses: Losses, batch: Batch) -> Tensor:
-    """g(L(u)) = σ((L̄ − L(u)) / L(u)) of the user of each row, in [0, 1), detached: float [B].
+    """Returns the vulnerability g(L(u)) of the user of each row, in [0, 1), detached: float [B].
 
-    L(u) is the mean loss of u's targets in the batch, L̄ the mean of L(u) over its users; a row whose batch names no
-    user (−1) is a user of its own, and a row without a target has g = 0.
+    g(L(u)) = σ((L̄ − L(u)) / L(u)), where L(u) is the mean loss of the user's targets in the batch and L̄ is the mean of
+    L(u) over the users of the batch. A row without a user (−1) is a user of its own, and a row without a target has
+    g = 0.
+
+    Args:
+        losses: the loss of every target, and the row of the batch that it belongs to.
+        batch: the batch, with B rows.
     """
     row, value = losses.row, losses.value.detach()
     size = len(batch.users)
@@ -26,31 +31,40 @@ def vulnerability(losses: Losses, batch: Batch) -> Tensor:
     _, user = torch.unique(torch.where(batch.users >= 0, batch.users, -1 - place), return_inverse=True)
     total = value.new_zeros(size).index_add_(0, user[row], value)
     count = value.new_zeros(size).index_add_(0, user[row], torch.ones_like(value))
-    seen = count > 0
-    mean = torch.where(seen, total / count.clamp_min(1), 0.0)
-    overall = mean.sum() / seen.sum().clamp_min(1)
-    # A user whose loss is exactly 0 is as vulnerable as can be: g → 1.
+    has_target = count > 0
+    mean = torch.where(has_target, total / count.clamp_min(1), 0.0)
+    overall = mean.sum() / has_target.sum().clamp_min(1)
+    # A user whose loss is exactly 0 is as vulnerable as possible: g → 1.
     share = torch.sigmoid((overall - mean) / mean.clamp_min(torch.finfo(mean.dtype).tiny))
-    return torch.where(seen, share, 0.0)[user]
+    return torch.where(has_target, share, 0.0)[user]
 
 
 class Vat(TrainingDefense):
-    """Vulnerability-aware adversarial training (Zhang et al., RecSys 2024): well-fitted users are perturbed more.
+    """Trains on inputs perturbed within a budget per user, which is larger for well-fitted users.
 
-    The paper's: δ_u = ρ g(L(u)) Γ / ‖Γ‖ with Γ the gradient of the loss at δ = 0 and g(L(u)) = σ((L̄ − L(u)) / L(u)), so
-    a user of average loss has half of ρ, and nobody more than ρ; training starts clean (``warmup``). ρ is ``epsilon``.
+    Vulnerability-aware adversarial training (Zhang et al., RecSys 2024): δ_u = ρ g(L(u)) Γ / ‖Γ‖, where Γ is the
+    gradient of the loss at δ = 0 and g(L(u)) = σ((L̄ − L(u)) / L(u)). So a user of average loss gets half of ρ, and
+    nobody gets more than ρ. The setting ``epsilon`` is ρ. As in the paper, training can start clean (``warmup``).
 
-    Ours: L(u) is a mean over the batch (the authors' code sums over it, which counts a user's interactions in; and
-    multiplies g by 2); a window of a sequence model is a user of its own; ρ is relative to the batch's RMS, and ‖Γ‖ is
-    over all inputs of the row; ``norm: linf`` takes the sign instead; the perturbation is on the surface ``embedding``
-    only, where the paper also moves the vectors of the two items of a pair. λ weights the two losses as everywhere.
+    This defence deviates from the paper as follows.
+
+    - L(u) is a mean over the batch. The authors' code uses a sum, which depends on the number of a user's interactions,
+      and multiplies g by 2.
+    - A window of a sequence model is a user of its own.
+    - ρ is relative to the RMS of the batch, and ‖Γ‖ covers all inputs of the row.
+    - With ``norm: linf`` the sign of Γ replaces Γ / ‖Γ‖.
+    - Only the embedded inputs are perturbed. The paper also moves the vectors of the two items of a pair.
+    - λ weights the two losses as in every training defence.
     """
 
-    Config = PerturbedConfig
-    config: PerturbedConfig
+    Config = PerturbationConfig
+    config: PerturbationConfig
 
-    def defended(self, step: Step) -> Tensor:
-        """The perturbed part; the clean part is backpropagated on the way, once for optimiser and Γ."""
+    def total_loss(self, step: Step) -> Tensor:
+        """Returns (1 − λ) · L_robust, a scalar.
+
+        λ · L_clean is backpropagated on the way, in one pass for the optimiser and Γ.
+        """
         c = self.config
         e = step.embed()
         losses = step.losses(e)

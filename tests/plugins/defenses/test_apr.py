@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from tests.plugins.defenses.first_step import first_step
 
 from robench.api import Batch, PluginError, Rng, Step
 from robench.testing import DefenseTests
@@ -26,22 +27,15 @@ class TestAprRelative(DefenseTests):
     adversarial = True
 
 
-def a_step(kind, **settings):
-    data, _ = crowd()
-    model = kind.make(**settings)
-    model.initialise(data, Rng(0))
-    model.train()
-    return Step(model, next(iter(model.batches(data, Rng(1)))), 0, 0.0, Rng(3))
-
-
 def perturbed(defense, step):
+    """Returns the gradients by the tables, and the perturbation that the defence makes of them."""
     gradients = step.table_gradients(step.losses(step.embed()).value.mean())
     return gradients, defense.perturbation(step, gradients)
 
 
 def test_one_triple_by_hand():
     """u = (3, 4), i − j = (1, 0): m = 3. ε = .5 makes u (2.5, 4) and i − j (1, 0) − (.6, .8) = (.4, −.8): m = −2.2."""
-    step = a_step(ReferencePairwise)
+    step = first_step(ReferencePairwise)
     model = step.model
     with torch.no_grad():
         for table in (model.user_vectors, model.item_vectors):
@@ -69,8 +63,8 @@ def test_one_triple_by_hand():
         (Bert4Rec, {"dim": 8, "batch_size": 8}),
     ],
 )
-def test_a_row_moves_by_epsilon_or_not_at_all(kind, settings, scale):
-    step = a_step(kind, **settings)
+def test_a_row_moves_by_epsilon_or_stays(kind, settings, scale):
+    step = first_step(kind, **settings)
     gradients, delta = perturbed(Apr.make(epsilon=0.3, scale=scale), step)
     assert set(delta) == set(step.model.tables)
     for name, part in delta.items():
@@ -84,7 +78,7 @@ def test_a_row_moves_by_epsilon_or_not_at_all(kind, settings, scale):
 
 @pytest.mark.parametrize("kind", [LightGcn, NeuMf, MultiVae, Lstm, Bert4Rec])
 def test_the_loss_under_a_small_perturbation_is_higher_with_the_same_dropout(kind):
-    step = a_step(kind)
+    step = first_step(kind)
     _, delta = perturbed(Apr.make(epsilon=0.01, scale="absolute"), step)
     clean = step.losses(step.embed()).value.mean()
     assert float(step.losses_under(delta).value.mean().detach()) > float(clean.detach())
@@ -93,24 +87,24 @@ def test_the_loss_under_a_small_perturbation_is_higher_with_the_same_dropout(kin
 
 
 def test_one_backward_pass_gives_the_gradient_by_the_tables():
-    step = a_step(ReferenceSequence)
-    wanted = step.table_gradients(step.losses(step.embed()).value.mean())
+    step = first_step(ReferenceSequence)
+    expected = step.table_gradients(step.losses(step.embed()).value.mean())
     assert all(p.grad is None for p in step.model.parameters())
     first = step.accumulate_tables(step.losses(step.embed()).value.mean())
     again = step.accumulate_tables(step.losses(step.embed()).value.mean())
-    for name, part in wanted.items():
+    for name, part in expected.items():
         torch.testing.assert_close(first[name], part, rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(again[name], part, rtol=1e-4, atol=1e-7)
         torch.testing.assert_close(step.model.get_parameter(name).grad, 2 * part, rtol=1e-4, atol=1e-7)
 
 
-def test_rows_that_the_batch_does_not_name_stay():
-    step = a_step(ReferencePairwise)
+def test_rows_outside_the_batch_stay():
+    step = first_step(ReferencePairwise)
     _, delta = perturbed(Apr.make(), step)
-    named = torch.zeros(len(delta["user_vectors.weight"]), dtype=torch.bool)
-    named[step.batch.users] = True
-    assert not named.all()
-    assert torch.equal(delta["user_vectors.weight"].abs().amax(1) > 0, named)
+    in_batch = torch.zeros(len(delta["user_vectors.weight"]), dtype=torch.bool)
+    in_batch[step.batch.users] = True
+    assert not in_batch.all()
+    assert torch.equal(delta["user_vectors.weight"].abs().amax(1) > 0, in_batch)
 
 
 def test_both_weights_are_in_the_report():
@@ -126,11 +120,11 @@ def test_a_model_without_tables_is_refused():
         tables = ()
 
     with pytest.raises(PluginError, match="Bare names no tables"):
-        Apr.make().loss(a_step(Bare))
+        Apr.make().loss(first_step(Bare))
 
 
-def test_a_table_that_the_loss_does_not_touch_takes_nothing_from_the_share_of_epsilon():
-    step = a_step(ReferencePairwise)
+def test_a_table_without_a_gradient_does_not_lower_the_share_of_epsilon():
+    step = first_step(ReferencePairwise)
     gradients = step.table_gradients(step.model.user_vectors.weight.square().sum())
     delta = Apr.make().perturbation(step, gradients)
     assert [bool(part.any()) for part in delta.values()] == [True, False]

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.plugins.defenses.first_step import first_step
 
-from robench.api import Rng, Step
 from robench.api.attacks.ball import Ball
 from robench.api.models.softmax import cross_entropy
 from robench.testing import DefenseTests
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.defenses.none import NoDefense
 
@@ -51,35 +51,26 @@ class TestHingeTraining(DefenseTests):
     settings = {"epsilon": 0.1, "loss": "hinge"}
 
 
-def a_step(kind, *, ragged=False, number=3):
-    """The first training step of a fresh model."""
-    data, _ = crowd(ragged=ragged)
-    model = kind()
-    model.initialise(data, Rng(0))
-    model.train()
-    return Step(model, next(iter(model.batches(data, Rng(1)))), 0, 0.0, Rng(number))
-
-
 @pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
-def test_the_hinge_asks_for_a_margin_of_one_above_the_negative(kind):
-    step = a_step(kind)
-    found = AdversarialTraining.make(**{"lambda": 0.0, "epsilon": 0.0, "loss": "hinge"}).loss(step)
+def test_the_hinge_requires_a_margin_of_one_above_the_negative(kind):
+    step = first_step(kind)
+    loss = AdversarialTraining.make(**{"lambda": 0.0, "epsilon": 0.0, "loss": "hinge"}).loss(step)
     margins = step.margins(step.embed()).value
-    torch.testing.assert_close(found, (1 - margins).clamp_min(0).mean(), rtol=1e-6, atol=0)
-    assert 0.5 < float(found.detach()) < 1.5, "about the margin before training"
+    torch.testing.assert_close(loss, (1 - margins).clamp_min(0).mean(), rtol=1e-6, atol=0)
+    assert 0.5 < float(loss.detach()) < 1.5, "the loss before training must be near the margin"
 
 
-def test_a_margin_is_the_positive_s_score_minus_the_negative_s():
-    step = a_step(ReferencePairwise)
+def test_a_margin_is_the_difference_of_the_scores_of_positive_and_negative():
+    step = first_step(ReferencePairwise)
     users, items = (
         table.weight.detach().double().numpy() for table in (step.model.user_vectors, step.model.item_vectors)
     )
     pos, neg = (step.batch.targets[name].numpy() for name in ("positives", "negatives"))
-    wanted = (users[step.batch.users.numpy()] * (items[pos] - items[neg])).sum(1)
-    np.testing.assert_allclose(step.margins(step.embed()).value.detach().numpy(), wanted, rtol=1e-4, atol=1e-7)
+    expected = (users[step.batch.users.numpy()] * (items[pos] - items[neg])).sum(1)
+    np.testing.assert_allclose(step.margins(step.embed()).value.detach().numpy(), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_the_worked_examples_of_the_article_put_right():
+def test_the_corrected_examples_of_the_article():
     """Three targets of probability .8, .7 and .8 lose −(ln .8 + ln .7 + ln .8) = .803; the sign of a gradient is ±1."""
     shares = torch.tensor([0.8, 0.7, 0.8])
     logits = torch.stack([shares, 1 - shares], 1).log()
@@ -91,47 +82,48 @@ def test_the_worked_examples_of_the_article_put_right():
 
 @pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_the_training_budget_is_of_the_batch_s_valid_entries(kind, norm):
-    step = a_step(kind, ragged=True)
+def test_the_training_budget_follows_the_valid_entries_of_the_batch(kind, norm):
+    step = first_step(kind, ragged=True)
     e = step.embed()
     (name,) = e.inputs
     values, valid = e.inputs[name].detach().double().numpy(), e.valid[name].numpy()
     if kind is ReferenceSequence:
-        assert not valid.all(), "no padding in the batch"
+        assert not valid.all(), "the batch needs padding"
     rms = np.sqrt((values[valid] ** 2).mean())
     entries = values.shape[-1] * valid.reshape(len(valid), -1).sum(1)
-    wanted = 0.3 * rms * (np.sqrt(entries) if norm == "l2" else np.ones(len(entries)))
-    np.testing.assert_allclose(step.ball(e, 0.3, norm).radius.numpy(), wanted, rtol=1e-6)
+    expected = 0.3 * rms * (np.sqrt(entries) if norm == "l2" else np.ones(len(entries)))
+    np.testing.assert_allclose(step.ball(e, 0.3, norm).radius.numpy(), expected, rtol=1e-6)
 
 
 def by_hand(step, k, epsilon):
-    """η and the unit step against i − j of a matrix factorisation, in float64."""
+    """Returns η, the width of ε and the direction j − i for each triple of a matrix factorisation, in float64."""
     users, items = (t.weight.detach().double() for t in (step.model.user_vectors, step.model.item_vectors))
-    away = items[step.batch.targets["negatives"]] - items[step.batch.targets["positives"]]
+    direction = items[step.batch.targets["negatives"]] - items[step.batch.targets["positives"]]
     width = epsilon * users[step.batch.users].square().mean().sqrt()
-    drawn = 2 * torch.rand(away.shape, generator=step.rng.child("noise").torch()).double() - 1
-    return k * width * drawn, width, away
+    noise = 2 * torch.rand(direction.shape, generator=step.rng.child("noise").torch()).double() - 1
+    return k * width * noise, width, direction
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
-    """Of −ln σ(⟨u, i − j⟩) the gradient by u points along j − i wherever u is, so δ is known in closed form."""
-    step = a_step(ReferencePairwise)
+    """The gradient of −ln σ(⟨u, i − j⟩) by u points along j − i for every u, so δ has a closed form."""
+    step = first_step(ReferencePairwise)
     e = step.embed()
     delta = step.perturb_noisily(
         e, epsilon=0.1, norm=norm, noise=2.0, objective=lambda moved: step.losses(moved).value.mean()
     )["user"].double()
-    eta, width, away = by_hand(step, 2.0, 0.1)
-    direction = away.sign() if norm == "linf" else away / away.norm(dim=1, keepdim=True) * away.shape[1] ** 0.5
-    torch.testing.assert_close(delta, eta + width * direction, rtol=1e-4, atol=1e-6)
-    assert eta.abs().max() > 1.5 * width, "the noise is wider than the budget"
-    assert delta.abs().max() > 1.5 * width, "clipped"
+    eta, width, direction = by_hand(step, 2.0, 0.1)
+    unit = direction / direction.norm(dim=1, keepdim=True) * direction.shape[1] ** 0.5
+    ascent = direction.sign() if norm == "linf" else unit
+    torch.testing.assert_close(delta, eta + width * ascent, rtol=1e-4, atol=1e-6)
+    assert eta.abs().max() > 1.5 * width, "the noise must be wider than the budget"
+    assert delta.abs().max() > 1.5 * width, "the perturbation was clipped"
     assert step.achieved["epsilon_share"] > 1
 
 
-def test_the_gradient_of_n_fgsm_is_taken_where_the_noise_has_led():
-    """Of ‖x‖² it is 2 (x + η), whose signs are not those of x where the noise is the larger one."""
-    step = a_step(ReferencePairwise)
+def test_the_gradient_of_n_fgsm_is_taken_at_the_noisy_point():
+    """The gradient of ‖x‖² is 2 (x + η), whose signs differ from those of x if the noise is larger."""
+    step = first_step(ReferencePairwise)
     e = step.embed()
     x = e.inputs["user"].detach().double()
     delta = step.perturb_noisily(
@@ -142,6 +134,6 @@ def test_the_gradient_of_n_fgsm_is_taken_where_the_noise_has_led():
     torch.testing.assert_close(delta, eta + width * (x + eta).sign(), rtol=1e-4, atol=1e-6)
 
 
-def test_noise_and_many_steps_do_not_go_together():
+def test_noise_is_refused_with_inner_pgd():
     with pytest.raises(ValidationError, match="noise"):
         AdversarialTraining.make(inner="pgd", noise=1.0)

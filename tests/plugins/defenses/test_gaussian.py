@@ -1,9 +1,10 @@
 import pytest
 import torch
+from tests.plugins.defenses.first_step import RecordingStep, first_step
 
-from robench.api import Rng, Step
+from robench.api import Step
 from robench.testing import DefenseTests
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence
 from robench_plugins.defenses.gaussian import Gaussian
 
 
@@ -17,26 +18,10 @@ class TestGaussianLinf(DefenseTests):
     settings = {"epsilon": 0.2, "norm": "linf", "shortcut": False}
 
 
-class Watched(Step):
-    """Keeps what was spent."""
-
-    def spent(self, delta, ball):
-        self.delta, self.kept = delta, ball
-        return super().spent(delta, ball)
-
-
-def a_step(kind, number):
-    data, _ = crowd(ragged=True)
-    model = kind()
-    model.initialise(data, Rng(0))
-    model.train()
-    return Watched(model, next(iter(model.batches(data, Rng(1)))), 0, 0.0, Rng(number))
-
-
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
 def test_the_noise_is_as_long_as_the_budget(kind, norm):
-    step, other = (a_step(kind, number) for number in (3, 4))
+    step, other = (first_step(kind, RecordingStep, ragged=True, stream=stream) for stream in (3, 4))
     for one in (step, other):
         Gaussian.make(epsilon=0.3, norm=norm).loss(one)
     (name,) = step.delta
@@ -49,7 +34,7 @@ def test_the_noise_is_as_long_as_the_budget(kind, norm):
     assert not part[~valid].any()
     entries = part[valid]
     assert abs(float((entries > 0).double().mean()) - 0.5) < 0.1
-    assert not torch.equal(part, other.delta[name]), "every step draws its own noise"
+    assert not torch.equal(part, other.delta[name]), "every step must draw its own noise"
     if norm == "linf":
         torch.testing.assert_close(part.abs().flatten(1).amax(1), radius)
 
@@ -57,6 +42,6 @@ def test_the_noise_is_as_long_as_the_budget(kind, norm):
 def test_no_gradient_is_asked_for(monkeypatch):
     monkeypatch.setattr(Step, "gradient", lambda *_: pytest.fail("a gradient"))
     monkeypatch.setattr(Step, "accumulate", lambda *_: pytest.fail("a gradient"))
-    step = a_step(ReferencePairwise, 3)
+    step = first_step(ReferencePairwise)
     loss = Gaussian.make(**{"lambda": 0.25, "epsilon": 0.0}).loss(step)
     torch.testing.assert_close(loss, step.losses(step.embed()).value.mean())

@@ -22,42 +22,43 @@ class TestMedianSmoothing(DefenseTests):
 
 @pytest.fixture(params=[ReferencePairwise, ReferenceSequence])
 def world(request):
+    """A fitted model, its data and the held-out items."""
     data, test = crowd(ragged=True)
     model, _ = fitted(request.param.make(epochs=4), data)
     return model, data, test
 
 
-def looks(model, batch, sigma, draws):
-    """Scores of noisy copies: σ times the RMS of each row's own valid entries."""
+def noisy_scores(model, batch, sigma, draws):
+    """Returns the scores of noisy copies, float [draws, B, n_items]; σ is relative to the RMS of each row."""
     e = model.embed(batch)
     (name,) = e.inputs
     x, valid = e.inputs[name], e.valid[name].unsqueeze(-1)
     axes = tuple(range(1, x.dim()))
     entries = valid.sum(axes) * x.shape[-1]
     rms = ((x * valid).square().sum(axes) / entries).sqrt().reshape(-1, *[1] * (x.dim() - 1))
-    found = []
+    scores = []
     for _ in range(draws):
         noise = sigma * rms * torch.randn_like(x) * valid
-        found.append(model.score_from(batch, Embedded({name: x + noise}, e.valid, e.context)))
-    return torch.stack(found)
+        scores.append(model.score_from(batch, Embedded({name: x + noise}, e.valid, e.context)))
+    return torch.stack(scores)
 
 
 @pytest.mark.parametrize("average", ["mean", "median"])
-def test_scores_are_the_average_of_noisy_looks(world, average):
+def test_scores_are_the_average_of_noisy_copies(world, average):
     model, data, _ = world
     users, history = np.arange(7), joined(data.train, data.validation)
     wrapped = Smoothing.make(sigma=0.4, draws=5, average=average).wrap(model, Rng(0))
     with Rng(1).stream():
-        found = wrapped.scores(users, history)
+        scores = wrapped.scores(users, history)
     with Rng(1).stream(), torch.no_grad():
-        stack = looks(model, model.queries(users, history), 0.4, 5)
-    wanted = stack.mean(0) if average == "mean" else stack.sort(0).values[2]
-    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-6)
+        stack = noisy_scores(model, model.queries(users, history), 0.4, 5)
+    expected = stack.mean(0) if average == "mean" else stack.sort(0).values[2]
+    np.testing.assert_allclose(scores, expected.numpy(), rtol=1e-5, atol=1e-6)
     with Rng(2).stream():
-        assert not np.array_equal(wrapped.scores(users, history), found), "another seed, other noise"
+        assert not np.array_equal(wrapped.scores(users, history), scores), "another seed must give other noise"
 
 
-def test_little_noise_is_no_noise(world):
+def test_little_noise_changes_little(world):
     model, data, _ = world
     users, history = np.arange(7), joined(data.train, data.validation)
     wrapped = Smoothing.make(sigma=1e-7, draws=2).wrap(model, Rng(0))
@@ -102,8 +103,8 @@ def test_a_row_without_items_has_finite_scores_and_gradients():
 def test_the_host_can_attack_it(world):
     model, data, test = world
     wrapped = Smoothing.make(draws=2).wrap(model, Rng(0))
-    found = measured_victim(wrapped, data, test).attacked(Pgd.make(norm="l2", steps=3), 0.3, "pgd")
-    assert found.arrays["ranks"].shape == (data.n_real_users,)
+    attacked = measured_victim(wrapped, data, test).attacked(Pgd.make(norm="l2", steps=3), 0.3, "pgd")
+    assert attacked.arrays["ranks"].shape == (data.n_real_users,)
 
 
 def test_a_model_without_embedded_inputs_is_refused():

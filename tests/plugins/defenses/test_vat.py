@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+from tests.plugins.defenses.first_step import RecordingStep, first_step
 
-from robench.api import Batch, Losses, Rng, Step
+from robench.api import Batch, Losses
 from robench.testing import DefenseTests
-from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
+from robench.testing.worlds import ReferencePairwise, ReferenceSequence
 from robench_plugins.defenses.vat import Vat, vulnerability
 
 
@@ -25,41 +26,33 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
-def of(users, values, rows):
+def vulnerabilities(users, values, rows):
+    """Returns the vulnerability of each row of a batch with these users and losses."""
     batch = Batch(torch.tensor(users), torch.empty(len(users), 0, dtype=torch.int64))
     return vulnerability(Losses(torch.tensor(values), torch.tensor(rows)), batch).tolist()
 
 
 def test_users_below_the_mean_loss_are_more_vulnerable():
-    """L(7) = (1 + 3) / 2, L(2) = 1, so their mean is 1.5: σ(−.5 / 2) and σ(.5 / 1)."""
-    found = of([7, 2, 7], [1.0, 1.0, 3.0], [0, 1, 2])
-    assert found == pytest.approx([sigmoid(-0.25), sigmoid(0.5), sigmoid(-0.25)])
+    """L(7) = (1 + 3) / 2 and L(2) = 1, so their mean is 1.5, and g is σ(−.5 / 2) and σ(.5 / 1)."""
+    values = vulnerabilities([7, 2, 7], [1.0, 1.0, 3.0], [0, 1, 2])
+    assert values == pytest.approx([sigmoid(-0.25), sigmoid(0.5), sigmoid(-0.25)])
 
 
-def test_a_window_without_a_user_is_one_of_its_own():
-    """Rows of losses (2, 4), (1) and none: 3, 1, and a mean of 2 over the rows that have a target."""
-    found = of([-1, -1, -1], [2.0, 4.0, 1.0], [0, 0, 1])
-    assert found == pytest.approx([sigmoid(-1 / 3), sigmoid(1.0), 0.0])
+def test_a_window_without_a_user_counts_as_a_user():
+    """Rows with the losses (2, 4), (1) and none have L = 3 and L = 1, so their mean is 2."""
+    values = vulnerabilities([-1, -1, -1], [2.0, 4.0, 1.0], [0, 0, 1])
+    assert values == pytest.approx([sigmoid(-1 / 3), sigmoid(1.0), 0.0])
 
 
-def test_equal_losses_get_half_and_a_loss_of_nothing_gets_all():
-    assert of([0, 1], [0.7, 0.7], [0, 1]) == pytest.approx([0.5, 0.5])
-    assert of([0, 1], [0.0, 1.0], [0, 1]) == pytest.approx([1.0, sigmoid(-0.5)])
+def test_equal_losses_get_half_and_a_loss_of_zero_gets_all():
+    assert vulnerabilities([0, 1], [0.7, 0.7], [0, 1]) == pytest.approx([0.5, 0.5])
+    assert vulnerabilities([0, 1], [0.0, 1.0], [0, 1]) == pytest.approx([1.0, sigmoid(-0.5)])
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
 def test_a_row_moves_by_its_own_share_of_the_budget(kind, norm):
-    class Watched(Step):
-        def perturb(self, e, **settings):
-            self.delta = super().perturb(e, **settings)
-            return self.delta
-
-    data, _ = crowd(ragged=True)
-    model = kind()
-    model.initialise(data, Rng(0))
-    model.train()
-    step = Watched(model, next(iter(model.batches(data, Rng(1)))), 0, 0.0, Rng(3))
+    step = first_step(kind, RecordingStep, ragged=True)
     Vat.make(epsilon=0.3, norm=norm).loss(step)
     e = step.embed()
     (part,) = step.delta.values()

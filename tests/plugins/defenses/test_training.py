@@ -11,7 +11,7 @@ from robench_plugins.defenses.gaussian import Gaussian
 from robench_plugins.defenses.none import NoDefense
 from robench_plugins.defenses.vat import Vat
 
-MEMBERS = [AdversarialTraining, Apr, Vat, Gaussian]
+DEFENSES = [AdversarialTraining, Apr, Vat, Gaussian]
 
 
 class TestWarmUp(DefenseTests):
@@ -21,38 +21,39 @@ class TestWarmUp(DefenseTests):
 
 
 def states(kind, defense, epochs):
-    """The model's state after every epoch, and the report."""
+    """Returns the state of the model after every epoch, and the report of the training."""
     data, _ = crowd()
-    model, seen = kind.make(epochs=epochs), []
+    model, states_by_epoch = kind.make(epochs=epochs), []
     rng = Rng(0).child("fit")
 
-    def note(done, of):
-        seen.append({name: np.array(part) for name, part in model.state().items()})
+    def record(done, total):
+        states_by_epoch.append({name: np.array(part) for name, part in model.state().items()})
 
-    return seen, training.fit(model, data, defense, rng, CPU, note)
+    return states_by_epoch, training.fit(model, data, defense, rng, CPU, record)
 
 
 def same(one, two):
+    """Returns True if two states are bit-equal."""
     return all(np.array_equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
-@pytest.mark.parametrize("member", MEMBERS)
-def test_the_epochs_of_the_warm_up_are_the_undefended_ones(member, kind):
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_the_epochs_of_the_warm_up_are_the_undefended_ones(defense, kind):
     plain, _ = states(kind, NoDefense(), 4)
-    warm, report = states(kind, member.make(warmup=2, epsilon=0.3), 4)
+    warm, report = states(kind, defense.make(warmup=2, epsilon=0.3), 4)
     assert [same(one, two) for one, two in zip(plain, warm, strict=True)] == [True, True, False, False]
     assert report.best_epoch > 2
 
 
 @pytest.mark.parametrize("warmup", [1, 3])
-def test_no_weights_of_the_warm_up_are_kept_however_good_they_are(monkeypatch, warmup):
-    """Validation falls from epoch to epoch, so the first epoch that may be kept is."""
-    asked = []
-    monkeypatch.setattr(training, "validation_ndcg", lambda *_, **__: asked.append(1) or 1 - 0.1 * len(asked))
+def test_weights_of_the_warm_up_are_never_selected(monkeypatch, warmup):
+    """The validation value falls from epoch to epoch, so the first epoch that may be selected is."""
+    calls = []
+    monkeypatch.setattr(training, "validation_ndcg", lambda *_, **__: calls.append(1) or 1 - 0.1 * len(calls))
     data, _ = crowd()
     _, report = fitted(ReferencePairwise.make(epochs=6, patience=9), data, AdversarialTraining.make(warmup=warmup))
-    assert (report.best_epoch, len(asked)) == (warmup + 1, 6 - warmup)
+    assert (report.best_epoch, len(calls)) == (warmup + 1, 6 - warmup)
 
 
 def test_the_warm_up_costs_no_patience(monkeypatch):
@@ -77,8 +78,8 @@ def test_at_lambda_one_the_warm_up_is_ignored():
 
 
 def test_a_perturbation_that_lowers_the_loss_is_caught():
-    class Kind(AdversarialTraining):
-        def defended(self, step):
+    class Lowering(AdversarialTraining):
+        def total_loss(self, step):
             c, e = self.config, step.embed()
             delta = step.perturb(
                 e,
@@ -90,7 +91,7 @@ def test_a_perturbation_that_lowers_the_loss_is_caught():
             return (1 - c.lambda_) * step.losses(e.plus(delta)).value.mean()
 
     class Tests(DefenseTests):
-        defense, adversarial = Kind, True
+        defense, adversarial = Lowering, True
 
     with pytest.raises(AssertionError):
         Tests().test_the_perturbed_loss_is_not_below_the_clean_one(ReferencePairwise)

@@ -1,0 +1,68 @@
+"""The base of the defences that train on perturbed inputs or tables."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from robench.api import BaseConfig, Defense
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robench.api import Step
+
+
+class TrainingConfig(BaseConfig):
+    """Settings of every defence that trains on perturbations."""
+
+    lambda_: float = Field(
+        default=0.5, ge=0, le=1, alias="lambda", description="Weight λ of the clean loss; 1 trains without a defence"
+    )
+    epsilon: float = Field(
+        default=0.2, ge=0, description="Size of the perturbation in training, relative to the RMS of the batch's inputs"
+    )
+    warmup: int = Field(
+        default=0, ge=0, description="Epochs of clean training at the beginning; their weights are never selected"
+    )
+    shortcut: bool = Field(
+        default=True, description="Skip the perturbation if λ = 1; false serves only to test that it has no effect"
+    )
+
+
+class PerturbationConfig(TrainingConfig):
+    """Settings of a defence that perturbs the embedded inputs."""
+
+    norm: Literal["l2", "linf"] = Field(default="l2", description="Norm of the ball that the perturbation stays in")
+
+
+class TrainingDefense(Defense):
+    """Trains on L_total = λ · L_clean + (1 − λ) · L_robust, where each subclass defines L_robust.
+
+    With λ = 1 the model is bit for bit the undefended one, whatever the warm-up. The epochs of the warm-up are bit for
+    bit those of the undefended model as well. A subclass draws from the streams of the step alone, so it never advances
+    the stream of the training.
+    """
+
+    Config = TrainingConfig
+    config: TrainingConfig
+
+    @abstractmethod
+    def total_loss(self, step: Step) -> Tensor:
+        """Returns the part of L_total that is left to backpropagate, a scalar.
+
+        Other parts may have been backpropagated already.
+        """
+
+    def loss(self, step: Step) -> Tensor:
+        """Returns the clean loss during the warm-up and if λ = 1, and the total loss otherwise."""
+        c = self.config
+        if step.epoch < c.warmup or (c.lambda_ == 1 and c.shortcut):
+            return step.losses(step.embed()).value.mean()
+        return self.total_loss(step)
+
+    def settled(self, epoch: int) -> bool:
+        """Returns True if the warm-up is over in ``epoch`` (from 0), or if there is no defence."""
+        return self.config.lambda_ == 1 or epoch >= self.config.warmup
