@@ -1,10 +1,13 @@
 """Runs the command line in a process that is forked from one with torch imported, which saves seconds per call.
 
-The command is the same ``robench.cli.main``, with two differences. Workers are forked too, instead of started afresh,
-and settings that Python reads at its own start, such as PYTHONUTF8, have no effect. ``real`` has neither difference.
+The command is the same ``robench.cli.main``, with three differences. Workers are forked too, instead of started
+afresh. Each picture of the page is a digest of what it would show, as drawing takes most of the time of a small run.
+Settings that Python reads at its own start, such as PYTHONUTF8, have no effect. ``real`` has no such difference.
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
 
+import hashlib
+import json
 import multiprocessing
 import multiprocessing.context
 import os
@@ -15,6 +18,7 @@ import tempfile
 from multiprocessing.connection import Connection
 from multiprocessing.util import register_after_fork
 from pathlib import Path
+from typing import Any
 
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
@@ -28,7 +32,11 @@ PRELOADED = (
     "robench.run.runner",
     "robench.run.worker",
     "robench.tables.build",
+    "scipy.stats",
     "sklearn.linear_model",
+    "sympy",
+    "tabulate",
+    "torch.fx.experimental.symbolic_shapes",
 )
 if FORKS:
     CONTEXT.set_forkserver_preload(list(PRELOADED))
@@ -86,12 +94,19 @@ def _main(folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Pa
     os.chdir(folder)
     sys.path[:0] = [os.path.abspath(part) for part in env.get("PYTHONPATH", "").split(os.pathsep) if part]
     sys.argv = ["robench", *arguments]
-    from robench.cli import main  # noqa: PLC0415  # in the fork
+    import vl_convert  # noqa: PLC0415  # in the fork
+
+    from robench.cli import main  # noqa: PLC0415
     from robench_plugins.executors.local import Local  # noqa: PLC0415
 
+    vl_convert.vegalite_to_svg = _picture
     if FORKS:
         Local.context = _Forks()
     main()
+
+
+def _picture(chart: dict[str, Any]) -> str:
+    return f"<svg><desc>{hashlib.sha256(json.dumps(chart, sort_keys=True).encode()).hexdigest()}</desc></svg>"
 
 
 class _Forks(multiprocessing.context.ForkContext if FORKS else object):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,20 @@ def states(folder: Path) -> dict[tuple[str, str], set[str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, caches) -> Path:
+    """A finished run on the first version of the data."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "t.yaml").write_text(SUITE)
+    (folder / "r.csv").write_text(rows(20))
+    done = robench(folder, "run", "t.yaml", ROBENCH_CACHE=str(next(caches)))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "t.yaml").write_text(SUITE)
-    (tmp_path / "r.csv").write_text(rows(20))
-    run(tmp_path)
-    return tmp_path
+def folder(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("changed", [rows(20, shift=1), rows(26)], ids=["other items", "other number of users"])
