@@ -1,3 +1,82 @@
-"""robench: a benchmark suite for the robustness of recommender systems."""
+"""robench: a benchmark suite for the robustness of recommender systems.
 
+    >>> import robench
+    >>> folder = robench.run("suites/smoke.yaml")
+    >>> robench.load(folder).leaderboard
+
+Importing robench imports neither torch nor pandas. Mistakes of the user are raised as ``robench.UserError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robench import run as _run  # noqa: F401  # before the function of this name, which would be replaced later
+from robench.api.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from robench.entrance.results import ResultFrames
+
+__all__ = ["UserError", "__version__", "load", "plugins", "run"]
 __version__ = "0.1.0"
+
+
+def run(
+    suite: str | Path,
+    *,
+    results: str | Path | None = None,
+    workers: int | None = None,
+    executor: str = "local",
+    overrides: str | Iterable[str] = (),
+    only: str | Iterable[str] = (),
+    fresh: bool = False,
+) -> Path:
+    """Runs a suite: fits the victims, measures every cell that is not stored yet, and writes the leaderboard.
+
+    A script needs no ``if __name__ == "__main__"`` around it. A cell that fails is logged, and the others are measured.
+
+    Args:
+        suite: the suite, a YAML file.
+        results: the folder for the results; ``results/<suite>`` unless it is given.
+        workers: the number of worker processes; one per core unless it is given.
+        executor: where victims are fitted.
+        overrides: settings of the suite to change, such as ``"seeds=[0]"``; ``--set`` on the command line.
+        only: conditions such as ``"model=mf"``; only cells that match are measured.
+        fresh: whether stored cells are measured again.
+
+    Returns:
+        the folder of results, for ``load``.
+
+    Raises:
+        UserError: the suite, an option, the data or the folder of results is wrong.
+    """
+    from robench.entrance.suite import log_failures, options_of, run_suite  # noqa: PLC0415  # imports torch
+
+    summary, _ = run_suite(Path(suite), options_of(results, workers, executor, overrides, only, fresh))
+    log_failures(summary)
+    return summary.folder
+
+
+def load(folder: str | Path) -> ResultFrames:
+    """Reads a folder of results, and returns its pandas frames: ``cells``, ``leaderboard`` and ``users(cell)``.
+
+    Args:
+        folder: what ``run`` returned, for example ``results/smoke``.
+
+    Raises:
+        UserError: it is no folder of results, a record is damaged, or a metric's plugin is not installed.
+    """
+    from robench.entrance.results import load_results  # noqa: PLC0415  # imports pandas
+
+    return load_results(folder)
+
+
+def plugins() -> pd.DataFrame:
+    """Returns one row per component that an installed plugin offers: ``kind``, ``name``, ``owner``."""
+    from robench.entrance.plugins import list_plugins  # noqa: PLC0415  # imports pandas
+
+    return list_plugins()

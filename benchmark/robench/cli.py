@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from robench import __version__
-from robench.api.errors import UserError, counted
+from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
 if TYPE_CHECKING:
-    from robench.store.folder import Store
+    from robench.tables.build import Tables
 
 app = typer.Typer(
     name="robench",
@@ -41,12 +41,6 @@ def screen() -> Console:
     return Console(width=wide, markup=False)  # labels such as mf[factors=32] are not markup
 
 
-def found() -> tuple[Host, Registry]:
-    """The plugins of this environment."""
-    host = Host.discover()
-    return host, Registry.of(host)
-
-
 @app.command()
 def run(
     suite: SuiteFile,
@@ -58,76 +52,53 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
 ) -> None:
     """Run a suite: fit the victims, measure every cell that is not stored yet, write the leaderboard and its page."""
-    from robench.run import runner  # noqa: PLC0415  # the only command that needs torch
+    from robench.entrance.suite import run_suite  # noqa: PLC0415  # the only command that needs torch
+    from robench.run.runner import Options  # noqa: PLC0415  # as above
 
-    host, registry = found()
-    options = runner.Options(results, workers, executor, tuple(set_ or ()), tuple(only or ()), fresh)
-    job = runner.start(suite, host, registry, options)
+    options = Options(results, workers, executor, tuple(set_ or ()), tuple(only or ()), fresh)
     try:
-        summary = job.run()
+        summary, tables = run_suite(suite, options)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; finished cells are kept in {job.store.folder}, run again to go on", err=True)
         raise typer.Exit(130) from None
-    tables(summary.folder, registry, job.store)
-    for cell, what, error in summary.failures:
-        typer.echo(f"failed: {what}: {error} (robench show {summary.folder}/cells/{cell}.json)", err=True)
+    print_tables(tables, summary.folder)
+    for line in summary.failure_lines():
+        typer.echo(line, err=True)
     if summary.failed:
         raise typer.Exit(1)
-
-
-def tables(folder: Path, registry: Registry, store: Store | None = None) -> None:
-    """Write the tables of a folder and print the leaderboard."""
-    from robench.report.files import write_tables  # noqa: PLC0415  # scipy takes a second
-    from robench.report.terminal import print_leaderboard  # noqa: PLC0415
-    from robench.tables.build import build_tables  # noqa: PLC0415  # scipy takes a second
-    from robench.tables.results import read_plan  # noqa: PLC0415
-
-    built = build_tables(folder, registry.metrics(read_plan(folder)["metrics"]), store)
-    write_tables(built, folder)
-    print_leaderboard(built, screen())
-    typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")
-    typer.echo(f"page: {folder / 'index.html'}")
 
 
 @app.command()
 def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only = None) -> None:
     """Show what would run: victims and cells, what is stored, what is stale, what is skipped and why.
 
-    Exit code 2 where a run would be refused.
+    Exit code 2 if a run would be refused.
     """
     from robench.run.preview import preview  # noqa: PLC0415  # imports what the suite names, torch perhaps
+    from robench.run.terminal import print_preview  # noqa: PLC0415
 
-    _, registry = found()
-    console = screen()
-    seen = preview(suite, registry, results, tuple(set_ or ()), tuple(only or ()))
-    table = Table(
-        "victim", "cells", "stored", "stale", "skipped", title=f"{seen.name}: {counted(len(seen.rows), 'victim')}"
-    )
-    for row in seen.rows:
-        table.add_row(row.label, *(str(n) if n else "" for n in (row.cells, row.stored, row.stale, row.skipped)))
-    console.print(table)
-    for note in seen.skips:
-        console.print(note, highlight=False)
-    if seen.excluded:
-        console.print(f"excluded: {counted(seen.excluded, 'cell')}", highlight=False)
-    for note in seen.notes:
-        console.print(note, highlight=False)
-    total = sum(row.cells for row in seen.rows)
-    stored = sum(row.stored for row in seen.rows)
-    console.print(
-        f"{counted(total, 'cell')}, {stored} stored in {seen.folder}, {total - stored} to measure", highlight=False
-    )
-    for refusal in seen.refusals:
+    found = preview(suite, Registry.of(Host.discover()), results, tuple(set_ or ()), tuple(only or ()))
+    print_preview(found, screen())
+    for refusal in found.refusals:
         typer.echo(f"a run would end here: {refusal}", err=True)
-    if seen.refusals:
+    if found.refusals:
         raise typer.Exit(2)
 
 
 @app.command()
 def leaderboard(folder: Folder) -> None:
     """Rebuild the tables and the page from plan.json and the records alone."""
-    _, registry = found()
-    tables(folder, registry)
+    from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # scipy takes a second
+
+    print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder)
+
+
+def print_tables(tables: Tables, folder: Path) -> None:
+    """Prints the leaderboard of a folder, and where its files lie."""
+    from robench.report.terminal import print_leaderboard  # noqa: PLC0415  # numpy takes a moment
+
+    print_leaderboard(tables, screen())
+    typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")
+    typer.echo(f"page: {folder / 'index.html'}")
 
 
 @app.command()
@@ -162,7 +133,7 @@ def recommend(
     from robench.recommend.lists import Ask, recommend  # noqa: PLC0415  # imports torch
     from robench.recommend.terminal import print_recommendations  # noqa: PLC0415
 
-    _, registry = found()
+    registry = Registry.of(Host.discover())
     asked = Ask(user, items, k, model, defense, seed, tuple(only or ()), tuple(set_ or ()))
     print_recommendations(recommend(source, asked, registry, lambda line: typer.echo(line, err=True)), screen())
 
@@ -172,7 +143,8 @@ def plugins(
     check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
 ) -> None:
     """List every plugin with its owner; with --check, exit code 1 where one is broken or registers nothing."""
-    host, registry = found()
+    host = Host.discover()
+    registry = Registry.of(host)
     console = screen()
     table = Table("kind", "name", "owner", *(["state"] if check else []))
     lines = list(registry.check() if check else registry.listing())

@@ -1,5 +1,7 @@
 import importlib
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -20,6 +22,8 @@ class TestTwoWorkers(ExecutorTests):
 
 WORK = """
 import os
+import subprocess
+import sys
 
 def seen(task, emit):
     emit({"kind": "seen", "environment": dict(os.environ)})
@@ -52,3 +56,17 @@ def test_workers_know_their_threads_and_keep_freed_memory_and_this_process_is_le
 def test_what_the_user_says_of_memory_counts(environment, monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert environment()["MALLOC_TRIM_THRESHOLD_"] == "131072"
+
+
+def test_a_script_of_its_own_work_still_runs_it(tmp_path):
+    """Workers do not import the script that starts them, unless the work is defined there."""
+    (tmp_path / "script.py").write_text(
+        "from robench.api import Task\n"
+        "from robench_plugins.executors.local import Local\n"
+        "def work(task, emit):\n"
+        "    emit({'kind': 'done', 'task': task.id})\n"
+        "if __name__ == '__main__':\n"
+        "    Local.make(workers=1).run([Task('a', {})], work, print)\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "{'kind': 'done', 'task': 'a'}\n", done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 from robench.api.executor import Executor
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.run.runner import Options, Runner, start
+from robench.run.runner import Options, Runner, make_runner
 
 SMALL = "datasets: [{name: synthetic, users: 40, items: 30, interactions_per_user: 8}]\n"
 
@@ -30,7 +30,7 @@ def run(path: Path, **options) -> Runner:
     """Runs a suite file and returns its runner, whose ``summary`` says how it ended."""
     host = Host.discover()
     registry = Registry.of(host)
-    job = start(path, host, registry, Options(path.parent / "results", **options))
+    job = make_runner(path, host, registry, Options(path.parent / "results", **options))
     job = InlineRunner(job.suite, job.plan, host, registry, job.options)
     job.run()
     return job

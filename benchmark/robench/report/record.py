@@ -16,7 +16,7 @@ from rich.table import Table
 
 from robench.api.errors import UserError, counted, did_you_mean
 from robench.store.folder import Store
-from robench.store.record import Record, arrays_from_bytes
+from robench.store.record import Record
 from robench.tables.results import read_plan
 
 _TWIN = ("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon", "seed")
@@ -41,8 +41,7 @@ class Shown:
 
     def users(self) -> dict[str, NDArray[Any]]:
         """users.npz; empty where it is missing."""
-        path = self.store.folder / "users.npz"
-        return arrays_from_bytes(path.read_bytes()) if path.exists() else {}
+        return self.store.users()
 
     def targets(self) -> list[int]:
         """The items that its poisoning promotes, or that a clean cell measures for comparison."""

@@ -55,6 +55,13 @@ class Summary:
     seconds: float = 0.0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
 
+    def failure_lines(self) -> list[str]:
+        """Returns what the user is told of each failed cell."""
+        return [
+            f"failed: {what}: {error} (robench show {self.folder}/cells/{cell}.json)"
+            for cell, what, error in self.failures
+        ]
+
 
 class Runner:
     """One run of a suite."""
@@ -214,7 +221,7 @@ class Runner:
         self.host.notify("robench_cell_finished", record=whole)
 
 
-def start(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
+def make_runner(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
     """A runner for a suite file: everything about it is checked here, before any work."""
     suite = load_suite(path, registry, options.overrides)
     return Runner(suite, make_plan(suite, registry), host, registry, options)

@@ -76,6 +76,11 @@ class Store:
         """users.npz: per data set and split, who was evaluated and what was held out."""
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
 
+    def users(self) -> dict[str, NDArray[Any]]:
+        """Returns the arrays of users.npz; none if the file is missing."""
+        path = self.folder / "users.npz"
+        return arrays_from_bytes(path.read_bytes()) if path.exists() else {}
+
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
         """Store a cell: the arrays first, then the record that vouches for them.
 

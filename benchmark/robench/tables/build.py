@@ -79,7 +79,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
     tables = _tables(results)
     return Tables(
         results.plan["suite"],
-        [row for c in results.cells for row in _cell_rows(results, c)],
+        [row for c in results.cells for row in cell_rows(results, c)],
         tables,
         poisoning(results),
         _radii(results),
@@ -98,7 +98,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
     )
 
 
-def _cell_rows(results: Results, c: Columns) -> Iterable[dict[str, Any]]:
+def cell_rows(results: Results, c: Columns) -> Iterable[dict[str, Any]]:
     """A row per metric (target metrics of clean cells: per target set), or one bare row for what was not measured."""
     record = results.records.get(c["cell"], {})
     base = {name: c.get(name) for name in CELLS if name in c}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
@@ -48,8 +50,8 @@ class Local(Executor):
                         worker = _Worker(work, self.context)
                         workers[worker.pipe] = worker
                         worker.give(queue.pop())
-                for pipe in wait(list(workers)):
-                    assert isinstance(pipe, Connection)
+                for ready in wait(list(workers)):
+                    pipe = cast("Connection", ready)  # on Windows it is of another class
                     worker = workers[pipe]
                     event = worker.next_event()
                     if event is not None and event["kind"] != "idle":
@@ -80,7 +82,8 @@ class _Worker:
     def __init__(self, work: Work, context: SpawnContext) -> None:
         self.pipe, other = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(other, work), daemon=True)
-        self.process.start()
+        with nullcontext() if work.__module__ == "__main__" else _without_main():
+            self.process.start()
         other.close()
 
     def give(self, task: Task) -> None:
@@ -144,3 +147,14 @@ def _environment(threads: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hides the script that runs: a new process would import it, and so run the suite again."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script

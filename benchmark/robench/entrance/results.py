@@ -1,0 +1,175 @@
+"""The results of a folder as pandas frames, for ``robench.load``.
+
+Frames are computed from plan.json, the records and the arrays, never from the CSV files. Numbers are not rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from robench.api.errors import UserError, did_you_mean
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.store.folder import Store
+from robench.tables.build import build_tables, cell_rows
+from robench.tables.columns import CELLS, LEADERBOARD
+from robench.tables.results import Columns, Results, read_plan
+
+FEW = 8  # similar ids that a message lists
+INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
+NUMBERS = (
+    *("achieved_epsilon", "epsilon", "lambda", "p_value", "train_epsilon", "value"),
+    *("clean", "clean_high", "clean_low", "drop", "worst", "worst_high", "worst_low"),
+)
+
+
+def load_results(folder: str | Path) -> ResultFrames:
+    """Reads a folder of results.
+
+    Args:
+        folder: what ``robench.run`` returned, for example ``results/smoke``.
+
+    Raises:
+        UserError: it is no folder of results, a record is damaged, or a metric's plugin is not installed.
+    """
+    path = Path(folder)
+    registry = Registry.of(Host.discover())
+    return ResultFrames(path, registry, Results(path, registry.metrics(read_plan(path)["metrics"]), Store(path)))
+
+
+class ResultFrames:
+    """The results of one folder as pandas frames.
+
+    Text columns have the dtype ``string``, whole numbers ``Int64``, other numbers ``float64``. A missing value is
+    ``<NA>``, or ``NaN`` in a ``float64`` column.
+
+    Args:
+        folder: the folder of results.
+        registry: the plugins.
+        results: the plan of the folder with its records.
+    """
+
+    def __init__(self, folder: Path, registry: Registry, results: Results) -> None:
+        self.folder = folder
+        self._registry = registry
+        self._results = results
+
+    def __repr__(self) -> str:
+        """Returns the folder and the number of its cells."""
+        return f"<results of {self.folder}: {len(self._results.cells)} cells>"
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The columns of cells.csv, one row per measured cell, metric and target set.
+
+        A cell that was not measured has one row, in which ``status`` says why: ``failed``, ``skipped`` or ``missing``.
+        """
+        results = self._results
+        return frame_of((row for columns in results.cells for row in cell_rows(results, columns)), CELLS)
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """The columns of leaderboard.csv, one row per table and defended or undefended model."""
+        tables = build_tables(self.folder, self._results.metrics, self._results.store)
+        return frame_of(tables.rows(), LEADERBOARD)
+
+    def users(self, cell: str) -> pd.DataFrame:
+        """Returns one row per evaluated user of a measured cell.
+
+        The columns are ``user`` (Int64, the row in the data), ``user_id`` (string), ``held_out`` (lists of items),
+        ``ranks`` (lists of the rank of each held-out item, from 1), ``top`` (lists of the best items), then ``loss``
+        and ``clean_loss`` (float64, if the attack has a loss per user), then the value of every metric of the suite
+        that the cell has (float64, for example ``ndcg@10``; metrics of targets are means over the target sets). Items
+        are their rows in the data; see ``titles``.
+
+        Args:
+            cell: the id of the cell, or its first digits.
+
+        Raises:
+            UserError: there is no such cell, or it was not measured.
+        """
+        columns = self._measured(cell)
+        arrays = self._results.arrays(columns["cell"])
+        known = self._known_users(columns)
+        rows, bounds = arrays["users"], known["held_out_indptr"]
+        places = {user: place for place, user in enumerate(known["user"].tolist())}
+        ids = known["user_id"]
+        frame = pd.DataFrame(
+            {
+                "user": pd.array(rows, dtype="Int64"),
+                "user_id": pd.array([str(ids[places[user]]) for user in rows.tolist()], dtype="string"),
+                "held_out": [known["held_out_items"][bounds[u] : bounds[u + 1]].tolist() for u in rows.tolist()],
+                "ranks": [part.tolist() for part in np.split(arrays["ranks"], arrays["indptr"][1:-1])],
+                "top": [[item for item in items if item >= 0] for items in arrays["top"].tolist()],
+            }
+        )
+        if columns["surface"] != "text":  # there a loss belongs to an item, not to a user
+            for name in ("loss", "clean_loss"):
+                if name in arrays:
+                    frame[name] = arrays[name].astype(np.float64)
+        for measure in self._results.plan["metrics"]:
+            values = self._results.over_sets(columns, measure)
+            if values is not None:
+                frame[measure] = values.astype(np.float64)
+        return frame
+
+    def titles(self, cell: str) -> pd.Series[str]:
+        """Returns the title of every item of a cell's data (dtype ``string``), indexed by the item's row.
+
+        Raises:
+            UserError: there is no such cell.
+        """
+        return pd.Series(self._known_users(self._planned(cell))["title"], dtype="string", name="title")
+
+    def _planned(self, cell: str) -> Columns:
+        """Returns the columns of the one cell whose id begins so."""
+        matches = [columns for columns in self._results.cells if columns["cell"].startswith(cell)]
+        if len(matches) == 1:
+            return matches[0]
+        if cell and matches:
+            listed = ", ".join(columns["cell"] for columns in matches[:FEW])
+            raise UserError(f"{len(matches)} cells begin with '{cell}'", where=str(self.folder), hint=listed)
+        hint = did_you_mean(cell, (columns["cell"] for columns in self._results.cells), FEW)
+        raise UserError(f"no cell '{cell}'", where=str(self.folder), hint=hint)
+
+    def _measured(self, cell: str) -> Columns:
+        columns = self._planned(cell)
+        if not self._results.ok(columns):
+            status = self._results.status(columns)
+            raise UserError(f"cell {columns['cell']} is {status}: it has no users", where=str(self.folder))
+        return columns
+
+    def _known_users(self, columns: Columns) -> dict[str, NDArray[Any]]:
+        """Returns the arrays of users.npz for the data of a cell."""
+        prefix = f"{columns['dataset']}/{columns['split']}/"
+        found = {name: array for name, array in self._users.items() if name.startswith(prefix)}
+        if not found:
+            raise UserError(f"no users of {prefix[:-1]}", where=str(self.folder / "users.npz"))
+        return {name.removeprefix(prefix): array for name, array in found.items()}
+
+    @cached_property
+    def _users(self) -> dict[str, NDArray[Any]]:
+        return Store(self.folder).users()
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
+    """Returns rows as a frame whose dtypes depend on the columns alone, also if there is no row."""
+    listed = list(rows)
+    return pd.DataFrame({name: column_of([row.get(name) for row in listed], name) for name in columns})
+
+
+def column_of(values: list[Any], name: str) -> pd.Series[Any]:
+    """Returns the values of a column with its dtype; an empty text is missing."""
+    known = [None if value == "" else value for value in values]
+    if name in NUMBERS:
+        return pd.Series([np.nan if value is None else float(value) for value in known], dtype="float64")
+    if name in INTEGERS:
+        return pd.Series(known, dtype="Int64")
+    return pd.Series([None if value is None else str(value) for value in known], dtype="string")

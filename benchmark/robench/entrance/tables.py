@@ -1,0 +1,27 @@
+"""Builds the tables of a folder and writes them. It never imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robench.host.registry import Registry
+from robench.report.files import write_tables
+from robench.store.folder import Store
+from robench.tables.build import Tables, build_tables
+from robench.tables.results import read_plan
+
+
+def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
+    """Computes every table from plan.json and the records, and writes the files of the leaderboard.
+
+    Args:
+        folder: the folder of results.
+        registry: the plugins, of which the metrics are used.
+        store: the folder, if some of its arrays were read already.
+
+    Raises:
+        UserError: there is no plan, a record is damaged, a metric is unknown, or the folder cannot be written.
+    """
+    tables = build_tables(folder, registry.metrics(read_plan(folder)["metrics"]), store)
+    write_tables(tables, folder)
+    return tables

@@ -1,0 +1,23 @@
+"""Prints what a run would do on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from robench.api.errors import counted
+from robench.run.preview import Preview
+
+
+def print_preview(preview: Preview, console: Console) -> None:
+    """Prints the victims of a suite with the states of their cells, and the notes."""
+    title = f"{preview.name}: {counted(len(preview.rows), 'victim')}"
+    table = Table("victim", "cells", "stored", "stale", "skipped", title=title)
+    for row in preview.rows:
+        table.add_row(row.label, *(str(n) if n else "" for n in (row.cells, row.stored, row.stale, row.skipped)))
+    console.print(table)
+    excluded = [f"excluded: {counted(preview.excluded, 'cell')}"] if preview.excluded else []
+    total, stored = (sum(counts) for counts in ([r.cells for r in preview.rows], [r.stored for r in preview.rows]))
+    last = f"{counted(total, 'cell')}, {stored} stored in {preview.folder}, {total - stored} to measure"
+    for line in [*preview.skips, *excluded, *preview.notes, last]:
+        console.print(line, highlight=False)
