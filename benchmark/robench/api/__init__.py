@@ -1,4 +1,4 @@
-"""The names that a plugin author needs, in the order of the documentation; ``__init__.pyi`` lists them.
+"""The names that a plugin author needs; ``__init__.pyi`` lists them.
 
 Plugins import from this package, from its modules and from ``robench.pretrained``, and from nothing else of robench.
 A name is imported when it is first used, so that listing plugins never imports torch.

@@ -1,4 +1,4 @@
-"""Components: what every plugin class is, and how it is configured."""
+"""The base classes of all that a plugin registers, and of its settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class BaseConfig(BaseModel):
-    """Base of every nested ``Config``: frozen, and an unknown key is an error.
+    """The settings of a component, frozen; an unknown key is an error.
 
     A field named ``lambda_`` with ``alias="lambda"`` is the grid axis λ of a defence.
     """
@@ -18,14 +18,14 @@ class BaseConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     def resolved(self) -> dict[str, Any]:
-        """Every field with its value, defaults spelled out, as plain JSON types."""
+        """Returns every field with its value, defaults included, as plain JSON types."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 class Component:
-    """A class that a plugin registers. Its configuration is the nested ``Config``.
+    """A class that a plugin registers, with the settings of its nested ``Config``.
 
-    A subclass that adds fields declares ``class Config(BaseConfig)`` and annotates ``config: Config``.
+    A subclass with settings of its own declares ``class Config(BaseConfig)`` and annotates ``config: Config``.
     """
 
     Config: ClassVar[type[BaseConfig]] = BaseConfig
@@ -40,11 +40,11 @@ class Component:
         return name in cls.Config.model_fields
 
     def setting(self, name: str, default: T) -> T:
-        """Returns the value of a setting, or ``default`` if ``config`` has no field of this name."""
+        """Returns the value of a setting, or ``default`` if there is no such field."""
         value: T = getattr(self.config, name) if name in type(self.config).model_fields else default
         return value
 
     @classmethod
     def make(cls, **settings: Any) -> Any:
-        """An instance from plain settings, validated by ``Config``."""
+        """Returns an instance for plain settings, which ``Config`` validates."""
         return cls(cls.Config.model_validate(settings))

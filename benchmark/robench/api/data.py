@@ -1,4 +1,4 @@
-"""Data types: raw logs, sparse interactions, the catalogue, and what a fit may see."""
+"""Raw logs, sparse interactions, the catalogue, and the data that a fit may see."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _frozen(array: NDArray[Any], dtype: type, name: str) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Item:
-    """What is known about an item besides who used it."""
+    """The description of an item: its title, year, genres and text."""
 
     title: str = ""
     year: int | None = None
@@ -42,22 +42,22 @@ class Item:
     description: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """As plain fields; without a description where there is none."""
-        found = {"title": self.title, "year": self.year, "genres": self.genres}
-        return found | ({"description": self.description} if self.description else {})
+        """Returns the fields by name, without an empty description."""
+        facts = {"title": self.title, "year": self.year, "genres": self.genres}
+        return facts | ({"description": self.description} if self.description else {})
 
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """A raw log as a data set gives it: one row per event, in input order, ids as the source names them.
+    """A raw log of a data set, with one row per event in input order.
 
     Args:
-        users: [n] user ids, any hashable type.
+        users: [n] user ids, of any hashable type.
         items: [n] item ids.
-        times: [n] int64 seconds, or None where the source has no time (input order then counts as time).
-        ratings: [n] float64, or None.
-        catalogue: item id (as string) to what is known of it.
-        profiles: user id (as string) to what is known of them besides, as a text.
+        times: int64 [n] seconds; None if the source has no time, so that input order counts as time.
+        ratings: float64 [n], or None.
+        catalogue: the description of each item, by its id as a string.
+        profiles: a text about each user, by the user's id as a string.
     """
 
     users: NDArray[Any]
@@ -70,17 +70,17 @@ class Ratings:
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Who used what, in order: a CSR matrix whose rows are ordered sequences. Arrays are read-only.
+    """The items of every user in time order, as a sparse matrix with read-only arrays.
 
     Args:
         indptr: int64 [n_users + 1]; row u is ``items[indptr[u]:indptr[u + 1]]``.
         items: int64 [n] in [0, n_items), by user and, within a user, by time.
-        times: int64 [n] seconds (or input positions).
+        times: int64 [n] seconds, or input positions.
         n_items: size of the catalogue.
 
     Raises:
-        TypeError: a wrong dtype.
-        ValueError: a wrong shape, or an item outside the catalogue.
+        TypeError: if an array has a wrong dtype.
+        ValueError: if an array has a wrong shape, or an item is outside the catalogue.
     """
 
     indptr: IntArray
@@ -89,7 +89,7 @@ class Interactions:
     n_items: int
 
     def __post_init__(self) -> None:
-        """Check shapes, dtypes and ranges; freeze the arrays."""
+        """Checks shapes, dtypes and ranges, and makes the arrays read-only."""
         for name in ("indptr", "items", "times"):
             object.__setattr__(self, name, _frozen(getattr(self, name), np.int64, name))
         if len(self.indptr) == 0 or self.indptr[0] != 0 or self.indptr[-1] != len(self.items):
@@ -103,32 +103,32 @@ class Interactions:
 
     @property
     def n_users(self) -> int:
-        """Number of rows."""
+        """The number of rows."""
         return len(self.indptr) - 1
 
     def __len__(self) -> int:
-        """Number of interactions."""
+        """Returns the number of interactions."""
         return len(self.items)
 
     def row(self, user: int) -> IntArray:
-        """The items of ``user`` in time order: int64 [row length], read-only."""
+        """Returns the items of ``user`` in time order: int64 [row length], read-only."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
     def lengths(self) -> IntArray:
-        """Row lengths: int64 [n_users]."""
+        """Returns the number of items of every user: int64 [n_users]."""
         return np.diff(self.indptr)
 
     def users(self) -> IntArray:
-        """The user of every interaction: int64 [n]."""
+        """Returns the user of every interaction: int64 [n]."""
         return np.repeat(np.arange(self.n_users, dtype=np.int64), self.lengths())
 
     def counts(self) -> IntArray:
-        """How often each item occurs: int64 [n_items]."""
+        """Returns how often each item occurs: int64 [n_items]."""
         return np.bincount(self.items, minlength=self.n_items).astype(np.int64)
 
     @cached_property
     def keys(self) -> IntArray:
-        """user · n_items + item of every interaction, sorted: int64 [n]; kept once made."""
+        """The number user · n_items + item of every interaction: int64 [n], sorted."""
         keys = self.users()
         keys *= self.n_items
         keys += self.items
@@ -137,14 +137,18 @@ class Interactions:
         return keys
 
     def sha256(self) -> str:
-        """Digest of the content."""
+        """Returns a digest of the content."""
         digest = hashlib.sha256(str(self.n_items).encode())
         for array in (self.indptr, self.items, self.times):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
     def appended(self, rows: Iterable[Sequence[int] | IntArray]) -> Interactions:
-        """A copy with ``rows`` as new users behind the present ones; their times run on from the last."""
+        """Returns a copy with new users after the present ones.
+
+        Args:
+            rows: the items of each new user, oldest first; their times start after the last time.
+        """
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         if not sequences:
             return self
@@ -160,7 +164,7 @@ class Interactions:
 
     @staticmethod
     def from_rows(rows: Iterable[Sequence[int] | IntArray], n_items: int) -> Interactions:
-        """Interactions out of one ordered sequence per user; times are positions."""
+        """Returns interactions for one ordered sequence per user; times are positions."""
         empty = np.empty(0, dtype=np.int64)
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         indptr = np.concatenate([[0], np.cumsum([len(row) for row in sequences])]).astype(np.int64)
@@ -169,9 +173,10 @@ class Interactions:
 
 
 def joined(first: Interactions, second: Interactions) -> Interactions:
-    """Row by row, ``first`` and then ``second`` (training and validation items make the test history).
+    """Returns the items of ``first`` and then of ``second``, user by user.
 
-    Rows of ``first`` beyond those of ``second`` (fake users) are dropped.
+    Training and validation items together are the history at test time. Rows of ``first`` beyond those of ``second``
+    (fake users) are dropped.
     """
     lengths = first.lengths()[: second.n_users] + second.lengths()
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -191,25 +196,30 @@ def joined(first: Interactions, second: Interactions) -> Interactions:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items by row number: ``ids[i]`` is the source's name of item i, ``items[i]`` what is known of it."""
+    """The items of a data set by row number.
+
+    Args:
+        ids: the source's id of each item.
+        items: the description of each item.
+    """
 
     ids: tuple[str, ...]
     items: tuple[Item, ...]
 
     def title(self, item: int) -> str:
-        """Title of an item, or its id where it has none."""
+        """Returns the title of an item, or its id if it has no title."""
         return self.items[item].title or self.ids[item]
 
 
 @dataclass(frozen=True, eq=False)
 class TrainData:
-    """All that a fit may see. The held-out test items are not in it.
+    """The data that a fit may see, without the held-out test items.
 
     Args:
-        train: rows are the real users, then any fake ones.
-        validation: one row per real user (for selection, never for the loss).
+        train: one row per real user, then one per fake user.
+        validation: one row per real user, for selection and never for the loss.
         catalogue: the items.
-        profiles: what is known of each real user besides, as a text; empty where nothing is known of anybody.
+        profiles: a text about each real user; empty if the data set has none.
     """
 
     train: Interactions
@@ -219,17 +229,17 @@ class TrainData:
 
     @property
     def n_users(self) -> int:
-        """Rows of the training data, fake users included."""
+        """The number of users, fake ones included."""
         return self.train.n_users
 
     @property
     def n_real_users(self) -> int:
-        """Real users: the first rows."""
+        """The number of real users, which are the first rows."""
         return self.validation.n_users
 
     @property
     def n_items(self) -> int:
-        """Size of the catalogue."""
+        """The number of items in the catalogue."""
         return self.train.n_items
 
 
@@ -241,14 +251,14 @@ class HeldOut:
         self._sealed = True
 
     def release(self) -> None:
-        """Break the seal: fit, selection and poisoning are over."""
+        """Breaks the seal, once fit, selection and poisoning have ended."""
         self._sealed = False
 
     def read(self) -> Interactions:
-        """The held-out items, one row per real user.
+        """Returns the held-out items, one row per real user.
 
         Raises:
-            SealedError: the fit has not ended.
+            SealedError: if the fit has not ended.
         """
         if self._sealed:
             raise SealedError("a held-out item was read before the victim's fit had ended")
@@ -256,7 +266,10 @@ class HeldOut:
 
 
 class DatasetConfig(BaseConfig):
-    """Filters that every data set shares; they run before the split, repeated until nothing changes (k-core)."""
+    """The filters of every data set.
+
+    They run before the split, and are repeated until nothing changes (k-core).
+    """
 
     min_user_interactions: int = Field(default=1, ge=1, description="Fewest interactions of a user that is kept")
     min_item_interactions: int = Field(default=1, ge=1, description="Fewest interactions of an item that is kept")
@@ -268,7 +281,9 @@ class DatasetConfig(BaseConfig):
 class Dataset(Component):
     """A source of ratings.
 
-    ``licence`` and ``source`` are shown to people; ``offers`` names what the rows hold.
+    Attributes:
+        licence: the licence of the data, for people.
+        source: the origin of the data, for people.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
@@ -277,16 +292,18 @@ class Dataset(Component):
 
     @abstractmethod
     def load(self) -> Ratings:
-        """Read everything.
+        """Reads the whole log.
 
         Raises:
-            DataError: the source is missing or cannot be read as interactions.
+            DataError: if the source is missing or cannot be read as interactions.
         """
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hex digest of the bytes that ``load`` reads (and of nothing else), cheap enough for ``robench plan``.
+        """Returns a hex digest of the bytes that ``load`` reads, and of nothing else.
+
+        It must be cheap, as ``robench plan`` calls it.
 
         Raises:
-            DataError: the source is missing.
+            DataError: if the source is missing.
         """

@@ -1,4 +1,4 @@
-"""Defences: any of cleaning the data, training with another loss, or wrapping the fitted model."""
+"""The base class of defences, and what a defence returns that cleans data."""
 
 from __future__ import annotations
 
@@ -18,49 +18,65 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Cleaned:
-    """Training data after cleaning (rows keep their meaning) and a suspicion per row, float64 [n_users]."""
+    """Training data after cleaning.
+
+    Args:
+        train: the cleaned interactions; row u is still user u.
+        suspicion: how suspicious each row is, float64 [n_users].
+    """
 
     train: Interactions
     suspicion: FloatArray
 
 
 class Defense(Component):
-    """Override any of the four methods; what is not overridden is not run.
+    """A defence of one victim; the base class itself is no defence.
 
-    ``λ`` is the ``Config`` field ``lambda_`` (alias ``lambda``): the weight of the clean loss; λ = 1 is no defence.
-    ``neural``: it serves a ``TorchModel`` only; cells of other models are skipped. One with a ``loss`` always is.
+    A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and ``wrap``. The host calls only the methods
+    that are overridden. λ is the setting ``lambda_`` (alias ``lambda``), the weight of the clean loss; λ = 1 is no
+    defence.
+
+    Attributes:
+        neural: whether the defence needs a ``TorchModel``; cells of other models are then skipped. A defence with a
+            ``loss`` always needs one.
     """
 
     neural: ClassVar[bool] = False
 
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
-        """Clean the training data. Never sees which rows are fake."""
+        """Returns the cleaned training data, without knowing which rows are fake."""
         raise TypeError(f"{type(self).__name__} has no sanitise()")
 
     def clean_text(self, title: str) -> str:
-        """The title as the model shall read it, in training and at test time."""
+        """Returns the title that the model reads instead, in training and at test time."""
         raise TypeError(f"{type(self).__name__} has no clean_text()")
 
     def loss(self, step: Step) -> Tensor:
-        """What is left to backpropagate in this step (parts may be accumulated already): a scalar."""
+        """Returns the loss to backpropagate in this step, a scalar.
+
+        The method may accumulate gradients of further parts itself; these are not in the returned loss.
+        """
         raise TypeError(f"{type(self).__name__} has no loss()")
 
     def wrap(self, model: Model, rng: Rng) -> Model:
-        """The model to measure, around the fitted one."""
+        """Returns the model to measure, which wraps the fitted one."""
         raise TypeError(f"{type(self).__name__} has no wrap()")
 
     def settled(self, epoch: int) -> bool:
-        """Whether weights after this epoch (from 0) may be kept.
+        """Returns whether the weights after this epoch (from 0) may be selected.
 
-        False while the defence is still warming up: those weights are undefended, and validation would select them.
+        It is False while a defence warms up: its weights are still undefended, and validation would prefer them.
         """
         return True
 
     @classmethod
     def overrides(cls, method: str) -> bool:
-        """Whether this defence has ``method`` of its own."""
+        """Returns whether this class overrides a method of ``Defense``."""
         return getattr(cls, method) is not getattr(Defense, method)
 
     def strength(self) -> tuple[float, float | None]:
-        """(λ, training ε) for the tables: (1.0, None) unless ``Config`` has these fields."""
+        """Returns λ and the training ε for the tables.
+
+        They are 1.0 and None if ``Config`` has no such settings.
+        """
         return float(self.setting("lambda_", 1.0)), self.setting("epsilon", None)

@@ -1,4 +1,7 @@
-"""The errors of robench: what is the user's mistake, what is a plugin's, and what is a bug."""
+"""The errors that robench raises on purpose, and hints for unknown names.
+
+Any other exception that leaves robench is a bug, of robench or of a plugin.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,19 @@ from collections.abc import Iterable, Sequence
 
 
 class RobenchError(Exception):
-    """Base of every error that robench raises on purpose."""
+    """The base of every error that robench raises on purpose."""
 
 
 class UserError(RobenchError):
-    """A mistake in a suite, a data file or a command line: one line, exit code 2, no traceback.
+    """A user's mistake in a suite, a data file or a command line.
+
+    The command prints it as one line without a traceback, and ends with exit code 2.
 
     Args:
         problem: what is wrong, in words.
         where: ``file:line`` or the file, if there is one.
         path: dotted path inside the file, for example ``attacks[0].epsilon``.
-        hint: what was probably meant.
+        hint: what the user probably meant.
     """
 
     def __init__(self, problem: str, *, where: str = "", path: str = "", hint: str = "") -> None:
@@ -28,13 +33,13 @@ class UserError(RobenchError):
         super().__init__(problem)
 
     def __str__(self) -> str:
-        """One line: where, path, what is wrong, what was meant."""
+        """Returns one line: where, path, problem and hint."""
         place = ": ".join(part for part in (self.where, self.path) if part)
         text = f"{place}: {self.problem}" if place else self.problem
         return " ".join((f"{text} ({self.hint})" if self.hint else text).split())
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Keyword arguments survive the trip from a worker process."""
+        """Keeps the keyword arguments when a worker process sends the error back."""
         return (_user_error, (type(self), self.problem, self.where, self.path, self.hint))
 
 
@@ -43,23 +48,29 @@ def _user_error(kind: type[UserError], problem: str, where: str, path: str, hint
 
 
 class UserErrors(UserError):
-    """Several mistakes, reported at once, a line each."""
+    """Several mistakes that are reported at once."""
 
     def __init__(self, errors: Sequence[UserError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(str(error) for error in self.errors))
 
     def __str__(self) -> str:
-        """A line per mistake."""
+        """Returns one line per mistake."""
         return "\n".join(str(error) for error in self.errors)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Rebuilt from its parts."""
+        """Rebuilds the error from its parts."""
         return (UserErrors, (self.errors,))
 
 
 class SettingError(ValueError):
-    """Raised by a validator of a whole ``Config``: a mistake of the setting ``field``, at whose place it is told."""
+    """A mistake in one setting, raised by a validator that sees the whole ``Config``.
+
+    Args:
+        problem: what is wrong, in words.
+        field: the setting; the message names its place in the suite.
+        hint: what the user probably meant.
+    """
 
     def __init__(self, problem: str, field: str, hint: str = "") -> None:
         self.field, self.hint = field, hint
@@ -67,27 +78,32 @@ class SettingError(ValueError):
 
 
 class DataError(UserError):
-    """A data file or table that cannot be read as interactions."""
+    """Data or weights that are missing, or that cannot be read."""
 
 
 class PluginError(RobenchError):
-    """A plugin broke its contract (a non-finite score, a profile without its targets): costs its own cell."""
+    """A plugin's breach of its contract, such as a score that is not finite.
+
+    It fails only the cell that the plugin works on.
+    """
 
 
 class SealedError(RobenchError):
-    """A held-out test item was read before the victim's fit, selection and poisoning had ended."""
+    """An attempt to read a held-out test item before the victim is fitted."""
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 cell``, ``2 cells``."""
+    """Returns a count with its noun, such as ``1 cell`` or ``2 cells``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:
-    """A hint for an unknown ``name``: the closest known one, and the list, of the closest ``most`` where it is longer.
+    """Returns a hint such as ``did you mean 'x'? known: a, b, x`` for a name.
 
-    Returns:
-        ``did you mean 'x'? known: a, b, x``.
+    Args:
+        name: the unknown name.
+        known: the names that are known.
+        most: how many names to list at most; if there are more, the closest are listed. None lists all.
     """
     options = sorted(known)
     if most is not None and len(options) > most:
@@ -100,5 +116,5 @@ def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> st
 
 
 def likeliest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that an unknown one was probably meant to be; None where no one is like it."""
+    """Returns the known name that is closest to an unknown one, or None."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)

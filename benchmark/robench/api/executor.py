@@ -1,4 +1,4 @@
-"""Executors: where victims are fitted and measured."""
+"""The base class of executors, which run the tasks of a suite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Task:
-    """One victim with the cells that are still to be measured; plain data, so that it can travel."""
+    """One victim with the cells that are still to be measured.
+
+    It is plain data, so that it can be sent to another process or machine.
+    """
 
     id: str
     payload: Mapping[str, Any]
@@ -25,12 +28,17 @@ Work = Callable[[Task, Emit], None]
 
 
 class Executor(Component):
-    """Runs tasks somewhere and passes on what they emit."""
+    """Runs tasks, here or elsewhere, and passes on the events that they emit."""
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
-        """Run ``work(task, emit)`` for every task; ``work`` and the events can be pickled.
+        """Runs ``work(task, emit)`` for every task.
 
-        ``emit`` is called in this process. A task whose process dies is answered with the event
-        ``{"kind": "lost", "task": id, "error": text}``, and the others go on.
+        If the process of a task dies, the executor emits ``{"kind": "lost", "task": id, "error": text}`` and goes on
+        with the others.
+
+        Args:
+            tasks: the tasks, in the order in which to start them.
+            work: measures one task; it can be pickled, and so can the events that it emits.
+            emit: takes one event; it must be called in this process.
         """

@@ -1,4 +1,8 @@
-"""The hooks of robench. Registration hooks return ``{name: class or "module:Class"}``; strings keep listing fast."""
+"""The hooks of plugins: six register components, and four follow a run.
+
+A registration hook returns ``{name: class or "module:Class"}``. With strings robench lists plugins without importing
+their modules.
+"""
 
 from __future__ import annotations
 
@@ -15,49 +19,53 @@ Registration = Mapping[str, "type[Any] | str"]
 
 @hookspec
 def robench_datasets() -> Registration:  # type: ignore[empty-body]  # a hook specification has no body
-    """Data sets: subclasses of ``Dataset``."""
+    """Registers data sets, subclasses of ``Dataset``."""
 
 
 @hookspec
 def robench_models() -> Registration:  # type: ignore[empty-body]
-    """Recommenders: subclasses of ``Model``."""
+    """Registers recommenders, subclasses of ``Model``."""
 
 
 @hookspec
 def robench_attacks() -> Registration:  # type: ignore[empty-body]
-    """Attacks: subclasses of ``EmbeddingAttack``, ``PoisoningAttack`` or ``Corruption``."""
+    """Registers attacks.
+
+    They are subclasses of ``EmbeddingAttack``, ``HistoryAttack``, ``TextAttack``, ``PoisoningAttack``, ``Corruption``
+    or ``Ensemble``.
+    """
 
 
 @hookspec
 def robench_defenses() -> Registration:  # type: ignore[empty-body]
-    """Defences: subclasses of ``Defense``."""
+    """Registers defences, subclasses of ``Defense``."""
 
 
 @hookspec
 def robench_metrics() -> Registration:  # type: ignore[empty-body]
-    """Metrics: subclasses of ``Metric``."""
+    """Registers metrics, subclasses of ``Metric``."""
 
 
 @hookspec
 def robench_executors() -> Registration:  # type: ignore[empty-body]
-    """Executors: subclasses of ``Executor``."""
+    """Registers executors, subclasses of ``Executor``."""
 
 
 @hookspec
 def robench_suite_started(suite: str, victims: int, cells: int, stored: int) -> None:
-    """A run begins: ``cells`` are to be measured, ``stored`` are there already."""
+    """Announces the start of a run, with the cells to measure and those stored."""
 
 
 @hookspec
 def robench_victim_progress(victim: str, label: str, phase: str, done: int, total: int) -> None:
-    """A victim moved on: ``phase`` is ``fit`` (done of total epochs) or ``measure`` (done of total cells)."""
+    """Announces the progress of a victim: epochs of ``fit``, cells of ``measure``."""
 
 
 @hookspec
 def robench_cell_finished(record: Mapping[str, Any]) -> None:
-    """A cell was stored, whatever its status."""
+    """Announces that a cell is stored, whatever its status."""
 
 
 @hookspec
 def robench_suite_finished(suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
-    """A run has ended."""
+    """Announces the end of a run, with the cells of each status."""

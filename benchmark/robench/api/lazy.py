@@ -1,4 +1,7 @@
-"""Exports of a package that are imported on first use. ``robench.api``, ``pretrained`` and ``testing`` use it."""
+"""Lazy exports of a package, listed in its stub ``__init__.pyi``.
+
+``robench.api``, ``robench.pretrained`` and ``robench.testing`` use it, so that listing names never imports torch.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,17 @@ Exports = tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]
 
 
 def attach_stub(package: str, file: str) -> Exports:
-    """Returns ``__getattr__``, ``__dir__`` and ``__all__`` of a package, read from its stub ``__init__.pyi``.
+    """Returns the ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
-    The stub holds one line ``from module import Name as Name`` per public name. Type checkers read these lines, so the
-    list stands once. The module of a name is imported when the name is first used (PEP 562).
+    The stub has one line ``from module import Name as Name`` per public name. Type checkers read these lines too, so
+    there is only one list. The module of a name is imported when the name is first used (PEP 562).
 
     Args:
         package: the package's ``__name__``.
-        file: the package's ``__file__``; the stub lies beside it.
+        file: the package's ``__file__``, which is in the folder of the stub.
 
     Returns:
-        The three values, in the order of ``lazy_loader.attach_stub``; ``__all__`` in the order of the stub.
+        The three values; ``__all__`` is in the order of the stub.
     """
     tree = ast.parse(Path(file).with_name("__init__.pyi").read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]

@@ -1,4 +1,7 @@
-"""Metrics and their names. A metric is a pure function of what a cell stores, so every table can be recomputed."""
+"""Metrics, their names, and the outcome of a cell that they are computed from.
+
+A metric is a pure function of what a cell stores, so every table can be recomputed.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ from robench.api.threat import SURFACES, Threat
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What was measured in one cell.
+    """The measurement of one cell, from which metrics are computed.
 
     Args:
         indptr: int64 [U + 1]; the held-out items of user u are ``ranks[indptr[u]:indptr[u + 1]]``.
-        ranks: int64 [n]; ranks from 1, masked full ranking (design A6).
-        top: int64 [U, 10] best items, −1 where there are fewer.
-        candidates: int64 [U] unmasked items of each user.
-        target_ranks: int64 [T, U], 0 where the target is in the user's data (held out too); None without targets.
-        clean: the same victim's clean cell, for list stability; None where this is it.
-        likes: float64 [n], calibrated probability that the user likes each held-out item; None where not measured.
-        dislikes: float64 [n], the same for one fixed negative per held-out item, NaN where the user has none left.
+        ranks: int64 [n]; ranks from 1 in the full ranking, with the items of the history masked.
+        top: int64 [U, 10] best items; −1 fills the row if there are fewer.
+        candidates: int64 [U] number of unmasked items of each user.
+        target_ranks: int64 [T, U]; 0 if the user's data or held-out items hold the target. None without targets.
+        clean: the clean cell of the same victim, for list stability; None if this is the clean cell.
+        likes: float64 [n], calibrated probability that the user likes each held-out item; None if not measured.
+        dislikes: float64 [n], the same for one fixed negative per held-out item; NaN if the user has none left.
     """
 
     indptr: IntArray
@@ -42,11 +45,11 @@ class Outcome:
 
     @property
     def n_users(self) -> int:
-        """Users measured."""
+        """The number of users that were measured."""
         return len(self.indptr) - 1
 
     def per_user_sum(self, values: NDArray[np.float64]) -> FloatArray:
-        """Sum of a value per held-out item over each user: [n] -> [U]."""
+        """Sums a value per held-out item over each user: float64 [n] to float64 [U]."""
         total = np.concatenate([[0.0], np.cumsum(values)])
         # Users with one held-out item keep their value exactly; a difference of running sums would round it.
         if len(values) == self.n_users:
@@ -56,7 +59,7 @@ class Outcome:
 
 
 def probability(logit: FloatArray) -> FloatArray:
-    """σ(x), without overflow: exactly 0.5 at 0."""
+    """Returns σ(x) of every entry, without overflow and exactly 0.5 at 0."""
     result: FloatArray = 0.5 * (1 + np.tanh(logit / 2))
     return result
 
@@ -65,11 +68,17 @@ Needs = Literal["held-out", "targets", "clean", "likes"]
 
 
 class Metric(Component):
-    """A value per user out of an ``Outcome``; rows of two versions are never compared.
+    """A function of an ``Outcome`` with one value per user.
 
-    ``bounds``: what a mean over users cannot leave, for the ends of its interval. ``pooled``: a ratio of sums over
-    users (precision of all predictions, say), whose values per user are its linearisation: their mean is the ratio and
-    their spread its error, but none is a user's own outcome, so no worst case is taken user by user.
+    Attributes:
+        version: raised when the definition changes; rows of two versions are never compared.
+        needs: the part of an outcome that the metric reads.
+        at_k: whether the metric has a cutoff k.
+        higher_is_better: whether a higher value is better for the user.
+        bounds: the least and the largest possible mean over users, at which intervals end.
+        pooled: whether the metric is a ratio of sums over users, such as the precision of all predictions. Its values
+            per user are then the linearised ratio: their mean is the ratio and their spread its error. None of them is
+            a user's own outcome, so no worst case is taken user by user.
     """
 
     version: ClassVar[int] = 1
@@ -81,7 +90,12 @@ class Metric(Component):
 
     @abstractmethod
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """float64 [U]; NaN where it is not defined for a user. ``k`` is 0 for metrics without one."""
+        """Returns the value of every user, float64 [U], NaN if a user has none.
+
+        Args:
+            outcome: the measurement of a cell.
+            k: the cutoff; 0 for a metric without one.
+        """
 
 
 _K = re.compile(r"[1-9][0-9]{0,8}\Z")
@@ -89,7 +103,9 @@ _K = re.compile(r"[1-9][0-9]{0,8}\Z")
 
 @dataclass(frozen=True, order=True)
 class Measure:
-    """A metric at its cutoff, as suites, records and tables name it: ``ndcg@10``, or ``t-percentile`` without one.
+    """A metric at its cutoff, as suites, records and tables name it.
+
+    Its text is ``ndcg@10``, or ``t-percentile`` for a metric without a cutoff.
 
     Args:
         name: the registered name of the metric.
@@ -101,20 +117,20 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """Returns the measure that a text names; k is 0 if the text has no whole number from 1 as its k."""
+        """Returns the measure that a text names; k is 0 if the text has no valid one."""
         name, _, k = text.partition("@")
         return cls(name, int(k) if _K.match(k) else 0)
 
     def __str__(self) -> str:
-        """The name and its k: the inverse of ``parse``."""
+        """Returns the name and its cutoff, as ``parse`` reads them."""
         return f"{self.name}@{self.k}" if self.k else self.name
 
     def problem(self, metric: Metric | type[Metric], threat: Threat | None, kind: str = "") -> str:
         """Returns why cells of one kind do not measure this, or an empty text if they do.
 
         If items are promoted at test time, each user's list is pushed towards them: only metrics of targets make sense.
-        An ensemble that attacks each user alone leaves a user once their item has fallen. Its ranks are then bounds, so
-        only metrics within the attacked top k can be computed.
+        An ensemble that attacks each user alone leaves a user once the user's item has fallen. Its ranks are then
+        bounds, so only metrics within the attacked top k can be computed.
 
         Args:
             metric: the metric of this name.
@@ -135,13 +151,16 @@ class Measure:
         return ""
 
     def per_user(self, metric: Metric, outcome: Outcome, threat: Threat | None, kind: str = "") -> FloatArray | None:
-        """Returns float64 [U], or None if the cell does not measure this or lacks what the metric needs.
+        """Returns the value of every user, or None if the cell does not measure this.
 
         Args:
             metric: the metric of this name.
-            outcome: of the cell.
+            outcome: the outcome of the cell.
             threat: as in ``problem``.
             kind: as in ``problem``.
+
+        Returns:
+            float64 [U]; None also if the outcome lacks the part that the metric needs.
         """
         if self.problem(metric, threat, kind):
             return None

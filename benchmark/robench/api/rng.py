@@ -1,4 +1,4 @@
-"""Randomness by role: every stream derives from (seed, path of roles) and from nothing else."""
+"""Random streams that depend only on a seed and a path of roles."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rng:
-    """A path of roles below a seed; two different paths give independent streams.
+    """A random stream with a seed and a path of roles.
+
+    Two paths below one seed give independent streams.
 
     Args:
-        seed: the suite's seed (any integer).
+        seed: the suite's seed, any integer.
         path: the roles, from the outermost.
     """
 
@@ -27,32 +29,35 @@ class Rng:
     path: tuple[str, ...] = ()
 
     def child(self, *role: str | int) -> Rng:
-        """The stream of a role below this one."""
+        """Returns the stream of a role below this one."""
         return Rng(self.seed, (*self.path, *(str(part) for part in role)))
 
     def entropy(self) -> int:
-        """64 bits that depend on the seed and the path alone."""
+        """Returns 64 bits that depend only on the seed and the path."""
         text = "\x1f".join((str(self.seed), *self.path))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
     def numpy(self) -> np.random.Generator:
-        """A fresh numpy generator; two calls give the same stream."""
+        """Returns a fresh numpy generator; two calls give the same stream."""
         return np.random.default_rng(self.entropy())
 
     def torch(self, device: str | torch.device = "cpu") -> torch.Generator:
-        """A fresh torch generator on ``device``; two calls give the same stream."""
+        """Returns a fresh torch generator on ``device``; two calls give the same stream."""
         import torch  # noqa: PLC0415  # listing and planning use Rng without torch
 
         return torch.Generator(device=device).manual_seed(self.entropy() & (2**63 - 1))
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Seed torch's global generators (dropout, default initialisation) inside, and restore them after."""
+        """Seeds torch's global generators within the block, and restores them after it.
+
+        Dropout and torch's own initialisation draw from these generators.
+        """
         import torch  # noqa: PLC0415  # as above
 
         cpu = torch.get_rng_state()
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-        # Without an accelerator torch.manual_seed gives the same state, and files a traceback per absent device.
+        # Without an accelerator torch.manual_seed sets the same state, and stores a traceback per absent device.
         seed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
         seed(self.entropy() & (2**63 - 1))
         try:

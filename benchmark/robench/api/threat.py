@@ -1,4 +1,4 @@
-"""Threat models: what an attack may touch, when, and in which unit its budget ε is counted (design A4).
+"""Threat models: what an attack may touch, when, and the unit of its budget ε.
 
 ``SURFACES`` is the table of surfaces. The engine, the tables and the flags read their rules from it.
 """
@@ -57,14 +57,23 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
 
 
 def share_in_edits(epsilon: float, length: int) -> int:
-    """⌊ε · length⌋ edits, at least one where ε > 0."""
+    """Returns ⌊ε · length⌋ edits, but at least one edit if ε > 0."""
     # A share such as 0.3 of 10 means 3, although 0.3 · 10 may lie just below in floating point.
     return max(1, int(epsilon * length + 1e-9)) if epsilon > 0 else 0
 
 
 @dataclass(frozen=True)
 class Threat:
-    """(surface, stage, norm or unit, scale, goal, k). Attacks of two threats are never mixed in one worst case."""
+    """A threat model. Attacks of two threat models never enter one worst case.
+
+    Args:
+        surface: what the attack may touch.
+        stage: when it acts, before the fit (``train``) or after it (``test``).
+        norm: the norm or unit of ε.
+        scale: whether ε is relative to the size of what is attacked.
+        goal: ``untargeted`` (held-out items fall), or ``promote`` or ``demote`` target items.
+        k: the length of the lists that the goal is about.
+    """
 
     surface: Surface
     stage: Stage
@@ -74,11 +83,11 @@ class Threat:
     k: int = 10
 
     def problem(self, epsilon: float) -> str:
-        """Why ε cannot be a budget of this threat model, or empty."""
+        """Returns why ε cannot be a budget of this threat model, or an empty text."""
         if self.norm == "edits" and self.scale == "absolute" and epsilon != int(epsilon):
             return f"{epsilon:g} edits: a number of edits is whole; with unit: fraction it is a share of the history"
         return ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain fields, for records."""
+        """Returns the fields by name, for records."""
         return asdict(self)

@@ -1,4 +1,7 @@
-"""Counts of what language models read and write. Networks report them, and the host notes them in the records."""
+"""Counts of what language models read and write.
+
+Networks report the counts, and the host notes them in the records.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +29,15 @@ class Usage:
 
 
 def count_usage(**amounts: int) -> None:
-    """Adds to the usage of the present measurement; a plugin with a network of its own may call it too.
+    """Adds to the usage of the present measurement.
 
-    A call outside of a measurement counts nothing. A new thread starts outside: a plugin that uses threads calls this
-    function in the thread that called the plugin.
+    A plugin with a network of its own may call it. A call outside of a measurement counts nothing. A new thread starts
+    outside: a plugin that uses threads calls this function in the thread that called the plugin.
 
     Args:
-        amounts: how much to add per name. Names in use: ``texts`` (encoded), ``tokens`` (read by a network, without
-            padding), ``written`` (tokens that it generated), ``prompts``, ``cut`` (prompts that were too long),
-            ``answers`` (titles that were scored), and the answers that are unusable: ``empty``, ``too_long``,
-            ``not_finite``.
+        amounts: how much to add per name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding) and
+            ``written`` (generated tokens). Models count ``prompts`` and ``cut`` (prompts that were too long). Scored
+            titles are ``answers``; of them, ``empty``, ``too_long`` and ``not_finite`` are unusable.
     """
     for usage in _RECORDERS.get():
         usage.add(**amounts)
@@ -43,7 +45,10 @@ def count_usage(**amounts: int) -> None:
 
 @contextmanager
 def record_usage() -> Iterator[Usage]:
-    """Yields the usage that is counted within the block. Blocks may be nested; the outer one counts everything."""
+    """Yields the usage that is counted within the block.
+
+    Blocks may be nested: an outer block counts what its inner blocks count.
+    """
     usage = Usage()
     token = _RECORDERS.set((*_RECORDERS.get(), usage))
     try:

@@ -1,4 +1,4 @@
-"""Conformance classes for plugins: a plugin author imports them from here (needs pytest).
+"""Conformance classes, from which plugin authors derive their tests (with pytest).
 
 A plugin's whole test is::
 

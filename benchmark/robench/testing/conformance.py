@@ -1,4 +1,4 @@
-"""The base of every conformance class, which are one module per kind of plugin."""
+"""The base of all conformance classes; there is one module per kind of plugin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Conformance:
 
     @pytest.fixture(autouse=True)
     def one_thread(self) -> Iterator[None]:
-        """Gives torch one thread, as a suite's victims have. On small worlds further threads wait for each other."""
+        """Gives torch one thread, as the victims of a suite have.
+
+        In worlds of this size further threads only wait for each other.
+        """
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield

@@ -11,7 +11,10 @@ from robench.testing.conformance import Conformance
 
 
 class DatasetTests(Conformance):
-    """Tests of a ``Dataset``; subclass with ``dataset = Mine`` and the settings of a small one."""
+    """Tests of a ``Dataset``; subclass with ``dataset = Mine``.
+
+    ``settings`` are those of a small data set.
+    """
 
     dataset: ClassVar[type[Dataset]]
 

@@ -29,10 +29,11 @@ TITLES = (
 
 
 class DefenseTests(Conformance):
-    """Tests of a ``Defense`` around a pairwise and a sequence model; subclass with ``defense = Mine``.
+    """Tests of a ``Defense``; subclass with ``defense = Mine``.
 
-    ``settings`` are those of a defence that works. ``adversarial`` says that it trains on a perturbation that raises
-    the model's own loss; it is then tested that the perturbation does.
+    The defended models are a pairwise and a sequence model. ``settings`` are those of a defence that works.
+    ``adversarial`` says that it trains on a perturbation that raises the model's own loss; it is then tested that the
+    perturbation does.
     """
 
     defense: ClassVar[type[Defense]]

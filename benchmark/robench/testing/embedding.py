@@ -28,9 +28,9 @@ class _RandomPoints(EmbeddingAttack):
 
 
 class EmbeddingAttackTests(Conformance):
-    """Tests of an ``EmbeddingAttack`` against a pairwise and a sequence victim; subclass with ``attack = Mine``.
+    """Tests of an ``EmbeddingAttack``; subclass with ``attack = Mine``.
 
-    ``norms`` are those that the attack can have.
+    The victims are a pairwise and a sequence model. ``norms`` are those that the attack supports.
     """
 
     attack: ClassVar[type[EmbeddingAttack]]

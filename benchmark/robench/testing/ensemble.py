@@ -19,9 +19,10 @@ from robench.testing.worlds import reference_victim
 
 
 class EnsembleTests(Conformance):
-    """Tests of an ``Ensemble``; subclass with ``attack = Mine``, and with ``settings`` that choose the threat model.
+    """Tests of an ``Ensemble``; subclass with ``attack = Mine``.
 
-    The victim is a sequence model, or on the surface ``text`` a model whose scores come from words.
+    ``settings`` choose the threat model. The victim is a sequence model, or on the surface ``text`` a model that reads
+    titles.
     """
 
     attack: ClassVar[type[Ensemble]]

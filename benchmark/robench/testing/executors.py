@@ -11,7 +11,7 @@ from robench.testing.conformance import Conformance
 
 
 def echo(task: Task, emit: Emit) -> None:
-    """Emits what the task's payload says, or, given ``{"die": True}``, kills the process that runs it."""
+    """Emits the ``say`` of a task's payload, or kills its process if it has ``die``."""
     if task.payload.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     emit({"kind": "cell", "task": task.id, "said": task.payload["say"]})

@@ -16,13 +16,13 @@ USERS, ITEMS, TARGETS = 30, 1000, 3
 
 
 class MetricTests(Conformance):
-    """Tests of a ``Metric``; subclass with ``metric = Mine``. ``k`` is the length of the lists."""
+    """Tests of a ``Metric`` at cutoff ``k``; subclass with ``metric = Mine``."""
 
     metric: ClassVar[type[Metric]]
     k: ClassVar[int] = 10
 
     def outcome(self, seed: int = 0, worst: bool = False) -> Outcome:
-        """Draws the outcome of a cell; with ``worst`` every rank is last and every prediction wrong."""
+        """Draws an outcome; if ``worst``, all ranks are last and all predictions wrong."""
         generator = np.random.default_rng(seed)
         counts = generator.integers(1, 4, USERS)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -40,7 +40,7 @@ class MetricTests(Conformance):
         return Outcome(indptr, flat, top, candidates, targets.astype(np.int64), likes=likes, dislikes=dislikes)
 
     def values(self, outcome: Outcome) -> FloatArray:
-        """Returns the metric's value per user, beside a clean outcome of another seed."""
+        """Returns the metric's value per user; the clean outcome has another seed."""
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)
 

@@ -1,4 +1,4 @@
-"""Conformance of models of any kind; ``torch_models`` has the further tests of neural ones."""
+"""Conformance of models of any kind; ``torch_models`` has more for neural models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class World(NamedTuple):
 
     @property
     def history(self) -> Interactions:
-        """The training and validation items of every user, which a model sees at test time."""
+        """The training and validation items of every user."""
         return joined(self.data.train, self.data.validation)
 
 
@@ -190,12 +190,12 @@ class ModelTests(Conformance):
 
 
 def scores_of(model: Model, users: IntArray, history: Interactions) -> Scores:
-    """Returns the scores of users, float32 [B, n_items], after a check of their shape, dtype and values."""
+    """Returns the checked scores of users, float32 [B, n_items]."""
     return _checked(model.scores(users, history), "scores()", len(users), history.n_items)
 
 
 def newcomer_scores_of(model: Model, history: Interactions) -> Scores:
-    """Returns the scores of newcomers, float32 [n, n_items], after a check of their shape, dtype and values."""
+    """Returns the checked scores of newcomers, float32 [n, n_items]."""
     return _checked(model.newcomers(history), "newcomers()", history.n_users, history.n_items)
 
 
@@ -219,7 +219,7 @@ def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
 
 
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:
-    """Checks that each user's unused items of the user's colour stand above all items of the other colour."""
+    """Checks that unused items of a user's colour rank above all of the other colour."""
     users = np.arange(history.n_users)
     known = evaluation_chunk(users, history, test).masked
     scores[known[0].numpy(), known[1].numpy()] = np.nan

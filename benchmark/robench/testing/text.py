@@ -46,7 +46,7 @@ class _RandomTitles(TextAttack):
 
 
 class _Cheat(TextAttack):
-    """Proposes the titles of ``inner``, but the first one is over budget and the second one has a line feed."""
+    """The titles of ``inner``, but one is over budget and one has a line feed."""
 
     inner: TextAttack
 
@@ -69,9 +69,10 @@ def title_oracle(attack: TextAttack, epsilon: float) -> TitleOracle:
 
 
 class TextAttackTests(Conformance):
-    """Tests of a ``TextAttack`` against a model whose scores come from words; subclass with ``attack = Mine``.
+    """Tests of a ``TextAttack``; subclass with ``attack = Mine``.
 
-    ``promotes_only`` says that the attack refuses the goal ``untargeted``; tests of that goal are then skipped.
+    The victim is a model that reads titles. ``promotes_only`` says that the attack refuses the goal ``untargeted``;
+    tests of that goal are then skipped.
     """
 
     attack: ClassVar[type[TextAttack]]
@@ -221,6 +222,6 @@ class TextAttackTests(Conformance):
 
 
 def exposure(ranks: IntArray) -> float:
-    """Returns Σ 1 / log2(1 + rank) over the ranks within the top 10; a rank of 0 counts as none."""
+    """Returns Σ 1 / log2(1 + rank) over the ranks from 1 to 10."""
     within = ranks[(ranks > 0) & (ranks <= 10)]
     return float((1 / np.log2(1 + within)).sum())

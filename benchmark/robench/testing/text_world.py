@@ -1,4 +1,4 @@
-"""A small world in which the words of an item's title say who likes it, and a reference model that reads them."""
+"""A small world in which titles decide what users like, and a model for it."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ DIM = 24
 
 
 def catalogue_of_words(n_items: int = 48) -> Catalogue:
-    """Returns a catalogue in which the title of item i has one to four words of taste i modulo 4, and a plain word.
+    """Returns a catalogue in which the title of item i shows its taste, i modulo 4.
 
-    All items are of one genre, so that only the title tells the taste.
+    A title has one to four words of the taste and one plain word. All items have the same genre.
     """
     generator, items = np.random.default_rng(5), []
     for i in range(n_items):
@@ -67,10 +67,10 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
 
 
 class ReferenceText(TokenModel, SequenceModel):
-    """The smallest model that reads titles: the mean of a history against the texts of all items.
+    """The smallest model that reads titles; it scores the mean of a history.
 
     A text is the mean of its words' vectors, which are drawn once and not trained. Unknown words share one vector.
-    There is no bias and no vector per item: an item is its text alone.
+    There is no bias and no vector per item: an item is only its text.
     """
 
     class Config(ReferenceSequence.Config):
@@ -97,7 +97,7 @@ class ReferenceText(TokenModel, SequenceModel):
         """Creates nothing, as there is no item table."""
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Splits texts into words in lower case; the first token stands for the text and is special."""
+        """Splits texts into words in lower case, after one special token per text."""
         rows = [[(UNKNOWN, -1), *((self.vocabulary.get(w, UNKNOWN), at) for w, at in _words(text))] for text in texts]
         width = max((len(row) for row in rows), default=1)
         padded = torch.tensor([row + [(PADDING, -1)] * (width - len(row)) for row in rows]).reshape(-1, width, 2)
@@ -114,7 +114,7 @@ class ReferenceText(TokenModel, SequenceModel):
         return {number: word for word, number in self.vocabulary.items() if word.isalpha()}
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Returns the mean of each text's word vectors, scaled to a root mean square of 1: float [n, d]."""
+        """Returns the scaled mean of each text's word vectors: float [n, d]."""
         rows = self.token_table()[tokens.ids] if vectors is None else vectors
         return pooled(rows, tokens.mask)
 
@@ -134,13 +134,13 @@ class ReferenceText(TokenModel, SequenceModel):
 
 
 def _words(text: str) -> list[tuple[str, int]]:
-    """Returns the words of a text in lower case, each with the character at which it begins."""
+    """Returns the words of a text in lower case, each with its place in the text."""
     return [(match.group().lower(), match.start()) for match in re.finditer(r"\w+", text)]
 
 
 @cache
 def text_victim() -> MeasuredVictim:
-    """Returns the reference model, fitted on ``readers`` once per process and ready to be measured."""
+    """Returns the reference model, fitted on ``readers`` once per process."""
     data, test = readers()
     model, _ = fitted(ReferenceText(), data)
     users = np.arange(data.n_real_users)

@@ -1,4 +1,4 @@
-"""Conformance of neural models, whose embedded inputs can be perturbed."""
+"""Conformance of neural models, in which embedded inputs can be perturbed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from robench.testing.worlds import CPU, catalogue, measured_victim, same_state
 
 
 class TorchModelTests(ModelTests):
-    """Tests of a ``TorchModel``: those of any model, and of its inputs, its tables and its training loss."""
+    """Tests of a ``TorchModel``; subclass with ``model = Mine``.
+
+    They add to ``ModelTests`` what concerns inputs, tables and the training loss.
+    """
 
     model: ClassVar[type[TorchModel]]
 

@@ -1,4 +1,7 @@
-"""Small worlds with a known truth, and reference models to attack and defend in them. Conformance classes use both."""
+"""Small worlds with a known truth, and reference models to attack and defend.
+
+Conformance classes use both, and so do the tests of robench.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,15 @@ CPU = torch.device("cpu")
 
 
 def catalogue(n_items: int) -> Catalogue:
-    """Returns a catalogue in which item i has the title ``Title i`` and is of genre i modulo 4."""
+    """Returns a catalogue in which item i has the genre i modulo 4."""
     items = (Item(f"Title {i}", 2000, (f"genre {i % 4}",)) for i in range(n_items))
     return Catalogue(tuple(str(i) for i in range(n_items)), tuple(items))
 
 
 def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[TrainData, Interactions]:
-    """Returns a world in which even users use only even items, and odd users only odd ones.
+    """Returns a world in which users use only items of their own parity.
 
-    Each user misses a few items of the user's own colour, and one of these is held out. A model that has learnt the
+    Each user misses a few items of the own colour (parity), and one of these is held out. A model that has learnt the
     board ranks it above every item of the other colour. Nobody has a validation item, so a fit runs every epoch and
     keeps the last weights.
 
@@ -127,7 +130,7 @@ class ReferenceSequence(SequenceModel):
 
 
 def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, seed: int = 0) -> tuple[Model, FitReport]:
-    """Fits ``model`` by the host's own loop, and returns it with the report of the fit."""
+    """Fits ``model`` in the host's own loop, and returns it with the fit's report."""
     report = fit(model, data, defense or Defense(), Rng(seed).child("fit"), device=CPU)
     return model, report
 
@@ -151,5 +154,5 @@ def reference_victim(kind: str) -> MeasuredVictim:
 
 def same_state(first: Model, second: Model) -> bool:
     """Returns whether two models are equal bit for bit."""
-    one, two = first.state(), second.state()
-    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+    states = first.state(), second.state()
+    return states[0].keys() == states[1].keys() and all(np.array_equal(states[0][n], states[1][n]) for n in states[0])
