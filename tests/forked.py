@@ -1,8 +1,9 @@
-"""Runs the command line in a process that is forked from one with torch imported, which saves seconds per call.
+"""Runs a command in a process that is forked from one with torch imported, which saves seconds per call.
 
-The command is the same ``robench.cli.main``, with three differences. Workers are forked too, instead of started
-afresh. Each picture of the page is a digest of what it would show, as drawing takes most of the time of a small run.
-Settings that Python reads at its own start, such as PYTHONUTF8, have no effect. ``real`` has no such difference.
+``robench`` calls the same ``robench.cli.main`` as a user does, with three differences. Workers are forked too, instead
+of started afresh. Each picture of the page is a digest of what it would show, as drawing takes most of the time of a
+small run. Settings that Python reads at its own start, such as PYTHONUTF8, have no effect. ``real`` has no such
+difference.
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
 
@@ -20,9 +21,12 @@ from multiprocessing.util import register_after_fork
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 PRELOADED = (
+    "hypothesis",
     "robench.cli",
     "robench.engine.measure",
     "robench.report.page",
@@ -32,6 +36,8 @@ PRELOADED = (
     "robench.run.runner",
     "robench.run.worker",
     "robench.tables.build",
+    "robench.testing.attacks",
+    "robench.testing.models",
     "scipy.stats",
     "sklearn.linear_model",
     "sympy",
@@ -53,20 +59,12 @@ def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     Returns:
         The exit code and the output, as ``subprocess.run`` returns them.
     """
-    with tempfile.TemporaryDirectory() as place:
-        outputs = [Path(place, name) for name in ("stdout", "stderr")]
-        for path in outputs:
-            path.touch()
-        env = {**os.environ, "COLUMNS": "200", **environment}
-        # The path of this file names the function, as the other process may know another package called tests.
-        call = {"call": (folder, arguments, env, *outputs)}
-        process = CONTEXT.Process(target=runpy.run_path, args=(__file__, call, "forked"))
-        process.start()
-        process.join()
-        code = process.exitcode
-        process.close()
-        out, err = (path.read_text(encoding="utf-8", errors="replace") for path in outputs)
-    return subprocess.CompletedProcess(["robench", *arguments], code, out, err)
+    return _forked("robench", folder, arguments, environment)
+
+
+def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``pytest ARGUMENTS`` in a forked process, as the author of a plugin does in ``folder``."""
+    return _forked("pytest", folder, (*arguments, "-p", "no:cacheprovider"), {"PYTHONPATH": "."})
 
 
 def real(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -81,7 +79,26 @@ def real(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
-def _main(folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Path, err: Path) -> None:
+def _forked(
+    command: str, folder: Path, arguments: tuple[str, ...], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as place:
+        outputs = [Path(place, name) for name in ("stdout", "stderr")]
+        for path in outputs:
+            path.touch()
+        env = {**os.environ, "COLUMNS": "200", **environment}
+        # The path of this file names the function, as the other process may know another package called tests.
+        call = {"call": (command, folder, arguments, env, *outputs)}
+        process = CONTEXT.Process(target=runpy.run_path, args=(__file__, call, "forked"))
+        process.start()
+        process.join()
+        code = process.exitcode
+        process.close()
+        out, err = (path.read_text(encoding="utf-8", errors="replace") for path in outputs)
+    return subprocess.CompletedProcess([command, *arguments], code, out, err)
+
+
+def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Path, err: Path) -> None:
     encoding = env.get("PYTHONIOENCODING", "utf-8")
     for number, path in ((1, out), (2, err)):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT)
@@ -93,7 +110,13 @@ def _main(folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Pa
     os.environ.update(env)
     os.chdir(folder)
     sys.path[:0] = [os.path.abspath(part) for part in env.get("PYTHONPATH", "").split(os.pathsep) if part]
-    sys.argv = ["robench", *arguments]
+    sys.argv = [command, *arguments]
+    if command == "pytest":
+        sys.exit(pytest.main(list(arguments)))
+    _robench()
+
+
+def _robench() -> None:
     import vl_convert  # noqa: PLC0415  # in the fork
 
     from robench.cli import main  # noqa: PLC0415

@@ -1,15 +1,12 @@
 """The code and the lists of docs/ hold."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from rapidfuzz.distance import Levenshtein
-from tests.forked import robench
+from tests.forked import conformance, robench
 
 from robench.api import Ball
 from robench.api.attacks.text import edits_allowed, edits_between
@@ -37,17 +34,6 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
-def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
-
-
 @pytest.fixture
 def plugins(tmp_path):
     names = [name for plugin in PLUGIN_NAMES for name in (f"{plugin}.py", f"test_{plugin}.py")]
@@ -73,7 +59,7 @@ def test_the_plugins_run_in_their_suite(plugins):
 
 def test_the_plugins_pass_their_conformance_tests(plugins):
     names = [f"test_{name}.py" for name in PLUGIN_NAMES]
-    done = command(plugins, "pytest", "-v", *names, "-p", "no:cacheprovider")
+    done = conformance(plugins, "-v", *names)
     assert done.returncode == 0, done.stdout
     for name in names:
         assert f"{name}::" in done.stdout

@@ -1,12 +1,10 @@
 """The README's code and commands work as they stand."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.forked import robench
+from tests.forked import conformance, robench
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,13 +35,7 @@ def test_the_plugin_runs_in_a_suite(plugin):
 
 
 def test_the_plugin_passes_its_conformance_test(plugin):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "test_momentum.py", "-p", "no:cacheprovider"],
-        cwd=plugin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = conformance(plugin, "-q", "test_momentum.py")
     assert done.returncode == 0, done.stdout
 
 
