@@ -1,1 +1,4 @@
-"""Base classes of attacks, one module per surface, with the oracles that they query and the balls that bound them."""
+"""Base classes of attacks, one module per surface.
+
+The modules also hold the oracles that attacks query and the balls that bound perturbations.
+"""

@@ -1,4 +1,4 @@
-"""Perturbations of embedded inputs: their norms, projections and steepest-ascent steps, row by row."""
+"""Norms, projections and ascent steps of perturbations, row by row."""
 
 from __future__ import annotations
 
@@ -11,45 +11,50 @@ import torch
 from torch import Tensor
 
 Delta = Mapping[str, Tensor]
-SAFE = 1e-10  # lengths from here to 1 / SAFE: no entry that counts is lost when it is squared
+SAFE = 1e-10  # for lengths from SAFE to 1 / SAFE, squares neither underflow nor overflow
 BallNorm = Literal["l2", "linf"]
 
 
 def wide(value: Tensor, like: Tensor) -> Tensor:
-    """[B] with as many axes as ``like`` [B, ...]."""
+    """Reshapes [B] so that it broadcasts against ``like`` [B, ...]."""
     return value.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def scaled(delta: Delta, factor: Tensor) -> dict[str, Tensor]:
-    """``delta`` times a factor per row. Args: delta [B, ...] each; factor [B]."""
+    """Returns ``delta``, [B, ...] each, times a factor per row, [B]."""
     return {name: part * wide(factor, part) for name, part in delta.items()}
 
 
 def l2(delta: Delta) -> Tensor:
-    """Frobenius norm over all inputs of a row: [B]."""
+    """Returns the Frobenius norm over all inputs of a row: [B]."""
     lengths = [torch.linalg.vector_norm(part.flatten(1), dim=1) for part in delta.values()]
-    found: Tensor = torch.linalg.vector_norm(torch.stack(lengths), dim=0) if len(lengths) > 1 else lengths[0]
-    return found
+    length: Tensor = torch.linalg.vector_norm(torch.stack(lengths), dim=0) if len(lengths) > 1 else lengths[0]
+    return length
 
 
 def linf(delta: Delta) -> Tensor:
-    """Largest absolute entry over all inputs of a row: [B]."""
+    """Returns the largest absolute entry over all inputs of a row: [B]."""
     return torch.stack([part.flatten(1).abs().amax(1) for part in delta.values()]).amax(0)
 
 
 def sizes(delta: Delta, norm: BallNorm) -> Tensor:
-    """The norm of each row: [B]."""
+    """Returns the norm of each row: [B]."""
     return l2(delta) if norm == "l2" else linf(delta)
 
 
 def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``delta`` with zeros where an input may not be touched. Args: valid[name] bool [B, ...] without the last axis."""
+    """Returns ``delta`` with zeros at the places that may not be perturbed.
+
+    Args:
+        delta: float [B, ..., d] by input.
+        valid: the places that may be perturbed, bool [B, ...] by input.
+    """
     return {name: part * valid[name].unsqueeze(-1) for name, part in delta.items()}
 
 
 @dataclass(frozen=True)
 class Ball:
-    """All δ of norm at most ``radius`` per row.
+    """The set of all δ with a norm of at most ``radius`` per row.
 
     Args:
         norm: ``l2`` (Frobenius over the row's inputs) or ``linf``.
@@ -61,12 +66,12 @@ class Ball:
 
     @cached_property
     def _alike(self) -> float | None:
-        """The radius where all rows have the same: clamping to a plain number is several times faster."""
+        """The radius if all rows share one, else None. Clamping to a number is faster."""
         same = len(self.radius) > 0 and bool((self.radius == self.radius[0]).all())
         return float(self.radius[0]) if same else None
 
     def project(self, delta: Delta) -> dict[str, Tensor]:
-        """The nearest point of the ball: clamped (linf), or scaled back where too long (l2)."""
+        """Returns the nearest point of the ball: clamped (linf) or scaled back (l2)."""
         if self.norm == "linf":
             if self._alike is not None:
                 return {name: part.clamp(-self._alike, self._alike) for name, part in delta.items()}
@@ -83,32 +88,36 @@ class Ball:
         return scaled(delta, factor)
 
     def ascent(self, gradient: Delta) -> dict[str, Tensor]:
-        """The point of the ball that a linear function with this gradient likes best; 0 where the gradient is 0.
+        """Returns the point of the ball at which a linear function is largest.
 
-        linf: r · sign(g) (Goodfellow 2015, section 4); l2: r · g / ‖g‖₂.
+        In linf it is r · sign(g) (Goodfellow et al., ICLR 2015, section 4). In l2 it is r · g / ‖g‖₂, or 0 if g is 0.
+
+        Args:
+            gradient: g, the gradient of the function, [B, ...] by input.
         """
         if self.norm == "linf":
             return scaled({name: part.sign() for name, part in gradient.items()}, self.radius)
         whole = l2(gradient)
         safe = (whole > SAFE) & (whole < 1 / SAFE)
-        found = scaled(gradient, torch.where(safe, self.radius / whole, 0.0))
+        point = scaled(gradient, torch.where(safe, self.radius / whole, 0.0))
         if bool(safe.all()):
-            return found
-        # Dividing by the largest entry first keeps the square of a tiny gradient from underflowing. It is divided, as
-        # the reciprocal of a subnormal number is infinite.
+            return point
+        # Division by the largest entry first keeps the square of a tiny gradient from underflowing. A multiplication by
+        # the reciprocal does not serve, as that of a subnormal number is infinite.
         largest = linf(gradient)
         divisor = torch.where(largest > 0, largest, 1.0)
         unit = {n: p / wide(divisor, p) for n, p in gradient.items()}
         length = l2(unit)
         rest = scaled(unit, torch.where(length > 0, self.radius / length, 0.0))
-        return {n: torch.where(wide(safe, p), found[n], p) for n, p in rest.items()}
+        return {n: torch.where(wide(safe, p), point[n], p) for n, p in rest.items()}
 
     def step(self, delta: Delta, gradient: Delta, factor: float) -> dict[str, Tensor]:
-        """δ after a step of ``factor`` times the radius along ``ascent``, projected; δ itself is left as it is.
+        """Returns a new δ, projected after a step along ``ascent``.
 
         Args:
-            delta, gradient: [B, ...] each.
-            factor: share of the radius, from 0.
+            delta: the present δ, [B, ...] by input.
+            gradient: of the objective, [B, ...] by input.
+            factor: the length of the step as a share of the radius, from 0.
         """
         if self.norm == "linf" and self._alike is not None:
             long, bound = factor * self._alike, self._alike
@@ -117,7 +126,7 @@ class Ball:
         safe = len(size) > 0 and float(size.min()) > SAFE and float(size.max()) < 1 / SAFE
         if self.norm == "linf" or not safe:
             return self.project(added(delta, self.shrunk(factor).ascent(gradient)))
-        # One pass for scaling and adding, the other in place: on small models memory traffic is what a step costs.
+        # Scaling and adding take one pass, the rest works in place: on small models a step is bound by memory traffic.
         share = self.radius / size
         moved = {n: torch.addcmul(part, gradient[n], wide(share, part), value=factor) for n, part in delta.items()}
         length = l2(moved)
@@ -129,14 +138,14 @@ class Ball:
         return moved
 
     def copy(self) -> Ball:
-        """The same ball with a radius of its own: whoever writes in it changes no other."""
+        """Returns the ball with a copy of its radius, which a caller may write to."""
         return Ball(self.norm, self.radius.clone())
 
     def shrunk(self, factor: float) -> Ball:
-        """The ball with ``factor`` times the radius."""
+        """Returns the ball with ``factor`` times the radius."""
         return Ball(self.norm, self.radius * factor)
 
 
 def added(first: Delta, second: Delta) -> dict[str, Tensor]:
-    """Entry by entry."""
+    """Returns the sum of two perturbations, entry by entry."""
     return {name: part + second[name] for name, part in first.items()}

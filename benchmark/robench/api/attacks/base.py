@@ -1,4 +1,4 @@
-"""Attacks: a plugin proposes, the host projects, re-scores and keeps the worst."""
+"""The base class of attacks, and what the host answers to their queries."""
 
 from __future__ import annotations
 
@@ -22,11 +22,19 @@ Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
 
 
 class Attack(Component):
-    """Base of all attacks. ε is not part of ``Config``: it is the suite's grid axis and the host's to enforce.
+    """An attack: it proposes, and the host projects, scores again and keeps the worst.
 
-    The flags of a leaderboard ask for ``gradient`` (climbs the loss by gradients: judged against random points, smaller
-    ε and fewer steps) and ``heuristic_floor`` (random points, which every gradient attack must beat).
-    ``instructs``: it writes instructions, which only a model with ``follows`` may take for what it is asked.
+    ε is no setting of ``Config``: it is a grid axis of the suite, and the host enforces it.
+
+    Attributes:
+        surface: what the attack touches.
+        stage: when it acts, before the fit (``train``) or after it (``test``).
+        adaptive: ``yes`` if the attack is computed against this very pipeline with its defence, ``oblivious`` if it
+            needs no model, ``frozen`` if it is computed elsewhere.
+        gradient: whether it climbs the loss by gradients. Flags compare it with random points, with a smaller ε and
+            with fewer steps.
+        heuristic_floor: whether it tries random points, which every gradient attack must beat.
+        instructs: whether it writes instructions, which only a model with ``follows`` may obey.
     """
 
     surface: ClassVar[Surface]
@@ -38,40 +46,47 @@ class Attack(Component):
 
     @abstractmethod
     def threat(self) -> Threat:
-        """The threat model of this configuration."""
+        """Returns the threat model of this configuration."""
 
     def outside(self) -> str:
-        """A digest of what the attack depends on besides the victim, its settings and code: files of weights, say.
+        """Returns a digest of other inputs, such as files of weights, or an empty text.
+
+        Other inputs are those that are neither the victim nor the attack's settings or code. The host calls this before
+        any work, so it also reports files that are missing.
 
         Raises:
-            DataError: they are missing or broken; told before any work.
+            DataError: if a file is missing or broken.
         """
         return ""
 
     def expectation(self) -> int:
-        """Returns how many draws one query of a stochastic victim averages: the setting ``expectation``, or 1."""
+        """Returns the draws that one query of a stochastic victim averages, 1 by default."""
         return self.setting("expectation", 1)
 
     def steps(self) -> int | None:
-        """Returns the setting ``steps``, by which flags compare gradient attacks; None if the attack has none."""
+        """Returns the steps of a gradient attack, which flags compare, or None."""
         return self.setting("steps", None)
 
     def positives(self) -> Positives:
-        """Returns the items that the attack pushes down: the setting ``positives``, or the held-out ones."""
+        """Returns the items that the attack pushes down, the held-out ones by default."""
         return self.setting("positives", "held-out")
 
     @classmethod
     def kind(cls) -> Kind:
-        """What the attack is to the flags."""
+        """Returns the kind of attack by which flags and tables choose their rules."""
         return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else "black-box"
 
 
 class Evaluation:
-    """What the host says of a perturbation.
+    """The host's answer to a query at one perturbation.
 
-    ``loss`` float [B], higher is worse for the defender; ``broken`` bool [B], the goal is reached: all held-out items
-    out of the top k, or all promoted items in it; ``gradient`` of the loss by δ, or None. On the surface
-    ``parameters`` one δ serves all users: both are the same for every row.
+    On the surface ``parameters`` one δ serves all users, so that ``loss`` and ``broken`` are the same for every row.
+
+    Args:
+        loss: float [B]; higher is worse for the defender.
+        broken: bool [B], or a function that computes it on first use. True if the goal is reached: all held-out items
+            are out of the top k, or all promoted items are in it.
+        gradient: the gradient of the loss by δ, or None.
     """
 
     def __init__(self, loss: Tensor, broken: Tensor | Callable[[], Tensor], gradient: Delta | None = None) -> None:
@@ -79,5 +94,5 @@ class Evaluation:
 
     @cached_property
     def broken(self) -> Tensor:
-        """Computed when it is asked for."""
+        """Whether the goal is reached, bool [B]."""
         return self._broken() if callable(self._broken) else self._broken

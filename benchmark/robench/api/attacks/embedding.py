@@ -1,4 +1,7 @@
-"""TODO-DOC."""
+"""Base classes of attacks that add δ to embeddings, and their oracle.
+
+They serve the surfaces ``embedding`` and ``parameters``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
+from robench.api.attacks.base import Attack, Evaluation, Kind, LossName, Positives
 from robench.api.component import BaseConfig
 from robench.api.errors import SettingError
 from robench.api.rng import Rng
@@ -17,56 +21,66 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from robench.api.attacks.ball import Ball, Delta
-from robench.api.attacks.base import Attack, Evaluation, Kind, LossName, Positives
 
 
 class Oracle(Protocol):
-    """One chunk of users of one victim, as an attack at test time may query it. Every call is counted.
+    """The queries that an attack may make about one victim and one chunk of users.
 
-    The host owns the loss. Untargeted, y is a held-out item: ``ce`` is −log softmax of y over the unmasked catalogue,
-    ``margin`` is s_(k) − s_y against the k-th best competitor, ``bpr`` is the mean softplus(s_j − s_y). Under the goal
-    ``promote`` it is the same of a promoted item with the sign turned. All rise as the attack comes nearer to its goal.
+    Every call is counted. The host owns the loss. If the attack is untargeted, y is a held-out item. ``ce`` is −log
+    softmax of y over the unmasked catalogue. ``margin`` is s_(k) − s_y against the k-th best competitor. ``bpr`` is the
+    mean of softplus(s_j − s_y). Under the goal ``promote`` the loss is that of a promoted item with the opposite sign.
+    Every loss rises as the attack approaches its goal.
 
-    On the surface ``embedding`` the rows of δ are users; on ``parameters`` they are rows of the embedding tables, and
-    the loss is the mean over all users.
+    On the surface ``embedding`` a row of δ is a user. On ``parameters`` it is a row of the embedding tables, and the
+    loss is the mean over all users.
     """
 
     @property
     def to_break(self) -> Tensor:
-        """bool [B]: rows whose goal is not reached at δ = 0."""
+        """True for the rows that miss the goal at δ = 0: bool [B]."""
         ...
 
     def zero(self) -> dict[str, Tensor]:
-        """δ = 0."""
+        """Returns δ = 0."""
         ...
 
     def lengths(self) -> Tensor:
-        """Number of entries that may be perturbed, per row: float [B]."""
+        """Returns the number of entries of each row that may be perturbed: float [B]."""
         ...
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
-        """Loss and outcome at δ, without gradient."""
+        """Returns loss and outcome at δ, without a gradient."""
         ...
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Loss, outcome and gradient at δ; ``margin`` can be taken against one ``rival`` item per user (int64 [B])."""
+        """Returns loss, outcome and gradient at δ.
+
+        Args:
+            delta: the perturbation.
+            loss: the loss to differentiate.
+            rival: int64 [B], one item per user that ``margin`` compares with; the k-th best competitor by default.
+        """
         ...
 
     def rivals(self, count: int) -> Tensor:
-        """The best unmasked competitors at δ = 0, best first: int64 [B, at most count]; none where one δ serves all."""
+        """Returns the best unmasked competitors at δ = 0, best first.
+
+        Returns:
+            int64 [B, at most count]; no column on the surface ``parameters``, on which one δ serves all users.
+        """
         ...
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Standard normal entries at the valid places, a stream per user."""
+        """Draws standard normal entries at the valid places, from a stream per user."""
         ...
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Entries uniform in [−1, 1] at the valid places, a stream per user."""
+        """Draws uniform entries in [−1, 1] at the valid places, from a stream per user."""
         ...
 
 
 class EmbeddingConfig(BaseConfig):
-    """Settings of every attack that adds δ to embeddings."""
+    """The settings of every attack that adds δ to embeddings."""
 
     norm: Literal["l2", "linf"] = Field(default="l2", description="Norm of the ball that δ stays in")
     scale: Scale = Field(
@@ -94,9 +108,9 @@ class EmbeddingConfig(BaseConfig):
                 hint = "write surface: parameters, or positives: held-out"
                 raise SettingError(f"positives: known is of the surface parameters, not of {self.surface}", field, hint)
             if self.goal != "untargeted":
-                hint = "leave goal out, or write positives: held-out beside it"
+                hint = "leave goal out, or write positives: held-out"
                 raise SettingError(
-                    f"goal: {self.goal} does not go with positives: known, which shall fall", "goal", hint
+                    f"goal: {self.goal} does not go with positives: known, which it demotes", "goal", hint
                 )
             if dict(self).get("loss", "bpr") != "bpr":
                 raise SettingError("known items are compared in pairs, as BPR does", "loss", "write loss: bpr")
@@ -104,45 +118,49 @@ class EmbeddingConfig(BaseConfig):
 
 
 class EmbeddingAttack(Attack):
-    """Adds δ within a ball to embeddings: each user's inputs, or one δ to the tables."""
+    """An attack that adds δ within a ball to each user's inputs, or to the tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """As configured, at test time."""
+        """Returns the threat model of the settings, at test time."""
         c = self.config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 
     @abstractmethod
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """Candidates within ``ball``; the host projects and re-scores each and keeps the worst per user."""
+        """Yields candidates within ``ball``.
+
+        The host projects each candidate, scores it again and keeps the worst per user.
+        """
 
 
 class MinimumNormConfig(EmbeddingConfig):
-    """Settings of every minimum-norm attack."""
+    """The settings of every minimum-norm attack."""
 
     surface: Literal["embedding"] = "embedding"
 
 
 class MinimumNormAttack(EmbeddingAttack):
-    """Looks for the least perturbation that breaks each user; does not know ε.
+    """An attack that searches for the shortest perturbation that breaks each user.
 
-    The host keeps the shortest candidate that breaks the user; at ε the user counts as broken where it fits the budget.
+    It does not know ε. The host keeps the shortest candidate that breaks the user. At ε the user counts as broken if
+    this candidate is within the budget.
     """
 
     Config: ClassVar[type[BaseConfig]] = MinimumNormConfig
 
     @classmethod
     def kind(cls) -> Kind:
-        """A minimum-norm attack."""
+        """Returns ``minimum-norm``."""
         return "minimum-norm"
 
     @abstractmethod
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """Candidates, for users with ``oracle.to_break``; others are ignored."""
+        """Yields candidates for the users with ``oracle.to_break``; others are ignored."""
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """The candidates of ``minimise``."""
+        """Yields the candidates of ``minimise``."""
         return self.minimise(oracle, rng)

@@ -1,17 +1,14 @@
-"""TODO-DOC."""
+"""The base class of ensembles of attacks, and their members."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from robench.api.threat import Stage
-
-if TYPE_CHECKING:
-    pass
 from robench.api.attacks.base import Attack, Kind
+from robench.api.threat import Stage
 
 
 @dataclass(frozen=True)
@@ -19,10 +16,10 @@ class Member:
     """One attack of an ensemble.
 
     Args:
-        name: as it is reported.
-        attack: of the ensemble's own threat model.
-        everyone: run on every user to be broken, whatever members before it did (so that members can be compared);
-            else only on those who still stand.
+        name: the name of the member in records and tables.
+        attack: an attack of the ensemble's own threat model.
+        everyone: whether the member runs on every user to be broken, so that members can be compared. Otherwise it
+            runs only on users that no earlier member has broken.
     """
 
     name: str
@@ -31,24 +28,24 @@ class Member:
 
 
 class Ensemble(Attack):
-    """A fixed list of attacks; per user the worst outcome over the members.
+    """A fixed list of attacks, of which the worst outcome per user counts.
 
-    The host runs the members in order, stops for users who are broken, and reports every member's share of first
-    breaks and its cost. ``Config`` carries a ``version``, which so stands in every record.
+    The host runs the members in order and leaves users that are broken. It reports each member's cost and its share of
+    the users that it broke first. ``Config`` needs a ``version``, by which tables are called.
     """
 
     stage: ClassVar[Stage] = "test"
 
     @classmethod
     def kind(cls) -> Kind:
-        """An ensemble."""
+        """Returns ``ensemble``."""
         return "ensemble"
 
     @abstractmethod
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
-        """The attacks, in the order in which they break users first; cheap ones before dear ones.
+        """Returns the attacks in the order in which they run, cheap ones first.
 
         Args:
             gradients: whether the victim has gradients by its inputs.
-            stochastic: whether two looks at the victim's scores differ.
+            stochastic: whether the victim's scores differ between two evaluations of the same inputs.
         """

@@ -1,6 +1,6 @@
-"""Attacks on the surface ``history``: some interactions of a genuine user are substituted, inserted or deleted.
+"""The base class of attacks on histories, their oracle and the kinds of edits.
 
-Rows of histories are int64 [B, L], oldest item first, right-padded with −1.
+A batch of histories is int64 [B, L], oldest item first, right-padded with −1.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _distinct(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
 
 
 class HistoryConfig(BaseConfig):
-    """Settings of every attack on the surface ``history``."""
+    """The settings of every attack on the surface ``history``."""
 
     unit: Literal["edits", "fraction"] = Field(
         default="edits", description="Unit of ε: edits, or a fraction of the history's length (at least one edit)"
@@ -49,69 +49,81 @@ class HistoryConfig(BaseConfig):
 
 
 class HistoryOracle(Protocol):
-    """One chunk of users of one victim, as an attack on histories may query it. Every evaluation is counted.
+    """The queries that an attack may make about one victim and one chunk of users.
 
-    The host owns the loss, see ``Oracle``; the masks stay those of the genuine histories. All tensors are on the CPU.
+    Every evaluation is counted. The host owns the loss, as in ``Oracle``. The masks stay those of the genuine
+    histories. All tensors are on the CPU.
     """
 
     @property
     def users(self) -> Tensor:
-        """int64 [B]."""
+        """The users of this chunk: int64 [B]."""
         ...
 
     @property
     def n_items(self) -> int:
-        """Size of the catalogue."""
+        """The number of items in the catalogue."""
         ...
 
     @property
     def to_break(self) -> Tensor:
-        """bool [B]: the goal is not reached with the genuine history."""
+        """True for the users that miss the goal with their genuine history: bool [B]."""
         ...
 
     def rows(self) -> Tensor:
-        """The genuine histories: int64 [B, L]."""
+        """Returns the genuine histories: int64 [B, L]."""
         ...
 
     def budget(self) -> Tensor:
-        """Edits that each user may have: int64 [B]. The host takes the Levenshtein distance to the genuine history."""
+        """Returns the edits that each history may have: int64 [B].
+
+        The host counts edits as the Levenshtein distance to the genuine history.
+        """
         ...
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
-        """Items that may come into ``rows`` (default: the genuine ones): bool [B, n_items].
+        """Returns the items that may come into ``rows``: bool [B, n_items].
 
-        No held-out and no promoted item, and none that the row holds.
+        Held-out items, promoted items and items of the row itself may not.
+
+        Args:
+            rows: histories, int64 [B, L]; the genuine ones by default.
         """
         ...
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Loss and outcome with these histories."""
+        """Returns loss and outcome with these histories."""
         ...
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
-        """Slopes of the loss at these histories; None where the model offers no gradient by its items."""
+        """Returns the slopes of the loss, or None if the model has no gradient by items."""
         ...
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Uniform in [0, 1), a stream per user, so that chunks change nothing: float64 [B, *shape]."""
+        """Draws uniform numbers in [0, 1) from a stream per user: float64 [B, *shape].
+
+        The numbers of a user do not depend on the chunk.
+        """
         ...
 
 
 class HistoryAttack(Attack):
-    """Edits a user's history at test time within a number of edits."""
+    """An attack that edits the histories of users at test time."""
 
     Config: ClassVar[type[BaseConfig]] = HistoryConfig
     surface: ClassVar[Surface] = "history"
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """History, at test time; relative where ε is a share of the history's length."""
+        """Returns the threat model; ε is relative if it is a share of the length."""
         c = self.config
         scale: Scale = "relative" if c.unit == "fraction" else "absolute"
         return Threat("history", "test", "edits", scale, c.goal, c.k)
 
     @abstractmethod
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Candidates, int64 [B, any L]. The host refuses a row that is over budget or holds a forbidden item, re-scores
-        the others and keeps the worst per user.
+        """Yields candidates, int64 [B, any L].
+
+        The host refuses a row that is over budget or holds a forbidden item. It scores the others again and keeps the
+        worst per user.
         """

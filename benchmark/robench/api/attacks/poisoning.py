@@ -1,4 +1,4 @@
-"""Attacks on training data: fake users, and changed interactions."""
+"""Base classes of attacks on training data: fake users and changed interactions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ from robench.api.threat import Stage, Surface, Threat
 
 @dataclass(frozen=True)
 class Profiles:
-    """Fake users: one ordered sequence of distinct items each (int64 arrays)."""
+    """The items of fake users.
+
+    Args:
+        rows: an ordered sequence of distinct items per fake user, int64 each.
+    """
 
     rows: tuple[IntArray, ...]
 
     @staticmethod
     def of(rows: list[list[int]] | list[IntArray]) -> Profiles:
-        """From lists."""
+        """Returns profiles for lists of items."""
         return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows))
 
 
 class PoisoningConfig(BaseConfig):
-    """Settings of every attack with fake users."""
+    """The settings of every attack with fake users."""
 
     profile_size: int | None = Field(
         default=None, ge=1, description="Items per fake user; null takes the median of the real users"
@@ -38,7 +42,10 @@ class PoisoningConfig(BaseConfig):
 
 
 class PoisoningAttack(Attack):
-    """Adds fake users to the training data so that target items rise. ε is their share of the real users."""
+    """An attack that adds fake users to the training data, so that target items rise.
+
+    ε is the number of fake users as a share of the real users.
+    """
 
     Config: ClassVar[type[BaseConfig]] = PoisoningConfig
     surface: ClassVar[Surface] = "interactions"
@@ -46,27 +53,47 @@ class PoisoningAttack(Attack):
     adaptive: ClassVar[Adaptive] = "oblivious"
 
     def threat(self) -> Threat:
-        """Interactions, before the fit, promote."""
+        """Returns the threat model of promotion by fake users."""
         return Threat("interactions", "train", "users", "relative", "promote", self.config.k)
 
     @abstractmethod
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """``n_users`` profiles of ``profile_size`` items, each with all ``targets`` (int64)."""
+        """Returns the fake users.
+
+        Args:
+            train: the interactions of the real users.
+            targets: the items to promote, int64; every profile must hold all of them.
+            n_users: the number of fake users.
+            profile_size: the number of items per profile.
+            rng: the stream of this attack.
+        """
 
 
 class Corruption(Attack):
-    """Changes, drops or adds interactions of real users. ε is the share of interactions that change."""
+    """An attack that changes, drops or adds interactions of real users.
+
+    ε is the number of changed interactions as a share of all.
+    """
 
     surface: ClassVar[Surface] = "interactions"
     stage: ClassVar[Stage] = "train"
     adaptive: ClassVar[Adaptive] = "oblivious"
 
     def threat(self) -> Threat:
-        """Interactions, before the fit, untargeted."""
+        """Returns the threat model of untargeted changes."""
         return Threat("interactions", "train", "share", "relative", "untargeted")
 
     @abstractmethod
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """``train`` with at most ⌈share · n⌉ interactions changed, dropped or added; the same users and items."""
+        """Returns the changed interactions.
+
+        Args:
+            train: the interactions, n of them.
+            share: at most ⌈share · n⌉ interactions may be changed, dropped or added.
+            rng: the stream of this attack.
+
+        Returns:
+            Interactions of the same users over the same catalogue.
+        """

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""Slopes of the loss by the items of a history, for gradient attacks on histories."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """First-order change of the loss by every substitution: the loss rises by about ⟨g_l, v_j − v_i⟩ when item i at
-    place l becomes item j (HotFlip, Ebrahimi et al., ACL 2018, eq. 1), g_l the gradient by the vector at l.
+    """The change of the loss by every substitution, to first order.
+
+    If item j replaces item i at place l, the loss rises by about ⟨g_l, v_j − v_i⟩ (HotFlip, Ebrahimi et al., ACL 2018,
+    eq. 1). Here g_l is the gradient by the vector at place l.
 
     Args:
-        gradient: float [B, W, d], or [B, 1, d] where all places share one.
-        place: int64 [B, W] places of the history that the model reads, −1 where it reads fewer.
-        present: int64 [B, W] the items that stand there.
-        vectors: float [n_items, d].
+        gradient: g, float [B, W, d], or [B, 1, d] if all places share one gradient.
+        place: int64 [B, W], the places of the history that the model reads; −1 fills a row that has fewer.
+        present: int64 [B, W], the items at these places.
+        vectors: v, float [n_items, d].
     """
 
     gradient: Tensor
@@ -26,7 +28,10 @@ class Slopes:
     vectors: Tensor
 
     def of(self, user: int) -> Tensor:
-        """Slopes of one row: float [W, n_items], −inf where there is no place and where an item would stay."""
+        """Returns the slopes of one row, float [W, n_items].
+
+        A slope is −inf if there is no such place, or if the item is there already.
+        """
         gain = self.gradient[user] @ self.vectors.T
         present = self.present[user].clamp_min(0).unsqueeze(1)
         slopes = gain - gain.expand(len(present), -1).gather(1, present)
@@ -34,14 +39,14 @@ class Slopes:
         return slopes.masked_fill_(self.place[user].unsqueeze(1) < 0, -torch.inf)
 
     def steepest(self, count: int, allowed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The best substitutions, best first.
+        """Returns the substitutions with the largest slopes, largest first.
 
         Args:
-            count: how many per row.
-            allowed: bool [B, n_items], items that may come in.
+            count: the number of substitutions per row.
+            allowed: bool [B, n_items], the items that may come in.
 
         Returns:
-            place int64 [B, count], −1 where there are fewer; item int64 [B, count]; slope float [B, count].
+            Place int64 [B, count], −1 if there are fewer; item int64 [B, count]; slope float [B, count].
         """
         rows, n_items = len(self.place), len(self.vectors)
         place = torch.full((rows, count), -1)
@@ -50,9 +55,9 @@ class Slopes:
         for user in range(rows):
             flat = self.of(user).masked_fill_(~allowed[user], -torch.inf).flatten()
             best = flat.topk(min(count, len(flat)))
-            kept = best.values > -torch.inf
-            index, found = best.indices[kept], best.values[kept]
+            finite = best.values > -torch.inf
+            index = best.indices[finite]
             place[user, : len(index)] = self.place[user][index // n_items]
             item[user, : len(index)] = index % n_items
-            slope[user, : len(index)] = found
+            slope[user, : len(index)] = best.values[finite]
         return place, item, slope

@@ -1,6 +1,6 @@
-"""Attacks on the surface ``text``: titles of items are rewritten, and nothing is trained again.
+"""The base class of attacks on titles, their oracle, and the counting of edits.
 
-One rewriting serves all users, as a catalogue does.
+Such an attack rewrites titles of a catalogue, so that one rewriting serves all users. Nothing is trained again.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Unit = Literal["words", "characters"]
-LONGEST = 20  # characters that count as one word at most, so that no word hides a paragraph
+LONGEST = 20  # characters that count as one word at most, so that a word cannot hide a paragraph
 
 
 def item_text(item: Item) -> str:
-    """What a model reads of an item: ``Heat (1995). Action, Crime. What it is about``; the title stands first."""
+    """Returns the text of an item, such as ``Heat (1995). Action, Crime. A duel.``"""
     year = "" if item.year is None else f" ({item.year})"
     parts = [f"{item.title}{year}", ", ".join(item.genres), item.description]
     return ". ".join(part for part in parts if part)
 
 
 def pieces(title: str, unit: Unit) -> list[str]:
-    """The characters, or the words, a word of more than 20 characters in pieces of 20.
+    """Splits a title into the units in which edits are counted.
 
-    A piece that goes on from another begins with a blank, so that a long word is not the same as two short ones.
+    A word of more than 20 characters gives several pieces. Every piece after its first begins with a blank, so that a
+    long word differs from two short ones.
     """
     if unit == "characters":
         return list(title)
@@ -46,40 +47,40 @@ def pieces(title: str, unit: Unit) -> list[str]:
 
 
 def edits_between(old: str, new: str, unit: Unit) -> int:
-    """Levenshtein distance in words or characters (Levenshtein 1966)."""
+    """Returns the Levenshtein distance in words or characters (Levenshtein, 1966)."""
     return int(Levenshtein.distance(pieces(old, unit), pieces(new, unit)))
 
 
 def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
-    """⌊ε · length⌋, at least one where ε > 0 and the title has a word or character at all."""
+    """Returns ⌊ε · length⌋, but at least 1 if ε > 0 and the title is not empty."""
     length = len(pieces(title, unit))
     return share_in_edits(epsilon, length) if length else 0
 
 
 def printable(title: str) -> bool:
-    """No control characters, no ends of lines and no halves of characters; invisible ones may stand there."""
+    """Returns whether a title has no control characters, line ends or surrogates."""
     return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in title)
 
 
 @dataclass(frozen=True, eq=False)
 class TokenSlopes:
-    """The slope of the loss by the tokens that a model reads of some titles, all on the CPU.
+    """The slopes of the loss by the tokens of A titles. All tensors are on the CPU.
+
+    A model that scores an item by the likelihood of its tokens has further slopes: ``choice``, ``worth`` and ``tails``.
 
     Args:
-        titles: the titles as the model reads them (a defence may have cleaned them).
-        ids: int64 [A, L] tokens of every item's text.
-        word: int64 [A, L] which word of the title, split at blanks, a token is part of; −1 elsewhere.
-        gradient: float [A, L, d] of the item's own loss by the token's vector; 0 at padding.
-        table: float [V, d] the vectors of all tokens.
-        words: tokens that stand for a whole word: id -> word.
-        choice: float [A, L, V] of the item's own loss by the weight of a token in a place, where the model scores an
-            item by the likelihood of its tokens: a flip of b for a does b's entry less a's besides, to first order in
-            the item's score.
-        worth: float [A], where there is a choice: the slope of the item's own loss by its score, which is the mean
-            log-likelihood of the title's tokens.
-        spelled: the words of the catalogue's titles -> their tokens, read behind another word.
-        tails: float [number of ``spelled``], where there is a choice: the log-likelihood in nats of a word's tokens
-            behind its first one, given that alone; 0 for a word of one token.
+        titles: the titles that the model reads, which a defence may have cleaned.
+        ids: int64 [A, L], the tokens of every item's text.
+        word: int64 [A, L], the number of the title's word (split at blanks) that a token is part of, else −1.
+        gradient: float [A, L, d], the gradient of an item's own loss by a token's vector; 0 at padding.
+        table: float [V, d], the vectors of all tokens.
+        words: the tokens that are a whole word, with that word.
+        choice: float [A, L, V], the slope of an item's own loss by the weight of a token at a place. If b replaces a,
+            the loss changes further by the entry of b minus that of a, to first order in the item's score.
+        worth: float [A], the slope of an item's own loss by its score, the mean log-likelihood of the title's tokens.
+        spelled: the words of the catalogue's titles, with their tokens after another word.
+        tails: float [number of ``spelled``], the log-likelihood in nats of a word's further tokens given its first
+            token; 0 for a word of one token.
     """
 
     titles: Sequence[str]
@@ -96,9 +97,14 @@ class TokenSlopes:
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """What the host says of some titles, per attacked item: ``loss`` float64 [A], higher is nearer to the goal;
-    ``reached`` float64 [A], the share of users (without the item) who get it within the top k, or, untargeted, the
-    share of users without a held-out item there: the same for every item.
+    """The host's answer to a query at the titles of A items.
+
+    If the attack is untargeted, both values are the same for every item.
+
+    Args:
+        loss: float64 [A]; higher is nearer to the goal.
+        reached: float64 [A], the share of users without the item that get it within the top k. If the attack is
+            untargeted, the share of users without a held-out item there.
     """
 
     loss: Tensor
@@ -106,52 +112,56 @@ class Exposure:
 
 
 class TextOracle(Protocol):
-    """One victim, as an attack on titles may query it. Every evaluation is counted.
+    """The queries that an attack on titles may make about one victim.
 
-    The host owns the loss. To promote, it is per item the mean over users, who do not have it, of its log softmax over
-    the unmasked catalogue; untargeted, the mean over users of −log softmax of the held-out items, the same for every
-    item. Items influence each other little, so a query may change the titles of all of them.
+    Every evaluation is counted. The host owns the loss. Under the goal ``promote`` each item has its own loss: the mean
+    over the users without the item of its log softmax over the unmasked catalogue. If the attack is untargeted, it is
+    the mean of −log softmax of the held-out items over all users. Items influence each other little, so a query may
+    change all their titles.
     """
 
     @property
     def items(self) -> IntArray:
-        """Whose titles may be rewritten: int64 [A] rows of the catalogue."""
+        """The items with titles that may be rewritten: int64 [A] rows of the catalogue."""
         ...
 
     @property
     def catalogue(self) -> Catalogue:
-        """All items with their genuine titles; an attacker can read a catalogue."""
+        """All items with their genuine titles, as an attacker can read a catalogue."""
         ...
 
     @property
     def counts(self) -> IntArray:
-        """How often every item of the catalogue is used: int64 [n_items]; shops show such numbers."""
+        """The uses of every item: int64 [n_items]. Shops show such numbers."""
         ...
 
     @property
     def unit(self) -> Unit:
-        """What an edit is."""
+        """The unit of edits."""
         ...
 
     def titles(self) -> list[str]:
-        """The genuine titles of ``items``."""
+        """Returns the genuine titles of ``items``."""
         ...
 
     def budget(self) -> list[int]:
-        """Edits that every title may have. The host takes the Levenshtein distance to the genuine one."""
+        """Returns the number of edits that each title may have.
+
+        The host counts edits as the Levenshtein distance to the genuine title.
+        """
         ...
 
     def evaluate(self, titles: Sequence[str]) -> Exposure:
-        """Loss and outcome with these titles of ``items``."""
+        """Returns loss and outcome with these titles of ``items``."""
         ...
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Slopes at these titles; None where the model offers no gradient by its tokens."""
+        """Returns the slopes at these titles, or None if the model has none by tokens."""
         ...
 
 
 class TextConfig(BaseConfig):
-    """Settings of every attack on titles."""
+    """The settings of every attack on titles."""
 
     unit: Unit = Field(
         default="words", description="Unit of ε: a fraction of the title's words or characters (at least one edit)"
@@ -163,20 +173,24 @@ class TextConfig(BaseConfig):
 
 
 class TextAttack(Attack):
-    """Rewrites titles within a number of edits; to promote, those of the promoted items, else those of all items."""
+    """An attack that rewrites titles at test time.
+
+    Under the goal ``promote`` it rewrites the titles of the promoted items, otherwise those of all items.
+    """
 
     Config: ClassVar[type[BaseConfig]] = TextConfig
     surface: ClassVar[Surface] = "text"
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Text, at test time; ε is a share of the title's length."""
+        """Returns the threat model; ε is a share of the title's length."""
         c = self.config
         return Threat("text", "test", c.unit, "relative", c.goal, c.k)
 
     @abstractmethod
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Candidates, a title per item each. The host puts the genuine title where one is over budget, not printable
-        or without an edit (other blanks between the same words), re-scores, and keeps the best of every item, or the
-        best rewriting of all where it is untargeted.
+        """Yields candidates, one title per item of the oracle.
+
+        The host puts the genuine title back if one is over budget, is not printable or differs only in its blanks. It
+        scores the others again and keeps the best title of every item, or, if untargeted, the best rewriting of all.
         """
