@@ -1,4 +1,4 @@
-"""The built-in plugins of robench: ordinary plugins that come through the entry-point group ``robench``."""
+"""The built-in plugins of robench, which are registered through the entry-point group ``robench`` like any others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ robench_suite_finished = _progress.robench_suite_finished
 
 @hookimpl
 def robench_datasets() -> dict[str, str]:
-    """Built-in data sets."""
+    """Returns the built-in data sets by name."""
     return {
         "movielens-small": "robench_plugins.datasets.movielens_small:MovielensSmall",
         "csv": "robench_plugins.datasets.csv_file:CsvFile",
@@ -25,7 +25,7 @@ def robench_datasets() -> dict[str, str]:
 
 @hookimpl
 def robench_models() -> dict[str, str]:
-    """Built-in recommenders."""
+    """Returns the built-in recommenders by name."""
     return {
         "popularity": "robench_plugins.models.popularity:Popularity",
         "user-knn": "robench_plugins.models.user_knn:UserKnn",
@@ -47,7 +47,7 @@ def robench_models() -> dict[str, str]:
 
 @hookimpl
 def robench_attacks() -> dict[str, str]:
-    """Built-in attacks."""
+    """Returns the built-in attacks by name."""
     return {
         "random-noise": "robench_plugins.attacks.embedding.random_noise:RandomNoise",
         "fgsm": "robench_plugins.attacks.embedding.fgsm:Fgsm",
@@ -73,7 +73,7 @@ def robench_attacks() -> dict[str, str]:
 
 @hookimpl
 def robench_defenses() -> dict[str, str]:
-    """Built-in defences."""
+    """Returns the built-in defences by name."""
     return {
         "none": "robench_plugins.defenses.none:NoDefense",
         "adversarial-training": "robench_plugins.defenses.adversarial_training:AdversarialTraining",
@@ -88,9 +88,9 @@ def robench_defenses() -> dict[str, str]:
 
 @hookimpl
 def robench_metrics() -> dict[str, str]:
-    """Built-in metrics."""
-    home = "robench_plugins.metrics"
-    ranking, targets, stability, likes = (f"{home}.{name}" for name in ("ranking", "targets", "stability", "likes"))
+    """Returns the built-in metrics by name."""
+    modules = ("ranking", "targets", "stability", "classification")
+    ranking, targets, stability, classification = (f"robench_plugins.metrics.{name}" for name in modules)
     return {
         "ndcg": f"{ranking}:Ndcg",
         "recall": f"{ranking}:Recall",
@@ -103,14 +103,14 @@ def robench_metrics() -> dict[str, str]:
         "t-percentile": f"{targets}:TargetPercentile",
         "rbo": f"{stability}:Rbo",
         "jaccard": f"{stability}:Jaccard",
-        "accuracy": f"{likes}:Accuracy",
-        "like-precision": f"{likes}:LikePrecision",
-        "like-recall": f"{likes}:LikeRecall",
-        "like-f1": f"{likes}:LikeF1",
+        "accuracy": f"{classification}:Accuracy",
+        "like-precision": f"{classification}:LikePrecision",
+        "like-recall": f"{classification}:LikeRecall",
+        "like-f1": f"{classification}:LikeF1",
     }
 
 
 @hookimpl
 def robench_executors() -> dict[str, str]:
-    """Built-in executors."""
+    """Returns the built-in executors by name."""
     return {"local": "robench_plugins.executors.local:Local"}

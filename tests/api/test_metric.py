@@ -8,7 +8,7 @@ import pytest
 from robench.api.metric import Measure, Outcome
 from robench.api.threat import Threat
 from robench.store.record import metric_values
-from robench_plugins.metrics.likes import Accuracy
+from robench_plugins.metrics.classification import Accuracy
 from robench_plugins.metrics.ranking import Ndcg
 from robench_plugins.metrics.stability import Rbo
 from robench_plugins.metrics.targets import TargetHitRate, TargetPercentile

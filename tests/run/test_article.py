@@ -17,7 +17,7 @@ from robench.plan.plan import make_plan
 from robench.suite.load import load_suite
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
-from robench_plugins.metrics.likes import LikeF1, LikePrecision, LikeRecall
+from robench_plugins.metrics.classification import LikeF1, LikePrecision, LikeRecall
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTICLE = (ROOT / "docs" / "article.md").read_text("utf-8")

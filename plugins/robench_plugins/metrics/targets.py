@@ -1,4 +1,7 @@
-"""Metrics of promoted items, over real users with the item nowhere in their data: per target, then averaged."""
+"""Metrics of promoted items, averaged over the targets.
+
+A user is eligible for a target that is nowhere in the user's data.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,18 @@ from robench.api import FloatArray, Metric, Outcome
 from robench.api.metric import Needs
 
 
-def averaged(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
-    """Per-user values whose mean over users is the mean over targets of each target's mean over its eligible users.
+def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
+    """Returns values per user, the mean of which is the mean over targets of their means over eligible users.
 
-    A user's value is U/T · Σ_t value(t, u) / n_t, n_t the eligible users of target t; targets that nobody lacks are
-    left out of T.
+    The value of a user is U/T · Σ_t value(t, u) / n_t, where n_t is the number of eligible users of target t. Targets
+    without an eligible user do not count in T.
 
     Args:
-        values: [T, U].
+        values: the value of every target and user, float64 [T, U].
         eligible: bool [T, U].
+
+    Returns:
+        float64 [U].
     """
     counts = eligible.sum(1)
     used = counts > 0
@@ -30,9 +36,9 @@ def averaged(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[
 
 
 class TargetMetric(Metric):
-    """Base of the target metrics; NaN everywhere without targets.
+    """Base of the metrics of targets; NaN for every user if there are no targets.
 
-    Version 2 leaves out users whose held-out item is the target.
+    Since version 2, users whose held-out item is the target are not eligible.
     """
 
     version: ClassVar[int] = 2
@@ -41,39 +47,39 @@ class TargetMetric(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """The value of each rank: [T, U] -> [T, U]."""
+        """Returns the value of each rank: [T, U] to [T, U]."""
         raise TypeError(f"{type(self).__name__} has no values()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """float64 [U], see ``averaged``."""
+        """Returns float64 [U], see ``averaged_over_targets``."""
         if outcome.target_ranks is None:
             return np.full(outcome.n_users, np.nan)
         eligible = outcome.target_ranks > 0
         ranks = np.where(eligible, outcome.target_ranks, 1).astype(np.float64)
-        return averaged(self.values(outcome, ranks, k), eligible)
+        return averaged_over_targets(self.values(outcome, ranks, k), eligible)
 
 
 class TargetHitRate(TargetMetric):
-    """T-HR@k: share of eligible users with the target in their top k."""
+    """T-HR@k: the share of eligible users with the target in their top k."""
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """1 where rank ≤ k."""
+        """Returns 1 if rank ≤ k, else 0."""
         return (ranks <= k).astype(np.float64)
 
 
 class TargetNdcg(TargetMetric):
-    """T-NDCG@k: 1 / log₂(1 + rank) where rank ≤ k."""
+    """T-NDCG@k: 1 / log₂(1 + rank) of the target, or 0 if rank > k."""
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """Discounted gain."""
+        """Returns the discounted gain."""
         return np.where(ranks <= k, 1 / np.log2(1 + ranks), 0.0)
 
 
 class TargetPercentile(TargetMetric):
-    """Mean rank percentile of the targets: 1 − (rank − 1) / (candidates − 1); 1 is the top of the list."""
+    """Rank percentile of the targets: 1 − (rank − 1) / (candidates − 1), which is 1 at the top of the list."""
 
     at_k: ClassVar[bool] = False
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """In [0, 1]."""
+        """Returns the percentile, in [0, 1]."""
         return 1 - (ranks - 1) / np.maximum(outcome.candidates - 1, 1)

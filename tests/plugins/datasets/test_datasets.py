@@ -40,7 +40,7 @@ def test_movielens_is_what_it_says():
 
 def test_a_changed_pickle_is_never_opened(monkeypatch):
     monkeypatch.setattr(movielens_small, "SHA256", "0" * 64)
-    monkeypatch.setattr(movielens_small.pd, "read_pickle", lambda *_, **__: pytest.fail("it was opened"))
+    monkeypatch.setattr(movielens_small.pd, "read_pickle", lambda *_, **__: pytest.fail("the pickle was opened"))
     with pytest.raises(DataError, match="not opened"):
         MovielensSmall().load()
 
@@ -62,6 +62,7 @@ def test_synthetic_data_is_skewed_and_has_tastes():
 
 
 def csv(tmp_path, text, name="r.csv", **settings):
+    """Returns the data set of a file with this text."""
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return CsvFile.make(path=path, **settings)

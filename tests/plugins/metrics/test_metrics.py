@@ -57,6 +57,7 @@ class TestJaccard(MetricTests):
 
 
 def outcome(rows, top=None, clean=None, targets=None, candidates=100):
+    """Returns an outcome with these ranks, one row per user."""
     indptr = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
     n = len(rows)
     top = np.zeros((n, 10), dtype=np.int64) if top is None else np.asarray(top, dtype=np.int64)
@@ -71,36 +72,36 @@ def outcome(rows, top=None, clean=None, targets=None, candidates=100):
 )
 @settings(deadline=None)
 def test_ranking_metrics_equal_naive_loops(rows, k):
-    made = outcome(rows)
+    measured = outcome(rows)
     for user, ranks in enumerate(rows):
         hits = sorted(r for r in ranks if r <= k)
         ideal = sum(1 / math.log2(1 + r) for r in range(1, min(k, len(ranks)) + 1))
-        assert Ndcg().per_user(made, k)[user] == pytest.approx(sum(1 / math.log2(1 + r) for r in hits) / ideal)
-        assert Recall().per_user(made, k)[user] == pytest.approx(len(hits) / len(ranks))
-        assert HitRate().per_user(made, k)[user] == bool(hits)
-        assert Precision().per_user(made, k)[user] == pytest.approx(len(hits) / k)
-        assert Mrr().per_user(made, k)[user] == pytest.approx(1 / hits[0] if hits else 0)
+        assert Ndcg().per_user(measured, k)[user] == pytest.approx(sum(1 / math.log2(1 + r) for r in hits) / ideal)
+        assert Recall().per_user(measured, k)[user] == pytest.approx(len(hits) / len(ranks))
+        assert HitRate().per_user(measured, k)[user] == bool(hits)
+        assert Precision().per_user(measured, k)[user] == pytest.approx(len(hits) / k)
+        assert Mrr().per_user(measured, k)[user] == pytest.approx(1 / hits[0] if hits else 0)
         precision = sum((place + 1) / r for place, r in enumerate(sorted(ranks)) if r <= k)
-        assert Map().per_user(made, k)[user] == pytest.approx(precision / min(k, len(ranks)))
+        assert Map().per_user(measured, k)[user] == pytest.approx(precision / min(k, len(ranks)))
 
 
 def test_one_item_at_rank_three():
-    made = outcome([[3]])
-    assert Ndcg().per_user(made, 10)[0] == 0.5
-    assert Mrr().per_user(made, 10)[0] == pytest.approx(1 / 3)
+    measured = outcome([[3]])
+    assert Ndcg().per_user(measured, 10)[0] == 0.5
+    assert Mrr().per_user(measured, 10)[0] == pytest.approx(1 / 3)
 
 
 def test_target_metrics_are_per_target_and_then_averaged():
-    # Target 0: users 0 and 1 of 3 eligible, one hit. Target 1: only user 2 eligible, hit. Target 2: nobody lacks it.
+    # Target 0: two of three users are eligible, one hit. Target 1: one eligible user, a hit. Target 2: none eligible.
     targets = [[5, 50, 0], [0, 0, 1], [0, 0, 0]]
-    made = outcome([[1], [1], [1]], targets=targets)
-    assert TargetHitRate().per_user(made, 10).mean() == pytest.approx((1 / 2 + 1) / 2)
-    assert TargetNdcg().per_user(made, 10).mean() == pytest.approx((1 / math.log2(6) / 2 + 1) / 2)
+    measured = outcome([[1], [1], [1]], targets=targets)
+    assert TargetHitRate().per_user(measured, 10).mean() == pytest.approx((1 / 2 + 1) / 2)
+    assert TargetNdcg().per_user(measured, 10).mean() == pytest.approx((1 / math.log2(6) / 2 + 1) / 2)
     percentile = ((1 - 4 / 99 + 1 - 49 / 99) / 2 + 1) / 2
-    assert TargetPercentile().per_user(made, 0).mean() == pytest.approx(percentile)
+    assert TargetPercentile().per_user(measured, 0).mean() == pytest.approx(percentile)
 
 
-def test_identical_lists_are_worth_exactly_one_and_disjoint_ones_nothing():
+def test_identical_lists_have_exactly_one_and_disjoint_lists_zero():
     top = np.arange(20).reshape(2, 10)
     same = outcome([[1], [1]], top=top, clean=outcome([[1], [1]], top=top))
     other = outcome([[1], [1]], top=top + 100, clean=same)
@@ -115,7 +116,7 @@ def test_two_empty_lists_are_identical():
     assert Rbo().per_user(same, 10)[0] == Jaccard().per_user(same, 10)[0] == 1
 
 
-def test_short_lists_that_are_identical_are_worth_one_too():
+def test_identical_short_lists_have_one_too():
     top = np.array([[4, 2, 7, *[-1] * 7]])
     same = outcome([[1]], top=top, clean=outcome([[1]], top=top))
     assert Rbo().per_user(same, 10)[0] == pytest.approx(1)
@@ -125,10 +126,10 @@ def test_short_lists_that_are_identical_are_worth_one_too():
 @given(st.permutations(range(12)), st.permutations(range(12)))
 @settings(deadline=None, max_examples=50)
 def test_rbo_and_jaccard_equal_naive_sums(one, two):
-    made = outcome([[1]], top=[one[:10]], clean=outcome([[1]], top=[two[:10]]))
+    measured = outcome([[1]], top=[one[:10]], clean=outcome([[1]], top=[two[:10]]))
     total = sum(0.9 ** (d - 1) * len(set(one[:d]) & set(two[:d])) / d for d in range(1, 11))
     most = sum(0.9 ** (d - 1) for d in range(1, 11))
-    assert Rbo().per_user(made, 10)[0] == pytest.approx(total / most)
+    assert Rbo().per_user(measured, 10)[0] == pytest.approx(total / most)
     both = len(set(one[:10]) & set(two[:10]))
-    assert Jaccard().per_user(made, 10)[0] == pytest.approx(both / (20 - both))
+    assert Jaccard().per_user(measured, 10)[0] == pytest.approx(both / (20 - both))
     assert most == pytest.approx((1 - 0.9**10) / 0.1)

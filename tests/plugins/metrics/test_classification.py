@@ -1,4 +1,4 @@
-"""Accuracy, precision, recall and F1 of like/dislike: by plain loops, and against scikit-learn."""
+"""Accuracy, precision, recall and F1 of likes and dislikes equal plain loops and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from robench.api import Outcome
 from robench.tables.stats import interval
 from robench.testing import MetricTests
-from robench_plugins.metrics.likes import Accuracy, LikeF1, LikePrecision, LikeRecall
+from robench_plugins.metrics.classification import Accuracy, LikeF1, LikePrecision, LikeRecall
 
 METRICS = (Accuracy, LikePrecision, LikeRecall, LikeF1)
 
@@ -31,7 +31,7 @@ class TestLikeF1(MetricTests):
 
 
 def outcome(likes, dislikes):
-    """Rows of probabilities per user."""
+    """Returns an outcome with these probabilities, one row per user."""
     indptr = np.cumsum([0, *map(len, likes)]).astype(np.int64)
     flat = [np.array([p for row in rows for p in row], dtype=np.float64) for rows in (likes, dislikes)]
     n, users = len(flat[0]), len(likes)
@@ -39,14 +39,15 @@ def outcome(likes, dislikes):
     return Outcome(indptr, np.ones(n, np.int64), empty, np.full(users, 9), likes=flat[0], dislikes=flat[1])
 
 
-def means(found):
-    return [float(metric().per_user(found, 0).mean()) for metric in METRICS]
+def means(outcome):
+    """Returns the mean over users of every metric."""
+    return [float(metric().per_user(outcome, 0).mean()) for metric in METRICS]
 
 
 def test_four_users_by_hand():
     # TP: .9, .6, .7. FN: .5 (a tie is no like), .2. FP: .8. TN: .1, .4, .5; one negative is missing.
-    found = outcome([[0.9, 0.5], [0.6], [0.2], [0.7]], [[0.1, np.nan], [0.8], [0.4], [0.5]])
-    assert means(found) == pytest.approx([6 / 9, 3 / 4, 3 / 5, 6 / 9])
+    measured = outcome([[0.9, 0.5], [0.6], [0.2], [0.7]], [[0.1, np.nan], [0.8], [0.4], [0.5]])
+    assert means(measured) == pytest.approx([6 / 9, 3 / 4, 3 / 5, 6 / 9])
 
 
 def test_a_model_that_likes_nothing_has_no_precision():
@@ -62,6 +63,7 @@ PAIRS = st.lists(st.lists(st.tuples(PROBABILITIES, PROBABILITIES), min_size=1, m
 
 
 def predictions(rows):
+    """Returns the true and the predicted label of every probability."""
     truth = [label for row in rows for _ in row for label in (1, 0)]
     return truth, [int(p > 0.5) for row in rows for pair in row for p in pair]
 
@@ -70,43 +72,45 @@ def predictions(rows):
 @given(rows=PAIRS)
 def test_they_equal_plain_loops(rows):
     tp = fp = fn = tn = 0
-    for truth, said in zip(*predictions(rows), strict=True):
-        if truth and said:
+    for truth, predicted in zip(*predictions(rows), strict=True):
+        if truth and predicted:
             tp += 1
         elif truth:
             fn += 1
-        elif said:
+        elif predicted:
             fp += 1
         else:
             tn += 1
     precision, recall = tp / (tp + fp) if tp + fp else 0.0, tp / (tp + fn)
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    found = outcome([[p for p, _ in row] for row in rows], [[p for _, p in row] for row in rows])
-    wanted = [(tp + tn) / (tp + tn + fp + fn), precision, recall, f1]
-    assert means(found) == pytest.approx(wanted, abs=1e-12)
+    measured = outcome([[p for p, _ in row] for row in rows], [[p for _, p in row] for row in rows])
+    expected = [(tp + tn) / (tp + tn + fp + fn), precision, recall, f1]
+    assert means(measured) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=50, deadline=None)
 @given(rows=PAIRS)
 def test_they_equal_scikit_learn(rows):
-    truth, said = predictions(rows)
-    found = outcome([[p for p, _ in row] for row in rows], [[p for _, p in row] for row in rows])
-    scores = [f(truth, said, zero_division=0) for f in (precision_score, recall_score, f1_score)]
-    assert means(found) == pytest.approx([accuracy_score(truth, said), *scores], abs=1e-12)
+    truth, predicted = predictions(rows)
+    measured = outcome([[p for p, _ in row] for row in rows], [[p for _, p in row] for row in rows])
+    scores = [f(truth, predicted, zero_division=0) for f in (precision_score, recall_score, f1_score)]
+    assert means(measured) == pytest.approx([accuracy_score(truth, predicted), *scores], abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_interval_of_a_ratio_is_that_of_resampled_ratios(metric):
-    """Values per user are a linearisation: their interval must agree with a bootstrap of the ratio itself."""
+    """The interval of the linearised values agrees with a bootstrap of the ratio itself."""
     generator = np.random.default_rng(0)
     counts = generator.integers(1, 4, 400)
     users = zip(counts, generator.random(400), strict=True)
     rows = [list(zip(s / 2 + generator.random(n) / 2, generator.random(n), strict=True)) for n, s in users]
 
-    def made(rows):
+    def measured(rows):
         return outcome([[p for p, _ in row] for row in rows], [[p for _, p in row] for row in rows])
 
-    _, low, high = interval(metric().per_user(made(rows), 0)[None])
-    drawn = [metric().per_user(made([rows[u] for u in generator.integers(0, 400, 400)]), 0).mean() for _ in range(1000)]
-    plain = np.quantile(drawn, [0.025, 0.975])
-    assert (low, high) == pytest.approx(tuple(plain), abs=0.15 * (plain[1] - plain[0]))
+    _, low, high = interval(metric().per_user(measured(rows), 0)[None])
+    ratios = [
+        metric().per_user(measured([rows[u] for u in generator.integers(0, 400, 400)]), 0).mean() for _ in range(1000)
+    ]
+    bootstrap = np.quantile(ratios, [0.025, 0.975])
+    assert (low, high) == pytest.approx(tuple(bootstrap), abs=0.15 * (bootstrap[1] - bootstrap[0]))

@@ -1,4 +1,7 @@
-"""Like or dislike: each held-out item against a fixed negative, by the calibrated probability p."""
+"""Metrics of the classification into likes and dislikes, by a calibrated probability p.
+
+Every held-out item is a like, and one fixed negative per held-out item is a dislike.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from robench.api.metric import Needs
 
 
 class Confusion(NamedTuple):
-    """Counts per user, float64 [U] each: a like is predicted where p > 0.5, so a tie is none."""
+    """The counts of a confusion matrix per user, float64 [U] each.
+
+    A like is predicted if p > 0.5, so a tie predicts a dislike.
+    """
 
     true_likes: FloatArray
     false_likes: FloatArray
@@ -21,20 +27,20 @@ class Confusion(NamedTuple):
 
 
 def confusion(outcome: Outcome) -> Confusion:
-    """Counts of an outcome whose likes were measured; a negative that is missing (NaN) counts nowhere."""
+    """Returns the counts of an outcome whose likes were measured; a missing negative (NaN) is not counted."""
     assert outcome.likes is not None  # the host asks for no value without them
     assert outcome.dislikes is not None
-    likes, dislikes, there = outcome.likes > 0.5, outcome.dislikes > 0.5, ~np.isnan(outcome.dislikes)
-    parts = (likes, dislikes & there, ~likes, ~dislikes & there)
+    likes, dislikes, present = outcome.likes > 0.5, outcome.dislikes > 0.5, ~np.isnan(outcome.dislikes)
+    parts = (likes, dislikes & present, ~likes, ~dislikes & present)
     return Confusion(*(outcome.per_user_sum(part.astype(np.float64)) for part in parts))
 
 
 class LikeMetric(Metric):
-    """Base: Σ part over Σ whole, over all pairs of all users.
+    """Base of the metrics that are a ratio R = Σ part / Σ whole over all users.
 
-    The value of user u is R + (part_u − R · whole_u) / mean whole, R being the ratio: the linearisation by which ratio
-    estimators get their standard errors (Cochran, Sampling Techniques, 1977, section 6.4). Its mean is R. Where
-    nothing is counted below, R is 0.
+    The value of user u is R + (part_u − R · whole_u) / mean whole. This is the linearisation that gives ratio
+    estimators their standard errors (Cochran, Sampling Techniques, 1977, section 6.4); its mean over users is R. If Σ
+    whole is 0, R is 0.
     """
 
     needs: ClassVar[Needs] = "likes"
@@ -44,10 +50,10 @@ class LikeMetric(Metric):
 
     @abstractmethod
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """(part, whole) per user, float64 [U] each."""
+        """Returns part and whole of every user, float64 [U] each."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """float64 [U], whose mean is the ratio in [0, 1]; NaN everywhere where likes were not measured."""
+        """Returns float64 [U], the mean of which is the ratio in [0, 1]; NaN if likes were not measured."""
         if outcome.likes is None or outcome.dislikes is None:
             return np.full(outcome.n_users, np.nan)
         part, whole = self.parts(confusion(outcome))
@@ -60,33 +66,33 @@ class LikeMetric(Metric):
 
 
 class Accuracy(LikeMetric):
-    """(TP + TN) / (TP + TN + FP + FN)."""
+    """Share of right predictions: (TP + TN) / (TP + TN + FP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Right predictions of all."""
+        """Returns right predictions and all predictions."""
         right = c.true_likes + c.true_dislikes
         return right, right + c.false_likes + c.missed_likes
 
 
 class LikePrecision(LikeMetric):
-    """TP / (TP + FP); 0 where no like is predicted."""
+    """Share of right predictions among predicted likes: TP / (TP + FP), or 0 if no like is predicted."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Right likes of the predicted ones."""
+        """Returns right likes and predicted likes."""
         return c.true_likes, c.true_likes + c.false_likes
 
 
 class LikeRecall(LikeMetric):
-    """TP / (TP + FN)."""
+    """Share of predicted likes among actual likes: TP / (TP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Right likes of the actual ones."""
+        """Returns right likes and actual likes."""
         return c.true_likes, c.true_likes + c.missed_likes
 
 
 class LikeF1(LikeMetric):
-    """2 · precision · recall / (precision + recall) = 2 TP / (2 TP + FP + FN)."""
+    """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Twice the right likes of the predicted and the actual ones."""
+        """Returns twice the right likes, and predicted plus actual likes."""
         return 2 * c.true_likes, 2 * c.true_likes + c.false_likes + c.missed_likes
