@@ -177,11 +177,8 @@ def test_a_wrong_word_about_histories_fails_conformance(cls, problem):
     class Tests(ModelTests):
         model = cls
 
-    data, test = crowd()
     with pytest.raises(AssertionError, match=problem):
-        Tests().test_scores_follow_the_history_where_that_is_declared_and_never_anyone_elses(
-            (fitted(cls(), data)[0], data, test)
-        )
+        Tests().test_scores_follow_the_history_where_that_is_declared_and_never_anyone_elses(Tests.fit_crowd())
 
 
 def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
