@@ -1,4 +1,4 @@
-"""Every link of the documentation leads to a file, and to a heading of it, that are there."""
+"""Every link of the documentation leads to a file and a heading that exist, and so does every path that it names."""
 
 import re
 
@@ -38,3 +38,27 @@ def test_every_page_is_reached_from_the_readme():
             reached.add(page)
             todo += [(page.parent / link.partition("#")[0]).resolve() for link in links(page.read_text("utf-8"))]
     assert set(PAGES) <= reached
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_and_tests_that_a_page_names_exist(page):
+    named = re.findall(r"`((?:benchmark|plugins|suites|tests|tools)/[\w/.-]+)(?:::(\w+))?`", page.read_text("utf-8"))
+    assert len(named) > 25 or page.name != "article.md"
+    for path, test in named:
+        assert (ROOT / path).exists(), path
+        if test:
+            text = (ROOT / path).read_text("utf-8")
+            assert re.search(rf"^def {test}\(", text, re.M), f"{path} has no {test}"
+
+
+def test_new_words_of_the_glossary_are_in_the_code():
+    table = (ROOT / "docs" / "glossary.md").read_text("utf-8").partition("## Old names")[2]
+    sources = [path for root in ("benchmark", "plugins") for path in (ROOT / root).rglob("*.py")]
+    code = "".join(path.read_text("utf-8") for path in sources)
+    new = [name for row in re.findall(r"^\|[^|]*\|(.*)\|$", table, re.M) for name in re.findall(r"`([^`]+)`", row)]
+    assert len(new) > 15
+    for name in new:
+        if name.endswith(".py"):
+            assert any(path.as_posix().endswith(name) for path in sources), name
+        else:
+            assert re.search(rf"\b{name}\b", code), name

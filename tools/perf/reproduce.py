@@ -2,8 +2,8 @@
 
 FOLDER is a folder of results of one of these suites; its name says which. Every line is a claim as it was published,
 its verdict (borne out, refuted, undecided) and its numbers: NDCG@10, means over users and seeds, with 95% intervals
-paired over users and seeds. Exit 1 where a verdict is not the documented one (docs/reproduced.md), where one that is
-documented there is of no claim, and where a folder lacks a cell that its suite has: then nothing of it is judged.
+paired over users and seeds. docs/findings/reproduced.md documents the verdicts. Exits with 1 if a verdict is another,
+if a documented one belongs to no claim, or if a folder lacks a cell of its suite; then nothing of it is judged.
 """
 
 import re
@@ -22,7 +22,7 @@ from robench.tables.stats import interval, paired_p
 METRIC = "ndcg@10"
 SUITES = Path(__file__).parents[2] / "suites" / "reproduce"
 CELL = ("dataset", "model", "defense_label", "attack_label", "norm", "epsilon", "seed")
-# By suite what is not borne out, and stands so in docs/reproduced.md. All others are.
+# By suite what is not borne out, and stands so in docs/findings/reproduced.md. All others are.
 DOCUMENTED = {
     "reproduce-apr": {
         r"movielens-small: BPR-MF loses more than AMF, held-out positives, ε = 0\.1": "undecided",

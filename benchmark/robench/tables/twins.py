@@ -1,4 +1,4 @@
-"""Each robust model beside its undefended twin, on clean and on adversarial data: the comparison of docs/article.md."""
+"""Compares each robust model with its undefended twin, clean and attacked, as docs/findings/article.md shows."""
 
 from __future__ import annotations
 

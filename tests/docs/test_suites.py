@@ -1,0 +1,137 @@
+"""Every suite of the repository, and every suite that a page shows, can be planned."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.docs.pages import ROOT, blocks, read
+from tests.tiny_decoder import tiny_decoder
+
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.pretrained import decoder
+from robench.run.preview import preview
+from robench.suite.load import load_suite
+from robench.suite.schema import SuiteFile
+
+SUITES = sorted((ROOT / "suites").rglob("*.yaml"))
+GUIDE = read("docs/guide/writing-a-suite.md")
+OWN_DATA = read("docs/guide/your-own-data.md")
+THREATS = read("docs/reference/threat-models.md")
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.of(Host.discover())
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A cache for all suites, because most of them prepare the same data."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture
+def planned(prepared, registry, tmp_path, monkeypatch):
+    """Plans a file as ``robench plan`` does.
+
+    A packaged GGUF is found but not converted, which takes half a minute: tests/pretrained converts a small one.
+    """
+    monkeypatch.setenv("ROBENCH_CACHE", str(prepared))
+    monkeypatch.setattr(decoder, "_convert", lambda library, file, folder: tiny_decoder(folder))
+
+    def planned(path, *changes):
+        return preview(path, registry, tmp_path / "results", changes, ())
+
+    return planned
+
+
+def test_there_are_suites():
+    assert len(SUITES) > 10
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_every_suite_of_the_repository_can_be_planned(planned, path):
+    plan = planned(path)
+    assert sum(row.cells for row in plan.rows) > 0
+    for refusal in map(str, plan.refusals):  # data that may not be shipped
+        assert "ml-100k" in refusal
+        assert "no such" in refusal
+
+
+def test_the_suite_with_every_key_is_planned_and_has_them_all(planned, tmp_path):
+    (text,) = blocks(read("docs/reference/suite.md"), "yaml")
+    assert set(re.findall(r"^(\w+):", text, re.M)) == set(SuiteFile.model_fields)
+    (tmp_path / "everything.yaml").write_text(text)
+    assert not planned(tmp_path / "everything.yaml").refusals
+
+
+def test_the_suite_of_the_guide_can_be_planned_at_every_step(planned, tmp_path):
+    path, text = tmp_path / "mine.yaml", ""
+    cells = []
+    for step in blocks(GUIDE, "yaml"):
+        text += step
+        path.write_text(text)
+        plan = planned(path)
+        assert not plan.refusals
+        cells.append(sum(row.cells for row in plan.rows))
+    assert cells[0] < cells[2]
+    skipped = re.search(r"^skipped: .*$", GUIDE, re.M)[0]
+    assert skipped in plan.skips
+
+
+def test_a_mistake_is_told_as_in_the_guide(planned, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(blocks(GUIDE, "yaml")[0].replace("factors", "factor"))
+    shown = re.search(r"^mine\.yaml:.*(?=\.\.\.$)", GUIDE, re.M)[0]
+    with pytest.raises(Exception, match=re.escape(shown)):
+        planned(path)
+
+
+@pytest.mark.parametrize("number", range(len(blocks(OWN_DATA, "yaml"))))
+def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
+    block = blocks(OWN_DATA, "yaml")[number]
+    ratings, items = (text for text in blocks(OWN_DATA, "") if "," in text)
+    (tmp_path / "ratings.csv").write_text(ratings.splitlines()[0] + "\n" + rows(",{user},{item},4,{time}\n"))
+    (tmp_path / "items.csv").write_text(items)
+    atomic = tmp_path / "ml-100k" / "ml-100k.inter"
+    atomic.parent.mkdir()
+    atomic.write_text("user_id:token\titem_id:token\ttimestamp:float\n" + rows("\t{user}\t{item}\t{time}\n"))
+    model = "content" if "items" in block else "mf"
+    (tmp_path / "mine.yaml").write_text(f"name: mine\nmodels: [popularity, {model}]\n{block}")
+    assert not planned(tmp_path / "mine.yaml").refusals
+
+
+def rows(pattern):
+    """Rows of 20 users with 10 items each, among them those that the guide shows."""
+    names = ["heat", "fargo", *(f"item{n}" for n in range(8))]
+    return "".join(pattern[1:].format(user=u, item=i, time=t) for u in range(20) for t, i in enumerate(names))
+
+
+def test_the_suite_of_the_readme_is_planned(planned, tmp_path):
+    (text,) = blocks(read("README.md"), "yaml")
+    (tmp_path / "mine.yaml").write_text(text)
+    pairs = [f"{user},{item}" for item in range(30) for user in range(20 + item)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user,item", *pairs]))
+    plan = planned(tmp_path / "mine.yaml")
+    assert not plan.refusals
+    assert any("mf[factors=32]" in row.label for row in plan.rows)
+
+
+@pytest.mark.parametrize("number", range(len(blocks(THREATS, "yaml"))))
+def test_what_one_types_for_a_threat_model_is_planned(registry, tmp_path, number):
+    path = tmp_path / "t.yaml"
+    head = "name: t\ndatasets: [{name: synthetic}]\nmodels: [popularity, lstm, text-bert]\n"
+    path.write_text(head + blocks(THREATS, "yaml")[number])
+    suite = load_suite(path, registry)
+    plan = make_plan(suite, registry)
+    attacked = {c.columns()["attack_label"] for c in plan.cells if not c.skip} - {"none"}
+    assert attacked == {entry.part.label for entry in suite.attacks}
+    assert suite.ranking is None or len(plan.ranking) == len(suite.ranking)
+
+
+def test_paths_in_the_suites_are_those_of_the_repository():
+    for path in SUITES:
+        for name in re.findall(r"\b(?:docs|tools|suites)/[\w/.-]+\.(?:md|py|yaml)", path.read_text("utf-8")):
+            assert Path(ROOT / name).exists(), f"{path.name}: {name}"

@@ -1,0 +1,206 @@
+"""Writes docs/reference/plugins.md from the code: every plugin of robench, what it offers, and its settings.
+
+    python tools/reference.py            writes the page
+    python tools/reference.py --check    exits with 1 if the page is not what the code says
+
+Names come from the registry, sentences from docstrings, and settings from the ``Config`` of each class.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from robench.host.discovery import Host
+from robench.host.registry import Kind, Registry
+
+Setting = tuple[str, str, str]  # values, default, meaning
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reference" / "plugins.md"
+OPENING = """# Plugins and their settings
+
+`python tools/reference.py` writes this page from the code, and a test compares the two.
+`robench plugins --check` lists the same for every plugin of your environment, built in or not.
+In a suite, `name` picks the plugin and every other key is one of its settings.
+λ and ε of a grid may be lists: `lambda` and `epsilon` of a defence, `epsilon` of an attack.
+"""
+HEADINGS: dict[Kind, str] = {
+    "model": "Models",
+    "attack": "Attacks",
+    "defense": "Defences",
+    "dataset": "Data sets",
+    "metric": "Metrics",
+    "executor": "Executors",
+}
+SHARED = {
+    "DatasetConfig": "Every data set",
+    "EmbeddingConfig": "Attacks on embedding and parameters",
+    "HistoryConfig": "Attacks on histories",
+    "MinimumNormConfig": "Minimum-norm attacks",
+    "PoisoningConfig": "Attacks with fake users",
+    "SequenceConfig": "Sequence models",
+    "TextConfig": "Attacks on titles",
+    "TorchConfig": "Neural models",
+}
+
+
+def code(value: Any) -> str:
+    """Returns a value as YAML writes it, marked as code."""
+    plain = {None: "null", True: "true", False: "false"}
+    text = (
+        plain[value]
+        if value is None or isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+    return f"`{text}`".replace("|", "\\|")
+
+
+def default_of(schema: dict[str, Any]) -> str:
+    """Returns the default of a setting; long lists are cut."""
+    if "default" not in schema:
+        return "required"
+    value = schema["default"]
+    if isinstance(value, list):
+        return code(f"[{', '.join(map(str, value))}]") if len(str(value)) < 50 else f"{len(value)} entries"
+    if isinstance(value, str) and len(value) > 50:
+        return "a text"
+    return code(value) if value != "" else "empty"
+
+
+def values_of(schema: dict[str, Any], parts: dict[str, Any]) -> str:
+    """Returns what a setting may be, in words, from its JSON schema."""
+    if "$ref" in schema:
+        return values_of(parts[schema["$ref"].rpartition("/")[2]], parts)
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(values_of(option, parts) for option in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(code(value) for value in schema.get("enum", [schema.get("const")]))
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return " ".join([{"integer": "whole number", "number": "number"}[kind], *bounds(schema)])
+    if kind == "array":
+        items = schema.get("items") or next(iter(schema.get("prefixItems", [{}])))
+        return f"list of {values_of(items, parts).replace('number', 'numbers')}"
+    return {"boolean": "`true`, `false`", "string": "text", "null": "`null`"}.get(str(kind), str(kind or "anything"))
+
+
+def bounds(schema: dict[str, Any]) -> Iterator[str]:
+    """Yields ``≥ 1``, ``< 1`` and the like."""
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    yield from (f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema)
+
+
+def settings_of(config: type[Any]) -> dict[str, Setting]:
+    """Returns {setting: (values, default, meaning)} of a ``Config``."""
+    schema = config.model_json_schema(by_alias=True)
+    parts = schema.get("$defs", {})
+    return {
+        name: (values_of(field, parts), default_of(field), field.get("description", "").replace("|", "\\|"))
+        for name, field in schema.get("properties", {}).items()
+    }
+
+
+def all_shared_of(config: type[Any]) -> list[type[Any]]:
+    """Returns the bases of a ``Config`` whose settings have a table of their own, the widest first."""
+    return [base for base in reversed(config.__mro__) if base.__name__ in SHARED]
+
+
+def shared_of(config: type[Any]) -> type[Any] | None:
+    """Returns the nearest of these bases that is not the ``Config`` itself."""
+    return next((base for base in reversed(all_shared_of(config)) if base is not config), None)
+
+
+def settings(config: type[Any]) -> Iterator[str]:
+    """Yields a link to the shared settings of a ``Config``, and the table of those that it adds or changes."""
+    base, own = shared_of(config), settings_of(config)
+    if base is not None:
+        inherited = settings_of(base)
+        own = {
+            name: (values, default, meaning or inherited.get(name, ("", "", ""))[2])
+            for name, (values, default, meaning) in own.items()
+            if (values, default, meaning) != inherited.get(name)
+        }
+        heading = SHARED[base.__name__]
+        yield from (f"Also the settings of [{heading[:1].lower()}{heading[1:]}](#{anchor(heading)}).", "")
+    if own:
+        yield from ("| setting | values | default | meaning |", "|---|---|---|---|")
+        yield from (f"| `{name}` | {' | '.join(cells)} |" for name, cells in own.items())
+        yield ""
+
+
+def sentence(cls: type[Any]) -> list[str]:
+    """Returns the first paragraph of a docstring, one sentence per line, wrapped."""
+    paragraph = " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split()).replace("``", "`")
+    lines = re.split(r"(?<=[a-z)`0-9]\.) (?=[A-Z`])", paragraph)
+    return [line for part in lines for line in textwrap.wrap(part, 98, break_on_hyphens=False, break_long_words=False)]
+
+
+def facts(kind: Kind, cls: Any) -> list[str]:
+    """Returns what a class says of itself to the host, as list items."""
+    if kind == "model":
+        return [f"Surfaces: {', '.join(f'`{name}`' for name in sorted(cls.surfaces))}."] if cls.surfaces else []
+    if kind == "attack":
+        surface = cls.Config.model_json_schema()["properties"].get("surface", {"const": cls.surface})
+        return [f"Surface: {values_of(surface, {})}.", f"Kind: {cls.kind() if cls.stage == 'test' else cls.adaptive}."]
+    if kind == "defense":
+        hooks = [name for name in ("sanitise", "clean_text", "loss", "wrap") if cls.overrides(name)]
+        return [f"Changes: {', '.join(f'`{name}`' for name in hooks)}."] if hooks else []
+    if kind == "dataset":
+        return [f"Licence: {cls.licence}.", f"Source: {cls.source}."]
+    if kind == "metric":
+        better = "higher" if cls.higher_is_better else "lower"
+        return [f"Needs: {cls.needs}.", f"Better: {better}.", f"Version: {cls.version}."]
+    return []
+
+
+def entry(kind: Kind, name: str, cls: Any) -> Iterator[str]:
+    """Yields the lines of one plugin."""
+    title = f"{name}@k" if kind == "metric" and cls.at_k else name
+    yield from (f"### `{title}`", "", *sentence(cls), "")
+    stated = facts(kind, cls)
+    if stated:
+        yield from (*(line for item in stated for line in textwrap.wrap(f"- {item}", 98, subsequent_indent="  ")), "")
+    yield from settings(cls.Config)
+
+
+def anchor(heading: str) -> str:
+    """Returns the anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def page() -> str:
+    """Returns the whole page."""
+    registry = Registry.of(Host.discover())
+    lines = [OPENING]
+    for kind, heading in HEADINGS.items():
+        names = [e for e in registry.entries[kind] if e.distribution == "robench"]
+        classes = {e.name: registry.load_entry(kind, e) for e in names}
+        lines += [f"## {heading}", ""]
+        bases = dict.fromkeys(base for cls in classes.values() for base in all_shared_of(cls.Config))
+        for base in bases:
+            lines += [f"### {SHARED[base.__name__]}", "", *settings(base)]
+        for name, cls in classes.items():
+            lines += entry(kind, name, cls)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the page, or with ``--check`` compares it; returns the exit code."""
+    written = page()
+    if "--check" in arguments:
+        return int(PAGE.read_text("utf-8") != written)
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(written, "utf-8")
+    print(PAGE.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
