@@ -1,4 +1,4 @@
-"""The command line. Thin: every command reads, calls one function, prints."""
+"""The command line. Every command reads its options, calls one function, and prints what it returns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default
 
 
 def screen() -> Console:
-    """The terminal at its width; a file or pipe is wide, so that lines stay whole."""
+    """Returns the terminal. A file or a pipe counts as wide, so that lines stay whole."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
     return Console(width=wide, markup=False)  # labels such as mf[factors=32] are not markup
 
@@ -63,7 +63,7 @@ def run(
     print_tables(tables, summary.folder)
     for line in summary.failure_lines():
         typer.echo(line, err=True)
-    if summary.failed:
+    if summary.failures:
         raise typer.Exit(1)
 
 
@@ -129,20 +129,21 @@ def recommend(
     set_: Set = None,
     only: Only = None,
 ) -> None:
-    """Show what fitted models recommend to a known user, or to a new one who names some items."""
-    from robench.recommend.lists import Ask, recommend  # noqa: PLC0415  # imports torch
+    """Show what fitted models recommend to a known user, or to a new user with some items."""
+    from robench.recommend.lists import recommend  # noqa: PLC0415  # imports torch
+    from robench.recommend.query import Request  # noqa: PLC0415  # as above
     from robench.recommend.terminal import print_recommendations  # noqa: PLC0415
 
     registry = Registry.of(Host.discover())
-    asked = Ask(user, items, k, model, defense, seed, tuple(only or ()), tuple(set_ or ()))
-    print_recommendations(recommend(source, asked, registry, lambda line: typer.echo(line, err=True)), screen())
+    request = Request(user, items, k, model, defense, seed, tuple(only or ()), tuple(set_ or ()))
+    print_recommendations(recommend(source, request, registry, lambda line: typer.echo(line, err=True)), screen())
 
 
 @app.command()
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
 ) -> None:
-    """List every plugin with its owner; with --check, exit code 1 where one is broken or registers nothing."""
+    """List every plugin with its owner; with --check, exit code 1 if one is broken or registers nothing."""
     host = Host.discover()
     registry = Registry.of(host)
     console = screen()
@@ -175,7 +176,7 @@ def version(
 
 
 def main() -> None:
-    """Entry point: the user's mistakes end in one line each and exit code 2."""
+    """Runs the command line. A mistake of the user ends in one line each and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ε shows a question mark
@@ -192,7 +193,7 @@ def main() -> None:
 
 
 def option_mistake(error: Any) -> str:
-    """A wrong option or argument in one line."""
+    """Returns what is wrong with an option or argument, in one line."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text)
     command = error.ctx.command_path if getattr(error, "ctx", None) else "robench"

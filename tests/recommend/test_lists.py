@@ -17,9 +17,11 @@ from robench.files.cache import Cache, read_entry
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
-from robench.recommend.lists import Ask, Query, recommend
-from robench.run.data import path_of, ready
-from robench.run.worker import pick_device, set_up, victim_fit
+from robench.recommend.lists import recommend
+from robench.recommend.query import Query, Request
+from robench.run.data import data_path, load_suite_data
+from robench.run.device import pick_device, torch_settings
+from robench.run.victim import make_victim_fit
 from robench.suite.load import load_suite
 
 SUITE = """
@@ -58,30 +60,31 @@ def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(done, registry, monkeypatch):
-    """Ask, and see what was said on the way."""
+    """Returns a function that answers a request, and keeps in ``said`` what it said meanwhile."""
     monkeypatch.setenv("ROBENCH_CACHE", str(done / "cache"))
     said: list[str] = []
 
-    def evaluation_chunk(source=None, **question):
+    def ask(source=None, **request):
         said.clear()
-        return recommend(source or done / "four.yaml", Ask(**question), registry, said.append)
+        return recommend(source or done / "four.yaml", Request(**request), registry, said.append)
 
-    evaluation_chunk.said = said
-    return evaluation_chunk
+    ask.said = said
+    return ask
 
 
 def victims(done, registry, **wanted):
-    """(model, data) of the unpoisoned victims of seed 0, by their own workshops."""
+    """Yields each victim of seed 0 that is not poisoned, with its model and its data."""
     suite = load_suite(done / "four.yaml", registry)
     cache = Cache(done / "cache")
     for cell in make_plan(suite, registry).cells:
         v = cell.victim
         if cell.attack or v.poison or cell.skip or v.seed or v.model.name not in wanted.get("models", MODELS):
             continue
-        found = ready([cell], suite, registry, cache)
-        set_up(1)
-        shop = victim_fit(v, found.data, found.key, registry, cache, pick_device("cpu"), np.empty(0, dtype=np.int64))
-        yield v, shop.fitted().model, found.data
+        found = load_suite_data([cell], suite, registry, cache)
+        with torch_settings(1):
+            no_targets = np.empty(0, dtype=np.int64)
+            fit = make_victim_fit(v, found.data, found.key, registry, cache, pick_device("cpu"), no_targets)
+            yield v, fit.fitted().model, found.data
 
 
 def best(scores, known, k, catalogue):
@@ -138,8 +141,8 @@ def test_the_list_is_the_one_that_the_clean_cell_stores(done, asked):
 def test_held_out_items_are_marked_and_named(asked):
     (one,) = asked(user="5", model="popularity", k=40)
     (held,) = (line.title for line in one.lines if line.held_out)
-    assert f"held out: {held}" in one.who
-    known = int(one.who.split(": ")[1].split(" ")[0])
+    assert f"held out: {held}" in one.recipient
+    known = int(one.recipient.split(": ")[1].split(" ")[0])
     assert len(one.lines) == 40 - known
 
 
@@ -151,7 +154,7 @@ def test_a_new_user_gets_newcomers_without_the_own_items(done, asked, registry):
         scores = model.newcomers(Interactions.from_rows([own], data.train.n_items))[0]
         expected.append(best(scores, set(own), 7, data.catalogue))
     assert [pairs(one) for one in found] == expected
-    words = {one.victim.split(",")[0]: one.who for one in found}
+    words = {one.victim.split(",")[0]: one.recipient for one in found}
     assert words["popularity"].endswith("as for everybody")
     assert words["mf"].endswith("a vector fitted to these items")
     assert words["lstm"].startswith("a new user with Synthetic 3 (1983), Synthetic 7 (1987), Synthetic 9 (1989): from")
@@ -169,7 +172,7 @@ def test_a_known_user_without_known_items_gets_the_popular_ones(done, asked, reg
         emptied = replace(
             data, train=Interactions.from_rows(rows, data.train.n_items), validation=nothing, test=nothing
         )
-        lines = Query.of(Ask(user=data.user_ids[0], k=5), emptied, "here").answer(model)
+        lines = Query.of(Request(user=data.user_ids[0], k=5), emptied, "here").answer(model)
         popular = np.argsort(-data.train.counts(), kind="stable")[:5].tolist()
         assert [line.item for line in lines] == [data.catalogue.ids[item] for item in popular]
 
@@ -312,11 +315,11 @@ def test_data_that_is_gone_damaged_or_another(done, asked, monkeypatch, tmp_path
     monkeypatch.setenv("ROBENCH_CACHE", str(tmp_path / "cache"))
     assert "its data is not in the cache" in error(asked, copy, user="5")
     key = read_entry(copy)[1]["origin"]["data_key"]
-    place = path_of(Cache(tmp_path / "cache"), key)
+    place = data_path(Cache(tmp_path / "cache"), key)
     place.parent.mkdir(parents=True)
     place.write_bytes(b"PK")
     assert "its data cannot be read" in error(asked, copy, user="5")
-    data = Prepared.load(path_of(Cache(done / "cache"), key))
+    data = Prepared.load(data_path(Cache(done / "cache"), key))
     Prepared(data.train, data.validation, data.validation, data.catalogue, data.user_ids, data.timed).save(place)
     assert "its data has changed" in error(asked, copy, user="5")
 
@@ -387,10 +390,10 @@ def test_movielens(tmp_path, registry):
         "datasets: [{name: movielens-small, min_user_interactions: 5, min_item_interactions: 20}]\n"
         "models: [{name: item-knn}]\nseeds: [0]\n"
     )
-    (one,) = recommend(suite, Ask(items="The Matrix, Terminator, The, Alien"), registry, lambda line: None)
-    assert "Matrix, The (1999), Terminator, The (1984), Alien (1979)" in one.who
+    (one,) = recommend(suite, Request(items="The Matrix, Terminator, The, Alien"), registry, lambda line: None)
+    assert "Matrix, The (1999), Terminator, The (1984), Alien (1979)" in one.recipient
     assert "Aliens (1986)" in [line.title for line in one.lines]
-    (known,) = recommend(one.checkpoint, Ask(user="15", k=3), registry, lambda line: None)
+    (known,) = recommend(one.checkpoint, Request(user="15", k=3), registry, lambda line: None)
     assert len(known.lines) == 3
 
 

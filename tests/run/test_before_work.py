@@ -7,7 +7,7 @@ from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
-from robench.run.data import check_weights
+from robench.run.dependencies import check_files
 from robench.run.preview import preview
 from robench.suite.load import load_suite
 
@@ -72,5 +72,5 @@ def test_weights_of_models_and_attacks_are_looked_at_and_each_is_told_once(tmp_p
     assert ends(path, registry, ("attack=none", "model=content")) == []
     suite = load_suite(path, registry)
     with pytest.raises(UserError) as told:
-        check_weights(make_plan(suite, registry).cells, suite, registry)
+        check_files(make_plan(suite, registry).cells, suite, registry)
     assert sorted(str(told.value).splitlines()) == sorted(found)

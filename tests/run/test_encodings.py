@@ -9,7 +9,7 @@ from robench.api.data import Catalogue, Item
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
-from robench.run.data import data_role
+from robench.run.data import data_name
 from robench.run.encodings import encoding_notes
 from robench.suite.load import load_suite
 from robench_plugins.defenses.normalise import Normalise
@@ -36,7 +36,7 @@ def notes(tmp_path):
         path = tmp_path / "t.yaml"
         path.write_text(SUITE.format(weights, other))
         cells = [cell for cell in make_plan(load_suite(path, registry), registry).cells if not cell.skip]
-        return encoding_notes(cells, {data_role(cell.victim): catalogue for cell in cells}, registry)
+        return encoding_notes(cells, {data_name(cell.victim): catalogue for cell in cells}, registry)
 
     notes.weights = str(weights)
     return notes

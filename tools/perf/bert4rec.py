@@ -20,7 +20,7 @@ from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache, default_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.run.data import prepared
+from robench.run.data import prepare_data
 from robench.spec import Part
 
 DATA = {"min_user_interactions": 5, "min_item_interactions": 20, "min_rating": None}
@@ -58,7 +58,7 @@ def world():
         Part("leave-last-out", {"seed": 0}, "leave-last-out"),
         Part("movielens-small", DATA, "movielens-small"),
     )
-    return registry, prepared(part, split, registry, Path(), Cache(default_folder()))[1]
+    return registry, prepare_data(part, split, registry, Path(), Cache(default_folder()))[1]
 
 
 def fitted(registry, data, name, settings, defense, seed):

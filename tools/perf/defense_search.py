@@ -16,7 +16,7 @@ from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache, default_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.run.data import prepared
+from robench.run.data import prepare_data
 from robench.spec import Part
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
@@ -34,7 +34,7 @@ def main(models):
     registry = Registry.of(Host.discover())
     split = Part("leave-last-out", {"seed": 0}, "leave-last-out")
     part = Part("movielens-small", DATA, "movielens-small")
-    _, data = prepared(part, split, registry, Path(), Cache(default_folder()))
+    _, data = prepare_data(part, split, registry, Path(), Cache(default_folder()))
     users = np.flatnonzero(data.validation.lengths() > 0)
     defenses = {"none": Defense()} | {
         f"{norm} {epsilon}": AdversarialTraining.make(**{"lambda": 0.5, "norm": norm, "epsilon": epsilon})

@@ -10,7 +10,8 @@ from robench.api.errors import UserError
 from robench.entrance.tables import rebuild_tables
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.run.runner import Options, Summary, make_runner
+from robench.run.runner import Options, make_runner
+from robench.run.summary import Summary
 from robench.tables.build import Tables
 
 log = logging.getLogger("robench")

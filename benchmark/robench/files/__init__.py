@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and the content-addressed cache."""
+"""Files that are written whole or not at all, the cache, and digests of source code."""

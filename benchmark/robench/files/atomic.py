@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside ``path``, flush it to the disk, and rename it."""
+    """Writes a temporary file beside ``path``, flushes it to the disk, and renames it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -23,5 +23,5 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """UTF-8, with the line ends as given."""
+    """Writes text as UTF-8, with its line ends as they are."""
     write_bytes(path, text.encode("utf-8"))

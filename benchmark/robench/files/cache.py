@@ -1,4 +1,7 @@
-"""The content-addressed cache: prepared data, profiles, checkpoints. A key hashes everything that matters."""
+"""The cache of results that are expensive to compute and depend only on their key: data, profiles, checkpoints.
+
+A key hashes everything that the result depends on.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,29 +25,36 @@ from robench.files.sources import Sources
 Arrays = Mapping[str, NDArray[Any]]
 
 
+class Entry(NamedTuple):
+    """What one key holds: arrays, and a little JSON."""
+
+    arrays: dict[str, NDArray[Any]]
+    notes: dict[str, Any]
+
+
 def default_folder() -> Path:
-    """``ROBENCH_CACHE``, or ``~/.cache/robench``."""
+    """Returns the folder of the cache: ``ROBENCH_CACHE``, or ``~/.cache/robench``."""
     return Path(os.environ.get("ROBENCH_CACHE") or Path.home() / ".cache" / "robench")
 
 
-def read_entry(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Arrays and notes of an entry's file.
+def read_entry(path: Path) -> Entry:
+    """Reads the file of an entry.
 
     Raises:
         OSError: it cannot be read.
-        SafetensorError: it is no whole safetensors file.
+        SafetensorError: it is not a whole safetensors file.
         json.JSONDecodeError: its notes are not JSON.
     """
     with safe_open(path, framework="numpy") as file:
         notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-        return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118  # not a dict
+        return Entry({name: file.get_tensor(name) for name in file.keys()}, notes)  # noqa: SIM118  # not a dict
 
 
 class Cache:
-    """Arrays and a little JSON per key, as safetensors. Nothing is ever unpickled.
+    """A folder of entries as safetensors files. Nothing is ever unpickled.
 
     Args:
-        folder: created when first written to.
+        folder: created at the first write.
 
     Attributes:
         sources: digests of code, for keys.
@@ -55,10 +65,10 @@ class Cache:
         self.sources = Sources()
 
     def check(self) -> None:
-        """Refuse a folder that cannot be written, before any work.
+        """Checks that the folder can be written, before any work.
 
         Raises:
-            UserError: it is a file, or it may not be written.
+            UserError: it is a file, or it cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -72,40 +82,44 @@ class Cache:
             ) from None
 
     def path(self, kind: str, key: str) -> Path:
-        """Where an entry lies."""
+        """Returns the file of an entry, written or not."""
         return self.folder / kind / key[:2] / f"{key}.safetensors"
 
-    def read(self, kind: str, key: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
-        """Arrays and notes of an entry; None where it is missing or damaged (it is then made anew)."""
+    def read(self, kind: str, key: str) -> Entry | None:
+        """Returns an entry; None if it is missing or damaged."""
         try:
             return read_entry(self.path(kind, key))
         except (FileNotFoundError, SafetensorError, json.JSONDecodeError):
             return None
 
     def write(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-        """Store an entry, whole or not at all."""
+        """Stores an entry, whole or not at all."""
         path = self.path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {name: np.ascontiguousarray(part) for name, part in arrays.items()}
         write_bytes(path, save(whole, {"notes": json.dumps(dict(notes))}))
 
-    def get(
-        self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """The entry, made first where it is missing; several processes that ask at once make it once."""
-        found = self.read(kind, key)
-        if found is None:
+    def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
+        """Returns an entry, which is made first if it is missing. Processes that ask at once make it once.
+
+        Args:
+            kind: the folder of similar entries.
+            key: the digest of everything that the entry depends on.
+            make: computes the arrays and the notes.
+        """
+        entry = self.read(kind, key)
+        if entry is None:
             with self.alone(kind, key):
-                found = self.read(kind, key)
-                if found is None:
+                entry = self.read(kind, key)
+                if entry is None:
                     arrays, notes = make()
                     self.write(kind, key, arrays, notes)
-                    found = dict(arrays), dict(notes)
-        return found
+                    entry = Entry(dict(arrays), dict(notes))
+        return entry
 
     @contextmanager
     def alone(self, kind: str, key: str) -> Iterator[None]:
-        """Hold the entry's lock; it is the system's, so a killed process leaves none behind."""
+        """Holds the lock of an entry. The system releases it if the process is killed."""
         try:
             import fcntl  # noqa: PLC0415  # absent on Windows, where two processes may make an entry twice
         except ImportError:

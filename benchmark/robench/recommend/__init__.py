@@ -1,1 +1,1 @@
-"""Answers what a fitted victim recommends to a user."""
+"""Answers what a fitted victim recommends to a user. ``robench recommend`` uses it."""

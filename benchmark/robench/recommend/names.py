@@ -1,4 +1,4 @@
-"""Items as people write them: titles, titles with their year, ids."""
+"""Finds items by the names that people write: titles, titles with a year, ids."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ _ASIDE = re.compile(r"(?P<rest>.+?) \((?:a\.?k\.?a\.? )?(?P<other>[^()]+)\)\Z")
 
 
 def normal(text: str) -> str:
-    """Letter case, runs of blanks and blanks around commas and before brackets do not count."""
+    """Returns a name in lower case, with the blanks around words, commas and brackets made regular."""
     return re.sub(r" ?\(", " (", re.sub(r" ?, ?", ", ", " ".join(text.casefold().split()))).strip()
 
 
 class Titles:
     """The names of a catalogue's items.
 
-    An item is called by its id, its title or ``title (year)``; "The Matrix" is "Matrix, The", and "Seven" is "Seven
-    (a.k.a. Se7en)" where nothing else is called so. ``id:7`` is an id and nothing else.
+    An item has its id, its title and ``title (year)`` as names. "The Matrix" is also "Matrix, The". "Seven" is also
+    "Seven (a.k.a. Se7en)", unless another item has that name. ``id:7`` is always an id.
+
+    Args:
+        catalogue: the items.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -35,40 +38,40 @@ class Titles:
             name = catalogue.ids[number]
             for own in (name, f"id:{name}"):
                 self.exact.setdefault(normal(own), set()).add(number)
-            found = _YEAR.match(normal(item.title))
-            title = found["rest"] if found else normal(item.title)
-            year = found["year"] if found else item.year
+            dated = _YEAR.match(normal(item.title))
+            title = dated["rest"] if dated else normal(item.title)
+            year = dated["year"] if dated else item.year
             for names, called in ((self.exact, [title]), (self.loose, _asides(title))):
                 for one in (form for text in called if text for form in _orders(text)):
                     for whole in (one, *([] if year is None else [f"{one} ({year})"])):
                         names.setdefault(whole, set()).add(number)
 
     def shown(self, item: int) -> str:
-        """``Matrix, The (1999)``; the id of an item without a title."""
+        """Returns the title of an item with its year, such as ``Matrix, The (1999)``; its id if it has no title."""
         title, year = self.catalogue.title(item), self.catalogue.items[item].year
         return title if year is None or _YEAR.match(title) else f"{title} ({year})"
 
     def unique(self, item: int) -> str:
-        """A name that means this item alone."""
+        """Returns a name that no other item has."""
         shown = self.shown(item)
         return shown if self.exact.get(normal(shown)) == {item} else f"id:{self.catalogue.ids[item]}"
 
     def called(self, name: str) -> list[int]:
-        """The items that a name may mean, whole titles before parts of them."""
+        """Returns the items that have a name: as their whole title if any do, else as a part of it."""
         key = normal(name)
         return sorted(self.exact.get(key) or self.loose.get(key) or ())
 
     def read(self, text: str, path: str) -> list[int]:
-        """The items of a list with commas, in its order, each once.
+        """Returns the items of a list with commas, in its order and without repeats.
 
-        A title may hold commas itself: the longest run of pieces that is a name counts.
+        A title may contain commas too, so the longest run of pieces that is a name is taken.
 
         Args:
-            text: as typed.
+            text: the list as typed.
             path: the option, for messages.
 
         Raises:
-            UserError: nothing is named, a name is unknown, or it means several items.
+            UserError: the list is empty, a name is unknown, or several items have it.
         """
         pieces = [piece.strip() for piece in text.split(",")]
         pieces = [piece for piece in pieces if piece]
@@ -96,15 +99,15 @@ class Titles:
         return f"'{name}'" if name == self.shown(item) else f"'{name}' for {self.shown(item)}"
 
     def _unknown(self, pieces: list[str], path: str) -> UserError:
-        """What was probably meant: the run of pieces that is nearest to a name decides."""
+        """Returns the error of an unknown name, with the items that were probably meant."""
         names = {*self.exact, *self.loose}
         best, text, close = 0.0, pieces[0], list[str]()
         for end in range(1, min(len(pieces), 3) + 1):
             run = normal(", ".join(pieces[:end]))
-            found = difflib.get_close_matches(run, names, n=5, cutoff=0.6)
-            ratio = difflib.SequenceMatcher(None, found[0], run).ratio() if found else 0.0
+            nearest = difflib.get_close_matches(run, names, n=5, cutoff=0.6)
+            ratio = difflib.SequenceMatcher(None, nearest[0], run).ratio() if nearest else 0.0
             if ratio > best:
-                best, text, close = ratio, ", ".join(pieces[:end]), found
+                best, text, close = ratio, ", ".join(pieces[:end]), nearest
         meant = dict.fromkeys(self.unique(item) for name in close for item in self.called(name))
         hint = f"did you mean {_either(list(meant)[:3])}?" if meant else "titles and ids are those of the data set"
         return UserError(f"no item '{text}' among {len(self.catalogue.ids)}", path=path, hint=hint)
@@ -115,7 +118,7 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _orders(title: str) -> list[str]:
-    """``matrix, the`` and ``the matrix``."""
+    """Returns a title in both orders of its article: ``matrix, the`` and ``the matrix``."""
     moved = _MOVED.match(title)
     if moved is None:
         return [title]
@@ -124,6 +127,6 @@ def _orders(title: str) -> list[str]:
 
 
 def _asides(title: str) -> list[str]:
-    """What stands before and in the brackets at the end of a title."""
-    found = _ASIDE.match(title)
-    return [] if found is None else [found["rest"], found["other"]]
+    """Returns what stands before and inside the brackets at the end of a title."""
+    aside = _ASIDE.match(title)
+    return [] if aside is None else [aside["rest"], aside["other"]]

@@ -1,4 +1,4 @@
-"""Recommended items on a terminal."""
+"""Prints recommended items on a terminal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from robench.recommend.lists import Recommendation
+    from robench.recommend.query import Recommendation
 
 
-def print_recommendations(found: Sequence[Recommendation], console: Console) -> None:
-    """A table per victim, with whom it is for and where the victim's checkpoint lies."""
-    for one in found:
+def print_recommendations(recommendations: Sequence[Recommendation], console: Console) -> None:
+    """Prints a table per victim, with the recipient and the path of the checkpoint."""
+    for one in recommendations:
         console.print(f"{one.victim} on {one.data}", highlight=False, soft_wrap=True)
-        console.print(one.who, highlight=False, soft_wrap=True)
+        console.print(one.recipient, highlight=False, soft_wrap=True)
         table = Table("place", "item", "title", "score")
         for place, line in enumerate(one.lines, 1):
             title = f"{line.title}  (held out)" if line.held_out else line.title

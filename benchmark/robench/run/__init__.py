@@ -1,1 +1,1 @@
-"""Runs a plan: prepared data, tasks for workers, and what is left to do."""
+"""Runs a plan: what is left to do of it, the data that it needs, and the tasks of the workers."""

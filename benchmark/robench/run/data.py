@@ -1,47 +1,104 @@
-"""Data once per data set and split: read, filter, split, keep in the cache."""
+"""Prepares the data of a suite once per data set and split: read, filtered, split, kept in the cache, and checked."""
 
 from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from robench.api.data import Dataset, IntArray
-from robench.api.errors import DataError, UserError, UserErrors
+from robench.api.errors import DataError
 from robench.api.models.base import Model
 from robench.engine.data.prepare import Prepared, prepare
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.files.cache import Cache
 from robench.files.sources import Sources
 from robench.host.registry import Registry
-from robench.run.dependencies import outside_of, readers_of
+from robench.run.dependencies import placed
 from robench.spec import Cell, Part, Victim, digest
 from robench.suite.load import Suite
 from robench.suite.paths import anchored, path_fields
-from robench.suite.yaml import Path as Steps
-from robench.suite.yaml import dotted
 
 _PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description": "descriptions"}
 
 
 @dataclass(frozen=True)
 class DataKey:
-    """Where prepared data lies in the cache, and the digest of its content."""
+    """The key of prepared data in the cache, and the digest of its content."""
 
     key: str
     sha256: str
 
 
-def dataset_of(part: Part, registry: Registry, folder: Path) -> Dataset:
-    """The data set of a part; relative paths count from the suite's folder."""
+@dataclass(frozen=True, eq=False)
+class SuiteData:
+    """The prepared data of one data set and split of a suite.
+
+    Args:
+        key: its key in the cache and its digest.
+        data: the prepared data.
+        users: int64 [U], the rows of the users that are evaluated.
+        notes: what the user is told of it.
+    """
+
+    key: DataKey
+    data: Prepared
+    users: IntArray
+    notes: tuple[str, ...]
+
+
+def data_name(victim: Victim) -> str:
+    """Returns the name of a victim's data set and split, as in users.npz."""
+    return f"{victim.dataset.label}/{victim.split.label}"
+
+
+def group_by_data(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Returns the cells of each data set and split, by its name."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(data_name(cell.victim), []).append(cell)
+    return groups
+
+
+def data_path(cache: Cache, key: str) -> Path:
+    """Returns the path of prepared data."""
+    return cache.path("data", key).with_suffix(".npz")
+
+
+def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cache: Cache) -> tuple[DataKey, Prepared]:
+    """Returns the prepared data of a data set; it is made first if the cache lacks it.
+
+    Args:
+        part: the data set.
+        split: how it is split.
+        registry: the plugins.
+        folder: of the suite; relative paths count from there.
+        cache: where prepared data is kept.
+
+    Raises:
+        DataError: the source cannot be read, or nothing is left of it.
+    """
     cls: type[Dataset] = registry.class_of("dataset", part.name)
-    return cls(cls.Config.model_validate(anchored(dict(part.config), cls.Config, folder)))
+    dataset = cls(cls.Config.model_validate(anchored(dict(part.config), cls.Config, folder)))
+    key = _key(dataset, part, split, cache.sources)
+    path = data_path(cache, key)
+    data = _load(path)
+    if data is None:
+        with cache.alone("data", key):
+            data = _load(path)
+            if data is None:
+                data = prepare(dataset.load(), dataset.config, split)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unfinished = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+                data.save(unfinished)
+                os.replace(unfinished, path)
+    return DataKey(key, data.sha256()), data
 
 
-def data_key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
-    """What the prepared data depends on: the bytes read, the settings, the split, the code."""
+def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
+    """Returns the digest of the bytes that are read, the settings, the split and the code."""
     files = path_fields(type(dataset).Config)
     settings = {name: value for name, value in part.config.items() if name not in files}
     return digest(
@@ -56,66 +113,22 @@ def data_key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str
     )
 
 
-def prepared(part: Part, split: Part, registry: Registry, folder: Path, cache: Cache) -> tuple[DataKey, Prepared]:
-    """The prepared data, from the cache where it is there.
-
-    Raises:
-        DataError: the source cannot be read, or nothing is left of it.
-    """
-    dataset = dataset_of(part, registry, folder)
-    key = data_key(dataset, part, split, cache.sources)
-    path = path_of(cache, key)
-    data = _loaded(path)
-    if data is None:
-        with cache.alone("data", key):
-            data = _loaded(path)
-            if data is None:
-                data = prepare(dataset.load(), dataset.config, split)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part_path = path.with_name(f"{path.stem}.{os.getpid()}.npz")
-                data.save(part_path)
-                os.replace(part_path, path)
-    return DataKey(key, data.sha256()), data
-
-
-def _loaded(path: Path) -> Prepared | None:
-    """Prepared data; None where it is missing or damaged (it is then made anew)."""
+def _load(path: Path) -> Prepared | None:
+    """Returns prepared data; None if it is missing or damaged."""
     try:
         return Prepared.load(path)
     except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
         return None
 
 
-def path_of(cache: Cache, key: str) -> Path:
-    """The file of prepared data."""
-    return cache.path("data", key).with_suffix(".npz")
+def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache) -> SuiteData:
+    """Prepares the data of cells, and checks that it has the targets, the users and the texts that they need.
 
-
-@dataclass(frozen=True, eq=False)
-class Ready:
-    """The data of a suite's cells; ``users`` are those who are evaluated."""
-
-    key: DataKey
-    data: Prepared
-    users: IntArray
-    notes: tuple[str, ...]
-
-
-def data_role(victim: Victim) -> str:
-    """The name of a data set and split in users.npz."""
-    return f"{victim.dataset.label}/{victim.split.label}"
-
-
-def roles(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
-    """The cells of every data set and split."""
-    found: dict[str, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(data_role(cell.victim), []).append(cell)
-    return found
-
-
-def ready(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache) -> Ready:
-    """The data that cells of one data set and split need, checked to serve their targets, users and models.
+    Args:
+        cells: the cells of one data set and split.
+        suite: their suite.
+        registry: the plugins.
+        cache: where prepared data is kept.
 
     Raises:
         UserError: it cannot be read, or too little is left of it; with the place in the suite.
@@ -123,56 +136,41 @@ def ready(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache)
     victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]
     try:
-        key, data = prepared(victim.dataset, victim.split, registry, suite.folder, cache)
+        key, data = prepare_data(victim.dataset, victim.split, registry, suite.folder, cache)
     except DataError as error:
-        raise _placed(error, suite, home, label) from None
+        raise placed(error, suite, home, label) from None
     if victim.targets.count:
         try:
             choose_targets(data.train, victim.targets)
         except DataError as error:
             error.hint = "targets.count times targets.sets items are drawn: lower one of them"
-            raise _placed(error, suite, ("targets",), label) from None
+            raise placed(error, suite, ("targets",), label) from None
+    problem = _texts_problem(cells, data, registry) or _profiles_problem(cells, data, registry)
+    if problem is not None:
+        raise placed(problem, suite, home, label)
+    users = evaluated_users(data, cells[0].users)
+    if not len(users):
+        raise placed(DataError("no user has both a training and a test item"), suite, home, label)
+    notes = () if data.timed else (f"{label}: no times: input order counts as time",)
+    return SuiteData(key, data, users, notes)
+
+
+def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
+    """Returns the error of a model that reads texts which the items lack, or None."""
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
         cls: type[Model] = registry.class_of("model", name)
-        if cls.reads_text and not any(getattr(item, what) for item in data.catalogue.items for what in cls.reads_of):
-            told = [_PLURAL[what] for what in cls.reads_of]
-            either = " or ".join(filter(None, (", ".join(told[:-1]), told[-1])))
-            problem = f"{name} reads {either}, and this data set has none"
+        if cls.reads_text and not any(getattr(item, field) for item in data.catalogue.items for field in cls.reads_of):
+            fields = [_PLURAL[field] for field in cls.reads_of]
+            either = " or ".join(filter(None, (", ".join(fields[:-1]), fields[-1])))
             hint = "csv: items: a file with a column title, or leave the model out of this data set by exclude"
-            raise _placed(DataError(problem, hint=hint), suite, home, label)
+            return DataError(f"{name} reads {either}, and this data set has none", hint=hint)
+    return None
+
+
+def _profiles_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
+    """Returns the error of a model that reads profiles of users which the data lacks, or None."""
     for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
         if not data.profiles and registry.class_of("model", part.name).make(**part.config).reads_profiles():
             problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"
-            raise _placed(DataError(problem, hint="csv: users: a file of what is known"), suite, home, label)
-    users = evaluated_users(data, cells[0].users)
-    if not len(users):
-        raise _placed(DataError("no user has both a training and a test item"), suite, home, label)
-    notes = () if data.timed else (f"{label}: no times: input order counts as time",)
-    return Ready(key, data, users, notes)
-
-
-def check_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
-    """Look at the files that models and attacks read besides the data, weights say, before any work.
-
-    Raises:
-        UserErrors: they are missing or broken; each with the place in the suite.
-    """
-    if errors := list(wrong_weights(cells, suite, registry)):
-        raise UserErrors(errors)
-
-
-def wrong_weights(cells: Iterable[Cell], suite: Suite, registry: Registry) -> Iterator[UserError]:
-    """What ``check_weights`` refuses, a model or attack at a time."""
-    parts = {(kind, part.label): part for cell in cells for kind, part in readers_of(cell)}
-    for (kind, label), part in parts.items():
-        try:
-            outside_of(kind, part, registry)
-        except DataError as error:
-            yield _placed(error, suite, suite.homes[kind][label], label)
-
-
-def _placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:
-    """An error with its place in the suite, unless it names a file already."""
-    if error.where:
-        return error
-    return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=dotted(path), hint=error.hint)
+            return DataError(problem, hint="csv: users: a file of what is known")
+    return None

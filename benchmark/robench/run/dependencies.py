@@ -5,15 +5,18 @@ The worker notes both in the record; ``run`` and ``plan`` compare them with what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from robench.api.component import Component
-from robench.api.errors import DataError
+from robench.api.errors import DataError, UserError, UserErrors
 from robench.files.sources import Sources
 from robench.host.registry import Kind, Registry
 from robench.spec import Cell, Part, digest
 from robench.store.record import Record
+from robench.suite.load import Suite
+from robench.suite.yaml import Path as Steps
+from robench.suite.yaml import dotted
 
 
 def classes_of(cell: Cell, registry: Registry) -> list[type]:
@@ -40,16 +43,41 @@ def readers_of(cell: Cell) -> Iterator[tuple[Kind, Part]]:
         yield "attack", attack
 
 
-def outside_of(kind: Kind, part: Part, registry: Registry) -> str:
-    """Returns what a part says of the files that it reads, or empty.
+def make_component(registry: Registry, kind: Kind, part: Part) -> Any:
+    """Returns the component of a part.
 
     Raises:
-        DataError: they are missing or broken.
+        UserError: its plugin cannot be imported.
     """
     cls: type[Component] = registry.class_of(kind, part.name)
-    component: Any = cls(cls.Config.model_validate(dict(part.config)))
-    outside: str = component.outside()
-    return outside
+    return cls(cls.Config.model_validate(dict(part.config)))
+
+
+def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
+    """Looks at the files that models and attacks read besides the data, such as weights, before any work.
+
+    Raises:
+        UserErrors: some are missing or broken; each with its place in the suite.
+    """
+    if errors := list(find_file_errors(cells, suite, registry)):
+        raise UserErrors(errors)
+
+
+def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) -> Iterator[UserError]:
+    """Yields the errors of ``check_files``, at most one per model or attack."""
+    parts = {(kind, part.label): part for cell in cells for kind, part in readers_of(cell)}
+    for (kind, label), part in parts.items():
+        try:
+            make_component(registry, kind, part).outside()
+        except DataError as error:
+            yield placed(error, suite, suite.homes[kind][label], label)
+
+
+def placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:
+    """Returns an error with its place in the suite; one that names a file stays as it is."""
+    if error.where:
+        return error
+    return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=dotted(path), hint=error.hint)
 
 
 class Dependencies:
@@ -81,7 +109,7 @@ class Dependencies:
         key = digest([kind, part.content()])
         if key not in self._digests:
             try:
-                text = outside_of(kind, part, self._registry)
+                text = make_component(self._registry, kind, part).outside()
             except DataError:
                 text = ""
             self._digests[key] = text and digest(text)

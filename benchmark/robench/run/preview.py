@@ -1,4 +1,4 @@
-"""What a run would do, without doing it."""
+"""Finds out what a run would do, without fitting or measuring anything. ``robench plan`` shows it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from robench.host.registry import Registry
 from robench.plan.filters import chosen
 from robench.plan.misfits import skip_notes
 from robench.plan.plan import make_plan
-from robench.run.data import ready, roles, wrong_weights
-from robench.run.dependencies import Dependencies
+from robench.run.data import group_by_data, load_suite_data
+from robench.run.dependencies import Dependencies, find_file_errors
 from robench.run.encodings import encoding_notes
-from robench.run.todo import find_todo
+from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, label_of
 from robench.store.folder import Store
 from robench.store.provenance import stale_note
@@ -25,7 +25,7 @@ from robench.suite.load import Suite, load_suite
 
 @dataclass
 class VictimRow:
-    """Counts of one victim's cells."""
+    """The counts of one victim's cells. A stale cell is stored too."""
 
     label: str
     cells: int = 0
@@ -36,7 +36,17 @@ class VictimRow:
 
 @dataclass
 class Preview:
-    """What ``robench plan`` shows; ``refusals`` are the lines in which a run would end."""
+    """What a run would do.
+
+    Args:
+        name: of the suite.
+        folder: of its results.
+        rows: a row per victim.
+        skips: why cells are skipped, one line per reason.
+        notes: what else the user is told.
+        refusals: the lines with which a run would be refused.
+        excluded: how many cells ``exclude`` removed.
+    """
 
     name: str
     folder: Path
@@ -50,63 +60,73 @@ class Preview:
 def preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Preview:
-    """Victims and cells of a suite, and what of them is stored, stale or skipped.
+    """Returns the victims and cells of a suite, and how many are stored, stale or skipped.
 
-    The data are prepared as a run would, because a stored cell counts only where it was measured on them.
+    The data is prepared as in a run, because a stored cell counts only if it was measured on this data.
+
+    Args:
+        path: the suite.
+        registry: the plugins.
+        results: the folder of results; ``results/<suite>`` if it is None.
+        overrides: settings of the suite to change.
+        only: conditions that a cell must meet.
 
     Raises:
         UserError: the suite is wrong, or the folder holds another suite.
     """
     suite = load_suite(path, registry, overrides)
     if suite.device.startswith("cuda"):
-        from robench.run.worker import pick_device  # noqa: PLC0415  # imports torch
+        from robench.run.device import pick_device  # noqa: PLC0415  # imports torch
 
         pick_device(suite.device)
     plan = make_plan(suite, registry)
     store = Store(results or Path("results") / suite.name)
     store.check_name(suite.name)
     cells = chosen(plan.cells, only)
-    rows: dict[str, VictimRow] = {}
-    seen = Preview(
-        suite.name, store.folder, [], skip_notes(c.skip for c in cells), list(suite.notes), excluded=plan.excluded
-    )
+    skips = skip_notes(cell.skip for cell in cells)
+    shown = Preview(suite.name, store.folder, [], skips, list(suite.notes), excluded=plan.excluded)
     cache = Cache(default_folder())
-    shas, catalogues = _data(suite, plan.cells, registry, cache, seen)  # all, as a run does
-    seen.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
-    several = len({cell.victim.dataset.label for cell in cells}) > 1
+    cache.check()
+    data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # of all cells, as a run does
+    shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()
-    todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, shas)
+    todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data)
+    shown.refusals += map(str, find_file_errors(todo.open(cells), suite, registry))
+    shown.rows = _rows(cells, todo)
+    if changed := todo.count("changed"):
+        shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
+    if stale := todo.count("stale"):
+        shown.notes.append(stale_note(stale))
+    return shown
+
+
+def _rows(cells: Sequence[Cell], todo: Todo) -> list[VictimRow]:
+    rows: dict[str, VictimRow] = {}
+    several = len({cell.victim.dataset.label for cell in cells}) > 1
     for cell in cells:
-        home = f"{cell.victim.dataset.label}: " if several else ""
-        row = rows.setdefault(cell.victim.id, VictimRow(home + label_of(cell.victim)))
+        prefix = f"{cell.victim.dataset.label}: " if several else ""
+        row = rows.setdefault(cell.victim.id, VictimRow(prefix + label_of(cell.victim)))
         state = todo.state(cell)
         row.cells += state != "skipped"
         row.skipped += state == "skipped"
         row.stored += state in ("stored", "stale")
         row.stale += state == "stale"
-    seen.refusals += map(str, wrong_weights(todo.open(cells), suite, registry))
-    seen.rows = list(rows.values())
-    if changed := todo.count("changed"):
-        seen.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
-    if stale := todo.count("stale"):
-        seen.notes.append(stale_note(stale))
-    return seen
+    return list(rows.values())
 
 
-def _data(
-    suite: Suite, cells: Sequence[Cell], registry: Registry, cache: Cache, seen: Preview
+def _prepare(
+    suite: Suite, cells: Sequence[Cell], registry: Registry, cache: Cache, shown: Preview
 ) -> tuple[dict[str, str], dict[str, Catalogue]]:
-    """Digest and items of every data set and split; what a run would refuse is noted."""
-    shas, catalogues = {}, {}
-    cache.check()
-    for role, some in roles(cells).items():
+    """Returns the digest and the items of every data set and split; errors are added to the refusals."""
+    digests, catalogues = {}, {}
+    for name, some in group_by_data(cells).items():
         try:
-            found = ready(some, suite, registry, cache)
+            found = load_suite_data(some, suite, registry, cache)
         except UserError as error:
-            if error.path == "targets":  # a mistake of the suite itself; what is not there yet is none of it
+            if error.path == "targets":  # a mistake in the suite itself, which no data file can mend
                 raise
-            seen.refusals.append(str(error))
+            shown.refusals.append(str(error))
             continue
-        shas[role], catalogues[role] = found.key.sha256, found.data.catalogue
-        seen.notes += found.notes
-    return shas, catalogues
+        digests[name], catalogues[name] = found.key.sha256, found.data.catalogue
+        shown.notes += found.notes
+    return digests, catalogues

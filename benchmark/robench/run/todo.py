@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robench.api.metric import Metric
-from robench.run.data import data_role
+from robench.run.data import data_name
 from robench.run.dependencies import Dependencies
 from robench.spec import Cell
 from robench.store.folder import Store
@@ -73,7 +73,7 @@ def find_todo(
         record = None if fresh else store.measured(cell.id)
         if record is None:
             return "missing"
-        if record["provenance"]["data_sha256"] != data.get(data_role(cell.victim)):
+        if record["provenance"]["data_sha256"] != data.get(data_name(cell.victim)):
             return "changed"
         if lacks_likes(record, asked):
             return "missing"

@@ -1,4 +1,4 @@
-"""The folder of one suite's results."""
+"""The folder of one suite's results: suite.yaml, plan.json, users.npz, and a record with arrays per cell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ log = logging.getLogger("robench")
 
 
 class Store:
-    """Records and arrays under ``folder``; every file is written whole or not at all."""
+    """A folder of results. Every file in it is written whole or not at all.
+
+    Args:
+        folder: created at the first write.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,10 +33,13 @@ class Store:
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
 
     def check_name(self, name: str) -> None:
-        """Refuse a folder that holds another suite or cannot be one.
+        """Checks that the folder can hold the results of a suite.
+
+        Args:
+            name: of the suite.
 
         Raises:
-            UserError: its suite.yaml has another name, or it is a file or lies below one.
+            UserError: it holds another suite, it is a file, or it lies below a file.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError("a file, not a folder of results", where=str(self.folder), hint="give another --results")
@@ -46,34 +53,35 @@ class Store:
         if not path.exists():
             return
         try:
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError:
             raise UserError("this is not a suite that robench wrote", where=str(path)) from None
-        other = found.get("name") if isinstance(found, dict) else None
+        other = content.get("name") if isinstance(content, dict) else None
         if other != name:
             raise UserError(
                 f"the folder holds suite '{other}', not '{name}'", where=str(path), hint="give another --results"
             )
 
     def begin(self, suite: str, plan: Mapping[str, Any]) -> None:
-        """Write suite.yaml (``suite``: the validated suite as YAML text) and plan.json.
+        """Writes suite.yaml and plan.json.
+
+        Args:
+            suite: the validated suite as YAML text.
+            plan: the content of plan.json.
 
         Raises:
             UserError: the folder cannot be written.
         """
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            self._begin(suite, plan)
+            write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
+            write_text(self.folder / "plan.json", json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             hint = "give another --results"
             raise UserError(f"cannot be written: {error.strerror}", where=str(self.folder), hint=hint) from None
 
-    def _begin(self, suite: str, plan: Mapping[str, Any]) -> None:
-        write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
-        write_text(self.folder / "plan.json", json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
-
     def write_users(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """users.npz: per data set and split, who was evaluated and what was held out."""
+        """Writes users.npz, made of ``users_arrays`` of every data set and split."""
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
 
     def users(self) -> dict[str, NDArray[Any]]:
@@ -82,10 +90,14 @@ class Store:
         return arrays_from_bytes(path.read_bytes()) if path.exists() else {}
 
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
-        """Store a cell: the arrays first, then the record that vouches for them.
+        """Stores a cell: first the arrays, then the record with their digest.
+
+        Args:
+            record: of the cell.
+            arrays: of the cell; None if it was not measured.
 
         Returns:
-            the record as stored, with its checksums.
+            The record as it is stored, with its checksums.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
         digest = None
@@ -98,7 +110,7 @@ class Store:
         return whole
 
     def read(self, cell: str) -> Record | None:
-        """The record of a cell; None where it is missing.
+        """Returns the record of a cell; None if it is missing.
 
         Raises:
             UserError: it is damaged.
@@ -158,7 +170,17 @@ class Store:
 
 
 def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The entries of users.npz for one data set and split: rows, ids, held-out items as CSR, and item titles."""
+    """Returns the arrays of users.npz for one data set and split.
+
+    Args:
+        name: of the data set and split, which begins the name of every array.
+        data: the prepared data.
+        users: int64 [U], the rows of the evaluated users.
+
+    Returns:
+        ``user`` int64 [U] and ``user_id`` text [U]; the held-out items of all users as CSR (``held_out_indptr``,
+        ``held_out_items``); ``title`` text [n_items].
+    """
     return {
         f"{name}/user": users,
         f"{name}/user_id": np.array([data.user_ids[u] for u in users.tolist()], dtype=np.str_),

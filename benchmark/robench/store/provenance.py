@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, code, machine."""
+"""The provenance of a record: versions, code and machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.api.errors import counted
 
 
 def version_of(distribution: str) -> str:
-    """Installed version, or empty."""
+    """Returns the version of an installed distribution; empty if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -20,16 +20,18 @@ def version_of(distribution: str) -> str:
 
 
 def stale_note(count: int) -> str:
-    """What ``run`` and ``plan`` say about stale cells."""
+    """Returns what ``run`` and ``plan`` say about stale cells."""
     return f"stale: {counted(count, 'stored cell')}: code or weights have changed since; --fresh measures again"
 
 
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
-    """Versions of robench, plugins, python, torch and numpy; device, threads, processor; code digests.
+    """Returns the versions of robench, plugins, Python, torch and numpy, the machine, and digests of the code.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.
         code: digests of the code that took part.
+        device: where the victim was fitted.
+        threads: torch threads.
     """
     return {
         "robench": version_of("robench"),
@@ -45,7 +47,7 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
 
 
 def peak_memory() -> float | None:
-    """Returns the largest resident size of this process so far, in MiB; None on a system that does not tell."""
+    """Returns the largest resident size of this process so far, in MiB; None if the system does not report it."""
     try:
         import resource  # noqa: PLC0415  # absent on Windows
     except ImportError:

@@ -1,0 +1,167 @@
+"""A request for recommendations, looked up in a data set, and its answer by a model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robench.api.data import Interactions, joined
+from robench.api.errors import UserError
+from robench.api.models.base import Model
+from robench.api.models.torch import TorchModel
+from robench.engine.data.prepare import Prepared
+from robench.engine.rank.ranking import evaluation_chunk, mask_known, of_catalogue, top_items
+from robench.recommend.names import Titles
+
+
+@dataclass(frozen=True)
+class Request:
+    """A list of recommendations that someone wants, and of which victims of a suite.
+
+    Args:
+        user: the id of a user of the data set; None for a new user.
+        items: the items of a new user, as typed; None for a user of the data set.
+        k: the length of the list.
+        model: only this model, by name or label.
+        defense: only this defence, by name or label.
+        seed: of the victims; the suite's first if it is None.
+        only: conditions that a victim must meet.
+        overrides: settings of the suite to change.
+    """
+
+    user: str | None = None
+    items: str | None = None
+    k: int = 10
+    model: str | None = None
+    defense: str | None = None
+    seed: int | None = None
+    only: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One recommended item. If it is ``held_out``, the user did use it, and the model does not know."""
+
+    item: str
+    title: str
+    score: float
+    held_out: bool = False
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The list of one victim.
+
+    Args:
+        victim: its label.
+        data: its data set and split.
+        recipient: whom the list is for, in words.
+        checkpoint: the file of the victim.
+        lines: the items, best first.
+    """
+
+    victim: str
+    data: str
+    recipient: str
+    checkpoint: Path
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A request that fits a data set.
+
+    Args:
+        data: the prepared data.
+        titles: the names of its items.
+        k: the length of the list.
+        user: the row of the user; None for a new one.
+        items: the rows of a new user's items, oldest first.
+    """
+
+    data: Prepared
+    titles: Titles
+    k: int
+    user: int | None
+    items: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, request: Request, data: Prepared, where: str) -> Query:
+        """Looks up the user or the items of a request.
+
+        Args:
+            request: what is wanted.
+            data: the prepared data.
+            where: the name of the data, for messages.
+
+        Raises:
+            UserError: a user or an item is unknown, or k is larger than the catalogue.
+        """
+        n_items = len(data.catalogue.ids)
+        if request.k > n_items:
+            raise UserError(f"{request.k} of {n_items} items cannot be recommended", where=where, path="--k")
+        titles = Titles(data.catalogue)
+        if request.items is not None:
+            return cls(data, titles, request.k, None, tuple(titles.read(request.items, "--items")))
+        name = str(request.user).strip()
+        if name not in data.user_ids:
+            close = difflib.get_close_matches(name, data.user_ids, n=3)
+            known = f"{len(data.user_ids)} users, {data.user_ids[0]} to {data.user_ids[-1]}"
+            hint = f"did you mean {' or '.join(map(repr, close))}? {known}" if close else known
+            raise UserError(f"no user '{name}'", where=where, path="--user", hint=hint)
+        return cls(data, titles, request.k, data.user_ids.index(name))
+
+    def answer(self, model: Model) -> tuple[Line, ...]:
+        """Returns the best items that the user has not used, masked as in the benchmark (design A6).
+
+        Held-out items are not masked.
+        """
+        if self.user is None:
+            history = Interactions.from_rows([self.items], len(self.data.catalogue.ids))
+            held, row = Interactions.from_rows([[]], history.n_items), 0
+        else:
+            history, held = joined(self.data.train, self.data.validation), self.data.test
+            row = self.user
+        users = np.array([row], dtype=np.int64)
+        scores = torch.from_numpy(of_catalogue(self._scores(model, history), 1, history.n_items))
+        masked = mask_known(scores, evaluation_chunk(users, history, held)).numpy()
+        held_out = set(held.row(row).tolist())
+        return tuple(
+            Line(self.data.catalogue.ids[item], self.titles.shown(item), float(masked[0, item]), item in held_out)
+            for item in top_items(masked, self.k)[0].tolist()
+            if item >= 0
+        )
+
+    def _scores(self, model: Model, history: Interactions) -> NDArray[np.float32]:
+        """Returns the scores of all items, [1, n_items]."""
+        if self.user is None:
+            return model.newcomers(history)
+        own = history.row(self.user)
+        if isinstance(model, TorchModel) and not len(own):  # it has learned nothing of this user
+            return model.newcomers(Interactions.from_rows([own], history.n_items))
+        return model.scores(np.array([self.user], dtype=np.int64), history)
+
+    def recipient(self, model: Model) -> str:
+        """Returns in words whom the list is for."""
+        if self.user is None:
+            how = {
+                "history": "from these items alone",
+                "fold-in": "a vector fitted to these items",
+                "content": "by the texts of these items",
+                "popularity": "as for everybody",
+            }[model.cold_user]
+            return f"a new user with {self._titles_of(self.items)}: {how}"
+        known = len(self.data.train.row(self.user)) + len(self.data.validation.row(self.user))
+        held = self.data.test.row(self.user).tolist()
+        rest = f", held out: {self._titles_of(held)}" if held else ""
+        return f"user {self.data.user_ids[self.user]}: {known} known items{rest}"
+
+    def _titles_of(self, items: Iterable[int]) -> str:
+        return ", ".join(self.titles.shown(item) for item in items)

@@ -1,0 +1,37 @@
+"""The device and the settings of torch with which victims are fitted and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from robench.api.errors import UserError
+
+
+def pick_device(name: str) -> torch.device:
+    """Returns the device of a suite; ``auto`` is the GPU if there is one.
+
+    Raises:
+        UserError: the suite names a GPU, and there is none.
+    """
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("there is no GPU that torch can use", where=f"device: {name}", hint="write device: auto")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+@contextmanager
+def torch_settings(threads: int) -> Iterator[None]:
+    """Sets the number of threads and one path of attention kernels within the block, and restores both.
+
+    Without the fast path, evaluation runs the kernels of training. The two differ by about 1e-6.
+    """
+    before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
+    torch.set_num_threads(threads)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.mha.set_fastpath_enabled(before[1])

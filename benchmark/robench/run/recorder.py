@@ -1,0 +1,92 @@
+"""Turns measurements and errors of one victim into records. The worker uses it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from robench.api.errors import UserError
+from robench.engine.attack.arena import Measurement
+from robench.run.dependencies import Dependencies, attack_of
+from robench.run.task import record_of
+from robench.spec import Cell
+from robench.store.provenance import peak_memory, provenance
+from robench.store.record import Record, Status
+
+
+@dataclass(eq=False)
+class Recorder:
+    """The maker of the records of one victim.
+
+    Args:
+        dependencies: the code and the files of its cells.
+        threads: torch threads.
+        data_sha: the digest of the prepared data.
+        device: where the victim is fitted; empty until it is known.
+        fit: what the fit reported; empty until it has ended.
+    """
+
+    dependencies: Dependencies
+    threads: int
+    data_sha: str
+    device: str = ""
+    fit: Mapping[str, Any] = field(default_factory=dict)
+
+    def measured(
+        self,
+        cell: Cell,
+        start: float,
+        measurement: Measurement,
+        metrics: Mapping[str, Any],
+        usage: Mapping[str, int],
+    ) -> Record:
+        """Returns the record of a measured cell.
+
+        Args:
+            cell: the cell.
+            start: ``time.perf_counter()`` when its measurement began.
+            measurement: its arrays, achieved budget and diagnostics.
+            metrics: value and version by measure.
+            usage: what language models read and wrote meanwhile.
+        """
+        record = self._record(cell, "ok", start)
+        if outside := self.dependencies.outside(cell):
+            record["provenance"]["outside"] = outside
+        record |= {"metrics": metrics, "achieved": measurement.achieved, "diagnostics": measurement.diagnostics}
+        extra = {"members": measurement.members, "titles": measurement.titles, "reading": usage}
+        return record | {name: value for name, value in extra.items() if value}
+
+    def failed(self, cell: Cell, error: BaseException) -> Record:
+        """Returns the record of a cell that could not be measured, with the traceback."""
+        text = "".join(traceback.format_exception(error))
+        cause = {"type": type(error).__name__, "message": str(error), "traceback": text}
+        return self._record(cell, "failed", None) | {"error": cause}
+
+    def _record(self, cell: Cell, status: Status, start: float | None) -> Record:
+        victim, fit = cell.victim, dict(self.fit)
+        fit_seconds = fit.pop("fit_seconds", None)
+        parts = (victim.dataset, victim.model, victim.defense, attack_of(cell))
+        owners = [part.owner for part in parts if part is not None]
+        origin = provenance(owners, self._code(cell), device=self.device, threads=self.threads)
+        return record_of(
+            cell,
+            status,
+            metrics={},
+            achieved={},
+            diagnostics={},
+            fit=fit,
+            seconds=None if start is None else round(time.perf_counter() - start, 4),
+            fit_seconds=fit_seconds,
+            peak_memory_mib=peak_memory(),
+            provenance={**origin, "data_sha256": self.data_sha},
+            error=None,
+        )
+
+    def _code(self, cell: Cell) -> dict[str, str]:
+        try:
+            return self.dependencies.code(cell)
+        except UserError:  # a plugin that cannot be imported, as the record of the failure says
+            return {}

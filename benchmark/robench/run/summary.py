@@ -1,0 +1,34 @@
+"""How a run ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that failed: its id, its name for people, and the error in one line."""
+
+    cell: str
+    name: str
+    error: str
+
+
+@dataclass
+class Summary:
+    """The counts of one run: cells that were measured, were stored already, were skipped, or failed."""
+
+    folder: Path
+    measured: int = 0
+    stored: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+
+    def failure_lines(self) -> list[str]:
+        """Returns what the user is told of each failed cell."""
+        return [
+            f"failed: {one.name}: {one.error} (robench show {self.folder}/cells/{one.cell}.json)"
+            for one in self.failures
+        ]

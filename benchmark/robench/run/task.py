@@ -1,0 +1,80 @@
+"""What travels between the runner and a worker: the payload of a task, events, and records of cells."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from numpy.typing import NDArray
+
+from robench.api.threat import Threat
+from robench.run.dependencies import attack_of
+from robench.spec import Cell
+from robench.store.record import Record, Status, new_record
+
+
+class Payload(TypedDict):
+    """One victim with its open cells, as plain data.
+
+    ``metrics`` are measures such as ``ndcg@10``. ``cache`` is a folder; ``data_key`` is the key of the prepared data in
+    it, and ``data_sha`` the digest of that data.
+    """
+
+    cells: list[dict[str, Any]]
+    metrics: list[str]
+    device: str
+    threads: int
+    cache: str
+    data_key: str
+    data_sha: str
+
+
+class CellEvent(TypedDict):
+    """A cell is done. Its ``arrays`` are None if it failed."""
+
+    kind: Literal["cell"]
+    task: str
+    record: Record
+    arrays: dict[str, NDArray[Any]] | None
+
+
+class ProgressEvent(TypedDict):
+    """A victim has finished some of its epochs (phase ``fit``) or of its cells (phase ``measure``)."""
+
+    kind: Literal["progress"]
+    task: str
+    phase: Literal["fit", "measure"]
+    done: int
+    total: int
+
+
+class LostEvent(TypedDict):
+    """The process of a task has died."""
+
+    kind: Literal["lost"]
+    task: str
+    error: str
+
+
+WorkerEvent = CellEvent | ProgressEvent | LostEvent
+
+
+def record_of(cell: Cell, status: Status, **content: Any) -> Record:
+    """Returns the record of a cell with its spec, its settings as they were typed in the suite, and ``content``."""
+    return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
+
+
+def threat_of_cell(cell: Cell) -> Threat | None:
+    """Returns the threat model of a cell; None for a clean cell of clean data."""
+    return Threat(**cell.threat) if cell.threat else None
+
+
+def _typed_settings(cell: Cell) -> dict[str, dict[str, Any]]:
+    victim = cell.victim
+    parts = {
+        "dataset": victim.dataset,
+        "split": victim.split,
+        "model": victim.model,
+        "defense": victim.defense,
+        "attack": attack_of(cell),
+    }
+    return {role: dict(part.passed) for role, part in parts.items() if part is not None}

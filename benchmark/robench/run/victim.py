@@ -1,0 +1,205 @@
+"""One victim in a worker: what its fit needs, and the measurements of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from robench.api.data import HeldOut, IntArray, Interactions, joined
+from robench.api.metric import Measure, Metric
+from robench.api.usage import record_usage
+from robench.engine.attack.arena import Measurement
+from robench.engine.calibration import Calibration, beside_held_out, calibrate
+from robench.engine.data.prepare import Prepared
+from robench.engine.data.targets import choose_targets, evaluated_users
+from robench.engine.fit.victim import Fitted, VictimFit
+from robench.engine.measure import MeasuredVictim
+from robench.files.cache import Cache
+from robench.host.registry import Registry
+from robench.run.data import DataKey
+from robench.run.dependencies import make_component
+from robench.run.task import threat_of_cell
+from robench.spec import Cell, Part, Victim, digest
+from robench.store.record import metric_values, outcome_of
+
+
+def make_victim_fit(
+    victim: Victim,
+    data: Prepared,
+    key: DataKey,
+    registry: Registry,
+    cache: Cache,
+    device: torch.device,
+    targets: IntArray,
+) -> VictimFit:
+    """Returns the fit of a victim. The same victim, data, code and device have the same checkpoint.
+
+    Args:
+        victim: what to fit.
+        data: its prepared data.
+        key: their key and digest.
+        registry: the plugins.
+        cache: where checkpoints are kept.
+        device: where to fit.
+        targets: int64 [T], the items that the victim's poisoning promotes.
+    """
+    return VictimFit(
+        victim,
+        data.train_data(),
+        data.held_out(),
+        key.sha256,
+        targets,
+        registry.class_of("model", victim.model.name),
+        make_component(registry, "defense", victim.defense),
+        None if victim.poison is None else make_component(registry, "attack", victim.poison.attack),
+        cache,
+        device,
+        key.key,
+    )
+
+
+def targets_of(victim: Victim, train: Interactions) -> IntArray:
+    """Returns the items whose ranks are stored, int64 [T]: the set that the poisoning promotes, or every set."""
+    sets = choose_targets(train, victim.targets) if victim.targets.count else []
+    chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]
+    return np.concatenate([np.empty(0, np.int64), *chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class CellMeasurement:
+    """The outcome of one cell: arrays and diagnostics, value and version per measure, and usage of language models."""
+
+    measurement: Measurement
+    metrics: Mapping[str, object]
+    usage: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _CleanVictim:
+    """A victim on one choice of users, measured clean, and what that read."""
+
+    victim: MeasuredVictim
+    measurement: Measurement
+    usage: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Failure:
+    """The error of a clean measurement, which every cell that needs the measurement reports."""
+
+    error: Exception
+    trace: TracebackType | None
+
+
+@dataclass(eq=False)
+class FittedVictim:
+    """A fitted victim whose cells are measured one by one. The clean measurement is made once.
+
+    Args:
+        fitted: the model, and what its fit reported.
+        data: the prepared data.
+        held: the held-out items, which the fit has released.
+        targets: int64 [T], the items whose ranks are stored.
+        metrics: the metric of each measure of the suite.
+        registry: the plugins.
+    """
+
+    fitted: Fitted
+    data: Prepared
+    held: HeldOut
+    targets: IntArray
+    metrics: Mapping[Measure, Metric]
+    registry: Registry
+    _clean: dict[str, _CleanVictim | _Failure] = field(default_factory=dict)
+    _calibration: Calibration | None = None
+
+    def measure(self, cell: Cell) -> CellMeasurement:
+        """Measures one cell.
+
+        Raises:
+            Exception: whatever the model, the attack or a metric raises.
+        """
+        clean = self._clean_of(cell)
+        if cell.attack is None:
+            measurement, usage, reference = self._clean_cell(clean), clean.usage, None
+        else:
+            measurement, usage = self._attack(cell, cell.attack, clean.victim)
+            reference = outcome_of(clean.measurement.arrays)
+        outcome = outcome_of(measurement.arrays, reference)
+        return CellMeasurement(
+            measurement, metric_values(self.metrics, outcome, threat_of_cell(cell), cell.kind), usage
+        )
+
+    def _clean_cell(self, clean: _CleanVictim) -> Measurement:
+        """Returns the clean measurement with what only the clean cell stores."""
+        arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
+        if len(self.targets):
+            arrays["targets"] = self.targets
+        if self.fitted.suspicion is not None:
+            arrays["suspicion"] = self.fitted.suspicion
+        return Measurement(arrays, dict(self.fitted.achieved), diagnostics)
+
+    def _attack(self, cell: Cell, part: Part, victim: MeasuredVictim) -> tuple[Measurement, Mapping[str, int]]:
+        attack = make_component(self.registry, "attack", part)
+        targets = self._promoted(cell)
+        with record_usage() as usage:
+            measurement = victim.attacked(attack, cell.epsilon, digest(part.content()), targets)
+        self._add_calibration(measurement)
+        if targets is not None:
+            measurement.arrays["targets"] = targets
+        return measurement, usage.amounts()
+
+    def _promoted(self, cell: Cell) -> IntArray | None:
+        """Returns the items that a cell's attack promotes, int64 [T]; None if it has no target set."""
+        if cell.target_set is None:
+            return None
+        count = cell.victim.targets.count
+        return self.targets[cell.target_set * count : (cell.target_set + 1) * count]
+
+    def _clean_of(self, cell: Cell) -> _CleanVictim:
+        """Returns the victim on a cell's users, measured clean once for all cells of these users.
+
+        Raises:
+            Exception: whatever the victim raises; the same error for every cell.
+        """
+        key = digest(None if cell.users is None else cell.users.content())
+        if key not in self._clean:
+            try:
+                self._clean[key] = self._measure_clean(cell)
+            except Exception as error:  # a plugin may raise anything
+                self._clean[key] = _Failure(error, error.__traceback__)
+        clean = self._clean[key]
+        if isinstance(clean, _Failure):
+            raise clean.error.with_traceback(clean.trace)  # without the frames of an earlier cell
+        return clean
+
+    def _measure_clean(self, cell: Cell) -> _CleanVictim:
+        history = joined(self.data.train, self.data.validation)
+        held = self.held.read()
+        has_likes = any(metric.needs == "likes" for metric in self.metrics.values())
+        victim = MeasuredVictim(
+            self.fitted.model,
+            history,
+            held,
+            evaluated_users(self.data, cell.users),
+            cell.victim.seed,
+            self.data.catalogue,
+            self.fitted.read,
+            beside_held_out(history, held) if has_likes else None,
+        )
+        if has_likes and self._calibration is None:
+            self._calibration = calibrate(self.fitted.model, self.data.train_data(), victim.draws())
+        with record_usage() as usage:
+            measurement = victim.clean(self.targets)
+        self._add_calibration(measurement)
+        return _CleanVictim(victim, measurement, usage.amounts())
+
+    def _add_calibration(self, measurement: Measurement) -> None:
+        """Adds the calibration of the victim to a measurement, if a metric needs likes."""
+        if self._calibration is not None:
+            measurement.arrays["calibration"] = np.array([self._calibration.a, self._calibration.b])
+            measurement.diagnostics |= self._calibration.diagnostics()
