@@ -1,1 +1,4 @@
-"""Base classes of recommenders: from a plain model to torch models that share one path from inputs to scores."""
+"""Base classes of recommenders.
+
+A plain ``Model`` only scores. Every neural model computes its scores and its loss from embedded inputs.
+"""

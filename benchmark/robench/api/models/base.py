@@ -1,4 +1,4 @@
-"""Recommenders: the contract that the host measures."""
+"""The base class of recommenders: what the host asks of every model."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ ColdItem = Literal["behind", "content"]
 class Model(Component):
     """A recommender that scores the whole catalogue for a user.
 
-    ``surfaces`` are those beside ``interactions`` (which every model has: its training data) that attacks may touch.
-    ``reads_text``: it needs items' texts, and a data set in which no item has any of ``reads_of`` (fields of ``Item``)
-    is refused. ``follows``: it answers a prompt that titles stand in, so they may hold instructions to it.
-    A neural model derives from ``TorchModel``, which sets ``neural``, and does not override ``fit``.
+    A neural model derives from ``TorchModel`` and does not override ``fit``. The conformance class tests what a class
+    declares here.
 
-    ``tables`` names the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
-    ``token_goals`` names the goals for which the model offers slopes by the tokens of titles.
-
-    Cold start is declared, and tested by the conformance class. ``cold_user``: what a user outside the training data
-    gets, given some items: ``history`` (scores come from the history alone), ``fold-in`` (a vector is fitted to the
-    items, the rest stays), ``content`` (the items' texts), ``popularity`` (what everybody gets). ``cold_item``: where
-    an item without training interactions stands: ``behind`` what a user likes (in training it is only a negative, if
-    anything) or ``content`` (where its text puts it).
+    Attributes:
+        surfaces: the surfaces that attacks may touch. Every model also has ``interactions``, its training data.
+        neural: whether the model derives from ``TorchModel``.
+        tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
+        token_goals: the goals for which the model offers slopes by the tokens of titles.
+        reads_text: whether the model needs texts of items. A data set without any text of ``reads_of`` is refused.
+        reads_of: the fields of ``Item`` that the model reads.
+        follows: whether the model answers a prompt that contains titles, which may hold instructions to it.
+        cold_user: the source of scores for a user outside the training data. ``history``: scores depend only on the
+            history. ``fold-in``: a vector is fitted to the user's items. ``content``: scores depend on the texts of
+            these items. ``popularity``: everybody gets the same list.
+        cold_item: the place of an item without training interactions. ``behind``: after the items that a user likes.
+            ``content``: wherever its text puts it.
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
@@ -48,10 +51,10 @@ class Model(Component):
     cold_item: ClassVar[ColdItem] = "behind"
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """What is declared must be known.
+        """Checks the surfaces that a subclass declares.
 
         Raises:
-            TypeError: ``surfaces`` is no set of surfaces, or names some without what they need.
+            TypeError: if ``surfaces`` is no set of surfaces, or if the class lacks what one of them needs.
         """
         super().__init_subclass__(**more)
         known = get_args(Surface)
@@ -64,79 +67,93 @@ class Model(Component):
 
     @abstractmethod
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Learn from ``data.train`` (rows: real users, then fake ones); ``data.validation`` is for selection only."""
+        """Learns from ``data.train``, which has the real users first and then fake ones.
+
+        ``data.validation`` is for selection only.
+        """
 
     @abstractmethod
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """Scores of the whole catalogue.
+        """Returns the users' scores of the whole catalogue.
 
         Args:
-            users: int64 [B] rows of real users.
-            history: one row per real user, what is known of them (training and validation items at test time).
+            users: int64 [B], rows of real users.
+            history: one row per real user; at test time the training and validation items.
 
         Returns:
-            float32 [B, n_items], finite, higher is better. The host masks known items. A model that is not neural
-            orders the items by their training counts for a user whose row is empty.
+            float32 [B, n_items], finite, higher is better. The host masks known items. If a user's row is empty, a
+            model that is not neural orders the items by their training counts.
         """
 
     @classmethod
     def has_margins(cls) -> bool:
-        """Returns whether the model can be trained on the hinge loss of its margins s_y − s_neg."""
+        """Returns whether the model has margins s_y − s_neg for the hinge loss."""
         return False
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Scores for users who are not in the training data, by their items: float32 [n, n_items], finite.
+        """Returns the scores of users that are not in the training data.
 
-        A row without items gets a list that is the same for everybody. The default serves models whose ``scores``
-        reads nothing but the history.
+        The default is for models in which ``scores`` reads only the history.
 
         Args:
             history: one row per newcomer, oldest item first.
+
+        Returns:
+            float32 [n, n_items], finite. All rows without items get the same list.
         """
         return self.scores(np.arange(history.n_users), history)
 
     def outside(self) -> str:
-        """A digest of what the fitted model depends on besides data, settings and code: files of weights, say.
+        """Returns a digest of other inputs, such as files of weights, or an empty text.
+
+        Other inputs are those that are neither data nor the model's settings or code. The host calls this before any
+        work, so it also reports files that are missing.
 
         Raises:
-            DataError: they are missing or broken; told before any work.
+            DataError: if a file is missing or broken.
         """
         return ""
 
     def reads_profiles(self) -> bool:
-        """Whether it reads what is known of users besides their history; a data set that knows nothing is refused."""
+        """Returns whether the model reads profiles of users, which data must then have."""
         return False
 
     def encodings(self, catalogue: Catalogue) -> Path | None:
-        """The file in the cache, made or not, of what is read from a catalogue's texts once for all victims with these
-        settings; None for a model that keeps nothing of the kind. ``robench plan`` tells of it.
+        """Returns the file in the cache for the encoded texts of a catalogue, or None.
+
+        All victims with the same settings share this file, which need not exist yet. It is None for a model that
+        encodes nothing once. ``robench plan`` shows how much there is to encode.
 
         Raises:
-            DataError: weights are missing or broken.
+            DataError: if weights are missing or broken.
         """
         return None
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
-        """What the second of two stages ranks: int64 [B, n] items; None for a model of one stage.
+        """Returns the items that a second stage reranks, or None for a model of one stage.
 
-        All other items stand below these, in the order of the first stage, which an attack on the second cannot change.
+        All other items follow in the order of the first stage, which an attack on the second stage cannot change.
+
+        Returns:
+            int64 [B, n].
         """
         return None
 
     def rewritten(self, items: Mapping[int, Item]) -> Model:
-        """This fitted model where some items have other texts; it shares everything else and is left as it is.
+        """Returns this fitted model with other texts of some items.
 
-        For models with the surface ``text``.
+        A model with the surface ``text`` overrides it. The new model shares everything else with this one, which does
+        not change.
 
         Args:
-            items: row of the catalogue -> the item as it reads now.
+            items: the new description of each rewritten item, by its row in the catalogue.
         """
         raise TypeError(f"{type(self).__name__} has no rewritten(), which the surface text needs")
 
     @abstractmethod
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Everything learnt, as named arrays; stored as safetensors."""
+        """Returns all learnt values as named arrays, which the host stores as safetensors."""
 
     @abstractmethod
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Become the model whose ``state`` this is, fitted on ``data`` with ``rng``."""
+        """Restores a ``state`` of a model that was fitted on ``data`` with ``rng``."""

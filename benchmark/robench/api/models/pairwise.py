@@ -1,4 +1,4 @@
-"""Models of a user vector against the items, trained on (user, positive, negative) triples."""
+"""The base class of models that are trained on (user, positive, negative) triples."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
 FOLD_IN_STEPS, FOLD_IN_RATE = 60, 0.1  # Adam on standardised coordinates: a step is a tenth of a standard deviation
-FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # at most so many newcomers, and scores of theirs, at a time
+FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers at a time, and the most scores of theirs
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
-    """One uniform item per entry of ``users`` that the user has not used in ``train``.
+    """Draws one uniform item per entry of ``users`` that the user has not used.
 
-    A user who has used the whole catalogue gets any item. Args: users int64 [n]. Returns: int64 [n].
+    A user that has used the whole catalogue gets any item.
+
+    Args:
+        users: int64 [n].
+        train: the interactions of all users.
+        generator: the source of the draws.
+
+    Returns:
+        int64 [n].
     """
     n_items = train.n_items
     known = train.keys
@@ -39,35 +47,39 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
 
 
 class PairwiseModel(TorchModel):
-    """BPR (Rendle et al. 2009, eq. 4): −ln σ(s_pos − s_neg), one uniform unused negative per interaction.
+    """A model of user vectors that is trained with BPR, −ln σ(s_pos − s_neg).
 
-    A subclass builds its tables; its ``embed`` gives the input ``user`` [B, d] and the context ``items`` [n_items, d]
-    (and optionally ``bias`` [n_items]). Cold start: a user without training items has the mean vector of the others;
-    a newcomer's vector is fitted to the newcomer's items (``fold_in``).
+    BPR is equation 4 of Rendle et al. (UAI 2009). There is one uniform unused negative per interaction. A subclass
+    builds its tables. Its ``embed`` gives the input ``user`` [B, d], the context ``items`` [n_items, d] and,
+    optionally, ``bias`` [n_items]. A user without training items gets the mean vector of the others. A newcomer's
+    vector is fitted to the newcomer's items (``fold_in``).
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
     warm: Tensor
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Also note who has training items."""
+        """Sets the sizes, builds the model and notes which users have training items."""
         super().initialise(data, rng)
         self.register_buffer("warm", torch.from_numpy(data.train.lengths() > 0), persistent=False)
         self._n_warm = int(self.warm.sum())
 
     def rows_of(self, table: Tensor | nn.Embedding, users: Tensor) -> Tensor:
-        """The users' rows, float [B, d]; at test time the mean of the others' for a user without training items."""
+        """Returns the users' rows of a table: float [B, d].
+
+        At test time a user without training items gets the mean of the others' rows.
+        """
         weight = table.weight if isinstance(table, nn.Embedding) else table
-        found = embedding(users, weight)
+        rows = embedding(users, weight)
         if self.training or self._n_warm == len(self.warm):
-            return found
+            return rows
         warm = self.warm[users]
         if bool(warm.all()):
-            return found
-        return torch.where(warm[:, None], found, (self.warm.to(weight) @ weight) / self._n_warm)
+            return rows
+        return torch.where(warm[:, None], rows, (self.warm.to(weight) @ weight) / self._n_warm)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Shuffled triples; real users' interactions and fakes' alike."""
+        """Yields shuffled triples of real and fake users."""
         generator = rng.numpy()
         users, items = data.train.users(), data.train.items
         order = generator.permutation(len(items))
@@ -77,32 +89,32 @@ class PairwiseModel(TorchModel):
             yield Batch(u, u.new_empty(len(u), 0), {"positives": pos, "negatives": neg})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """The user ids; the history is in the user's vector already."""
+        """Returns the user ids, as the history is in the users' vectors."""
         ids = torch.from_numpy(np.array(users, dtype=np.int64))
         return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """⟨u, v_i⟩ (+ b_i): float [B, n_items]."""
+        """Returns ⟨u, v_i⟩ + b_i: float [B, n_items]."""
         scores: Tensor = e.inputs["user"] @ e.context["items"].T
         return scores + e.context["bias"] if "bias" in e.context else scores
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """s_pos − s_neg per triple."""
+        """Returns s_pos − s_neg per triple."""
         pos, neg = batch.targets["positives"], batch.targets["negatives"]
         items = e.context["items"]
-        # embedding() and not items[pos]: the same rows, but its backward pass is several times faster.
+        # embedding() gives the same rows as items[pos], and its backward pass is several times faster.
         margin = (e.inputs["user"] * (embedding(pos, items) - embedding(neg, items))).sum(-1)
         if "bias" in e.context:
             margin = margin + e.context["bias"][pos] - e.context["bias"][neg]
         return Losses(margin, torch.arange(len(pos), device=margin.device))
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """−ln σ(s_pos − s_neg) per triple."""
+        """Returns −ln σ(s_pos − s_neg) per triple."""
         margin, row = self.margins_from(batch, e)
         return Losses(softplus(-margin), row)
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Folded in; a row without items gets the popular ones."""
+        """Returns newcomers' scores by ``fold_in``; an empty row gets popular items."""
         parts = [np.empty((0, self.n_items), dtype=np.float32)]
         step = max(1, min(FOLD_IN_ROWS, FOLD_IN_ENTRIES // self.n_items))
         for start in range(0, history.n_users, step):
@@ -111,10 +123,10 @@ class PairwiseModel(TorchModel):
         return np.concatenate(parts)
 
     def fold_in(self, history: Interactions) -> NDArray[np.float32]:
-        """Scores of newcomers, float32 [n, n_items], by their most probable vectors while everything else stays.
+        """Returns newcomers' scores at their most probable vectors: float32 [n, n_items].
 
-        The vector maximises Σ_own items log softmax(scores) plus the log density of the normal distribution (diagonal)
-        of the known users' vectors; Adam from its mean.
+        A vector maximises Σ log softmax(scores) over the newcomer's items plus its own log density. The density is a
+        diagonal normal distribution, fitted to the known users' vectors. Adam starts at its mean.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)
@@ -137,6 +149,6 @@ class PairwiseModel(TorchModel):
             (place.grad,) = torch.autograd.grad(loss, [place])
             optimiser.step()
         with torch.no_grad():
-            found: NDArray[np.float32] = scores().float().cpu().numpy()
-        found[history.lengths() == 0] = self.item_counts.cpu().numpy()
-        return found
+            result: NDArray[np.float32] = scores().float().cpu().numpy()
+        result[history.lengths() == 0] = self.item_counts.cpu().numpy()
+        return result

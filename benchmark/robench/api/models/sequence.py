@@ -1,4 +1,4 @@
-"""Models of item sequences: windows, right padding, and the loss at valid positions only."""
+"""The base class of models that predict the next item of a sequence."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ class SequenceConfig(TorchConfig):
 
 
 def windows(rows: Interactions, length: int) -> IntArray:
-    """Every row cut from its end into windows of ``length``; neighbours share one item, so no transition is lost.
+    """Cuts every row from its end into windows of ``length`` items.
+
+    Two neighbouring windows share one item, so that no transition is lost. Windows of one item are dropped.
 
     Returns:
-        int64 [W, length], right-padded with ``n_items``; windows of fewer than two items are left out.
+        int64 [W, length], right-padded with ``n_items``.
     """
     counts = -(-np.maximum(rows.lengths() - 1, 0) // (length - 1))
     number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -42,7 +44,7 @@ def windows(rows: Interactions, length: int) -> IntArray:
 
 
 class SequenceModel(TorchModel):
-    """Next-item prediction: a state at every position, scored against the item table.
+    """A model with a state at every position, which is scored against the item table.
 
     A subclass adds its layers in ``build_layers`` and computes ``states``. The table has two further rows: padding
     (``n_items``) and [MASK] (``n_items + 1``).
@@ -55,18 +57,28 @@ class SequenceModel(TorchModel):
 
     @abstractmethod
     def build_layers(self) -> None:
-        """Create the layers above the item table."""
+        """Creates the layers above the item table."""
 
     @abstractmethod
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """States float [B, L, dim] that are compared with item vectors; position t must not see a target of t."""
+        """Returns the states that are compared with item vectors: float [B, L, dim].
+
+        The state at position t must not depend on a target of t.
+        """
 
     def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
-        """The states at some places only: float [N, dim]; override it where that saves work. Args: int64 [N] each."""
+        """Returns the states at some positions: float [N, dim]; override it to save work.
+
+        Args:
+            batch: the batch.
+            e: its embedded inputs.
+            row: rows of the batch, int64 [N].
+            position: the position in each row, int64 [N].
+        """
         return self.states(batch, e)[row, position]
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """The item table (normal, std dim^-½), the output bias, then the subclass's layers."""
+        """Creates the item table (normal, std dim^-½), the output bias and the layers."""
         dim = self.config.dim
         self.item_table = nn.Embedding(self.n_items + 2, dim)
         nn.init.normal_(self.item_table.weight, std=dim**-0.5)
@@ -74,7 +86,7 @@ class SequenceModel(TorchModel):
         self.build_layers()
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Shuffled windows; the inputs are all items but the last, the targets all but the first."""
+        """Yields shuffled windows: inputs lack the last item, targets the first."""
         rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
         order = torch.from_numpy(rng.numpy().permutation(len(rows)))
         for part in torch.split(rows[order], self.config.batch_size):
@@ -84,13 +96,17 @@ class SequenceModel(TorchModel):
             yield Batch(torch.full((len(part),), -1), inputs, {"items": part[:, 1:used]})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """The last ``max_length`` items of each user, right-padded."""
+        """Returns the last ``max_length`` items of each user, right-padded."""
         return Batch(
             torch.from_numpy(np.array(users, dtype=np.int64)), self.last_items(users, history, self.config.max_length)
         )
 
     def last_items(self, users: IntArray, history: Interactions, length: int) -> Tensor:
-        """int64 [B, longest (at least 1)], right-padded with ``n_items``."""
+        """Returns the last items of each user, right-padded with ``n_items``.
+
+        Returns:
+            int64 [B, L]; L is the longest row, but at least 1.
+        """
         end = history.indptr[users + 1]
         start = np.maximum(end - length, history.indptr[users])
         place = start[:, None] + np.arange(max(1, int((end - start).max(initial=0))))
@@ -98,7 +114,10 @@ class SequenceModel(TorchModel):
         return torch.from_numpy(padded[np.where(place < end[:, None], place, len(history.items))])
 
     def embed(self, batch: Batch) -> Embedded:
-        """Item vectors [B, L, dim]; padding is zero, and neither padding nor [MASK] may be perturbed."""
+        """Returns the input ``items``, float [B, L, dim], zero at padding.
+
+        Neither padding nor [MASK] may be perturbed.
+        """
         ids = batch.histories
         vectors = self.item_table(ids) * (ids != self.n_items).unsqueeze(-1)
         return Embedded(
@@ -108,24 +127,27 @@ class SequenceModel(TorchModel):
         )
 
     def last_position(self, batch: Batch) -> Tensor:
-        """Index of the last position that is not padding (0 for an empty history): int64 [B]."""
+        """Returns the last position that is not padding: int64 [B].
+
+        It is 0 for an empty history.
+        """
         return ((batch.histories != self.n_items).sum(1) - 1).clamp_min(0)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """The state at the last position against the item table: float [B, n_items]."""
+        """Returns the last state's products with the item table: float [B, n_items]."""
         row = torch.arange(len(batch.histories), device=batch.histories.device)
         last = self.states_at(batch, e, row, self.last_position(batch))
         return torch.addmm(e.context["bias"], last, e.context["table"].T)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Softmax cross-entropy over the whole catalogue at every position that has a target."""
+        """Returns the softmax cross-entropy over the catalogue, one value per target."""
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
         states = self.states_at(batch, e, row, position)
         return Losses(cross_entropy(states, e.context["table"], e.context["bias"], targets[row, position]), row)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """s_y minus the highest score among the items that are neither in the row's window nor its targets."""
+        """Returns s_y minus the highest score of an item outside the row and its targets."""
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
         scores = torch.addmm(e.context["bias"], self.states_at(batch, e, row, position), e.context["table"].T)
@@ -133,5 +155,5 @@ class SequenceModel(TorchModel):
         known.scatter_(1, batch.histories, True).scatter_(1, targets, True)
         hardest = scores.masked_fill(known[row, : self.n_items], -torch.inf).amax(1)
         own = scores.gather(1, targets[row, position].unsqueeze(1)).squeeze(1)
-        # A window that holds the whole catalogue has no negative: its margin is 0 and carries no gradient.
+        # A window that holds the whole catalogue has no negative: its margin is 0, without a gradient.
         return Losses(torch.where(hardest > -torch.inf, own - hardest, torch.zeros_like(own)), row)

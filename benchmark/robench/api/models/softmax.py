@@ -1,4 +1,4 @@
-"""Softmax cross-entropy against a table, in chunks: the [N, n_items] logits never exist as a whole."""
+"""Softmax cross-entropy against a table, without holding all [N, n_items] logits."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 19  # logits per chunk: 2 MiB of float32, what stays in a core's cache (measured: 2^18 to 2^20)
+CHUNK_ELEMENTS = 1 << 19  # logits per chunk: 2 MiB of float32, which a core's cache holds (measured: 2^18 to 2^20)
 Chunk = tuple[slice, Tensor, Tensor, Tensor]
 
 
 def _chunks(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Iterator[Chunk]:
-    """Softmax of each chunk of rows, all in one buffer: (slice, row numbers, softmax, loss of each row)."""
+    """Yields per chunk of rows: slice, row numbers, softmax in one buffer, losses."""
     rows = max(1, CHUNK_ELEMENTS // len(table))
     buffer = states.new_empty(min(rows, len(states)), len(table))
     numbers = torch.arange(len(buffer), device=states.device)
@@ -27,9 +27,11 @@ def _chunks(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Ite
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Forms the gradients while a chunk's softmax is in the cache: three matrix products, and no logits are kept.
+    """A cross-entropy that computes the gradients in the forward pass.
 
-    The table's gradient is right only if all rows weigh the same going back, as in a mean; else it is formed again.
+    A chunk's softmax is then still in the cache, three matrix products suffice, and no logits are stored. The table's
+    gradient is right only if all rows have the same weight in the backward pass, as in a mean; otherwise it is computed
+    again.
     """
 
     @staticmethod
@@ -67,7 +69,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _weighted(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients by table and bias where rows weigh differently: weight float [N]."""
+    """Returns the gradients by table and bias for rows of weights float [N]."""
     by_table, by_bias = torch.zeros_like(table), torch.zeros_like(bias)
     for part, row, share, _ in _chunks(states, table, bias, targets):
         share[row, targets[part]] -= 1
@@ -78,9 +80,10 @@ def _weighted(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor, weig
 
 
 def cross_entropy(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """−log softmax(states · tableᵀ + bias)[target] per row, in memory O(N·d + chunk).
+    """Returns −log softmax(states · tableᵀ + bias)[target] per row.
 
-    On a core of 2 MiB cache, N = 4,900, n_items = 1,303, d = 64, value and gradients: 37 ms, plain torch 56 ms.
+    It needs memory O(N·d + chunk). On a core of 2 MiB cache, N = 4,900, n_items = 1,303, d = 64, value and gradients:
+    37 ms, plain torch 56 ms.
 
     Args:
         states: float [N, d].
@@ -89,7 +92,7 @@ def cross_entropy(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) 
         targets: int64 [N].
 
     Returns:
-        float [N], non-negative but for rounding; differentiable once in states, table and bias.
+        float [N], non-negative except for rounding; differentiable once in states, table and bias.
     """
     result: Tensor = _CrossEntropy.apply(states, table, bias, targets)  # type: ignore[no-untyped-call]  # torch has no type for apply
     return result

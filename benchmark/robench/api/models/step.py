@@ -1,4 +1,4 @@
-"""One training step, as a training-time defence sees it."""
+"""One training step, which a defence with a loss of its own works on."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Objective = Callable[[Embedded], Tensor]
 
 
 class Step:
-    """A batch on its way through the model.
+    """One training step of a model on one batch.
 
-    Every pass re-enters the same stream, so clean and perturbed passes see the same dropout, and none of them
+    Every pass uses the same random stream. Clean and perturbed passes therefore have the same dropout, and no pass
     advances the training stream.
 
     Args:
         model: the model in training.
-        batch: this step's batch.
-        epoch: from 0.
-        progress: share of all planned epochs that is done, in [0, 1).
-        rng: this step's own stream.
+        batch: the batch of this step.
+        epoch: the epoch, from 0.
+        progress: the finished share of all planned epochs, in [0, 1).
+        rng: the stream of this step.
     """
 
     def __init__(self, model: TorchModel, batch: Batch, epoch: int, progress: float, rng: Rng) -> None:
@@ -36,24 +36,25 @@ class Step:
         self.achieved: dict[str, float] = {}
 
     def embed(self) -> Embedded:
-        """The batch's embedded inputs."""
+        """Returns the batch's embedded inputs."""
         with self.rng.child("embed").stream():
             return self.model.embed(self.batch)
 
     def losses(self, e: Embedded) -> Losses:
-        """The model's own loss per target on (perturbed) inputs."""
+        """Returns the model's own loss per target on (perturbed) inputs."""
         with self.rng.child("dropout").stream():
             return self.model.loss_from(self.batch, e)
 
     def margins(self, e: Embedded) -> Losses:
-        """s_y − s_neg per target on (perturbed) inputs."""
+        """Returns s_y − s_neg per target on (perturbed) inputs."""
         with self.rng.child("dropout").stream():
             return self.model.margins_from(self.batch, e)
 
     def accumulate(self, loss: Tensor, e: Embedded) -> dict[str, Tensor]:
-        """Backpropagate ``loss`` into the parameters now, and return its gradient by the inputs ``e``.
+        """Backpropagates ``loss`` into the parameters, and returns its gradient by ``e``.
 
-        One backward pass serves the optimiser and the inner attack. The graph of ``e`` is freed: embed again.
+        One backward pass serves the optimiser and the inner attack. It frees the graph of ``e``, so a later pass must
+        embed again.
         """
         for part in e.inputs.values():
             part.retain_grad()
@@ -61,27 +62,29 @@ class Step:
         return {name: torch.zeros_like(part) if part.grad is None else part.grad for name, part in e.inputs.items()}
 
     def tables(self) -> dict[str, Tensor]:
-        """The model's embedding tables by name: parameters [rows, ...].
+        """Returns the model's embedding tables by name: parameters [rows, ...].
 
         Raises:
-            PluginError: the model names none.
+            PluginError: if the model names no tables.
         """
         if not self.model.tables:
             raise PluginError(f"{type(self.model).__name__} names no tables, which this defence perturbs")
         return {name: self.model.get_parameter(name) for name in self.model.tables}
 
     def losses_under(self, delta: Delta) -> Losses:
-        """The model's own loss per target with ``delta`` added to its tables; embeds anew, with the same dropout.
+        """Returns the model's own loss per target with ``delta`` added to its tables.
+
+        It embeds again, with the same dropout.
 
         Args:
-            delta: a name of ``tables`` -> [rows, ...]; tables that it does not name stay.
+            delta: [rows, ...] by the name of a table; other tables keep their values.
         """
         tables = self.tables()
         moved = {name: tables[name] + part for name, part in delta.items()}
         return self.model.under(moved, lambda: self.losses(self.embed()))
 
     def accumulate_tables(self, loss: Tensor) -> dict[str, Tensor]:
-        """Backpropagate ``loss`` into the parameters now, and return its gradient by the tables.
+        """Backpropagates ``loss`` into the parameters; returns its gradient by the tables.
 
         One backward pass serves the optimiser and the perturbation of the tables.
         """
@@ -91,22 +94,25 @@ class Step:
         return {name: _grown(table, before[name]) for name, table in tables.items()}
 
     def table_gradients(self, loss: Tensor) -> dict[str, Tensor]:
-        """Gradient of ``loss`` by the tables; no parameter's gradient is touched."""
+        """Returns the gradient of ``loss`` by the tables, and changes no ``grad``."""
         tables = self.tables()
-        found = torch.autograd.grad(loss, list(tables.values()), allow_unused=True)
-        pairs = zip(tables.items(), found, strict=True)
+        gradients = torch.autograd.grad(loss, list(tables.values()), allow_unused=True)
+        pairs = zip(tables.items(), gradients, strict=True)
         return {name: torch.zeros_like(table) if g is None else g for (name, table), g in pairs}
 
     def gradient(self, e: Embedded, objective: Objective) -> dict[str, Tensor]:
-        """Gradient of ``objective`` by the inputs; no parameter's gradient is touched."""
+        """Returns the gradient of ``objective`` by the inputs, and changes no ``grad``."""
         leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
         moved = Embedded(leaves, e.valid, e.context)
-        found = torch.autograd.grad(objective(moved), list(leaves.values()), allow_unused=True, retain_graph=True)
-        pairs = zip(leaves.items(), found, strict=True)
+        gradients = torch.autograd.grad(objective(moved), list(leaves.values()), allow_unused=True, retain_graph=True)
+        pairs = zip(leaves.items(), gradients, strict=True)
         return {name: torch.zeros_like(leaf) if g is None else g for (name, leaf), g in pairs}
 
     def ball(self, e: Embedded, epsilon: float | Tensor, norm: BallNorm) -> Ball:
-        """The budget ε relative to this batch's RMS (detached): r = ε·RMS (linf), ε·RMS·√(d·n_valid) (l2)."""
+        """Returns the ball of radius ε · RMS (linf) or ε · RMS · √(d · n_valid) (l2).
+
+        RMS is the root mean square of this batch's inputs, detached.
+        """
         entries = e.sizes()
         rms = (e.square_sum().sum() / entries.sum()).sqrt().float().detach()
         radius = torch.ones_like(entries) if norm == "linf" else entries.sqrt()
@@ -123,16 +129,17 @@ class Step:
         steps: int = 1,
         gradient: Delta | None = None,
     ) -> dict[str, Tensor]:
-        """δ within ε that raises ``objective``, row by row, detached.
+        """Returns a detached δ within ε that raises ``objective``.
 
         Args:
             e: the clean inputs.
-            inner: ``fgsm`` (Goodfellow 2015) or ``pgd`` (Madry 2018) from δ = 0, step 2.5 ε / steps.
-            epsilon: budget relative to the batch's RMS, a float or [B].
-            norm: of the budget.
-            objective: what to raise, a scalar of the perturbed inputs.
-            steps: of ``pgd``.
-            gradient: the gradient at δ = 0 where it is known already.
+            inner: ``fgsm`` (Goodfellow et al., ICLR 2015) or ``pgd`` (Madry et al., ICLR 2018) from δ = 0, with steps
+                of 2.5 ε / steps.
+            epsilon: the budget relative to the batch's RMS, a float or [B].
+            norm: the norm of the budget.
+            objective: the function to raise, a scalar of the perturbed inputs.
+            steps: the number of steps of ``pgd``.
+            gradient: the gradient at δ = 0, if it is known already.
         """
         ball = self.ball(e, epsilon, norm)
         first = masked(self.gradient(e, objective) if gradient is None else gradient, e.valid)
@@ -142,25 +149,29 @@ class Step:
             stride = ball.shrunk(2.5 / steps)
             delta = ball.project(stride.ascent(first))
             for _ in range(steps - 1):
-                found = masked(self.gradient(e.plus(delta), objective), e.valid)
-                delta = ball.project(added(delta, stride.ascent(found)))
+                slope = masked(self.gradient(e.plus(delta), objective), e.valid)
+                delta = ball.project(added(delta, stride.ascent(slope)))
         return self.spent(delta, ball)
 
     def perturb_noisily(
         self, e: Embedded, *, epsilon: float | Tensor, norm: BallNorm, noise: float, objective: Objective
     ) -> dict[str, Tensor]:
-        """δ = η + a step of length ε up the gradient at x + η, not projected (N-FGSM, de Jorge et al. 2022), detached.
+        """Returns a detached δ: noise η plus a step of length ε up the gradient at x + η.
 
-        η is uniform per entry in ± ``noise`` · ε · RMS in both norms, from this step's own stream.
+        The sum is not projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms every entry of η is uniform in
+        ± ``noise`` · ε · RMS, from this step's stream.
         """
         ball = self.ball(e, epsilon, norm)
         width = self.ball(e, epsilon, "linf").radius * noise
         eta = scaled(self.noise(e, "uniform"), width)
-        found = masked(self.gradient(e.plus(eta), objective), e.valid)
-        return self.spent(added(eta, ball.ascent(found)), ball)
+        slope = masked(self.gradient(e.plus(eta), objective), e.valid)
+        return self.spent(added(eta, ball.ascent(slope)), ball)
 
     def noise(self, e: Embedded, kind: Literal["normal", "uniform"]) -> dict[str, Tensor]:
-        """Entries standard normal, or uniform in [−1, 1], at the valid places and 0 elsewhere; always the same ones."""
+        """Draws entries at the valid places; every call gives the same ones.
+
+        They are standard normal, or uniform in [−1, 1]. Entries at other places are 0.
+        """
         generator = self.rng.child("noise").torch(self.model.device)
         draw = torch.randn if kind == "normal" else torch.rand
         drawn = {n: draw(x.shape, generator=generator, device=x.device, dtype=x.dtype) for n, x in e.inputs.items()}
@@ -169,14 +180,17 @@ class Step:
         return masked(drawn, e.valid)
 
     def spent(self, delta: Delta, ball: Ball) -> dict[str, Tensor]:
-        """``delta``, detached; notes the largest share of the radius that a row spends as ``epsilon_share``."""
+        """Returns ``delta``, detached, and notes the largest share of the radius of a row.
+
+        The share is in ``achieved`` as ``epsilon_share``.
+        """
         share = sizes(delta, ball.norm) / torch.where(ball.radius > 0, ball.radius, 1.0)
         self.achieved["epsilon_share"] = float(share.max()) if len(share) else 0.0
         return {name: part.detach() for name, part in delta.items()}
 
 
 def _grown(table: Tensor, before: Tensor | None) -> Tensor:
-    """What a backward pass has added to a parameter's gradient, detached from what is added later."""
+    """Returns what a backward pass added to a parameter's gradient, as a copy."""
     if table.grad is None:
         return torch.zeros_like(table)
     return table.grad.clone() if before is None else table.grad - before

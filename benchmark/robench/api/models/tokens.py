@@ -1,4 +1,7 @@
-"""Neural models that read items' texts by tokens: what the host needs to read a title anew, and to attack it."""
+"""Base classes of neural models that read the texts of items by tokens.
+
+Through them the host gives an item another title, and gets the slopes of the loss by tokens.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Tokens:
     """Texts as tokens, right-padded.
 
     Args:
-        ids: int64 [n, L].
+        ids: the tokens, int64 [n, L].
         mask: bool [n, L], False at padding.
         start: int64 [n, L], the character of the text at which a token begins; −1 at special tokens and padding.
     """
@@ -33,27 +36,31 @@ class Tokens:
 
 
 class TokenReader(TorchModel):
-    """A ``TorchModel`` that reads items by the tokens of their texts: one of the two kinds below."""
+    """A neural model that reads items by the tokens of their texts.
+
+    Its subclasses are a ``TokenModel`` or a ``LikelihoodModel``.
+    """
 
     reads_text: ClassVar[bool] = True
 
     @abstractmethod
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """By the model's own tokenizer."""
+        """Returns the tokens of texts by the model's own tokenizer."""
 
     @abstractmethod
     def token_table(self) -> Tensor:
-        """Vectors of all tokens, before positions are added: float [V, d]."""
+        """Returns the vectors of all tokens, without positions: float [V, d]."""
 
     @abstractmethod
     def whole_words(self) -> Mapping[int, str]:
-        """Tokens that stand for a whole word of letters: id -> word."""
+        """Returns the tokens that are a whole word of letters, each with its word."""
 
 
 class TokenModel(TokenReader):
-    """A ``TokenReader`` whose items are vectors of texts: the buffer ``texts``, float [n_items, D].
+    """A ``TokenReader`` with a vector per item, computed from the item's text.
 
-    Everything that scores or trains reads an item through that buffer, so another row is another text.
+    The vectors are the buffer ``texts``, float [n_items, D]. Scores and losses read an item only through this buffer,
+    so another row is another text.
     """
 
     texts: Tensor
@@ -62,54 +69,61 @@ class TokenModel(TokenReader):
 
     @abstractmethod
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Vectors of texts, float [n, D], as in ``texts``; differentiable.
+        """Returns the vectors of texts, as in the buffer ``texts``: float [n, D].
+
+        The result is differentiable.
 
         Args:
-            vectors: float [n, L, d] in place of the tokens' rows of ``token_table``.
+            tokens: the tokens of the texts.
+            vectors: float [n, L, d], to read in place of the tokens' rows of ``token_table``.
         """
 
     def encoded(self, texts: Sequence[str]) -> Tensor:
-        """Vectors of texts without a gradient: float [n, D]."""
+        """Returns the vectors of texts, without a gradient: float [n, D]."""
         with torch.no_grad():
             return self.encode(self.tokens(texts))
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """This model where some items have other texts; only these are encoded."""
-        found = copy.copy(self)
-        found._buffers = dict(self._buffers)
+        """Returns this model with other texts of some items; only these are encoded."""
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
         if items:
             rows = torch.tensor(list(items), device=self.texts.device)
             vectors = self.encoded([item_text(item) for item in items.values()])
-            found._buffers["texts"] = self.texts.index_copy(0, rows, vectors.to(self.texts))
-        return found
+            other._buffers["texts"] = self.texts.index_copy(0, rows, vectors.to(self.texts))
+        return other
 
 
 class LikelihoodModel(TokenReader):
-    """A ``TokenReader`` that scores an item by how likely the tokens of its title are: there is no vector of an item.
+    """A ``TokenReader`` that scores an item by the likelihood of its title's tokens.
 
-    A token counts twice then: by its own likelihood, and as what the next ones follow. In a history it has neither, so
-    there are slopes for promotion only.
+    There is no vector of an item. A token counts twice: by its own likelihood, and as the context of the next tokens.
+    In a history it has neither role, so there are slopes only for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
 
     @abstractmethod
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """This model where, as candidates, some items have soft titles; histories read as they did.
+        """Returns this model with soft titles of some items as candidates.
+
+        Histories keep the genuine titles.
 
         Args:
-            items: rows of the catalogue, A of them.
-            tokens: of their titles, [A, L]; none of a title that the model would not read. What stands at padding
-                counts for nothing.
-            vectors: float [A, L, d] that are read in place of the tokens' rows of ``token_table``.
-            choice: float [A, L, V], the weights by which the log-likelihoods of all tokens count in a place; those of
-                the title itself are 1 at its token.
+            items: A rows of the catalogue.
+            tokens: the tokens of their titles, [A, L]; none for a title that the model would not read. Values at
+                padding count for nothing.
+            vectors: float [A, L, d], to read in place of the tokens' rows of ``token_table``.
+            choice: float [A, L, V], the weights of all tokens' log-likelihoods at each place. The genuine title has
+                weight 1 at its token.
         """
 
     @abstractmethod
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """How likely the further tokens of words are, each word read by itself: float [W], nats, no gradient.
+        """Returns the log-likelihood of each word's tokens after its first: float [W].
+
+        The likelihood is in nats, without a gradient. Every word is read on its own.
 
         Args:
-            words: the tokens of each, at least one.
+            words: the tokens of each word, at least one.
         """

@@ -1,4 +1,7 @@
-"""Neural recommenders: one path ``embed -> (+ delta) -> score_from / loss_from`` for training, attack and defence."""
+"""The base class of neural recommenders, its batches, embedded inputs and losses.
+
+Training, attacks and defences share one path: ``embed``, then δ is added, then ``score_from`` or ``loss_from``.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to embed.
+    """A batch of users with their histories, before it is embedded.
 
     Args:
         users: int64 [B].
-        histories: int64 [B, L], right-padded with ``n_items``; what is hidden from the model is masked already.
-        targets: training only; named by the model.
+        histories: int64 [B, L], right-padded with ``n_items``; items that the model must not see are masked already.
+        targets: tensors that the model names, for training only.
     """
 
     users: Tensor
@@ -39,7 +42,7 @@ class Batch:
     targets: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
+        """Returns the batch on another device."""
         if self.users.device == device:
             return self
         targets = {name: part.to(device, non_blocking=True) for name, part in self.targets.items()}
@@ -48,12 +51,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embedded inputs of a batch, right after the lookup.
+    """The embedded inputs of a batch, right after the lookup.
 
     Args:
-        inputs: what an attack may perturb: name -> float [B, ..., d].
-        valid: where it may: name -> bool [B, ...]; padding and special tokens are False.
-        context: passive things that are computed once (item table, propagated graph).
+        inputs: the tensors that an attack may perturb, float [B, ..., d] by name.
+        valid: the places that it may perturb, bool [B, ...] by name; False at padding and special tokens.
+        context: further values that are computed once, such as the item table or the propagated graph.
     """
 
     inputs: Mapping[str, Tensor]
@@ -61,7 +64,7 @@ class Embedded:
     context: Mapping[str, Any] = field(default_factory=dict)
 
     def plus(self, delta: Delta) -> Embedded:
-        """These inputs with δ added at the valid places; inputs that ``delta`` does not name stay."""
+        """Returns these inputs with δ added at the valid places of the inputs it names."""
         moved = {
             name: part + delta[name] * self.valid[name].unsqueeze(-1)
             for name, part in self.inputs.items()
@@ -70,11 +73,11 @@ class Embedded:
         return replace(self, inputs={**self.inputs, **moved})
 
     def zero(self) -> dict[str, Tensor]:
-        """δ = 0."""
+        """Returns δ = 0."""
         return {name: torch.zeros_like(part) for name, part in self.inputs.items()}
 
     def sizes(self) -> Tensor:
-        """Entries of a row that may be perturbed, d · n_valid: float [B]."""
+        """Returns the entries of a row that may be perturbed, d · n_valid: float [B]."""
         return (
             torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()])
             .sum(0)
@@ -82,20 +85,28 @@ class Embedded:
         )
 
     def square_sum(self) -> Tensor:
-        """Sum of squares over the valid entries of each row: float64 [B]."""
+        """Returns the sum of squares over the valid entries of each row: float64 [B]."""
         parts = [(x * self.valid[n].unsqueeze(-1)).flatten(1).double().square().sum(1) for n, x in self.inputs.items()]
         return torch.stack(parts).sum(0)
 
 
 class Losses(NamedTuple):
-    """Losses per training target: ``value`` float [N], ``row`` int64 [N], its row in the batch."""
+    """The losses of N training targets.
+
+    Args:
+        value: the loss of each target, float [N].
+        row: the row of each target in the batch, int64 [N].
+    """
 
     value: Tensor
     row: Tensor
 
 
 class TorchConfig(BaseConfig):
-    """Training settings of a neural model (Adam; early stopping on validation NDCG@10, best weights kept)."""
+    """The training settings of a neural model.
+
+    The host trains with Adam, stops early by the NDCG@10 on validation items, and keeps the best weights.
+    """
 
     epochs: int = Field(default=20, ge=1, description="Most passes over the training data")
     batch_size: int = Field(default=256, ge=1, description="Training rows per optimiser step")
@@ -111,9 +122,10 @@ class TorchConfig(BaseConfig):
 
 
 class TorchModel(Model, nn.Module):
-    """A model whose inputs can be perturbed. The host trains it; a subclass says what is computed.
+    """A neural model, in which the embedded inputs can be perturbed.
 
-    ``under`` runs any part of the model with other values in its ``tables``.
+    The host trains it; a subclass computes inputs, scores and losses. ``under`` runs any part of the model with other
+    values in its ``tables``.
     """
 
     Config: ClassVar[type[TorchConfig]] = TorchConfig
@@ -130,92 +142,105 @@ class TorchModel(Model, nn.Module):
 
     @abstractmethod
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Create the parameters; torch's global generator is seeded around the call."""
+        """Creates the parameters; torch's global generator is seeded around the call."""
 
     @abstractmethod
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """One epoch of training batches, drawn from ``rng`` alone."""
+        """Yields the training batches of one epoch, drawn from ``rng`` only."""
 
     @abstractmethod
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """The batch that scores ``users`` (int64 [B]) given the rows of ``history``."""
+        """Returns the batch that scores ``users``, int64 [B], given ``history``."""
 
     @abstractmethod
     def embed(self, batch: Batch) -> Embedded:
-        """Look the batch up: before position embeddings, layer norm and dropout."""
+        """Looks the batch up, before position embeddings, layer norm and dropout."""
 
     @abstractmethod
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Scores float [B, n_items], finite; uses ``batch`` only for the ids of masks and positions."""
+        """Returns the scores of embedded inputs: float [B, n_items], finite.
+
+        Args:
+            batch: the batch, from which only masks and positions may be read.
+            e: its embedded inputs, which may be perturbed.
+        """
 
     @abstractmethod
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """The model's own training loss, a value per target."""
+        """Returns the model's own training loss, one value per target."""
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """s_y − s_neg per training target (neg: the sampled or the hardest unmasked item); enables the hinge loss."""
+        """Returns s_y − s_neg per training target, which enables the hinge loss.
+
+        The negative is the sampled item, or the unmasked item with the highest score.
+        """
         raise TypeError(f"{type(self).__name__} has no margins_from, which the hinge loss needs")
 
     @classmethod
     def has_margins(cls) -> bool:
-        """Returns whether a subclass overrides ``margins_from``."""
+        """Returns whether the class overrides ``margins_from``."""
         return cls.margins_from is not TorchModel.margins_from
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Set the sizes and ``build`` under a seeded stream."""
+        """Sets the sizes, and builds the model under a seeded stream."""
         self.n_items, self.n_users = data.n_items, data.n_users
         self.register_buffer("item_counts", torch.from_numpy(data.train.counts().astype(np.float32)))
         with rng.child("init").stream():
             self.build(data, rng.child("init"))
 
     def user_table(self, data: TrainData, dim: int, std: float, rng: Rng) -> nn.Embedding:
-        """A normal table [n_users, dim]; real users' and fakes' rows come from separate streams.
+        """Returns a table [n_users, dim] of normal entries with deviation ``std``.
 
-        So the real users' rows do not depend on how many fakes there are.
+        Real and fake users have separate streams, so that the real users' rows do not depend on the number of fakes.
         """
         real = torch.randn(data.n_real_users, dim, generator=rng.child("users").torch()) * std
         fake = torch.randn(data.n_users - data.n_real_users, dim, generator=rng.child("fakes").torch()) * std
-        # Given weights, the table draws nothing from the global stream, whose state would depend on its size.
+        # With given weights the table draws nothing from the global stream, so its size does not change that stream.
         return nn.Embedding(data.n_users, dim, _weight=torch.cat([real, fake]))
 
     def forward(self, call: Callable[..., T], *args: Any) -> T:
-        """``call(*args)``: the door through which ``under`` enters."""
+        """Returns ``call(*args)``; ``under`` calls the module through it."""
         return call(*args)
 
     def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
-        """``call(*args)``, one of this model's methods, with ``tables`` in place of the parameters of these names.
+        """Returns ``call(*args)`` with other values in some parameters.
 
-        Nothing is changed in place, and gradients flow to ``tables``.
+        No parameter changes, and gradients flow to ``tables``.
+
+        Args:
+            tables: the other values, by the name of their parameter.
+            call: a method of this model.
+            args: its arguments.
         """
-        found: T = functional_call(self, dict(tables), (call, *args))
-        return found
+        result: T = functional_call(self, dict(tables), (call, *args))
+        return result
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """The host's loop trains neural models (``robench.engine.training``)."""
+        """Raises an error, as the host's loop trains neural models."""
         raise TypeError("a TorchModel is trained by the host's loop, not by fit()")
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """Scores through the one path, without a gradient."""
+        """Returns the users' scores, without a gradient: float32 [B, n_items]."""
         with torch.no_grad():
             batch = self.queries(users, history).to(self.device)
             return self.score_from(batch, self.embed(batch)).float().cpu().numpy()
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """By the history alone; a row without items gets the popular ones."""
+        """Returns newcomers' scores by history; a row without items gets popular items."""
         scores = super().newcomers(history)
         scores[history.lengths() == 0] = self.item_counts.cpu().numpy()
         return scores
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Parameters and buffers."""
+        """Returns the parameters and buffers."""
         return {name: part.detach().cpu().numpy() for name, part in self.state_dict().items()}
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Build, then load."""
+        """Builds the model and loads the state."""
         self.initialise(data, rng)
         self.load_state_dict({name: torch.from_numpy(np.array(part)) for name, part in state.items()})
