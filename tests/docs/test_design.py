@@ -1,0 +1,26 @@
+"""docs/design.md shows the packages and the arrows that the import contract has."""
+
+import re
+import tomllib
+
+from tests.docs.pages import ROOT, read, section, tables
+
+PACKAGES = section(read("docs/design.md"), "Packages, and arrows that point one way")
+
+
+def test_the_arrows_are_those_of_the_contract():
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    (line,) = re.findall(r"^cli │.*$", PACKAGES, re.M)
+    shown = [set(part.split(", ")) for part in line.split(" │ ")]
+    assert shown == [set(re.split(r" [:|] ", layer)) for layer in layers]
+
+
+def test_every_package_and_every_part_of_the_engine_is_explained():
+    packages, engine = tables(PACKAGES)
+    root = ROOT / "benchmark" / "robench"
+    names = {path.stem for path in root.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert {row["package"].strip("`") for row in packages} == {name for name in names if not name.startswith("__")}
+    parts = {path.name for path in (root / "engine").iterdir() if not path.name.startswith("__")}
+    shown = [name for row in engine for name in re.findall(r"`([\w.]+)/?`", row["place"])]
+    assert set(shown) == parts
