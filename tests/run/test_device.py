@@ -37,11 +37,10 @@ def test_a_gpu_that_is_not_there_is_a_mistake_of_the_suite(monkeypatch):
 
 
 IMPORTS = """
-import random
 import numpy, torch
 
 def settings():
-    numbers = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    numbers = numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     return torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled(), numbers
 
 torch.set_num_threads(3)
