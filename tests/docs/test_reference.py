@@ -12,9 +12,9 @@ from typer.main import get_command
 from robench.api import Ball
 from robench.api.attacks.text import edits_allowed, edits_between
 from robench.cli import app
-from robench.engine.attack.draws import LOOKS
-from robench.engine.fit.poisoning import budget_of
-from robench.engine.surfaces.history.arena import budget_in_edits
+from robench.engine.attack.draws import HOST_DRAWS
+from robench.engine.fit.poisoning import round_up
+from robench.engine.surfaces.history.budget import edit_limits
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import MATCHES
@@ -181,10 +181,10 @@ def test_the_worked_examples_are_right():
     (picture,) = re.findall(r"```\n(genuine +Toy Story  .*?)```", THREATS, re.S)
     lists = [re.findall(r"Toy Story|Alien|Fargo|Heat|Babe", line) for line in picture.splitlines()]
     assert [Levenshtein.distance(lists[0], row) for row in lists[1:]] == [1, 1, 1, 2]
-    assert budget_in_edits(0.1, "relative", torch.tensor([25, 7])).tolist() == [2, 1]
-    assert budget_in_edits(0.05, "absolute", torch.tensor([25])).tolist() == [0]
-    assert budget_of(0.01, 671) == 7
-    assert f"the host looks {LOOKS} times" in THREATS
+    assert edit_limits(0.1, "relative", torch.tensor([25, 7])).tolist() == [2, 1]
+    assert edit_limits(0.05, "absolute", torch.tensor([25])).tolist() == [0]
+    assert round_up(0.01, 671) == 7
+    assert f"the host looks {HOST_DRAWS} times" in THREATS
 
 
 def test_edits_of_titles_are_counted_as_told():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robench.api import Interactions, TextAttack
-from robench.engine.candidates import second_stage
+from robench.engine.candidates import candidate_diagnostics
 from robench.engine.measure import MeasuredVictim
 from robench.testing.text_world import promoted, text_victim
 from robench.testing.worlds import reference_victim
@@ -32,7 +32,7 @@ def world():
 
 def test_a_model_of_one_stage_has_none(world):
     bench, _ = world
-    assert second_stage(Retrieved(None), bench.history, bench.chunks(), {}, None) == {}
+    assert candidate_diagnostics(Retrieved(None), bench.history, bench.chunks(), {}, None) == {}
     assert "recall@candidates" not in bench.clean(None).diagnostics
 
 
@@ -40,7 +40,7 @@ def test_recall_and_promotion_among_candidates_by_plain_loops(world):
     bench, chosen = world
     targets = np.array([1, 4, 6])
     arrays = bench.clean(targets).arrays
-    found = second_stage(Retrieved(chosen), bench.history, bench.chunks(), arrays, targets)
+    found = candidate_diagnostics(Retrieved(chosen), bench.history, bench.chunks(), arrays, targets)
     held = [(user, item) for user in bench.users for item in bench.held.row(user)]
     assert found["recall@candidates"] == pytest.approx(np.mean([item in chosen[user] for user, item in held]))
     assert found["candidates"] == 5
@@ -61,7 +61,7 @@ def test_recall_among_candidates_is_a_share_of_held_out_items_not_of_users(world
     unknown = [np.setdiff1d(np.arange(n_items), bench.history.row(user)) for user in range(bench.history.n_users)]
     rows = [draw.permutation(items)[: 1 + user % 4] for user, items in enumerate(unknown)]
     several = MeasuredVictim(bench.model, bench.history, Interactions.from_rows(rows, n_items), bench.users, 0)
-    found = second_stage(Retrieved(chosen), several.history, several.chunks(), {}, None)
+    found = candidate_diagnostics(Retrieved(chosen), several.history, several.chunks(), {}, None)
     among = [item in chosen[user] for user, row in enumerate(rows) for item in row]
     assert len(among) > 2 * len(bench.users)
     assert found["recall@candidates"] == pytest.approx(np.mean(among))
@@ -100,6 +100,6 @@ def test_nobody_has_a_target_as_candidate():
     bench = reference_victim("pairwise")
     chosen = np.zeros((bench.history.n_users, 1), dtype=np.int64)
     arrays = bench.clean(np.array([3])).arrays
-    found = second_stage(Retrieved(chosen), bench.history, bench.chunks(), arrays, np.array([3]))
+    found = candidate_diagnostics(Retrieved(chosen), bench.history, bench.chunks(), arrays, np.array([3]))
     assert found["targets_among_candidates"] == 0
     assert "t-hr@10_given_candidate" not in found

@@ -84,7 +84,7 @@ def victims(done, registry, **wanted):
         with torch_settings(1):
             no_targets = np.empty(0, dtype=np.int64)
             fit = make_victim_fit(v, found.data, found.key, registry, cache, pick_device("cpu"), no_targets)
-            yield v, fit.fitted().model, found.data
+            yield v, fit.fit().model, found.data
 
 
 def best(scores, known, k, catalogue):

@@ -181,7 +181,7 @@ def imported(name):
 def sides(bench, norm, others):
     """(what to time: name -> call, the bare gradients first)."""
     attack, scores = Pgd.make(norm=norm, scale="absolute", k=1, steps=STEPS), Scores(bench).eval()
-    (oracle,) = bench.oracles(1)
+    (oracle,) = bench.surface("embedding").oracles(1)
     radius = 0.1 if norm == "linf" else 0.1 * float(oracle.lengths().max()) ** 0.5 / 2
     ball = Ball(norm, torch.full((len(scores.x),), radius))
     watched = Watched(oracle)

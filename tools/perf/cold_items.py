@@ -19,7 +19,7 @@ from robench.api import Defense, Interactions, Rng, TrainData
 from robench.api.data import joined
 from robench.engine.data.prepare import prepare
 from robench.engine.fit.loop import fit
-from robench.engine.rank.ranking import evaluation_chunk, mask_known
+from robench.engine.rank.chunk import build_chunk, mask_known
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.spec import Part
@@ -42,7 +42,7 @@ def outcome(model, seen, test, cold):
     """Per user with a test item: whether it is cold, NDCG@10, NDCG@10 among the cold items, share that is behind."""
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))
-    scores = mask_known(scores, evaluation_chunk(users, history, test)).double().numpy()
+    scores = mask_known(scores, build_chunk(users, history, test)).double().numpy()
     held = test.items[test.indptr[users]]
     own = scores[np.arange(len(users)), held][:, None]
     # Items with the same score as the test item stand before and behind it by halves.

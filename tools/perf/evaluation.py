@@ -19,7 +19,7 @@ from robench.api import PairwiseModel
 from robench.api.data import Interactions
 from robench.api.metric import Measure
 from robench.engine.measure import MeasuredVictim
-from robench.engine.rank.ranking import chunk_size
+from robench.engine.rank.chunk import chunk_size
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.store.record import outcome_of

@@ -30,7 +30,8 @@ from robench.api import Defense, Rng
 from robench.api.data import joined
 from robench.engine.data.targets import evaluated_users
 from robench.engine.fit.loop import fit
-from robench.engine.rank.ranking import evaluation_chunk, held_out_ranks, mask_known
+from robench.engine.rank.chunk import build_chunk, mask_known
+from robench.engine.rank.ranking import held_out_ranks
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
@@ -92,7 +93,7 @@ def outcome(model, data, split):
     history = data.train if split == "random" else known
     ndcg, recall = [], []
     for part in np.array_split(users, max(1, len(users) // 256)):
-        chunk = evaluation_chunk(part, known, data.test)
+        chunk = build_chunk(part, known, data.test)
         scores = torch.from_numpy(model.scores(part, history))
         scores = mask_known(scores, chunk) if split == "random" else scores
         ranks = held_out_ranks(scores, chunk.held).double()

@@ -29,7 +29,8 @@ import export  # the script beside this one
 
 from robench.api import Defense, Embedded, Rng, SequenceModel
 from robench.engine.fit import loop as training
-from robench.engine.rank.ranking import evaluation_chunk, held_out_ranks
+from robench.engine.rank.chunk import build_chunk
+from robench.engine.rank.ranking import held_out_ranks
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
@@ -125,7 +126,7 @@ def unmasked(model, data):
     gains, users = [], np.flatnonzero((data.validation.lengths() > 0) & (data.train.lengths() > 0))
     for part in np.array_split(users, max(1, len(users) // 256)):
         ranks = held_out_ranks(
-            torch.from_numpy(model.scores(part, data.train)), evaluation_chunk(part, data.train, data.validation).held
+            torch.from_numpy(model.scores(part, data.train)), build_chunk(part, data.train, data.validation).held
         )
         gains.append(torch.where(ranks <= 10, 1 / torch.log2(1 + ranks.double()), 0.0).sum(1))
     return float(torch.cat(gains).mean())

@@ -28,6 +28,7 @@ class SurfaceRules:
         ranks_models: models are ranked against each other, because the same ε is the same strength for all of them.
         whole_units: a budget counts whole edits or users. Otherwise ε bounds a length, which no perturbation exceeds.
         scale: the scale of ε unless a suite names one.
+        measured_by: ``module:class`` of the engine that measures attacks at test time; empty if there are none.
     """
 
     each_user_alone: bool
@@ -35,22 +36,45 @@ class SurfaceRules:
     ranks_models: bool
     whole_units: bool
     scale: Scale = "relative"
+    measured_by: str = ""
 
 
 SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
     {
         "embedding": SurfaceRules(
-            each_user_alone=True, leaves_broken_users=True, ranks_models=False, whole_units=False
+            each_user_alone=True,
+            leaves_broken_users=True,
+            ranks_models=False,
+            whole_units=False,
+            measured_by="robench.engine.surfaces.embedding.surface:EmbeddingSurface",
         ),
         "parameters": SurfaceRules(
-            each_user_alone=False, leaves_broken_users=False, ranks_models=False, whole_units=False
+            each_user_alone=False,
+            leaves_broken_users=False,
+            ranks_models=False,
+            whole_units=False,
+            measured_by="robench.engine.surfaces.parameters.surface:ParametersSurface",
         ),
         "history": SurfaceRules(
-            each_user_alone=True, leaves_broken_users=True, ranks_models=True, whole_units=True, scale="absolute"
+            each_user_alone=True,
+            leaves_broken_users=True,
+            ranks_models=True,
+            whole_units=True,
+            scale="absolute",
+            measured_by="robench.engine.surfaces.history.surface:HistorySurface",
         ),
-        "text": SurfaceRules(each_user_alone=False, leaves_broken_users=False, ranks_models=True, whole_units=True),
+        "text": SurfaceRules(
+            each_user_alone=False,
+            leaves_broken_users=False,
+            ranks_models=True,
+            whole_units=True,
+            measured_by="robench.engine.surfaces.text.surface:TextSurface",
+        ),
         "interactions": SurfaceRules(
-            each_user_alone=False, leaves_broken_users=False, ranks_models=True, whole_units=True
+            each_user_alone=False,
+            leaves_broken_users=False,
+            ranks_models=True,
+            whole_units=True,
         ),
     }
 )

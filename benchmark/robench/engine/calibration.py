@@ -16,7 +16,8 @@ from robench.api.models.pairwise import sample_negatives
 from robench.api.rng import Rng
 from robench.engine.attack.draws import Draws
 from robench.engine.fit.loop import validation_users
-from robench.engine.rank.ranking import NOT_FINITE, chunk_size, evaluation_chunk, pair_scores
+from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size
+from robench.engine.rank.ranking import pair_scores
 
 STEPS, TOLERANCE = 100, 1e-10  # of Newton; of the gradient per pair
 
@@ -84,7 +85,7 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     negatives = negatives_of("validation", data.validation, real)
     scores, labels, size = [], [], chunk_size(data.n_items)
     for some in np.split(users, range(size, len(users), size)):
-        asked = evaluation_chunk(some, real, data.validation, negatives)
+        asked = build_chunk(some, real, data.validation, negatives)
         held, beside = asked.held.numpy(), asked.negatives
         assert beside is not None  # they were given
         looks = []

@@ -1,50 +1,56 @@
-"""Models of two stages: what the second one could rank at all, so that immunity by construction shows."""
+"""Two-stage models: what the second stage could rank at all, so that immunity by construction shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robench.api.data import IntArray, Interactions
 from robench.api.models.base import Model
-from robench.engine.attack.arena import Arrays
-from robench.engine.rank.ranking import EvaluationChunk
+from robench.engine.rank.chunk import EvaluationChunk
 
 K = 10
 
 
-def second_stage(
+def candidate_diagnostics(
     model: Model,
     history: Interactions,
-    chunk: Iterable[EvaluationChunk],
-    arrays: Arrays,
+    chunks: Iterable[EvaluationChunk],
+    arrays: Mapping[str, NDArray[Any]],
     targets: IntArray | None,
 ) -> dict[str, float]:
-    """For the record of a model with candidates: how many, the retriever's recall of held-out items among them, and
-    of promoted items the share of users for whom one is a candidate and T-HR@10 among these; nothing for one stage.
+    """Returns diagnostics of a model that ranks candidates of a retriever; empty for a model of one stage.
+
+    They are the number of candidates and the retriever's recall of held-out items among them. For promoted items they
+    are also the share of users with one among their candidates, and T-HR@10 among these users.
 
     Args:
-        questions: of all evaluated users, on the CPU.
-        arrays: with ``target_ranks`` int64 [T, U] where ``targets`` (int64 [T]) are promoted; 0 where a user has one.
+        model: the victim.
+        history: the known items of each real user.
+        chunks: of all evaluated users, on the CPU.
+        arrays: with ``target_ranks`` int64 [T, U] if there are ``targets``; 0 if a user has the item.
+        targets: int64 [T], promoted items.
     """
-    held = found = 0
-    width, among = 0, []
-    for asked in chunk:
-        chosen = model.candidates(asked.users.numpy(), history)
-        if chosen is None:
+    held_count = held_among = width = 0
+    reachable_parts = []
+    for chunk in chunks:
+        candidates = model.candidates(chunk.users.numpy(), history)
+        if candidates is None:
             return {}
-        width = chosen.shape[1]
-        wanted = asked.held.numpy()
-        held += int((wanted >= 0).sum())
-        found += int(((wanted[:, :, None] == chosen[:, None, :]).any(2) & (wanted >= 0)).sum())
+        width = candidates.shape[1]
+        held = chunk.held.numpy()
+        held_count += int((held >= 0).sum())
+        held_among += int(((held[:, :, None] == candidates[:, None, :]).any(2) & (held >= 0)).sum())
         if targets is not None:
-            among.append((chosen[:, :, None] == targets).any(1))
-    stage = {"candidates": float(width), "recall@candidates": found / max(1, held)}
+            reachable_parts.append((candidates[:, :, None] == targets).any(1))
+    diagnostics = {"candidates": float(width), "recall@candidates": held_among / max(1, held_count)}
     if targets is not None and len(targets) and "target_ranks" in arrays:
         ranks = arrays["target_ranks"]
-        reachable, free = np.concatenate(among).T, ranks > 0
-        stage["targets_among_candidates"] = float((reachable & free).sum() / max(1, free.sum()))
+        reachable, free = np.concatenate(reachable_parts).T, ranks > 0
+        diagnostics["targets_among_candidates"] = float((reachable & free).sum() / max(1, free.sum()))
         if (reachable & free).any():
-            stage["t-hr@10_given_candidate"] = float((ranks[reachable & free] <= K).mean())
-    return stage
+            diagnostics["t-hr@10_given_candidate"] = float((ranks[reachable & free] <= K).mean())
+    return diagnostics

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from robench.api.errors import PluginError, UserError, did_you_mean
-from robench.engine.fit.victim import Fitted
+from robench.engine.fit.victim import FitResult
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
 from robench.plan.filters import chosen, identified
@@ -65,9 +65,9 @@ def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: S
         key, query = queries[data_name(victim)]
         with torch_settings(victim.threads):
             fit = make_victim_fit(victim, query.data, key, registry, cache, device, no_targets)
-            if not fit.kept():
+            if not fit.is_cached():
                 say(f"fitting {label_of(victim)}: no checkpoint is kept")
-            answers.append(_answer(victim, query, fit.fitted, fit.checkpoint))
+            answers.append(_answer(victim, query, fit.fit, fit.checkpoint))
     return answers
 
 
@@ -87,7 +87,7 @@ def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, s
             same_code = fit.code() == checkpoint.code
             if fit.train_sha != checkpoint.train:
                 raise UserError("its poisoning or defence now gives other training data", where=str(path))
-            fitted = fit.restored(checkpoint.state)
+            fitted = fit.restore(checkpoint.state)
         except UserError:
             raise
         except Exception as error:  # a plugin of another version may raise anything at this state
@@ -98,7 +98,7 @@ def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, s
         return _answer(victim, query, lambda: fitted, path)
 
 
-def _answer(victim: Victim, query: Query, fit: Callable[[], Fitted], checkpoint: Path) -> Recommendation:
+def _answer(victim: Victim, query: Query, fit: Callable[[], FitResult], checkpoint: Path) -> Recommendation:
     try:
         model = fit().model
         lines, recipient = query.answer(model), query.recipient(model)

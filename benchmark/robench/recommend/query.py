@@ -16,7 +16,8 @@ from robench.api.errors import UserError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.engine.data.prepare import Prepared
-from robench.engine.rank.ranking import evaluation_chunk, mask_known, of_catalogue, top_items
+from robench.engine.rank.chunk import build_chunk, check_scores, mask_known
+from robench.engine.rank.top import top_items
 from robench.recommend.names import Titles
 
 
@@ -130,8 +131,8 @@ class Query:
             history, held = joined(self.data.train, self.data.validation), self.data.test
             row = self.user
         users = np.array([row], dtype=np.int64)
-        scores = torch.from_numpy(of_catalogue(self._scores(model, history), 1, history.n_items))
-        masked = mask_known(scores, evaluation_chunk(users, history, held)).numpy()
+        scores = torch.from_numpy(check_scores(self._scores(model, history), 1, history.n_items))
+        masked = mask_known(scores, build_chunk(users, history, held)).numpy()
         held_out = set(held.row(row).tolist())
         return tuple(
             Line(self.data.catalogue.ids[item], self.titles.shown(item), float(masked[0, item]), item in held_out)

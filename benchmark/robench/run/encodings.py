@@ -10,7 +10,7 @@ from robench.api.data import Catalogue
 from robench.api.defense import Defense
 from robench.api.errors import DataError, PluginError, counted
 from robench.api.models.base import Model
-from robench.engine.data.titles import as_read, reader_of
+from robench.engine.data.titles import read_catalogue, title_reader
 from robench.host.registry import Registry
 from robench.run.data import data_name
 from robench.run.dependencies import make_component
@@ -55,7 +55,7 @@ def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], r
 
 def _path(model: Model, catalogue: Catalogue, defense: Defense) -> Path | None:
     try:
-        return model.encodings(as_read(catalogue, reader_of(defense)))
+        return model.encodings(read_catalogue(catalogue, title_reader(defense)))
     except (DataError, PluginError):
         return None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robench.api.errors import UserError
-from robench.engine.attack.arena import Measurement
+from robench.engine.attack.measurement import Measurement
 from robench.run.dependencies import Dependencies, attack_of
 from robench.run.task import record_of
 from robench.spec import Cell

@@ -12,11 +12,11 @@ import torch
 from robench.api.data import HeldOut, IntArray, Interactions, joined
 from robench.api.metric import Measure, Metric
 from robench.api.usage import record_usage
-from robench.engine.attack.arena import Measurement
+from robench.engine.attack.measurement import Measurement
 from robench.engine.calibration import Calibration, beside_held_out, calibrate
 from robench.engine.data.prepare import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
-from robench.engine.fit.victim import Fitted, VictimFit
+from robench.engine.fit.victim import FitResult, VictimFit
 from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache
 from robench.host.registry import Registry
@@ -108,7 +108,7 @@ class FittedVictim:
         registry: the plugins.
     """
 
-    fitted: Fitted
+    fitted: FitResult
     data: Prepared
     held: HeldOut
     targets: IntArray

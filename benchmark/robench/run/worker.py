@@ -82,6 +82,6 @@ def _fit(
     fit = make_victim_fit(victim, data, key, registry, cache, device, targets)
     metrics = registry.metrics(payload["metrics"])
     measures = {measure: metrics[measure.name] for measure in map(Measure.parse, payload["metrics"])}
-    fitted = fit.fitted(report)
+    fitted = fit.fit(report)
     recorder.fit = fitted.report
     return FittedVictim(fitted, data, fit.held, targets, measures, registry)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from robench.api.attacks.ball import Ball, Delta
 from robench.api.attacks.embedding import EmbeddingAttack, MinimumNormAttack, Oracle
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Measurement
+from robench.engine.attack.measurement import Measurement
 from robench.testing.conformance import Conformance
 from robench.testing.worlds import reference_victim
 

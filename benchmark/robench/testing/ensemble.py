@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from robench.api.attacks.ensemble import Ensemble
 from robench.api.data import IntArray
-from robench.engine.attack.arena import Measurement
 from robench.engine.attack.ensemble import members_of
+from robench.engine.attack.measurement import Measurement
 from robench.engine.measure import MeasuredVictim
 from robench.testing.conformance import Conformance
 from robench.testing.text_world import promoted, text_victim

@@ -14,9 +14,10 @@ from torch import Tensor
 from robench.api.attacks.edits import edited, random_edits
 from robench.api.attacks.history import HistoryAttack, HistoryOracle
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Measurement
 from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.measurement import Measurement
 from robench.engine.measure import MeasuredVictim
+from robench.engine.surfaces.history.surface import HistorySurface
 from robench.testing.conformance import Conformance
 from robench.testing.worlds import reference_victim
 
@@ -73,7 +74,7 @@ class HistoryAttackTests(Conformance):
     @pytest.mark.parametrize("goal", ["untargeted", "promote"])
     def test_no_forbidden_item_and_none_twice_is_proposed(self, goal: str) -> None:
         victim, attack = reference_victim("ragged"), self.attack.make(**{**self.settings, "goal": goal})
-        (arena,) = victim.arenas(attack, 3, Costs(), Diagnosis(), np.array([3, 17]))
+        (arena,) = HistorySurface(victim).arenas(attack, 3, Costs(), Diagnosis(), np.array([3, 17]))
         genuine = victim.history
         for proposed in arena.proposals(attack, Rng(0)):
             for user, row in enumerate(proposed["items"].tolist()):

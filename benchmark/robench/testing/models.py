@@ -15,7 +15,7 @@ from robench.api.data import IntArray, Interactions, TrainData, joined
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.rank.ranking import evaluation_chunk
+from robench.engine.rank.chunk import build_chunk
 from robench.testing.conformance import Conformance, Settings
 from robench.testing.worlds import catalogue, checkerboard, crowd, fitted, same_state
 
@@ -221,7 +221,7 @@ def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:
     """Checks that unused items of a user's colour rank above all of the other colour."""
     users = np.arange(history.n_users)
-    known = evaluation_chunk(users, history, test).masked
+    known = build_chunk(users, history, test).masked
     scores[known[0].numpy(), known[1].numpy()] = np.nan
     for user in users.tolist():
         own = scores[user, user % 2 :: 2]

@@ -10,7 +10,7 @@ import pytest
 from robench.api.attacks.poisoning import Corruption, PoisoningAttack
 from robench.api.data import IntArray, Interactions
 from robench.api.rng import Rng
-from robench.engine.fit.poisoning import Poisoned, budget_of, poison
+from robench.engine.fit.poisoning import PoisonedData, poison, round_up
 from robench.testing.conformance import Conformance
 from robench.testing.worlds import crowd
 
@@ -22,7 +22,7 @@ class PoisoningAttackTests(Conformance):
 
     attack: ClassVar[type[PoisoningAttack]]
 
-    def poisoned(self, epsilon: float, seed: int = 0) -> tuple[Interactions, IntArray, Poisoned]:
+    def poisoned(self, epsilon: float, seed: int = 0) -> tuple[Interactions, IntArray, PoisonedData]:
         data, _ = crowd()
         targets = np.array(TARGETS)
         attack = self.attack.make(**self.settings)
@@ -31,8 +31,8 @@ class PoisoningAttackTests(Conformance):
     @pytest.mark.parametrize("epsilon", [0.0, 0.001, 0.05, 0.3, 1.0])
     def test_the_budget_is_met_and_never_left(self, epsilon: float) -> None:
         train, _, poisoned = self.poisoned(epsilon)
-        assert poisoned.train.n_users - train.n_users == budget_of(epsilon, train.n_users)
-        assert poisoned.achieved["fake_users"] == budget_of(epsilon, train.n_users)
+        assert poisoned.train.n_users - train.n_users == round_up(epsilon, train.n_users)
+        assert poisoned.achieved["fake_users"] == round_up(epsilon, train.n_users)
 
     def test_real_users_are_untouched(self) -> None:
         train, _, poisoned = self.poisoned(0.2)
@@ -64,5 +64,5 @@ class CorruptionTests(Conformance):
         attack = self.attack.make(**self.settings)
         corrupted = poison(attack, data.train, targets=np.empty(0, np.int64), epsilon=epsilon, rng=Rng(0))
         if epsilon:
-            assert corrupted.achieved["changed_interactions"] <= budget_of(epsilon, len(data.train))
+            assert corrupted.achieved["changed_interactions"] <= round_up(epsilon, len(data.train))
         assert (corrupted.train.sha256() == data.train.sha256()) == (epsilon == 0)

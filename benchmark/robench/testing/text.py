@@ -16,9 +16,10 @@ from torch import Tensor
 from robench.api.attacks.text import TextAttack, TextOracle, edits_allowed, edits_between, item_text, printable
 from robench.api.data import IntArray
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Measurement
+from robench.engine.attack.measurement import Measurement
+from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
-from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
+from robench.engine.surfaces.text.reader import Reader
 from robench.testing.conformance import Conformance
 from robench.testing.text_world import ReferenceText, promoted, text_victim
 

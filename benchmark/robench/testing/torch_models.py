@@ -16,6 +16,7 @@ from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.fit.loop import fit
 from robench.engine.measure import MeasuredVictim
+from robench.engine.surfaces.embedding.surface import EmbeddingSurface
 from robench.testing.models import ModelTests, World, widened
 from robench.testing.worlds import CPU, catalogue, measured_victim, same_state
 
@@ -75,7 +76,7 @@ class TorchModelTests(ModelTests):
     def test_the_gradient_agrees_with_finite_differences(self, world: World) -> None:
         # In double precision the step can be so small that curvature and the kinks of a ReLU do not show.
         exact = self.restored(world).double().eval()
-        oracle = next(measured_victim(exact, world.data, world.test).oracles(k=10))
+        oracle = next(EmbeddingSurface(measured_victim(exact, world.data, world.test)).oracles(k=10))
         direction, h = oracle.normal(Rng(1)), 1e-6
         gradient = oracle.gradient(oracle.zero()).gradient
         assert gradient is not None

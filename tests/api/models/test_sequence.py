@@ -130,7 +130,7 @@ def test_bert4rec_hides_every_target_and_shows_the_rest(last):
 
 def test_chunks_change_no_random_start():
     bench = reference_victim("sequence")
-    (whole,) = bench.oracles(k=10)
+    (whole,) = bench.surface("embedding").oracles(k=10)
     part = whole.rows(torch.tensor([4, 17]))
     for kind in ("normal", "uniform"):
         one, two = (getattr(oracle, kind)(Rng(3))["items"] for oracle in (whole, part))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import LOOKS, Draws
-from robench.engine.surfaces.parameters import ROWS
+from robench.engine.attack.draws import HOST_DRAWS, Draws
+from robench.engine.surfaces.parameters.oracle import ROWS
 from robench.testing.worlds import ReferencePairwise, crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -42,27 +42,27 @@ def noisy():
 
 
 def test_the_host_takes_sixteen_draws_and_one_of_a_victim_that_draws_nothing(noisy):
-    assert LOOKS >= 16
+    assert HOST_DRAWS >= 16
     noisy.draws()
     before = Noisy.looks
     noisy.clean(None)
-    assert Noisy.looks - before == LOOKS * len(noisy.chunks())
+    assert Noisy.looks - before == HOST_DRAWS * len(noisy.chunks())
     assert len(list(reference_victim("pairwise").draws().host())) == 1
 
 
 def test_the_draws_that_are_stored_are_not_those_that_chose_the_candidate(noisy):
-    (oracle,) = noisy.oracles(10)
-    chose = torch.stack(list(oracle.looks(oracle.zero())))
-    stored = torch.stack(list(oracle.looks(oracle.zero(), last=True)))
+    (oracle,) = noisy.surface("embedding").oracles(10)
+    chose = torch.stack(list(oracle.host_scores(oracle.zero())))
+    stored = torch.stack(list(oracle.host_scores(oracle.zero(), last=True)))
     free = torch.isfinite(chose)
     assert torch.isclose(chose[free], stored[free]).float().mean() < 0.01
-    again = torch.stack(list(oracle.looks(oracle.zero())))
+    again = torch.stack(list(oracle.host_scores(oracle.zero())))
     assert torch.equal(chose, again), "the host's draws are the same for every candidate"
 
 
 def test_an_attack_never_sees_a_draw_of_the_host_s(noisy):
-    (oracle,) = noisy.oracles(10)
-    hosts = torch.stack([*oracle.looks(oracle.zero()), *oracle.looks(oracle.zero(), last=True)])
+    (oracle,) = noisy.surface("embedding").oracles(10)
+    hosts = torch.stack([*oracle.host_scores(oracle.zero()), *oracle.host_scores(oracle.zero(), last=True)])
     seen = []
     model_scores = oracle.scores
     oracle.scores = lambda delta: seen.append(model_scores(delta)) or seen[-1]
@@ -76,10 +76,10 @@ def test_an_attack_never_sees_a_draw_of_the_host_s(noisy):
 
 
 def test_a_gradient_with_expectation_is_the_mean_over_its_draws_and_every_draw_is_counted(noisy):
-    (one,) = noisy.oracles(10, expectation=4)
+    (one,) = noisy.surface("embedding").oracles(10, expectation=4)
     found = one.gradient(one.zero()).gradient["user"]
     assert one.costs.gradients == 4 * len(one.users)
-    (other,) = noisy.oracles(10, expectation=1)
+    (other,) = noisy.surface("embedding").oracles(10, expectation=1)
     single = [other.gradient(other.zero()).gradient["user"] for _ in range(4)]
     torch.testing.assert_close(found, torch.stack(single).mean(0))
     assert not torch.equal(single[0], single[1])
@@ -87,18 +87,20 @@ def test_a_gradient_with_expectation_is_the_mean_over_its_draws_and_every_draw_i
 
 def test_the_stored_rank_is_a_median_of_the_draws(noisy):
     arrays = noisy.clean(None).arrays
-    (oracle,) = noisy.oracles(10)
-    draws = np.stack([oracle.goal.ranks(scores)[:, 0].numpy() for scores in oracle.looks(oracle.zero(), last=True)])
-    np.testing.assert_array_equal(arrays["ranks"], np.sort(draws, 0)[LOOKS // 2])
+    (oracle,) = noisy.surface("embedding").oracles(10)
+    draws = np.stack(
+        [oracle.goal.ranks(scores)[:, 0].numpy() for scores in oracle.host_scores(oracle.zero(), last=True)]
+    )
+    np.testing.assert_array_equal(arrays["ranks"], np.sort(draws, 0)[HOST_DRAWS // 2])
     assert (draws.min(0) < draws.max(0)).any()
 
 
 def test_a_user_is_broken_where_at_least_half_of_the_draws_say_so(noisy):
-    (oracle,) = noisy.oracles(10, expectation=4)
-    host = list(oracle.looks(oracle.zero()))
+    (oracle,) = noisy.surface("embedding").oracles(10, expectation=4)
+    host = list(oracle.host_scores(oracle.zero()))
     asked, scores = [], oracle.scores
     oracle.scores = lambda delta: asked.append(scores(delta).detach()) or asked[-1]
-    told, seen, halves = oracle.evaluate(oracle.zero()).broken, oracle.look(oracle.zero()).broken, 0
+    told, seen, halves = oracle.evaluate(oracle.zero()).broken, oracle.judge(oracle.zero()).broken, 0
     for draws, broken in ((asked[:4], told), (host, seen)):
         share = np.mean([ranks_by_hand(noisy, look) > 10 for look in draws], axis=0)
         assert ((share > 0) & (share < 0.5)).any()
@@ -109,7 +111,7 @@ def test_a_user_is_broken_where_at_least_half_of_the_draws_say_so(noisy):
 
 
 def test_what_moved_tables_do_is_stored_from_draws_that_chose_nothing(noisy):
-    (arena,) = noisy.arenas(Pgd.make(surface="parameters", norm="l2"), 0.3, Costs(), Diagnosis())
+    (arena,) = noisy.surface("parameters").arenas(Pgd.make(surface="parameters", norm="l2"), 0.3, Costs(), Diagnosis())
     delta = arena.ball.project(arena.oracle.normal(noisy.rng))
     model = copy.deepcopy(noisy.model)
     with torch.no_grad():
@@ -121,7 +123,7 @@ def test_what_moved_tables_do_is_stored_from_draws_that_chose_nothing(noisy):
         for context in noisy.draws().host(last=last):
             with context:
                 ranks.append(ranks_by_hand(noisy, model.scores(noisy.users, noisy.history)))
-        median[last] = np.sort(ranks, 0)[LOOKS // 2]
+        median[last] = np.sort(ranks, 0)[HOST_DRAWS // 2]
     assert (median[True] != median[False]).any()
     np.testing.assert_array_equal(arena.stored(delta)["ranks"], median[True])
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from robench.api import EmbeddingAttack, EmbeddingConfig, Ensemble, Member, PluginError
-from robench.engine import measure
+from robench.engine.attack import victim
+from robench.engine.measure import MeasuredVictim
 from robench.testing.worlds import crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.fgsm import Fgsm
@@ -120,8 +121,8 @@ def test_on_tables_auto_is_its_worst_member():
 def test_on_tables_what_members_did_is_of_all_chunks(monkeypatch):
     one = reference_victim("pairwise")
     whole = one.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
-    monkeypatch.setattr(measure, "chunk_size", lambda n_items: 7)
-    bench = measure.MeasuredVictim(one.model, one.history, one.held, one.users, 0)
+    monkeypatch.setattr(victim, "chunk_size", lambda n_items: 7)
+    bench = MeasuredVictim(one.model, one.history, one.held, one.users, 0)
     assert len(list(bench.chunks())) > 2
     found = bench.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
     np.testing.assert_allclose(found, whole, atol=1e-6)
@@ -205,12 +206,12 @@ def test_of_two_members_that_leave_the_same_ranks_the_one_of_the_higher_loss_is_
     members[0].attack.factor, members[1].attack.factor = 0.75, 0.5
     found = measured("pairwise", members, epsilon=20.0).arrays
     np.testing.assert_array_equal(found["ranks"], reference_victim("pairwise").clean(None).arrays["ranks"])
-    (oracle,) = reference_victim("pairwise").oracles(10)
+    (oracle,) = reference_victim("pairwise").surface("embedding").oracles(10)
     losses = []
     for factor in (1.0, 0.75, 0.5):
         made = Shrunk.make()
         made.factor = factor
-        losses.append(oracle.look(*made.perturb(oracle, None, None)).loss.numpy())
+        losses.append(oracle.judge(*made.perturb(oracle, None, None)).loss.numpy())
     raised = found["hit"] & (losses[0] < losses[1]) & (losses[1] < losses[2])
     assert raised.sum() > 5
     np.testing.assert_allclose(found["loss"][raised], losses[2][raised], rtol=1e-5)

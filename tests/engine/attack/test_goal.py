@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.goal import Goal, eligible
+from robench.engine.attack.goal import Goal, eligible_targets
 from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.cw import CarliniWagner
@@ -97,7 +97,7 @@ def test_promotion_gains_as_the_item_rises(name):
 def test_who_has_a_promoted_item_is_left_out_of_it():
     bench = reference_victim("pairwise")
     (chunk,) = bench.chunks()
-    found = eligible(chunk, TARGETS)
+    found = eligible_targets(chunk, TARGETS)
     for row, user in enumerate(bench.users.tolist()):
         own = set(bench.history.row(user).tolist()) | set(bench.held.row(user).tolist())
         assert [t for t in found[row].tolist() if t >= 0] == [t for t in TARGETS.tolist() if t not in own]
@@ -126,7 +126,11 @@ def test_carlini_and_wagner_promotes_with_less_than_the_budget_of_who_is_in_alre
 
 def test_promotion_without_a_target_is_an_error():
     with pytest.raises(ValueError, match="promoted"):
-        list(reference_victim("pairwise").arenas(Pgd.make(goal="promote"), 0.1, Costs(), Diagnosis(), None))
+        list(
+            reference_victim("pairwise")
+            .surface("embedding")
+            .arenas(Pgd.make(goal="promote"), 0.1, Costs(), Diagnosis(), None)
+        )
 
 
 def test_the_ranks_of_epsilon_zero_are_the_clean_ones():

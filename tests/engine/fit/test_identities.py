@@ -67,7 +67,7 @@ def test_fakes_do_not_change_the_start_of_real_users():
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
     bench = reference_victim(kind)
-    oracle = next(bench.oracles(k=10))
+    oracle = next(bench.surface("embedding").oracles(k=10))
     model, e = bench.model, oracle.clean
     (name,) = e.inputs
     x = e.inputs[name].clone().requires_grad_()
@@ -80,13 +80,13 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
     valid = e.valid[name].unsqueeze(-1)
     values = e.inputs[name][valid.expand_as(e.inputs[name])]
     rms = values.double().square().mean().sqrt().float()
-    assert bench.rms() == pytest.approx(float(rms), rel=1e-6)
-    ball = Ball("linf", torch.full((len(held),), 0.05 * bench.rms()))
+    assert bench.surface("embedding").rms() == pytest.approx(float(rms), rel=1e-6)
+    ball = Ball("linf", torch.full((len(held),), 0.05 * bench.surface("embedding").rms()))
     (delta,) = Fgsm.make(norm="linf").perturb(oracle, ball, Rng(0))
-    wanted = 0.05 * bench.rms() * gradient.sign() * valid
+    wanted = 0.05 * bench.surface("embedding").rms() * gradient.sign() * valid
     torch.testing.assert_close(delta[name], wanted, rtol=1e-6, atol=0)
     # In L2: the normalised gradient at the full radius of each row.
-    ball = Ball("l2", 0.05 * bench.rms() * oracle.lengths().sqrt())
+    ball = Ball("l2", 0.05 * bench.surface("embedding").rms() * oracle.lengths().sqrt())
     (delta,) = Fgsm.make(norm="l2").perturb(oracle, ball, Rng(0))
     torch.testing.assert_close(l2(delta), ball.radius, rtol=1e-5, atol=0)
     cosine = torch.nn.functional.cosine_similarity((delta[name]).flatten(1), (gradient * valid).flatten(1))

@@ -17,7 +17,7 @@ from robench.api import (
 )
 from robench.api.errors import SealedError
 from robench.engine.data.prepare import Prepared
-from robench.engine.fit.poisoning import budget_of, poison
+from robench.engine.fit.poisoning import poison, round_up
 from robench.engine.fit.victim import VictimFit
 from robench.files.cache import Cache
 from robench.spec import Part, Poison, TargetChoice, Victim
@@ -65,8 +65,8 @@ class Lost(Forgetful):
 
 
 def test_what_a_plugin_keeps_is_what_is_measured_from_the_first_run_on(tmp_path):
-    first = victim_fit(tmp_path, model=Forgetful).fitted().model
-    second = victim_fit(tmp_path, model=Forgetful).fitted().model
+    first = victim_fit(tmp_path, model=Forgetful).fit().model
+    second = victim_fit(tmp_path, model=Forgetful).fit().model
     np.testing.assert_array_equal(first.counts, second.counts)
     assert first.counts.max() < crowd(n_users=40)[0].train.counts().max()
 
@@ -74,7 +74,7 @@ def test_what_a_plugin_keeps_is_what_is_measured_from_the_first_run_on(tmp_path)
 def test_a_state_that_a_plugin_does_not_take_back_is_its_own_mistake_at_once(tmp_path):
     for _ in range(2):
         with pytest.raises(PluginError, match=r"restore\(\) does not take what state\(\) gave: KeyError: 'counts'"):
-            victim_fit(tmp_path, model=Lost).fitted()
+            victim_fit(tmp_path, model=Lost).fit()
 
 
 class Spy(ReferencePairwise):
@@ -92,7 +92,7 @@ class Spy(ReferencePairwise):
 def test_reading_a_held_out_item_before_the_fit_has_ended_raises(tmp_path):
     shop = victim_fit(tmp_path, model=Spy)
     Spy.shop, Spy.looked = shop, False
-    shop.fitted()
+    shop.fit()
     assert Spy.looked
     assert len(shop.held.read()) == 40
 
@@ -104,27 +104,27 @@ def test_a_fit_that_fails_leaves_the_seal_unbroken(tmp_path):
 
     shop = victim_fit(tmp_path, model=Failing)
     with pytest.raises(PluginError, match="training loss is nan"):
-        shop.fitted()
+        shop.fit()
     with pytest.raises(SealedError):
         shop.held.read()
 
 
 def test_a_checkpoint_is_used_again_and_gives_the_same_model(tmp_path):
     epochs = []
-    one = victim_fit(tmp_path).fitted(lambda done, of: epochs.append(done))
-    two = victim_fit(tmp_path).fitted(lambda done, of: epochs.append(done))
+    one = victim_fit(tmp_path).fit(lambda done, of: epochs.append(done))
+    two = victim_fit(tmp_path).fit(lambda done, of: epochs.append(done))
     assert epochs == [1, 2]
     assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
     assert one.report == two.report
-    victim_fit(tmp_path, seed=1).fitted(lambda done, of: epochs.append(done))
+    victim_fit(tmp_path, seed=1).fit(lambda done, of: epochs.append(done))
     assert epochs == [1, 2, 1, 2]
 
 
 def test_a_damaged_checkpoint_is_made_anew(tmp_path):
-    one = victim_fit(tmp_path).fitted()
+    one = victim_fit(tmp_path).fit()
     (path,) = (tmp_path / "checkpoints").rglob("*.safetensors")
     path.write_bytes(path.read_bytes()[:100])
-    two = victim_fit(tmp_path).fitted()
+    two = victim_fit(tmp_path).fit()
     assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
 
 
@@ -136,17 +136,17 @@ def test_profiles_of_an_oblivious_attack_are_made_once_for_all_victims(tmp_path)
             calls.append(1)
             return super().profiles(train, **more)
 
-    one = victim_fit(tmp_path, attack=Counted.make()).fitted()
-    two = victim_fit(tmp_path, attack=Counted.make(), model=ReferenceSequence).fitted()
+    one = victim_fit(tmp_path, attack=Counted.make()).fit()
+    two = victim_fit(tmp_path, attack=Counted.make(), model=ReferenceSequence).fit()
     assert len(calls) == 1
     assert one.achieved == two.achieved == {"epsilon": 0.1, "fake_users": 4, "fake_interactions": 40}
-    victim_fit(tmp_path, attack=Counted.make(), seed=1).fitted()
+    victim_fit(tmp_path, attack=Counted.make(), seed=1).fit()
     assert len(calls) == 2
 
 
 def test_zero_fake_users_are_the_clean_victim_bit_for_bit(tmp_path):
-    clean = victim_fit(tmp_path).fitted().model.state()
-    dirty = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.0).fitted()
+    clean = victim_fit(tmp_path).fit().model.state()
+    dirty = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.0).fit()
     assert dirty.achieved["fake_users"] == 0
     assert all(np.array_equal(part, dirty.model.state()[n]) for n, part in clean.items())
 
@@ -157,8 +157,8 @@ def test_a_cleaning_defence_changes_what_is_trained_on(tmp_path):
             keep = [train.row(u) if u < 40 else [] for u in range(train.n_users)]
             return Cleaned(Interactions.from_rows(keep, train.n_items), np.zeros(train.n_users))
 
-    plain = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5).fitted().model.state()
-    cleaned = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5, defense=DropFakes()).fitted()
+    plain = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5).fit().model.state()
+    cleaned = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5, defense=DropFakes()).fit()
     assert cleaned.suspicion is not None
     assert not np.array_equal(plain["item_vectors.weight"], cleaned.model.state()["item_vectors.weight"])
 
@@ -169,15 +169,15 @@ def test_a_wrapping_defence_is_what_is_measured(tmp_path):
             model.wrapped = True
             return model
 
-    assert victim_fit(tmp_path, defense=Wrapped()).fitted().model.wrapped
+    assert victim_fit(tmp_path, defense=Wrapped()).fit().model.wrapped
 
 
 @pytest.mark.parametrize(
     ("share", "count", "wanted"), [(0.07, 100, 7), (0.01, 671, 7), (0, 671, 0), (0.1, 30, 3), (1e-9, 5, 1)]
 )
 def test_the_budget_of_fake_users_is_rounded_up_and_no_further(share, count, wanted):
-    assert budget_of(share, count) == (wanted if share > 1e-8 else budget_of(share, count))
-    assert budget_of(share, count) <= wanted
+    assert round_up(share, count) == (wanted if share > 1e-8 else round_up(share, count))
+    assert round_up(share, count) <= wanted
 
 
 class Cheat(PoisoningAttack):
@@ -212,7 +212,7 @@ class Dropping(Corruption):
     extra = 0
 
     def corrupt(self, train, *, share, rng):
-        count = budget_of(share, len(train)) + self.extra
+        count = round_up(share, len(train)) + self.extra
         rows = [train.row(u).tolist() for u in range(train.n_users)]
         while count:
             for row in rows:
@@ -245,11 +245,11 @@ class Pretrained(ReferencePairwise):
 
 def test_other_files_of_weights_are_another_checkpoint(tmp_path, monkeypatch):
     before = victim_fit(tmp_path, model=Pretrained)
-    before.fitted()
-    assert victim_fit(tmp_path, model=Pretrained).kept()
+    before.fit()
+    assert victim_fit(tmp_path, model=Pretrained).is_cached()
     monkeypatch.setattr(Pretrained, "files", "two")
     assert victim_fit(tmp_path, model=Pretrained).key != before.key
-    assert not victim_fit(tmp_path, model=Pretrained).kept()
+    assert not victim_fit(tmp_path, model=Pretrained).is_cached()
 
 
 class Blanks(Defense):
@@ -268,10 +268,10 @@ class Reader(ReferencePairwise):
 
 
 def test_titles_are_cleaned_before_the_fit_and_the_reader_goes_on_to_the_measurement(tmp_path):
-    fitted = victim_fit(tmp_path, model=Reader, defense=Blanks()).fitted()
+    fitted = victim_fit(tmp_path, model=Reader, defense=Blanks()).fit()
     assert Reader.read[:3] == ["0", "1", "2"]
     assert fitted.read("Title 7") == "7"
-    plain = victim_fit(tmp_path / "plain", model=Reader).fitted()
+    plain = victim_fit(tmp_path / "plain", model=Reader).fit()
     assert Reader.read[:3] == ["Title 0", "Title 1", "Title 2"]
     assert plain.read is None
 
@@ -290,4 +290,4 @@ def test_a_defence_that_gives_no_title_is_told_by_its_name(tmp_path, answer, kin
     defense = Answers()
     defense.answer = answer
     with pytest.raises(PluginError, match=rf"Answers.clean_text\(\) gave {kind} for the title 'Title 0', not a str"):
-        victim_fit(tmp_path, model=Reader, defense=defense).fitted()
+        victim_fit(tmp_path, model=Reader, defense=defense).fit()

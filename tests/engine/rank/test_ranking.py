@@ -7,15 +7,9 @@ from hypothesis import strategies as st
 from robench.api.data import Interactions
 from robench.api.errors import PluginError
 from robench.engine.rank import ranking
-from robench.engine.rank.ranking import (
-    candidates,
-    chunk_size,
-    evaluation_chunk,
-    held_out_ranks,
-    judge,
-    mask_known,
-    top_items,
-)
+from robench.engine.rank.chunk import build_chunk, chunk_size, count_candidates, mask_known
+from robench.engine.rank.ranking import held_out_ranks, rank_items
+from robench.engine.rank.top import top_items
 
 
 @st.composite
@@ -40,7 +34,7 @@ def test_ranks_equal_a_naive_double_loop(world):
     rows, held, raw = world
     n_items = raw.shape[1]
     users = np.arange(len(rows))
-    chunk = evaluation_chunk(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
+    chunk = build_chunk(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
     scores = mask_known(torch.from_numpy(raw), chunk)
     ranks = held_out_ranks(scores, chunk.held)
     for user in users:
@@ -54,7 +48,7 @@ def test_ranks_equal_a_naive_double_loop(world):
                 rank += bool(above or (tied and (other not in held[user] or other < item)))
             assert ranks[user, place] == rank
         assert (ranks[user, len(held[user]) :] == 0).all()
-    assert candidates(chunk, n_items).tolist() == [n_items - len(set(row)) for row in rows]
+    assert count_candidates(chunk, n_items).tolist() == [n_items - len(set(row)) for row in rows]
 
 
 @given(worlds())
@@ -63,13 +57,13 @@ def test_judged_ranks_and_top_lists_equal_naive_ones(world):
     rows, held, raw = world
     n_items = raw.shape[1]
     users = np.arange(len(rows))
-    chunk = evaluation_chunk(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
+    chunk = build_chunk(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
     targets = np.array([0, n_items - 1])
     given_scores = raw.copy()
-    found = judge(given_scores, chunk, targets)
+    found = rank_items(given_scores, chunk, targets)
     np.testing.assert_array_equal(given_scores, raw)
     masked = mask_known(torch.from_numpy(raw), chunk)
-    again = judge(masked.numpy(), chunk, targets, masked=True)
+    again = rank_items(masked.numpy(), chunk, targets, masked=True)
     assert torch.equal(found.ranks, held_out_ranks(masked, chunk.held))
     assert torch.equal(found.ranks, again.ranks)
     np.testing.assert_array_equal(found.top, again.top)
@@ -107,32 +101,30 @@ def test_many_held_out_items_and_rows_in_several_groups(monkeypatch):
     held = Interactions.from_rows(
         [row[20 : 20 + count] for row, count in zip(orders, (1, 2, 32, 33, 90, 150, 180), strict=True)], 200
     )
-    chunk = evaluation_chunk(np.arange(7), history, held)
-    assert candidates(chunk, 200).tolist() == [180] * 7
+    chunk = build_chunk(np.arange(7), history, held)
+    assert count_candidates(chunk, 200).tolist() == [180] * 7
     monkeypatch.setattr(ranking, "CACHED", 400)
-    grouped = judge(raw, chunk, np.array([3]))
+    grouped = rank_items(raw, chunk, np.array([3]))
     monkeypatch.setattr(ranking, "COUNTED", 10**9)
     monkeypatch.setattr(ranking, "CACHED", 10**9)
-    whole = judge(raw, chunk, np.array([3]))
+    whole = rank_items(raw, chunk, np.array([3]))
     assert torch.equal(grouped.ranks, whole.ranks)
     np.testing.assert_array_equal(grouped.targets, whole.targets)
     np.testing.assert_array_equal(grouped.top, whole.top)
 
 
 def test_an_array_that_cannot_be_written_is_judged_all_the_same():
-    chunk = evaluation_chunk(
-        np.array([0, 1]), Interactions.from_rows([[0], [1]], 3), Interactions.from_rows([[1], [0]], 3)
-    )
+    chunk = build_chunk(np.array([0, 1]), Interactions.from_rows([[0], [1]], 3), Interactions.from_rows([[1], [0]], 3))
     row = np.array([3.0, 2.0, 1.0], dtype=np.float32)
-    found = judge(np.broadcast_to(row, (2, 3)), chunk)
+    found = rank_items(np.broadcast_to(row, (2, 3)), chunk)
     assert found.ranks.tolist() == [[1], [1]]
     assert row.tolist() == [3.0, 2.0, 1.0]
 
 
 def test_scores_whose_sum_overflows_are_finite():
-    chunk = evaluation_chunk(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
+    chunk = build_chunk(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
     raw = np.array([[3e38, 2e38, 3e38]], dtype=np.float32)
-    assert judge(raw, chunk).ranks.tolist() == [[2]]
+    assert rank_items(raw, chunk).ranks.tolist() == [[2]]
     assert held_out_ranks(mask_known(torch.from_numpy(raw), chunk), chunk.held).tolist() == [[2]]
 
 
@@ -150,7 +142,7 @@ def test_chunks_are_fixed_by_the_catalogue():
 
 def test_known_items_are_masked_and_held_out_items_never():
     rows, held = Interactions.from_rows([[0, 1, 2]], 4), Interactions.from_rows([[2]], 4)
-    chunk = evaluation_chunk(np.array([0]), rows, held)
+    chunk = build_chunk(np.array([0]), rows, held)
     scores = mask_known(torch.tensor([[9.0, 8.0, 1.0, 2.0]]), chunk)
     assert scores.tolist() == [[-np.inf, -np.inf, 1.0, 2.0]]
     assert held_out_ranks(scores, chunk.held).tolist() == [[2]]
@@ -158,11 +150,11 @@ def test_known_items_are_masked_and_held_out_items_never():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_score_that_is_not_finite_is_an_error(bad):
-    chunk = evaluation_chunk(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
+    chunk = build_chunk(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
     with pytest.raises(PluginError, match="not finite"):
         mask_known(torch.tensor([[1.0, bad, 0.0]]), chunk)
     for place in range(3):  # masked, held out, neither
         raw = np.ones((1, 3), dtype=np.float32)
         raw[0, place] = bad
         with pytest.raises(PluginError, match="not finite"):
-            judge(raw, chunk)
+            rank_items(raw, chunk)

@@ -51,7 +51,7 @@ def margin_ratios(bench, scores, best, norm):
 
 
 def in_units(bench, norm):
-    return bench.rms() * (4.0 if norm == "l2" else 1.0)  # √16 entries
+    return bench.surface("embedding").rms() * (4.0 if norm == "l2" else 1.0)  # √16 entries
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -66,7 +66,7 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 def broken(bench, attack, radius):
     """Whether each user is broken by a candidate within the user's own radius: bool [U]."""
-    (oracle,) = bench.oracles(attack.config.k)
+    (oracle,) = bench.surface("embedding").oracles(attack.config.k)
     ball = Ball(attack.config.norm, torch.from_numpy(radius).float())
     found = torch.zeros(len(radius), dtype=torch.bool)
     for candidate in attack.perturb(oracle, ball, Rng(0)):

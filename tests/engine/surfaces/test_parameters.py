@@ -9,7 +9,8 @@ from torch import nn
 
 from robench.api import EmbeddingAttack, PluginError, Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.surfaces.parameters import ROWS, Tables
+from robench.engine.surfaces.parameters.oracle import ROWS
+from robench.engine.surfaces.parameters.tables import EmbeddingTables
 from robench.testing.worlds import ReferencePairwise, crowd, measured_victim, reference_victim
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.apgd import Apgd
@@ -21,7 +22,7 @@ KINDS = ["pairwise", "sequence"]
 
 
 def arena_of(kind, attack, epsilon):
-    (arena,) = reference_victim(kind).arenas(attack, epsilon, Costs(), Diagnosis())
+    (arena,) = reference_victim(kind).surface("parameters").arenas(attack, epsilon, Costs(), Diagnosis())
     return arena
 
 
@@ -33,13 +34,13 @@ def weights(bench):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_relative_budget_is_a_share_of_each_table_s_mean_row_norm_by_hand(kind, norm):
     bench = reference_victim(kind)
-    found = Tables(bench.model).unit(norm, "relative").numpy()
+    found = EmbeddingTables(bench.model).unit(norm, "relative").numpy()
     wanted = []
     for table in weights(bench).values():
         size = np.linalg.norm(table, axis=1).mean() / (np.sqrt(table.shape[1]) if norm == "linf" else 1)
         wanted += [size] * len(table)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
-    assert set(Tables(bench.model).unit(norm, "absolute").tolist()) == {1.0}
+    assert set(EmbeddingTables(bench.model).unit(norm, "absolute").tolist()) == {1.0}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,7 +69,7 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(kind, posit
     there, back = ({ROWS: start[ROWS] + sign * step[ROWS]} for sign in (1, -1))
     seen = []
     for point in (start, there, back):
-        oracle._asked = 0  # the same draw of pairs for all three
+        oracle._evaluations = 0  # the same draw of pairs for all three
         seen.append(oracle.gradient(point, loss) if point is start else oracle.evaluate(point, loss))
     slope = float((seen[0].gradient[ROWS] * step[ROWS]).sum())
     assert slope == pytest.approx(float(seen[1].loss[0] - seen[2].loss[0]) / 2, rel=0.05, abs=2e-5)
@@ -129,9 +130,9 @@ def test_the_tables_that_are_scored_are_the_tables_plus_delta():
     attack = Fgsm.make(surface="parameters", norm="l2")
     arena = arena_of("pairwise", attack, 0.2)
     delta = arena.ball.project(arena.oracle.normal(bench.rng))
-    moved = arena.oracle.tables.moved(delta[ROWS])
+    moved = arena.oracle.tables.plus(delta[ROWS])
     users, items = (moved[name].double() for name in bench.model.tables)
-    ((scores,),) = (list(looks) for looks in arena.oracle.looks(delta))
+    ((scores,),) = (list(looks) for looks in arena.oracle.host_scores(delta))
     wanted = (users[torch.from_numpy(bench.users)] @ items.T).float()
     known = torch.isinf(scores)
     torch.testing.assert_close(scores[~known], wanted[~known], rtol=1e-4, atol=1e-5)
@@ -267,10 +268,10 @@ def test_what_is_proposed_beyond_a_narrow_table_takes_nothing_of_its_budget():
     model = Narrow()
     model.initialise(data, Rng(0))
     attack = Given.make(surface="parameters", norm="l2", scale="absolute")
-    (arena,) = measured_victim(model.eval(), data, test).arenas(attack, 0.5, Costs(), Diagnosis())
+    (arena,) = measured_victim(model.eval(), data, test).surface("parameters").arenas(attack, 0.5, Costs(), Diagnosis())
     proposed = torch.full((data.n_real_users + data.n_items, 5), 0.1)
     wanted = proposed.clone()
     wanted[: data.n_real_users, 3:] = 0.0
     proposed[: data.n_real_users, 3:] = 100.0
-    assert torch.equal(arena.checked({ROWS: proposed})[ROWS], wanted)
+    assert torch.equal(arena.within_budget({ROWS: proposed})[ROWS], wanted)
     assert arena.costs.overshoot == pytest.approx(0.1 * 5**0.5 / 0.5)

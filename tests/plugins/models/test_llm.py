@@ -94,7 +94,7 @@ def test_nothing_trains_without_lora_and_nothing_of_the_weights_is_kept(world, v
 def test_the_slope_by_titles_tokens_is_the_true_one(world, precise):
     data, _, test = world
     model = _fit(data, precise).double()
-    oracle = next(measured_victim(model, data, test).oracles(k=5))
+    oracle = next(measured_victim(model, data, test).surface("embedding").oracles(k=5))
     direction, h = oracle.normal(Rng(1)), 1e-6
     found = oracle.gradient(oracle.zero()).gradient
     slope = float((found["tokens"] * direction["tokens"]).sum())

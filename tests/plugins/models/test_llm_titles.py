@@ -12,9 +12,10 @@ from robench.api import PluginError, Tokens, Wrapped
 from robench.api.data import joined
 from robench.engine.attack.costs import Diagnosis
 from robench.engine.measure import MeasuredVictim
-from robench.engine.rank.ranking import mask_known
+from robench.engine.rank.chunk import mask_known
+from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
-from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
+from robench.engine.surfaces.text.reader import Reader
 from robench.engine.surfaces.text.slopes import Sloper
 from robench.testing.text_world import readers
 from robench.testing.worlds import fitted
@@ -95,8 +96,8 @@ def test_slopes_are_the_differences_of_an_items_own_loss(bench, targets, nobodys
         moved[0][at] += by_vector
         moved[1][at] += by_choice
         soft = model.softened(targets.tolist(), tokens, *moved)
-        total = sum(oracle.goal.loss(_scores(bench, soft, q), q)[at] for q in oracle.reader.chunk)
-        return float(total / sum(oracle.goal.users(q)[at] for q in oracle.reader.chunk))
+        total = sum(oracle.goal.loss(_scores(bench, soft, q), q)[at] for q in oracle.reader.chunks)
+        return float(total / sum(oracle.goal.users(q)[at] for q in oracle.reader.chunks))
 
     for at in range(len(targets)):
         for which, slope in enumerate((found.gradient[at], found.choice[at])):
@@ -145,7 +146,7 @@ def test_a_wrapped_model_shows_what_it_is(bench):
         outer.candidates(bench.users, bench.history), bench.model.candidates(bench.users, bench.history)
     )
     assert (outer.follows, outer.reads_text, outer.reads_of) == (True, True, ("title",))
-    names = [m.name for m in replaced(bench, outer)._title_members(Auto.make(surface="text")).members]
+    names = [m.name for m in replaced(bench, outer).surface("text").members(Auto.make(surface="text"))]
     assert names == ["random-words", "prefix", "hotflip", "prompt-injection"]
 
 
@@ -199,7 +200,7 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nob
             words = [*title.split()[:-1], flips.words[number]]
             other = model.rewritten({item: replace(bench.catalogue.items[item], title=" ".join(words))})
             change = users = 0.0
-            for chunk in oracle.reader.chunk:
+            for chunk in oracle.reader.chunks:
                 now = _scores(bench, model, chunk)
                 weights = sloper._weights(now, oracle.goal, chunk)[:, at]
                 change += float((weights * (_scores(bench, other, chunk) - now)[:, item])[weights != 0].sum())
@@ -231,7 +232,7 @@ def _change(bench, oracle, at, title):
     sloper = Sloper(oracle.reader, oracle.goal, oracle.costs, oracle.diagnosis)
     other = bench.model.rewritten({item: replace(bench.catalogue.items[item], title=title)})
     asked = bench.model.candidates(bench.users, bench.history)
-    for chunk in oracle.reader.chunk:
+    for chunk in oracle.reader.chunks:
         now = _scores(bench, bench.model, chunk)
         weights = sloper._weights(now, oracle.goal, chunk)[:, at]
         gone = (_scores(bench, other, chunk) - now)[:, item]
@@ -329,9 +330,9 @@ def test_flips_show_the_targets_to_more_than_random_words_do(bench, targets):
 
 
 def test_the_ensemble_flips_words_where_it_promotes(bench):
-    names = [m.name for m in bench._title_members(Auto.make(surface="text")).members]
+    names = [m.name for m in bench.surface("text").members(Auto.make(surface="text"))]
     assert names == ["random-words", "prefix", "hotflip", "prompt-injection"]
-    names = [m.name for m in bench._title_members(Auto.make(surface="text", goal="untargeted")).members]
+    names = [m.name for m in bench.surface("text").members(Auto.make(surface="text", goal="untargeted"))]
     assert names == ["random-words", "prefix"]
 
 

@@ -99,7 +99,7 @@ def test_an_attack_without_budget_is_the_clean_cell_bit_for_bit(name, attack):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_host_gives_no_gradient_where_nothing_may_be_perturbed(name):
-    for oracle in bench(name).oracles(k=10):
+    for oracle in bench(name).surface("embedding").oracles(k=10):
         found = oracle.gradient(oracle.zero()).gradient
         for key, part in found.items():
             valid = oracle.clean.valid[key]

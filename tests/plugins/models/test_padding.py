@@ -24,7 +24,7 @@ def test_more_padding_changes_no_score(kind):
 
 
 def test_chunks_change_no_random_start():
-    (whole,) = reference_victim("sequence").oracles(k=10)
+    (whole,) = reference_victim("sequence").surface("embedding").oracles(k=10)
     part = whole.rows(torch.tensor([4, 17]))
     for kind in ("normal", "uniform"):
         one, two = (getattr(oracle, kind)(Rng(3))["items"] for oracle in (whole, part))

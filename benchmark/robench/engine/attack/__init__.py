@@ -1,1 +1,1 @@
-"""What every attack at test time shares: goals, arenas, draws, costs and ensembles."""
+"""The host's side of attacks at test time: budgets, costs, losses, judgements, and the search for the worst case."""

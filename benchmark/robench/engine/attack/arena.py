@@ -1,66 +1,62 @@
-"""Where an attack at test time meets a victim: the host checks, re-scores and keeps the worst, on every surface."""
+"""The arena: one chunk of a victim on one surface at one budget, and the search for the worst candidate in it.
+
+An attack proposes, the arena enforces ε on every proposal, the host judges it and keeps the worst.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from robench.api.attacks.ball import wide
 from robench.api.attacks.base import Attack
-from robench.api.data import IntArray
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import Judgement
-from robench.engine.rank.ranking import EvaluationChunk, Ranking, candidates, judge
+from robench.engine.attack.judgement import Judgement, worse
+from robench.engine.attack.measurement import Arrays
 
-Arrays = dict[str, NDArray[Any]]
 Candidate = dict[str, Tensor]
-Proposed = Mapping[str, Tensor]
-
-
-@dataclass
-class Measurement:
-    """Arrays for the npz, achieved budget, diagnostics; for the record a row per member of an ensemble, and per title
-    that was rewritten.
-    """
-
-    arrays: Arrays
-    achieved: dict[str, float] = field(default_factory=dict)
-    diagnostics: dict[str, float] = field(default_factory=dict)
-    members: list[dict[str, Any]] = field(default_factory=list)
-    titles: list[dict[str, Any]] = field(default_factory=list)
+Proposal = Mapping[str, Tensor]
 
 
 class Arena(ABC):
-    """A chunk of one victim on one surface at one budget. Axis 0 of every tensor of a candidate are its rows: users,
-    or rows of tables where one perturbation serves all users.
+    """One chunk of a victim on one surface at one budget.
+
+    Axis 0 of every tensor of a candidate are its rows: users, or rows of tables if one perturbation serves all users.
+    A subclass is a dataclass with a field ``oracle``.
     """
 
     oracle: Any
-    costs: Costs
-    diagnosis: Diagnosis
 
-    def __post_init__(self) -> None:
-        """Costs are those of the oracle, which a dataclass beneath this has as a field."""
-        self.costs, self.diagnosis = self.oracle.costs, self.oracle.diagnosis
+    @property
+    def costs(self) -> Costs:
+        """What the attack has spent here."""
+        costs: Costs = self.oracle.costs
+        return costs
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What its gradients looked like."""
+        diagnosis: Diagnosis = self.oracle.diagnosis
+        return diagnosis
 
     @property
     def to_break(self) -> Tensor:
         """bool [B]: rows whose goal is not reached at clean."""
-        found: Tensor = self.oracle.to_break
-        return found
+        rows: Tensor = self.oracle.to_break
+        return rows
 
     @property
     def stops(self) -> bool:
-        """Whether an ensemble leaves a user who is broken. Not where items are promoted, as more still counts,
-        and not where the victim draws at test time, as the next draw may tell otherwise.
+        """Whether an ensemble leaves a user who is broken.
+
+        It does not if items are promoted, because more still counts, nor if the victim draws at test time, because
+        another draw may judge otherwise.
         """
         return True
 
@@ -76,136 +72,117 @@ class Arena(ABC):
 
     @property
     def n_users(self) -> int:
-        """How many users one look scores."""
+        """Number of users whose scores one evaluation takes."""
         return len(self.to_break)
 
     @abstractmethod
     def genuine(self) -> Candidate:
-        """Nothing changed."""
+        """Returns the candidate that changes nothing."""
 
     @abstractmethod
-    def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposed]:
-        """What an attack proposes.
+    def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
+        """Yields what an attack proposes.
 
         Raises:
-            TypeError: an attack of another surface.
+            TypeError: if the attack is of another surface.
         """
 
     @abstractmethod
-    def checked(self, proposed: Proposed) -> Candidate:
-        """What of it may be applied within the budget; notes how far it overshot.
+    def within_budget(self, proposal: Proposal) -> Candidate:
+        """Enforces ε: returns what of a proposal may be applied, and records how far it overshot.
 
         Raises:
-            PluginError: it has not the shape of a candidate, or is not finite.
+            PluginError: if it does not have the shape of a candidate, or is not finite.
         """
 
     @abstractmethod
-    def look(self, candidate: Candidate) -> Judgement:
-        """The host's own look, not counted."""
+    def judge(self, candidate: Candidate) -> Judgement:
+        """Judges a candidate as the host does; not counted."""
 
     @abstractmethod
     def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
-        """The arena of some rows (int64 [b]), with costs of its own; ``expectation``: draws per look of its attack."""
+        """Returns the arena of some rows (int64 [b]) with costs of its own.
+
+        Args:
+            chosen: positions of the rows.
+            expectation: draws per evaluation of the attack.
+        """
 
     @abstractmethod
     def stored(self, candidate: Candidate) -> Arrays:
-        """What is kept of the final candidate, a row per user; ``held_count`` if further chunks are joined to it."""
+        """Returns the arrays that are stored of the final candidate, a row per user."""
 
     def damage(self, candidate: Candidate) -> Tensor:
         """Returns what a candidate does to each user, float64 [U]; higher is worse."""
-        return self.look(candidate).damage
+        return self.judge(candidate).damage
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """What of the budget was spent, where that is not said per user in ``stored``."""
+        """Returns what of the budget was spent, unless ``stored`` has it per user."""
         return {}
 
 
-def worst(arena: Arena, attack: Attack, rng: Rng) -> tuple[Candidate, Judgement]:
-    """Per row the candidate of the most damage, then of the highest loss; the genuine one is a candidate."""
-    best = arena.genuine()
-    seen = arena.look(best)
-    for proposed in arena.proposals(attack, rng):
-        candidate = arena.checked(proposed)
+@dataclass
+class Worst:
+    """The worst candidate so far, row by row: the one of most damage, then of the highest loss."""
+
+    candidate: Candidate
+    judgement: Judgement
+
+    @classmethod
+    def genuine(cls, arena: Arena) -> Worst:
+        """Starts with the candidate that changes nothing."""
+        candidate = arena.genuine()
+        return cls(candidate, arena.judge(candidate))
+
+    def update(self, candidate: Candidate, judgement: Judgement) -> None:
+        """Takes over the rows in which another candidate is worse."""
+        better = worse(judgement, self.judgement)
+        self.candidate = choose_rows(better, candidate, self.candidate)
+        self.judgement = judgement.where(better, self.judgement)
+
+    def update_rows(self, place: Tensor, part: Worst) -> None:
+        """Takes over the rows ``place`` (int64 [b]) in which a part of the arena found a worse candidate."""
+        old = self.judgement
+        pairs = zip(old, part.judgement, strict=True)
+        judgement = Judgement(*(whole.index_copy(0, place, new.to(whole.dtype)) for whole, new in pairs))
+        self.update(replace_rows(self.candidate, place, part.candidate), judgement)
+
+
+def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
+    """Searches an attack's proposals for the worst candidate per row; the genuine one is a candidate too."""
+    worst = Worst.genuine(arena)
+    for proposal in arena.proposals(attack, rng):
+        candidate = arena.within_budget(proposal)
         arena.costs.queries += arena.n_users
-        look = arena.look(candidate)
-        better = (look.damage > seen.damage) | ((look.damage == seen.damage) & (look.loss > seen.loss))
-        best = chosen(better, candidate, best)
-        seen = Judgement(*(torch.where(better, new, old) for new, old in zip(look, seen, strict=True)))
-    return best, seen
+        worst.update(candidate, arena.judge(candidate))
+    return worst
 
 
-def chosen(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
-    """``new`` in the rows where ``better``, else ``old``; the shorter is padded with −1 along axis 1."""
-    found = {}
+def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
+    """Returns ``new`` in the rows where ``better``, else ``old``; the shorter is padded with −1 along axis 1."""
+    chosen = {}
     for name, part in old.items():
-        one, two = even(new[name], part)
-        found[name] = torch.where(wide(better, one), one, two)
-    return found
+        one, two = _equally_long(new[name], part)
+        chosen[name] = torch.where(wide(better, one), one, two)
+    return chosen
 
 
-def even(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as long as the longer along axis 1; only lists of item ids differ."""
+def replace_rows(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
+    """Returns ``whole`` with the rows ``place`` (int64 [b]) of ``part``."""
+    candidate = {}
+    for name, old in whole.items():
+        length = max(old.shape[1], part[name].shape[1]) if old.dim() > 1 else 0
+        full = _equally_long(old, old.new_empty(len(old), length, *old.shape[2:]))[0] if length else old
+        full = full.clone()
+        full[place] = _equally_long(part[name], full)[0]
+        candidate[name] = full
+    return candidate
+
+
+def _equally_long(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
+    """Pads the shorter of two tensors with −1 along axis 1; only lists of item ids differ in length."""
     if one.dim() < 2 or one.shape[1] == two.shape[1]:
         return one, two
     length = max(one.shape[1], two.shape[1])
     first, second = (torch.nn.functional.pad(x, (0, length - x.shape[1]), value=-1) for x in (one, two))
     return first, second
-
-
-def replaced(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
-    """``whole`` with the rows ``place`` (int64 [b]) of ``part``."""
-    found = {}
-    for name, old in whole.items():
-        length = max(old.shape[1], part[name].shape[1]) if old.dim() > 1 else 0
-        full = even(old, old.new_empty(len(old), length, *old.shape[2:]))[0] if length else old
-        full = full.clone()
-        full[place] = even(part[name], full)[0]
-        found[name] = full
-    return found
-
-
-def per_user(
-    chunk: EvaluationChunk, looks: list[Ranking], damages: list[Tensor], n_items: int, targets: IntArray | None
-) -> Arrays:
-    """Ranks, lists and ranks of promoted items as they are stored. Of several looks the one of each user whose damage
-    is the median (of an even number the upper), so that the ranks belong together.
-
-    Args:
-        looks: the outcome of every draw.
-        damages: float64 [B] each.
-    """
-    order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
-    user = torch.arange(len(order))
-    held = chunk.held.cpu()
-    ranks = torch.stack([look.ranks for look in looks])[order, user]
-    top = np.stack([look.top for look in looks])[order.numpy(), user.numpy()]
-    arrays: Arrays = {
-        "ranks": ranks[held >= 0].numpy(),
-        "held_count": (held >= 0).sum(1).numpy(),
-        "top": top,
-        "candidates": candidates(chunk, n_items),
-    }
-    if all(look.pairs is not None for look in looks):
-        likes, dislikes = np.stack([np.asarray(look.pairs) for look in looks])[order.numpy(), :, user.numpy()].swapaxes(
-            0, 1
-        )
-        arrays |= {"likes": likes[held.numpy() >= 0], "dislikes": dislikes[held.numpy() >= 0]}
-    if targets is not None and len(targets):
-        arrays["target_ranks"] = np.stack([look.targets for look in looks])[order.numpy(), :, user.numpy()].T
-    return arrays
-
-
-def judged(scores: Tensor, chunk: EvaluationChunk, targets: IntArray | None) -> Ranking:
-    """The outcome of masked scores [B, n_items]; ``chunk`` of these users."""
-    return judge(scores.cpu().numpy(), chunk.to(torch.device("cpu")), targets, masked=True)
-
-
-def joined(parts: list[Arrays], users: IntArray) -> Arrays:
-    """The chunks of a victim in one; ``indptr`` cuts the ranks by user."""
-    found = {
-        name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)
-        for name in parts[0]
-    }
-    found["indptr"] = np.concatenate([[0], np.cumsum(found.pop("held_count"))]).astype(np.int64)
-    found["users"] = np.array(users, dtype=np.int64)
-    return found

@@ -1,31 +1,51 @@
-"""What an attack spent, and what its gradients looked like."""
+"""Counts what an attack spends, and records what its gradients look like."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
+from torch import Tensor
+
 
 @dataclass
 class Costs:
-    """What an attack spent: user-level score evaluations and gradients; how far it overshot its budget, in radii."""
+    """What one attack spent.
+
+    Args:
+        queries: score evaluations, counted per user.
+        gradients: gradient evaluations, counted per user.
+        overshoot: the largest proposal before the host enforced the budget, as a multiple of the budget.
+    """
 
     queries: int = 0
     gradients: int = 0
     overshoot: float = 0.0
 
     def add(self, other: Costs) -> None:
-        """Take another's costs too."""
+        """Adds the costs of another attack to these."""
         self.queries += other.queries
         self.gradients += other.gradients
-        self.overshoot = max(self.overshoot, other.overshoot)
+        self.note_overshoot(other.overshoot)
+
+    def note_overshoot(self, share: float) -> None:
+        """Records how large a proposal was, as a multiple of the budget."""
+        self.overshoot = max(self.overshoot, share)
 
 
 @dataclass
 class Diagnosis:
-    """Per user to be broken, the first gradient seen, and whether it was zero or not finite; for titles per item.
+    """How often the first gradient of a user was zero or not finite; for titles, of an item.
 
-    Each user is judged once, whatever attacks of an ensemble follow: those left to the later ones are a selection.
+    Each user is diagnosed once, whichever attacks of an ensemble follow: the users that are left for the later ones
+    are a selection.
+
+    Args:
+        judged: number of diagnosed users.
+        zero: those with a gradient of zero.
+        non_finite: those with a gradient that is not finite.
+        users: their ids.
     """
 
     judged: int = 0
@@ -33,12 +53,18 @@ class Diagnosis:
     non_finite: int = 0
     users: set[int] = field(default_factory=set)
 
-    def fresh(self, users: Sequence[int]) -> list[int]:
-        """Positions of those not judged before; they count as judged from here on."""
-        found = [at for at, user in enumerate(users) if user not in self.users]
+    def take_new(self, users: Sequence[int]) -> list[int]:
+        """Returns the positions of users without a diagnosis, and counts all of them as diagnosed from now on."""
+        positions = [at for at, user in enumerate(users) if user not in self.users]
         self.users.update(users)
-        return found
+        return positions
+
+    def note(self, sizes: Tensor) -> None:
+        """Records gradients by their largest entries, float [n]."""
+        self.judged += len(sizes)
+        self.non_finite += int((~torch.isfinite(sizes)).sum())
+        self.zero += int((sizes == 0).sum())
 
     def copy(self) -> Diagnosis:
-        """The same, on its own."""
+        """Returns an independent copy."""
         return replace(self, users=set(self.users))

@@ -1,51 +1,50 @@
-"""Ensembles: member after member, on the users who still stand; who broke whom, and at what cost."""
+"""Ensembles: which members can attack a victim, and the search over them, with what each of them did."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from robench.api.attacks.base import Attack
 from robench.api.attacks.ensemble import Ensemble, Member
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Arena, Arrays, Candidate, chosen, replaced, worst
+from robench.engine.attack.arena import Arena, Candidate, Worst, search_worst
 from robench.engine.attack.costs import Costs
-from robench.engine.attack.draws import Judgement
+from robench.engine.attack.draws import expectation_of
+from robench.engine.attack.measurement import Arrays, MemberRow
 
 NOT_RUN, NOBODY = -1, -1
 
 
-def expectation_of(attack: Attack) -> int:
-    """Draws that an attack takes per look at a victim that draws at test time."""
-    return int(getattr(attack.config, "expectation", 1))
-
-
 def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows: bool = False) -> list[Member]:
-    """The members that can attack a victim: one that gives orders is left out where the victim follows none.
+    """Returns the members that can attack a victim, in order.
+
+    Args:
+        ensemble: the ensemble.
+        gradients: whether the victim has gradients by its inputs.
+        stochastic: whether the victim draws at test time.
+        follows: whether the victim follows instructions. If not, members that write instructions are left out.
 
     Raises:
-        PluginError: they are no list of members of distinct names and of the ensemble's own threat model, or none is
-            left.
+        PluginError: if the ensemble gives no list of members with distinct names and its own threat model, or if no
+            member is left.
     """
-    found: object = ensemble.members(gradients=gradients, stochastic=stochastic)
+    answer: object = ensemble.members(gradients=gradients, stochastic=stochastic)
     name = f"{type(ensemble).__name__}.members()"
-    if not isinstance(found, Sequence) or not found or not all(isinstance(one, Member) for one in found):
-        told = "an empty list" if isinstance(found, Sequence) and not found else f"{type(found).__name__}"
-        raise PluginError(f"{name} gave {told}, not a list of Member(name, attack, everyone)")
-    twice = [one for one, count in Counter(member.name for member in found).items() if count > 1]
+    if not isinstance(answer, Sequence) or not answer or not all(isinstance(one, Member) for one in answer):
+        kind = "an empty list" if isinstance(answer, Sequence) and not answer else f"{type(answer).__name__}"
+        raise PluginError(f"{name} gave {kind}, not a list of Member(name, attack, everyone)")
+    twice = [one for one, count in Counter(member.name for member in answer).items() if count > 1]
     if twice:
         raise PluginError(f"{name} has two members called '{twice[0]}'")
-    for member in found:
+    for member in answer:
         if member.attack.threat() != ensemble.threat():
             raise PluginError(f"{name}: '{member.name}' is of another threat model than the ensemble")
-    able = [member for member in found if follows or not getattr(member.attack, "instructs", False)]
+    able = [member for member in answer if follows or not getattr(member.attack, "instructs", False)]
     if not able:
         raise PluginError(f"{name}: all of them give orders, and the victim answers no prompt")
     return able
@@ -57,34 +56,37 @@ class MemberLog:
 
     Args:
         members: in order.
+        costs: by member.
+        users: number of users on which a member ran.
+        damage: mean damage of a member's own worst candidate, if one perturbation serves all users.
     """
 
     members: Sequence[Member]
     costs: dict[str, Costs] = field(default_factory=dict)
-    ran_on: dict[str, int] = field(default_factory=dict)
+    users: dict[str, int] = field(default_factory=dict)
     damage: dict[str, float] = field(default_factory=dict)
 
     def note(self, name: str, costs: Costs, users: int) -> None:
-        """A member's run on a chunk."""
+        """Records a member's run on a chunk."""
         self.costs.setdefault(name, Costs()).add(costs)
-        self.ran_on[name] = self.ran_on.get(name, 0) + users
+        self.users[name] = self.users.get(name, 0) + users
 
-    def rows(self, arrays: Arrays) -> list[dict[str, Any]]:
-        """A row per member, in order, for the record.
+    def rows(self, arrays: Arrays) -> list[MemberRow]:
+        """Returns a row per member, in order, for the record.
 
         Args:
-            arrays: ``first`` int64 [U], the member that broke a user first, −1 where none did; absent where one
+            arrays: with ``first`` int64 [U], the member that broke a user first, −1 if none did. It is absent if one
                 perturbation serves all users.
         """
-        found = []
+        rows = []
         for number, member in enumerate(self.members):
             costs, first = self.costs.get(member.name, Costs()), arrays.get("first")
-            row = {
+            row: MemberRow = {
                 "name": member.name,
                 "kind": member.attack.kind(),
                 "everyone": member.everyone,
                 "steps": getattr(member.attack.config, "steps", None),
-                "users": self.ran_on.get(member.name, 0),
+                "users": self.users.get(member.name, 0),
                 "queries": costs.queries,
                 "gradients": costs.gradients,
             }
@@ -92,66 +94,56 @@ class MemberLog:
                 row["first_breaks"] = int((first == number).sum())
             else:
                 row["damage"] = self.damage.get(member.name)
-            found.append(row)
-        return found
+            rows.append(row)
+        return rows
 
 
-def run(arena: Arena, member_log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
-    """The worst per row over the members. A member runs on rows that are not broken yet, or on all that were to be.
+def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
+    """Searches for the worst candidate per row over the members.
+
+    A member runs on the rows that are not broken yet, or, if its ``everyone`` is set, on all that were to be broken.
 
     Returns:
-        The candidate; ``first`` int64 [B] and ``member_broke`` int8 [B, M]: 1 broken by this member, 0 not, −1 not run.
+        The candidate; and ``first`` int64 [B], the member that broke a row first, with ``member_broke`` int8 [B, M]:
+        1 broken by this member, 0 not, −1 not run.
     """
-    best = arena.genuine()
-    seen = arena.look(best)
-    stands, concerned = arena.to_break.clone(), arena.concerned
-    first = torch.full((len(stands),), NOBODY, dtype=torch.int64)
-    broke = torch.full((len(stands), len(member_log.members)), NOT_RUN, dtype=torch.int8)
-    for number, member in enumerate(member_log.members):
-        among = concerned if member.everyone or not arena.stops else stands
-        place = among.nonzero(as_tuple=True)[0]
+    worst = Worst.genuine(arena)
+    standing, concerned = arena.to_break.clone(), arena.concerned
+    first = torch.full((len(standing),), NOBODY, dtype=torch.int64)
+    broke = torch.full((len(standing), len(log.members)), NOT_RUN, dtype=torch.int8)
+    for number, member in enumerate(log.members):
+        chosen = concerned if member.everyone or not arena.stops else standing
+        place = chosen.nonzero(as_tuple=True)[0]
         if not len(place):
             continue
         part = arena.rows(place, expectation_of(member.attack))
-        found, look = worst(part, member.attack, rng.child(member.name))
-        member_log.note(member.name, part.costs, part.n_users)
+        own = search_worst(part, member.attack, rng.child(member.name))
+        log.note(member.name, part.costs, part.n_users)
         arena.costs.add(part.costs)
-        best, seen = _merged(best, seen, place, found, look)
-        broke[place.cpu(), number] = look.broken.cpu().to(torch.int8)
-        fresh = place[look.broken & stands[place]]
-        first[fresh.cpu()] = number
-        stands[fresh] = False
-    return best, {"first": first.numpy(), "member_broke": broke.numpy()}
+        worst.update_rows(place, own)
+        broken = own.judgement.broken
+        broke[place.cpu(), number] = broken.cpu().to(torch.int8)
+        newly = place[broken & standing[place]]
+        first[newly.cpu()] = number
+        standing[newly] = False
+    return worst.candidate, {"first": first.numpy(), "member_broke": broke.numpy()}
 
 
-def _merged(
-    best: Candidate, seen: Judgement, place: Tensor, found: Candidate, look: Judgement
-) -> tuple[Candidate, Judgement]:
-    """The rows ``place`` with the worse of both."""
-    whole = replaced(best, place, found)
-    new = Judgement(*(old.index_copy(0, place, part.to(old.dtype)) for old, part in zip(seen, look, strict=True)))
-    better = (new.damage > seen.damage) | ((new.damage == seen.damage) & (new.loss > seen.loss))
-    return chosen(better, whole, best), Judgement(*(torch.where(better, n, o) for n, o in zip(new, seen, strict=True)))
-
-
-def most_harmful(arena: Arena, member_log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
-    """One perturbation for all users: the member with the worst mean.
+def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
+    """Searches for the one perturbation, for all users, with the worst mean over the members.
 
     Returns:
-        The candidate; ``member_damage`` float64 [U, M], of every user what each member's own worst did.
+        The candidate; and ``member_damage`` float64 [U, M], what each member's own worst candidate did to every user.
     """
-    best = arena.genuine()
-    seen = arena.look(best)
+    worst = Worst.genuine(arena)
     damages = []
-    for member in member_log.members:
+    for member in log.members:
         everything = torch.arange(len(arena.to_break), device=arena.to_break.device)
         part = arena.rows(everything, expectation_of(member.attack))
-        found, look = worst(part, member.attack, rng.child(member.name))
-        member_log.note(member.name, part.costs, part.n_users)
-        member_log.damage[member.name] = float(look.damage[0])
-        damages.append(arena.damage(found).cpu().numpy())
+        own = search_worst(part, member.attack, rng.child(member.name))
+        log.note(member.name, part.costs, part.n_users)
+        log.damage[member.name] = float(own.judgement.damage[0])
+        damages.append(arena.damage(own.candidate).cpu().numpy())
         arena.costs.add(part.costs)
-        better = (look.damage > seen.damage) | ((look.damage == seen.damage) & (look.loss > seen.loss))
-        best = chosen(better, found, best)
-        seen = Judgement(*(torch.where(better, n, o) for n, o in zip(look, seen, strict=True)))
-    return best, {"member_damage": np.stack(damages, axis=1)}
+        worst.update(own.candidate, own.judgement)
+    return worst.candidate, {"member_damage": np.stack(damages, axis=1)}

@@ -1,4 +1,4 @@
-"""What an attack at test time is after: the held-out items fall, or promoted items rise. The host owns the loss."""
+"""Goals of attacks at test time: held-out items shall fall, or promoted items shall rise. The host owns the loss."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from torch.nn.functional import cross_entropy, softplus
 from robench.api.attacks.base import LossName
 from robench.api.data import IntArray
 from robench.api.threat import GoalName
-from robench.engine.rank.ranking import EvaluationChunk, held_out_ranks
+from robench.engine.rank.chunk import EvaluationChunk
+from robench.engine.rank.ranking import discount, held_out_ranks
 
 
-def eligible(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
-    """The promoted items that are nowhere in a user's data, known or held out: int64 [B, T], padded with −1."""
-    wanted = torch.from_numpy(targets).to(chunk.users.device)
-    own = (chunk.held[:, :, None] == wanted).any(1)
+def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
+    """Returns the promoted items that are nowhere in a user's data, known or held out.
+
+    Args:
+        chunk: the users.
+        targets: int64 [T] promoted items.
+
+    Returns:
+        int64 [B, T], −1 for the others.
+    """
+    promoted = torch.from_numpy(targets).to(chunk.users.device)
+    own = (chunk.held[:, :, None] == promoted).any(1)
     row, item = chunk.masked
-    place, which = (item[:, None] == wanted).nonzero(as_tuple=True)
+    place, which = (item[:, None] == promoted).nonzero(as_tuple=True)
     own[row[place], which] = True
-    return torch.where(own, -1, wanted)
-
-
-def discount(ranks: Tensor) -> Tensor:
-    """1 / log2(1 + rank), float64; ranks from 1."""
-    return 1 / torch.log2(1 + ranks.double().clamp_min(1))
+    return torch.where(own, -1, promoted)
 
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """A goal for a chunk of users. Scores are float [B, n_items], −inf where masked.
+    """The goal of an attack for a chunk of users. Scores are float [B, n_items], −inf at masked items.
 
     Args:
         name: ``untargeted`` or ``promote``.
@@ -45,39 +49,36 @@ class Goal:
 
     @classmethod
     def of(cls, chunk: EvaluationChunk, name: GoalName, k: int, targets: IntArray | None) -> Goal:
-        """The aim at these users; ``targets`` int64 [T] for the goal ``promote``."""
+        """Returns the goal for a chunk; ``targets`` int64 [T] are needed for ``promote``.
+
+        Raises:
+            ValueError: if no item is to be promoted.
+        """
         if name == "untargeted":
             return cls(name, chunk.held, k)
         if targets is None or not len(targets):
             raise ValueError("nothing is there to be promoted")
-        return cls(name, eligible(chunk, targets), k)
+        return cls(name, eligible_targets(chunk, targets), k)
 
     def rows(self, chosen: Tensor) -> Goal:
-        """The aim at some of the users (int64 [b])."""
+        """Returns the goal for some of the users (int64 [b])."""
         return replace(self, items=self.items[chosen])
 
-    def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of the items, anything at the padding, and which are no padding: [B, H] each."""
-        return scores.gather(1, self.items.clamp_min(0)), self.items >= 0
-
-    def _others(self, scores: Tensor) -> Tensor:
-        """``scores`` with −inf at the items."""
-        valid = self.items >= 0
-        holders = torch.zeros_like(scores, dtype=torch.bool)
-        row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.items)
-        holders[row[valid], self.items[valid]] = True
-        return scores.masked_fill(holders, -torch.inf)
+    @property
+    def applies(self) -> Tensor:
+        """bool [B]: the user has an item that shall fall or rise."""
+        return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
-        """How near the attack is to its goal, float [B]; see ``Oracle``. 0 for a user without items.
+        """Returns how near the attack is to its goal, float [B]; 0 for a user without items.
 
-        ``ce``: mean over the items of logsumexp(s) − s_y. ``margin``: s_(k) − max s_y, s_(k) the k-th best unmasked
-        item that is not among them, or the item ``rival`` [B] where one is named; to promote, min s_t − s_(k − T + 1),
-        so that it is positive where all T items are in the top k. ``bpr``: mean over items and others of
-        softplus(s_j − s_y). To promote, ``ce`` and ``bpr`` have the other sign.
+        ``ce``: mean over the items of logsumexp(s) − s_y. ``margin``: s_(k) − max s_y, where s_(k) is the k-th best
+        unmasked item that is not among them, or the item ``rival`` [B] if one is given; to promote,
+        min s_t − s_(k − T + 1), so that it is positive if all T items are in the top k. ``bpr``: mean over items and
+        others of softplus(s_j − s_y). To promote, ``ce`` and ``bpr`` have the other sign. See also ``Oracle``.
         """
         if name == "ce" and self.items.shape[1] == 1:
-            # The same, half as long forth and back.
+            # Equal to the general formula, in half the time forwards and backwards.
             value = cross_entropy(scores, self.items[:, 0], reduction="none", ignore_index=-1)
             return value if self.name == "untargeted" else -value
         own, valid = self._own(scores)
@@ -97,6 +98,58 @@ class Goal:
             value = value / count
         return value if self.name == "untargeted" else -value
 
+    def ranks(self, scores: Tensor) -> Tensor:
+        """Returns ranks of the items, int64 [B, H], 0 at the padding; ties never help the defender."""
+        if self.name == "untargeted":
+            return held_out_ranks(scores, self.items)
+        own, valid = self._own(scores)
+        above = torch.stack([(scores > own[:, h : h + 1]).sum(1) for h in range(own.shape[1])], 1)
+        return torch.where(valid, above + 1, 0)
+
+    def damage(self, scores: Tensor) -> Tensor:
+        """Returns the damage by which the host compares candidates, float64 [B], higher is worse.
+
+        It is −Σ 1 / log2(1 + rank) over the items, or the opposite if items are promoted. With one held-out item it
+        orders candidates by that item's rank.
+        """
+        ranks = self.ranks(scores)
+        gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
+        return -gain if self.name == "untargeted" else gain
+
+    def damage_at_k(self, scores: Tensor) -> Tensor:
+        """Returns the damage within the top k: −NDCG@k, or NDCG@k of the promoted items, float64 [B].
+
+        Candidates that serve all users are compared by its mean, which is what the tables show. For a single user it
+        would tie most of the time.
+        """
+        ranks = self.ranks(scores)
+        gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
+        best = discount(torch.arange(1, self.k + 1, device=ranks.device)).cumsum(0)
+        share = gain / best[(self.items >= 0).sum(1).clamp(1, self.k) - 1]
+        return -share if self.name == "untargeted" else share
+
+    def broken(self, scores: Tensor) -> Tensor:
+        """Returns whether the goal is reached, bool [B]: no held-out item in the top k, or every promoted one in it."""
+        own, valid = self._own(scores)
+        if self.name == "untargeted":
+            best = torch.where(valid, own, -torch.inf).amax(1, keepdim=True)
+            tied = ((own == best) & valid).sum(1)
+            return (scores >= best).sum(1) - tied >= self.k
+        last = torch.where(valid, own, torch.inf).amin(1, keepdim=True)
+        return valid.any(1) & ((scores > last).sum(1) < self.k)
+
+    def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns scores of the items, arbitrary at the padding, and which are no padding: [B, H] each."""
+        return scores.gather(1, self.items.clamp_min(0)), self.items >= 0
+
+    def _others(self, scores: Tensor) -> Tensor:
+        """Returns ``scores`` with −inf at the items."""
+        valid = self.items >= 0
+        holders = torch.zeros_like(scores, dtype=torch.bool)
+        row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.items)
+        holders[row[valid], self.items[valid]] = True
+        return scores.masked_fill(holders, -torch.inf)
+
     def _margin(self, scores: Tensor, own: Tensor, valid: Tensor, rival: Tensor | None) -> Tensor:
         if self.name == "untargeted":
             best = torch.where(valid, own, -torch.inf).amax(1)
@@ -108,41 +161,3 @@ class Goal:
         place = (self.k - valid.sum(1)).clamp(0, top.shape[1] - 1)
         edge = top.gather(1, place.unsqueeze(1)).squeeze(1)
         return torch.where(valid.any(1), last - edge, 0.0)
-
-    def ranks(self, scores: Tensor) -> Tensor:
-        """Ranks of the items, int64 [B, H], 0 at the padding; ties never help the defender."""
-        if self.name == "untargeted":
-            return held_out_ranks(scores, self.items)
-        own, valid = self._own(scores)
-        above = torch.stack([(scores > own[:, h : h + 1]).sum(1) for h in range(own.shape[1])], 1)
-        return torch.where(valid, above + 1, 0)
-
-    def damage(self, scores: Tensor) -> Tensor:
-        """What the host compares candidates by, float64 [B], higher is worse: −Σ 1 / log2(1 + rank), or its opposite
-        where items are promoted. With one held-out item: its rank.
-        """
-        ranks = self.ranks(scores)
-        gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
-        return -gain if self.name == "untargeted" else gain
-
-    def damage_at_k(self, scores: Tensor) -> Tensor:
-        """The same cut off at the top k, as a share of the best list: −NDCG@k, or NDCG@k of the promoted items.
-
-        What candidates are compared by where one serves all users: their mean is what the tables show. For a single
-        user it would tie most of the time.
-        """
-        ranks = self.ranks(scores)
-        gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
-        best = discount(torch.arange(1, self.k + 1, device=ranks.device)).cumsum(0)
-        share = gain / best[(self.items >= 0).sum(1).clamp(1, self.k) - 1]
-        return -share if self.name == "untargeted" else share
-
-    def broken(self, scores: Tensor) -> Tensor:
-        """Whether the goal is reached, bool [B]: no held-out item in the top k, or every promoted one in it."""
-        own, valid = self._own(scores)
-        if self.name == "untargeted":
-            best = torch.where(valid, own, -torch.inf).amax(1, keepdim=True)
-            tied = ((own == best) & valid).sum(1)
-            return (scores >= best).sum(1) - tied >= self.k
-        last = torch.where(valid, own, torch.inf).amin(1, keepdim=True)
-        return valid.any(1) & ((scores > last).sum(1) < self.k)

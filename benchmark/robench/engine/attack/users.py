@@ -1,89 +1,42 @@
-"""What the surfaces share on which every user has a perturbation of their own."""
+"""Arenas and oracles of surfaces on which every user has a perturbation of their own."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Generic
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from robench.api.attacks.ball import Delta, linf
 from robench.api.attacks.base import Evaluation, LossName
 from robench.api.data import IntArray
-from robench.engine.attack.arena import Arena, Arrays, Candidate, judged, per_user
+from robench.engine.attack.arena import Arena, Candidate
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import Draws, Input, Judgement, diagnose, finite, mean, mean_look, mostly
+from robench.engine.attack.draws import Draws, majority, mean
 from robench.engine.attack.goal import Goal
-from robench.engine.rank.ranking import EvaluationChunk
+from robench.engine.attack.gradients import finite
+from robench.engine.attack.judgement import Judgement, judge_scores
+from robench.engine.attack.measurement import Arrays, outcome_arrays
+from robench.engine.rank.chunk import EvaluationChunk
 
-
-class UserArena(Arena):
-    """One chunk of users of one victim; a dataclass beneath it holds these fields.
-
-    Args:
-        oracle: of these users.
-        unit: float [B], what ε = 1 stands for.
-        targets: int64 [T], items whose ranks are stored.
-    """
-
-    oracle: UserOracle[Any]
-    unit: Tensor
-    targets: IntArray | None
-
-    @property
-    def stops(self) -> bool:
-        """Where held-out items fall, for sure."""
-        return self.oracle.goal.name == "untargeted" and not self.oracle.draws.stochastic
-
-    @property
-    def concerned(self) -> Tensor:
-        """bool [B]."""
-        goal = self.oracle.goal
-        return self.to_break if goal.name == "untargeted" else (goal.items >= 0).any(1)
-
-    def read(self, candidate: Candidate) -> Any:
-        """The candidate as the oracle takes it."""
-        return candidate
-
-    @abstractmethod
-    def distances(self, candidate: Candidate) -> Arrays:
-        """What of the budget was spent, per user: ``spent`` in ε, and in other measures."""
-
-    def look(self, candidate: Candidate) -> Judgement:
-        """Through the oracle."""
-        return self.oracle.look(self.read(candidate))
-
-    def stored(self, candidate: Candidate) -> Arrays:
-        """Ranks and lists, losses, and what of the budget was spent, per user."""
-        oracle = self.oracle
-        looks = oracle.looks(self.read(candidate), last=True)
-        arrays = outcome(looks, oracle.chunk, oracle.goal, self.targets)
-        arrays |= {"clean_loss": oracle.at_clean.loss.cpu().numpy(), "loss": self.look(candidate).loss.cpu().numpy()}
-        return arrays | self.distances(candidate) | {"hit": self.to_break.cpu().numpy()}
-
-
-def outcome(looks: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> Arrays:
-    """What is stored of several looks at the same users: ``per_user`` by the damage to an aim.
-
-    Args:
-        looks: masked scores, float [B, n_items] each.
-    """
-    found, damages = [], []
-    for scores in looks:
-        found.append(judged(scores, chunk, targets))
-        damages.append(goal.damage(scores))
-    return per_user(chunk, found, damages, scores.shape[1], targets)
+Input = TypeVar("Input")  # what an attack perturbs, one row per user
 
 
 class UserOracle(ABC, Generic[Input]):
-    """One chunk of users of one victim, each with a perturbation of their own; a dataclass beneath it holds the fields.
+    """One chunk of users of one victim, as an attack may query it. Every query of the attack is counted.
+
+    A subclass is a dataclass that holds these fields. Its own class method builds it and calls ``judge_genuine``.
 
     Args:
-        questions: masks and held-out items of these users.
-        aim: the goal for them.
-        draws: streams where the victim draws at test time.
+        chunk: masks and held-out items of these users.
+        goal: of these users.
+        draws: streams if the victim draws at test time.
+        costs: what the attack spends.
+        diagnosis: what its gradients look like.
+        at_clean: the judgement of the genuine input.
     """
 
     chunk: EvaluationChunk
@@ -91,65 +44,114 @@ class UserOracle(ABC, Generic[Input]):
     draws: Draws
     costs: Costs
     diagnosis: Diagnosis
+    at_clean: Judgement
     _first_gradient = True
 
     @abstractmethod
-    def seen(self, perturbed: Input) -> Tensor:
-        """Masked scores without a graph, not counted: float [B, n_items]."""
+    def scores_at(self, perturbed: Input) -> Tensor:
+        """Returns masked scores without a graph, float [B, n_items]; not counted."""
 
-    def start(self, genuine: Input) -> None:
-        """Judge the genuine input: ``at_clean``, and ``to_break`` bool [B], whose goal is not reached there."""
-        self.at_clean = self.look(genuine)
-        self._to_break = ~self.at_clean.broken & (self.goal.items >= 0).any(1)
+    def judge_genuine(self, genuine: Input) -> None:
+        """Judges the genuine input, which sets ``at_clean`` and ``to_break``."""
+        self.at_clean = self.judge(genuine)
 
     @property
     def users(self) -> Tensor:
-        """int64 [B]; like all that an attack is handed, its own to write in."""
+        """int64 [B]; a copy, like everything that an attack gets, so that the attack may write in it."""
         return self.chunk.users.clone()
 
     @property
     def to_break(self) -> Tensor:
         """bool [B]: the goal is not reached at clean."""
-        return self._to_break.clone()
+        return ~self.at_clean.broken & self.goal.applies
 
-    def looks(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
-        """Masked scores as the host judges them, once per draw (``last``: for what is stored); not counted."""
+    def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
+        """Yields masked scores once per draw of the host (``last``: for arrays to be stored); not counted."""
         for context in self.draws.host(last=last):
             with context:
-                yield self.seen(perturbed)
+                yield self.scores_at(perturbed)
 
-    def look(self, perturbed: Input) -> Judgement:
-        """The host's own look, not counted: means over its draws; broken where at least half of the draws are."""
-        return mean_look(self.goal, self.looks(perturbed))
+    def judge(self, perturbed: Input) -> Judgement:
+        """Judges an input as the host does: means over its draws, broken if at least half of them are; not counted."""
+        return judge_scores(self.goal, self.host_scores(perturbed))
 
-    def counted(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """A context per draw of one look of the attack's, with or without gradients."""
+    def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
+        """Yields a context per draw of one evaluation of the attack, and counts it."""
         for context in self.draws.attack():
             self.costs.queries += len(self.chunk.users)
             self.costs.gradients += len(self.chunk.users) if gradients else 0
             yield context
 
-    def evaluated(self, perturbed: Input, loss: LossName) -> Evaluation:
-        """Loss and outcome."""
-        values, looks = [], []
-        for context in self.counted():
+    def evaluate_loss(self, perturbed: Input, loss: LossName) -> Evaluation:
+        """Returns loss and outcome at a perturbed input, without a gradient."""
+        values, scores = [], []
+        for context in self.count_draws():
             with context:
-                looks.append(self.seen(perturbed))
-            values.append(self.goal.loss(looks[-1], loss))
-        return self.told(values, looks)
+                scores.append(self.scores_at(perturbed))
+            values.append(self.goal.loss(scores[-1], loss))
+        return self.evaluation(values, scores)
 
-    def told(self, values: list[Tensor], looks: list[Tensor], gradient: Delta | None = None) -> Evaluation:
-        """Means over the draws of one look of the attack's."""
-        return Evaluation(mean(values), lambda: mostly([self.goal.broken(scores) for scores in looks]), gradient)
+    def evaluation(self, values: list[Tensor], scores: list[Tensor], gradient: Delta | None = None) -> Evaluation:
+        """Returns the means over the draws of one evaluation of the attack."""
+        return Evaluation(mean(values), lambda: majority([self.goal.broken(part) for part in scores]), gradient)
 
-    def settled(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The mean gradient over the draws, finite. The first one is judged, of each user to be broken who was not
-        judged before: a defence that hides it shows here.
+    def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Returns the mean gradient over the draws, with zeros in place of entries that are not finite.
+
+        The first gradient is diagnosed, for each user to be broken without a diagnosis: a defence that hides its
+        gradient shows here.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
             self._first_gradient = False
-            size = linf(gradient).to(self._to_break.device)[self._to_break]
-            hit = self.chunk.users.to(self._to_break.device)[self._to_break]
-            diagnose(self.diagnosis, size[self.diagnosis.fresh(hit.tolist())])
+            to_break = self.to_break
+            size = linf(gradient).to(to_break.device)[to_break]
+            hit = self.chunk.users.to(to_break.device)[to_break]
+            self.diagnosis.note(size[self.diagnosis.take_new(hit.tolist())])
         return finite(gradient)
+
+
+@dataclass(eq=False)
+class UserArena(Arena):
+    """One chunk of users of one victim, each with a perturbation of their own.
+
+    Args:
+        oracle: of these users.
+        unit: float [B], the budget of each user at ε = 1.
+        targets: int64 [T], items whose ranks are stored.
+    """
+
+    oracle: UserOracle[Any]
+    unit: Tensor
+    targets: IntArray | None = field(default=None, kw_only=True)
+
+    @property
+    def stops(self) -> bool:
+        """True if the attack is untargeted and the victim is deterministic."""
+        return self.oracle.goal.name == "untargeted" and not self.oracle.draws.stochastic
+
+    @property
+    def concerned(self) -> Tensor:
+        """bool [B]."""
+        goal = self.oracle.goal
+        return self.to_break if goal.name == "untargeted" else goal.applies
+
+    def input_of(self, candidate: Candidate) -> Any:
+        """Returns a candidate as the oracle takes it."""
+        return candidate
+
+    @abstractmethod
+    def distances(self, candidate: Candidate) -> Arrays:
+        """Returns what of the budget was spent, per user: ``spent`` in ε, and other measures."""
+
+    def judge(self, candidate: Candidate) -> Judgement:
+        """Judges a candidate through the oracle; not counted."""
+        return self.oracle.judge(self.input_of(candidate))
+
+    def stored(self, candidate: Candidate) -> Arrays:
+        """Returns ranks and lists, losses, and what of the budget was spent, per user."""
+        oracle = self.oracle
+        draws = oracle.host_scores(self.input_of(candidate), last=True)
+        arrays = outcome_arrays(draws, oracle.chunk, oracle.goal, self.targets)
+        arrays |= {"clean_loss": oracle.at_clean.loss.cpu().numpy(), "loss": self.judge(candidate).loss.cpu().numpy()}
+        return arrays | self.distances(candidate) | {"hit": self.to_break.cpu().numpy()}

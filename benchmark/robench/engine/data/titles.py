@@ -9,30 +9,30 @@ from robench.api.data import Catalogue
 from robench.api.defense import Defense
 from robench.api.errors import PluginError
 
-Clean = Callable[[str], str]
+TitleReader = Callable[[str], str]
 
 
-def reader_of(defense: Defense) -> Clean | None:
-    """The defence's ``clean_text``, whose answers are looked at; None where it has none.
+def title_reader(defense: Defense) -> TitleReader | None:
+    """Returns the defence's ``clean_text`` with a check of its answers; None if the defence does not change titles.
 
     Raises:
-        PluginError: from what is returned, where an answer is no string.
+        PluginError: by the returned function, if an answer is not a string.
     """
     if not type(defense).overrides("clean_text"):
         return None
 
     def read(title: str) -> str:
-        found: object = defense.clean_text(title)
-        if not isinstance(found, str):
-            name, kind = type(defense).__name__, type(found).__name__
+        text: object = defense.clean_text(title)
+        if not isinstance(text, str):
+            name, kind = type(defense).__name__, type(text).__name__
             raise PluginError(f"{name}.clean_text() gave {kind} for the title {title!r}, not a string")
-        return found
+        return text
 
     return read
 
 
-def as_read(catalogue: Catalogue, read: Clean | None) -> Catalogue:
-    """The catalogue with every title as it is read."""
+def read_catalogue(catalogue: Catalogue, read: TitleReader | None) -> Catalogue:
+    """Returns the catalogue with every title as the model reads it."""
     if read is None:
         return catalogue
     return replace(catalogue, items=tuple(replace(item, title=read(item.title)) for item in catalogue.items))

@@ -17,10 +17,11 @@ from robench.api.models.base import Model
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.rank.ranking import chunk_size, evaluation_chunk, judge, of_catalogue
+from robench.engine.rank.chunk import build_chunk, check_scores, chunk_size
+from robench.engine.rank.ranking import discount, rank_items
 
 VALIDATION_USERS = 10_000  # of a model without a training loop; a seeded sample where there are more
-Report = Callable[[int, int], None]
+EpochCallback = Callable[[int, int], None]  # (epochs done, epochs planned)
 
 
 @dataclass
@@ -68,9 +69,10 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
     total = 0.0
     size = chunk_size(data.n_items)
     for some in np.split(users, range(size, len(users), size)) if len(users) else []:
-        chunk = evaluation_chunk(some, real, data.validation)
-        ranks = judge(of_catalogue(model.scores(some, real), len(some), data.n_items), chunk, count=0).ranks
-        gain = torch.where((ranks > 0) & (ranks <= k), 1 / torch.log2(1 + ranks.double().clamp_min(1)), 0.0).sum(1)
+        chunk = build_chunk(some, real, data.validation)
+        scores = check_scores(model.scores(some, real), len(some), data.n_items)
+        ranks = rank_items(scores, chunk, count=0).ranks
+        gain = torch.where((ranks > 0) & (ranks <= k), discount(ranks), 0.0).sum(1)
         ideal = torch.cumsum(1 / torch.log2(torch.arange(2, k + 2).double()), 0)
         total += float((gain / ideal[(ranks > 0).sum(1).clamp_max(k) - 1]).sum())
     return total / len(users) if len(users) else math.nan
@@ -82,7 +84,7 @@ def fit(
     defense: Defense,
     rng: Rng,
     device: torch.device,
-    report: Report = lambda done, of: None,
+    report: EpochCallback = lambda done, of: None,
 ) -> FitReport:
     """Fit ``model`` on ``data`` under ``defense``; the weights of the best validation epoch are kept.
 

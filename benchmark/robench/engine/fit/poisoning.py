@@ -1,4 +1,4 @@
-"""The host's side of attacks on training data: it decides the budget, checks what it gets, and applies it."""
+"""Enforces ε on attacks on training data, and applies them: fake users, and changed interactions."""
 
 from __future__ import annotations
 
@@ -15,49 +15,131 @@ from robench.api.rng import Rng
 
 
 @dataclass(frozen=True, eq=False)
-class Poisoned:
-    """Training data after an attack; rows beyond the real users are fake. ``achieved`` is what the host measured."""
+class PoisonedData:
+    """Training data after an attack.
+
+    Args:
+        train: rows beyond the real users are fake.
+        achieved: what of the budget the host measured.
+    """
 
     train: Interactions
     achieved: dict[str, float] = field(default_factory=dict)
 
 
-def budget_of(epsilon: float, count: int) -> int:
-    """⌈ε · count⌉, safe against the rounding of the product (0.07 · 100 is 7, not 8)."""
+@dataclass(frozen=True, eq=False)
+class ProfileBudget:
+    """What the profiles of fake users may be at ε.
+
+    Args:
+        users: number of fake users, ⌈ε · real users⌉.
+        size: items of a profile.
+        n_items: size of the catalogue.
+        targets: int64 [T], items that every profile must hold.
+    """
+
+    users: int
+    size: int
+    n_items: int
+    targets: IntArray
+
+    @classmethod
+    def of(cls, attack: PoisoningAttack, train: Interactions, targets: IntArray, epsilon: float) -> ProfileBudget:
+        """Returns the budget of an attack; unless it sets a profile size, that is the median length in training."""
+        median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
+        size = min(attack.config.profile_size or max(median, len(targets)), train.n_items)
+        return cls(round_up(epsilon, train.n_users), size, train.n_items, targets)
+
+    def checked(self, profiles: Profiles) -> Profiles:
+        """Returns the profiles, unchanged.
+
+        Raises:
+            PluginError: if there are too many, or one has too many items, a repeated or unknown item, or lacks a
+                target.
+        """
+        if len(profiles.rows) > self.users:
+            raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
+        for number, row in enumerate(profiles.rows):
+            if len(row) > self.size:
+                raise PluginError(f"fake user {number} has {len(row)} items; the profile size is {self.size}")
+            if len(np.unique(row)) != len(row):
+                raise PluginError(f"fake user {number} has an item twice")
+            if len(row) and (row.min() < 0 or row.max() >= self.n_items):
+                raise PluginError(f"fake user {number} has an item outside the catalogue of {self.n_items}")
+            if not np.isin(self.targets, row).all():
+                raise PluginError(f"fake user {number} lacks a target item")
+        return profiles
+
+
+def round_up(epsilon: float, count: int) -> int:
+    """Returns ⌈ε · count⌉, safe against the rounding of the product (0.07 · 100 is 7, not 8)."""
     return math.ceil(round(epsilon * count, 9))
 
 
-def fake_profiles(
-    attack: PoisoningAttack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng
-) -> Profiles:
-    """Ask the attack for its ⌈ε · real users⌉ profiles and check them.
+def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng) -> PoisonedData:
+    """Runs an attack on training data within ε and applies it.
+
+    Args:
+        attack: a ``PoisoningAttack`` or a ``Corruption``.
+        train: a row per real user.
+        targets: int64 [T], the promoted items.
+        epsilon: share of fake users, or of changed interactions.
+        rng: of the attack.
 
     Raises:
-        PluginError: too many profiles, a wrong size, a repeated or unknown item, or a missing target.
+        PluginError: if the attack leaves its budget or its contract.
     """
-    n_users = budget_of(epsilon, train.n_users)
-    median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
-    size = attack.config.profile_size or max(median, len(targets))
-    size = min(size, train.n_items)
-    if n_users == 0:
+    if isinstance(attack, PoisoningAttack):
+        return add_profiles(train, make_profiles(attack, train, targets=targets, epsilon=epsilon, rng=rng))
+    if isinstance(attack, Corruption):
+        return corrupt(attack, train, epsilon=epsilon, rng=rng)
+    raise PluginError(f"{type(attack).__name__} is neither a PoisoningAttack nor a Corruption")
+
+
+def make_profiles(
+    attack: PoisoningAttack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng
+) -> Profiles:
+    """Asks an attack for its ⌈ε · real users⌉ profiles and checks them.
+
+    Raises:
+        PluginError: if they are over budget or break the contract of profiles.
+    """
+    budget = ProfileBudget.of(attack, train, targets, epsilon)
+    if budget.users == 0:
         return Profiles(())
-    profiles = attack.profiles(train, targets=targets, n_users=n_users, profile_size=size, rng=rng)
-    if len(profiles.rows) > n_users:
-        raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {n_users}")
-    for number, row in enumerate(profiles.rows):
-        if len(row) > size:
-            raise PluginError(f"fake user {number} has {len(row)} items; the profile size is {size}")
-        if len(np.unique(row)) != len(row):
-            raise PluginError(f"fake user {number} has an item twice")
-        if len(row) and (row.min() < 0 or row.max() >= train.n_items):
-            raise PluginError(f"fake user {number} has an item outside the catalogue of {train.n_items}")
-        if not np.isin(targets, row).all():
-            raise PluginError(f"fake user {number} lacks a target item")
-    return profiles
+    profiles = attack.profiles(train, targets=targets, n_users=budget.users, profile_size=budget.size, rng=rng)
+    return budget.checked(profiles)
 
 
-def changed(before: Interactions, after: Interactions) -> int:
-    """Interactions that differ, counted per user: the larger of those lost and those gained."""
+def add_profiles(train: Interactions, profiles: Profiles) -> PoisonedData:
+    """Appends checked profiles to the training data, after the real users."""
+    rows = profiles.rows
+    achieved = {
+        "epsilon": len(rows) / train.n_users,
+        "fake_users": len(rows),
+        "fake_interactions": sum(len(row) for row in rows),
+    }
+    return PoisonedData(train.appended(rows), achieved)
+
+
+def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng) -> PoisonedData:
+    """Lets an attack change at most ⌈ε · interactions⌉ of the training data.
+
+    Raises:
+        PluginError: if it changes more, or the number of users or items.
+    """
+    budget = round_up(epsilon, len(train))
+    after = attack.corrupt(train, share=epsilon, rng=rng) if budget else train
+    if (after.n_users, after.n_items) != (train.n_users, train.n_items):
+        raise PluginError("a corruption must keep users and items")
+    count = count_changes(train, after)
+    if count > budget:
+        raise PluginError(f"the corruption changed {count} interactions; its budget is {budget}")
+    return PoisonedData(after, {"epsilon": count / max(1, len(train)), "changed_interactions": count})
+
+
+def count_changes(before: Interactions, after: Interactions) -> int:
+    """Counts the interactions that differ: per user the larger of those lost and those gained."""
     total = 0
     for user in range(before.n_users):
         old, new = before.row(user), after.row(user)
@@ -65,29 +147,3 @@ def changed(before: Interactions, after: Interactions) -> int:
         gained = len(np.setdiff1d(new, old)) + (len(new) - len(np.unique(new)))
         total += max(lost, gained)
     return total
-
-
-def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng) -> Poisoned:
-    """Apply a train-stage attack within ε, real users first.
-
-    Raises:
-        PluginError: the attack left its budget or its contract.
-    """
-    if isinstance(attack, PoisoningAttack):
-        rows = fake_profiles(attack, train, targets=targets, epsilon=epsilon, rng=rng).rows
-        achieved = {
-            "epsilon": len(rows) / train.n_users,
-            "fake_users": len(rows),
-            "fake_interactions": sum(len(row) for row in rows),
-        }
-        return Poisoned(train.appended(rows), achieved)
-    if isinstance(attack, Corruption):
-        budget = budget_of(epsilon, len(train))
-        after = attack.corrupt(train, share=epsilon, rng=rng) if budget else train
-        if (after.n_users, after.n_items) != (train.n_users, train.n_items):
-            raise PluginError("a corruption must keep users and items")
-        count = changed(train, after)
-        if count > budget:
-            raise PluginError(f"the corruption changed {count} interactions; its budget is {budget}")
-        return Poisoned(after, {"epsilon": count / max(1, len(train)), "changed_interactions": count})
-    raise PluginError(f"{type(attack).__name__} is neither a PoisoningAttack nor a Corruption")

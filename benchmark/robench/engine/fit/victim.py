@@ -1,4 +1,4 @@
-"""From prepared data to a fitted victim: poison, clean, fit (or load the checkpoint), wrap."""
+"""Fits one victim: poisons and cleans its data, fits or loads its model, and lets the defence wrap it."""
 
 from __future__ import annotations
 
@@ -15,47 +15,74 @@ from numpy.typing import NDArray
 
 from robench.api.attacks.base import Attack
 from robench.api.attacks.poisoning import PoisoningAttack, Profiles
-from robench.api.data import FloatArray, HeldOut, IntArray, Interactions, TrainData
+from robench.api.data import FloatArray, HeldOut, IntArray, TrainData
 from robench.api.defense import Defense
 from robench.api.errors import PluginError, UserError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.api.usage import record_usage
-from robench.engine.data.titles import Clean, as_read, reader_of
-from robench.engine.fit.loop import Report, fit
-from robench.engine.fit.poisoning import Poisoned, fake_profiles, poison
+from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
+from robench.engine.fit.loop import EpochCallback, fit
+from robench.engine.fit.poisoning import PoisonedData, ProfileBudget, add_profiles, make_profiles, poison
 from robench.files.cache import Cache
 from robench.spec import Victim, digest
 from robench.store.provenance import version_of
 
 Arrays = dict[str, NDArray[Any]]
+Notes = dict[str, Any]  # JSON beside a checkpoint
 
 
 @dataclass(eq=False)
-class Fitted:
-    """A victim ready to be measured; ``report`` says how the fit went, ``achieved`` what the poisoning spent, ``read``
-    how the defence reads a title, where it has a say.
+class FitResult:
+    """A victim ready to be measured.
+
+    Args:
+        model: fitted, and wrapped by the defence.
+        report: how the fit went, for the record.
+        achieved: what of its budget the poisoning spent.
+        suspicion: float64 per user of the training data, if the defence gives one.
+        read: how the defence reads a title; None if it does not change titles.
     """
 
     model: Model
-    report: dict[str, Any]
+    report: Notes
     achieved: dict[str, float] = field(default_factory=dict)
     suspicion: FloatArray | None = None
-    read: Clean | None = None
+    read: TitleReader | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FitData:
+    """The data of a fit after the attack and the defence.
+
+    Args:
+        poisoned: after the attack.
+        train: what the model is fitted on, after the defence's cleaning.
+        suspicion: float64 per user, if the defence gives one.
+    """
+
+    poisoned: PoisonedData
+    train: TrainData
+    suspicion: FloatArray | None
 
 
 @dataclass(eq=False)
 class VictimFit:
-    """Everything that a fit may use. It holds no test item: those are in ``held``, sealed until ``fitted`` returns.
+    """The fit of one victim. It reads no test item: those are in ``held``, sealed until ``fit`` has its model.
 
     Args:
         victim: what to fit.
         data: real users' training and validation items.
         held: their test items.
         data_sha: digest of the prepared data.
-        targets: the items that this victim's poisoning promotes.
-        data_key: where the prepared data lies in the cache; noted in the checkpoint, which so can be used on its own.
+        targets: int64 [T], the items that this victim's poisoning promotes.
+        model: class of the model.
+        defense: the defence.
+        attack: the poisoning; None if the victim is not poisoned.
+        cache: of profiles and checkpoints.
+        device: on which the model is fitted.
+        data_key: the prepared data's key in the cache. The checkpoint holds it, so it can be used on its own.
     """
 
     victim: Victim
@@ -70,58 +97,40 @@ class VictimFit:
     device: torch.device
     data_key: str = ""
 
-    def fitted(self, report: Report = lambda done, of: None) -> Fitted:
-        """Poison, clean, fit or load, release the held-out items, wrap."""
-        return self._finished(*self._model(report))
+    def fit(self, report: EpochCallback = lambda done, of: None) -> FitResult:
+        """Fits the victim or loads its checkpoint, and releases the held-out items."""
+        return self._finish(*self._fit_or_load(report))
 
-    def restored(self, state: Mapping[str, NDArray[Any]]) -> Fitted:
-        """Poison, clean, become the model of ``state`` (whatever code fitted it), release, wrap."""
-        return self._finished(self._loaded(state), {})
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
+        """Builds the victim from a state, whichever code fitted it, and releases the held-out items."""
+        return self._finish(self._load(state), {})
 
-    def kept(self) -> bool:
-        """Whether a whole checkpoint of this victim is in the cache."""
+    def is_cached(self) -> bool:
+        """Returns whether a whole checkpoint of this victim is in the cache."""
         return self.cache.read("checkpoints", self.key) is not None
 
     @property
     def checkpoint(self) -> Path:
-        """The file of this victim's checkpoint, made or not."""
+        """The file of this victim's checkpoint, whether it exists or not."""
         return self.cache.path("checkpoints", self.key)
 
     @cached_property
     def key(self) -> str:
-        """What the checkpoint depends on."""
+        """Digest of everything that the checkpoint depends on."""
         return digest(self._identity(), 32)
 
     @cached_property
     def train_sha(self) -> str:
-        """Digest of what the model is fitted on."""
-        return self._ready[1].train.sha256()
+        """Digest of the data on which the model is fitted."""
+        return self._fit_data.train.train.sha256()
 
-    def _finished(self, model: Model, notes: dict[str, Any]) -> Fitted:
-        poisoned, _, suspicion = self._ready
-        self.held.release()
-        if type(self.defense).overrides("wrap"):
-            model = self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
-        return Fitted(model, notes, poisoned.achieved, suspicion, self._read)
+    def code(self) -> dict[str, str]:
+        """Returns digests of robench's code and of the code of each class that takes part in the fit."""
+        attack = [] if self.attack is None else [type(self.attack)]
+        return self.cache.sources.code_of([self.model, type(self.defense), *attack])
 
-    @property
-    def _read(self) -> Clean | None:
-        return reader_of(self.defense)
-
-    @cached_property
-    def _ready(self) -> tuple[Poisoned, TrainData, FloatArray | None]:
-        """The data after the attack, after the defence's cleaning, and the suspicion per user."""
-        rng = Rng(self.victim.seed)
-        poisoned = self._poisoned(rng)
-        train, suspicion = poisoned.train, None
-        if type(self.defense).overrides("sanitise"):
-            cleaned = self.defense.sanitise(train, rng.child("sanitise"))
-            train, suspicion = cleaned.train, cleaned.suspicion
-        catalogue = as_read(self.data.catalogue, self._read)
-        return poisoned, replace(self.data, train=train, catalogue=catalogue), suspicion
-
-    def _identity(self) -> dict[str, Any]:
-        outside = self._new().outside()
+    def _identity(self) -> Notes:
+        outside = self._new_model().outside()
         return ({"outside": outside} if outside else {}) | {
             "victim": self.victim.content(),
             "data": self.data_sha,
@@ -131,74 +140,79 @@ class VictimFit:
             "device": self.device.type,
         }
 
-    def code(self) -> dict[str, str]:
-        """Returns digests of robench's code and of the code of each class that takes part in the fit."""
-        attack = [] if self.attack is None else [type(self.attack)]
-        return self.cache.sources.code_of([self.model, type(self.defense), *attack])
+    @cached_property
+    def _fit_data(self) -> FitData:
+        rng = Rng(self.victim.seed)
+        poisoned = self._poison(rng.child("poison"))
+        train, suspicion = poisoned.train, None
+        if type(self.defense).overrides("sanitise"):
+            cleaned = self.defense.sanitise(train, rng.child("sanitise"))
+            train, suspicion = cleaned.train, cleaned.suspicion
+        catalogue = read_catalogue(self.data.catalogue, title_reader(self.defense))
+        return FitData(poisoned, replace(self.data, train=train, catalogue=catalogue), suspicion)
 
-    def _poisoned(self, rng: Rng) -> Poisoned:
-        """The training data after the attack; profiles of oblivious attacks are made once and shared by all victims."""
-        if self.attack is None or self.victim.poison is None:
-            return Poisoned(self.data.train)
-        attack, epsilon = self.attack, self.victim.poison.epsilon
-        stream = rng.child("poison")
+    def _poison(self, rng: Rng) -> PoisonedData:
+        """Poisons the training data. Profiles that do not depend on a victim are made once and shared by all."""
+        train, attack, poisoning = self.data.train, self.attack, self.victim.poison
+        if attack is None or poisoning is None:
+            return PoisonedData(train)
         if not (isinstance(attack, PoisoningAttack) and attack.adaptive == "oblivious"):
-            return poison(attack, self.data.train, targets=self.targets, epsilon=epsilon, rng=stream)
-        key = digest(
-            {
-                "poison": self.victim.poison.content(),
-                "targets": self.targets.tolist(),
-                "seed": self.victim.seed,
-                "data": self.data_sha,
-                "code": self.cache.sources.code_of([type(attack)]),
-            },
-            32,
-        )
+            return poison(attack, train, targets=self.targets, epsilon=poisoning.epsilon, rng=rng)
+        identity = {
+            "poison": poisoning.content(),
+            "targets": self.targets.tolist(),
+            "seed": self.victim.seed,
+            "data": self.data_sha,
+            "code": self.cache.sources.code_of([type(attack)]),
+        }
 
-        def make() -> tuple[Arrays, dict[str, Any]]:
-            rows = fake_profiles(attack, self.data.train, targets=self.targets, epsilon=epsilon, rng=stream).rows
-            empty = np.empty(0, dtype=np.int64)
-            return {
-                "items": np.concatenate([empty, *rows]),
-                "lengths": np.array([len(row) for row in rows], dtype=np.int64),
-            }, {}
+        def make() -> tuple[Arrays, Notes]:
+            return _to_arrays(
+                make_profiles(attack, train, targets=self.targets, epsilon=poisoning.epsilon, rng=rng)
+            ), {}
 
-        arrays, _ = self.cache.get("profiles", key, make)
-        rows = np.split(arrays["items"], np.cumsum(arrays["lengths"])[:-1]) if len(arrays["lengths"]) else []
-        return poison(
-            _Made(attack, Profiles(tuple(rows))), self.data.train, targets=self.targets, epsilon=epsilon, rng=stream
-        )
+        arrays, _ = self.cache.get("profiles", digest(identity, 32), make)
+        budget = ProfileBudget.of(attack, train, self.targets, poisoning.epsilon)
+        return add_profiles(train, budget.checked(_from_arrays(arrays)))
 
-    def _model(self, report: Report) -> tuple[Model, dict[str, Any]]:
-        """The fitted model: from its checkpoint where one is kept, else by fitting."""
-        made: list[TorchModel] = []
+    def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
+        """Returns the fitted model and the notes of its fit, from the checkpoint if there is one."""
+        fitted: list[TorchModel] = []
 
-        def make() -> tuple[Arrays, dict[str, Any]]:
-            model = self._new()
+        def make() -> tuple[Arrays, Notes]:
+            model = self._new_model()
             rng = Rng(self.victim.seed).child("fit")
             start = time.perf_counter()
             with record_usage() as usage:
-                notes = fit(model, self._ready[1], self.defense, rng, device=self.device, report=report).as_dict()
+                result = fit(model, self._fit_data.train, self.defense, rng, device=self.device, report=report)
             seconds = round(time.perf_counter() - start, 3)
             if isinstance(model, TorchModel):
-                made.append(model)
-            # The labels too, so that the file says by itself what it is.
+                fitted.append(model)
+            # The labels too, so that the file alone says what it is.
             origin = {**self._identity(), "victim": asdict(self.victim), "data_key": self.data_key}
-            notes |= {f"{name}_read": count for name, count in usage.amounts().items()}
+            notes = result.as_dict() | {f"{name}_read": count for name, count in usage.amounts().items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
         state, notes = self.cache.get("checkpoints", self.key, make)
         notes.pop("origin", None)
-        # A TorchModel's state is the base's. Who writes state() and restore() is measured as they give the model back.
-        return made[0] if made else self._loaded(state), notes
+        # The state of a TorchModel is the base class's own. Any other model is measured as its restore() gives it back.
+        return fitted[0] if fitted else self._load(state), notes
 
-    def _new(self) -> Model:
+    def _finish(self, model: Model, notes: Notes) -> FitResult:
+        """Releases the held-out items and lets the defence wrap the model."""
+        data = self._fit_data
+        self.held.release()
+        if type(self.defense).overrides("wrap"):
+            model = self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
+        return FitResult(model, notes, data.poisoned.achieved, data.suspicion, title_reader(self.defense))
+
+    def _new_model(self) -> Model:
         return self.model(self.model.Config.model_validate(dict(self.victim.model.config)))
 
-    def _loaded(self, state: Mapping[str, NDArray[Any]]) -> Model:
-        model = self._new()
+    def _load(self, state: Mapping[str, NDArray[Any]]) -> Model:
+        model = self._new_model()
         try:
-            model.restore(self._ready[1], state, Rng(self.victim.seed).child("fit"))
+            model.restore(self._fit_data.train, state, Rng(self.victim.seed).child("fit"))
         except UserError:
             raise
         except Exception as error:
@@ -210,15 +224,12 @@ class VictimFit:
         return model
 
 
-class _Made(PoisoningAttack):
-    """An attack whose profiles are there already, so that the host checks and applies them by its one path."""
+def _to_arrays(profiles: Profiles) -> Arrays:
+    lengths = np.array([len(row) for row in profiles.rows], dtype=np.int64)
+    return {"items": np.concatenate([np.empty(0, dtype=np.int64), *profiles.rows]), "lengths": lengths}
 
-    def __init__(self, attack: PoisoningAttack, profiles: Profiles) -> None:
-        super().__init__(attack.config)
-        self._profiles = profiles
 
-    def profiles(
-        self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
-    ) -> Profiles:
-        """The ones that were made."""
-        return self._profiles
+def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Profiles:
+    if not len(arrays["lengths"]):
+        return Profiles(())
+    return Profiles(tuple(np.split(arrays["items"], np.cumsum(arrays["lengths"])[:-1])))

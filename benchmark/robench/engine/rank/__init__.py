@@ -1,1 +1,1 @@
-"""Ranks the full catalogue for each user, with masks."""
+"""Ranks the full catalogue for each evaluated user, with the user's known items masked."""

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from robench.api import HistoryAttack, Interactions, PluginError, Rng
-from robench.engine import measure
+from robench.engine.attack import victim
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.rank.ranking import held_out_ranks, mask_known
-from robench.engine.surfaces.history.arena import budget_in_edits
+from robench.engine.measure import MeasuredVictim
+from robench.engine.rank.chunk import mask_known
+from robench.engine.rank.ranking import held_out_ranks
+from robench.engine.surfaces.history.budget import edit_limits
 from robench.engine.surfaces.history.oracle import EditedHistories
 from robench.testing import ModelTests
 from robench.testing.worlds import ReferenceSequence, crowd, fitted, measured_victim, reference_victim
@@ -18,7 +20,7 @@ from robench_plugins.models.item_knn import ItemKnn
 
 
 def arena_of(bench, attack, epsilon=1.0, targets=None):
-    (found,) = bench.arenas(attack, epsilon, Costs(), Diagnosis(), targets)
+    (found,) = bench.surface("history").arenas(attack, epsilon, Costs(), Diagnosis(), targets)
     return found
 
 
@@ -63,7 +65,7 @@ def test_what_is_not_allowed_is_refused_and_recorded(name):
     arena = arena_of(bench, cheat(CHEATS[name]))
     attack = cheat(CHEATS[name])
     (proposed,) = arena.proposals(attack, Rng(0))
-    items = arena.checked(proposed)["items"]
+    items = arena.within_budget(proposed)["items"]
     genuine = arena.genuine()["items"]
     assert torch.equal(items[0], genuine[0]), "a row that is not allowed was applied"
     assert not torch.equal(items[1], genuine[1]), "a lawful row beside it was not"
@@ -103,7 +105,7 @@ def test_the_distance_is_levenshteins():
     for epsilon, applied in ((1, False), (2, True)):
         arena = arena_of(bench, attack, epsilon)
         (proposed,) = arena.proposals(attack, Rng(0))
-        candidate = arena.checked(proposed)
+        candidate = arena.within_budget(proposed)
         assert torch.equal(candidate["items"][0], arena.genuine()["items"][0]) != applied
     assert arena.stored(candidate)["edits"].tolist()[:3] == [2, 1, 0]
 
@@ -114,7 +116,7 @@ def test_some_rows_of_an_arena_are_seen_as_in_the_whole():
     part = arena.rows(chosen)
     assert torch.equal(part.to_break, arena.to_break[chosen])
     (*_, whole), (*_, some) = (list(a.proposals(attack, Rng(0))) for a in (arena, part))
-    one, two = arena.look(arena.checked(whole)), part.look(part.checked(some))
+    one, two = arena.judge(arena.within_budget(whole)), part.judge(part.within_budget(some))
     torch.testing.assert_close(two.damage, one.damage[chosen])
     torch.testing.assert_close(two.loss, one.loss[chosen])
     assert (arena.costs.queries, part.costs.queries) == (9 * 60, 9 * 3)
@@ -139,10 +141,10 @@ def test_a_victim_that_draws_at_test_time_is_attacked_the_same_way_twice(cls):
 
 def test_budgets_in_edits_and_in_shares():
     lengths = torch.tensor([0, 3, 10, 100])
-    assert budget_in_edits(2.0, "absolute", lengths).tolist() == [2, 2, 2, 2]
-    assert budget_in_edits(0.9, "absolute", lengths).tolist() == [0, 0, 0, 0]
-    assert budget_in_edits(0.3, "relative", lengths).tolist() == [1, 1, 3, 30]
-    assert budget_in_edits(0.0, "relative", lengths).tolist() == [0, 0, 0, 0]
+    assert edit_limits(2.0, "absolute", lengths).tolist() == [2, 2, 2, 2]
+    assert edit_limits(0.9, "absolute", lengths).tolist() == [0, 0, 0, 0]
+    assert edit_limits(0.3, "relative", lengths).tolist() == [1, 1, 3, 30]
+    assert edit_limits(0.0, "relative", lengths).tolist() == [0, 0, 0, 0]
 
 
 def test_edited_rows_stand_in_a_history_of_all_users():
@@ -227,10 +229,10 @@ def test_an_attack_takes_its_own_expectation_of_draws_at_every_look_and_each_is_
 
 
 def test_every_chunk_starts_the_draws_of_an_attack_anew(noisy, monkeypatch):
-    monkeypatch.setattr(measure, "chunk_size", lambda n_items: 25)
-    bench = measure.MeasuredVictim(noisy.model, noisy.history, noisy.held, noisy.users, 0)
+    monkeypatch.setattr(victim, "chunk_size", lambda n_items: 25)
+    bench = MeasuredVictim(noisy.model, noisy.history, noisy.held, noisy.users, 0)
     used = []
-    for arena in bench.arenas(GreedyGradient.make(), 1.0, Costs(), Diagnosis()):
+    for arena in bench.surface("history").arenas(GreedyGradient.make(), 1.0, Costs(), Diagnosis()):
         used.append(arena.oracle.draws.used)
         arena.oracle.evaluate(arena.oracle.rows())
         assert arena.oracle.draws.used == 1

@@ -19,7 +19,7 @@ from robench_plugins.models.sasrec import SasRec
 
 
 def arena_of(bench, attack, epsilon=1.0):
-    (found,) = bench.arenas(attack, epsilon, Costs(), Diagnosis())
+    (found,) = bench.surface("history").arenas(attack, epsilon, Costs(), Diagnosis())
     return found
 
 
@@ -126,7 +126,7 @@ def test_slopes_are_gradients_along_the_change_of_the_embedded_inputs(cls):
     slopes = oracle.slopes(genuine)
 
     def inputs(rows):
-        batch = model.queries(bench.users, oracle._records.with_rows(rows))
+        batch = model.queries(bench.users, oracle._histories.with_rows(rows))
         with torch.no_grad():
             return batch, model.embed(batch)
 

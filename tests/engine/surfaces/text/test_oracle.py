@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from robench.api import Member, PluginError, Rng, TextAttack, TextConfig
 from robench.api.attacks.text import edits_allowed, edits_between, item_text, pieces, printable
 from robench.api.models.wrapped import Wrapped
+from robench.engine.attack.costs import Costs
 from robench.engine.attack.ensemble import MemberLog
-from robench.engine.surfaces.text.oracle import best_of_members, best_titles, checked
-from robench.engine.surfaces.text.slopes import words_of
+from robench.engine.surfaces.text.search import search_members, search_titles
+from robench.engine.surfaces.text.slopes import word_numbers
 from robench.testing.text import title_oracle
 from robench.testing.text_world import TASTES, ReferenceText, promoted, text_victim
 
@@ -115,7 +116,7 @@ def test_what_cannot_be_printed(title):
 def plain_scores(titles):
     """The victim's scores with these titles, known items at −inf."""
     bench, oracle = text_victim(), oracle_of()
-    model = oracle.reader.victim(oracle.of_all(titles))
+    model = oracle.reader.victim(oracle.by_row(titles))
     scores = model.scores(bench.users, bench.history).astype(np.float64)
     for row, user in enumerate(bench.users):
         scores[row, bench.history.row(user)] = -np.inf
@@ -125,7 +126,7 @@ def plain_scores(titles):
 def test_damage_loss_and_reach_of_promoted_items_are_what_plain_loops_give():
     bench, oracle, titles = text_victim(), oracle_of(k=5), ["Desert Canyon", "Galaxy", "Waltz Letter Story"]
     scores = plain_scores(titles)
-    damage, loss, reached = oracle.look(titles)
+    damage, loss, reached = oracle.judge(titles)
     for at, item in enumerate(promoted().tolist()):
         gains, logs, hits = [], [], []
         for user in bench.users.tolist():
@@ -147,7 +148,7 @@ def test_damage_loss_and_reach_of_promoted_items_are_what_plain_loops_give():
 def test_where_held_out_items_shall_fall_every_item_has_the_mean_over_users():
     bench, oracle = text_victim(), oracle_of(goal="untargeted", k=5)
     titles = oracle.titles()
-    damage, loss, reached = oracle.look(titles)
+    damage, loss, reached = oracle.judge(titles)
     model = bench.model.scores(bench.users, bench.history).astype(np.float64)
     gains, logs, missed = [], [], []
     for user in bench.users.tolist():
@@ -179,7 +180,7 @@ def test_slopes_are_the_differences_of_an_items_own_loss(goal):
         texts_now = model.texts.index_copy(0, torch.from_numpy(oracle.items), model.encode(tokens, moved))
         victim = oracle.reader.victim({})
         victim._buffers["texts"] = texts_now
-        sums = sum(oracle.goal.sums(oracle.reader.scores(victim, q), q) for q in oracle.reader.chunk)
+        sums = sum(oracle.goal.sums(oracle.reader.scores(victim, q), q) for q in oracle.reader.chunks)
         return float(sums[0, at] / sums[3, at])
 
     for at in range(3):
@@ -195,7 +196,7 @@ def test_slopes_are_the_differences_of_an_items_own_loss(goal):
 def test_tokens_are_told_the_words_that_they_stand_in():
     title = " Don't  Look-Now \u0430\u200bx"
     start = [-1, 1, 4, 5, 8, 12, 13, 17, 19, 0, 7, 30]
-    assert words_of(title, start) == [-1, 0, 0, 0, 1, 1, 1, 2, 2, -1, -1, -1]
+    assert word_numbers(title, start) == [-1, 0, 0, 0, 1, 1, 1, 2, 2, -1, -1, -1]
     oracle = oracle_of()
     found = oracle.slopes(oracle.titles())
     back = {number: word for word, number in text_victim().model.vocabulary.items()}
@@ -207,7 +208,7 @@ def test_tokens_are_told_the_words_that_they_stand_in():
 
 @given(st.text(st.sampled_from("ab \u2003"), max_size=12))
 def test_words_of_a_title_are_those_of_split(title):
-    found = words_of(title, range(len(title)))
+    found = word_numbers(title, range(len(title)))
     for number, word in enumerate(title.split()):
         assert "".join(char for char, place in zip(title, found, strict=True) if place == number) == word
     assert all((place == -1) == char.isspace() for char, place in zip(title, found, strict=True))
@@ -218,10 +219,10 @@ def test_the_best_title_of_every_item_is_kept_whoever_proposed_it():
     good = [f"Canyon Desert {title}" for title in genuine]
     mixed = [[good[0], genuine[1], genuine[2]], [genuine[0], good[1], good[2]]]
     oracle = oracle_of()
-    kept = best_titles(fixed(*mixed), oracle, Rng(0))
+    kept = search_titles(fixed(*mixed), oracle, Rng(0))
     assert kept.titles == good
-    assert kept.edits == [2, 2, 2]
-    damage, loss, _ = oracle.look(good)
+    assert oracle.allowed.edits(kept.titles) == [2, 2, 2]
+    damage, loss, _ = oracle.judge(good)
     assert torch.equal(kept.damage, damage)
     assert torch.equal(kept.loss, loss)
     assert oracle.costs.queries == 3 * oracle.n_users, "two proposals and what came of them together"
@@ -232,11 +233,11 @@ def test_of_an_ensemble_the_best_title_of_every_item_is_kept_whichever_member_pr
     good = [f"Canyon Desert {title}" for title in genuine]
     mixed = [[good[0], genuine[1], genuine[2]], [genuine[0], good[1], good[2]]]
     member_log = MemberLog([Member(f"member {at}", fixed(titles)) for at, titles in enumerate(mixed)])
-    kept = best_of_members(member_log, oracle, Rng(0))
+    kept = search_members(member_log, oracle, Rng(0))
     assert kept.titles == good
-    assert kept.edits == [2, 2, 2]
-    assert torch.equal(kept.damage, oracle_of().look(good)[0])
-    alone = [float(oracle_of().look(titles)[0].mean()) for titles in mixed]
+    assert oracle.allowed.edits(kept.titles) == [2, 2, 2]
+    assert torch.equal(kept.damage, oracle_of().judge(good)[0])
+    alone = [float(oracle_of().judge(titles)[0].mean()) for titles in mixed]
     assert list(member_log.damage.values()) == alone
     assert float(kept.damage.mean()) > max(alone)
     assert oracle.costs.queries == 3 * oracle.n_users, "a proposal of each member and what came of them together"
@@ -247,22 +248,22 @@ def test_untargeted_the_best_proposal_is_kept_as_a_whole():
     genuine = oracle.titles()
     half = [title if at % 2 else "House" for at, title in enumerate(genuine)]
     all_ = ["House" for _ in genuine]
-    looks = [oracle.look(titles) for titles in (genuine, half, all_)]
+    looks = [oracle.judge(titles) for titles in (genuine, half, all_)]
     best = max(range(3), key=lambda at: (float(looks[at][0][0]), float(looks[at][1][0])))
-    kept = best_titles(fixed(half, all_), oracle_of(1.0, goal="untargeted"), Rng(0))
-    allowed = [checked(titles, oracle) for titles in (genuine, half, all_)]
+    kept = search_titles(fixed(half, all_), oracle_of(1.0, goal="untargeted"), Rng(0))
+    allowed = [oracle.allowed.enforce(titles, oracle.costs) for titles in (genuine, half, all_)]
     assert kept.titles in allowed
     assert kept.titles == allowed[best]
 
 
 def test_nothing_is_kept_that_does_not_help():
     oracle = oracle_of()
-    genuine = oracle.look(oracle.titles())
+    genuine = oracle.judge(oracle.titles())
     tried = [[f"{word} {title}" for title in oracle.titles()] for word in TASTES[3].title().split()]
-    looked = [(titles, zip(oracle.look(titles), genuine, strict=True)) for titles in tried]
+    looked = [(titles, zip(oracle.judge(titles), genuine, strict=True)) for titles in tried]
     worse = [titles for titles, pairs in looked if all((new < old).all() for new, old in pairs)]
     assert worse
-    assert best_titles(fixed(*worse, oracle.titles()), oracle, Rng(0)).titles == oracle.titles()
+    assert search_titles(fixed(*worse, oracle.titles()), oracle, Rng(0)).titles == oracle.titles()
 
 
 @pytest.mark.parametrize("title", ["far too many words for any title of this world here", "Canyon\n", "Canyon \u2028"])
@@ -270,7 +271,7 @@ def test_what_is_not_allowed_is_undone_alone(title):
     oracle = oracle_of()
     genuine = oracle.titles()
     proposed = [title, "Canyon Desert", genuine[2]]
-    assert checked(proposed, oracle) == [genuine[0], "Canyon Desert", genuine[2]]
+    assert oracle.allowed.enforce(proposed, oracle.costs) == [genuine[0], "Canyon Desert", genuine[2]]
     assert oracle.costs.overshoot > 1
     measured = text_victim().attacked(fixed(proposed), 1.0, "cheat", promoted())
     assert measured.achieved["overshoot"] > 1
@@ -280,14 +281,15 @@ def test_what_is_not_allowed_is_undone_alone(title):
 @pytest.mark.parametrize("epsilon", [0.0, 1.0])
 def test_other_blanks_are_no_edit(epsilon):
     oracle = oracle_of(epsilon)
-    assert checked([f" {title.replace(' ', '   ')}" for title in oracle.titles()], oracle) == oracle.titles()
+    spaced = [f" {title.replace(' ', '   ')}" for title in oracle.titles()]
+    assert oracle.allowed.enforce(spaced, oracle.costs) == oracle.titles()
     assert oracle.costs.overshoot == 0
 
 
 @pytest.mark.parametrize("proposed", [["one"], "abc", [1, 2, 3]])
 def test_what_is_no_title_per_item_is_an_error(proposed):
     with pytest.raises(PluginError, match="titles for 3 items"):
-        checked(proposed, oracle_of())
+        oracle_of().allowed.enforce(proposed, Costs())
 
 
 def test_a_title_reads_as_the_defence_reads_it():
@@ -328,7 +330,7 @@ def test_only_a_title_that_changed_is_encoded_again(monkeypatch):
     oracle, read, encoded = oracle_of(), [], ReferenceText.encoded
     monkeypatch.setattr(ReferenceText, "encoded", lambda self, texts: read.append(list(texts)) or encoded(self, texts))
     genuine = oracle.titles()
-    oracle.look(genuine)
+    oracle.judge(genuine)
     assert not read
-    oracle.look([genuine[0], "Canyon Desert", genuine[2]])
+    oracle.judge([genuine[0], "Canyon Desert", genuine[2]])
     assert read == [[item_text(replace(oracle.catalogue.items[promoted()[1]], title="Canyon Desert"))]]

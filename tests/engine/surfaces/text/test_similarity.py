@@ -20,7 +20,7 @@ def test_each_new_title_is_compared_with_its_own_old_one(encoder, monkeypatch):
     pairs = [("the space robot", "the space robot"), ("heat", "love kiss wedding"), ("galaxy", "the galaxy")]
     rows = [{"before": old, "after": new} for old, new in pairs]
     with record_usage() as usage:
-        found = similarity.resemblance(rows)
+        found = similarity.title_similarity(rows)
     assert usage.amounts() == {}, "the host's own look is no cost of the attack"
     wanted = []
     for old, new in pairs:
@@ -35,8 +35,8 @@ def test_each_new_title_is_compared_with_its_own_old_one(encoder, monkeypatch):
 def test_without_an_encoder_or_titles_nothing_is_said(encoder, monkeypatch):
     rows = [{"before": "a", "after": "b"}]
     monkeypatch.setattr(similarity, "_encoder", lambda: None)
-    assert similarity.resemblance(rows) == {}
+    assert similarity.title_similarity(rows) == {}
     assert "similarity" not in rows[0]
     monkeypatch.setattr(similarity, "_encoder", lambda: encoder)
-    assert similarity.resemblance([]) == {}
+    assert similarity.title_similarity([]) == {}
     assert torch.is_grad_enabled()

@@ -6,7 +6,7 @@ import torch
 from robench.api import Member, Rng, TextAttack, TextConfig
 from robench.engine.attack.ensemble import MemberLog
 from robench.engine.surfaces.text import slopes as token_slopes
-from robench.engine.surfaces.text.oracle import Kept, best_of_members, spent_on
+from robench.engine.surfaces.text.search import search_members
 from robench.testing.text import title_oracle
 from robench.testing.text_world import promoted, text_victim
 
@@ -35,7 +35,7 @@ def oracle_of(**more):
 def test_members_of_an_ensemble_draw_from_streams_of_their_own():
     oracle, notes = oracle_of(), []
     member_log = MemberLog([Member(name, told(oracle.titles(), notes=notes)) for name in ("one", "two")])
-    best_of_members(member_log, oracle, Rng(0))
+    search_members(member_log, oracle, Rng(0))
     assert len(set(notes)) == len(notes) == 2
 
 
@@ -53,8 +53,7 @@ def test_titles_that_only_get_shorter_have_no_characters_added():
     oracle = oracle_of()
     titles = [title.rsplit(maxsplit=1)[0] for title in oracle.titles()]
     assert all(len(new) < len(old) for old, new in zip(oracle.titles(), titles, strict=True))
-    damage, loss, _ = oracle.look(titles)
-    assert spent_on(oracle, Kept(titles, oracle.spent(titles), damage, loss))["characters_added_max"] == 0
+    assert oracle.allowed.achieved(titles)["characters_added_max"] == 0
 
 
 def test_what_is_said_to_be_spent_by_one_title_of_three_is_so_by_hand():

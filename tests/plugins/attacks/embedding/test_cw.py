@@ -30,7 +30,7 @@ class _Recorder:
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence", "ragged"])
 def test_each_value_of_c_gives_every_user_the_shortest_breaking_iterate(kind):
-    (inner,) = reference_victim(kind).oracles(10)
+    (inner,) = reference_victim(kind).surface("embedding").oracles(10)
     oracle = _Recorder(inner)
     candidates = list(CarliniWagner.make(steps=STEPS, search=SEARCH, refine=0).minimise(oracle, Rng(0)))
     assert len(oracle.points) == 1 + SEARCH * STEPS, "a gradient at the origin, and one per step"

@@ -98,9 +98,9 @@ class World:
         self.bench = reference_victim(victim)
         self.classifier = Classifier(self.bench).eval()
         self.x, self.labels = self.classifier.x, self.classifier.labels
-        (self.oracle,) = self.bench.oracles(10)
+        (self.oracle,) = self.bench.surface("embedding").oracles(10)
         entries = float(self.oracle.lengths().max())
-        self.radius = epsilon * self.bench.rms() * (1 if norm == "linf" else entries**0.5)
+        self.radius = epsilon * self.bench.surface("embedding").rms() * (1 if norm == "linf" else entries**0.5)
         self.ball = Ball(norm, torch.full((len(self.x),), self.radius))
         self.bound = 2 * float(self.x.abs().max()) + 2 * self.radius
         self.clean = self.classifier.loss(self.x)
@@ -212,7 +212,7 @@ def test_carlini_wagner_finds_a_median_radius_no_larger_than_foolbox_with_as_man
     bench = favourites(reference_victim(kind))
     classifier = Classifier(bench).eval()
     x, labels = classifier.x, classifier.labels
-    (oracle,) = bench.oracles(1)
+    (oracle,) = bench.surface("embedding").oracles(1)
 
     def shortest(points):
         radius = torch.full((len(x),), torch.inf)

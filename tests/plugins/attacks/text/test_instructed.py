@@ -11,7 +11,7 @@ from tests.tiny_decoder import tiny_decoder
 
 from robench.api import Model, Rng
 from robench.api.attacks.text import Exposure, edits_between
-from robench.engine.surfaces.text.reader import PromotionGoal
+from robench.engine.surfaces.text.goal import PromotionGoal
 from robench.plan.misfits import surface_misfit
 from robench.pretrained.decoder import Decoder
 from robench.spec import Part

@@ -1,1 +1,1 @@
-"""The surface ``history``: each user's list of interactions is edited."""
+"""The surface ``history``: the list of interactions of every user is edited."""

@@ -1,4 +1,4 @@
-"""The host's side of an attack on histories: edited histories go through the victim, and every query is counted."""
+"""Answers an attack's queries about edited histories, and counts them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import Draws, gradient_of
+from robench.engine.attack.draws import Draws
 from robench.engine.attack.goal import Goal
+from robench.engine.attack.gradients import gradient_of, gradients
 from robench.engine.attack.users import UserOracle
-from robench.engine.rank.ranking import EvaluationChunk, entries_of, mask_known, restricted
-from robench.engine.surfaces.history.slopes import ItemInputs, Reading
+from robench.engine.rank.chunk import EvaluationChunk, flatten_rows, mask_known
+from robench.engine.surfaces.history.slopes import EmbeddedHistories, ItemInputs
 
 
-def padded(rows: Interactions, users: IntArray) -> Tensor:
-    """The rows of ``users`` (int64 [B]): int64 [B, longest], right-padded with −1."""
-    row, place, item = entries_of(rows, users)
-    found = np.full((len(users), int(place.max(initial=-1)) + 1), -1, dtype=np.int64)
-    found[row, place] = item
-    return torch.from_numpy(found)
+def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
+    """Returns the rows of ``users`` (int64 [B]): int64 [B, longest], right-padded with −1."""
+    row, place, item = flatten_rows(histories, users)
+    table = np.full((len(users), int(place.max(initial=-1)) + 1), -1, dtype=np.int64)
+    table[row, place] = item
+    return torch.from_numpy(table)
 
 
 class EditedHistories:
-    """Histories with some users' rows replaced, as a model reads them.
+    """Histories in which some users' rows are replaced, as a model reads them.
 
     Args:
         genuine: one row per real user.
-        users: int64 [B], distinct: whose rows are replaced. All other rows are empty.
+        users: int64 [B], distinct: the users with replaced rows. All other rows are empty.
     """
 
     def __init__(self, genuine: Interactions, users: IntArray) -> None:
@@ -45,8 +46,9 @@ class EditedHistories:
         self._times = np.append(genuine.times, 0)
 
     def with_rows(self, rows: Tensor) -> Interactions:
-        """``rows`` int64 [B, L] in place of the genuine ones. The item at place p keeps the time of the genuine one
-        there, or of the last one.
+        """Returns the histories with ``rows`` (int64 [B, L]) in place of the genuine ones.
+
+        The item at place p keeps the time of the genuine item there, or of the last one.
         """
         table = rows.numpy()[self._order]
         users, real = self.users[self._order], table >= 0
@@ -60,16 +62,18 @@ class EditedHistories:
 
 @dataclass(eq=False)
 class EditOracle(UserOracle[Tensor]):
-    """A ``HistoryOracle`` over one chunk of users.
+    """A ``HistoryOracle`` over one chunk of users. ``read`` builds one.
 
     Args:
         model: the victim, in eval mode if it is neural.
-        history: what is known of each real user at test time.
-        questions: masks and held-out items of these users, on the CPU.
-        aim: the goal for them.
-        limit: int64 [B], edits that each may have.
-        draws: streams where the victim draws at test time.
+        history: the known items of each real user at test time.
+        chunk: masks and held-out items of these users, on the CPU.
+        goal: of these users.
+        limit: int64 [B], edits that each user may have.
+        draws: streams if the victim draws at test time.
         inputs: item vectors of the victim, shared by its chunks; None for a model without gradients.
+        costs: what the attack spends.
+        diagnosis: what its gradients look like.
     """
 
     model: Model
@@ -82,11 +86,31 @@ class EditOracle(UserOracle[Tensor]):
     costs: Costs = field(default_factory=Costs)
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
-    def __post_init__(self) -> None:
-        """Look at the genuine histories."""
-        self._records = EditedHistories(self.history, self.users.numpy())
-        self._rows = padded(self.history, self.users.numpy())
-        self.start(self._rows)
+    @classmethod
+    def read(
+        cls,
+        model: Model,
+        history: Interactions,
+        chunk: EvaluationChunk,
+        goal: Goal,
+        limit: Tensor,
+        draws: Draws,
+        inputs: ItemInputs | None,
+        costs: Costs,
+        diagnosis: Diagnosis,
+    ) -> EditOracle:
+        """Reads the genuine histories and judges them."""
+        oracle = cls(model, history, chunk, goal, limit, draws, inputs, costs, diagnosis)
+        oracle.judge_genuine(oracle.rows())
+        return oracle
+
+    @cached_property
+    def _genuine(self) -> Tensor:
+        return padded_rows(self.history, self.users.numpy())
+
+    @cached_property
+    def _histories(self) -> EditedHistories:
+        return EditedHistories(self.history, self.users.numpy())
 
     @property
     def n_items(self) -> int:
@@ -96,69 +120,68 @@ class EditOracle(UserOracle[Tensor]):
     @cached_property
     def forbidden(self) -> Tensor:
         """bool [B, n_items]: held-out and promoted items, which no edit may bring in."""
-        found = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
+        table = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
         for items in (self.chunk.held, self.goal.items):
-            found.scatter_(1, torch.where(items >= 0, items, self.n_items), True)
-        return found[:, :-1]
+            table.scatter_(1, torch.where(items >= 0, items, self.n_items), True)
+        return table[:, :-1]
 
     def rows(self) -> Tensor:
-        """int64 [B, L]."""
-        return self._rows.clone()
+        """Returns the genuine histories, int64 [B, L]."""
+        return self._genuine.clone()
 
     def budget(self) -> Tensor:
-        """int64 [B]."""
+        """Returns the edits that each user may have, int64 [B]."""
         return self.limit.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
-        """bool [B, n_items]: neither forbidden nor in the rows."""
-        own = self._rows if rows is None else rows
-        held = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
-        held.scatter_(1, torch.where(own >= 0, own, self.n_items), True)
-        return ~(held[:, :-1] | self.forbidden)
+        """Returns the items that may come in, bool [B, n_items]: neither forbidden nor in the rows."""
+        own = self._genuine if rows is None else rows
+        known = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
+        known.scatter_(1, torch.where(own >= 0, own, self.n_items), True)
+        return ~(known[:, :-1] | self.forbidden)
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Uniform in [0, 1), a stream per user: float64 [B, *shape]."""
+        """Returns numbers uniform in [0, 1), from a stream per user: float64 [B, *shape]."""
         draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
-    def seen(self, perturbed: Tensor) -> Tensor:
-        """With these histories; the masks are those of the genuine ones."""
-        raw = self.model.scores(self.users.numpy(), self._records.with_rows(perturbed))
+    def scores_at(self, perturbed: Tensor) -> Tensor:
+        """Returns masked scores with these histories; the masks are those of the genuine ones."""
+        raw = self.model.scores(self.users.numpy(), self._histories.with_rows(perturbed))
         return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.chunk)
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Loss and outcome with these histories."""
-        return self.evaluated(rows, loss)
+        """Returns loss and outcome with these histories."""
+        return self.evaluate_loss(rows, loss)
 
     def readable(self) -> bool:
-        """Whether ``slopes`` will give any."""
+        """Returns whether ``slopes`` will give any."""
         if self.inputs is None:
             return False
-        rows = self._rows
-        return self.inputs.read(self.users.numpy(), self._records.with_rows(rows), rows) is not None
+        rows = self._genuine
+        return self.inputs.embed(self.users.numpy(), self._histories.with_rows(rows), rows) is not None
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
-        """Slopes of the loss at these histories."""
+        """Returns slopes of the loss at these histories; None if the model's inputs are not understood."""
         if self.inputs is None:
             return None
-        reading = self.inputs.read(self.users.numpy(), self._records.with_rows(rows), rows)
-        if reading is None:
+        embedded = self.inputs.embed(self.users.numpy(), self._histories.with_rows(rows), rows)
+        if embedded is None:
             return None
-        found = []
-        for context in self.counted(gradients=True):
+        parts = []
+        for context in self.count_draws(gradients=True):
             with context:
-                found.append(self._gradient(self.inputs.model, reading, loss))
-        return self.inputs.slopes(reading, self.settled(found))
+                parts.append(self._gradient(self.inputs.model, embedded, loss))
+        return self.inputs.slopes(embedded, self.average_gradient(parts))
 
-    def _gradient(self, model: TorchModel, reading: Reading, loss: LossName) -> dict[str, Tensor]:
-        leaves = {name: part.detach().requires_grad_() for name, part in reading.e.inputs.items()}
-        # cuDNN's recurrent kernels give no gradient in eval mode.
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            scores = model.score_from(reading.batch, replace(reading.e, inputs=leaves)).cpu()
+    def _gradient(self, model: TorchModel, embedded: EmbeddedHistories, loss: LossName) -> dict[str, Tensor]:
+        leaves = {name: part.detach().requires_grad_() for name, part in embedded.e.inputs.items()}
+        with gradients(model.device):
+            scores = model.score_from(embedded.batch, replace(embedded.e, inputs=leaves)).cpu()
             return gradient_of(self.goal.loss(mask_known(scores, self.chunk), loss), leaves)
 
     def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> EditOracle:
-        """The oracle of some users (int64 [b]); it shares the diagnosis."""
-        chunk, goal = restricted(self.chunk, chosen), self.goal.rows(chosen)
+        """Returns the oracle of some users (int64 [b]); it shares the diagnosis."""
+        chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)
         draws, limit = replace(self.draws, expectation=expectation), self.limit[chosen]
-        return EditOracle(self.model, self.history, chunk, goal, limit, draws, self.inputs, costs, self.diagnosis)
+        return self.read(self.model, self.history, chunk, goal, limit, draws, self.inputs, costs, self.diagnosis)

@@ -1,4 +1,4 @@
-"""How the loss of a neural model changes, to first order, when an item of a history becomes another."""
+"""Slopes of a neural model's loss by the items of a history: the change, to first order, if an item is replaced."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LINEAR = 1e-3  # a bag counts as a weighted sum of item vectors if it is one wit
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What a model reads of some histories.
+class EmbeddedHistories:
+    """Some histories as a model reads them.
 
     Args:
         batch: the queries.
         e: their embedded inputs.
-        place: int64 [B, W] places of the history that stand in ``batch.histories``, −1 elsewhere.
-        present: int64 [B, W] the items there.
+        place: int64 [B, W], for every position of ``batch.histories`` its place in the history, −1 at the padding.
+        present: int64 [B, W], the items there.
     """
 
     batch: Batch
@@ -34,11 +34,11 @@ class Reading:
 
 
 class ItemInputs:
-    """The items of a history as embedded inputs of a model, found by embedding histories of one item.
+    """The items of the catalogue as embedded inputs of a model: it embeds histories of one item.
 
-    Two shapes of input are understood: one vector per place of ``batch.histories`` (sequence models), and one vector
-    per user that is a sum of item vectors which weighs all items of a user alike (bags). A model with any other input,
-    or one that does not read the last items of a history in their order, has no slopes.
+    Two shapes of input are understood. One has a vector per place of ``batch.histories`` (sequence models). The other
+    has a vector per user that is a sum of item vectors and weighs all items of a user alike (bags). A model with any
+    other input, or one that does not read the last items of a history in their order, has no slopes.
 
     Args:
         model: the victim, in eval mode.
@@ -50,65 +50,71 @@ class ItemInputs:
         self._vectors: dict[str, Tensor] | None = None
 
     def vectors(self) -> Mapping[str, Tensor]:
-        """float [n_items, d] per input; made once."""
+        """Returns the vector of every item, float [n_items, d] per input; computed once."""
         if self._vectors is None:
             parts: dict[str, list[Tensor]] = {}
             for start in range(0, self.model.n_items, self.n_users):
                 items = np.arange(start, min(start + self.n_users, self.model.n_items))
                 rows = [[item] for item in items.tolist()] + [[]] * (self.n_users - len(items))
                 history = Interactions.from_rows(rows, self.model.n_items)
-                for name, part in self._embedded(np.arange(len(items)), history)[1].inputs.items():
+                for name, part in self._embed(np.arange(len(items)), history)[1].inputs.items():
                     parts.setdefault(name, []).append(part[:, 0] if part.dim() == 3 else part)
-            self._vectors = {name: torch.cat(found) for name, found in parts.items()}
+            self._vectors = {name: torch.cat(part) for name, part in parts.items()}
         return self._vectors
 
-    def _embedded(self, users: IntArray, history: Interactions) -> tuple[Batch, Embedded]:
+    def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
+        """Returns what the model reads of some rows; None if its inputs are not understood.
+
+        Args:
+            users: int64 [B].
+            history: with the rows of ``users``.
+            rows: int64 [B, L], the same rows, right-padded with −1.
+        """
+        batch, e = self._embed(users, history)
+        ids = batch.histories.cpu()
+        real = ids < history.n_items
+        # Rows are right-padded, and the model reads their last items.
+        skipped = (rows >= 0).sum(1, keepdim=True) - real.sum(1, keepdim=True)
+        place = torch.where(real, torch.arange(ids.shape[1]) + skipped, -1)
+        present = torch.where(real, ids, -1)
+        longer = torch.nn.functional.pad(rows, (0, 1), value=-1)
+        if bool((skipped < 0).any()):
+            return None
+        if not torch.equal(longer.gather(1, torch.where(real, place, rows.shape[1])), present):
+            return None
+        embedded = EmbeddedHistories(batch, e, place, present)
+        understood = all(self._weights(name, embedded) is not None for name in e.inputs)
+        return embedded if understood and e.inputs else None
+
+    def slopes(self, embedded: EmbeddedHistories, gradient: Mapping[str, Tensor]) -> Slopes:
+        """Returns slopes on the CPU, from the gradient by every input (shapes as in ``embedded.e.inputs``)."""
+        parts = []
+        for name, part in gradient.items():
+            weight = self._weights(name, embedded)
+            assert weight is not None  # embed() has checked it
+            parts.append(part * weight if part.dim() == 3 else part.unsqueeze(1) * weight)
+        width = max(part.shape[1] for part in parts)
+        joined = torch.cat([part.expand(-1, width, -1) for part in parts], 2)
+        vectors = torch.cat([self.vectors()[name] for name in gradient], 1)
+        return Slopes(joined.float().cpu(), embedded.place, embedded.present, vectors.float().cpu())
+
+    def _embed(self, users: IntArray, history: Interactions) -> tuple[Batch, Embedded]:
         with torch.no_grad():
             batch = self.model.queries(users, history).to(self.model.device)
             return batch, self.model.embed(batch)
 
-    def read(self, users: IntArray, history: Interactions, rows: Tensor) -> Reading | None:
-        """What the model reads of ``rows`` (int64 [B, L], the rows of ``users`` in ``history``), or None."""
-        batch, e = self._embedded(users, history)
-        ids = batch.histories.cpu()
-        real = ids < history.n_items
-        # Right-padded: the items that are read are the last ones of the row.
-        skipped = (rows >= 0).sum(1, keepdim=True) - real.sum(1, keepdim=True)
-        place = torch.where(real, torch.arange(ids.shape[1]) + skipped, -1)
-        present = torch.where(real, ids, -1)
-        wide = torch.nn.functional.pad(rows, (0, 1), value=-1)
-        if bool((skipped < 0).any()) or not torch.equal(
-            wide.gather(1, torch.where(real, place, rows.shape[1])), present
-        ):
-            return None
-        reading = Reading(batch, e, place, present)
-        understood = all(self._weights(name, reading) is not None for name in e.inputs)
-        return reading if understood and e.inputs else None
-
-    def _weights(self, name: str, reading: Reading) -> Tensor | None:
-        """By how much an item's vector counts in the input: float [B, 1, 1], or None where this is not known."""
-        part, valid, ids = reading.e.inputs[name], reading.e.valid[name].cpu(), reading.batch.histories
-        if part.dim() == 3 and part.shape[:2] == ids.shape and torch.equal(valid, reading.place >= 0):
+    def _weights(self, name: str, embedded: EmbeddedHistories) -> Tensor | None:
+        """Returns the weight of an item's vector in an input, float [B, 1, 1]; None if it is not known."""
+        part, valid, ids = embedded.e.inputs[name], embedded.e.valid[name].cpu(), embedded.batch.histories
+        if part.dim() == 3 and part.shape[:2] == ids.shape and torch.equal(valid, embedded.place >= 0):
             return part.new_ones(len(part), 1, 1)
         if part.dim() != 2:
             return None
         vectors = self.vectors()[name]
-        present = reading.present.to(part.device)
+        present = embedded.present.to(part.device)
         total = torch.stack(
             [vectors[own[own >= 0]].sum(0) for own in present]  # a row at a time: [B, W, d] would be large
         )
         weight = (part * total).sum(1, keepdim=True) / total.square().sum(1, keepdim=True).clamp_min(1e-30)
         off = (part - weight * total).norm(dim=1)
         return weight.unsqueeze(2) if bool((off <= LINEAR * part.norm(dim=1).clamp_min(1e-30)).all()) else None
-
-    def slopes(self, reading: Reading, gradient: Mapping[str, Tensor]) -> Slopes:
-        """Out of the gradient by every input (shapes as in ``reading.e.inputs``); on the CPU."""
-        parts = []
-        for name, part in gradient.items():
-            weight = self._weights(name, reading)
-            assert weight is not None  # read() has looked
-            parts.append(part * weight if part.dim() == 3 else part.unsqueeze(1) * weight)
-        width = max(part.shape[1] for part in parts)
-        joined = torch.cat([part.expand(-1, width, -1) for part in parts], 2)
-        vectors = torch.cat([self.vectors()[name] for name in gradient], 1)
-        return Slopes(joined.float().cpu(), reading.place, reading.present, vectors.float().cpu())

@@ -1,1 +1,1 @@
-"""The surface ``text``: titles of items are rewritten, one rewriting for all users."""
+"""The surface ``text``: titles of items are rewritten, the same for all users."""

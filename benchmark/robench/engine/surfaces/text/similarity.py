@@ -1,40 +1,40 @@
-"""How alike two titles are in meaning, by a sentence encoder of the host's own."""
+"""Similarity in meaning between a title and its rewriting, by a sentence encoder of the host's own."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import torch
 
 from robench.api.usage import ignore_usage
+from robench.engine.attack.measurement import TitleRow
 from robench.pretrained.encoder import Encoder
 from robench.pretrained.weights import packaged_folder
 
 
 @cache
 def _encoder() -> Encoder | None:
-    """all-MiniLM-L6-v2 out of its package; None where it or transformers is not installed."""
+    """Returns all-MiniLM-L6-v2 from its package; None unless it and transformers are installed."""
     folder = packaged_folder()
     if folder is None or importlib.util.find_spec("transformers") is None:
         return None
     return Encoder(folder)
 
 
-def resemblance(titles: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Mean and least cosine between the titles before and after, which is noted in each row; nothing without encoder.
+def title_similarity(rows: Sequence[TitleRow]) -> dict[str, float]:
+    """Returns the mean and the least cosine between titles before and after; empty without an encoder.
 
     Args:
-        titles: rows with ``before`` and ``after``; ``similarity`` is added.
+        rows: rewritten titles; ``similarity`` is set in each.
     """
     encoder = _encoder()
-    if encoder is None or not titles:
+    if encoder is None or not rows:
         return {}
     with ignore_usage():
-        old, new = (encoder.encode([row[name] for row in titles]) for name in ("before", "after"))
-    found = torch.nn.functional.cosine_similarity(old, new).double().tolist()
-    for row, value in zip(titles, found, strict=True):
-        row["similarity"] = round(value, 4)
-    return {"mean": sum(found) / len(found), "min": min(found)}
+        old, new = encoder.encode([row["before"] for row in rows]), encoder.encode([row["after"] for row in rows])
+    cosines = torch.nn.functional.cosine_similarity(old, new).double().tolist()
+    for row, cosine in zip(rows, cosines, strict=True):
+        row["similarity"] = round(cosine, 4)
+    return {"mean": sum(cosines) / len(cosines), "min": min(cosines)}

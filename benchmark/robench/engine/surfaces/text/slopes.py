@@ -1,4 +1,4 @@
-"""How the loss of a model that reads titles by tokens changes, to first order, when a token becomes another."""
+"""Slopes of a text model's loss by the tokens of titles: the change, to first order, if a token is replaced."""
 
 from __future__ import annotations
 
@@ -15,70 +15,72 @@ from robench.api.models.tokens import LikelihoodModel, TokenModel, TokenReader, 
 from robench.api.models.torch import TorchModel
 from robench.api.models.wrapped import Wrapped
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import diagnose
-from robench.engine.attack.goal import eligible
-from robench.engine.rank.ranking import EvaluationChunk, mask_known
-from robench.engine.surfaces.text.reader import HeldOutGoal, PromotionGoal, Reader
+from robench.engine.attack.goal import eligible_targets
+from robench.engine.attack.gradients import gradients
+from robench.engine.rank.chunk import EvaluationChunk, mask_known
+from robench.engine.surfaces.text.goal import PromotionGoal, TitleGoal
+from robench.engine.surfaces.text.reader import Reader
 
 AT_ONCE = 64  # texts that go through an encoder together
 
 
 @dataclass(eq=False)
 class Sloper:
-    """The slopes of one victim under one aim.
+    """Computes the slopes of one victim under one goal.
 
     Args:
         reader: the victim.
-        aim: what the attack is after; names the items whose titles may change.
-        costs, diagnosis: where looks are counted and gradients are judged.
+        goal: of the attack; names the items with titles that may change.
+        costs: what the attack spends.
+        diagnosis: what its gradients look like.
     """
 
     reader: Reader
-    goal: PromotionGoal | HeldOutGoal
+    goal: TitleGoal
     costs: Costs
     diagnosis: Diagnosis
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """By the tokens of the items' titles as the model reads them; None where it offers none."""
+        """Returns slopes by the tokens of the items' titles as the model reads them; None if it offers none."""
         model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
             return self._through_texts(model, titles)
         if isinstance(model, LikelihoodModel) and isinstance(self.goal, PromotionGoal):
-            return self._of_likelihoods(self.goal, titles)
+            return self._through_likelihoods(self.goal, titles)
         return None
 
-    def _counted(self) -> Iterator[EvaluationChunk]:
-        for chunk in self.reader.chunk:
+    def _counted_chunks(self) -> Iterator[EvaluationChunk]:
+        for chunk in self.reader.chunks:
             self.costs.queries += len(chunk.users)
             self.costs.gradients += len(chunk.users)
             yield chunk
 
     def _through_texts(self, model: TokenModel, titles: Sequence[str]) -> TokenSlopes:
-        """The chain rule over the items' vectors."""
-        known, items = self.goal.items, self.reader.catalogue.items
+        """Applies the chain rule through the items' vectors."""
+        attacked, items = self.goal.items, self.reader.catalogue.items
         read = [self.reader.read(title) for title in titles]
-        texts = [item_text(replace(items[row], title=title)) for row, title in zip(known, read, strict=True)]
-        tokens, rows = model.tokens(texts), torch.from_numpy(known).to(model.device)
+        texts = [item_text(replace(items[row], title=title)) for row, title in zip(attacked, read, strict=True)]
+        tokens, rows = model.tokens(texts), torch.from_numpy(attacked).to(model.device)
         with torch.no_grad():
             vectors = model.token_table()[tokens.ids]
             texts_now = model.texts.index_copy(0, rows, model.encode(tokens, vectors).to(model.texts))
         by_text = torch.zeros_like(texts_now[rows])
-        users = torch.zeros(len(known))
-        for chunk in self._counted():
+        users = torch.zeros(len(attacked))
+        for chunk in self._counted_chunks():
             by_text += self._by_text(model, texts_now, rows, chunk)
             users += self.goal.users(chunk)
         by_text /= users.clamp_min(1).to(by_text).unsqueeze(1)
-        gradient = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
-        diagnose(self.diagnosis, gradient.abs().amax((1, 2)))
-        return replace(_told(model, read, tokens, gradient), spelled=self._spelled(model))
+        by_token = torch.cat(list(_by_tokens(model, tokens, vectors, by_text)))
+        self.diagnosis.note(by_token.abs().amax((1, 2)))
+        return replace(_token_slopes(model, read, tokens, by_token), spelled=self._spelled(model))
 
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """The gradient of each item's own summed loss in a chunk by the item's vector: [A, D]."""
+        """Returns the gradient of each item's own summed loss in a chunk by the item's vector, [A, D]."""
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
-        assert isinstance(victim, TorchModel)  # as its innermost one is
+        assert isinstance(victim, TorchModel)  # because its innermost model is
         (name,) = (name for name, part in victim.named_buffers() if part is model.texts)
-        with torch.enable_grad():
+        with gradients(victim.device):
             now = {name: texts.index_copy(0, rows, leaf)}
             losses = self.goal.loss(victim.under(now, lambda: self._scores(victim, chunk)), chunk)
             if len(losses) == 1:
@@ -87,43 +89,42 @@ class Sloper:
         return torch.stack(own)
 
     def _scores(self, model: TorchModel, chunk: EvaluationChunk) -> Tensor:
-        """Masked scores of a chunk, with a graph: [B, n_items]."""
+        """Returns masked scores of a chunk with a graph, [B, n_items]."""
         batch = model.queries(chunk.users.numpy(), self.reader.history).to(model.device)
-        off = torch.backends.cudnn.flags(enabled=False)
-        with off, self.reader.draws.asked.child("slopes").stream():
+        with self.reader.draws.attack_rng.child("slopes").stream():
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
-    def _of_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
-        """By the vectors of the tokens, and by their own likelihoods, to first order in the items' scores."""
+    def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
+        """Differentiates by the vectors of the tokens and by their own likelihoods, to first order in the scores."""
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
         model = innermost(victim)
         assert isinstance(victim, TorchModel)
-        assert isinstance(model, LikelihoodModel)  # as it was before
+        assert isinstance(model, LikelihoodModel)  # as the genuine one is
         tokens, table = model.tokens(read), model.token_table().detach()
         vectors = table[tokens.ids.to(table.device)].requires_grad_()
         choice = one_hot(tokens.ids.to(table.device), len(table)).to(table).requires_grad_()
         leaves, users, worth = (vectors, choice), torch.zeros(len(titles)), table.new_zeros(len(titles))
-        found, asked = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
-        soft = around(victim, model.softened(goal.items.tolist(), tokens, *leaves))
-        for chunk in self._counted():
-            with torch.enable_grad():
+        sums, ranked_at_all = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
+        soft = rewrap(victim, model.softened(goal.items.tolist(), tokens, *leaves))
+        for chunk in self._counted_chunks():
+            with gradients(victim.device):
                 scores = self._scores(soft, chunk)
-                weights, ranked = self._weights(scores, goal, chunk), self._asked(victim, goal, chunk)
+                weights, ranked = self._weights(scores, goal, chunk), self._ranked(victim, goal, chunk)
                 value = (scores[:, goal.items] * weights).sum()
                 if value.requires_grad:
                     slopes = torch.autograd.grad(value, leaves, allow_unused=True)
-                    found = [old if new is None else old + new for old, new in zip(found, slopes, strict=True)]
+                    sums = [old if new is None else old + new for old, new in zip(sums, slopes, strict=True)]
             users += goal.users(chunk)
             worth += torch.where(ranked.to(weights.device), weights, 0.0).sum(0)
-            asked |= ranked.any(0).cpu() & tokens.mask.any(1)
+            ranked_at_all |= ranked.any(0).cpu() & tokens.mask.any(1)
         share = 1 / users.clamp_min(1).to(table).reshape(-1, 1, 1)
-        by_vector, by_choice = (part * share for part in found)
+        by_vector, by_choice = (part * share for part in sums)
         size = torch.maximum(by_vector.abs().amax((1, 2)), by_choice.abs().amax((1, 2))).cpu()
-        diagnose(self.diagnosis, size[asked])
+        self.diagnosis.note(size[ranked_at_all])
         spelled = self._spelled(model)
         return replace(
-            _told(model, read, tokens, by_vector),
+            _token_slopes(model, read, tokens, by_vector),
             choice=by_choice.cpu(),
             worth=(worth * share[:, 0, 0]).cpu(),
             spelled=spelled,
@@ -131,9 +132,7 @@ class Sloper:
         )
 
     def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
-        """The words of all titles, as the model reads them behind another word; words that it does not read are not
-        among them.
-        """
+        """Returns the words of all titles with their tokens after another word, without words of no tokens."""
         words = sorted({word for item in self.reader.catalogue.items for word in item.title.split()})
         tokens = model.tokens([f"a {self.reader.read(word)}" for word in words])
         rows = [ids[start > 1].tolist() for ids, start in zip(tokens.ids, tokens.start, strict=True)]
@@ -141,7 +140,10 @@ class Sloper:
 
     @staticmethod
     def _weights(scores: Tensor, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """The slope of each item's own summed loss by its own score: [B, A]; titles of the others are others' own."""
+        """Returns the slope of each item's own summed loss by its own score, [B, A].
+
+        The slopes by other items' scores are left out, because their titles are attacked by their own losses.
+        """
         leaf = scores.detach().requires_grad_()
         losses = goal.loss(leaf, chunk)
         own = [
@@ -149,46 +151,55 @@ class Sloper:
         ]
         return torch.stack(own, 1)
 
-    def _asked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Which items the model itself ranks, and for which users who count: bool [B, A]; others have no slope, and
-        nothing hides one.
+    def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
+        """Returns which items the model itself ranks for which users that count, bool [B, A].
+
+        The other items have no slope, although nothing hides one.
         """
-        counts = eligible(chunk, goal.items) >= 0
-        chosen = model.candidates(chunk.users.numpy(), self.reader.history)
-        if chosen is not None:
-            counts &= torch.from_numpy((chosen[:, :, None] == goal.items).any(1)).to(counts.device)
+        counts = eligible_targets(chunk, goal.items) >= 0
+        candidates = model.candidates(chunk.users.numpy(), self.reader.history)
+        if candidates is not None:
+            counts &= torch.from_numpy((candidates[:, :, None] == goal.items).any(1)).to(counts.device)
         return counts
 
 
 def innermost(model: Model) -> Model:
-    """What a defence's wrappers are around."""
+    """Returns the model inside a defence's wrappers."""
     return model.innermost() if isinstance(model, Wrapped) else model
 
 
-def around(model: TorchModel, inner: TorchModel) -> TorchModel:
-    """``model`` where the innermost one is another view of it."""
-    return model.around(around(model.inner, inner)) if isinstance(model, Wrapped) else inner
+def rewrap(model: TorchModel, inner: TorchModel) -> TorchModel:
+    """Returns ``model`` with ``inner`` in place of its innermost model."""
+    return model.around(rewrap(model.inner, inner)) if isinstance(model, Wrapped) else inner
 
 
-def _told(model: TokenReader, titles: Sequence[str], tokens: Tokens, gradient: Tensor) -> TokenSlopes:
-    word = torch.tensor([words_of(title, row) for title, row in zip(titles, tokens.start.tolist(), strict=True)])
+def _token_slopes(model: TokenReader, titles: Sequence[str], tokens: Tokens, gradient: Tensor) -> TokenSlopes:
+    word = torch.tensor([word_numbers(title, row) for title, row in zip(titles, tokens.start.tolist(), strict=True)])
     table = model.token_table().detach().cpu()
     return TokenSlopes(titles, tokens.ids.cpu(), word, gradient.cpu(), table, model.whole_words())
 
 
 def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
-    """The chain rule through the encoder, some texts at a time: float [a, L, d]."""
+    """Applies the chain rule through the encoder, some texts at a time; yields float [a, L, d]."""
     for at in range(0, len(vectors), AT_ONCE):
         part = Tokens(*(x[at : at + AT_ONCE] for x in (tokens.ids, tokens.mask, tokens.start)))
         leaf = vectors[at : at + AT_ONCE].detach().requires_grad_()
-        with torch.enable_grad():
+        with gradients(leaf.device):
             encoded = model.encode(part, leaf)
-            (found,) = torch.autograd.grad(encoded, leaf, by_text[at : at + AT_ONCE].to(encoded))
-        yield found * part.mask.unsqueeze(-1).to(found.device)
+            (slope,) = torch.autograd.grad(encoded, leaf, by_text[at : at + AT_ONCE].to(encoded))
+        yield slope * part.mask.unsqueeze(-1).to(slope.device)
 
 
-def words_of(title: str, start: Sequence[int]) -> list[int]:
-    """Which word of a title, split at blanks, holds the character at which a token starts; −1 behind the title."""
+def word_numbers(title: str, start: Sequence[int]) -> list[int]:
+    """Returns, for each token, the number of its word.
+
+    Args:
+        title: split into words at blanks.
+        start: positions of the characters at which tokens start.
+
+    Returns:
+        Per token the word of its first character; −1 for a blank or a position after the title.
+    """
     number, word = [], -1
     for at, char in enumerate(title):
         if not char.isspace() and (at == 0 or title[at - 1].isspace()):

@@ -1,4 +1,4 @@
-"""Masking a chunk's known items at every look of an attack, cheaply on the way forth and back."""
+"""Masks a chunk's known items each time an attack asks for scores, cheaply forwards and backwards."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import math
 import torch
 from torch import Tensor
 
-from robench.engine.rank.ranking import EvaluationChunk, mask_known
+from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 class Mask:
-    """``mask_known`` for many looks at the same users: from the second on, 0 or −inf is added to the scores.
+    """``mask_known`` for many scores of the same users: from the second time on, 0 or −inf is added to the scores.
 
-    The gradient of an addition needs no copy. It also flows to the scores of masked items, which get none of any loss
-    but a margin that meets one: where a user has fewer than ``others`` unmasked items, ``mask_known`` does it all.
+    The gradient of an addition needs no copy. It also flows to the scores of masked items. No loss depends on those,
+    except a margin that meets one: for a user with fewer than ``others`` unmasked items, ``mask_known`` does all.
 
     Args:
-        questions: of these users.
-        others: how many items a loss may look at besides the masked ones.
+        chunk: of these users.
+        others: how many unmasked items a loss may depend on.
     """
 
     def __init__(self, chunk: EvaluationChunk, others: int) -> None:
@@ -27,12 +27,12 @@ class Mask:
         self._scarce, self._any = False, len(chunk.masked[0]) > 0
 
     def __call__(self, raw: Tensor) -> Tensor:
-        """Scores float [B, n_items], −inf at the known items; differentiable.
+        """Returns scores float [B, n_items], −inf at the known items; differentiable.
 
         Raises:
-            PluginError: a score is not finite.
+            PluginError: if a score is not finite.
         """
-        # A sum is finite only if every term is; it may also overflow, so mask_known has the last word.
+        # A sum is finite only if every term is. It may also overflow, so mask_known decides.
         if self._added is not None and math.isfinite(float(raw.detach().sum())):
             return raw + self._added if self._any else raw
         scores = mask_known(raw, self.chunk)

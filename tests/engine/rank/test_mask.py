@@ -3,8 +3,8 @@
 import torch
 
 from robench.engine.attack.goal import Goal
-from robench.engine.rank.masking import Mask
-from robench.engine.rank.ranking import EvaluationChunk
+from robench.engine.rank.chunk import EvaluationChunk
+from robench.engine.rank.mask import Mask
 
 
 def questions_of(free, n_items=30):

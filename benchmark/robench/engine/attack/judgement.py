@@ -1,0 +1,63 @@
+"""How the host compares candidates: by the damage that they do, then by the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from robench.engine.attack.draws import majority, mean
+from robench.engine.attack.goal import Goal
+
+
+class Judgement(NamedTuple):
+    """The host's judgement of a candidate, per row.
+
+    Args:
+        damage: float64 [B], higher is worse for the defender.
+        loss: float [B], the loss ``ce``.
+        broken: bool [B], whether the goal is reached.
+    """
+
+    damage: Tensor
+    loss: Tensor
+    broken: Tensor
+
+    def where(self, better: Tensor, other: Judgement) -> Judgement:
+        """Returns this judgement in the rows where ``better`` (bool [B]), else the other one."""
+        return Judgement(*(torch.where(better, new, old) for new, old in zip(self, other, strict=True)))
+
+
+class Harm(Protocol):
+    """Damage and loss of anything that the host compares, per row."""
+
+    @property
+    def damage(self) -> Tensor:
+        """float64, higher is worse for the defender."""
+        ...
+
+    @property
+    def loss(self) -> Tensor:
+        """float, decides between equal damages."""
+        ...
+
+
+def worse(new: Harm, old: Harm) -> Tensor:
+    """Returns where ``new`` is worse for the defender than ``old``: more damage, or equal damage and a higher loss."""
+    return (new.damage > old.damage) | ((new.damage == old.damage) & (new.loss > old.loss))
+
+
+def judge_scores(goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None) -> Judgement:
+    """Judges masked scores by a goal: means over the draws, broken if at least half of the draws are.
+
+    Args:
+        goal: of the users of these scores.
+        draws: masked scores, float [B, n_items] each.
+        damage_of: the measure of damage; ``goal.damage`` by default.
+    """
+    measure = damage_of or goal.damage
+    judged = [(measure(scores), goal.loss(scores, "ce"), goal.broken(scores)) for scores in draws]
+    damage, loss, broken = zip(*judged, strict=True)
+    return Judgement(mean(list(damage)), mean(list(loss)), majority(list(broken)))

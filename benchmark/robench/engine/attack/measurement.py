@@ -1,0 +1,151 @@
+"""Measurements: the arrays, achieved budgets and diagnostics of one cell, as they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robench.api.attacks.base import Kind
+from robench.api.data import IntArray
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.goal import Goal
+from robench.engine.rank.chunk import EvaluationChunk, count_candidates
+from robench.engine.rank.ranking import Ranking, rank_items
+
+Arrays = dict[str, NDArray[Any]]
+DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; their maximum and mean are in the record
+
+
+class MemberRow(TypedDict):
+    """What one member of an ensemble did, for the record. ``damage`` only if one perturbation serves all users."""
+
+    name: str
+    kind: Kind
+    everyone: bool
+    steps: int | None
+    users: int
+    queries: int
+    gradients: int
+    first_breaks: NotRequired[int]
+    damage: NotRequired[float | None]
+
+
+class TitleRow(TypedDict):
+    """One rewritten title, for the record; ``similarity`` only if a sentence encoder is installed."""
+
+    item: str
+    row: int
+    before: str
+    after: str
+    edits: int
+    similarity: NotRequired[float]
+
+
+@dataclass
+class Measurement:
+    """One cell, measured.
+
+    Args:
+        arrays: for the npz.
+        achieved: what of the budget was spent, and at what cost.
+        diagnostics: what flags are computed from.
+        members: a row per member of an ensemble.
+        titles: a row per rewritten title.
+    """
+
+    arrays: Arrays
+    achieved: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    members: list[MemberRow] = field(default_factory=list)
+    titles: list[TitleRow] = field(default_factory=list)
+
+
+def achieved_budget(arrays: Arrays, costs: Costs) -> dict[str, float]:
+    """Returns what of the budget was spent, and the attack's costs."""
+    achieved: dict[str, float] = {}
+    if "spent" in arrays:
+        achieved |= {"epsilon": float(arrays["spent"].max()), "epsilon_mean": float(arrays["spent"].mean())}
+    for name in DISTANCES:
+        if name in arrays:
+            achieved |= {f"{name}_{how}": float(getattr(arrays[name], how)()) for how in ("max", "mean")}
+    return achieved | {"queries": costs.queries, "gradients": costs.gradients, "overshoot": costs.overshoot}
+
+
+def diagnostics_of(arrays: Arrays, diagnosis: Diagnosis) -> dict[str, float]:
+    """Returns the mean losses, and the shares of users whose gradient was zero or not finite."""
+    judged = max(1, diagnosis.judged)
+    return {
+        "loss_clean": float(arrays["clean_loss"].mean()),
+        "loss_attacked": float(arrays["loss"].mean()),
+        "gradients_judged": diagnosis.judged,
+        "zero_gradient_share": diagnosis.zero / judged,
+        "non_finite_share": diagnosis.non_finite / judged,
+    }
+
+
+def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> Arrays:
+    """Returns what is stored of a chunk: the median draw of each user by the damage to a goal.
+
+    Args:
+        draws: masked scores, float [B, n_items] each.
+        chunk: of these users.
+        goal: of these users.
+        targets: int64 [T], items whose ranks are stored.
+    """
+    rankings, damages = [], []
+    for scores in draws:
+        rankings.append(rank_items(scores.cpu().numpy(), chunk.to(torch.device("cpu")), targets, masked=True))
+        damages.append(goal.damage(scores))
+    return median_arrays(chunk, rankings, damages, scores.shape[1], targets)
+
+
+def median_arrays(
+    chunk: EvaluationChunk, rankings: list[Ranking], damages: list[Tensor], n_items: int, targets: IntArray | None
+) -> Arrays:
+    """Returns ranks, lists and ranks of promoted items as they are stored.
+
+    Of several draws it takes, for each user, the one of median damage (of an even number the upper), so that the ranks
+    belong together.
+
+    Args:
+        chunk: the users.
+        rankings: one per draw.
+        damages: float64 [B], one per draw.
+        n_items: size of the catalogue.
+        targets: int64 [T], items whose ranks are stored.
+    """
+    order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
+    user = torch.arange(len(order))
+    held = chunk.held.cpu()
+    ranks = torch.stack([ranking.ranks for ranking in rankings])[order, user]
+    top = np.stack([ranking.top for ranking in rankings])[order.numpy(), user.numpy()]
+    arrays: Arrays = {
+        "ranks": ranks[held >= 0].numpy(),
+        "held_count": (held >= 0).sum(1).numpy(),
+        "top": top,
+        "candidates": count_candidates(chunk, n_items),
+    }
+    if all(ranking.pairs is not None for ranking in rankings):
+        pairs = np.stack([np.asarray(ranking.pairs) for ranking in rankings])[order.numpy(), :, user.numpy()]
+        likes, dislikes = pairs.swapaxes(0, 1)
+        arrays |= {"likes": likes[held.numpy() >= 0], "dislikes": dislikes[held.numpy() >= 0]}
+    if targets is not None and len(targets):
+        arrays["target_ranks"] = np.stack([r.targets for r in rankings])[order.numpy(), :, user.numpy()].T
+    return arrays
+
+
+def join_chunks(parts: list[Arrays], users: IntArray) -> Arrays:
+    """Joins the arrays of all chunks of a victim; ``indptr`` cuts the ranks by user."""
+    arrays = {
+        name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)
+        for name in parts[0]
+    }
+    arrays["indptr"] = np.concatenate([[0], np.cumsum(arrays.pop("held_count"))]).astype(np.int64)
+    arrays["users"] = np.array(users, dtype=np.int64)
+    return arrays

@@ -1,0 +1,88 @@
+"""What every surface of a victim offers: its measurement under an attack.
+
+Each folder of ``engine/surfaces`` holds a subclass. The row of the surface in ``robench.api.threat.SURFACES`` names it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from robench.api.attacks.base import Attack
+from robench.api.attacks.ensemble import Ensemble, Member
+from robench.api.data import IntArray
+from robench.api.threat import SURFACES
+from robench.engine.attack.arena import Arena, search_worst
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import expectation_of
+from robench.engine.attack.ensemble import MemberLog, members_of, search_each_user, search_for_all
+from robench.engine.attack.measurement import (
+    Arrays,
+    Measurement,
+    achieved_budget,
+    diagnostics_of,
+    join_chunks,
+)
+from robench.engine.attack.victim import EvaluatedVictim
+
+
+class VictimSurface(ABC):
+    """One surface of one victim.
+
+    Args:
+        victim: the victim and its evaluated users.
+    """
+
+    def __init__(self, victim: EvaluatedVictim) -> None:
+        self.victim = victim
+
+    @abstractmethod
+    def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
+        """Measures the victim under an attack: the worst of the genuine input and everything that it proposes.
+
+        Args:
+            attack: of this surface.
+            epsilon: the budget, in the unit of the attack's threat model.
+            key: identifies the attack without ε.
+            targets: int64 [T], the promoted items; None if the attack is untargeted.
+        """
+
+
+class ArenaSurface(VictimSurface):
+    """A surface that is attacked in arenas, one chunk of users after the other, or all users in one."""
+
+    @abstractmethod
+    def arenas(
+        self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
+    ) -> Iterator[Arena]:
+        """Yields the arenas of the victim under an attack at ε; they share ``costs`` and ``diagnosis``."""
+
+    def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
+        """Searches every arena for the worst candidate, per user or for all users."""
+        each_user_alone = SURFACES[attack.threat().surface].each_user_alone
+        search_members = search_each_user if each_user_alone else search_for_all
+        costs, diagnosis = Costs(), Diagnosis()
+        parts: list[Arrays] = []
+        spent: dict[str, float] = {}
+        log: MemberLog | None = None
+        for arena in self.arenas(attack, epsilon, costs, diagnosis, targets):
+            extra: Arrays = {}
+            if isinstance(attack, Ensemble):
+                log = log or MemberLog(self._members(attack, arena))
+                candidate, extra = search_members(arena, log, self.victim.rng)
+            else:
+                candidate = search_worst(arena, attack, self.victim.rng).candidate
+            parts.append(arena.stored(candidate) | extra)
+            spent |= arena.spent(candidate)
+        arrays = join_chunks(parts, self.victim.users) if each_user_alone else parts[0]
+        diagnostics = diagnostics_of(arrays, diagnosis) | {"expectation": expectation_of(attack)}
+        diagnostics |= {"stochastic": self.victim.noise()} | self.diagnostics(arrays, targets)
+        rows = [] if log is None else log.rows(arrays)
+        return Measurement(arrays, achieved_budget(arrays, costs) | spent, diagnostics, rows)
+
+    def diagnostics(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+        """Returns the diagnostics of this surface alone."""
+        return self.victim.candidate_diagnostics(arrays, targets)
+
+    def _members(self, ensemble: Ensemble, arena: Arena) -> list[Member]:
+        return members_of(ensemble, gradients=arena.gradients, stochastic=self.victim.draws().stochastic)

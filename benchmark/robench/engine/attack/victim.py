@@ -1,0 +1,141 @@
+"""A fitted victim with the users on which it is evaluated. Every surface attacks one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from robench.api.data import Catalogue, IntArray, Interactions
+from robench.api.errors import PluginError
+from robench.api.models.base import Model
+from robench.api.models.torch import Batch, TorchModel
+from robench.api.rng import Rng
+from robench.api.threat import GoalName
+from robench.engine.attack.budget import TINY
+from robench.engine.attack.draws import Draws
+from robench.engine.attack.goal import Goal
+from robench.engine.attack.measurement import Arrays, join_chunks, median_arrays
+from robench.engine.candidates import candidate_diagnostics
+from robench.engine.data.titles import TitleReader
+from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size
+from robench.engine.rank.ranking import discount, rank_items
+
+FEW = 8  # users whose scores are computed twice to see whether they differ
+NOISE = 1e-4  # largest difference of a deterministic victim, in standard deviations of its scores
+
+
+class Queries(NamedTuple):
+    """What a neural victim is asked for one chunk: its batch, and the users' masks, held-out items and goal."""
+
+    batch: Batch
+    chunk: EvaluationChunk
+    goal: Goal
+
+
+class EvaluatedVictim:
+    """One fitted victim and the users on which it is evaluated.
+
+    Args:
+        model: fitted; in eval mode if it is a ``TorchModel``.
+        history: the known items of each real user at test time, one row each.
+        held: the held-out items, one row per real user.
+        users: int64 [U], the evaluated users.
+        seed: of the attacks.
+        catalogue: the genuine items, for attacks on their titles.
+        read: how the defence reads a title; None if it does not change titles.
+        negatives: int64, one negative per held-out item whose scores are stored too; None to store no scores.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        history: Interactions,
+        held: Interactions,
+        users: IntArray,
+        seed: int,
+        catalogue: Catalogue | None = None,
+        read: TitleReader | None = None,
+        negatives: IntArray | None = None,
+    ) -> None:
+        self.model, self.history, self.held, self.users = model, history, held, users
+        self.catalogue, self.read, self.negatives = catalogue, read, negatives
+        # An attack gets ``rng`` and could derive all of its streams. The host draws from another root.
+        self.rng, self._host_rng = Rng(seed).child("attack"), Rng(seed).child("host")
+        self._noise: float | None = None
+        self._chunks: list[EvaluationChunk] = []
+
+    def chunks(self) -> list[EvaluationChunk]:
+        """Returns the evaluated users in chunks that the host fixes; built once per victim."""
+        size = chunk_size(self.history.n_items)
+        starts = range(0, 0 if self._chunks else len(self.users), size)
+        self._chunks += [
+            build_chunk(self.users[at : at + size], self.history, self.held, self.negatives) for at in starts
+        ]
+        return self._chunks
+
+    def noise(self) -> float:
+        """Returns how much two scorings of the first few users differ, in standard deviations of the scores."""
+        if self._noise is None:
+            few, scores = self.chunks()[0].users.numpy()[:FEW], []
+            for draw in range(2):
+                with self._host_rng.child("noise", draw).stream():
+                    raw = self.model.scores(few, self.history)
+                scores.append(check_scores(raw, len(few), self.history.n_items))
+            self._noise = float(np.abs(scores[1] - scores[0]).max() / max(float(scores[0].std()), TINY))
+        return self._noise
+
+    def draws(self, expectation: int = 1) -> Draws:
+        """Returns the streams in which this victim is scored."""
+        return Draws(self._host_rng.child("draws"), self.rng.child("draws"), self.noise() > NOISE, expectation)
+
+    def neural(self) -> TorchModel:
+        """Returns the model, which must have embedded inputs.
+
+        Raises:
+            PluginError: if it has none.
+        """
+        if not isinstance(self.model, TorchModel):
+            raise PluginError(f"{type(self.model).__name__} has no embedded inputs")
+        return self.model
+
+    def queries(self, goal: GoalName, k: int, targets: IntArray | None) -> Iterator[Queries]:
+        """Yields the queries of each chunk, on the device of a neural model.
+
+        Args:
+            goal: of the attack.
+            k: the top k of the threat model.
+            targets: int64 [T], the promoted items.
+        """
+        for chunk in self.chunks():
+            model = self.neural()
+            batch = model.queries(chunk.users.numpy(), self.history).to(model.device)
+            on_device = chunk.to(model.device)
+            yield Queries(batch, on_device, Goal.of(on_device, goal, k, targets))
+
+    def outcome(self, model: Model, targets: IntArray | None) -> Arrays:
+        """Returns the arrays that are stored of a model of this victim: of several draws each user's median one.
+
+        Args:
+            model: the victim's own, or one that reads other titles.
+            targets: int64 [T], items whose ranks are stored.
+        """
+        parts: list[Arrays] = []
+        for chunk in self.chunks():
+            rankings, damages = [], []
+            for context in self.draws().host(last=True):
+                with context:
+                    raw = model.scores(chunk.users.numpy(), self.history)
+                raw = check_scores(raw, len(chunk.users), self.history.n_items)
+                rankings.append(rank_items(raw, chunk, targets))
+                ranks = rankings[-1].ranks
+                damages.append(-torch.where(ranks > 0, discount(ranks), 0.0).sum(1))
+                del raw  # before the next chunk's scores, which then take the same place in memory
+            parts.append(median_arrays(chunk, rankings, damages, self.history.n_items, targets))
+        return join_chunks(parts, self.users)
+
+    def candidate_diagnostics(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+        """Returns what the second stage of a two-stage model could rank at all; empty for a model of one stage."""
+        return candidate_diagnostics(self.model, self.history, self.chunks(), arrays, targets)

@@ -1,0 +1,139 @@
+"""Chunks of evaluated users: which items are masked for them, and which are held out.
+
+Measurements, attacks and validation during a fit all ask a model for the scores of one chunk at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robench.api.data import IntArray, Interactions
+from robench.api.errors import PluginError
+
+# Scores per chunk: 24 MiB of float32, which stay in a shared cache and below what malloc maps and unmaps every time.
+CHUNK_SCORES = 6 << 20
+NOT_FINITE = "the model gave a score that is not finite"
+Scores = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationChunk:
+    """Some evaluated users with their masked and their held-out items.
+
+    Args:
+        users: int64 [B].
+        masked: (row, item) int64 [m] each, the known items of each user.
+        held: int64 [B, H] held-out items, padded with −1.
+        negatives: int64 [B, H] one negative per held-out item, −1 if there is none. The scores of both are stored.
+            None if no scores are stored.
+    """
+
+    users: Tensor
+    masked: tuple[Tensor, Tensor]
+    held: Tensor
+    negatives: Tensor | None = None
+
+    def to(self, device: torch.device) -> EvaluationChunk:
+        """Returns the chunk with its tensors on a device."""
+        if self.users.device == device:
+            return self
+        row, item = self.masked
+        negatives = None if self.negatives is None else self.negatives.to(device)
+        return EvaluationChunk(
+            self.users.to(device), (row.to(device), item.to(device)), self.held.to(device), negatives
+        )
+
+    def rows(self, chosen: Tensor) -> EvaluationChunk:
+        """Returns the chunk of some of its users (int64 [b], positions)."""
+        row, item = self.masked
+        position = torch.full((len(self.users),), -1, device=chosen.device)
+        position[chosen] = torch.arange(len(chosen), device=chosen.device)
+        inside = position[row] >= 0
+        negatives = None if self.negatives is None else self.negatives[chosen]
+        return EvaluationChunk(self.users[chosen], (position[row][inside], item[inside]), self.held[chosen], negatives)
+
+
+def chunk_size(n_items: int) -> int:
+    """Returns the users per chunk, a power of two from 32 to 1024.
+
+    It depends on the size of the catalogue alone, so numbers never depend on the machine.
+    """
+    return int(min(1024, max(32, 1 << (max(1, CHUNK_SCORES // n_items).bit_length() - 1))))
+
+
+def build_chunk(
+    users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None
+) -> EvaluationChunk:
+    """Builds the chunk of ``users`` (int64 [B]). Known items are masked, held-out items never.
+
+    Args:
+        users: rows of ``history`` and ``held``.
+        history: the known items of every user.
+        held: the held-out items of every user.
+        negatives: int64, one negative per entry of ``held.items``, −1 if there is none.
+    """
+    row, _, item = flatten_rows(history, users)
+    position, place, target = flatten_rows(held, users)
+    padded = np.full((len(users), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
+    padded[position, place] = target
+    # Each known pair writes its number into its cell. The last of a repeated pair stays, and a held-out one is erased.
+    cell, number = row * history.n_items + item, np.arange(len(row))
+    last = np.empty(len(users) * history.n_items, dtype=np.int32)
+    last[cell] = number
+    last[position * history.n_items + target] = -1
+    distinct = last[cell] == number
+    mask = (torch.from_numpy(row[distinct]), torch.from_numpy(item[distinct]))
+    chunk = EvaluationChunk(torch.from_numpy(np.array(users, dtype=np.int64)), mask, torch.from_numpy(padded))
+    if negatives is None:
+        return chunk
+    paired = np.full_like(padded, -1)
+    paired[position, place] = negatives[held.indptr[users][position] + place]
+    return replace(chunk, negatives=torch.from_numpy(paired))
+
+
+def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Returns the entries of some rows, flat: (position in ``users``, place in the row, item), int64 [m] each."""
+    lengths = rows.indptr[users + 1] - rows.indptr[users]
+    position = np.repeat(np.arange(len(users), dtype=np.int64), lengths)
+    place = np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return position, place, rows.items[rows.indptr[users][position] + place]
+
+
+def check_scores(scores: Any, users: int, n_items: int) -> Scores:
+    """Returns the scores that a model gave, unchanged.
+
+    Raises:
+        PluginError: if they are not a numpy array of real numbers of shape [users, n_items].
+    """
+    if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
+        kind = f"an array of {scores.dtype}" if isinstance(scores, np.ndarray) else f"a {type(scores).__name__}"
+        raise PluginError(f"scores are {kind}, not a numpy array of float32")
+    if scores.shape != (users, n_items):
+        raise PluginError(f"scores have shape {scores.shape}, not {(users, n_items)}")
+    return scores
+
+
+def mask_known(scores: Tensor, chunk: EvaluationChunk) -> Tensor:
+    """Returns ``scores`` [B, n_items] with −inf at the known items; differentiable.
+
+    Raises:
+        PluginError: if a score is not finite.
+    """
+    plain = scores.detach()
+    # A sum is finite only if every term is, and costs a twentieth of a look at every score; it may also overflow.
+    if not bool(torch.isfinite(plain.sum(1)).all()) and not bool(torch.isfinite(plain).all()):
+        raise PluginError(NOT_FINITE)
+    return scores.index_put(chunk.masked, scores.new_tensor(-torch.inf))
+
+
+def count_candidates(chunk: EvaluationChunk, n_items: int) -> IntArray:
+    """Returns the number of unmasked items of each user, int64 [B]."""
+    masked = torch.bincount(chunk.masked[0], minlength=len(chunk.users))
+    result: NDArray[np.int64] = (n_items - masked).cpu().numpy()
+    return result

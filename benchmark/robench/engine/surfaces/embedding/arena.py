@@ -1,0 +1,69 @@
+"""Arenas in which every user's embedded inputs are perturbed within a ball."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from robench.api.attacks.ball import Ball, l2, linf, sizes, wide
+from robench.api.attacks.base import Attack
+from robench.api.attacks.embedding import EmbeddingAttack, MinimumNormAttack
+from robench.api.rng import Rng
+from robench.engine.attack.arena import Candidate, Proposal
+from robench.engine.attack.budget import TINY, project
+from robench.engine.attack.costs import Costs
+from robench.engine.attack.measurement import Arrays
+from robench.engine.attack.users import UserArena
+from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
+
+
+@dataclass(eq=False)
+class EmbeddingArena(UserArena):
+    """One chunk of users, each with a δ of their own.
+
+    Args:
+        oracle: of these users.
+        unit: float [B], the radius at ε = 1.
+        ball: the budget, a radius per user.
+        targets: int64 [T], items whose ranks are stored.
+    """
+
+    oracle: EmbeddingOracle
+    ball: Ball
+
+    def genuine(self) -> Candidate:
+        """Returns δ = 0."""
+        return self.oracle.zero()
+
+    def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
+        """Yields what the attack proposes within the ball."""
+        if not isinstance(attack, EmbeddingAttack):
+            raise TypeError(f"{type(attack).__name__} perturbs no embedded inputs")
+        proposals = attack.perturb(self.oracle, self.ball.copy(), rng)
+        # A minimum-norm attack does not know the budget: a δ that does not fit is no attempt to overspend.
+        yield from map(self._fitting, proposals) if isinstance(attack, MinimumNormAttack) else proposals
+
+    def _fitting(self, proposal: Proposal) -> Candidate:
+        delta = self.oracle.checked(proposal)
+        fits = sizes(delta, self.ball.norm) <= self.ball.radius
+        return {name: part * wide(fits, part) for name, part in delta.items()}
+
+    def within_budget(self, proposal: Proposal) -> Candidate:
+        """Returns the proposal with zeros where nothing may be touched, projected into the ball."""
+        return project(self.oracle.checked(proposal), self.ball, self.costs)
+
+    def rows(self, chosen: Tensor, expectation: int = 1) -> EmbeddingArena:
+        """Returns the arena of some users."""
+        oracle = self.oracle.rows(chosen, Costs(), expectation)
+        ball = Ball(self.ball.norm, self.ball.radius[chosen])
+        return EmbeddingArena(oracle, self.unit[chosen], ball, targets=self.targets)
+
+    def distances(self, candidate: Candidate) -> Arrays:
+        """Returns the norms of δ."""
+        return {
+            "l2": l2(candidate).cpu().numpy(),
+            "linf": linf(candidate).cpu().numpy(),
+            "spent": (sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)).cpu().numpy(),
+        }

@@ -1,0 +1,75 @@
+"""The result of a minimum-norm attack: the shortest δ that breaks each user, reused for every ε."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robench.api.attacks.ball import sizes, wide
+from robench.api.attacks.embedding import MinimumNormAttack
+from robench.api.rng import Rng
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """The shortest δ that breaks each user.
+
+    Args:
+        deltas: δ per chunk.
+        lengths: float [B] per chunk, the norm of δ; inf if the user was not broken.
+        costs: what the attack spent.
+        diagnosis: what its gradients looked like.
+    """
+
+    deltas: list[dict[str, Tensor]]
+    lengths: list[Tensor]
+    costs: Costs
+    diagnosis: Diagnosis
+
+    @classmethod
+    def search(
+        cls,
+        attack: MinimumNormAttack,
+        oracles: Iterable[EmbeddingOracle],
+        rng: Rng,
+        costs: Costs,
+        diagnosis: Diagnosis,
+    ) -> Minimum:
+        """Runs the attack on the users to be broken and keeps the shortest δ that breaks each.
+
+        Args:
+            attack: the attack.
+            oracles: of all chunks; they count in ``costs`` and ``diagnosis``.
+            rng: of the attack.
+            costs: what the attack spends.
+            diagnosis: what its gradients look like.
+        """
+        deltas, lengths = [], []
+        for oracle in oracles:
+            best, length = oracle.zero(), torch.full_like(oracle.lengths(), torch.inf)
+            chosen = oracle.to_break.nonzero(as_tuple=True)[0]
+            if len(chosen):
+                part = oracle.rows(chosen)
+                for proposal in attack.minimise(part, rng):
+                    candidate = oracle.zero()
+                    for name, rows in part.checked(proposal).items():
+                        candidate[name][chosen] = rows
+                    size = sizes(candidate, attack.config.norm)
+                    # Judged in the full chunk: the one path by which every rank of this victim is computed.
+                    costs.queries += len(oracle.users)
+                    better = oracle.judge(candidate).broken & oracle.to_break & (size < length)
+                    best = {n: torch.where(wide(better, p), candidate[n], p) for n, p in best.items()}
+                    length = torch.where(better, size, length)
+            deltas.append(best)
+            lengths.append(length)
+        return cls(deltas, lengths, costs, diagnosis)
+
+    def within(self, number: int, radius: Tensor, rounding: float) -> dict[str, Tensor]:
+        """Returns the δ of a chunk where it fits ``radius`` [B] (and a share ``rounding`` more), else 0."""
+        fits = self.lengths[number] <= radius * (1 + rounding)
+        return {n: p * wide(fits, p) for n, p in self.deltas[number].items()}

@@ -1,0 +1,167 @@
+"""Answers an attack's queries about perturbed embedded inputs, and counts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from robench.api.attacks.ball import Delta, masked
+from robench.api.attacks.base import Evaluation, LossName
+from robench.api.errors import PluginError
+from robench.api.models.torch import Batch, Embedded, TorchModel
+from robench.api.rng import Rng
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import Draws
+from robench.engine.attack.goal import Goal
+from robench.engine.attack.gradients import gradient_of, gradients
+from robench.engine.attack.users import UserOracle
+from robench.engine.rank.chunk import EvaluationChunk
+from robench.engine.rank.mask import Mask
+
+
+@dataclass(eq=False)
+class EmbeddingOracle(UserOracle[Delta]):
+    """An ``Oracle`` over one chunk of users, on the surface ``embedding``. ``embed`` builds one.
+
+    Args:
+        model: the victim, in eval mode.
+        batch: the queries [B].
+        chunk: masks and held-out items of the same users.
+        goal: of these users.
+        draws: streams if the victim draws at test time.
+        clean: the genuine embedded inputs.
+        costs: what the attack spends.
+        diagnosis: what its gradients look like.
+    """
+
+    model: TorchModel
+    batch: Batch
+    chunk: EvaluationChunk
+    goal: Goal
+    draws: Draws
+    clean: Embedded
+    costs: Costs = field(default_factory=Costs)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+
+    @classmethod
+    def embed(
+        cls,
+        model: TorchModel,
+        batch: Batch,
+        chunk: EvaluationChunk,
+        goal: Goal,
+        draws: Draws,
+        costs: Costs,
+        diagnosis: Diagnosis,
+    ) -> EmbeddingOracle:
+        """Embeds the genuine inputs and judges them."""
+        with torch.no_grad():
+            clean = model.embed(batch)
+        oracle = cls(model, batch, chunk, goal, draws, clean, costs, diagnosis)
+        oracle.judge_genuine(oracle.zero())
+        return oracle
+
+    @cached_property
+    def _mask(self) -> Mask:
+        return Mask(self.chunk, self.goal.k + self.goal.items.shape[1])
+
+    @cached_property
+    def _all_valid(self) -> bool:
+        """Whether every entry of the inputs may be perturbed."""
+        return all(bool(valid.all()) for valid in self.clean.valid.values())
+
+    def zero(self) -> dict[str, Tensor]:
+        """Returns δ = 0."""
+        return self.clean.zero()
+
+    def lengths(self) -> Tensor:
+        """Returns d · n_valid per row, float [B]."""
+        return self.clean.sizes()
+
+    def checked(self, proposal: Delta) -> dict[str, Tensor]:
+        """Returns a proposal with zeros where nothing may be touched.
+
+        Raises:
+            PluginError: if it does not have the shapes of the inputs, or is not finite.
+        """
+        for name, part in self.clean.inputs.items():
+            if name not in proposal or proposal[name].shape != part.shape:
+                shape = tuple(proposal[name].shape) if name in proposal else "nothing"
+                raise PluginError(f"the attack gave {shape} for input '{name}' of shape {tuple(part.shape)}")
+            if not bool(torch.isfinite(proposal[name]).all()):
+                raise PluginError(f"the attack gave a δ that is not finite for input '{name}'")
+        return masked({name: proposal[name].detach() for name in self.clean.inputs}, self.clean.valid)
+
+    def scores(self, delta: Delta) -> Tensor:
+        """Returns masked scores at δ, float [B, n_items]; differentiable and not counted."""
+        return self._mask(self.model.score_from(self.batch, self._inputs_at(delta)))
+
+    def _inputs_at(self, delta: Delta) -> Embedded:
+        # Where everything may be touched, the multiplication by the valid entries is left out.
+        if not self._all_valid or delta.keys() != self.clean.inputs.keys():
+            return self.clean.plus(delta)
+        return replace(self.clean, inputs={name: part + delta[name] for name, part in self.clean.inputs.items()})
+
+    def scores_at(self, perturbed: Delta) -> Tensor:
+        """Returns masked scores at δ without a graph, float [B, n_items]; not counted."""
+        with torch.no_grad():
+            return self.scores(perturbed)
+
+    def rivals(self, count: int) -> Tensor:
+        """Returns the best unmasked items that are not held out, at δ = 0: int64 [B, at most count]."""
+        with torch.no_grad():
+            scores = self.scores(self.zero())
+            row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.chunk.held)
+            valid = self.chunk.held >= 0
+            scores[row[valid], self.chunk.held[valid]] = -torch.inf
+            fewest = int((scores > -torch.inf).sum(1).min())
+            return scores.topk(min(count, fewest), dim=1).indices
+
+    def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
+        """Returns loss and outcome at δ."""
+        return self.evaluate_loss(delta, loss)
+
+    def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
+        """Returns loss, outcome and gradient at δ; entries that may not be touched have gradient 0."""
+        leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
+        values, draws, slopes = [], [], []
+        for context in self.count_draws(gradients=True):
+            with gradients(self.chunk.users.device), context:
+                scores = self.scores(leaves)
+                value = self.goal.loss(scores, loss, rival)
+                slopes.append(gradient_of(value, leaves))
+            values.append(value.detach())
+            draws.append(scores.detach())
+        # Entries that may not be touched have gradient 0, because δ is multiplied by ``valid`` on its way.
+        return self.evaluation(values, draws, self.average_gradient(slopes))
+
+    def normal(self, rng: Rng) -> dict[str, Tensor]:
+        """Returns standard normal entries at the valid places, from a stream per user, so chunks change nothing."""
+        return self._noise(rng, "normal")
+
+    def uniform(self, rng: Rng) -> dict[str, Tensor]:
+        """Returns entries uniform in [−1, 1] at the valid places, from a stream per user."""
+        return self._noise(rng, "uniform")
+
+    def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
+        noise = {name: torch.zeros_like(part) for name, part in self.clean.inputs.items()}
+        for name, part in noise.items():
+            valid = self.clean.valid[name]
+            for row, user in enumerate(self.users.tolist()):
+                generator = rng.child(kind, name, user).torch()
+                shape = (int(valid[row].sum()), part.shape[-1])
+                draw = torch.randn(shape, generator=generator)
+                if kind == "uniform":
+                    draw = torch.rand(shape, generator=generator) * 2 - 1
+                part[row][valid[row]] = draw.to(part)
+        return noise
+
+    def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
+        """Returns the oracle of some rows (int64 [b]); it shares everything that is not given."""
+        batch = Batch(self.batch.users[chosen], self.batch.histories[chosen])
+        draws = replace(self.draws, expectation=expectation or self.draws.expectation)
+        chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)
+        return self.embed(self.model, batch, chunk, goal, draws, costs or self.costs, self.diagnosis)

@@ -1,0 +1,88 @@
+"""Enforces ε on edits of histories: a row over budget, or with items that it may not have, is undone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from rapidfuzz.distance import Levenshtein
+from torch import Tensor
+
+from robench.api.errors import PluginError
+from robench.api.threat import Scale, share_in_edits
+from robench.engine.attack.costs import Costs
+
+
+def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
+    """Returns the edits that histories of ``lengths`` (int64 [B]) may have, int64 [B].
+
+    ``absolute``: ⌊ε⌋. ``relative``: ⌊ε · length⌋, and at least one if ε > 0.
+    """
+    if scale == "absolute":
+        return torch.full_like(lengths, int(epsilon))
+    return torch.tensor([share_in_edits(epsilon, length) for length in lengths.tolist()], dtype=torch.int64)
+
+
+class EditBudget:
+    """The budget of one chunk of users, and the items that no edit may bring in.
+
+    Args:
+        genuine: int64 [B, L], the genuine rows, right-padded with −1.
+        limit: int64 [B], edits that each user may have.
+        forbidden: bool [B, n_items], items that no edit may bring in.
+    """
+
+    def __init__(self, genuine: Tensor, limit: Tensor, forbidden: Tensor) -> None:
+        self.genuine, self.limit, self.forbidden = genuine, limit, forbidden
+
+    def allowed(self, rows: Tensor, costs: Costs) -> Tensor:
+        """Returns which rows (int64 [B, L]) may be applied, bool [B], and records how far they overshot.
+
+        Raises:
+            PluginError: if they are not a row of item ids per user.
+        """
+        if rows.dim() != 2 or len(rows) != len(self.limit) or rows.dtype != torch.int64:
+            shape = f"{rows.dtype} {tuple(rows.shape)}"
+            raise PluginError(f"the attack gave {shape} for the histories of {len(self.limit)} users, int64 [B, L]")
+        real = rows != -1
+        length = (real * torch.arange(1, rows.shape[1] + 1)).amax(1) if rows.shape[1] else real.sum(1)
+        lawful = self._lawful(rows, length)
+        pairs = zip(self._lists, rows.tolist(), length.tolist(), strict=True)
+        edits = torch.tensor([Levenshtein.distance(known, row[:end]) for known, row, end in pairs], dtype=torch.int64)
+        # A row that is not lawful is over budget by one edit at least. Without any budget, any edit must show too.
+        spent = torch.where(lawful, edits, torch.maximum(edits, self.limit + 1))
+        over = torch.where(spent > 0, 1.0 + spent, 0.0)
+        costs.note_overshoot(float(torch.where(self.limit > 0, spent / self.limit.clamp_min(1), over).max()))
+        return lawful & (edits <= self.limit)
+
+    @cached_property
+    def _lists(self) -> list[list[int]]:
+        return unpadded(self.genuine)
+
+    def _lawful(self, rows: Tensor, length: Tensor) -> Tensor:
+        """Returns whether all items exist, no forbidden item comes in, and no further item is repeated: bool [B].
+
+        Args:
+            rows: int64 [B, L].
+            length: int64 [B], without the padding.
+        """
+        inside = torch.arange(rows.shape[1]) < length.unsqueeze(1)
+        exists = (rows >= 0) & (rows < self.forbidden.shape[1])
+        counts = self._count_items(torch.where(inside & exists, rows, self.forbidden.shape[1]))
+        before = self._genuine_counts
+        comes_in = ((counts > 0) & (before == 0) & self.forbidden).any(1)
+        return (exists | ~inside).all(1) & ~comes_in & (counts <= before.clamp_min(1)).all(1)
+
+    def _count_items(self, rows: Tensor) -> Tensor:
+        """Counts each item in ``rows`` (padded with n_items): int16 [B, n_items]."""
+        counts = torch.zeros(len(rows), self.forbidden.shape[1] + 1, dtype=torch.int16)
+        return counts.scatter_add_(1, rows, torch.ones_like(rows, dtype=torch.int16))[:, :-1]
+
+    @cached_property
+    def _genuine_counts(self) -> Tensor:
+        return self._count_items(torch.where(self.genuine >= 0, self.genuine, self.forbidden.shape[1]))
+
+
+def unpadded(rows: Tensor) -> list[list[int]]:
+    """Returns rows (int64 [B, L]) as lists without their padding."""
+    return [[item for item in row if item >= 0] for row in rows.tolist()]

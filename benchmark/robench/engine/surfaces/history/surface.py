@@ -1,0 +1,44 @@
+"""Measures a victim whose users' histories are edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from robench.api.attacks.base import Attack
+from robench.api.data import IntArray
+from robench.api.models.torch import TorchModel
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import expectation_of
+from robench.engine.attack.goal import Goal
+from robench.engine.attack.measurement import Arrays
+from robench.engine.attack.surface import ArenaSurface
+from robench.engine.surfaces.history.arena import HistoryArena
+from robench.engine.surfaces.history.budget import edit_limits
+from robench.engine.surfaces.history.oracle import EditOracle
+from robench.engine.surfaces.history.slopes import ItemInputs
+
+
+class HistorySurface(ArenaSurface):
+    """The histories of one victim's users."""
+
+    def arenas(
+        self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
+    ) -> Iterator[HistoryArena]:
+        """Yields an arena per chunk; ε is a number of edits, or, if the scale is relative, a share of the history."""
+        victim, threat = self.victim, attack.threat()
+        model, history = victim.model, victim.history
+        inputs = ItemInputs(model, history.n_users) if isinstance(model, TorchModel) else None
+        for chunk in victim.chunks():
+            lengths = torch.from_numpy(history.lengths()[chunk.users.numpy()])
+            limit = edit_limits(epsilon, threat.scale, lengths)
+            unit = lengths.clamp_min(1).double() if threat.scale == "relative" else torch.ones(len(lengths)).double()
+            goal = Goal.of(chunk, threat.goal, threat.k, targets)
+            draws = victim.draws(expectation_of(attack))
+            oracle = EditOracle.read(model, history, chunk, goal, limit, draws, inputs, costs, diagnosis)
+            yield HistoryArena(oracle, unit, targets=targets)
+
+    def diagnostics(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+        """Returns nothing: the first stage of a two-stage model reads the edited histories too."""
+        return {}

@@ -1,0 +1,1 @@
+"""The surface ``parameters``: one δ on the embedding tables, shared by all users (the setting of APR and MSAP)."""

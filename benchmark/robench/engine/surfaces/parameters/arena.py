@@ -1,0 +1,119 @@
+"""The arena in which one δ on the embedding tables serves all users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from robench.api.attacks.ball import Ball, sizes
+from robench.api.attacks.base import Attack
+from robench.api.attacks.embedding import EmbeddingAttack
+from robench.api.data import IntArray
+from robench.api.errors import PluginError
+from robench.api.rng import Rng
+from robench.engine.attack.arena import Arena, Candidate, Proposal
+from robench.engine.attack.budget import TINY, project
+from robench.engine.attack.costs import Costs
+from robench.engine.attack.judgement import Judgement, judge_scores
+from robench.engine.attack.measurement import Arrays, join_chunks, outcome_arrays
+from robench.engine.surfaces.parameters.oracle import ROWS, ParametersOracle
+
+
+@dataclass(eq=False)
+class ParametersArena(Arena):
+    """All users of a victim, who share one δ.
+
+    Args:
+        oracle: of the victim.
+        ball: the budget of every row of the tables.
+        unit: float [R], the radius at ε = 1.
+        targets: int64 [T], items whose ranks are stored.
+    """
+
+    oracle: ParametersOracle
+    ball: Ball
+    unit: Tensor
+    targets: IntArray | None = None
+
+    @property
+    def n_users(self) -> int:
+        """Number of all evaluated users."""
+        return self.oracle.n_users
+
+    def genuine(self) -> Candidate:
+        """Returns δ = 0."""
+        return self.oracle.zero()
+
+    def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
+        """Yields what the attack proposes within the ball."""
+        if not isinstance(attack, EmbeddingAttack):
+            raise TypeError(f"{type(attack).__name__} perturbs no tables")
+        yield from attack.perturb(self.oracle, self.ball.copy(), rng)
+
+    def within_budget(self, proposal: Proposal) -> Candidate:
+        """Returns the proposal with zeros beyond a table's width, projected into the ball row by row."""
+        shape = self.oracle.tables.valid.shape
+        if ROWS not in proposal or proposal[ROWS].shape != shape:
+            raise PluginError(f"the attack gave no '{ROWS}' of shape {tuple(shape)}")
+        if not bool(torch.isfinite(proposal[ROWS]).all()):
+            raise PluginError("the attack gave a δ that is not finite")
+        return project(self.oracle.masked({ROWS: proposal[ROWS].detach()}), self.ball, self.costs)
+
+    def damage(self, candidate: Candidate) -> Tensor:
+        """Returns −NDCG@k of the held-out items, or NDCG@k of the promoted ones: float64 [U]."""
+        return torch.cat([judgement.damage for judgement in self._judge_users(candidate)])
+
+    def judge(self, candidate: Candidate) -> Judgement:
+        """Judges a candidate by the means over all users; they are the same for every row."""
+        judgements = self._judge_users(candidate)
+        damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*judgements, strict=True))
+        rows = len(self.unit)
+        never = torch.zeros(rows, dtype=torch.bool, device=self.unit.device)
+        return Judgement(damage.expand(rows), loss.expand(rows), never)
+
+    def _judge_users(self, candidate: Candidate) -> list[Judgement]:
+        """Returns a judgement of every user, per chunk; the damage is that within the top k."""
+        draws = list(self.oracle.host_scores(candidate))
+        return [
+            judge_scores(queries.goal, [draw[number] for draw in draws], queries.goal.damage_at_k)
+            for number, queries in enumerate(self.oracle.queries)
+        ]
+
+    def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
+        """Returns the arena with costs of its own; all rows must be chosen, as tables are perturbed as a whole."""
+        if len(chosen) != len(self.unit):
+            raise ValueError("the tables are perturbed as a whole")
+        draws = replace(self.oracle.draws, expectation=expectation)
+        oracle = replace(self.oracle, draws=draws, costs=Costs())
+        return replace(self, oracle=oracle)
+
+    def stored(self, candidate: Candidate) -> Arrays:
+        """Returns ranks, lists and losses per user."""
+        draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
+        clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []
+        for number, (_, chunk, goal) in enumerate(self.oracle.queries):
+            part = outcome_arrays([draw[number] for draw in draws], chunk, goal, self.targets)
+            hit = ~clean[number].broken & goal.applies
+            part |= {"clean_loss": clean[number].loss.cpu().numpy(), "loss": attacked[number].loss.cpu().numpy()}
+            parts.append(part | {"hit": hit.cpu().numpy()})
+        users = torch.cat([chunk.users for _, chunk, _ in self.oracle.queries]).cpu().numpy()
+        return join_chunks(parts, users)
+
+    def spent(self, candidate: Candidate) -> dict[str, float]:
+        """Returns what of the budget was spent: the number of rows that moved, their norms, and ε."""
+        delta = candidate[ROWS]
+        length, largest = delta.norm(dim=1), delta.abs().amax(1)
+        share = sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)
+        spent = {
+            "epsilon": share.max(),
+            "epsilon_mean": share.mean(),
+            "rows_moved": (length > 0).sum(),
+            "l2_max": length.max(),
+            "l2_mean": length.mean(),
+            "linf_max": largest.max(),
+            "linf_mean": largest.mean(),
+        }
+        return {name: float(value) for name, value in spent.items()}

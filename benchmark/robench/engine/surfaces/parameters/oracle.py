@@ -1,0 +1,187 @@
+"""Answers an attack's queries about perturbed embedding tables, and counts them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.api.attacks.ball import Delta, linf
+from robench.api.attacks.base import Evaluation, LossName
+from robench.api.data import Interactions
+from robench.api.models.pairwise import sample_negatives
+from robench.api.models.torch import Batch
+from robench.api.rng import Rng
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import Draws, mean
+from robench.engine.attack.gradients import finite, gradient_of, gradients
+from robench.engine.attack.victim import Queries
+from robench.engine.rank.chunk import EvaluationChunk, mask_known
+from robench.engine.surfaces.parameters.tables import EmbeddingTables
+
+DIAGNOSED = 64  # users whose own gradients are diagnosed
+ALL = -1  # in place of a user, once that is done
+ROWS = "rows"  # the one input: all rows of all tables, one below the other
+
+
+@dataclass(eq=False)
+class ParametersOracle:
+    """An ``Oracle`` with a row per row of the tables. Every row has the same loss, the mean over all users.
+
+    Args:
+        tables: of the victim.
+        queries: of every chunk.
+        draws: streams if the victim draws at test time.
+        known: the known items, if their fall counts instead of the held-out items'.
+        costs: what the attack spends.
+        diagnosis: what its gradients look like.
+    """
+
+    tables: EmbeddingTables
+    queries: list[Queries]
+    draws: Draws
+    known: Interactions | None = None
+    costs: Costs = field(default_factory=Costs)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    _evaluations: int = field(default=0, init=False)
+
+    @cached_property
+    def n_users(self) -> int:
+        """Number of users whose scores one evaluation takes."""
+        return sum(len(chunk.users) for _, chunk, _ in self.queries)
+
+    @property
+    def to_break(self) -> Tensor:
+        """bool [R]: every row serves all users."""
+        return torch.ones(len(self.tables.valid), dtype=torch.bool, device=self.tables.valid.device)
+
+    def zero(self) -> dict[str, Tensor]:
+        """Returns δ = 0."""
+        return {ROWS: torch.zeros(self.tables.valid.shape, device=self.tables.valid.device)}
+
+    def lengths(self) -> Tensor:
+        """Returns the width of each row's table, float [R]."""
+        return self.tables.valid.sum(1).float()
+
+    def masked(self, delta: Delta) -> dict[str, Tensor]:
+        """Returns δ with zeros beyond a table's width."""
+        return {ROWS: delta[ROWS] * self.tables.valid}
+
+    def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
+        """Returns the mean loss at δ."""
+        return self._evaluate(delta, loss, gradient=False)
+
+    def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
+        """Returns the mean loss and its gradient at δ."""
+        return self._evaluate(delta, loss, gradient=True)
+
+    def rivals(self, count: int) -> Tensor:
+        """Returns no rivals, int64 [R, 0], because one δ serves all users."""
+        return torch.empty(len(self.tables.valid), 0, dtype=torch.int64)
+
+    def normal(self, rng: Rng) -> dict[str, Tensor]:
+        """Returns standard normal entries."""
+        draw = torch.randn(self.tables.valid.shape, generator=rng.child("normal").torch())
+        return self.masked({ROWS: draw.to(self.tables.valid.device)})
+
+    def uniform(self, rng: Rng) -> dict[str, Tensor]:
+        """Returns entries uniform in [−1, 1]."""
+        draw = torch.rand(self.tables.valid.shape, generator=rng.child("uniform").torch()) * 2 - 1
+        return self.masked({ROWS: draw.to(self.tables.valid.device)})
+
+    def host_scores(self, delta: Delta, *, last: bool = False) -> Iterator[list[Tensor]]:
+        """Yields masked scores of every chunk, once per draw of the host (``last``: for arrays to be stored)."""
+        tables = self.tables.plus(delta[ROWS])
+        for context in self.draws.host(last=last):
+            with torch.no_grad(), context:
+                yield [self._scores(tables, batch, chunk) for batch, chunk, _ in self.queries]
+
+    def _scores(self, tables: Delta, batch: Batch, chunk: EvaluationChunk) -> Tensor:
+        """Returns masked scores of a chunk under moved tables, float [B, n_items]."""
+        return mask_known(self._raw_scores(tables, batch), chunk)
+
+    def _raw_scores(self, tables: Delta, batch: Batch) -> Tensor:
+        model = self.tables.model
+        return model.under(tables, lambda: model.score_from(batch, model.embed(batch)))
+
+    def _evaluate(self, delta: Delta, loss: LossName, *, gradient: bool) -> Evaluation:
+        values, slopes = [], []
+        leaf = delta[ROWS].detach().requires_grad_(gradient)
+        pairs = self._draw_pairs()
+        for context in self.draws.attack():
+            self.costs.queries += self.n_users
+            self.costs.gradients += self.n_users if gradient else 0
+            value, slope = 0.0, torch.zeros_like(leaf)
+            with gradients(leaf.device, wanted=gradient), context:
+                for part in self._losses(self.tables.plus(leaf), loss, pairs):
+                    value += float(part.detach())
+                    if gradient:
+                        slope += gradient_of(part, {ROWS: leaf})[ROWS]
+            values.append(leaf.new_tensor(value))
+            slopes.append(slope)
+        rows = len(leaf)
+        value_of_rows = mean(values).expand(rows)
+        never = torch.zeros(rows, dtype=torch.bool, device=leaf.device)
+        if not gradient:
+            return Evaluation(value_of_rows, never)
+        if self.diagnosis.take_new([ALL]):
+            sizes = list(self._own_gradient_sizes(delta, loss))
+            self.diagnosis.note(torch.stack(sizes) if sizes else torch.empty(0))
+        return Evaluation(value_of_rows, never, self.masked(finite({ROWS: mean(slopes)})))
+
+    def _losses(self, tables: Delta, name: LossName, pairs: list[tuple[Tensor, ...]] | None) -> Iterator[Tensor]:
+        """Yields each chunk's share of the mean loss."""
+        for number, (batch, chunk, goal) in enumerate(self.queries):
+            if pairs is None:
+                yield goal.loss(self._scores(tables, batch, chunk), name).sum() / self.n_users
+                continue
+            scores = self._raw_scores(tables, batch)
+            row, positive, negative = pairs[number]
+            gap = scores[row, negative] - scores[row, positive]
+            yield torch.nn.functional.softplus(gap).sum() / sum(len(part[0]) for part in pairs)
+
+    def _draw_pairs(self) -> list[tuple[Tensor, ...]] | None:
+        """Draws a fresh unused item per known one, as BPR does; None if held-out items count.
+
+        Returns:
+            Per chunk (row, known item, unused item), int64 [m] each.
+        """
+        if self.known is None:
+            return None
+        self._evaluations += 1
+        pairs = []
+        for _, chunk, _ in self.queries:
+            users = chunk.users.cpu().numpy()
+            lengths = self.known.lengths()[users]
+            row = np.repeat(np.arange(len(users)), lengths)
+            place = np.concatenate([np.arange(self.known.indptr[u], self.known.indptr[u + 1]) for u in users])
+            generator = self.draws.attack_rng.child("pairs", self._evaluations, int(users[0])).numpy()
+            negatives = sample_negatives(users[row], self.known, generator)
+            parts = (row, self.known.items[place], negatives)
+            pairs.append(tuple(torch.from_numpy(np.array(part)).to(chunk.users.device) for part in parts))
+        return pairs
+
+    def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
+        """Yields the largest entry of the gradient of single users' own losses; not counted.
+
+        They are at most ``DIAGNOSED`` users to be broken. The sum over all users would not show who has no gradient.
+        """
+        places = []
+        for number, (batch, chunk, goal) in enumerate(self.queries):
+            with torch.no_grad():
+                hit = ~goal.broken(self._scores(self.tables.weights, batch, chunk)) & goal.applies
+            places += [(number, row) for row in hit.nonzero(as_tuple=True)[0].tolist()]
+        for number, row in places[:: max(1, math.ceil(len(places) / DIAGNOSED))]:
+            batch, chunk, goal = self.queries[number]
+            one = torch.tensor([row], device=chunk.users.device)
+            single = Batch(batch.users[one], batch.histories[one])
+            leaf = delta[ROWS].detach().requires_grad_()
+            with gradients(leaf.device), next(self.draws.host()):
+                scores = self._scores(self.tables.plus(leaf), single, chunk.rows(one))
+                size = linf(gradient_of(goal.rows(one).loss(scores, loss), {ROWS: leaf})).amax()
+            yield size

@@ -1,0 +1,33 @@
+"""Measures a victim whose embedding tables are perturbed by one δ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from robench.api.attacks.ball import Ball
+from robench.api.attacks.base import Attack
+from robench.api.data import IntArray
+from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import expectation_of
+from robench.engine.attack.surface import ArenaSurface
+from robench.engine.surfaces.parameters.arena import ParametersArena
+from robench.engine.surfaces.parameters.oracle import ParametersOracle
+from robench.engine.surfaces.parameters.tables import EmbeddingTables
+
+
+class ParametersSurface(ArenaSurface):
+    """The embedding tables of one victim."""
+
+    def arenas(
+        self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
+    ) -> Iterator[ParametersArena]:
+        """Yields one arena of all users."""
+        threat, victim = attack.threat(), self.victim
+        queries = list(victim.queries(threat.goal, threat.k, targets))
+        known = victim.history if getattr(attack.config, "positives", "") == "known" else None
+        tables = EmbeddingTables(victim.neural())
+        draws = victim.draws(expectation_of(attack))
+        oracle = ParametersOracle(tables, queries, draws, known, costs, diagnosis)
+        unit = tables.unit(threat.norm, threat.scale)
+        ball = Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon)
+        yield ParametersArena(oracle, ball, unit, targets)

@@ -1,0 +1,63 @@
+"""The embedding tables of a victim as one matrix, so that one δ perturbs all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from robench.api.errors import PluginError
+from robench.api.models.torch import TorchModel
+
+
+@dataclass(eq=False)
+class EmbeddingTables:
+    """The embedding tables of a victim as one matrix [R, d]; d is the widest, narrower tables use their first columns.
+
+    Args:
+        model: the victim, in eval mode.
+    """
+
+    model: TorchModel
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """The declared tables by name.
+
+        Raises:
+            PluginError: if the model declares none, lacks one, or one is no matrix.
+        """
+        tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        missing = [name for name in self.model.tables if name not in tensors or tensors[name].dim() != 2]
+        if missing or not self.model.tables:
+            lack = f"no matrix '{missing[0]}'" if missing else "no tables"
+            raise PluginError(f"{type(self.model).__name__} has {lack} to perturb")
+        return {name: tensors[name].detach() for name in self.model.tables}
+
+    @cached_property
+    def valid(self) -> Tensor:
+        """bool [R, d]: the entries that belong to a table."""
+        width = max(weight.shape[1] for weight in self.weights.values())
+        parts = [torch.arange(width, device=w.device).expand(len(w), width) < w.shape[1] for w in self.weights.values()]
+        return torch.cat(parts)
+
+    def plus(self, delta: Tensor) -> dict[str, Tensor]:
+        """Returns the tables plus δ [R, d]."""
+        tables, start = {}, 0
+        for name, weight in self.weights.items():
+            tables[name] = weight + delta[start : start + len(weight), : weight.shape[1]]
+            start += len(weight)
+        return tables
+
+    def unit(self, norm: str, scale: str) -> Tensor:
+        """Returns the radius of every row at ε = 1, float [R].
+
+        If the scale is relative it is the table's mean row norm (l2), or that over √d (linf); else 1.
+        """
+        parts = []
+        for weight in self.weights.values():
+            size = float(weight.norm(dim=1).mean()) / (weight.shape[1] ** 0.5 if norm == "linf" else 1.0)
+            parts.append(torch.full((len(weight),), size if scale == "relative" else 1.0, device=weight.device))
+        return torch.cat(parts)

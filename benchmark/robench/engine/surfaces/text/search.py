@@ -1,0 +1,129 @@
+"""Searches an attack's proposals for the titles that do the most damage, for all users together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from robench.api.attacks.base import Attack
+from robench.api.attacks.text import TextAttack
+from robench.api.rng import Rng
+from robench.engine.attack.costs import Costs
+from robench.engine.attack.ensemble import MemberLog
+from robench.engine.attack.judgement import worse
+from robench.engine.attack.measurement import TitleRow
+from robench.engine.surfaces.text.goal import PromotionGoal
+from robench.engine.surfaces.text.oracle import TitleOracle
+
+
+@dataclass(frozen=True, eq=False)
+class RewrittenTitles:
+    """Titles within the budget, and what they do.
+
+    Args:
+        titles: one per item.
+        damage: float64 [A].
+        loss: float64 [A].
+    """
+
+    titles: list[str]
+    damage: Tensor
+    loss: Tensor
+
+    @classmethod
+    def judge(cls, oracle: TitleOracle, titles: Sequence[str]) -> RewrittenTitles:
+        """Judges titles as the host does; not counted."""
+        judgement = oracle.judge(titles)
+        return cls(list(titles), judgement.damage, judgement.loss)
+
+    def mean(self) -> RewrittenTitles:
+        """Returns the same titles with the mean damage and loss over the items."""
+        return replace(self, damage=self.damage.mean(), loss=self.loss.mean())
+
+    def rows(self, oracle: TitleOracle) -> list[TitleRow]:
+        """Returns a row per title that changed, for the record."""
+        genuine = oracle.titles()
+        rows = zip(oracle.items.tolist(), genuine, self.titles, oracle.allowed.edits(self.titles), strict=True)
+        return [
+            {"item": oracle.catalogue.ids[item], "row": item, "before": old, "after": new, "edits": edits}
+            for item, old, new, edits in rows
+            if new != old
+        ]
+
+
+@dataclass
+class WorstTitles:
+    """The titles of most mean damage so far, and beside them the worst title of each item.
+
+    Args:
+        together: titles of one proposal.
+        single: titles that may come from several proposals.
+    """
+
+    together: RewrittenTitles
+    single: RewrittenTitles
+
+    @classmethod
+    def genuine(cls, oracle: TitleOracle) -> WorstTitles:
+        """Starts with the genuine titles."""
+        titles = RewrittenTitles.judge(oracle, oracle.titles())
+        return cls(titles, titles)
+
+    def update(self, titles: RewrittenTitles) -> None:
+        """Takes over titles that are worse, on average and item by item."""
+        self._update_together(titles)
+        old = self.single
+        better = worse(titles, old)
+        choices = zip(old.titles, titles.titles, better.tolist(), strict=True)
+        self.single = RewrittenTitles(
+            [new if take else kept for kept, new, take in choices],
+            torch.where(better, titles.damage, old.damage),
+            torch.where(better, titles.loss, old.loss),
+        )
+
+    def finish(self, oracle: TitleOracle) -> RewrittenTitles:
+        """Returns the worst titles. If items are promoted, their single worst titles are judged together once more."""
+        if isinstance(oracle.goal, PromotionGoal) and self.single.titles != self.together.titles:
+            oracle.costs.queries += oracle.n_users
+            self._update_together(RewrittenTitles.judge(oracle, self.single.titles))
+        return self.together
+
+    def _update_together(self, titles: RewrittenTitles) -> None:
+        if bool(worse(titles.mean(), self.together.mean())):
+            self.together = titles
+
+
+def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
+    """Searches for the titles of most mean damage, ties by loss.
+
+    Candidates are the genuine titles, everything that the attack proposes, and, if items are promoted, the worst title
+    of each item together.
+
+    Raises:
+        TypeError: if the attack rewrites no titles.
+        PluginError: if a proposal is not a title per item.
+    """
+    if not isinstance(attack, TextAttack):
+        raise TypeError(f"{type(attack).__name__} rewrites no titles")
+    worst = WorstTitles.genuine(oracle)
+    for proposal in attack.rewrite(oracle, rng):
+        titles = oracle.allowed.enforce(proposal, oracle.costs)
+        oracle.costs.queries += oracle.n_users
+        worst.update(RewrittenTitles.judge(oracle, titles))
+    return worst.finish(oracle)
+
+
+def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
+    """Searches for the titles of most mean damage over the results of all members of an ensemble."""
+    worst = WorstTitles.genuine(oracle)
+    for member in log.members:
+        own = replace(oracle, costs=Costs())
+        titles = search_titles(member.attack, own, rng.child(member.name))
+        log.note(member.name, own.costs, own.n_users)
+        log.damage[member.name] = float(titles.damage.mean())
+        oracle.costs.add(own.costs)
+        worst.update(titles)
+    return worst.finish(oracle)

@@ -1,0 +1,62 @@
+"""Measures a victim whose items' titles are rewritten."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robench.api.attacks.base import Attack
+from robench.api.attacks.ensemble import Ensemble, Member
+from robench.api.data import IntArray
+from robench.api.errors import PluginError
+from robench.engine.attack.ensemble import MemberLog, members_of
+from robench.engine.attack.measurement import Measurement, achieved_budget, diagnostics_of
+from robench.engine.attack.surface import VictimSurface
+from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal, TitleGoal
+from robench.engine.surfaces.text.oracle import TitleOracle
+from robench.engine.surfaces.text.reader import Reader
+from robench.engine.surfaces.text.search import search_members, search_titles
+from robench.engine.surfaces.text.similarity import title_similarity
+
+
+class TextSurface(VictimSurface):
+    """The titles that one victim reads."""
+
+    def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
+        """Measures the worst rewriting of titles, one for all users."""
+        oracle, victim = self.oracle(attack, epsilon, targets), self.victim
+        log = MemberLog(self.members(attack)) if isinstance(attack, Ensemble) else None
+        rng = victim.rng
+        worst = search_titles(attack, oracle, rng) if log is None else search_members(log, oracle, rng)
+        arrays = victim.outcome(oracle.reader.victim(oracle.by_row(worst.titles)), targets)
+        arrays |= {"clean_loss": oracle.judge(oracle.titles()).loss.numpy(), "loss": worst.loss.numpy()}
+        rows = worst.rows(oracle)
+        achieved = oracle.allowed.achieved(worst.titles)
+        achieved |= {f"similarity_{how}": value for how, value in title_similarity(rows).items()}
+        achieved |= achieved_budget({}, oracle.costs)
+        diagnostics = diagnostics_of(arrays, oracle.diagnosis) | {"stochastic": victim.noise()}
+        diagnostics |= victim.candidate_diagnostics(arrays, targets)
+        return Measurement(arrays, achieved, diagnostics, [] if log is None else log.rows(arrays), rows)
+
+    def oracle(self, attack: Attack, epsilon: float, targets: IntArray | None) -> TitleOracle:
+        """Returns the oracle of an attack at ε: it rewrites the promoted items' titles, or those of all items.
+
+        Raises:
+            PluginError: if no item has a title.
+        """
+        victim, threat = self.victim, attack.threat()
+        if victim.catalogue is None:
+            raise PluginError("nothing is known of the items, whose titles the attack would rewrite")
+        everything = np.arange(victim.history.n_items)
+        goal: TitleGoal = HeldOutGoal(everything, threat.k) if targets is None else PromotionGoal(targets, threat.k)
+        reader = Reader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws(), victim.read)
+        oracle = TitleOracle(reader, goal, epsilon, "words" if threat.norm == "words" else "characters")
+        if not any(oracle.titles()):
+            raise PluginError("none of the items has a title that could be rewritten")
+        return oracle
+
+    def members(self, ensemble: Ensemble) -> list[Member]:
+        """Returns the members of an ensemble that can rewrite titles of this victim."""
+        model = self.victim.model
+        gradients = ensemble.threat().goal in getattr(model, "token_goals", ())
+        stochastic = self.victim.draws().stochastic
+        return members_of(ensemble, gradients=gradients, stochastic=stochastic, follows=model.follows)
