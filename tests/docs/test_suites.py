@@ -10,7 +10,7 @@ from tests.tiny_decoder import tiny_decoder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
-from robench.pretrained import decoder
+from robench.pretrained import gguf
 from robench.run.preview import preview
 from robench.suite.load import load_suite
 from robench.suite.schema import SuiteFile
@@ -39,7 +39,7 @@ def planned(prepared, registry, tmp_path, monkeypatch):
     A packaged GGUF is found but not converted, which takes half a minute: tests/pretrained converts a small one.
     """
     monkeypatch.setenv("ROBENCH_CACHE", str(prepared))
-    monkeypatch.setattr(decoder, "_convert", lambda library, file, folder: tiny_decoder(folder))
+    monkeypatch.setattr(gguf, "_convert", lambda library, file, folder: tiny_decoder(folder))
 
     def planned(path, *changes):
         return preview(path, registry, tmp_path / "results", changes, ())

@@ -9,9 +9,11 @@ from tests.tiny_decoder import MARK, TOKENS, tiny_decoder, tiny_gguf
 from robench.api.errors import DataError
 from robench.api.usage import record_usage
 from robench.pretrained import decoder as module
+from robench.pretrained import gguf
 from robench.pretrained import weights as home
 from robench.pretrained.cache import cached_folder
-from robench.pretrained.decoder import Decoder, Soft, decoder_folder, packaged_file
+from robench.pretrained.decoder import Decoder, Soft
+from robench.pretrained.gguf import decoder_folder, packaged_file
 
 pytest.importorskip("transformers")
 PROMPT = "what they read:\n- One title\n-"
@@ -54,7 +56,7 @@ def test_tails_are_of_the_tokens_behind_a_words_first_one(tmp_path, monkeypatch,
         monkeypatch.setattr(Decoder, "start", property(lambda self: [7, 9]))
     front = [7, 9] if start else [decoder.tokenizer.eos_token_id]
     assert front != [None]
-    monkeypatch.setattr(module, "TOGETHER", 2)
+    monkeypatch.setattr(module, "WORDS_AT_A_TIME", 2)
     words = [[5], decoder.ids(" Shawshank"), [3, 4], [6], decoder.ids(" E.T.")]
     wanted = []
     for word in words:
@@ -88,7 +90,7 @@ def test_a_gguf_is_read_once_and_kept_whole(folder, tmp_path, monkeypatch):
         assert torch.equal(found[name], wanted[name])
     assert decoder.ids("Heat") == Decoder.load(str(folder)).ids("Heat")
     assert decoder.context == 512
-    monkeypatch.setattr(module, "_convert", lambda *_: pytest.fail("it was read twice"))
+    monkeypatch.setattr(gguf, "_convert", lambda *_: pytest.fail("it was read twice"))
     copy = tmp_path / "elsewhere.gguf"
     copy.write_bytes(file.read_bytes())
     assert decoder_folder(str(copy)) == decoder.folder

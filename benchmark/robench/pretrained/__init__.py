@@ -1,4 +1,4 @@
-"""Pretrained encoders and decoders for plugins, and a cache for results that are expensive to compute.
+"""Pretrained encoders and decoders for plugins, and a cache for expensive results.
 
 ``__init__.pyi`` lists the public names. A name is imported when it is first used.
 """

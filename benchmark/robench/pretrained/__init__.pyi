@@ -8,7 +8,7 @@ from robench.pretrained.weights import folder_of as folder_of
 from robench.pretrained.decoder import Decoder as Decoder
 from robench.pretrained.decoder import Prefix as Prefix
 from robench.pretrained.decoder import Soft as Soft
-from robench.pretrained.decoder import decoder_folder as decoder_folder
+from robench.pretrained.gguf import decoder_folder as decoder_folder
 
 # Weights of both
 from robench.pretrained.weights import identity_of as identity_of

@@ -1,4 +1,7 @@
-"""What is dear to make and depends on content alone, for plugins: made once per machine, kept in the cache."""
+"""A cache for expensive results that depend only on their inputs.
+
+Plugins compute such a result once per machine.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +20,32 @@ from robench.files.cache import Cache, default_folder
 
 
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The array of some content, made where it is not in the cache; processes that ask at once make it once.
+    """Returns an array from the cache, and computes it first if it is not there.
+
+    Processes that need it at the same time compute it once.
 
     Args:
-        kind: a name for the folder.
-        content: everything that the array depends on, as JSON.
+        kind: the name of the folder in the cache.
+        content: all inputs that the array depends on, as JSON.
+        make: computes the array.
     """
     arrays, _ = Cache(default_folder()).get(kind, _key(content), lambda: ({"array": make()}, {}))
     return arrays["array"]
 
 
 def cached_array_path(kind: str, content: Any) -> Path:
-    """Where ``cached_array`` has the array of some content, made or not."""
+    """Returns the file of ``cached_array`` for the same inputs, which need not exist."""
     return Cache(default_folder()).path(kind, _key(content))
 
 
 def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
-    """The folder of some content, made where it is not in the cache: whole or not at all, and once.
+    """Returns a folder in the cache, and fills it first if it is not there.
+
+    The folder is whole or absent. Processes that need it at the same time fill it once.
 
     Args:
-        kind: a name for the folder's own folder.
-        content: everything that the files depend on, as JSON.
+        kind: the name of the parent folder in the cache.
+        content: all inputs that the files depend on, as JSON.
         make: fills the empty folder that it is given.
     """
     cache, key = Cache(default_folder()), _key(content)
@@ -54,8 +62,8 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
             make(folder)
             for file in folder.iterdir():
                 file.chmod(0o644)
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
             try:
                 folder.replace(path)
             except OSError:  # without a lock another process may have been first

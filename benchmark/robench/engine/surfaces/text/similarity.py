@@ -20,7 +20,7 @@ def _encoder() -> Encoder | None:
     folder = packaged_folder()
     if folder is None or importlib.util.find_spec("transformers") is None:
         return None
-    return Encoder(folder)
+    return Encoder.load()
 
 
 def title_similarity(rows: Sequence[TitleRow]) -> dict[str, float]:

