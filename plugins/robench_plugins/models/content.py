@@ -1,4 +1,4 @@
-"""Content: items whose texts are like those of the items that a user liked."""
+"""Content-based recommendation by the TF-IDF of item texts."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from robench.api import BaseConfig, DataError, IntArray, Item, Surface, TrainData
 from robench.api.models.base import ColdItem, ColdUser
-from robench_plugins.models.from_history import FromHistory
-from robench_plugins.models.sparse import Matrix, from_state, to_state
+from robench_plugins.models.history_model import HistoryModel
+from robench_plugins.models.sparse_matrix import Matrix, from_state, to_state
 
 
-class Content(FromHistory):
-    """TF-IDF of words of title and description, year and genres; s(u, i) = cosine of item i and the mean of the user's
-    items.
+class Content(HistoryModel):
+    """Scores an item by the cosine of its text and the mean text of the history.
 
-    The vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). It learns nothing from
-    other users, so fake ones cannot touch it; an item that nobody has used is treated like any other.
+    A text consists of the words of title and description, the year and the genres, weighted by TF-IDF. This is the
+    vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). The model learns nothing
+    from other users, so fake users do not affect it. An item that nobody has used is treated like any other.
     """
 
     class Config(BaseConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
-        sublinear: bool = Field(default=False, description="1 + ln(term frequency) in place of the frequency")
-        min_items: int = Field(default=5, ge=1, description="words of fewer items are left out")
+        sublinear: bool = Field(default=False, description="Whether 1 + ln(term frequency) replaces the frequency")
+        min_items: int = Field(default=5, ge=1, description="Fewest items that a word must occur in")
 
     config: Config
     cold_user: ClassVar[ColdUser] = "content"
@@ -42,57 +42,63 @@ class Content(FromHistory):
     vectorizer: TfidfVectorizer
 
     def learn(self, data: TrainData) -> None:
-        """Weigh the words of the catalogue.
+        """Learns the weights of words from the catalogue.
 
         Raises:
-            DataError: no item has a text.
+            DataError: if too few items share a word.
         """
-        self.features = self._weighed(data)
+        self.features = self._fit_vectorizer(data)
 
-    def _weighed(self, data: TrainData) -> Matrix:
-        """Learn the words' weights from the catalogue; its TF-IDF rows."""
+    def _fit_vectorizer(self, data: TrainData) -> Matrix:
+        """Learns the weights of words and returns the rows of the catalogue, sparse [n_items, words]."""
         c = self.config
         self.vectorizer = TfidfVectorizer(
             analyzer=str.split, sublinear_tf=c.sublinear, min_df=c.min_items, dtype=np.float32
         )
         try:
-            texts = [words(item) for item in data.catalogue.items]
+            texts = [words_of(item) for item in data.catalogue.items]
             return sparse.csr_array(self.vectorizer.fit_transform(texts))
         except ValueError:
             raise DataError(
                 f"content needs words, years or genres that min_items = {c.min_items} items share, and there are none"
             ) from None
 
-    def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Cosines, in [0, 1]."""
+    def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
+        """Returns cosines in [0, 1], float32 [B, n_items]."""
         profiles = rows @ self.features
         lengths = np.sqrt(profiles.multiply(profiles).sum(1))
-        found: NDArray[np.float32] = (profiles @ self.features.T).toarray()
-        return found / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
+        dots: NDArray[np.float32] = (profiles @ self.features.T).toarray()
+        return dots / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
 
-    def learnt(self) -> Mapping[str, NDArray[np.generic]]:
-        """TF-IDF rows of length 1, sparse [n_items, words]."""
+    def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Returns the rows of the catalogue, which have length 1: a sparse matrix [n_items, words] in parts."""
         return to_state("features", self.features)
 
-    def recall(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take them; the words' weights are those of the catalogue."""
-        self._weighed(data)
+    def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restores the rows of the catalogue, and learns the weights of words again."""
+        self._fit_vectorizer(data)
         self.features = from_state("features", state)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """The same words' weights on other texts."""
-        found = copy.copy(self)
+        """Returns a copy of this model with other texts for some items; the weights of words stay.
+
+        Args:
+            items: the new descriptions, by row of the catalogue.
+        """
+        model = copy.copy(self)
         if items:
-            rows = sparse.csr_array(self.vectorizer.transform([words(item) for item in items.values()]))
-            place = np.arange(self.features.shape[0])
-            place[list(items)] = self.features.shape[0] + np.arange(len(items))
-            found.features = sparse.vstack([self.features, rows], format="csr")[place]
-        return found
+            rows = sparse.csr_array(self.vectorizer.transform([words_of(item) for item in items.values()]))
+            row_of_item = np.arange(self.features.shape[0])
+            row_of_item[list(items)] = self.features.shape[0] + np.arange(len(items))
+            model.features = sparse.vstack([self.features, rows], format="csr")[row_of_item]
+        return model
 
 
-def words(item: Item) -> str:
-    """The words of an item: those of title and description, lower case, letters and digits only, then ``year:`` and
-    ``genre:`` words.
+def words_of(item: Item) -> str:
+    """Returns the words of an item, separated by spaces.
+
+    Title and description are in lower case and consist of letters and digits only. Words such as ``year:1995`` and
+    ``genre:Crime`` follow.
     """
     text = f"{item.title} {item.description}".rstrip()
     text = "".join(c if c.isalnum() else " " for c in text.lower())

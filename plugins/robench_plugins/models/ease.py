@@ -10,32 +10,35 @@ from pydantic import Field
 from scipy import linalg
 
 from robench.api import BaseConfig, DataError, IntArray, TrainData
-from robench_plugins.models.from_history import FromHistory
-from robench_plugins.models.sparse import Matrix, matrix
+from robench_plugins.models.history_model import HistoryModel
+from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix
 
-MOST_ITEMS = 30_000  # a fit holds up to 2.2 dense float64 matrices, items x items: 15 GiB here
+MOST_ITEMS = 30_000  # a fit holds up to 2.2 dense float64 matrices of items x items: 15 GiB at this number
 
 
-class Ease(FromHistory):
-    """EASE (Steck, WWW 2019): S = X B, B = I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹ (eq. 8), diag B = 0."""
+class Ease(HistoryModel):
+    """Scores an item by the linear autoencoder of histories that has a closed form.
+
+    EASE (Steck, WWW 2019): S = X B, where B = I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹ (eq. 8) and diag B = 0.
+    """
 
     class Config(BaseConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
-        weight_decay: float = Field(default=100.0, gt=0, description="the paper's λ, in interactions")
+        weight_decay: float = Field(default=100.0, gt=0, description="Weight λ of the L2 penalty on B, in interactions")
 
     config: Config
     weights: NDArray[np.float32]
 
     def learn(self, data: TrainData) -> None:
-        """Solve.
+        """Solves for B.
 
         Raises:
-            DataError: more items than a dense inverse can hold.
+            DataError: if there are more items than a dense inverse can hold.
         """
         if data.n_items > MOST_ITEMS:
             raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
-        x = matrix(data.train)
+        x = interaction_matrix(data.train)
         gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place on this order only
         gram[np.diag_indices_from(gram)] += self.config.weight_decay
         eye = np.eye(len(gram), order="F")
@@ -45,14 +48,14 @@ class Ease(FromHistory):
         np.fill_diagonal(inverse, 0)
         self.weights = inverse.astype(np.float32, order="C")
 
-    def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """X B."""
+    def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
+        """Returns X B, float32 [B, n_items]."""
         return np.asarray(rows @ self.weights, dtype=np.float32)
 
-    def learnt(self) -> Mapping[str, NDArray[np.generic]]:
-        """B, float32 [n_items, n_items]."""
+    def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Returns B, float32 [n_items, n_items]."""
         return {"weights": self.weights}
 
-    def recall(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take it."""
+    def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restores B."""
         self.weights = np.asarray(state["weights"], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Item neighbours."""
+"""Item-based nearest neighbours."""
 
 from __future__ import annotations
 
@@ -9,48 +9,60 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robench.api import BaseConfig, IntArray, TrainData
-from robench_plugins.models.from_history import FromHistory
-from robench_plugins.models.sparse import Matrix, blocks, cosine, from_state, matrix, strongest, to_state
+from robench_plugins.models.history_model import HistoryModel
+from robench_plugins.models.sparse_matrix import (
+    Matrix,
+    dots_to_cosines,
+    from_state,
+    interaction_matrix,
+    largest_entries,
+    stack_blocks,
+    to_state,
+)
 
 
-class ItemKnn(FromHistory):
-    """Item-based neighbours: s(u, i) = Σ_j∈history sim(j, i) over the k items j most like i.
+class ItemKnn(HistoryModel):
+    """Scores an item by its similarity to the items of the history.
 
-    sim is the cosine of the items' columns with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h) (Sarwar et al., WWW 2001, section
-    3.1.1; Deshpande & Karypis, TOIS 2004, section 4; shrinkage as in Ferrari Dacrema et al., RecSys 2019).
+    s(u, i) = Σ_j∈history sim(j, i), where sim(j, i) counts only if i is one of the k items most similar to j. The
+    similarity is the cosine of the columns of two items with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h) (Sarwar et al., WWW
+    2001, section 3.1.1; Deshpande & Karypis, TOIS 2004, section 4; shrinkage as in Ferrari Dacrema et al., RecSys
+    2019).
     """
 
     class Config(BaseConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
-        k: int = Field(default=50, ge=1, description="neighbours kept per item")
-        shrinkage: float = Field(default=0.0, ge=0)
+        k: int = Field(default=50, ge=1, description="Neighbours per item")
+        shrinkage: float = Field(
+            default=0.0, ge=0, description="Term h that is added to the product of norms, in interactions"
+        )
 
     config: Config
     similarity: Matrix
 
     def learn(self, data: TrainData) -> None:
-        """The similarities, a block of items at a time."""
-        by_item = matrix(data.train).T.tocsr()
+        """Computes the similarities, a block of items at a time."""
+        by_item = interaction_matrix(data.train).T.tocsr()
         norms = np.sqrt(data.train.counts().astype(np.float64))
 
-        def made(part: slice) -> Matrix:
-            dots = (by_item[part] @ by_item.T).toarray()
-            cosine(self.config.shrinkage, dots, norms[part], norms)
-            dots[np.arange(len(dots)), np.arange(part.start, part.stop)] = 0
-            return strongest(dots, self.config.k)
+        def block(items: slice) -> Matrix:
+            similarity = (by_item[items] @ by_item.T).toarray()
+            dots_to_cosines(self.config.shrinkage, similarity, norms[items], norms)
+            similarity[np.arange(len(similarity)), np.arange(items.start, items.stop)] = 0
+            return largest_entries(similarity, self.config.k)
 
-        self.similarity = blocks(data.n_items, data.n_items, made).T.tocsr()
+        self.similarity = stack_blocks(data.n_items, data.n_items, block).T.tocsr()
 
-    def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Sums of similarities."""
-        found: NDArray[np.float32] = (rows @ self.similarity).toarray()
-        return found
+    def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
+        """Returns the sums of similarities, float32 [B, n_items]."""
+        scores: NDArray[np.float32] = (rows @ self.similarity).toarray()
+        return scores
 
-    def learnt(self) -> Mapping[str, NDArray[np.generic]]:
-        """Similarities, sparse [from, to]."""
+    def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Returns the similarities, a sparse matrix [n_items, n_items] in parts."""
         return to_state("similarity", self.similarity)
 
-    def recall(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take them."""
+    def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restores the similarities."""
         self.similarity = from_state("similarity", state)

@@ -1,4 +1,4 @@
-"""LightGCN: vectors propagated over the graph of users and items."""
+"""LightGCN: user and item vectors that are propagated over the graph of interactions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from robench.api import Batch, Embedded, Interactions, PairwiseModel, Rng, TorchConfig, TrainData
 
 
-def _matrix(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+def _sparse_tensor(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+    """Returns a sparse tensor [rows, n_items] with one value per interaction."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
         return torch.sparse_csr_tensor(
@@ -25,53 +26,58 @@ def _matrix(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float32]]) -
         )
 
 
-def normalised(train: Interactions) -> tuple[Tensor, Tensor]:
-    """R̃ and its transpose, sparse: entries 1 / √(|N_u| |N_i|), float32 [users, items] and [items, users]."""
+def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
+    """Returns the matrix with entries 1 / √(|N_u| |N_i|), sparse float32 [users, items], and its transpose."""
     users, by_user, by_item = train.users(), train.lengths(), train.counts()
     values = (1 / np.sqrt(by_user[users] * by_item[train.items])).astype(np.float32)
     order = np.argsort(train.items, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(by_item)]).astype(np.int64)
-    turned = Interactions(indptr, users[order], np.zeros(len(order), dtype=np.int64), train.n_users)
+    by_items = Interactions(indptr, users[order], np.zeros(len(order), dtype=np.int64), train.n_users)
     rows = np.lexsort((train.items, users))
-    straight = Interactions(train.indptr, train.items[rows], train.times, train.n_items)
-    return _matrix(straight, values[rows]), _matrix(turned, values[order])
+    by_users = Interactions(train.indptr, train.items[rows], train.times, train.n_items)
+    return _sparse_tensor(by_users, values[rows]), _sparse_tensor(by_items, values[order])
 
 
 class _Propagation(torch.autograd.Function):
-    """Mean of the layers 0 to K; it is linear and symmetric, so its backward pass is itself."""
+    """The mean of the layers 0 to K; it is linear and symmetric, so its backward pass is the same function."""
 
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, straight: Tensor, turned: Tensor, layers: int) -> Any:
-        ctx.graph = straight, turned, layers
-        return _propagated(users, items, straight, turned, layers)
+    def forward(ctx: Any, users: Tensor, items: Tensor, adjacency: Tensor, transpose: Tensor, layers: int) -> Any:
+        ctx.graph = adjacency, transpose, layers
+        return _mean_of_layers(users, items, adjacency, transpose, layers)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        by_users, by_items = gradients
-        return *_propagated(by_users, by_items, *ctx.graph), None, None, None
+        users, items = gradients
+        return *_mean_of_layers(users, items, *ctx.graph), None, None, None
 
 
-def _propagated(users: Tensor, items: Tensor, straight: Tensor, turned: Tensor, layers: int) -> tuple[Tensor, Tensor]:
+def _mean_of_layers(
+    users: Tensor, items: Tensor, adjacency: Tensor, transpose: Tensor, layers: int
+) -> tuple[Tensor, Tensor]:
+    """Returns the mean of the layers 0 to ``layers`` of users [n_users, d] and items [n_items, d]."""
     total_users, total_items = users.clone(), items.clone()
     for _ in range(layers):
-        users, items = straight @ items, turned @ users
+        users, items = adjacency @ items, transpose @ users
         total_users += users
         total_items += items
     return total_users.div_(layers + 1), total_items.div_(layers + 1)
 
 
 class LightGcn(PairwiseModel):
-    """LightGCN (He et al., SIGIR 2020): e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|) and the same for items (eq. 3), the
-    mean over the layers (eq. 4 with α = 1 / (K + 1)), BPR (eq. 15; its L2 term is the optimiser's weight decay).
+    """Scores an item by the inner product of vectors that are averaged over the neighbours in the graph.
 
-    A user's input is the propagated vector: what an attack adds reaches this user's scores and nobody else's.
+    LightGCN of He et al. (SIGIR 2020): e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items (eq. 3). The
+    final vector is the mean over the layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and the optimiser's
+    weight decay replaces its L2 term. The input of a user is the propagated vector, so a perturbation of it changes the
+    scores of this user alone.
     """
 
     class Config(TorchConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
-        factors: int = Field(default=64, ge=1)
-        layers: int = Field(default=3, ge=1)
+        factors: int = Field(default=64, ge=1, description="Dimensions of the vectors")
+        layers: int = Field(default=3, ge=1, description="Number of propagation layers K")
         epochs: int = Field(default=60, ge=1)
         batch_size: int = Field(default=2048, ge=1)
         learning_rate: float = Field(default=1e-2, gt=0)
@@ -81,33 +87,36 @@ class LightGcn(PairwiseModel):
 
     config: Config
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
-    straight: Tensor
-    turned: Tensor
+    adjacency: Tensor
+    transpose: Tensor
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Normal tables, std 0.1 (the authors' code), and the graph of the training data."""
+        """Builds the tables (normal, standard deviation 0.1, as in the authors' code) and the graph."""
         self.user_vectors = self.user_table(data, self.config.factors, 0.1, rng)
         self.item_vectors = nn.Embedding(data.n_items, self.config.factors)
         nn.init.normal_(self.item_vectors.weight, std=0.1)
-        for name, matrix in zip(("straight", "turned"), normalised(data.train), strict=True):
+        for name, matrix in zip(("adjacency", "transpose"), normalised_adjacency(data.train), strict=True):
             self.register_buffer(name, matrix, persistent=False)
-        self._kept: tuple[Tensor, Tensor, tuple[int, int], tuple[Tensor, Tensor]] | None = None
+        self._cache: tuple[Tensor, Tensor, tuple[int, int], tuple[Tensor, Tensor]] | None = None
 
     def propagated(self) -> tuple[Tensor, Tensor]:
-        """Final vectors of all users and items, [n_users, d] and [n_items, d]; kept while the tables stay the same."""
+        """Returns the final vectors of all users, [n_users, d], and items, [n_items, d].
+
+        Without a gradient they are cached until a table changes.
+        """
         users, items = self.user_vectors.weight, self.item_vectors.weight
-        kept, versions = self._kept, (users._version, items._version)
-        # Held and compared as objects: a freed table's memory may be another table's by now.
-        if not torch.is_grad_enabled() and kept and kept[0] is users and kept[1] is items and kept[2] == versions:
-            return kept[3]
-        graph = self.straight, self.turned, self.config.layers
-        found: tuple[Tensor, Tensor] = _Propagation.apply(users, items, *graph)  # type: ignore[no-untyped-call]  # torch has no type for apply
-        self._kept = None if torch.is_grad_enabled() else (users, items, versions, found)
-        return found
+        cache, versions = self._cache, (users._version, items._version)
+        # The tables are compared as objects, because another table may have the memory of a freed one.
+        if not torch.is_grad_enabled() and cache and cache[0] is users and cache[1] is items and cache[2] == versions:
+            return cache[3]
+        graph = self.adjacency, self.transpose, self.config.layers
+        vectors: tuple[Tensor, Tensor] = _Propagation.apply(users, items, *graph)  # type: ignore[no-untyped-call]  # torch has no type for apply
+        self._cache = None if torch.is_grad_enabled() else (users, items, versions, vectors)
+        return vectors
 
     def embed(self, batch: Batch) -> Embedded:
-        """Input ``user`` [B, d], propagated."""
-        users, items = self.propagated()
-        found = self.rows_of(users, batch.users)
-        valid = torch.ones(len(found), dtype=torch.bool, device=found.device)
-        return Embedded({"user": found}, {"user": valid}, {"items": items})
+        """Returns the propagated user vectors as the input ``user``, [B, d]."""
+        user_vectors, items = self.propagated()
+        users = self.rows_of(user_vectors, batch.users)
+        valid = torch.ones(len(users), dtype=torch.bool, device=users.device)
+        return Embedded({"user": users}, {"user": valid}, {"items": items})

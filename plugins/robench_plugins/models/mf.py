@@ -1,4 +1,4 @@
-"""Matrix factorisation trained with BPR."""
+"""Matrix factorisation."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from robench.api.models.softmax import cross_entropy
 
 
 class MatrixFactorization(PairwiseModel):
-    """MF: s(u, i) = ⟨p_u, q_i⟩.
+    """Scores an item by the inner product of a user vector and an item vector: s(u, i) = ⟨p_u, q_i⟩.
 
-    ``loss: bpr`` is −ln σ(s_pos − s_neg) (Rendle et al., UAI 2009, eq. 4 and section 4.3.1); ``loss: ce`` is the
-    cross-entropy over the whole catalogue, −ln softmax(s)_pos, per interaction.
+    With ``loss: bpr`` the loss is −ln σ(s_pos − s_neg) (Rendle et al., UAI 2009, eq. 4 and section 4.3.1). With ``loss:
+    ce`` it is the cross-entropy over the whole catalogue, −ln softmax(s)_pos per interaction.
     """
 
     class Config(TorchConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
-        factors: int = Field(default=64, ge=1)
-        loss: Literal["bpr", "ce"] = "bpr"
+        factors: int = Field(default=64, ge=1, description="Dimensions of the vectors")
+        loss: Literal["bpr", "ce"] = Field(
+            default="bpr", description="Training loss: BPR against one negative, or cross-entropy over the catalogue"
+        )
         epochs: int = Field(default=24, ge=1)
         batch_size: int = Field(default=2048, ge=1)
         learning_rate: float = Field(default=1e-2, gt=0)
@@ -35,20 +37,20 @@ class MatrixFactorization(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Normal tables, std 0.1 / √d."""
+        """Builds the tables, normal with a standard deviation of 0.1 / √d."""
         std = 0.1 * self.config.factors**-0.5
         self.user_vectors = self.user_table(data, self.config.factors, std, rng)
         self.item_vectors = nn.Embedding(data.n_items, self.config.factors)
         nn.init.normal_(self.item_vectors.weight, std=std)
 
     def embed(self, batch: Batch) -> Embedded:
-        """Input ``user`` [B, d]."""
+        """Returns the user vectors as the input ``user``, [B, d]."""
         users = self.rows_of(self.user_vectors, batch.users)
         valid = torch.ones(len(users), dtype=torch.bool, device=users.device)
         return Embedded({"user": users}, {"user": valid}, {"items": self.item_vectors.weight})
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Per interaction."""
+        """Returns the loss per interaction, [B]."""
         if self.config.loss == "bpr":
             return super().loss_from(batch, e)
         items, positives = e.context["items"], batch.targets["positives"]

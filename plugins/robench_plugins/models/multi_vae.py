@@ -1,4 +1,4 @@
-"""Mult-VAE: a variational autoencoder of the bag of a user's items."""
+"""Mult-VAE: a variational autoencoder of the items of a history."""
 
 from __future__ import annotations
 
@@ -26,24 +26,29 @@ from robench.api import (
 
 
 class MultiVae(TorchModel):
-    """Mult-VAE (Liang et al., WWW 2018): multinomial likelihood (eq. 2), KL term annealed to ``beta`` (eq. 7).
+    """Scores an item by a variational autoencoder with a multinomial likelihood.
 
-    The encoder's first layer is a table with a row per item; its input x, normalised to length 1 (section 2.2 of the
-    authors' code: L2 norm, then dropout on x), makes it the weighted sum of the rows of the user's items. That sum,
-    before bias and tanh, is the input that attacks may touch. The loss per item is −ln π_i + β KL / n_u, so that a
-    user's items add up to the paper's bound.
+    Mult-VAE of Liang et al. (WWW 2018): the likelihood is eq. 2, and the weight of the KL term is annealed to β (eq.
+    7). The first layer of the encoder is a table with one row per item. The bag of items x is scaled to length 1 and
+    then thinned by dropout, as in the authors' code, so the layer is a weighted sum of the rows of the user's items.
+    This sum, before bias and tanh, is the input that attacks perturb. The loss per item is −ln π_i + β KL / n_u, so the
+    items of a user add up to the bound of the paper.
     """
 
     class Config(TorchConfig):
-        """Settings; widths, batch size and rate as in the paper's section 4.4 and the authors' code; dropout and β: the
-        best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml).
+        """Settings of Mult-VAE.
+
+        Widths, batch size and learning rate are those of section 4.4 of the paper and of the authors' code. Dropout and
+        β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml).
         """
 
-        hidden: int = Field(default=600, ge=1)
-        latent: int = Field(default=200, ge=1)
-        dropout: float = Field(default=0.5, ge=0, lt=1, description="share of the input items that is hidden")
-        beta: float = Field(default=0.3, ge=0, description="weight of the KL term after annealing")
-        anneal_epochs: int = Field(default=50, ge=1)
+        hidden: int = Field(default=600, ge=1, description="Units of the hidden layers")
+        latent: int = Field(default=200, ge=1, description="Dimensions of the latent vector")
+        dropout: float = Field(default=0.5, ge=0, lt=1, description="Share of the input items that dropout hides")
+        beta: float = Field(default=0.3, ge=0, description="Weight β of the KL term after annealing")
+        anneal_epochs: int = Field(
+            default=50, ge=1, description="Epochs over which the weight of the KL term grows from 0 to β"
+        )
         epochs: int = Field(default=100, ge=1)
         batch_size: int = Field(default=500, ge=1)
         learning_rate: float = Field(default=1e-3, gt=0)
@@ -55,7 +60,7 @@ class MultiVae(TorchModel):
     epochs_begun: Tensor
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Item rows (Xavier, as in the authors' code) and the layers between; the row behind the items is padding."""
+        """Builds the item rows (Xavier, as in the authors' code) and the other layers; the last row is padding."""
         c = self.config
         self.first = nn.Embedding(data.n_items + 1, c.hidden, padding_idx=data.n_items)
         nn.init.xavier_normal_(self.first.weight)
@@ -71,9 +76,9 @@ class MultiVae(TorchModel):
         self.register_buffer("epochs_begun", torch.zeros((), dtype=torch.int64))
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Shuffled users with at least one item; target ``beta`` is the weight of the KL term in this epoch.
+        """Yields shuffled users with at least one item; the target ``beta`` is the weight of the KL term.
 
-        Its annealing counts the epochs begun in this fit, which are part of the state.
+        The annealing counts the epochs that have begun in this fit, which are part of the state.
         """
         users = np.flatnonzero(data.train.lengths() > 0)
         order = rng.numpy().permutation(users)
@@ -84,15 +89,15 @@ class MultiVae(TorchModel):
             yield Batch(batch.users, batch.histories, {"beta": (self.config.beta * share).expand(len(batch.users))})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """All items of each user, right-padded with ``n_items``."""
+        """Returns all items of each user, padded on the right with ``n_items``."""
         lengths = history.lengths()[users]
-        place = np.arange(max(1, int(lengths.max(initial=0))))
+        position = np.arange(max(1, int(lengths.max(initial=0))))
         padded = np.append(history.items, self.n_items)
-        index = np.where(place < lengths[:, None], history.indptr[users][:, None] + place, len(history.items))
+        index = np.where(position < lengths[:, None], history.indptr[users][:, None] + position, len(history.items))
         return Batch(torch.from_numpy(np.array(users, dtype=np.int64)), torch.from_numpy(padded[index]))
 
     def embed(self, batch: Batch) -> Embedded:
-        """Input ``bag`` [B, hidden]."""
+        """Returns the weighted sums of item rows as the input ``bag``, [B, hidden]."""
         own = batch.histories != self.n_items
         weights = own.to(self.first.weight) / own.sum(1, keepdim=True).clamp_min(1).sqrt()
         weights = dropout(weights, self.config.dropout, self.training)
@@ -102,39 +107,40 @@ class MultiVae(TorchModel):
         return Embedded({"bag": bag}, {"bag": own.any(1)})
 
     def _encoded(self, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of q(z | x): [B, latent] each."""
+        """Returns mean and log variance of q(z | x), [B, latent] each."""
         mean, log_variance = self.encode(torch.tanh(e.inputs["bag"] + self.first_bias)).chunk(2, 1)
         return mean, log_variance
 
     def _decoded(self, z: Tensor) -> Tensor:
-        found: Tensor = self.last(torch.tanh(self.decode(z)))
-        return found
+        """Returns the logits at z, [B, n_items]."""
+        logits: Tensor = self.last(torch.tanh(self.decode(z)))
+        return logits
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """The logits at the mean of q (section 2.4): float [B, n_items]."""
+        """Returns the logits at the mean of q (section 2.4), float [B, n_items]."""
         return self._decoded(self._encoded(e)[0])
 
     def _sampled(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Logits at a draw of z, [B, n_items], and the KL divergence from the prior, [B]."""
+        """Returns the logits at a draw of z, [B, n_items], and the KL divergence from the prior, [B]."""
         mean, log_variance = self._encoded(e)
         noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
         divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
         return self._decoded(mean + noise * (0.5 * log_variance).exp()), divergence
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """−ln π_i + β KL / n_u per item of every row."""
+        """Returns −ln π_i + β KL / n_u per item of every row."""
         logits, divergence = self._sampled(batch, e)
         own = batch.histories != self.n_items
-        row, place = own.nonzero(as_tuple=True)
-        likelihood = logits.log_softmax(1)[row, batch.histories[row, place]]
+        row, position = own.nonzero(as_tuple=True)
+        likelihood = logits.log_softmax(1)[row, batch.histories[row, position]]
         return Losses(-likelihood + (batch.targets["beta"] * divergence / own.sum(1).clamp_min(1))[row], row)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """s_i minus the highest score of an item that the row does not hold."""
+        """Returns, per item of every row, its score minus the highest score of an item outside the row."""
         logits, _ = self._sampled(batch, e)
-        row, place = (batch.histories != self.n_items).nonzero(as_tuple=True)
+        row, position = (batch.histories != self.n_items).nonzero(as_tuple=True)
         known = torch.zeros(len(logits), self.n_items + 1, dtype=torch.bool, device=logits.device)
         hardest = logits.masked_fill(known.scatter_(1, batch.histories, True)[:, :-1], -torch.inf).amax(1)
-        own = logits[row, batch.histories[row, place]]
-        # A row that holds the whole catalogue has no negative: its margin is 0 and carries no gradient.
+        own = logits[row, batch.histories[row, position]]
+        # A row that holds the whole catalogue has no negative, so its margin is 0 and has no gradient.
         return Losses(torch.where(hardest[row] > -torch.inf, own - hardest[row], torch.zeros_like(own)), row)

@@ -1,4 +1,4 @@
-"""NeuMF: matrix factorisation beside a multi-layer perceptron."""
+"""NeuMF: matrix factorisation fused with a multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from torch.utils.checkpoint import checkpoint
 from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
 from robench.api.models.pairwise import sample_negatives
 
-CHUNK_HIDDEN = 1 << 24  # entries of the first hidden layer at a time when the whole catalogue is scored
+CHUNK_HIDDEN = 1 << 24  # entries of the first hidden layer that exist at a time while the catalogue is scored
 
 
 class NeuMf(PairwiseModel):
-    """NeuMF (He et al., WWW 2017, eq. 12): s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])], trained end to end, binary
-    cross-entropy (eq. 7) with ``negatives`` uniform unused items per interaction.
+    """Scores an item by a fusion of matrix factorisation and a multi-layer perceptron.
 
-    A user's vector is [p_G ; p_M]. The MLP's first layer is linear in [p_M ; q_M], so its two halves are computed once
-    per user and once per item.
+    NeuMF of He et al. (WWW 2017, eq. 12): s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])]. The model is trained end to end on the
+    binary cross-entropy (eq. 7), with uniform unused items as negatives. The paper also pretrains the two parts, which
+    this model does not do. The vector of a user is [p_G ; p_M]. The first layer of the perceptron is linear in [p_M ;
+    q_M], so its two halves are computed once per user and once per item.
     """
 
     class Config(TorchConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
-        factors: int = Field(default=32, ge=1, description="of the factorisation")
-        mlp_factors: int = Field(default=32, ge=1, description="of the perceptron's inputs")
-        hidden: tuple[int, ...] = Field(default=(64, 32, 16), min_length=1)
-        negatives: int = Field(default=4, ge=1)
-        dropout: float = Field(default=0.0, ge=0, lt=1)
+        factors: int = Field(default=32, ge=1, description="Dimensions of the vectors of the factorisation")
+        mlp_factors: int = Field(default=32, ge=1, description="Dimensions of the vectors that enter the perceptron")
+        hidden: tuple[int, ...] = Field(
+            default=(64, 32, 16), min_length=1, description="Units of each layer of the perceptron"
+        )
+        negatives: int = Field(default=4, ge=1, description="Sampled negative items per interaction")
+        dropout: float = Field(
+            default=0.0, ge=0, lt=1, description="Share of the perceptron's activations that dropout zeroes"
+        )
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=1024, ge=1)
         learning_rate: float = Field(default=3e-3, gt=0)
@@ -43,7 +48,7 @@ class NeuMf(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Tables (normal, std 0.01, as in the paper's section 4.1), then the layers."""
+        """Builds the tables (normal, standard deviation 0.01, as in section 4.1 of the paper) and the layers."""
         c = self.config
         dim = c.factors + c.mlp_factors
         self.user_vectors = self.user_table(data, dim, 0.01, rng)
@@ -56,7 +61,7 @@ class NeuMf(PairwiseModel):
         self.drop = nn.Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Shuffled interactions, each with its negatives [B, negatives]."""
+        """Yields shuffled interactions, each with its negative items [B, negatives]."""
         generator = rng.numpy()
         users, items = data.train.users(), data.train.items
         order = generator.permutation(len(items))
@@ -67,27 +72,35 @@ class NeuMf(PairwiseModel):
             yield Batch(u, u.new_empty(len(u), 0), {"positives": pos, "negatives": neg})
 
     def embed(self, batch: Batch) -> Embedded:
-        """Input ``user`` [B, factors + mlp_factors]."""
+        """Returns the user vectors as the input ``user``, [B, factors + mlp_factors]."""
         users = self.rows_of(self.user_vectors, batch.users)
         valid = torch.ones(len(users), dtype=torch.bool, device=users.device)
         return Embedded({"user": users}, {"user": valid}, {"items": self.item_vectors.weight})
 
     def _scores(self, users: Tensor, items: Tensor) -> Tensor:
-        """float [B, n]. Args: users [B, d]; items [n, d] for all users alike, or [B, n, d]."""
+        """Returns the scores of n items per user, float [B, n].
+
+        Args:
+            users: user vectors, [B, d].
+            items: item vectors, [n, d] if they are the same for all users, else [B, n, d].
+        """
         c = self.config
-        factor, deep = torch.split(users, [c.factors, c.mlp_factors], -1)
+        user_factor, user_deep = torch.split(users, [c.factors, c.mlp_factors], -1)
         item_factor, item_deep = torch.split(items, [c.factors, c.mlp_factors], -1)
-        by_factor, by_deep = torch.split(self.output.weight[0], [c.factors, c.hidden[-1]])
-        x = self.drop(relu(self.from_user(deep).unsqueeze(1) + self.from_item(item_deep)))
+        factor_weight, deep_weight = torch.split(self.output.weight[0], [c.factors, c.hidden[-1]])
+        x = self.drop(relu(self.from_user(user_deep).unsqueeze(1) + self.from_item(item_deep)))
         for layer in self.layers:
             x = self.drop(relu(layer(x)))
-        weighted = factor * by_factor
+        weighted = user_factor * factor_weight
         product = weighted @ item_factor.T if items.dim() == 2 else (item_factor @ weighted.unsqueeze(2)).squeeze(2)
-        found: Tensor = product + x @ by_deep
-        return found
+        scores: Tensor = product + x @ deep_weight
+        return scores
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """float [B, n_items], some users at a time; with a gradient their hidden layers are computed again for it."""
+        """Returns the scores of the catalogue, float [B, n_items].
+
+        Users are scored a chunk at a time. With several chunks, the backward pass computes the hidden layers again.
+        """
         users, items = e.inputs["user"], e.context["items"]
         rows = max(1, CHUNK_HIDDEN // (len(items) * self.config.hidden[0]))
         parts = torch.split(users, rows)
@@ -96,17 +109,19 @@ class NeuMf(PairwiseModel):
         return torch.cat([checkpoint(self._scores, part, items, use_reentrant=False) for part in parts])
 
     def _sampled(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Scores of the positives [B] and the negatives [B, negatives]."""
+        """Returns the scores of the positives, [B], and of the negatives, [B, negatives]."""
         pos, neg = batch.targets["positives"], batch.targets["negatives"]
         scores = self._scores(e.inputs["user"], embedding(torch.cat([pos.unsqueeze(1), neg], 1), e.context["items"]))
         return scores[:, 0], scores[:, 1:]
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """−ln σ(s_pos) − Σ ln(1 − σ(s_neg)) per interaction."""
-        own, other = self._sampled(batch, e)
-        return Losses(softplus(-own) + softplus(other).sum(1), torch.arange(len(own), device=own.device))
+        """Returns −ln σ(s_pos) − Σ ln(1 − σ(s_neg)) per interaction."""
+        positive, negative = self._sampled(batch, e)
+        return Losses(
+            softplus(-positive) + softplus(negative).sum(1), torch.arange(len(positive), device=positive.device)
+        )
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """s_pos minus the highest sampled negative."""
-        own, other = self._sampled(batch, e)
-        return Losses(own - other.amax(1), torch.arange(len(own), device=own.device))
+        """Returns s_pos minus the highest score of a sampled negative, per interaction."""
+        positive, negative = self._sampled(batch, e)
+        return Losses(positive - negative.amax(1), torch.arange(len(positive), device=positive.device))

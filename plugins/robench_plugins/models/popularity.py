@@ -1,4 +1,4 @@
-"""Popularity: the line that every model must clear."""
+"""Popularity: the baseline that every model must beat."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Popularity(Model):
     counts: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Count."""
+        """Counts the training interactions of every item."""
         self.counts = data.train.counts().astype(np.float32)
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """float32 [B, n_items]."""
+        """Returns the counts for every user, float32 [B, n_items]."""
         return np.tile(self.counts, (len(users), 1))
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """The counts, float32 [n_items]."""
+        """Returns the counts, float32 [n_items]."""
         return {"counts": self.counts}
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Take the counts."""
+        """Restores the counts."""
         self.counts = np.asarray(state["counts"], dtype=np.float32)

@@ -12,39 +12,25 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
-from robench_plugins.models.attention import AttentionConfig, SelfAttention
-
-
-class Block(nn.Module):
-    """Attention, then a position-wise network; x + dropout(g(norm(x))) around both (Kang & McAuley, section III-C)."""
-
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = SelfAttention(dim, heads, dropout)
-        self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim))
-        self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """float [B, L, d]. Args: x [B, L, d]; hidden bool [L, L], True where a key lies behind the query."""
-        x = x + self.drop(self.attention(self.norms[0](x), hidden))
-        out: Tensor = x + self.drop(self.feed(self.norms[1](x)))
-        return out
+from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, later_positions
 
 
 class SasRec(SequenceModel):
-    """SASRec (Kang & McAuley, ICDM 2018): learnt positions, causal self-attention, the state against the item table.
+    """Predicts the next item at every position with causal self-attention.
 
-    ``loss: ce`` is the cross-entropy over the whole catalogue, which serves it better than the paper's own loss
-    (Klenitskiy & Vasilev, RecSys 2023); ``loss: bce`` is the paper's eq. 7 with one uniform negative per position.
-    Positions count from the start of the window that is read.
+    SASRec of Kang & McAuley (ICDM 2018), with learned positions, and the inner product of state and item vector as the
+    score. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue, which gives better rankings than
+    the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With ``loss: bce`` it is eq. 7 of the paper, with one
+    uniform negative per position. Positions count from the start of the window.
     """
 
-    class Config(AttentionConfig):
+    class Config(TransformerConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
         layers: int = Field(default=2, ge=1)
-        loss: Literal["ce", "bce"] = "ce"
+        loss: Literal["ce", "bce"] = Field(
+            default="ce", description="Training loss: cross-entropy over the catalogue, or binary with one negative"
+        )
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=32, ge=1)
         learning_rate: float = Field(default=3e-3, gt=0)
@@ -55,15 +41,15 @@ class SasRec(SequenceModel):
     config: Config
 
     def build_layers(self) -> None:
-        """Positions, blocks, last norm."""
+        """Builds the positions, the blocks and the last layer norm."""
         c = self.config
         self.positions = nn.Parameter(torch.randn(c.max_length, c.dim) * c.dim**-0.5)
-        self.blocks = nn.ModuleList([Block(c.dim, c.heads, c.dropout) for _ in range(c.layers)])
+        self.blocks = nn.ModuleList([PreNormBlock(c.dim, c.heads, c.dropout) for _ in range(c.layers)])
         self.norm = nn.LayerNorm(c.dim)
         self.drop = nn.Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Windows; for ``bce`` also a uniform item per position that the window does not hold."""
+        """Yields windows; with ``loss: bce`` also a uniform negative item per position."""
         generator = rng.child("negatives").torch()
         for batch in super().batches(data, rng):
             if self.config.loss == "bce":
@@ -73,22 +59,25 @@ class SasRec(SequenceModel):
                 yield batch
 
     def _negatives(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """int64 [B, L]; redrawn a few times where a window holds the item, then left as it is."""
+        """Returns a uniform item per position, int64 [B, L].
+
+        An item that the window holds is drawn again, up to eight times.
+        """
         items = batch.targets["items"]
         own = torch.cat([batch.histories, items], 1)
-        drawn = torch.randint(self.n_items, items.shape, generator=generator)
+        negatives = torch.randint(self.n_items, items.shape, generator=generator)
         for _ in range(8):
-            known = (drawn.unsqueeze(2) == own.unsqueeze(1)).any(2)
+            known = (negatives.unsqueeze(2) == own.unsqueeze(1)).any(2)
             if not bool(known.any()):
                 break
-            drawn = torch.where(known, torch.randint(self.n_items, items.shape, generator=generator), drawn)
-        return drawn
+            negatives = torch.where(known, torch.randint(self.n_items, items.shape, generator=generator), negatives)
+        return negatives
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """[B, L, dim]; position t sees the positions up to t."""
+        """Returns the state at every position, float [B, L, dim]; position t sees the positions up to t."""
         x = e.inputs["items"]
         length = x.shape[1]
-        hidden = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        hidden = later_positions(length, x.device)
         x = self.drop(x + self.positions[:length])
         for block in self.blocks:
             x = block(x, hidden)
@@ -96,14 +85,14 @@ class SasRec(SequenceModel):
         return out
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Cross-entropy, or −ln σ(s_y) − ln(1 − σ(s_neg)), per position that has a target."""
+        """Returns the cross-entropy, or −ln σ(s_y) − ln(1 − σ(s_neg)), for every position with a target."""
         if self.config.loss == "ce":
             return super().loss_from(batch, e)
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
         states = self.states_at(batch, e, row, position)
-        own, other = (
+        positive, negative = (
             (states * embedding(ids[row, position], e.context["table"])).sum(1) + e.context["bias"][ids[row, position]]
             for ids in (targets, batch.targets["negatives"])
         )
-        return Losses(softplus(-own) + softplus(other), row)
+        return Losses(softplus(-positive) + softplus(negative), row)

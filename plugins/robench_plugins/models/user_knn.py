@@ -1,4 +1,4 @@
-"""User neighbours."""
+"""User-based nearest neighbours."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robench.api import BaseConfig, IntArray, TrainData
-from robench_plugins.models.from_history import FromHistory
-from robench_plugins.models.sparse import BLOCK_ENTRIES, Matrix, cosine, matrix, strongest
+from robench_plugins.models.history_model import HistoryModel
+from robench_plugins.models.sparse_matrix import (
+    BLOCK_ENTRIES,
+    Matrix,
+    dots_to_cosines,
+    interaction_matrix,
+    largest_entries,
+)
 
 
-class UserKnn(FromHistory):
-    """User-based neighbours: s(u, i) = Σ_v sim(u, v) · [v used i] over the k training users v most like u.
+class UserKnn(HistoryModel):
+    """Scores an item by the similarity of the nearest neighbours that used it.
 
-    sim is the cosine with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h), between the history that is scored and the training rows
-    (Resnick et al. 1994 with cosine on implicit feedback, as in Ferrari Dacrema et al., RecSys 2019). Nobody is a
-    neighbour of oneself.
+    s(u, i) = Σ_v sim(u, v) · [v used i] over the k training users v most similar to u. The similarity is the cosine
+    with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h), between the history that is scored and the training rows. User-based
+    neighbours go back to Resnick et al. (CSCW 1994); the cosine on implicit feedback follows Ferrari Dacrema et al.
+    (RecSys 2019). No user is their own neighbour.
     """
 
     class Config(BaseConfig):
         """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
-        k: int = Field(default=50, ge=1, description="neighbours")
-        shrinkage: float = Field(default=0.0, ge=0)
+        k: int = Field(default=50, ge=1, description="Neighbours per user")
+        shrinkage: float = Field(
+            default=0.0, ge=0, description="Term h that is added to the product of norms, in interactions"
+        )
 
     config: Config
     train: Matrix
@@ -33,28 +42,31 @@ class UserKnn(FromHistory):
     norms: NDArray[np.float64]
 
     def learn(self, data: TrainData) -> None:
-        """Keep the training rows."""
-        self.train = matrix(data.train)
+        """Stores the training rows and their norms."""
+        self.train = interaction_matrix(data.train)
         self.by_item = self.train.T.tocsr()
         self.norms = np.sqrt(data.train.lengths().astype(np.float64))
 
-    def of(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Some rows at a time, because their similarities to everybody are dense."""
-        found = np.empty(rows.shape, dtype=np.float32)
+    def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
+        """Returns the scores, float32 [B, n_items].
+
+        Rows are scored a block at a time, because their similarities to all training users are dense.
+        """
+        scores = np.empty(rows.shape, dtype=np.float32)
         step = max(1, BLOCK_ENTRIES // max(1, self.train.shape[0]))
         for start in range(0, rows.shape[0], step):
             part = rows[start : start + step]
-            dots = (part @ self.by_item).toarray()
-            cosine(self.config.shrinkage, dots, np.sqrt(part.sum(1).astype(np.float64)), self.norms)
+            similarity = (part @ self.by_item).toarray()
+            dots_to_cosines(self.config.shrinkage, similarity, np.sqrt(part.sum(1).astype(np.float64)), self.norms)
             if users is not None:
-                dots[np.arange(len(dots)), users[start : start + step]] = 0
-            found[start : start + step] = (strongest(dots, self.config.k) @ self.train).toarray()
-        return found
+                similarity[np.arange(len(similarity)), users[start : start + step]] = 0
+            scores[start : start + step] = (largest_entries(similarity, self.config.k) @ self.train).toarray()
+        return scores
 
-    def learnt(self) -> Mapping[str, NDArray[np.generic]]:
-        """Nothing beyond the training data."""
+    def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Returns nothing, because the model is the training data."""
         return {}
 
-    def recall(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Keep the training rows again."""
+    def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Stores the training rows again."""
         self.learn(data)

@@ -18,7 +18,7 @@ from robench_plugins.models.multi_vae import MultiVae
 from robench_plugins.models.neumf import NeuMf
 from robench_plugins.models.popularity import Popularity
 from robench_plugins.models.sasrec import SasRec
-from robench_plugins.models.sparse import matrix, some_rows
+from robench_plugins.models.sparse_matrix import interaction_matrix, matrix_of_users
 
 SMALL = {
     MatrixFactorization: {"factors": 16, "batch_size": 64, "learning_rate": 0.02, "epochs": 12},
@@ -129,13 +129,14 @@ def test_recurrent_layers_are_torch_s_own_with_replayable_dropout(kind, layers):
 def test_rows_of_some_users():
     data, _ = crowd(n_users=24)
     users = np.array([5, 3, 3, 23])
-    np.testing.assert_array_equal(some_rows(data.train, users).toarray(), matrix(data.train).toarray()[users])
-    assert some_rows(data.train, users[:0]).shape == (0, data.n_items)
+    expected = interaction_matrix(data.train).toarray()[users]
+    np.testing.assert_array_equal(matrix_of_users(data.train, users).toarray(), expected)
+    assert matrix_of_users(data.train, users[:0]).shape == (0, data.n_items)
 
 
 def test_ease_is_the_closed_form():
     data, _ = crowd(n_users=24)
-    x = matrix(data.train).toarray().astype(float)
+    x = interaction_matrix(data.train).toarray().astype(float)
     inverse = np.linalg.inv(x.T @ x + 20 * np.eye(data.n_items))
     wanted = np.eye(data.n_items) - inverse / np.diag(inverse)
     weights = fitted(Ease.make(weight_decay=20.0), data)[0].weights

@@ -34,14 +34,14 @@ from robench.api.models.tokens import LikelihoodModel
 from robench.api.usage import count_usage
 from robench.pretrained import Decoder, Soft, decoder_folder, identity_of
 from robench_plugins.models.ease import Ease
-from robench_plugins.models.from_history import FromHistory
+from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.item_knn import ItemKnn
 from robench_plugins.models.llm.answers import Answers
 from robench_plugins.models.llm.prompt import Prompt, Template, template_of
-from robench_plugins.models.sparse import matrix
+from robench_plugins.models.sparse_matrix import interaction_matrix
 from robench_plugins.models.user_knn import UserKnn
 
-RETRIEVERS: dict[str, type[FromHistory]] = {"ease": Ease, "item-knn": ItemKnn, "user-knn": UserKnn}
+RETRIEVERS: dict[str, type[HistoryModel]] = {"ease": Ease, "item-knn": ItemKnn, "user-knn": UserKnn}
 # Where the answers stand, in nats per token: likelihoods, then unusable answers, then everything that was not asked.
 LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
 
@@ -239,7 +239,7 @@ class Llm(LikelihoodModel):
         ids, n = batch.histories.cpu().numpy(), self.config.candidates
         rows = Interactions.from_rows([row[row < self.n_items] for row in ids], self.n_items)
         users = batch.users.cpu().numpy()
-        scores = self.retriever.of(matrix(rows), None if bool((users < 0).any()) else users)
+        scores = self.retriever.score_rows(interaction_matrix(rows), None if bool((users < 0).any()) else users)
         scores[rows.lengths() == 0] = self.retriever.counts
         order = np.argsort(-scores, axis=1, kind="stable")
         free = np.tile(self.retriever.counts > 0, (len(ids), 1))

@@ -1,0 +1,75 @@
+"""The base of models whose scores are a function of the items of a history."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api import IntArray, Interactions, Model, Rng, Surface, TrainData
+from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix, matrix_of_users
+
+
+class HistoryModel(Model):
+    """A model without a vector per user: it scores any history, whether or not its user is in the training data.
+
+    A history without items gets the training counts of the items as scores.
+    """
+
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"history"})
+    counts: NDArray[np.float32]
+
+    @abstractmethod
+    def learn(self, data: TrainData) -> None:
+        """Learns all that ``score_rows`` needs."""
+
+    @abstractmethod
+    def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
+        """Returns the scores of the whole catalogue, float32 [B, n_items].
+
+        Args:
+            rows: the histories, sparse float32 [B, n_items], 1 for each item that a history holds.
+            users: the user of each history, int64 [B]; None for users who are not in the training data.
+        """
+
+    @abstractmethod
+    def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Returns the result of ``learn`` as named arrays."""
+
+    @abstractmethod
+    def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restores the result of ``learn`` from ``learned_state``.
+
+        Args:
+            data: the training data.
+            state: named arrays.
+        """
+
+    def fit(self, data: TrainData, rng: Rng) -> None:
+        """Counts the items, then learns."""
+        self.counts = data.train.counts().astype(np.float32)
+        self.learn(data)
+
+    def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
+        """Returns the scores of the whole catalogue, float32 [B, n_items]."""
+        scores = self.score_rows(matrix_of_users(history, users), users)
+        scores[history.indptr[users] == history.indptr[users + 1]] = self.counts
+        return scores
+
+    def newcomers(self, history: Interactions) -> NDArray[np.float32]:
+        """Returns scores for users who are not in the training data, float32 [n, n_items]."""
+        scores = self.score_rows(interaction_matrix(history), None)
+        scores[history.lengths() == 0] = self.counts
+        return scores
+
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Returns the learned arrays and the counts."""
+        return {**self.learned_state(), "counts": self.counts}
+
+    def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
+        """Restores the counts and the learned arrays."""
+        self.counts = np.asarray(state["counts"], dtype=np.float32)
+        self.load_learned(data, state)

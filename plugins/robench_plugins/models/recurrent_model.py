@@ -1,0 +1,51 @@
+"""The base of models with a recurrent network over the items of a history."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
+
+
+class RecurrentConfig(SequenceConfig):
+    """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+
+    hidden: int = Field(default=64, ge=1, description="Units of each recurrent layer")
+    layers: int = Field(default=1, ge=1, description="Number of recurrent layers")
+    epochs: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-2, gt=0)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    max_length: int = Field(default=30, ge=2)
+    patience: int = Field(default=3, ge=1)
+
+
+class RecurrentModel(SequenceModel):
+    """A model with item vectors, a recurrent network and a projection back to the space of item vectors.
+
+    It is trained on the cross-entropy over the whole catalogue. A subclass names the kind of network in ``cell``.
+    """
+
+    Config = RecurrentConfig
+    config: RecurrentConfig
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
+
+    def build_layers(self) -> None:
+        """Builds the network and the projection."""
+        c = self.config
+        widths = [c.dim, *[c.hidden] * (c.layers - 1)]
+        # Each layer is a module of its own, because the dropout inside a cuDNN network has a random state of its own.
+        self.network = nn.ModuleList([self.cell(width, c.hidden, batch_first=True) for width in widths])
+        self.project = nn.Linear(c.hidden, c.dim)
+        self.drop = nn.Dropout(c.dropout)
+
+    def states(self, batch: Batch, e: Embedded) -> Tensor:
+        """Returns the state at every position, float [B, L, dim]; padding on the right reaches no earlier state."""
+        hidden = self.drop(e.inputs["items"])
+        for layer in self.network:
+            hidden = self.drop(layer(hidden)[0])
+        states: Tensor = self.project(hidden)
+        return states

@@ -1,0 +1,89 @@
+"""Sparse matrices of interactions and similarities, for the models that score a history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from robench.api import IntArray, Interactions
+
+Matrix: TypeAlias = Any  # scipy.sparse.csr_array; scipy ships no types
+BLOCK_ENTRIES = 1 << 24  # entries of a dense block of similarities (64 MiB of float32)
+
+
+def interaction_matrix(rows: Interactions) -> Matrix:
+    """Returns a sparse matrix with a 1 for each interaction: float32 [rows, n_items]."""
+    ones = np.ones(len(rows), dtype=np.float32)
+    return sparse.csr_array((ones, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
+
+
+def matrix_of_users(rows: Interactions, users: IntArray) -> Matrix:
+    """Returns ``interaction_matrix(rows)[users]``, float32 [B, n_items], without the matrix of all users."""
+    start = rows.indptr[users]
+    lengths = rows.indptr[users + 1] - start
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    index = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], lengths)
+    ones = np.ones(len(index), dtype=np.float32)
+    return sparse.csr_array((ones, rows.items[index], indptr), shape=(len(users), rows.n_items))
+
+
+def dots_to_cosines(
+    shrinkage: float, dots: NDArray[np.float32], row_norms: NDArray[np.float64], column_norms: NDArray[np.float64]
+) -> None:
+    """Divides dot products by norms in place: ⟨a, b⟩ / (‖a‖ ‖b‖ + shrinkage), or 0 if the divisor is 0.
+
+    Args:
+        shrinkage: the h that is added to the product of the norms.
+        dots: dot products, float32 [B, n]; overwritten.
+        row_norms: float64 [B].
+        column_norms: float64 [n].
+    """
+    divisor = row_norms[:, None] * column_norms[None, :] + shrinkage
+    np.divide(dots, divisor, out=dots, where=divisor > 0)
+
+
+def largest_entries(values: NDArray[np.float32], k: int) -> Matrix:
+    """Returns the ``k`` largest positive entries of each row, the first ones if some are equal: sparse [B, n]."""
+    n = values.shape[1]
+    if k < n:
+        # Ties are broken by the column, so that the choice does not depend on how numpy partitions.
+        threshold = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
+        above = values > threshold
+        equal = values == threshold
+        left = k - above.sum(1, keepdims=True)
+        chosen = above | (equal & (np.cumsum(equal, axis=1) <= left))
+    else:
+        chosen = np.ones_like(values, dtype=bool)
+    return sparse.csr_array(np.where(chosen & (values > 0), values, 0))
+
+
+def stack_blocks(rows: int, width: int, block: Callable[[slice], Matrix]) -> Matrix:
+    """Returns the matrix of all rows, computed a block at a time.
+
+    Args:
+        rows: the number of rows.
+        width: the number of dense entries that a row needs while it is computed.
+        block: returns the sparse matrix of a slice of rows.
+    """
+    step = max(1, BLOCK_ENTRIES // max(1, width))
+    return sparse.vstack([block(slice(start, min(start + step, rows))) for start in range(0, rows, step)], format="csr")
+
+
+def to_state(name: str, matrix: Matrix) -> dict[str, NDArray[np.generic]]:
+    """Returns the parts of a sparse matrix as arrays whose names begin with ``name``."""
+    return {
+        f"{name}_data": matrix.data.astype(np.float32),
+        f"{name}_indices": matrix.indices.astype(np.int64),
+        f"{name}_indptr": matrix.indptr.astype(np.int64),
+        f"{name}_shape": np.array(matrix.shape, dtype=np.int64),
+    }
+
+
+def from_state(name: str, state: Mapping[str, NDArray[np.generic]]) -> Matrix:
+    """Returns the sparse matrix that ``to_state`` took apart."""
+    parts = tuple(np.asarray(state[f"{name}_{part}"]) for part in ("data", "indices", "indptr"))
+    return sparse.csr_array(parts, shape=tuple(np.asarray(state[f"{name}_shape"]).tolist()))

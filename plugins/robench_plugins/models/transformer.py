@@ -1,0 +1,92 @@
+"""The parts that the transformer models share."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from robench.api import SequenceConfig, SettingError
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Refuses a number of heads that does not divide the dimensions.
+
+    Raises:
+        SettingError: if it does not.
+    """
+    if dim % heads:
+        raise SettingError(f"dim {dim} cannot be shared by {heads} heads", "heads", "dim must be a multiple of heads")
+
+
+class TransformerConfig(SequenceConfig):
+    """Settings of every sequence model with transformer blocks."""
+
+    layers: int = Field(default=1, ge=1, description="Number of transformer blocks")
+    heads: int = Field(default=2, ge=1, description="Attention heads per block; must divide dim")
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        check_heads(self.dim, self.heads)
+        return self
+
+
+class SelfAttention(nn.Module):
+    """Multi-head scaled dot-product attention of Vaswani et al. (NeurIPS 2017, section 3.2).
+
+    The computation is the same with and without a gradient. The fused kernels of torch are not used, because their
+    results with and without a gradient differ in the last digits.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        check_heads(dim, heads)
+        self.heads = heads
+        self.inwards, self.outwards = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Returns, for every position, a mix of the positions that it may see: float [B, L, d].
+
+        Args:
+            x: the vectors at all positions, float [B, L, d].
+            hidden: bool, broadcast to [B, heads, L, L]; True if a query (row) must not see a key (column).
+        """
+        parts = self.inwards(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.unbind()
+        weights = (query @ key.transpose(-1, -2) * key.shape[-1] ** -0.5).masked_fill(hidden, -torch.inf)
+        mixed = (self.drop(weights.softmax(-1)) @ value).transpose(1, 2).flatten(2)
+        out: Tensor = self.outwards(mixed)
+        return out
+
+
+class PreNormBlock(nn.Module):
+    """A transformer block that computes x + dropout(g(norm(x))) for attention and for a position-wise network.
+
+    The block of SASRec (Kang & McAuley, ICDM 2018, section III-C).
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = SelfAttention(dim, heads, dropout)
+        self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim))
+        self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Returns the output at every position, float [B, L, d].
+
+        Args:
+            x: the vectors at all positions, float [B, L, d].
+            hidden: bool [L, L], True if a query (row) must not see a key (column).
+        """
+        x = x + self.drop(self.attention(self.norms[0](x), hidden))
+        out: Tensor = x + self.drop(self.feed(self.norms[1](x)))
+        return out
+
+
+def later_positions(length: int, device: torch.device) -> Tensor:
+    """Returns a causal mask: bool [length, length], True if the key (column) is after the query (row)."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
