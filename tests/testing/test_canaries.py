@@ -288,14 +288,14 @@ def test_a_defence_that_trains_on_clean_inputs_fails_its_conformance_test():
 def test_the_robust_loss_is_on_perturbed_inputs_and_above_the_clean_one(model):
     """λ = 0 leaves nothing but the robust loss."""
     data, _ = crowd()
-    made, _ = fitted(model(), data)
-    made.train()
-    for number, batch in enumerate(made.batches(data, Rng(1))):
-        clean = Step(made, batch, 0, 0.0, Rng(number))
+    trained, _ = fitted(model(), data)
+    trained.train()
+    for number, batch in enumerate(trained.batches(data, Rng(1))):
+        clean = Step(trained, batch, 0, 0.0, Rng(number))
         before = float(clean.losses(clean.embed()).value.mean().detach())
         for inner in ("fgsm", "pgd"):
             defense = AdversarialTraining.make(**{"lambda": 0.0, "epsilon": 0.02, "inner": inner})
-            step = Step(made, batch, 0, 0.0, Rng(number))
+            step = Step(trained, batch, 0, 0.0, Rng(number))
             assert float(defense.loss(step).detach()) > before
             assert step.achieved["epsilon_share"] == pytest.approx(1, rel=1e-3)
 

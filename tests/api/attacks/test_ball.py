@@ -15,27 +15,27 @@ def test_the_step_has_the_length_of_the_ball_however_small_or_large_the_gradient
     draw = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(seed)).double()
     gradient = {"x": (draw * 10.0**exponent).float()}
     moved = gradient["x"].flatten(1).abs().amax(1) > 0
-    found = Ball("l2", torch.full((4,), 0.7)).ascent(gradient)
-    assert torch.isfinite(found["x"]).all()
-    torch.testing.assert_close(l2(found)[moved], torch.full((4,), 0.7)[moved], rtol=1e-3, atol=0)
-    assert (found["x"] * gradient["x"] >= 0).all()
+    result = Ball("l2", torch.full((4,), 0.7)).ascent(gradient)
+    assert torch.isfinite(result["x"]).all()
+    torch.testing.assert_close(l2(result)[moved], torch.full((4,), 0.7)[moved], rtol=1e-3, atol=0)
+    assert (result["x"] * gradient["x"] >= 0).all()
 
 
 def test_a_row_without_gradient_stays_beside_rows_of_all_sizes():
     gradient = {"x": torch.tensor([[0.0, 0.0], [1e-42, 0.0], [3.0, 4.0], [0.0, 1e30]])}
-    found = Ball("l2", torch.ones(4)).ascent(gradient)["x"]
-    torch.testing.assert_close(found, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]))
+    result = Ball("l2", torch.ones(4)).ascent(gradient)["x"]
+    torch.testing.assert_close(result, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]))
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_projection_leaves_what_is_inside_bit_for_bit_and_never_leaves_the_ball(norm):
     delta = {"x": torch.randn(6, 4, generator=torch.Generator().manual_seed(0))}
     for radius in (torch.full((6,), 0.5), torch.linspace(0.0, 3.0, 6), torch.zeros(6)):
-        found = Ball(norm, radius).project(delta)["x"]
-        size = found.norm(dim=1) if norm == "l2" else found.abs().amax(1)
+        result = Ball(norm, radius).project(delta)["x"]
+        size = result.norm(dim=1) if norm == "l2" else result.abs().amax(1)
         assert (size <= radius * (1 + 1e-6)).all()
         before = delta["x"].norm(dim=1) if norm == "l2" else delta["x"].abs().amax(1)
-        assert torch.equal(found[before <= radius], delta["x"][before <= radius])
+        assert torch.equal(result[before <= radius], delta["x"][before <= radius])
 
 
 @settings(max_examples=60, deadline=None)
@@ -49,10 +49,10 @@ def test_a_step_is_the_projection_of_the_point_that_ascent_leads_to(seed, norm, 
     before = {name: part.clone() for name, part in delta.items()}
     gradient = {n: (torch.randn(p.shape, generator=draw) * 10.0**exponent).float() for n, p in parts.items()}
     gradient["x"][0], gradient["y"][0] = 0.0, 0.0
-    found = ball.step(delta, gradient, factor)
+    result = ball.step(delta, gradient, factor)
     plain = ball.project(added(delta, ball.shrunk(factor).ascent(gradient)))
     for name, part in plain.items():
-        torch.testing.assert_close(found[name], part, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(result[name], part, rtol=1e-5, atol=1e-7)
         assert torch.equal(delta[name], before[name])
-    size = sizes(found, norm)
+    size = sizes(result, norm)
     assert (size <= radius * (1 + 1e-6)).all()

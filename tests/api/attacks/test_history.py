@@ -65,10 +65,10 @@ def test_an_edit_is_that_of_a_list(rows, data):
             data.draw(st.integers(0, len(row) - (kinds[-1] != INSERT)) if row or kinds[-1] == INSERT else st.just(0))
         )
     items = [7] * len(rows)
-    found = edited(table(rows), *(torch.tensor(part) for part in (kinds, places, items)))
-    assert lists(found) == [by_hand(*parts) for parts in zip(rows, kinds, places, items, strict=True)]
-    length = (found >= 0).sum(1, keepdim=True)
-    assert torch.equal(found >= 0, torch.arange(found.shape[1]) < length), "padding stands between items"
+    result = edited(table(rows), *(torch.tensor(part) for part in (kinds, places, items)))
+    assert lists(result) == [by_hand(*parts) for parts in zip(rows, kinds, places, items, strict=True)]
+    length = (result >= 0).sum(1, keepdim=True)
+    assert torch.equal(result >= 0, torch.arange(result.shape[1]) < length), "padding stands between items"
 
 
 @given(ROWS, st.integers(0, N_ITEMS - 1), st.sets(st.sampled_from(["substitute", "insert", "delete"]), min_size=1))
@@ -91,9 +91,9 @@ def test_random_edits_are_among_the_edits_that_are_allowed(rows, forbidden, edit
 
 def test_every_edit_is_every_edit():
     rows = [[0, 1], [2]]
-    found = list(every_edit(Asked(table(rows), 8), table(rows), ("substitute", "insert", "delete")))
+    result = list(every_edit(Asked(table(rows), 8), table(rows), ("substitute", "insert", "delete")))
     # Six items are free for the first row and seven for the second; places by places + 1; and the deletions.
-    assert sum(int((kind >= 0).sum()) for kind, _, _ in found) == (2 + 3) * 6 + 2 + (1 + 2) * 7 + 1
+    assert sum(int((kind >= 0).sum()) for kind, _, _ in result) == (2 + 3) * 6 + 2 + (1 + 2) * 7 + 1
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -116,11 +116,11 @@ def test_the_steepest_substitutions_are_those_of_dense_slopes(shared):
             if place[user, w] >= 0 and allowed[user, j] and j != present[user, w]
         }
         kept = places[user] >= 0
-        found = list(zip(places[user][kept].tolist(), items[user][kept].tolist(), strict=True))
-        assert sorted(found) == sorted(by_pair)[: len(found)] if len(by_pair) <= 30 else len(found) == 30
-        wanted = sorted(by_pair.values(), reverse=True)[:30]
-        np.testing.assert_allclose(values[user][kept], wanted, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose([by_pair[pair] for pair in found], wanted, rtol=1e-5, atol=1e-6)
+        result = list(zip(places[user][kept].tolist(), items[user][kept].tolist(), strict=True))
+        assert sorted(result) == sorted(by_pair)[: len(result)] if len(by_pair) <= 30 else len(result) == 30
+        expected = sorted(by_pair.values(), reverse=True)[:30]
+        np.testing.assert_allclose(values[user][kept], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose([by_pair[pair] for pair in result], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("edits", [[], ["insert", "insert"], ["swap"]])

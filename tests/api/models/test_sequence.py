@@ -23,16 +23,16 @@ MODELS = [ReferenceSequence, Lstm, Gru4Rec, SasRec, Bert4Rec]
 @given(st.lists(st.lists(st.integers(0, N_ITEMS - 1), max_size=25), min_size=1, max_size=6), st.integers(2, 12))
 @settings(max_examples=200, deadline=None)
 def test_windows_hold_every_transition_exactly_once(sequences, length):
-    found = windows(Interactions.from_rows(sequences, N_ITEMS), length)
-    assert found.shape[1] == length
-    assert ((found != N_ITEMS).sum(1) >= 2).all()
+    result = windows(Interactions.from_rows(sequences, N_ITEMS), length)
+    assert result.shape[1] == length
+    assert ((result != N_ITEMS).sum(1) >= 2).all()
     pairs = []
-    for row in found.tolist():
+    for row in result.tolist():
         real = [i for i in row if i != N_ITEMS]
         assert row[: len(real)] == real, "padding is on the right"
         pairs += pairwise(real)
-    wanted = [pair for row in sequences for pair in pairwise(row)]
-    assert sorted(pairs) == sorted(wanted)
+    expected = [pair for row in sequences for pair in pairwise(row)]
+    assert sorted(pairs) == sorted(expected)
 
 
 @given(st.lists(st.integers(0, N_ITEMS - 1), min_size=2, max_size=40), st.integers(2, 12))

@@ -26,9 +26,9 @@ def test_value_and_gradients_equal_the_plain_formula(even, chunk, monkeypatch):
     plain = torch.nn.functional.cross_entropy(inputs[0] @ inputs[1].T + inputs[2], targets, reduction="none")
     ours = cross_entropy(*inputs, targets)
     torch.testing.assert_close(ours, plain)
-    wanted = torch.autograd.grad((plain * weight).sum(), inputs)
-    found = torch.autograd.grad((ours * weight).sum(), inputs)
-    for one, two in zip(found, wanted, strict=True):
+    expected = torch.autograd.grad((plain * weight).sum(), inputs)
+    result = torch.autograd.grad((ours * weight).sum(), inputs)
+    for one, two in zip(result, expected, strict=True):
         torch.testing.assert_close(one, two)
 
 
@@ -39,8 +39,8 @@ def test_value_and_gradients_equal_the_plain_formula(even, chunk, monkeypatch):
 def test_gradcheck_for_every_mix_of_wanted_gradients(asked, chunk, monkeypatch):
     monkeypatch.setattr(softmax, "CHUNK_ELEMENTS", chunk)
     inputs, targets, weight = _problem()
-    for part, wanted in zip(inputs, asked, strict=True):
-        part.requires_grad_(wanted)
+    for part, expected in zip(inputs, asked, strict=True):
+        part.requires_grad_(expected)
     assert torch.autograd.gradcheck(lambda *parts: cross_entropy(*parts, targets), inputs)
     assert torch.autograd.gradcheck(lambda *parts: (cross_entropy(*parts, targets) * weight).sum(), inputs)
     assert torch.autograd.gradcheck(lambda *parts: cross_entropy(*parts, targets).mean(), inputs)

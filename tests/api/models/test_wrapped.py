@@ -53,11 +53,11 @@ def test_it_is_the_inner_model(world):
 
 def test_attacks_meet_the_inner_model_s_inputs(world):
     model, data, test = world
-    found = [
+    result = [
         measured_victim(one, data, test).attacked(Pgd.make(norm="l2", steps=3), 0.2, "pgd").arrays["ranks"]
         for one in (model, Wrapped(model))
     ]
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(*result)
 
 
 def test_its_tables_reach_its_scores(world):
@@ -74,8 +74,8 @@ def test_its_tables_reach_its_scores(world):
         assert gradient.any()
         inner = name.removeprefix("inner.")
         with torch.no_grad():
-            wanted = model.under({inner: moved}, lambda: model.score_from(batch, model.embed(batch)))
-        torch.testing.assert_close(scores.detach(), -wanted, rtol=1e-4, atol=1e-5)
+            expected = model.under({inner: moved}, lambda: model.score_from(batch, model.embed(batch)))
+        torch.testing.assert_close(scores.detach(), -expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(model.scores(np.arange(6), data.train), before)
 
 

@@ -89,7 +89,7 @@ class PairwiseModel(TorchModel):
             yield Batch(u, u.new_empty(len(u), 0), {"positives": pos, "negatives": neg})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Returns the user ids, as the history is in the users' vectors."""
+        """Returns a batch of user ids; the users' vectors stand in for the history."""
         ids = torch.from_numpy(np.array(users, dtype=np.int64))
         return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))
 
