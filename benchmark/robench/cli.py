@@ -73,14 +73,14 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 
     Exit code 2 if a run would be refused.
     """
-    from robench.run.preview import preview  # noqa: PLC0415  # imports what the suite names, torch perhaps
+    from robench.run.preview import make_preview  # noqa: PLC0415  # imports what the suite names, torch perhaps
     from robench.run.terminal import print_preview  # noqa: PLC0415
 
-    found = preview(suite, Registry.of(Host.discover()), results, tuple(set_ or ()), tuple(only or ()))
-    print_preview(found, screen())
-    for refusal in found.refusals:
+    shown = make_preview(suite, Registry.of(Host.discover()), results, tuple(set_ or ()), tuple(only or ()))
+    print_preview(shown, screen())
+    for refusal in shown.refusals:
         typer.echo(f"a run would end here: {refusal}", err=True)
-    if found.refusals:
+    if shown.refusals:
         raise typer.Exit(2)
 
 
@@ -93,7 +93,7 @@ def leaderboard(folder: Folder) -> None:
 
 
 def print_tables(tables: Tables, folder: Path) -> None:
-    """Prints the leaderboard of a folder, and where its files lie."""
+    """Prints the leaderboard of a folder, and the paths of its files."""
     from robench.report.terminal import print_leaderboard  # noqa: PLC0415  # numpy takes a moment
 
     print_leaderboard(tables, screen())

@@ -11,7 +11,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.pretrained import gguf
-from robench.run.preview import preview
+from robench.run.preview import make_preview
 from robench.suite.load import load_suite
 from robench.suite.schema import SuiteFile
 
@@ -42,7 +42,7 @@ def planned(prepared, registry, tmp_path, monkeypatch):
     monkeypatch.setattr(gguf, "_convert", lambda library, file, folder: tiny_decoder(folder))
 
     def planned(path, *changes):
-        return preview(path, registry, tmp_path / "results", changes, ())
+        return make_preview(path, registry, tmp_path / "results", changes, ())
 
     return planned
 

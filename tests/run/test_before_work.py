@@ -8,7 +8,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.run.dependencies import check_files
-from robench.run.preview import preview
+from robench.run.preview import make_preview
 from robench.suite.load import load_suite
 
 CSV = """name: t
@@ -27,7 +27,7 @@ def registry():
 
 def ends(path, registry, only=()):
     """What plan says that a run would end with."""
-    return preview(path, registry, None, (), only).refusals
+    return make_preview(path, registry, None, (), only).refusals
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from tests.run.inline import SMALL, records, run
 
 from robench.files.sources import Sources
 from robench.run.dependencies import Dependencies
-from robench.run.preview import preview
+from robench.run.preview import make_preview
 
 ATTACK = """
 from robench.api import EmbeddingAttack, hookimpl
@@ -55,7 +55,7 @@ def test_another_version_of_an_attack_makes_its_own_cells_stale(job, tmp_path):
     assert stale(job) == set()
     (tmp_path / "idle.py").write_text(f"{ATTACK}# edited\n")
     assert stale(job) == {"idle"}
-    (row,) = preview(tmp_path / "t.yaml", job.registry, tmp_path / "results", (), ()).rows
+    (row,) = make_preview(tmp_path / "t.yaml", job.registry, tmp_path / "results", (), ()).rows
     assert (row.cells, row.stored, row.stale) == (3, 3, 1)
 
 

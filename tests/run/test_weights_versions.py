@@ -10,7 +10,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.run.dependencies import Dependencies
-from robench.run.preview import preview
+from robench.run.preview import make_preview
 from robench.suite.load import load_suite
 
 SUITE = """
@@ -45,7 +45,9 @@ def test_another_decoder_makes_the_cells_of_its_attack_stale(tmp_path, robench, 
     config = folder / "tokenizer_config.json"
     config.write_text(config.read_text() + " ")
     assert stale() == {True: True, False: False}
-    assert any("stale: 1 stored cell: code or weights" in note for note in preview(path, registry, None, (), ()).notes)
+    assert any(
+        "stale: 1 stored cell: code or weights" in note for note in make_preview(path, registry, None, (), ()).notes
+    )
     for name, cell in cells.items():
         if cell.attack is not None:
             older = found[name]["provenance"].pop("outside")

@@ -129,7 +129,7 @@ class ResultFrames:
         return pd.Series(self._known_users(self._planned(cell))["title"], dtype="string", name="title")
 
     def _planned(self, cell: str) -> Columns:
-        """Returns the columns of the one cell whose id begins so."""
+        """Returns the columns of the only cell with an id that begins with ``cell``."""
         matches = [columns for columns in self._results.cells if columns["cell"].startswith(cell)]
         if len(matches) == 1:
             return matches[0]
@@ -149,10 +149,10 @@ class ResultFrames:
     def _known_users(self, columns: Columns) -> dict[str, NDArray[Any]]:
         """Returns the arrays of users.npz for the data of a cell."""
         prefix = f"{columns['dataset']}/{columns['split']}/"
-        found = {name: array for name, array in self._users.items() if name.startswith(prefix)}
-        if not found:
+        arrays = {name: array for name, array in self._users.items() if name.startswith(prefix)}
+        if not arrays:
             raise UserError(f"no users of {prefix[:-1]}", where=str(self.folder / "users.npz"))
-        return {name.removeprefix(prefix): array for name, array in found.items()}
+        return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
     @cached_property
     def _users(self) -> dict[str, NDArray[Any]]:
@@ -160,7 +160,7 @@ class ResultFrames:
 
 
 def frame_of(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
-    """Returns rows as a frame whose dtypes depend on the columns alone, also if there is no row."""
+    """Returns rows as a frame. The dtypes depend on the columns alone, also if there is no row."""
     listed = list(rows)
     return pd.DataFrame({name: column_of([row.get(name) for row in listed], name) for name in columns})
 

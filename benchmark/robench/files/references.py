@@ -1,4 +1,4 @@
-"""What the source of a module refers to: its imports, and strings of the form ``module:Class``."""
+"""Finds what the source of a module refers to: its imports, and strings of the form ``module:Class``."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def references(tree: ast.AST) -> Iterator[Reference]:
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             yield from (Reference(module, alias.name) for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and (found := _TARGET.match(node.value)):
-            yield Reference(found["module"], found["attribute"])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and (target := _TARGET.match(node.value)):
+            yield Reference(target["module"], target["attribute"])
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:

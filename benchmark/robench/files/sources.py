@@ -106,12 +106,12 @@ class Sources:
             spec = self._spec(name)
             try:
                 self._contents[name] = spec.loader.get_data(spec.origin)  # type: ignore[union-attr]
-            except (AttributeError, TypeError, OSError):  # a namespace, a module made by hand, a file that is gone
+            except (AttributeError, TypeError, OSError):  # a namespace package, a module without a file, a deleted file
                 self._contents[name] = None
         return self._contents[name]
 
     def _spec(self, name: str) -> ModuleSpec | None:
-        """Returns where a module lies, without importing it; None if it is not there."""
+        """Returns the spec of a module, which names its file, without importing it; None if there is no such module."""
         loaded: ModuleSpec | None = getattr(sys.modules.get(name), "__spec__", None)
         if loaded is not None:
             return loaded

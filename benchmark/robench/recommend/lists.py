@@ -1,4 +1,4 @@
-"""What victims recommend: to a user of the data set, or to a new user with some items."""
+"""Makes the lists that victims recommend to a user of the data set, or to a new user with some items."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def recommend(source: Path, request: Request, registry: Registry, say: Say) -> l
 
     Args:
         source: a suite, or a checkpoint (``.safetensors``).
-        request: who wants how many items, and of which victims.
+        request: the user, the length of the list, and the victims.
         registry: the plugins.
         say: receives a line about what takes long or is doubtful.
 

@@ -23,7 +23,7 @@ from robench.recommend.names import Titles
 
 @dataclass(frozen=True)
 class Request:
-    """A list of recommendations that someone wants, and of which victims of a suite.
+    """A request for a list of recommendations by some victims of a suite.
 
     Args:
         user: the id of a user of the data set; None for a new user.
@@ -63,7 +63,7 @@ class Recommendation:
     Args:
         victim: its label.
         data: its data set and split.
-        recipient: whom the list is for, in words.
+        recipient: the user that the list is for, in words.
         checkpoint: the file of the victim.
         lines: the items, best first.
     """
@@ -98,7 +98,7 @@ class Query:
         """Looks up the user or the items of a request.
 
         Args:
-            request: what is wanted.
+            request: the request.
             data: the prepared data.
             where: the name of the data, for messages.
 
@@ -150,7 +150,7 @@ class Query:
         return model.scores(np.array([self.user], dtype=np.int64), history)
 
     def recipient(self, model: Model) -> str:
-        """Returns in words whom the list is for."""
+        """Returns a description of the user that the list is for."""
         if self.user is None:
             how = {
                 "history": "from these items alone",

@@ -1,4 +1,4 @@
-"""Prepares the data of a suite once per data set and split: read, filtered, split, kept in the cache, and checked."""
+"""Prepares the data of a suite, once per data set and split, and checks that its models can use it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SuiteData:
         key: its key in the cache and its digest.
         data: the prepared data.
         users: int64 [U], the rows of the users that are evaluated.
-        notes: what the user is told of it.
+        notes: lines about it for the user.
     """
 
     key: DataKey

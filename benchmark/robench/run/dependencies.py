@@ -1,6 +1,6 @@
-"""What a cell depends on besides its spec and its data: code, and files that its plugins read.
+"""What a cell depends on apart from its spec and its data: code, and files that its plugins read.
 
-The worker notes both in the record; ``run`` and ``plan`` compare them with what is there now.
+The worker writes both into the record. ``run`` and ``plan`` compare them with the present code and files.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def make_component(registry: Registry, kind: Kind, part: Part) -> Any:
 
 
 def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
-    """Looks at the files that models and attacks read besides the data, such as weights, before any work.
+    """Checks the files that models and attacks read, such as weights, before any work.
 
     Raises:
         UserErrors: some are missing or broken; each with its place in the suite.
@@ -81,7 +81,7 @@ def placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError
 
 
 class Dependencies:
-    """The dependencies of the cells of one run; each part is looked at once.
+    """The dependencies of the cells of one run. Each part is examined once.
 
     Args:
         registry: the plugins.
@@ -101,7 +101,7 @@ class Dependencies:
         return self._sources.code_of(classes_of(cell, self._registry))
 
     def outside(self, cell: Cell) -> dict[str, str]:
-        """Returns digests of files that plugins read, by kind of plugin; what cannot be read is left out."""
+        """Returns digests of the files that plugins read, by kind of plugin; files that cannot be read are left out."""
         digests = {kind: self._outside(kind, part) for kind, part in readers_of(cell)}
         return {kind: value for kind, value in digests.items() if value}
 

@@ -1,4 +1,4 @@
-"""Finds out what a run would do, without fitting or measuring anything. ``robench plan`` shows it."""
+"""Previews a run: its cells and their states, without fitting or measuring anything. ``robench plan`` shows it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Preview:
         folder: of its results.
         rows: a row per victim.
         skips: why cells are skipped, one line per reason.
-        notes: what else the user is told.
+        notes: further lines for the user.
         refusals: the lines with which a run would be refused.
         excluded: how many cells ``exclude`` removed.
     """
@@ -57,7 +57,7 @@ class Preview:
     excluded: int = 0
 
 
-def preview(
+def make_preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Preview:
     """Returns the victims and cells of a suite, and how many are stored, stale or skipped.
@@ -121,12 +121,12 @@ def _prepare(
     digests, catalogues = {}, {}
     for name, some in group_by_data(cells).items():
         try:
-            found = load_suite_data(some, suite, registry, cache)
+            prepared = load_suite_data(some, suite, registry, cache)
         except UserError as error:
             if error.path == "targets":  # a mistake in the suite itself, which no data file can mend
                 raise
             shown.refusals.append(str(error))
             continue
-        digests[name], catalogues[name] = found.key.sha256, found.data.catalogue
-        shown.notes += found.notes
+        digests[name], catalogues[name] = prepared.key.sha256, prepared.data.catalogue
+        shown.notes += prepared.notes
     return digests, catalogues

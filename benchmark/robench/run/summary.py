@@ -1,4 +1,4 @@
-"""How a run ended."""
+"""The summary of a run: counts of its cells, and its failures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Summary:
     failures: list[Failure] = field(default_factory=list)
 
     def failure_lines(self) -> list[str]:
-        """Returns what the user is told of each failed cell."""
+        """Returns a line for the user about each failed cell."""
         return [
             f"failed: {one.name}: {one.error} (robench show {self.folder}/cells/{one.cell}.json)"
             for one in self.failures

@@ -1,4 +1,4 @@
-"""What is left to do of a plan: which cells are stored, stale, changed or missing. Only this module decides it.
+"""Decides what is left to do of a plan: which cells are stored, stale, changed or missing. No other module does.
 
 ``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of every state.
 """
@@ -65,7 +65,7 @@ def find_todo(
         data: the digest of the prepared data, by data set and split.
         fresh: whether stored cells are measured again; nothing is read then.
     """
-    asked = tuple(metrics)
+    of_suite = tuple(metrics)
 
     def state(cell: Cell) -> State:
         if cell.skip:
@@ -75,7 +75,7 @@ def find_todo(
             return "missing"
         if record["provenance"]["data_sha256"] != data.get(data_name(cell.victim)):
             return "changed"
-        if lacks_likes(record, asked):
+        if lacks_likes(record, of_suite):
             return "missing"
         return "stale" if dependencies.is_stale(cell, record) else "stored"
 

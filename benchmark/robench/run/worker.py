@@ -73,7 +73,7 @@ def _fit(
     recorder: Recorder,
     report: Callable[[int, int], None],
 ) -> FittedVictim:
-    """Returns the fitted victim, and tells the recorder where and how it was fitted."""
+    """Returns the fitted victim, and gives the recorder its device and the report of the fit."""
     device = pick_device(payload["device"])
     recorder.device = str(device)
     key = DataKey(payload["data_key"], payload["data_sha"])

@@ -1,4 +1,4 @@
-"""Worker processes on this machine."""
+"""The executor that runs victims in worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -23,22 +23,24 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": 
 
 
 class Local(Executor):
-    """A process per worker, started afresh (spawn), one torch thread each unless the suite says otherwise.
+    """Runs tasks in worker processes, each with the threads of the suite. This process never fits.
 
-    This process never fits. A worker that dies costs its own task: it is answered with ``lost``, and a new worker
-    takes its place.
+    Workers are started afresh (spawn). A worker that dies loses its own task only, which is answered with ``lost``.
+    A new worker takes its place.
     """
 
     class Config(BaseConfig):
-        """Settings; ``workers`` defaults to the cores that this process may use."""
+        """Settings."""
 
-        workers: int | None = Field(default=None, ge=1)
+        workers: int | None = Field(
+            default=None, ge=1, description="Processes; if `null`, as many as the cores that this process may use"
+        )
 
     config: Config
     context: ClassVar[SpawnContext] = multiprocessing.get_context("spawn")  # a worker shares nothing with this process
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
-        """Run all tasks, in order, on the workers."""
+        """Gives the tasks to the workers, in order, and passes on their events."""
         queue = list(tasks)[::-1]
         count = min(self.config.workers or cores(), len(queue))
         threads = max((int(task.payload.get("threads", 1)) for task in tasks), default=1)
@@ -58,7 +60,7 @@ class Local(Executor):
                         emit(event)
                         continue
                     if event is None:
-                        emit({"kind": "lost", "task": worker.task.id, "error": worker.farewell()})
+                        emit({"kind": "lost", "task": worker.task.id, "error": worker.cause_of_death()})
                     if event is not None and queue:
                         worker.give(queue.pop())
                     else:
@@ -70,12 +72,12 @@ class Local(Executor):
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:
-    """One process and this side's end of its pipe."""
+    """A worker process, and the end of its pipe on this side."""
 
     task: Task
 
@@ -87,7 +89,7 @@ class _Worker:
         other.close()
 
     def give(self, task: Task) -> None:
-        """Hand over a task; a worker that is dead already is noticed at the next event."""
+        """Sends a task. A worker that is dead already is noticed at the next event."""
         self.task = task
         try:
             self.pipe.send(task)
@@ -95,33 +97,33 @@ class _Worker:
             self.process.kill()
 
     def next_event(self) -> dict[str, Any] | None:
-        """What it says; None where it has died."""
+        """Returns the next event of the worker; None if it has died."""
         try:
             event: dict[str, Any] = self.pipe.recv()
         except (EOFError, OSError):
             return None
         return event
 
-    def farewell(self) -> str:
-        """How it died."""
+    def cause_of_death(self) -> str:
+        """Returns how the worker died, in words."""
         self.process.join()
         code = self.process.exitcode
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return f"the worker process died ({how}); out of memory is the usual cause of signal 9"
 
     def stop(self) -> None:
-        """Let it go home."""
+        """Lets the worker end by itself."""
         self.pipe.close()
         self.process.join()
 
     def kill(self) -> None:
-        """End it now."""
+        """Ends the worker at once."""
         self.process.kill()
         self.process.join()
 
 
 def _serve(pipe: Connection, work: Work) -> None:
-    """A worker's life: a task, its events, ``idle``; ends when the other side is gone."""
+    """Does tasks and sends their events, then ``idle``, until the other side is gone."""
     try:
         while True:
             work(pipe.recv(), pipe.send)
@@ -132,8 +134,9 @@ def _serve(pipe: Connection, work: Work) -> None:
 
 @contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    """What workers inherit: thread counts, which the numerical libraries read when they are imported, and how the
-    allocator behaves, unless the user has said so.
+    """Sets the variables that workers inherit: thread counts and, unless the user has set them, the allocator's.
+
+    The numerical libraries read thread counts when they are imported.
     """
     given = dict.fromkeys(THREAD_VARIABLES, str(threads))
     given |= {name: value for name, value in ALLOCATOR.items() if name not in os.environ}
@@ -151,7 +154,7 @@ def _environment(threads: int) -> Iterator[None]:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hides the script that runs: a new process would import it, and so run the suite again."""
+    """Hides the main script. A new process would import it, which would start the same run again."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

@@ -11,7 +11,7 @@ from robench.api.data import joined
 from robench.engine.data.prepare import Prepared, prepare
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.run.preview import preview
+from robench.run.preview import make_preview
 from robench.spec import Part
 from robench.testing.worlds import crowd, fitted
 from robench_plugins.datasets.csv_file import CsvFile
@@ -101,7 +101,7 @@ def test_a_prompt_that_asks_for_users_of_whom_nothing_is_known_is_refused_before
     prompt = f'{{name: llm, label: llm, weights: {weights}, prompt: "{{profile}} {{history}}"}}'
     suite = f"name: t\ndatasets: [{{name: csv, path: log.csv, items: items.csv{users}}}]\nmodels: [{prompt}]\n"
     (tmp_path / "t.yaml").write_text(suite)
-    refusals = preview(tmp_path / "t.yaml", Registry.of(Host.discover()), None, (), ()).refusals
+    refusals = make_preview(tmp_path / "t.yaml", Registry.of(Host.discover()), None, (), ()).refusals
     told = "llm reads what is known of users, and this data set knows nothing of them"
     assert any(told in line for line in refusals) == (not users)
 
