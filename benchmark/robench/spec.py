@@ -1,4 +1,4 @@
-"""What is to be measured, as plain frozen data: parts, victims, cells, and their ids."""
+"""What a suite measures, as frozen data: parts, victims, cells and their ids. Every package uses it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from robench.api.threat import Threat
+
 PROTOCOL_VERSION = 1  # of the measurement itself: raise it when equal specs would no longer give equal numbers
+Content = dict[str, object]  # plain data from which an id is made
 
 
-def digest(content: Any, length: int = 16) -> str:
-    """Hex digest of plain data in canonical JSON."""
+def digest(content: object, length: int = 16) -> str:
+    """Returns the hex digest of plain data, taken over its canonical JSON."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One configured component.
+    """One configured component of a suite.
 
     Args:
-        name: the plugin's registered name.
-        config: resolved settings, defaults spelled out, JSON types (λ under ``lambda``; an attack's ε is not in it).
-        label: how tables call it.
-        passed: the settings as typed in the suite.
+        name: the identity of the component, see ``Registry.identity``.
+        config: resolved settings, defaults spelled out, JSON types. λ is under ``lambda``; ε of an attack is not here.
+        label: its name in tables.
+        passed: the settings that the suite's author wrote.
         owner: ``distribution:entry`` of the plugin.
     """
 
@@ -36,9 +39,12 @@ class Part:
     passed: Mapping[str, Any] = field(default_factory=dict)
     owner: str = ""
 
-    def content(self) -> dict[str, Any]:
-        """What identifies it."""
+    def content(self) -> Content:
+        """Returns the data that identifies the part."""
         return {"name": self.name, "config": dict(self.config)}
+
+
+NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides nothing
 
 
 @dataclass(frozen=True)
@@ -49,39 +55,39 @@ class TargetChoice:
     pick: str = "unpopular"
     sets: int = 1
 
-    def content(self) -> dict[str, Any]:
-        """What identifies it."""
+    def content(self) -> Content:
+        """Returns the data that identifies the choice."""
         return {"count": self.count, "pick": self.pick, "sets": self.sets}
 
 
 @dataclass(frozen=True)
 class UserSample:
-    """Evaluate a seeded sample of the users."""
+    """A seeded sample of ``sample`` users; only they are evaluated."""
 
     sample: int
     seed: int = 0
 
-    def content(self) -> dict[str, Any]:
-        """What identifies it."""
+    def content(self) -> Content:
+        """Returns the data that identifies the sample."""
         return {"sample": self.sample, "seed": self.seed}
 
 
 @dataclass(frozen=True)
 class Poison:
-    """A train-stage attack at one ε against one target set."""
+    """An attack on the training data at one ε, for one target set."""
 
     attack: Part
     epsilon: float
     target_set: int
 
-    def content(self) -> dict[str, Any]:
-        """What identifies it."""
+    def content(self) -> Content:
+        """Returns the data that identifies the poisoning."""
         return {"attack": self.attack.content(), "epsilon": self.epsilon, "target_set": self.target_set}
 
 
 @dataclass(frozen=True)
 class Victim:
-    """One fitted model: (data, split, poisoning or none, model, defence, seed)."""
+    """One fitted model: data, split, poisoning or none, model, defence and seed."""
 
     dataset: Part
     split: Part
@@ -92,8 +98,8 @@ class Victim:
     targets: TargetChoice
     poison: Poison | None = None
 
-    def content(self) -> dict[str, Any]:
-        """What identifies it. Target sets matter to the fit only where they are attacked."""
+    def content(self) -> Content:
+        """Returns the data that identifies the victim. Target sets matter to the fit only if they are poisoned."""
         return {
             "dataset": self.dataset.content(),
             "split": self.split.content(),
@@ -112,33 +118,43 @@ class Victim:
 
     @property
     def strength(self) -> tuple[float, float | None]:
-        """(λ, training ε) of the defence: (1.0, None) where it has none."""
+        """λ and the training ε of the defence: (1.0, None) if it has neither."""
         epsilon = self.defense.config.get("epsilon")
         return float(self.defense.config.get("lambda", 1.0)), None if epsilon is None else float(epsilon)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement of one victim: clean (``attack`` None), or one test-time attack at one ε.
+    """One measurement of one victim: clean, or under one attack at one ε.
 
-    ``threat`` holds the fields of the attack's threat model, for tables. ``skip`` says why it cannot be measured.
-    ``kind`` says what an attack at test time is to the flags: ``gradient`` (climbs the loss within its budget),
-    ``minimum-norm``, ``floor`` (what a gradient attack must beat), ``black-box`` (through scores) or ``ensemble``.
-    ``target_set``: the items that an attack at test time promotes.
+    Args:
+        victim: the model that is measured.
+        attack: an attack at test time; None for a clean cell and for a poisoned victim.
+        epsilon: the budget of ``attack``.
+        users: who is evaluated; None for all users.
+        threat: the threat model of the attack or the poisoning; None for a clean cell.
+        adaptive: whether the attack is made against this victim, see ``Attack.adaptive``.
+        skip: why the cell cannot be measured, or empty.
+        kind: what an attack at test time is to the flags, see ``Attack.kind``.
+        target_set: the number of the target set that an attack at test time promotes.
+        baseline: the model is the line that other models must clear.
+        standard: the attack is the ensemble by which leaderboards are published.
     """
 
     victim: Victim
     attack: Part | None = None
     epsilon: float = 0.0
     users: UserSample | None = None
-    threat: Mapping[str, Any] = field(default_factory=dict)
+    threat: Threat | None = None
     adaptive: str = ""
     skip: str = ""
     kind: str = ""
     target_set: int | None = None
+    baseline: bool = False
+    standard: bool = False
 
-    def content(self) -> dict[str, Any]:
-        """What identifies it. Clean cells also measure the target items."""
+    def content(self) -> Content:
+        """Returns the data that identifies the cell. A clean cell also measures the target items."""
         targets = self.victim.targets.content() if self.attack is None or self.target_set is not None else None
         return {
             "victim": self.victim.content(),
@@ -153,9 +169,14 @@ class Cell:
         """16 hex digits."""
         return digest(self.content())
 
+    @property
+    def budget(self) -> float:
+        """ε of the attack or of the poisoning; 0 for a clean cell."""
+        return self.epsilon if self.victim.poison is None else self.victim.poison.epsilon
+
     def columns(self) -> dict[str, Any]:
-        """The cell's columns of cells.csv; a poisoned victim's cells carry the poisoning as attack."""
-        v, poison = self.victim, self.victim.poison
+        """Returns the cell's columns of cells.csv and plan.json. The attack of a poisoned victim is its poisoning."""
+        v, poison, threat = self.victim, self.victim.poison, self.threat
         attack = poison.attack if poison is not None else self.attack
         weight, train_epsilon = v.strength
         return {
@@ -171,37 +192,40 @@ class Cell:
             "train_epsilon": train_epsilon,
             "attack": "none" if attack is None else attack.name,
             "attack_label": "none" if attack is None else attack.label,
-            "stage": self.threat.get("stage", ""),
-            "surface": self.threat.get("surface", ""),
-            "norm": self.threat.get("norm", ""),
-            "scale": self.threat.get("scale", ""),
-            "goal": self.threat.get("goal", ""),
-            "k": self.threat.get("k"),
-            "epsilon": self.epsilon if poison is None else poison.epsilon,
+            "stage": "" if threat is None else threat.stage,
+            "surface": "" if threat is None else threat.surface,
+            "norm": "" if threat is None else threat.norm,
+            "scale": "" if threat is None else threat.scale,
+            "goal": "" if threat is None else threat.goal,
+            "k": None if threat is None else threat.k,
+            "epsilon": self.budget,
             "adaptive": self.adaptive,
             "kind": self.kind,
             "target_set": self.target_set if poison is None else poison.target_set,
             "seed": v.seed,
+            **({"baseline": True} if self.baseline else {}),
+            **({"standard": True} if self.standard else {}),
         }
 
 
 def label_of(victim: Victim) -> str:
-    """A victim in words: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``."""
+    """Returns a victim in words: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``."""
     weight, _ = victim.strength
     defense = victim.defense.label if weight == 1 else f"{victim.defense.label} λ={weight:g}"
-    parts = [victim.model.label, *([] if victim.defense.name == "none" else [defense]), f"seed {victim.seed}"]
+    undefended = victim.defense.name == NO_DEFENSE.name
+    parts = [victim.model.label, *([] if undefended else [defense]), f"seed {victim.seed}"]
     if victim.poison is not None:
         parts.append(f"{victim.poison.attack.label} ε={victim.poison.epsilon:g}")
     return ", ".join(parts)
 
 
-def cell_to_payload(cell: Cell) -> dict[str, Any]:
-    """Plain data that can travel to a worker."""
+def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
+    """Returns the cell as plain data that can travel to a worker."""
     return asdict(cell)
 
 
 def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
-    """The victim of ``dataclasses.asdict``; its id is the same."""
+    """Returns the victim of which a payload is ``dataclasses.asdict``; it has the same id."""
     poison = payload["poison"]
     return Victim(
         Part(**payload["dataset"]),
@@ -216,16 +240,12 @@ def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
 
 
 def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
-    """The cell of ``cell_to_payload``; its id is the same."""
-    attack, users = payload["attack"], payload["users"]
-    return Cell(
-        victim_from_payload(payload["victim"]),
-        attack and Part(**attack),
-        payload["epsilon"],
-        users and UserSample(**users),
-        payload["threat"],
-        payload["adaptive"],
-        payload["skip"],
-        payload["kind"],
-        payload["target_set"],
-    )
+    """Returns the cell of ``cell_to_payload``; it has the same id."""
+    attack, users, threat = payload["attack"], payload["users"], payload["threat"]
+    parts = {
+        "victim": victim_from_payload(payload["victim"]),
+        "attack": attack and Part(**attack),
+        "users": users and UserSample(**users),
+        "threat": threat and Threat(**threat),
+    }
+    return Cell(**{**payload, **parts})

@@ -119,3 +119,21 @@ def test_a_filter_prefers_the_component_that_has_exactly_that_name(plan_of):
     text = "datasets: [synthetic]\nmodels: [robench/popularity, rival/popularity]\n"
     plan = plan_of(text, WITH_RIVAL)
     assert {c.victim.model.name for c in chosen(plan.cells, ["model=popularity"])} == {"popularity"}
+
+
+def test_a_cell_notes_the_roles_of_its_model_and_attack(plan_of):
+    cells = plan_of(SUITE, ALONE).to_json()["cells"]
+    assert {cell["model"] for cell in cells if cell.get("baseline")} == {"popularity"}
+    assert all(cell["baseline"] is True for cell in cells if cell["model"] == "popularity")
+    assert {cell["attack"] for cell in cells if cell.get("standard")} == {"auto"}
+    assert all("standard" not in cell for cell in cells if cell["attack"] != "auto")
+    assert all("baseline" not in cell for cell in cells if cell["model"] != "popularity")
+
+
+def test_a_foreign_component_has_no_role_whatever_it_claims(plan_of):
+    assert rival.Weak.baseline
+    assert rival.Feeble.standard
+    text = "datasets: [synthetic]\nmodels: [mf, rival/popularity]\nattacks: [{name: rival/auto, epsilon: 0.1}]\n"
+    cells = plan_of(text, WITH_RIVAL).to_json()["cells"]
+    assert {cell["model"] for cell in cells} == {"mf", "rival/popularity"}
+    assert not any("baseline" in cell or "standard" in cell for cell in cells)

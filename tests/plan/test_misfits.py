@@ -2,18 +2,23 @@
 
 import pytest
 
+from robench.api import Defense, TorchModel
 from robench.api.errors import UserError
 from robench.host.discovery import Host
-from robench.host.registry import Registry
+from robench.host.registry import Entry, Registry
 from robench.plan.plan import make_plan
-from robench.spec import cell_from_payload, cell_to_payload
+from robench.spec import NO_DEFENSE, cell_from_payload, cell_to_payload
 from robench.suite.load import load_suite
+from robench_plugins.models.mf import MatrixFactorization
 
 
 @pytest.fixture
-def load(tmp_path):
-    registry = Registry.of(Host.discover())
+def registry():
+    return Registry.of(Host.discover())
 
+
+@pytest.fixture
+def load(tmp_path, registry):
     def load(attacks, models="[mf]", more=""):
         path = tmp_path / "t.yaml"
         path.write_text(f"name: t\ndatasets: [synthetic]\nmodels: {models}\nattacks: {attacks}\n{more}\n")
@@ -49,8 +54,53 @@ def test_a_gradient_attack_on_histories_needs_a_gradient(load):
 def test_a_defence_around_a_neural_model_leaves_others_out(load):
     plan = load("[]", "[ease, mf]", "defenses: [none, smoothing]")
     found = {(c.victim.model.name, c.victim.defense.name): c.skip for c in plan.cells}
-    assert found["ease", "smoothing"] == "ease is not neural, as smoothing asks"
+    assert found["ease", "smoothing"] == "ease is not neural, so smoothing does not fit"
     assert not found["mf", "smoothing"]
+
+
+class Bare(MatrixFactorization):
+    """A neural model whose training has no margins."""
+
+    margins_from = TorchModel.margins_from
+
+
+def test_a_defence_says_what_a_model_lacks_for_it(load, registry):
+    registry.entries["model"].append(Entry("bare", "robench:x", Bare))
+    defenses = "defenses: [none, adversarial-training, {name: adversarial-training, loss: hinge}, normalise]"
+    plan = load("[]", "[ease, mf, bare]", defenses)
+    reasons = {(c.victim.model.name, c.victim.defense.label): c.skip for c in plan.cells if c.skip}
+    own, hinge = "adversarial-training[loss=own]", "adversarial-training[loss=hinge]"
+    assert reasons == {
+        ("ease", own): f"ease has no training loss, so {own} does not fit",
+        ("ease", hinge): f"ease has no training loss, so {hinge} does not fit",
+        ("bare", hinge): f"bare has no margins, which the hinge loss needs, so {hinge} does not fit",
+        **{(name, "normalise"): f"{name} reads no texts, so normalise does not fit" for name in ("ease", "mf", "bare")},
+    }
+
+
+class Late(Defense):
+    """A defence that never settles; it names no setting of it."""
+
+    def loss(self, step): ...
+
+    def settled(self, epoch):
+        return False
+
+
+def test_a_defence_that_never_settles_is_refused_at_its_entry(load, registry):
+    registry.entries["defense"].append(Entry("late", "mine:x", Late))
+    with pytest.raises(UserError) as caught:
+        load("[]", "[{name: mf, epochs: 3}]", "defenses: [none, late]")
+    assert str(caught.value).endswith(
+        "defenses[1]: mf trains for 3 epochs, and late is still warming up after them (give the model more epochs)"
+    )
+
+
+def test_the_undefended_twin_is_the_defence_that_overrides_nothing(registry):
+    cls = registry.class_of("defense", NO_DEFENSE.name)
+    assert cls.Config.model_fields == {}
+    methods = [name for name, value in vars(Defense).items() if callable(value) and not name.startswith("_")]
+    assert not any(cls.overrides(name) for name in methods if name != "overrides")
 
 
 def test_promotion_at_test_time_has_a_cell_per_target_set_and_travels(load):
@@ -64,7 +114,7 @@ def test_promotion_at_test_time_has_a_cell_per_target_set_and_travels(load):
     ]
     assert len({c.id for c in plan.cells}) == len(plan.cells)
     assert all(cell_from_payload(cell_to_payload(c)) == c for c in plan.cells)
-    assert [(t["goal"], t["metric"]) for t in plan.ranking] == [("promote", "t-hr@10"), ("untargeted", "ndcg@10")]
+    assert [(t.threat.goal, t.metric) for t in plan.ranking] == [("promote", "t-hr@10"), ("untargeted", "ndcg@10")]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +163,7 @@ def test_a_share_of_a_history_may_be_any(load):
 def test_a_table_asks_an_ensemble_for_metrics_within_k_only(load, metric, fine):
     ranking = f"metrics: [{metric}]\nranking: [{{surface: embedding, norm: l2, metric: {metric}, epsilon: 0.1}}]"
     if fine:
-        assert load("[{name: auto, epsilon: 0.1}]", more=ranking).ranking[0]["metric"] == metric
+        assert load("[{name: auto, epsilon: 0.1}]", more=ranking).ranking[0].metric == metric
     else:
         with pytest.raises(UserError, match="within k = 10"):
             load("[{name: auto, epsilon: 0.1}]", more=ranking)
@@ -128,14 +178,14 @@ def test_a_table_of_histories_means_whole_edits_unless_it_says_otherwise(load):
         "[lstm]",
         "ranking: [{surface: history, epsilon: 1}, {surface: history, scale: relative, epsilon: 0.1}]",
     )
-    assert [t["scale"] for t in plan.ranking] == ["absolute", "relative"]
+    assert [t.threat.scale for t in plan.ranking] == ["absolute", "relative"]
 
 
 def test_auto_is_of_the_threat_model_of_its_surface(load):
     attacks = "[{name: auto, surface: history, unit: fraction, epsilon: 0.1}, {name: auto, norm: linf, epsilon: 0.1}]"
     plan = load(attacks, "[lstm]")
     threats = [c.threat for c in plan.cells if c.attack is not None]
-    assert [(t["surface"], t["norm"], t["scale"]) for t in threats] == [
+    assert [(t.surface, t.norm, t.scale) for t in threats] == [
         ("history", "edits", "relative"),
         ("embedding", "linf", "relative"),
     ]

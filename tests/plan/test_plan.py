@@ -143,7 +143,7 @@ def test_a_wrong_exclude_or_ranking_is_one_line_with_the_place(load, line, probl
 
 def test_without_ranking_every_threat_gets_its_table(load):
     _, plan = load(BASE)
-    assert {(t["surface"], t["norm"], t["metric"]) for t in plan.ranking} == {
+    assert {(t.threat.surface, t.threat.norm, t.metric) for t in plan.ranking} == {
         ("embedding", "l2", "ndcg@10"),
         ("embedding", "linf", "ndcg@10"),
         ("interactions", "users", "t-hr@10"),
@@ -152,7 +152,7 @@ def test_without_ranking_every_threat_gets_its_table(load):
 
 def test_without_ranking_and_ndcg_the_tables_are_of_the_first_metric_that_fits(load):
     _, plan = load(BASE, ["metrics=[rbo@10, hr@5, map@7, t-percentile]"])
-    assert {(t["surface"], t["metric"]) for t in plan.ranking} == {
+    assert {(t.threat.surface, t.metric) for t in plan.ranking} == {
         ("embedding", "hr@5"),
         ("interactions", "t-percentile"),
     }

@@ -61,3 +61,21 @@ def test_the_line_of_popularity_and_the_title_of_the_table_stay(runs):
     assert {row["attack_set"] for row in rows} == {"auto@2", ""}
     (line,) = (row for row in rows if row["model_label"] == "popularity" and row["defense_label"] == "none")
     assert (line["model"], line["worst"], line["rank"]) == ("popularity", "", "")
+
+
+def test_a_foreign_line_or_ensemble_gains_nothing(runs, robench):
+    folder, _ = runs
+    text = SUITE.replace("OWN", "robench/").replace("name: tiny", "name: other")
+    text = text.replace("models: [", "models: [rival/popularity, ").replace("robench/auto", "rival/auto")
+    (folder / "other.yaml").write_text(text)
+    done = robench(
+        folder, "run", "other.yaml", "--workers", "1", ROBENCH_CACHE=str(folder / "cache"), **plugins(folder)
+    )
+    assert done.returncode == 0, done.stderr
+    board = json.loads((folder / "results" / "other" / "leaderboard.json").read_text())
+    (table,) = board["tables"]
+    assert table["title"] == "custom attack set"
+    assert {row["attack_set"] for row in table["rows"]} == {"custom: rival/auto@2", ""}
+    assert [row["model"] for row in table["rows"] if row.get("baseline")] == ["popularity"]
+    (weak,) = (row for row in board["clean"] if row["model"] == "rival/popularity" and row["defense"] == "none")
+    assert "not above popularity" in weak["flags"]

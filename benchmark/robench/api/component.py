@@ -45,6 +45,6 @@ class Component:
         return value
 
     @classmethod
-    def make(cls, **settings: Any) -> Any:
+    def make(cls, /, **settings: Any) -> Any:
         """Returns an instance for plain settings, which ``Config`` validates."""
         return cls(cls.Config.model_validate(settings))

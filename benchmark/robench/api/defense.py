@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from robench.api.component import Component
 from robench.api.data import FloatArray, Interactions
+from robench.api.errors import SettingError
 from robench.api.models.base import Model
 from robench.api.rng import Rng
 
@@ -61,6 +62,32 @@ class Defense(Component):
     def wrap(self, model: Model, rng: Rng) -> Model:
         """Returns the model to measure, which wraps the fitted one."""
         raise TypeError(f"{type(self).__name__} has no wrap()")
+
+    def problem(self, model: type[Model]) -> str:
+        """Returns why the defence cannot protect a model, or an empty text; the plan then skips their cells.
+
+        The text is what the model lacks, as said of it: ``"is not neural"``. A defence with further needs asks
+        ``super().problem(model)`` first.
+        """
+        if self.neural and not model.neural:
+            return "is not neural"
+        if self.overrides("clean_text") and "text" not in model.surfaces:
+            return "reads no texts"
+        if self.overrides("loss") and not model.neural:
+            return "has no training loss"
+        return ""
+
+    def check_epochs(self, epochs: int) -> None:
+        """Refuses a training that ends while the defence is still warming up.
+
+        Args:
+            epochs: of the training.
+
+        Raises:
+            SettingError: it does. The error's ``field`` is the setting to change, if one setting decides.
+        """
+        if not self.settled(epochs - 1):
+            raise SettingError("is still warming up after them", "", "give the model more epochs")
 
     def settled(self, epoch: int) -> bool:
         """Returns whether the weights after this epoch (from 0) may be selected.

@@ -10,12 +10,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError, did_you_mean
 from robench.api.metric import Measure, Metric
 from robench.host.discovery import Host
+from robench.spec import Part
+
+if TYPE_CHECKING:
+    from robench.api.attacks.base import Attack
+    from robench.api.data import Dataset
+    from robench.api.defense import Defense
+    from robench.api.models.base import Model
 
 OWN = "robench"  # the distribution whose components have bare names, and whose roles count
 Kind = Literal["dataset", "model", "attack", "defense", "metric", "executor"]
@@ -142,6 +149,23 @@ class Registry:
             UserError: no plugin offers it, or the class cannot be imported.
         """
         return self.load_entry(kind, self.resolve(kind, identity))
+
+    @overload
+    def make(self, kind: Literal["dataset"], part: Part) -> Dataset: ...
+    @overload
+    def make(self, kind: Literal["model"], part: Part) -> Model: ...
+    @overload
+    def make(self, kind: Literal["attack"], part: Part) -> Attack: ...
+    @overload
+    def make(self, kind: Literal["defense"], part: Part) -> Defense: ...
+    def make(self, kind: Kind, part: Part) -> Component:
+        """Returns the component of a part, with the part's settings.
+
+        Raises:
+            UserError: no plugin offers it, or its class cannot be imported.
+        """
+        component: Component = self.class_of(kind, part.name).make(**part.config)
+        return component
 
     def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
         """Returns the metrics of ``["ndcg@10", ...]``, by identity (``ndcg``), in order.

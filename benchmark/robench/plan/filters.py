@@ -78,7 +78,12 @@ def matcher(conditions: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool
     return matches
 
 
-def _without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -> list[Cell]:
+def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -> list[Cell]:
+    """Returns the cells that no entry of ``exclude`` matches.
+
+    Args:
+        errors: entries that match nothing are added here.
+    """
     columns = [cell.columns() for cell in cells]
     for index, conditions in enumerate(suite.exclude):
         path: tuple[str | int, ...] = ("exclude", index)

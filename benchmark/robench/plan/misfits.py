@@ -1,10 +1,10 @@
-"""TODO-DOC."""
+"""Why a cell cannot be measured, and which warm-ups never end. ``plan.py`` asks; the reasons are for people."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from itertools import product
 
 from robench.api.attacks.base import Attack
 from robench.api.attacks.embedding import EmbeddingAttack
@@ -13,74 +13,75 @@ from robench.api.attacks.history import HistoryAttack
 from robench.api.attacks.poisoning import Corruption, PoisoningAttack
 from robench.api.attacks.text import TextAttack
 from robench.api.defense import Defense
-from robench.api.errors import UserError, counted
+from robench.api.errors import SettingError, UserError, counted
 from robench.api.models.base import Model
-from robench.host.registry import Registry
-from robench.spec import Cell, Part, Victim
+from robench.plan.parts import Planned, PlannedAttack, PlannedParts
+from robench.spec import Cell
 from robench.suite.load import Suite
 from robench.suite.yaml import dotted
 
+MEASURED: dict[str, tuple[type[Attack], ...]] = {
+    "test": (EmbeddingAttack, HistoryAttack, TextAttack, Ensemble),
+    "train": (PoisoningAttack, Corruption),
+}
 
-def defense_misfit(victim: Victim, model: type[Model], defense: type[Defense]) -> str:
-    """Why a defence does not fit a model, or empty."""
-    if defense.neural and not hasattr(model, "loss_from"):
-        return f"{victim.model.name} is not neural, as {victim.defense.label} asks"
-    if defense.overrides("clean_text") and "text" not in model.surfaces:
-        return f"{victim.model.name} reads no texts that {victim.defense.label} could clean"
-    if not defense.overrides("loss"):
+
+def defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str:
+    """Returns why a defence does not fit a model, or an empty text."""
+    problem = defense.component.problem(model.cls)
+    return f"{model.part.name} {problem}, so {defense.part.label} does not fit" if problem else ""
+
+
+def attack_misfit(attack: PlannedAttack) -> str:
+    """Returns why this version of robench cannot carry out an attack, or an empty text."""
+    component = attack.component
+    if isinstance(component, MEASURED[component.stage]):
         return ""
-    if not hasattr(model, "loss_from"):
-        return f"{victim.model.name} has no training loss that {victim.defense.label} could change"
-    own_margins = any("margins_from" in base.__dict__ for base in model.__mro__ if base.__name__ != "TorchModel")
-    if victim.defense.config.get("loss") == "hinge" and not own_margins:
-        return f"{victim.model.name} has no margins_from, which the hinge loss of {victim.defense.label} needs"
+    place = f"on '{component.surface}' at {component.stage} time"
+    return f"this version measures no attack like {attack.part.label} {place}"
+
+
+def surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
+    """Returns why an attack at test time cannot touch a model, or an empty text."""
+    name, label, cls = model.part.name, attack.part.label, model.cls
+    surface, gradient = attack.threat.surface, attack.component.gradient
+    if surface not in cls.surfaces:
+        return f"{name} has no surface '{surface}' for {label}"
+    if attack.component.instructs and not cls.follows:
+        return f"{name} answers no prompt, so {label} has nobody to instruct"
+    if gradient and not cls.neural:
+        return f"{name} has no gradient for {label}"
+    if gradient and surface == "text" and attack.threat.goal not in cls.token_goals:
+        only = f" but to {' or '.join(cls.token_goals)}" if cls.token_goals else ""
+        return f"{name} offers no gradient by its tokens for {label}{only}"
+    if surface == "parameters" and not cls.tables:
+        return f"{name} declares no tables for {label}"
     return ""
 
 
-def _endless_warmups(suite: Suite, cells: Iterable[Cell], registry: Registry) -> list[UserError]:
-    """Defences that would still be warming up when a model's training ends, once per defence and model."""
-    errors = []
-    victims = (cell.victim for cell in cells if not cell.skip)
-    for defense, model in {(v.defense.label, v.model.label): (v.defense, v.model) for v in victims}.values():
-        epochs, cls = model.config.get("epochs"), registry.class_of("defense", defense.name)
-        if not cls.overrides("loss") or not isinstance(epochs, int):
+def endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) -> list[UserError]:
+    """Returns an error for each defence that is still warming up when the training of a model ends."""
+    planned = {(cell.victim.model.label, cell.victim.defense.label) for cell in cells if not cell.skip}
+    errors: dict[tuple[str, str], UserError] = {}
+    for model, defense in product(parts.models, parts.defenses):
+        pair = model.part.label, defense.part.label
+        if pair not in planned or not model.component.neural:
             continue
-        if cls(cls.Config.model_validate(dict(defense.config))).settled(epochs - 1):
-            continue
-        home = suite.homes["defense"][defense.label]
-        path = next(filter(suite.tree.has, [(*home, "warmup"), (*home, "grid", "warmup")]), home)
-        problem = f"{model.label} trains for {epochs} epochs, and {defense.label} is still warming up after them"
-        hint = f"give it a warmup below {epochs}, or the model more epochs"
-        errors.append(UserError(problem, where=suite.tree.place(path), path=dotted(path), hint=hint))
-    return errors
-
-
-def attack_misfit(part: Part, cls: type[Attack]) -> str:
-    """Why this version cannot carry out an attack, or empty."""
-    test = (EmbeddingAttack, HistoryAttack, TextAttack, Ensemble)
-    able: tuple[type[Attack], ...] = test if cls.stage == "test" else (PoisoningAttack, Corruption)
-    if issubclass(cls, able):
-        return ""
-    return f"this version measures no attack like {part.label} on '{cls.surface}' at {cls.stage} time"
-
-
-def surface_misfit(part: Part, cls: type[Attack], threat: Mapping[str, Any], name: str, model: type[Model]) -> str:
-    """Why an attack cannot touch a model, or empty. Args: threat: its ``surface`` and ``goal``."""
-    surface, goal = threat["surface"], threat["goal"]
-    if surface not in model.surfaces:
-        return f"{name} has no surface '{surface}' for {part.label}"
-    if getattr(cls, "instructs", False) and not model.follows:
-        return f"{name} answers no prompt, so {part.label} has nobody to instruct"
-    if cls.gradient and not hasattr(model, "loss_from"):
-        return f"{name} has no gradient for {part.label}"
-    if cls.gradient and surface == "text" and goal not in (goals := getattr(model, "token_goals", ())):
-        only = f" but to {' or '.join(goals)}" if goals else ""
-        return f"{name} offers no gradient by its tokens for {part.label}{only}"
-    if surface == "parameters" and not getattr(model, "tables", ()):
-        return f"{name} declares no tables for {part.label}"
-    return ""
+        epochs = model.component.config.epochs
+        try:
+            defense.component.check_epochs(epochs)
+        except SettingError as error:
+            home = suite.homes["defense"][defense.part.label]
+            path = next(filter(suite.tree.has, [(*home, error.field), (*home, "grid", error.field)]), home)
+            problem = f"{pair[0]} trains for {epochs} epochs, and {pair[1]} {error}"
+            errors[pair] = UserError(problem, where=suite.tree.place(path), path=dotted(path), hint=error.hint)
+    return list(errors.values())
 
 
 def skip_notes(reasons: Iterable[str]) -> list[str]:
-    """Why cells are skipped, a line per reason with its count; empty reasons are cells that are not."""
+    """Returns a line per reason why cells are skipped, with its count.
+
+    Args:
+        reasons: of each cell; empty for a cell that is not skipped.
+    """
     return [f"skipped: {counted(count, 'cell')}: {reason}" for reason, count in Counter(filter(None, reasons)).items()]

@@ -1,22 +1,21 @@
-"""A suite -> victims -> cells. Pure: no data is read."""
+"""From a suite to its victims, cells and tables. No data is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 
-from robench.api.attacks.base import Attack
 from robench.api.attacks.poisoning import Corruption
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors
 from robench.api.models.base import Model
 from robench.host.registry import Registry
-from robench.plan.filters import _without_excluded
-from robench.plan.misfits import _endless_warmups, attack_misfit, defense_misfit, surface_misfit
-from robench.plan.tables import tables_of
-from robench.spec import PROTOCOL_VERSION, Cell, Part, Poison, TargetChoice, Victim
-from robench.suite.expand import Expanded
+from robench.plan.filters import without_excluded
+from robench.plan.misfits import attack_misfit, defense_misfit, endless_warmups, surface_misfit
+from robench.plan.parts import Planned, PlannedAttack, PlannedParts, is_baseline, is_standard, planned_parts
+from robench.plan.tables import PlannedTable, tables_of
+from robench.spec import PROTOCOL_VERSION, Cell, Poison, TargetChoice, Victim
 from robench.suite.load import Suite
 
 PLAN_VERSION = 1
@@ -24,24 +23,24 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a suite in order, and the tables that are wanted. ``excluded``: cells that ``exclude`` removed."""
+    """Every cell of a suite in order, and the tables that it asks for. ``excluded``: cells that ``exclude`` removed."""
 
     suite: str
     cells: tuple[Cell, ...]
     metrics: tuple[str, ...]
-    ranking: tuple[dict[str, Any], ...]
+    ranking: tuple[PlannedTable, ...]
     targets: TargetChoice
     seeds: tuple[int, ...]
     excluded: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """plan.json: what tables need besides the records."""
+    def to_json(self) -> Mapping[str, object]:
+        """Returns the content of plan.json, which tables need besides the records."""
         return {
             "format_version": PLAN_VERSION,
             "suite": self.suite,
             "protocol_version": PROTOCOL_VERSION,
             "metrics": list(self.metrics),
-            "ranking": list(self.ranking),
+            "ranking": [table.to_json() for table in self.ranking],
             "targets": self.targets.content(),
             "seeds": list(self.seeds),
             "cells": [
@@ -52,73 +51,81 @@ class Plan:
 
 
 def make_plan(suite: Suite, registry: Registry) -> Plan:
-    """Cells in the order data set, model, defence, seed, poisoning, attack, ε.
+    """Plans the cells in the order data set, model, defence, seed, poisoning, attack, ε.
 
     Raises:
         UserErrors: an ``exclude`` entry that matches nothing, a ``ranking`` entry that means no threat of the suite, a
             warm-up as long as the training.
     """
-    attacks = [(e, registry.class_of("attack", e.part.name)) for e in suite.attacks]
+    parts = planned_parts(suite, registry)
     cells: dict[str, Cell] = {}
-    for victim in _victims(suite, attacks):
-        for cell in _cells(suite, victim, attacks, registry):
-            cells.setdefault(cell.id, cell)
+    for cell in _cells(suite, parts):
+        cells.setdefault(cell.id, cell)
     errors: list[UserError] = []
-    kept = _without_excluded(suite, list(cells.values()), errors)
-    if not kept and not errors:
+    remaining = without_excluded(suite, list(cells.values()), errors)
+    if not remaining and not errors:
         raise UserError("nothing is left of the suite", where=suite.tree.place(("exclude",)), path="exclude")
-    errors += _endless_warmups(suite, kept, registry)
-    ranking = tables_of(suite, kept, registry, errors)
+    errors += endless_warmups(suite, remaining, parts)
+    ranking = tables_of(suite, remaining, registry, errors)
     if errors:
         raise UserErrors(errors)
-    excluded = len(cells) - len(kept)
-    return Plan(suite.name, tuple(kept), suite.metrics, ranking, suite.targets, suite.seeds, excluded)
+    excluded = len(cells) - len(remaining)
+    return Plan(suite.name, tuple(remaining), suite.metrics, ranking, suite.targets, suite.seeds, excluded)
 
 
-def _victims(suite: Suite, attacks: Sequence[tuple[Expanded, type[Attack]]]) -> Iterable[Victim]:
-    poisons: list[Poison | None] = [None]
-    # Where nothing is promoted a small catalogue needs no target items.
-    promoted = any(cls.stage == "train" or _threat(e.part, cls)["goal"] != "untargeted" for e, cls in attacks)
-    targets = suite.targets if promoted else TargetChoice(0, suite.targets.pick, 0)
-    for entry, cls in attacks:
-        if cls.stage == "train":
-            # A corruption aims at no item: more target sets would only fit the same victim again.
-            sets = range(1 if issubclass(cls, Corruption) else suite.targets.sets)
-            poisons += [Poison(entry.part, epsilon, number) for epsilon in entry.epsilons for number in sets]
-    for dataset in suite.datasets:
-        for model in suite.models:
-            for defense in suite.defenses:
-                for seed in suite.seeds:
-                    for poison in poisons:
-                        yield Victim(dataset, suite.split, model, defense, seed, suite.threads, targets, poison)
+def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:
+    # A suite that promotes nothing needs no target items, which a small catalogue may not have.
+    promotes = any(attack.threat.stage == "train" or attack.threat.goal != "untargeted" for attack in parts.attacks)
+    targets = suite.targets if promotes else TargetChoice(0, suite.targets.pick, 0)
+    for dataset, model, defense, seed in product(suite.datasets, parts.models, parts.defenses, suite.seeds):
+        victim = Victim(dataset, suite.split, model.part, defense.part, seed, suite.threads, targets)
+        yield from _test_cells(suite, victim, model, defense, parts.attacks)
+        for attack in parts.attacks:
+            if attack.component.stage == "train":
+                yield from _poisoned_cells(suite, victim, model, defense, attack)
 
 
-def _cells(
-    suite: Suite, victim: Victim, attacks: Sequence[tuple[Expanded, type[Attack]]], registry: Registry
+def _test_cells(
+    suite: Suite, victim: Victim, model: Planned[Model], defense: Planned[Defense], attacks: Iterable[PlannedAttack]
 ) -> Iterable[Cell]:
-    model: type[Model] = registry.class_of("model", victim.model.name)
-    defense: type[Defense] = registry.class_of("defense", victim.defense.name)
-    misfit = defense_misfit(victim, model, defense)
-    if victim.poison is not None:
-        cls = next(c for e, c in attacks if e.part is victim.poison.attack)
-        skip = misfit or attack_misfit(victim.poison.attack, cls)
-        yield Cell(victim, None, 0.0, suite.users, _threat(victim.poison.attack, cls), cls.adaptive, skip)
-        return
-    yield Cell(victim, None, 0.0, suite.users, {}, "", misfit)
-    for entry, cls in attacks:
-        if cls.stage != "test":
+    """Yields the clean cell of a victim, and its cells under attacks at test time."""
+    misfit, baseline = defense_misfit(model, defense), is_baseline(model)
+    yield Cell(victim, users=suite.users, skip=misfit, baseline=baseline)
+    for attack in attacks:
+        if attack.component.stage != "test":
             continue
-        threat = _threat(entry.part, cls)
-        skip = (
-            misfit
-            or attack_misfit(entry.part, cls)
-            or surface_misfit(entry.part, cls, threat, victim.model.name, model)
+        skip = misfit or attack_misfit(attack) or surface_misfit(attack, model)
+        sets: list[int | None] = [None] if attack.threat.goal == "untargeted" else list(range(suite.targets.sets))
+        for epsilon, number in product(attack.epsilons, sets):
+            yield Cell(
+                victim,
+                attack.part,
+                epsilon,
+                suite.users,
+                attack.threat,
+                attack.component.adaptive,
+                skip,
+                attack.component.kind(),
+                number,
+                baseline,
+                is_standard(attack),
+            )
+
+
+def _poisoned_cells(
+    suite: Suite, clean: Victim, model: Planned[Model], defense: Planned[Defense], attack: PlannedAttack
+) -> Iterable[Cell]:
+    """Yields the cells of the poisoned twins of a victim."""
+    skip = defense_misfit(model, defense) or attack_misfit(attack)
+    # A corruption aims at no item: more target sets would only fit the same victim again.
+    sets = range(1 if isinstance(attack.component, Corruption) else suite.targets.sets)
+    for epsilon, number in product(attack.epsilons, sets):
+        victim = replace(clean, poison=Poison(attack.part, epsilon, number))
+        yield Cell(
+            victim,
+            users=suite.users,
+            threat=attack.threat,
+            adaptive=attack.component.adaptive,
+            skip=skip,
+            baseline=is_baseline(model),
         )
-        sets: list[int | None] = [None] if threat["goal"] == "untargeted" else list(range(suite.targets.sets))
-        for epsilon in entry.epsilons:
-            for number in sets:
-                yield Cell(victim, entry.part, epsilon, suite.users, threat, cls.adaptive, skip, cls.kind(), number)
-
-
-def _threat(part: Part, cls: type[Attack]) -> dict[str, Any]:
-    return cls(cls.Config.model_validate(dict(part.config))).threat().as_dict()

@@ -1,12 +1,12 @@
-"""The tables that a suite wants: its ``ranking``, or one per threat model."""
+"""The tables of a plan: those that the suite's ``ranking`` asks for, or one per threat model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from robench.api.errors import UserError
-from robench.api.metric import Measure
+from robench.api.metric import Measure, Metric
 from robench.api.threat import SURFACES, Threat
 from robench.host.registry import Registry
 from robench.spec import Cell
@@ -14,71 +14,106 @@ from robench.suite.load import Suite
 from robench.suite.schema import RankingEntry
 
 
+@dataclass(frozen=True)
+class PlannedTable:
+    """A table of the leaderboard: attacks of one threat model with budgets up to ``epsilon``, by one metric."""
+
+    threat: Threat
+    metric: str
+    epsilon: float
+
+    def to_json(self) -> Mapping[str, object]:
+        """Returns the table's entry in plan.json."""
+        return {**self.threat.as_dict(), "metric": self.metric, "epsilon": self.epsilon}
+
+
 def tables_of(
     suite: Suite, cells: Sequence[Cell], registry: Registry, errors: list[UserError]
-) -> tuple[dict[str, Any], ...]:
-    """The tables: as asked for, or one per threat model at its largest ε.
+) -> tuple[PlannedTable, ...]:
+    """Returns the tables that the suite asks for, or one per threat model at its largest ε.
 
     Args:
-        errors: entries that mean no threat of the suite are added here.
+        errors: entries that mean no threat model of the suite are added here.
     """
-    threats = {_key(cell.threat): cell for cell in cells if cell.threat}
+    by_threat: dict[Threat, list[Cell]] = {}
+    for cell in cells:
+        if cell.threat is not None:
+            by_threat.setdefault(cell.threat, []).append(cell)
     if suite.ranking is None:
-        tables = []
-        for cell in threats.values():
-            same = [c for c in cells if c.threat == cell.threat]
-            largest = max(c.columns()["epsilon"] for c in same)
-            metric = _usual(suite, same, registry)
-            if metric is not None:
-                tables.append({**cell.threat, "metric": metric, "epsilon": largest})
-        return tuple(tables)
-    found = []
+        metrics = registry.metrics(suite.metrics)
+        usual = {threat: _usual(suite.metrics, group, metrics) for threat, group in by_threat.items()}
+        return tuple(
+            PlannedTable(threat, metric, max(cell.budget for cell in by_threat[threat]))
+            for threat, metric in usual.items()
+            if metric is not None
+        )
+    metrics = registry.metrics(entry.metric for entry in suite.ranking)
+    tables = []
     for index, entry in enumerate(suite.ranking):
-        meant = [cell.threat for cell in threats.values() if _fits(entry, cell.threat)]
-        problem = ""
-        if not meant:
-            known = "; ".join(sorted(_in_words(cell.threat) for cell in threats.values())) or "none"
-            problem = f"no attack of this suite has this threat model (it has: {known})"
-        elif len(meant) > 1:
-            problem = f"several threat models are meant: {'; '.join(map(_in_words, meant))}"
-        elif not any(c.threat == meant[0] and c.columns()["epsilon"] <= entry.epsilon for c in cells):
-            problem = f"no cell has ε ≤ {entry.epsilon:g}"
-        else:
-            problem = _unmeasured(entry.metric, [c for c in cells if c.threat == meant[0]], registry)
+        meant = [threat for threat in by_threat if _fits(entry, threat)]
+        problem = _problem(entry, meant, by_threat, metrics)
         if problem:
             errors.append(UserError(problem, where=suite.tree.place(("ranking", index)), path=f"ranking[{index}]"))
         else:
-            found.append({**meant[0], "metric": entry.metric, "epsilon": entry.epsilon})
-    return tuple(found)
+            tables.append(PlannedTable(meant[0], entry.metric, entry.epsilon))
+    return tuple(tables)
 
 
-def _usual(suite: Suite, cells: Sequence[Cell], registry: Registry) -> str | None:
-    """NDCG@10, or T-HR@10 where items are promoted; else the suite's first metric of that kind; None without one."""
-    promoted = cells[0].threat["goal"] != "untargeted"
+def _problem(
+    entry: RankingEntry,
+    meant: Sequence[Threat],
+    by_threat: Mapping[Threat, Sequence[Cell]],
+    metrics: Mapping[str, Metric],
+) -> str:
+    """Returns why a ``ranking`` entry means no table, or an empty text.
+
+    Args:
+        meant: the threat models that fit the entry.
+        metrics: by identity.
+    """
+    if not meant:
+        known = "; ".join(sorted(map(_in_words, by_threat))) or "none"
+        return f"no attack of this suite has this threat model (it has: {known})"
+    if len(meant) > 1:
+        return f"several threat models are meant: {'; '.join(map(_in_words, meant))}"
+    cells = by_threat[meant[0]]
+    if not any(cell.budget <= entry.epsilon for cell in cells):
+        return f"no cell has ε ≤ {entry.epsilon:g}"
+    return _unmeasured(entry.metric, cells, metrics)
+
+
+def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str | None:
+    """Returns the metric of a table for which the suite names none.
+
+    It is NDCG@10, or T-HR@10 if items are promoted. A suite without it has its first metric of that kind, if any.
+
+    Args:
+        names: the metrics of the suite.
+        cells: of one threat model.
+    """
+    threat = cells[0].threat
+    promoted = threat is not None and threat.goal != "untargeted"
     usual, kind = ("t-hr@10", "targets") if promoted else ("ndcg@10", "held-out")
-    if usual in suite.metrics:
+    if usual in names:
         return usual
-    fit = [m for m in suite.metrics if registry.class_of("metric", Measure.parse(m).name).needs == kind]
-    return next((metric for metric in fit if not _unmeasured(metric, cells, registry)), None)
+    fit = [name for name in names if metrics[Measure.parse(name).name].needs == kind]
+    return next((name for name in fit if not _unmeasured(name, cells, metrics)), None)
 
 
-def _unmeasured(metric: str, cells: Sequence[Cell], registry: Registry) -> str:
+def _unmeasured(name: str, cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str:
     """Returns why some of the cells of a threat model do not measure a metric, or an empty text."""
-    measure = Measure.parse(metric)
-    cls = registry.class_of("metric", measure.name)
-    problems = (measure.problem(cls, Threat(**cell.threat), cell.kind) for cell in cells)
-    return next((problem for problem in problems if problem), "")
+    measure = Measure.parse(name)
+    problems = (measure.problem(metrics[measure.name], cell.threat, cell.kind) for cell in cells)
+    return next(filter(None, problems), "")
 
 
-def _key(threat: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(sorted(threat.items()))
+def _in_words(threat: Threat) -> str:
+    fields = threat.as_dict()
+    return ", ".join(f"{name} {fields[name]}" for name in ("surface", "stage", "norm", "scale", "goal", "k"))
 
 
-def _in_words(threat: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {threat[name]}" for name in ("surface", "stage", "norm", "scale", "goal", "k"))
-
-
-def _fits(entry: RankingEntry, threat: Mapping[str, Any]) -> bool:
-    wanted = entry.model_dump(include={"surface", "stage", "norm", "goal", "k"}, exclude_none=True)
-    wanted["scale"] = entry.scale or SURFACES[entry.surface].scale
-    return all(threat[name] == value for name, value in wanted.items())
+def _fits(entry: RankingEntry, threat: Threat) -> bool:
+    written = entry.model_dump(include={"surface", "stage", "norm", "goal", "k"}, exclude_none=True)
+    written["scale"] = entry.scale or SURFACES[entry.surface].scale
+    fields = threat.as_dict()
+    return all(fields[name] == value for name, value in written.items())

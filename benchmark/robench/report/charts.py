@@ -10,7 +10,7 @@ import vl_convert
 
 from robench.report.blocks import Section
 from robench.report.numbers import defense, number, spread, twins_title, unit_of
-from robench.tables.rows import LINE
+from robench.tables.results import is_baseline
 
 WIDTH, STEP, PANEL = 420, 15, 210  # pixels: a chart, half a row of it, a small chart
 BEFORE, AFTER = "#8a8f98", "#c8442e"  # clean, attacked
@@ -78,7 +78,7 @@ def _leaderboard(tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any
             x="value:Q", shape=_shape(), description="told:N"
         )
         layers = [bars, dots]
-        line = [row["clean"] for row in table["rows"] if row["model"] == LINE]
+        line = [row["clean"] for row in table["rows"] if is_baseline(row)]
         if line:
             rule = _chart([{"value": line[0]}]).mark_rule(strokeDash=[3, 3], color="#666", aria=False)
             layers.append(rule.encode(x="value:Q"))

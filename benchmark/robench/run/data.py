@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robench.api.data import Dataset, IntArray
@@ -81,7 +81,7 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
         DataError: the source cannot be read, or nothing is left of it.
     """
     cls: type[Dataset] = registry.class_of("dataset", part.name)
-    dataset = cls(cls.Config.model_validate(anchored(dict(part.config), cls.Config, folder)))
+    dataset = registry.make("dataset", replace(part, config=anchored(part.config, cls.Config, folder)))
     key = _key(dataset, part, split, cache.sources)
     path = data_path(cache, key)
     data = _load(path)

@@ -6,9 +6,8 @@ The worker writes both into the record. ``run`` and ``plan`` compare them with t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Literal
 
-from robench.api.component import Component
 from robench.api.errors import DataError, UserError, UserErrors
 from robench.files.sources import Sources
 from robench.host.registry import Kind, Registry
@@ -17,6 +16,8 @@ from robench.store.record import Record
 from robench.suite.load import Suite
 from robench.suite.yaml import Path as Steps
 from robench.suite.yaml import dotted
+
+Reader = Literal["model", "attack"]  # kinds of components that may read files of their own
 
 
 def classes_of(cell: Cell, registry: Registry) -> list[type]:
@@ -36,21 +37,11 @@ def attack_of(cell: Cell) -> Part | None:
     return cell.attack if cell.victim.poison is None else cell.victim.poison.attack
 
 
-def readers_of(cell: Cell) -> Iterator[tuple[Kind, Part]]:
+def readers_of(cell: Cell) -> Iterator[tuple[Reader, Part]]:
     """Yields the parts of a cell that may read files of their own, such as weights."""
     yield "model", cell.victim.model
     if (attack := attack_of(cell)) is not None:
         yield "attack", attack
-
-
-def make_component(registry: Registry, kind: Kind, part: Part) -> Any:
-    """Returns the component of a part.
-
-    Raises:
-        UserError: its plugin cannot be imported.
-    """
-    cls: type[Component] = registry.class_of(kind, part.name)
-    return cls(cls.Config.model_validate(dict(part.config)))
 
 
 def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
@@ -68,7 +59,7 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
     parts = {(kind, part.label): part for cell in cells for kind, part in readers_of(cell)}
     for (kind, label), part in parts.items():
         try:
-            make_component(registry, kind, part).outside()
+            registry.make(kind, part).outside()
         except DataError as error:
             yield placed(error, suite, suite.homes[kind][label], label)
 
@@ -105,11 +96,11 @@ class Dependencies:
         digests = {kind: self._outside(kind, part) for kind, part in readers_of(cell)}
         return {kind: value for kind, value in digests.items() if value}
 
-    def _outside(self, kind: Kind, part: Part) -> str:
+    def _outside(self, kind: Reader, part: Part) -> str:
         key = digest([kind, part.content()])
         if key not in self._digests:
             try:
-                text = make_component(self._registry, kind, part).outside()
+                text = self._registry.make(kind, part).outside()
             except DataError:
                 text = ""
             self._digests[key] = text and digest(text)

@@ -13,7 +13,6 @@ from robench.api.models.base import Model
 from robench.engine.data.titles import read_catalogue, title_reader
 from robench.host.registry import Registry
 from robench.run.data import data_name
-from robench.run.dependencies import make_component
 from robench.spec import Cell
 
 
@@ -43,8 +42,7 @@ def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], r
         if name not in catalogues:
             continue
         if key not in paths:
-            model: Model = make_component(registry, "model", victim.model)
-            defense: Defense = make_component(registry, "defense", victim.defense)
+            model, defense = registry.make("model", victim.model), registry.make("defense", victim.defense)
             paths[key] = _path(model, catalogues[name], defense)
         if (path := paths[key]) is not None:
             of_file = users.setdefault((path, name), _Users())

@@ -111,7 +111,8 @@ class Runner:
             raise UserError(f"executor '{self.options.executor}' has no workers to count", path="--workers")
         if self.options.workers is not None and self.options.workers < 1:
             raise UserError("at least one worker is needed", path="--workers")
-        return cls(cls.Config.model_validate(settings))
+        executor: Executor = cls.make(**settings)
+        return executor
 
     def _data(self) -> tuple[dict[str, DataKey], dict[str, NDArray[Any]]]:
         """Returns the key of every data set and split of the plan, and the arrays of users.npz.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from numpy.typing import NDArray
 
-from robench.api.threat import Threat
 from robench.run.dependencies import attack_of
 from robench.spec import Cell
 from robench.store.record import Record, Status, new_record
@@ -19,7 +19,7 @@ class Payload(TypedDict):
     it, and ``data_sha`` the digest of that data.
     """
 
-    cells: list[dict[str, Any]]
+    cells: list[Mapping[str, Any]]
     metrics: list[str]
     device: str
     threads: int
@@ -61,11 +61,6 @@ WorkerEvent = CellEvent | ProgressEvent | LostEvent
 def record_of(cell: Cell, status: Status, **content: Any) -> Record:
     """Returns the record of a cell with its spec, its settings as they were typed in the suite, and ``content``."""
     return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
-
-
-def threat_of_cell(cell: Cell) -> Threat | None:
-    """Returns the threat model of a cell; None for a clean cell of clean data."""
-    return Threat(**cell.threat) if cell.threat else None
 
 
 def _typed_settings(cell: Cell) -> dict[str, dict[str, Any]]:

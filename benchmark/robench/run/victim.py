@@ -21,8 +21,6 @@ from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.run.data import DataKey
-from robench.run.dependencies import make_component
-from robench.run.task import threat_of_cell
 from robench.spec import Cell, Part, Victim, digest
 from robench.store.record import metric_values, outcome_of
 
@@ -54,8 +52,8 @@ def make_victim_fit(
         key.sha256,
         targets,
         registry.class_of("model", victim.model.name),
-        make_component(registry, "defense", victim.defense),
-        None if victim.poison is None else make_component(registry, "attack", victim.poison.attack),
+        registry.make("defense", victim.defense),
+        None if victim.poison is None else registry.make("attack", victim.poison.attack),
         cache,
         device,
         key.key,
@@ -130,9 +128,7 @@ class FittedVictim:
             measurement, usage = self._attack(cell, cell.attack, clean.victim)
             reference = outcome_of(clean.measurement.arrays)
         outcome = outcome_of(measurement.arrays, reference)
-        return CellMeasurement(
-            measurement, metric_values(self.metrics, outcome, threat_of_cell(cell), cell.kind), usage
-        )
+        return CellMeasurement(measurement, metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
         """Returns the clean measurement with what only the clean cell stores."""
@@ -144,7 +140,7 @@ class FittedVictim:
         return Measurement(arrays, dict(self.fitted.achieved), diagnostics)
 
     def _attack(self, cell: Cell, part: Part, victim: MeasuredVictim) -> tuple[Measurement, Mapping[str, int]]:
-        attack = make_component(self.registry, "attack", part)
+        attack = self.registry.make("attack", part)
         targets = self._promoted(cell)
         with record_usage() as usage:
             measurement = victim.attacked(attack, cell.epsilon, digest(part.content()), targets)

@@ -17,11 +17,10 @@ from robench.api.attacks.ensemble import Ensemble
 from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError
 from robench.host.registry import Kind, Registry
-from robench.spec import Part, digest
+from robench.spec import NO_DEFENSE, Part, digest
 from robench.suite.mistakes import Mistakes
 from robench.suite.yaml import Path
 
-NO_DEFENSE = Part("none", {}, "none")
 MOST_COMBINATIONS = 1_000  # of one entry: more are a slip, and would take the memory before the user sees it
 OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": ("lambda", "epsilon")}  # tables tell these apart anyway
 
@@ -88,11 +87,9 @@ def _entry(kind: Kind, raw: Any, path: Path, registry: Registry, mistakes: Mista
         config = _config(kind, short, cls, passed, path, homes, mistakes)
         if config is None:
             continue
-        if kind == "attack":
-            threat = cls(cls.Config.model_validate(config)).threat()  # type: ignore[attr-defined]  # an attack, see _config
-            for problem in dict.fromkeys(filter(None, map(threat.problem, epsilons))):
-                mistakes.add(problem, (*path, "epsilon"))
-        part = Part(name, config, label, passed, offer.owner)
+        if issubclass(cls, Attack) and not _check_threat(cls, config, epsilons, path, mistakes):
+            continue
+        part = Part(name, config.resolved(), label, passed, offer.owner)
         implied = kind == "defense" and part.config.get("lambda") == 1
         if implied:
             part = replace(NO_DEFENSE, owner=registry.resolve("defense", NO_DEFENSE.name).owner)
@@ -109,8 +106,13 @@ def _config(
     path: Path,
     homes: Mapping[str, Path],
     mistakes: Mistakes,
-) -> dict[str, Any] | None:
-    """The resolved settings, or None and mistakes."""
+) -> BaseConfig | None:
+    """Returns the settings, or None and mistakes.
+
+    Args:
+        called: the component's name for messages.
+        homes: where a setting is written, if not right below ``path``.
+    """
     known = [*(info.alias or name for name, info in cls.Config.model_fields.items()), "label", "grid"]
     try:
         config: BaseConfig = cls.Config.model_validate(passed)
@@ -126,15 +128,22 @@ def _config(
     ]
     for name in wrong:
         mistakes.add(f"must be a number, got {str(passed[name]).lower()}", homes.get(name, (*path, name)))
-    if wrong:
-        return None
-    if kind == "attack":
-        try:
-            cls(config).threat().as_dict()  # type: ignore[attr-defined]  # the registry has checked it to be an attack
-        except (ValueError, TypeError) as error:
-            mistakes.add(str(error) or type(error).__name__, path)
-            return None
-    return resolved
+    return None if wrong else config
+
+
+def _check_threat(
+    cls: type[Attack], config: BaseConfig, epsilons: Sequence[float], path: Path, mistakes: Mistakes
+) -> bool:
+    """Returns whether an attack has a threat model; budgets that it does not allow are mistakes."""
+    try:
+        threat = cls(config).threat()
+        threat.as_dict()
+    except (ValueError, TypeError) as error:
+        mistakes.add(str(error) or type(error).__name__, path)
+        return False
+    for problem in dict.fromkeys(filter(None, map(threat.problem, epsilons))):
+        mistakes.add(problem, (*path, "epsilon"))
+    return True
 
 
 def _strange(

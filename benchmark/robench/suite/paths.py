@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ def path_fields(config: type[BaseConfig]) -> list[str]:
     return [name for name, info in fields if info.annotation is Path or Path in get_args(info.annotation)]
 
 
-def anchored(settings: dict[str, Any], config: type[BaseConfig], folder: Path) -> dict[str, Any]:
+def anchored(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
     """``settings`` with every relative path (fields annotated ``Path``) taken from ``folder``."""
     found = dict(settings)
     for name in path_fields(config):

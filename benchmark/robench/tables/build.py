@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,13 @@ from robench.tables.members import ensembles
 from robench.tables.poisoning import poisoning
 from robench.tables.ranking import compare
 from robench.tables.reranking import two_stages
-from robench.tables.results import ROW, Columns, Results, ensembles_of, row_of
-from robench.tables.rows import LINE, Row, attack_names, clean_row, curves, own_weights, table_rows
+from robench.tables.results import ROW, Columns, Results, ensembles_of, is_baseline, row_of
+from robench.tables.rows import Row, attack_names, clean_row, curves, is_published, own_weights, table_rows
 from robench.tables.titles import rewritten
 from robench.tables.twins import twins
 
 FORMAT_VERSION = 1
 REFERENCE = "ndcg@10"
-STANDARD = "auto"
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _tables(results: Results) -> list[dict[str, Any]]:
     groups = dict.fromkeys((c["dataset"], c["split"]) for c in results.cells)
     found = []
     for group in groups:
-        lines = [c for c in results.cells if c["model"] == LINE and (c["dataset"], c["split"]) == group]
+        lines = [c for c in results.cells if is_baseline(c) and (c["dataset"], c["split"]) == group]
         popularity = _popularity(results, lines)
         for entry in results.plan["ranking"]:
             rows = table_rows(results, entry, group)
@@ -150,7 +149,7 @@ def _clean(results: Results, shown: list[dict[str, Any]]) -> list[dict[str, Any]
         if not rows:
             continue
         first = rows.get(REFERENCE) or next(iter(rows.values()))
-        lines = [c for c in results.cells if c["model"] == LINE and row_of(c)[:2] == key[:2]]
+        lines = [c for c in results.cells if is_baseline(c) and row_of(c)[:2] == key[:2]]
         judge(results, first, REFERENCE, _popularity(results, lines))
         found.append(
             {
@@ -185,7 +184,7 @@ def _popularity(results: Results, lines: list[Columns]) -> Any:
 
 def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], rows: list[Row]) -> dict[str, Any]:
     attacks = attack_names(results, entry, group)
-    title = attacks[0] if is_standard(attacks) else "custom attack set"
+    title = attacks[0] if is_published(results, entry, group) else "custom attack set"
     head = {**{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")}}
     within = not SURFACES[entry["surface"]].ranks_models
     order = sorted(rows, key=lambda row: _order(row, rows, within))
@@ -202,11 +201,6 @@ def _table(results: Results, entry: Mapping[str, Any], group: tuple[str, str], r
     }
 
 
-def is_standard(attacks: Sequence[str]) -> bool:
-    """Whether these are the fixed ensemble of one version alone, by which leaderboards are published."""
-    return len(attacks) == 1 and attacks[0].startswith(f"{STANDARD}@")
-
-
 def hit_k(results: Results, entry: Mapping[str, Any]) -> int:
     """The k of "users hit at k": the metric's own, or for metrics of targets the threat's."""
     k = Measure.parse(entry["metric"]).k if results.metric(entry["metric"]).needs == "held-out" else 0
@@ -218,7 +212,7 @@ def _order(row: Row, rows: list[Row], within: bool) -> tuple[Any, ...]:
     models = [other.key[3] for other in rows]
     unranked = (row.rank is None, row.rank or (math.inf,))
     return (
-        row.columns["model"] == LINE,
+        is_baseline(row.columns),
         models.index(row.key[3]) if within else 0,
         *unranked,
         models.index(row.key[3]),
@@ -236,9 +230,8 @@ def _leader(results: Results, entry: Mapping[str, Any], group: tuple[str, str], 
         "split": group[1],
         **{name: entry[name] for name in ("surface", "stage", "norm", "scale", "goal", "k", "epsilon", "metric")},
         **{n: row.columns[n] for n in ("model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")},
-        "attack_set": f"custom: {', '.join(row.attacks)}"
-        if row.attacks and not is_standard(row.attacks)
-        else "".join(row.attacks),
+        **({"baseline": True} if row.columns.get("baseline") else {}),
+        "attack_set": f"custom: {', '.join(row.attacks)}" if row.attacks and not row.standard else "".join(row.attacks),
         "adaptive": row.adaptive,
         "own_weights": own_weights(results, row.key),
         "clean": clean.mean,

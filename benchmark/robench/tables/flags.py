@@ -11,8 +11,8 @@ from robench.api.threat import SURFACES
 from robench.store.record import ENSEMBLE
 from robench.tables.comparisons import GRADIENT, gaps, held_out, promoted
 from robench.tables.members import comparisons
-from robench.tables.results import Columns, Results, RowKey, row_of, threat_of
-from robench.tables.rows import FROZEN, LINE, Matrix, Row, clean_cells
+from robench.tables.results import Columns, Results, RowKey, is_baseline, row_of, threat_of
+from robench.tables.rows import FROZEN, Matrix, Row, clean_cells
 from robench.tables.stats import interval
 
 BLIND = ("no better than random", "black-box beats white-box")  # between members of an ensemble: unranked
@@ -43,7 +43,7 @@ def judge(
         entry: the table; only attacks of its threat model are judged. None: all test-time attacks.
     """
     notes = list(_completeness(row))
-    if row.columns["model"] == LINE:
+    if is_baseline(row.columns):
         row.notes = notes
         row.flags = [note["flag"] for note in notes]
         return

@@ -19,6 +19,7 @@ from robench.store.record import ENSEMBLE, Record, outcome_of
 
 Columns = Mapping[str, Any]
 RowKey = tuple[Any, ...]
+BASELINE, STANDARD = "popularity", "auto"  # who had these roles in plans that do not note them
 ROW = ("dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")
 
 
@@ -158,6 +159,16 @@ def ensembles_of(results: Results, entry: Mapping[str, Any]) -> bool:
     """Whether an ensemble attacks under the threat model of a table: then the table is the ensembles' alone."""
     same = (c for c in results.cells if c.get("kind") == ENSEMBLE and c["status"] != "skipped")
     return any(threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"] for c in same)
+
+
+def is_baseline(columns: Columns) -> bool:
+    """Returns whether the model of a cell is the line that every other model must clear."""
+    return bool(columns.get("baseline")) or columns["model"] == BASELINE
+
+
+def is_standard(columns: Columns) -> bool:
+    """Returns whether the attack of a cell is the fixed ensemble by which leaderboards are published."""
+    return columns.get("kind") == ENSEMBLE and (bool(columns.get("standard")) or columns["attack"] == STANDARD)
 
 
 def row_of(columns: Columns) -> RowKey:

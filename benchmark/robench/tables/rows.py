@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 
 from robench.api.threat import SURFACES
 from robench.store.record import ENSEMBLE
-from robench.tables.results import ROW, Columns, Results, RowKey, ensembles_of, row_of, threat_of
+from robench.tables.results import (
+    ROW,
+    Columns,
+    Results,
+    RowKey,
+    ensembles_of,
+    is_baseline,
+    is_standard,
+    row_of,
+    threat_of,
+)
 from robench.tables.stats import Interval, interval
 
-LINE = "popularity"
 FROZEN = "frozen"
 Matrix = NDArray[np.float64]
 
@@ -37,6 +46,7 @@ def point_of(c: Columns) -> Point:
 class Row:
     """One row. ``clean`` and ``worst``: float64 [S, U] by seed; worst None where nothing was attacked.
 
+    ``standard``: its attacks are the standard ensemble alone, of one version.
     ``missing``: why the row cannot be ranked, one sentence per attack of the table that no seed has together with all
     others.
     """
@@ -50,6 +60,7 @@ class Row:
     planned: int
     measured: int
     adaptive: str = ""
+    standard: bool = False
     flags: list[str] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -107,10 +118,19 @@ def attack_names(results: Results, entry: Mapping[str, Any], group: tuple[str, s
     return sorted(_attack_name(results, label) for label in labels)
 
 
+def is_published(results: Results, entry: Mapping[str, Any], group: tuple[str, str]) -> bool:
+    """Returns whether a table can be published as a leaderboard: its attack is the standard ensemble alone."""
+    return _standard_alone(results, _table_cells(results, entry, group))
+
+
 def table_points(results: Results, entry: Mapping[str, Any], group: tuple[str, str]) -> set[Point]:
-    """Returns the attack set of a table: what is planned for any of its models but popularity."""
-    cells = [c for c in results.cells if (c["dataset"], c["split"]) == group and c["model"] != LINE]
-    return {point_of(c) for c in _judged_cells(results, entry, cells)}
+    """Returns the attack set of a table: what is planned for any of its models but the baseline."""
+    return {point_of(c) for c in _table_cells(results, entry, group)}
+
+
+def _table_cells(results: Results, entry: Mapping[str, Any], group: tuple[str, str]) -> list[Columns]:
+    cells = [c for c in results.cells if (c["dataset"], c["split"]) == group and not is_baseline(c)]
+    return _judged_cells(results, entry, cells)
 
 
 def _judged_cells(results: Results, entry: Mapping[str, Any], cells: Sequence[Columns]) -> list[Columns]:
@@ -151,9 +171,9 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey, named: set[Poi
     attacked = _judged_cells(results, entry, planned)
     clean = {c["seed"]: c for c in clean_cells(results, key)}
     columns = next((c for c in planned), None)
-    if columns is None or not clean or (not _attacked_cells(entry, planned) and columns["model"] != LINE):
+    if columns is None or not clean or (not _attacked_cells(entry, planned) and not is_baseline(columns)):
         return None
-    line = columns["model"] == LINE
+    line = is_baseline(columns)
     values: dict[int, dict[Point, Matrix]] = {seed: {} for seed in clean}
     for c in attacked:
         if c["seed"] in clean and results.ok(c) and (array := results.over_sets(c, metric)) is not None:
@@ -175,6 +195,8 @@ def _row(results: Results, entry: Mapping[str, Any], key: RowKey, named: set[Poi
     measured = sum(results.ok(c) for c in expected)
     stack, bounds = np.stack(known), measure.bounds
     row = Row(key, columns, seeds, stack, worst, labels, len(expected), measured, adaptive, bounds=bounds)
+    labels_of_row = {label for label, _ in common}
+    row.standard = _standard_alone(results, [c for c in attacked if c["attack_label"] in labels_of_row])
     row.missing = [] if line else _missing(named, {seed: set(values[seed]) for seed in seeds})
     # An attack made elsewhere (A4: "frozen") may have missed this pipeline: it says nothing about its rank.
     row.ranked = worst is not None and not row.missing and not any(c["adaptive"] == FROZEN for c in attacked)
@@ -203,10 +225,21 @@ def _attack_name(results: Results, label: str) -> str:
     same = [c for c in results.cells if c["attack_label"] == label and c.get("kind") == ENSEMBLE]
     if not same:
         return label
-    parts = (results.records.get(c["cell"], {}).get("spec", {}).get("attack") or {} for c in same)
-    versions = (part.get("config", {}).get("version") for part in parts)
-    version = next((version for version in versions if version is not None), None)
+    version = _version(results, same)
     return str(same[0]["attack"]) if version is None else f"{same[0]['attack']}@{version}"
+
+
+def _standard_alone(results: Results, cells: Sequence[Columns]) -> bool:
+    """Returns whether these cells are all under the standard ensemble, of one known version."""
+    names = {_attack_name(results, c["attack_label"]) for c in cells}
+    return len(names) == 1 and all(map(is_standard, cells)) and _version(results, cells) is not None
+
+
+def _version(results: Results, cells: Sequence[Columns]) -> Any:
+    """Returns the version of an ensemble's list of attacks, from the first of its records that has one, or None."""
+    parts = (results.records.get(c["cell"], {}).get("spec", {}).get("attack") or {} for c in cells)
+    versions = (part.get("config", {}).get("version") for part in parts)
+    return next((version for version in versions if version is not None), None)
 
 
 def _worst(

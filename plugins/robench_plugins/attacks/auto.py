@@ -129,6 +129,7 @@ class Auto(Ensemble):
 
     config: Config
     surface: ClassVar[Surface] = "embedding"
+    standard: ClassVar[bool] = True
 
     def threat(self) -> Threat:
         """Returns the configured threat model, at test time."""

@@ -12,7 +12,7 @@ from robench_plugins.defenses.training import TrainingConfig, TrainingDefense
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robench.api import Embedded, Step
+    from robench.api import Embedded, Model, Step
 
 
 class AdversarialTraining(TrainingDefense):
@@ -52,6 +52,13 @@ class AdversarialTraining(TrainingDefense):
             return self
 
     config: Config
+
+    def problem(self, model: type[Model]) -> str:
+        """Returns what a model lacks: a training loss, or margins for the hinge."""
+        problem = super().problem(model)
+        if not problem and self.config.loss == "hinge" and not model.has_margins():
+            return "has no margins, which the hinge loss needs"
+        return problem
 
     def total_loss(self, step: Step) -> Tensor:
         """Returns (1 − λ) · L_robust, a scalar.

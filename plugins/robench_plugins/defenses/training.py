@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from robench.api import BaseConfig, Defense
+from robench.api import BaseConfig, Defense, SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +62,16 @@ class TrainingDefense(Defense):
         if step.epoch < c.warmup or (c.lambda_ == 1 and c.shortcut):
             return step.losses(step.embed()).value.mean()
         return self.total_loss(step)
+
+    def check_epochs(self, epochs: int) -> None:
+        """Refuses a warm-up that is as long as the training.
+
+        Raises:
+            SettingError: of the setting ``warmup``.
+        """
+        if not self.settled(epochs - 1):
+            hint = f"give it a warmup below {epochs}, or the model more epochs"
+            raise SettingError("is still warming up after them", "warmup", hint)
 
     def settled(self, epoch: int) -> bool:
         """Returns True if the warm-up is over in ``epoch`` (from 0), or if there is no defence."""

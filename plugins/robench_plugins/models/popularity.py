@@ -15,6 +15,7 @@ from robench.api.models.base import ColdUser
 class Popularity(Model):
     """Scores every item by its number of training interactions, the same for all users."""
 
+    baseline: ClassVar[bool] = True
     cold_user: ClassVar[ColdUser] = "popularity"
     counts: NDArray[np.float32]
 

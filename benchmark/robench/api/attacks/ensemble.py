@@ -32,9 +32,13 @@ class Ensemble(Attack):
 
     The host runs the members in order and leaves users that are broken. It reports each member's cost and its share of
     the users that it broke first. ``Config`` needs a ``version``, by which tables are called.
+
+    Attributes:
+        standard: whether leaderboards are published by this ensemble. Only robench's own ensemble has this role.
     """
 
     stage: ClassVar[Stage] = "test"
+    standard: ClassVar[bool] = False
 
     @classmethod
     def kind(cls) -> Kind:

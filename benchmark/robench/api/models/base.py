@@ -27,6 +27,7 @@ class Model(Component):
 
     Attributes:
         surfaces: the surfaces that attacks may touch. Every model also has ``interactions``, its training data.
+        baseline: whether the model is the line that every other must clear. Only robench's own model has this role.
         neural: whether the model derives from ``TorchModel``.
         tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
         token_goals: the goals for which the model offers slopes by the tokens of titles.
@@ -41,6 +42,7 @@ class Model(Component):
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
+    baseline: ClassVar[bool] = False
     neural: ClassVar[bool] = False
     tables: ClassVar[tuple[str, ...]] = ()
     token_goals: ClassVar[tuple[GoalName, ...]] = ()

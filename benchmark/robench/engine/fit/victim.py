@@ -207,7 +207,8 @@ class VictimFit:
         return FitResult(model, notes, data.poisoned.achieved, data.suspicion, title_reader(self.defense))
 
     def _new_model(self) -> Model:
-        return self.model(self.model.Config.model_validate(dict(self.victim.model.config)))
+        model: Model = self.model.make(**self.victim.model.config)
+        return model
 
     def _load(self, state: Mapping[str, NDArray[Any]]) -> Model:
         model = self._new_model()

@@ -1,0 +1,82 @@
+"""The components of a suite, each made once and asked by every rule of the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from robench.api.attacks.base import Attack
+from robench.api.attacks.ensemble import Ensemble
+from robench.api.component import Component
+from robench.api.defense import Defense
+from robench.api.models.base import Model
+from robench.api.threat import Threat
+from robench.host.registry import Registry
+from robench.spec import Part
+from robench.suite.load import Suite
+
+C = TypeVar("C", bound=Component)
+
+
+@dataclass(frozen=True)
+class Planned(Generic[C]):
+    """A part of a suite and its component.
+
+    Args:
+        part: as the suite configures it.
+        component: an instance with these settings.
+        own: robench itself offers it. The roles of other packages' components do not count.
+    """
+
+    part: Part
+    component: C
+    own: bool
+
+    @property
+    def cls(self) -> type[C]:
+        """The class of the component."""
+        return type(self.component)
+
+
+@dataclass(frozen=True)
+class PlannedAttack(Planned[Attack]):
+    """An attack of a suite with its threat model and budgets."""
+
+    threat: Threat
+    epsilons: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PlannedParts:
+    """The models, defences and attacks of a suite, in its order."""
+
+    models: tuple[Planned[Model], ...]
+    defenses: tuple[Planned[Defense], ...]
+    attacks: tuple[PlannedAttack, ...]
+
+
+def planned_parts(suite: Suite, registry: Registry) -> PlannedParts:
+    """Makes the components of a suite.
+
+    Raises:
+        UserError: a plugin cannot be imported.
+    """
+    attacks = []
+    for entry in suite.attacks:
+        attack, own = registry.make("attack", entry.part), registry.resolve("attack", entry.part.name).own
+        attacks.append(PlannedAttack(entry.part, attack, own, attack.threat(), entry.epsilons))
+    return PlannedParts(
+        tuple(Planned(p, registry.make("model", p), registry.resolve("model", p.name).own) for p in suite.models),
+        tuple(Planned(p, registry.make("defense", p), registry.resolve("defense", p.name).own) for p in suite.defenses),
+        tuple(attacks),
+    )
+
+
+def is_baseline(model: Planned[Model]) -> bool:
+    """Returns whether a model is the line that other models must clear."""
+    return model.own and model.component.baseline
+
+
+def is_standard(attack: Planned[Attack]) -> bool:
+    """Returns whether an attack is the ensemble by which leaderboards are published."""
+    return attack.own and isinstance(attack.component, Ensemble) and attack.component.standard

@@ -1,0 +1,68 @@
+"""Which rows and titles the roles of components decide, and how plans are read that do not note roles."""
+
+import numpy as np
+import pytest
+from tests.fakes import EMBEDDING, USERS, World, ranks, row
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path / "w", [EMBEDDING])
+
+
+MEMBER = {"name": "pgd", "kind": "gradient", "everyone": True, "steps": 10, "users": 9, "queries": 1, "gradients": 1}
+
+
+def filled(world, *, line="popularity", attack="auto"):
+    """A good model and a weak line, and an ensemble of one member against the model."""
+    broke = (np.arange(USERS) < 30).astype(np.int8)
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(100, 99), model=line, seed=seed)
+        ensemble = {
+            "kind": "ensemble",
+            "config": {"version": 2},
+            "members": [{**MEMBER, "first_breaks": 30}],
+            "arrays": {"member_broke": broke[:, None], "first": broke.astype(np.int64) - 1},
+        }
+        world.cell(ranks(120, 99), attack=attack, epsilon=0.05, seed=seed, **ensemble)
+    return world
+
+
+def note(world, **roles):
+    """Write roles into the plan's cells: ``baseline="line"`` for the cells of the model ``line``."""
+    columns = {"baseline": "model", "standard": "attack"}
+    for cell in world.cells:
+        cell.update({role: True for role, name in roles.items() if cell[columns[role]] == name})
+
+
+def test_a_plan_that_notes_no_roles_goes_by_the_names_of_the_built_in_components(world):
+    tables = filled(world).build()
+    assert tables.tables[0]["title"] == "auto@2"
+    assert (row(tables, model="popularity")["worst"], row(tables, model="popularity")["rank"]) == (None, None)
+    assert "baseline" not in row(tables, model="popularity")
+
+
+def test_roles_that_are_noted_decide_whatever_the_names(world):
+    note(filled(world, line="line", attack="strong"), baseline="line", standard="strong")
+    tables = world.build()
+    assert tables.tables[0]["title"] == "strong@2"
+    assert row(tables)["attack_set"] == "strong@2"
+    line = row(tables, model="line")
+    assert (line["worst"], line["rank"], line["baseline"]) == (None, None, True)
+
+
+def test_a_model_and_an_ensemble_without_a_role_are_like_any_other(world):
+    tables = filled(world, line="rival/popularity", attack="rival/auto").build()
+    assert tables.tables[0]["title"] == "custom attack set"
+    assert row(tables)["attack_set"] == "custom: rival/auto@2"
+    assert [r["model"] for r in tables.rows()] == ["mf"]
+
+
+def test_a_label_does_not_make_an_attack_the_standard_ensemble(world):
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        world.cell(ranks(130, 99), attack="pgd", label="auto@2", epsilon=0.05, seed=seed)
+    tables = world.build()
+    assert tables.tables[0]["title"] == "custom attack set"
+    assert row(tables)["attack_set"] == "custom: auto@2"
