@@ -1,4 +1,4 @@
-"""Like or dislike (design A6): the negatives beside held-out items, and a calibration that never sees a test item."""
+"""Probabilities of likes (design A6): negatives of held-out items, and a calibration that sees no test item."""
 
 from __future__ import annotations
 
@@ -19,93 +19,109 @@ from robench.engine.fit.loop import validation_users
 from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size
 from robench.engine.rank.ranking import pair_scores
 
-STEPS, TOLERANCE = 100, 1e-10  # of Newton; of the gradient per pair
+STEPS = 100  # of Newton's method, at most
+TOLERANCE = 1e-10  # of the gradient per pair
 
 
 class Calibration(NamedTuple):
-    """p = σ(a·s + b), fitted to ``pairs`` validation items and as many negatives."""
+    """The probability of a like as p = σ(a·s + b) of a score s.
+
+    Args:
+        a: the slope.
+        b: the intercept.
+        pairs: number of validation items to which they are fitted, with as many negatives.
+    """
 
     a: float
     b: float
     pairs: int
 
     def diagnostics(self) -> dict[str, float]:
-        """For the record; ``calibration_inverted`` is 1 where a higher score does not mean a more likely like."""
+        """Returns the calibration for the record; ``calibration_inverted`` is 1 if likes have the lower scores."""
         inverted = {} if self.a > 0 else {"calibration_inverted": 1.0}
         return {"calibration_a": self.a, "calibration_b": self.b, "calibration_pairs": float(self.pairs)} | inverted
 
 
-def negatives_of(role: str, wanted: Interactions, known: Interactions) -> IntArray:
-    """An item beside each of ``wanted``, nowhere in the user's rows of either, no two of a user alike: int64 [n].
+def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
+    """Draws one negative per item in ``positives``: unseen by the user, distinct per user.
 
-    Drawn uniformly by the role and the data alone, so they are the same for every model, defence and seed. −1 for what
-    is wanted beyond the last item that a user lacks.
+    The draws are uniform and depend on the role and the data alone, so they are the same for every model, defence and
+    seed.
+
+    Args:
+        role: names the random stream.
+        positives: items that need a negative.
+        known: further items of each user.
+
+    Returns:
+        int64 [n], −1 once a user has no unseen item left.
     """
-    everything, n_items = joined(known, wanted), wanted.n_items
-    users = wanted.users()
-    place = np.arange(len(users)) - wanted.indptr[users]
-    free = n_items - np.bincount(np.unique(everything.keys) // n_items, minlength=wanted.n_users)
-    found = np.full(len(users), -1, dtype=np.int64)
-    todo = able = np.flatnonzero(place < free[users])
+    seen, n_items = joined(known, positives), positives.n_items
+    users = positives.users()
+    place = np.arange(len(users)) - positives.indptr[users]
+    unseen = n_items - np.bincount(np.unique(seen.keys) // n_items, minlength=positives.n_users)
+    negatives = np.full(len(users), -1, dtype=np.int64)
+    open_places = possible = np.flatnonzero(place < unseen[users])
     generator = Rng(0).child("negatives", role).numpy()
-    while len(todo):
-        found[todo] = sample_negatives(users[todo], everything, generator)
-        _, first = np.unique(users[able] * n_items + found[able], return_index=True)
-        todo = np.setdiff1d(able, able[first])
-    return found
+    while len(open_places):
+        negatives[open_places] = sample_negatives(users[open_places], seen, generator)
+        _, first = np.unique(users[possible] * n_items + negatives[possible], return_index=True)
+        open_places = np.setdiff1d(possible, possible[first])
+    return negatives
 
 
-def beside_held_out(history: Interactions, held: Interactions) -> IntArray:
-    """The negatives beside the held-out items: int64 [n].
+def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
+    """Draws one negative per held-out item, int64 [n].
 
     Args:
         history: training and validation items.
         held: test items.
     """
-    return negatives_of("test", held, history)
+    return draw_negatives("test", held, history)
 
 
 def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
-    """Platt scaling of a fitted victim on its clean scores, given the training items alone.
+    """Fits the calibration of a victim to its clean scores of validation items and their negatives.
 
-    Positives are the validation items, negatives as many items with which the user has nothing to do in training or
-    validation. No test item is known here, so one may be drawn as a negative: that is what keeps them out.
+    A negative is an item that the user has in neither training nor validation. Test items are unknown here, so one may
+    be drawn as a negative, and none can influence the calibration otherwise.
 
     Args:
-        data: the genuine users'.
-        draws: streams where the victim draws at test time; scores are then means over the host's looks.
+        model: fitted.
+        data: of the genuine users.
+        draws: streams if the victim draws at test time; scores are then means over the host's draws.
 
     Raises:
-        DataError: no user has training and validation items.
-        PluginError: a score is not finite.
+        DataError: if no user has training and validation items.
+        PluginError: if a score is not finite.
     """
     real, users = validation_users(data)
     if not len(users):
         raise DataError("no user has a validation item, on which likes and dislikes could be calibrated")
-    negatives = negatives_of("validation", data.validation, real)
+    negatives = draw_negatives("validation", data.validation, real)
     scores, labels, size = [], [], chunk_size(data.n_items)
     for some in np.split(users, range(size, len(users), size)):
-        asked = build_chunk(some, real, data.validation, negatives)
-        held, beside = asked.held.numpy(), asked.negatives
-        assert beside is not None  # they were given
-        looks = []
+        chunk = build_chunk(some, real, data.validation, negatives)
+        assert chunk.negatives is not None  # because negatives are given
+        held, paired = chunk.held.numpy(), chunk.negatives.numpy()
+        pairs = []
         for context in draws.host():
             with context:
-                looks.append(pair_scores(model.scores(some, real), held, beside.numpy()).astype(np.float64))
-        pairs, there = np.mean(looks, axis=0), np.stack([held, beside.numpy()]) >= 0
-        scores.append(pairs[there])
-        labels.append(np.broadcast_to(np.array([True, False])[:, None, None], there.shape)[there])
-    found, liked = np.concatenate(scores), np.concatenate(labels)
-    if not np.isfinite(found).all():
+                pairs.append(pair_scores(model.scores(some, real), held, paired).astype(np.float64))
+        valid = np.stack([held, paired]) >= 0
+        scores.append(np.mean(pairs, axis=0)[valid])
+        labels.append(np.broadcast_to(np.array([True, False])[:, None, None], valid.shape)[valid])
+    all_scores, liked = np.concatenate(scores), np.concatenate(labels)
+    if not np.isfinite(all_scores).all():
         raise PluginError(NOT_FINITE)
-    return Calibration(*platt(found, liked), int(liked.sum()))
+    return Calibration(*fit_platt(all_scores, liked), int(liked.sum()))
 
 
-def platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
-    """(a, b) of p = σ(a·s + b) by maximum likelihood (Platt 1999): Newton on the cross-entropy with his targets.
+def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
+    """Returns (a, b) of p = σ(a·s + b) by maximum likelihood (Platt 1999).
 
-    The targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) in place of 1 and 0 keep (a, b) finite where the scores separate the
-    classes. Scores that are all equal give a = 0.
+    It runs Newton's method on the cross-entropy with his targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) in place of 1 and 0.
+    They keep (a, b) finite if the scores separate the classes. If all scores are equal, a = 0.
 
     Args:
         scores: float64 [n].
@@ -115,7 +131,7 @@ def platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
     others = len(liked) - positives
     target = np.where(liked, (positives + 1) / (positives + 2), 1 / (others + 2))
     if scores.min() == scores.max():
-        # σ(b) is the mean target. In whole numbers: with as many positives as others b is 0, and a tie is a tie.
+        # σ(b) is the mean target. Whole numbers give exactly b = 0 if both classes are equally large.
         odds = positives * (positives + 1) * (others + 2) + others * (positives + 2)
         return 0.0, math.log(odds / (positives * (others + 2) + others * (others + 1) * (positives + 2)))
     mean, scale = float(scores.mean()), float(scores.std())

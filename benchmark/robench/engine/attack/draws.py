@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robench.api.attacks.base import Attack
 from robench.api.rng import Rng
 
 HOST_DRAWS = 16  # draws by which the host judges a victim that draws at test time
@@ -48,11 +47,6 @@ class Draws:
         for _ in range(self.expectation if self.stochastic else 1):
             self.used += 1
             yield self.attack_rng.child("attack", self.used).stream() if self.stochastic else nullcontext()
-
-
-def expectation_of(attack: Attack) -> int:
-    """Returns how many draws an attack takes per evaluation of a victim that draws at test time."""
-    return int(getattr(attack.config, "expectation", 1))
 
 
 def mean(parts: list[Tensor]) -> Tensor:

@@ -14,7 +14,6 @@ from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Candidate, Worst, search_worst
 from robench.engine.attack.costs import Costs
-from robench.engine.attack.draws import expectation_of
 from robench.engine.attack.measurement import Arrays, MemberRow
 
 NOT_RUN, NOBODY = -1, -1
@@ -44,7 +43,7 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
     for member in answer:
         if member.attack.threat() != ensemble.threat():
             raise PluginError(f"{name}: '{member.name}' is of another threat model than the ensemble")
-    able = [member for member in answer if follows or not getattr(member.attack, "instructs", False)]
+    able = [member for member in answer if follows or not member.attack.instructs]
     if not able:
         raise PluginError(f"{name}: all of them give orders, and the victim answers no prompt")
     return able
@@ -85,7 +84,7 @@ class MemberLog:
                 "name": member.name,
                 "kind": member.attack.kind(),
                 "everyone": member.everyone,
-                "steps": getattr(member.attack.config, "steps", None),
+                "steps": member.attack.steps(),
                 "users": self.users.get(member.name, 0),
                 "queries": costs.queries,
                 "gradients": costs.gradients,
@@ -116,7 +115,7 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
         place = chosen.nonzero(as_tuple=True)[0]
         if not len(place):
             continue
-        part = arena.rows(place, expectation_of(member.attack))
+        part = arena.rows(place, member.attack.expectation())
         own = search_worst(part, member.attack, rng.child(member.name))
         log.note(member.name, part.costs, part.n_users)
         arena.costs.add(part.costs)
@@ -139,7 +138,7 @@ def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, A
     damages = []
     for member in log.members:
         everything = torch.arange(len(arena.to_break), device=arena.to_break.device)
-        part = arena.rows(everything, expectation_of(member.attack))
+        part = arena.rows(everything, member.attack.expectation())
         own = search_worst(part, member.attack, rng.child(member.name))
         log.note(member.name, part.costs, part.n_users)
         log.damage[member.name] = float(own.judgement.damage[0])

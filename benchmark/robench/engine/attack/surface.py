@@ -14,7 +14,6 @@ from robench.api.data import IntArray
 from robench.api.threat import SURFACES
 from robench.engine.attack.arena import Arena, search_worst
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import expectation_of
 from robench.engine.attack.ensemble import MemberLog, members_of, search_each_user, search_for_all
 from robench.engine.attack.measurement import (
     Arrays,
@@ -75,7 +74,7 @@ class ArenaSurface(VictimSurface):
             parts.append(arena.stored(candidate) | extra)
             spent |= arena.spent(candidate)
         arrays = join_chunks(parts, self.victim.users) if each_user_alone else parts[0]
-        diagnostics = diagnostics_of(arrays, diagnosis) | {"expectation": expectation_of(attack)}
+        diagnostics = diagnostics_of(arrays, diagnosis) | {"expectation": attack.expectation()}
         diagnostics |= {"stochastic": self.victim.noise()} | self.diagnostics(arrays, targets)
         rows = [] if log is None else log.rows(arrays)
         return Measurement(arrays, achieved_budget(arrays, costs) | spent, diagnostics, rows)

@@ -1,4 +1,4 @@
-"""From a raw log to a split: checks, filters, ids, and the seal on the test items."""
+"""Prepares a data set: checks and filters a raw log, numbers users and items, splits, and seals the test items."""
 
 from __future__ import annotations
 
@@ -21,8 +21,14 @@ from robench.spec import Part
 class Prepared:
     """A data set after filters and split; every ``Interactions`` has a row per user.
 
-    ``timed``: whether the source has times; else the order of its rows counts as time. ``profiles``: a text per user,
-    or none at all.
+    Args:
+        train: training items.
+        validation: validation items.
+        test: test items.
+        catalogue: the items.
+        user_ids: as the source names them.
+        timed: whether the source has times. If not, the order of its rows counts as time.
+        profiles: a text per user, or empty if the source has none.
     """
 
     train: Interactions
@@ -34,22 +40,22 @@ class Prepared:
     profiles: tuple[str, ...] = ()
 
     def train_data(self) -> TrainData:
-        """What a fit may see."""
+        """Returns what a fit may see."""
         return TrainData(self.train, self.validation, self.catalogue, self.profiles)
 
     def held_out(self) -> HeldOut:
-        """The test items under a fresh seal."""
+        """Returns the test items under a fresh seal."""
         return HeldOut(self.test)
 
     def sha256(self) -> str:
-        """Digest of the interactions, ids and texts."""
-        known: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
-        texts = json.dumps(known + ([self.profiles] if self.profiles else []))
+        """Returns a digest of the interactions, ids and texts."""
+        facts: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
+        texts = json.dumps(facts + ([self.profiles] if self.profiles else []))
         parts = [part.sha256() for part in (self.train, self.validation, self.test)]
         return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
-        """As an npz without pickles."""
+        """Writes the data as an npz without pickles."""
         texts = {
             "user_ids": self.user_ids,
             "item_ids": self.catalogue.ids,
@@ -65,7 +71,7 @@ class Prepared:
 
     @staticmethod
     def load(path: Path) -> Prepared:
-        """The prepared data of ``save``."""
+        """Reads the data that ``save`` has written."""
         with np.load(path, allow_pickle=False) as file:
             texts = json.loads(file["texts"].tobytes())
             n_items = len(texts["item_ids"])
@@ -80,22 +86,27 @@ class Prepared:
 
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
-    """Check, filter (rating, repeated pairs, k-core), number, order and split a raw log.
+    """Prepares a raw log: checks, filters (rating, repeated pairs, k-core), numbers, orders and splits it.
 
-    Repeated user-item pairs keep the first in input order. Users and items are numbered in the order of their ids
-    (by value where all are whole numbers, else as text), so row numbers do not depend on the order of the file.
+    Of repeated user-item pairs the first in input order stays. Users and items are numbered in the order of their ids,
+    by value if all are whole numbers, else as text. So row numbers do not depend on the order of the file.
+
+    Args:
+        ratings: the raw log.
+        config: the filters.
+        split: name and settings of the split.
 
     Raises:
-        DataError: empty or inconsistent input, or nothing left after the filters.
+        DataError: if the log is empty or inconsistent, or if nothing is left after the filters.
     """
-    times = _checked(ratings)
+    times = _check_columns(ratings)
     keep = np.arange(len(ratings.users))
     if config.min_rating is not None:
         if ratings.ratings is None:
             raise DataError("min_rating is set, and this data set has no ratings")
         keep = keep[ratings.ratings[keep] >= config.min_rating]
-    user_ids, users = _numbered(ratings.users)
-    item_ids, items = _numbered(ratings.items)
+    user_ids, users = _number(ratings.users)
+    item_ids, items = _number(ratings.items)
     _, first = np.unique(users[keep] * len(item_ids) + items[keep], return_index=True)
     keep = keep[np.sort(first)]
     keep = k_core(users, items, keep, config.min_user_interactions, config.min_item_interactions)
@@ -104,26 +115,26 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
             f"nothing is left of {len(users)} rows after the filters (min_rating {config.min_rating}, at least "
             f"{config.min_user_interactions} per user, {config.min_item_interactions} per item)"
         )
-    kept_users, users = np.unique(users[keep], return_inverse=True)
-    kept_items, items = np.unique(items[keep], return_inverse=True)
+    user_numbers, users = np.unique(users[keep], return_inverse=True)
+    item_numbers, items = np.unique(items[keep], return_inverse=True)
     times = times[keep]
     order = np.lexsort((np.arange(len(keep)), times, users))
     users, items, times = users[order].astype(np.int64), items[order].astype(np.int64), times[order]
     part = parts_of(split, users, times, timed=ratings.times is not None)
     train, validation, test = (
-        _rows(users, items, times, part == p, len(kept_users), len(kept_items)) for p in (TRAIN, VALIDATION, TEST)
+        _rows(users, items, times, part == p, len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST)
     )
-    names = tuple(str(item_ids[i]) for i in kept_items)
+    names = tuple(str(item_ids[i]) for i in item_numbers)
     catalogue = Catalogue(names, tuple(ratings.catalogue.get(name, Item()) for name in names))
-    names = tuple(str(user_ids[u]) for u in kept_users)
+    names = tuple(str(user_ids[u]) for u in user_numbers)
     profiles = tuple(ratings.profiles.get(name, "") for name in names)
     return Prepared(
         train, validation, test, catalogue, names, ratings.times is not None, profiles if any(profiles) else ()
     )
 
 
-def _checked(ratings: Ratings) -> IntArray:
-    """Times (input positions where there are none) of a log whose columns fit."""
+def _check_columns(ratings: Ratings) -> IntArray:
+    """Checks that the columns of a log fit and returns its times, or input positions if it has none: int64 [n]."""
     n = len(ratings.users)
     if n == 0:
         raise DataError("the data set has no rows")
@@ -142,8 +153,8 @@ def _checked(ratings: Ratings) -> IntArray:
     return np.asarray(ratings.times, dtype=np.int64)
 
 
-def _numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
-    """Distinct ids in order, and each row's place among them."""
+def _number(ids: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
+    """Returns the distinct ids in order, and each row's place among them, int64 [n]."""
     values = ids
     if values.dtype.kind not in "iu":
         values = values.astype(str)
@@ -156,14 +167,22 @@ def _numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
 
 
 def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_item: int) -> IntArray:
-    """The largest subset of rows in which every user has ``per_user`` and every item ``per_item`` rows."""
+    """Returns the largest subset of ``keep`` in which every user and every item has enough rows.
+
+    Args:
+        users: int64 [n], the user of each row.
+        items: int64 [n], the item of each row.
+        keep: int64 [m], rows to choose from.
+        per_user: least rows of a user.
+        per_item: least rows of an item.
+    """
     while True:
         enough = np.bincount(items[keep], minlength=1)[items[keep]] >= per_item
-        kept = keep[enough]
-        kept = kept[np.bincount(users[kept], minlength=1)[users[kept]] >= per_user]
-        if len(kept) == len(keep):
+        subset = keep[enough]
+        subset = subset[np.bincount(users[subset], minlength=1)[users[subset]] >= per_user]
+        if len(subset) == len(keep):
             return keep
-        keep = kept
+        keep = subset
 
 
 def _rows(

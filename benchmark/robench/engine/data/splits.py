@@ -1,4 +1,4 @@
-"""Splits: who is trained on, selected on, and held out. Vectorised; every event gets a part."""
+"""Splits: which events are for training, which for validation, and which are held out. Vectorised."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> IntArray:
-    """The part of every event: 0 training, 1 validation, 2 test.
+    """Returns the part of every event, int64 [n]: 0 training, 1 validation, 2 test.
 
     Args:
+        split: name and settings.
         users: int64 [n], sorted; within a user the events are in time order (ties by input order).
         times: int64 [n].
         timed: whether the source has times.
 
     Raises:
-        DataError: ``global-time`` without times.
+        DataError: if ``global-time`` has no times.
     """
     if split.name == "leave-last-out":
         return leave_last_out(users)
@@ -35,21 +36,24 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> I
 
 
 def _places(users: IntArray) -> tuple[IntArray, IntArray]:
-    """(place of each event in its user's row, length of that row): int64 [n] each."""
+    """Returns (place of each event in its user's row, length of that row), int64 [n] each."""
     counts = np.bincount(users)
     starts = np.cumsum(counts) - counts
     return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
 
 
 def leave_last_out(users: IntArray) -> IntArray:
-    """Last event of a user: test; the one before: validation. Users with fewer than 3 events only train."""
+    """Holds out the last event of a user, and takes the one before for validation.
+
+    Users with fewer than 3 events are for training only.
+    """
     place, length = _places(users)
     left = np.where(length >= 3, length - place, 3)
     return np.where(left == 1, TEST, np.where(left == 2, VALIDATION, TRAIN)).astype(np.int64)
 
 
 def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArray:
-    """A shuffle per user, cut by ``ratios`` (train : validation : test).
+    """Shuffles the events of each user and cuts them by ``ratios`` (train : validation : test).
 
     A user of n events has round(n · test) test and round(n · validation) validation events; at least one event stays
     in training.
@@ -66,7 +70,11 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArr
 
 
 def global_time(times: IntArray, validation: float, test: float) -> IntArray:
-    """The last shares of all events; events of one instant stay together."""
+    """Holds out the last shares of all events; events of one instant stay together.
+
+    Raises:
+        DataError: if the shares leave nothing to train on.
+    """
     if validation + test >= 1:
         raise DataError("the shares of validation and test leave nothing to train on")
     late = np.quantile(times, 1 - test, method="higher")

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""Chooses the evaluated users and the promoted items of a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.spec import TargetChoice, UserSample
 
 
 def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
-    """Users with a held-out item and at least one training item, or a seeded sample of them; sorted int64."""
+    """Returns the users with a held-out and a training item, or a seeded sample of them: int64, sorted."""
     users = np.flatnonzero((data.test.lengths() > 0) & (data.train.lengths() > 0)).astype(np.int64)
     if sample is None or sample.sample >= len(users):
         return users
@@ -21,19 +21,26 @@ def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
 
 
 def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
-    """``sets`` disjoint draws of ``count`` items by training counts; the same for every seed, model and defence.
+    """Draws disjoint sets of promoted items, the same for every seed, model and defence.
 
-    ``unpopular``: from the lowest fifth of the catalogue by training count (ties by row); ``popular``: the highest
-    fifth; ``random``: any item. Each set is sorted.
+    ``unpopular`` items are from the lowest fifth of the catalogue by training count (ties by row), ``popular`` ones
+    from the highest fifth, ``random`` ones from all.
+
+    Args:
+        train: training items.
+        choice: number and size of the sets, and which items.
+
+    Returns:
+        Sorted int64 [count] per set.
 
     Raises:
-        DataError: too few such items.
+        DataError: if there are too few such items.
     """
     by_count = np.argsort(train.counts(), kind="stable").astype(np.int64)
     fifth = max(1, train.n_items // 5)
     pool = {"unpopular": by_count[:fifth], "popular": by_count[-fifth:], "random": np.sort(by_count)}[choice.pick]
-    wanted = choice.count * choice.sets
-    if wanted > len(pool):
-        raise DataError(f"{wanted} {choice.pick} items are wanted as targets, and there are {len(pool)}")
-    drawn = Rng(0).child("targets", choice.pick).numpy().permutation(np.sort(pool))[:wanted]
+    count = choice.count * choice.sets
+    if count > len(pool):
+        raise DataError(f"{count} {choice.pick} items are wanted as targets, and there are {len(pool)}")
+    drawn = Rng(0).child("targets", choice.pick).numpy().permutation(np.sort(pool))[:count]
     return [np.sort(part) for part in np.split(drawn, choice.sets)]

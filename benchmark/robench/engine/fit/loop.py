@@ -1,4 +1,4 @@
-"""The training loop that every neural model shares."""
+"""The training loop that every neural model shares, and the validation that selects its weights."""
 
 from __future__ import annotations
 
@@ -20,13 +20,20 @@ from robench.api.rng import Rng
 from robench.engine.rank.chunk import build_chunk, check_scores, chunk_size
 from robench.engine.rank.ranking import discount, rank_items
 
-VALIDATION_USERS = 10_000  # of a model without a training loop; a seeded sample where there are more
+VALIDATION_USERS = 10_000  # most users per validation of a model without a training loop
 EpochCallback = Callable[[int, int], None]  # (epochs done, epochs planned)
 
 
 @dataclass
 class FitReport:
-    """What a fit did. ``achieved``: means of what the defence's steps report (the share of ε spent, say)."""
+    """How a fit went.
+
+    Args:
+        epochs: number of epochs run.
+        best_epoch: the epoch of the weights that are kept.
+        validation_ndcg: NDCG@10 of that epoch; NaN if no user has a validation item.
+        achieved: means of what the defence's steps report, such as the share of ε spent.
+    """
 
     epochs: int = 0
     best_epoch: int = 0
@@ -34,16 +41,20 @@ class FitReport:
     achieved: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Plain values for the record."""
+        """Returns plain values for the record."""
         ndcg = None if math.isnan(self.validation_ndcg) else self.validation_ndcg
         return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
 
 
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
-    """The training items of the real users, and the users with training and validation items, int64 sorted.
+    """Returns the training items of the real users, and the users with training and validation items.
 
     Args:
-        most: how many users at most; where there are more, a sample that is the same for every victim.
+        data: of the fit.
+        most: most users; of more, a sample is drawn that is the same for every victim. None takes all.
+
+    Returns:
+        A row per real user; int64 [V], sorted.
     """
     real = Interactions(
         data.train.indptr[: data.n_real_users + 1],
@@ -58,12 +69,16 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 
 
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
-    """NDCG@k of the validation items, given and masking the training items; real users with both only.
-
-    NaN where no user has a validation item.
+    """Returns NDCG@k of the validation items, with the training items as history and masked.
 
     Args:
-        most: how many users at most; where there are more, a sample that is the same for every victim.
+        model: in eval mode if it is neural.
+        data: of the fit.
+        k: the cutoff.
+        most: most users; of more, a sample is drawn that is the same for every victim. None takes all.
+
+    Returns:
+        The mean over real users with training and validation items; NaN if there are none.
     """
     real, users = validation_users(data, most)
     total = 0.0
@@ -86,18 +101,24 @@ def fit(
     device: torch.device,
     report: EpochCallback = lambda done, of: None,
 ) -> FitReport:
-    """Fit ``model`` on ``data`` under ``defense``; the weights of the best validation epoch are kept.
+    """Fits a model under a defence and keeps the weights of the best validation epoch.
 
-    Epochs that the defence calls unsettled (its warm-up) are not validated: they keep no weights and cost no patience.
+    An epoch that the defence calls unsettled (its warm-up) is not validated: its weights are not kept, and it costs no
+    patience.
 
     Randomness comes from ``rng`` alone: ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a
     defence that draws more numbers does not change the clean stream.
 
     Args:
+        model: not fitted yet.
+        data: of the fit.
+        defense: may replace the loss.
+        rng: of the fit.
+        device: on which a neural model is fitted.
         report: called after every epoch with (epochs done, epochs planned).
 
     Raises:
-        PluginError: the loss is not finite, or the defence settles after the last epoch.
+        PluginError: if the loss is not finite, or the defence settles after the last epoch.
     """
     if not isinstance(model, TorchModel):
         model.fit(data, rng)
@@ -110,20 +131,13 @@ def fit(
     optimiser = torch.optim.Adam(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    defended = type(defense).overrides("loss")
     result, best, waited, steps = FitReport(), None, 0, 0
     achieved: dict[str, list[float]] = {}
     for epoch in range(config.epochs):
         model.train()
         for batch in model.batches(data, rng.child("batches", epoch)):
             step = Step(model, batch.to(device), epoch, epoch / config.epochs, rng.child("step", steps))
-            optimiser.zero_grad(set_to_none=True)
-            loss = defense.loss(step) if defended else step.losses(step.embed()).value.mean()
-            if not bool(torch.isfinite(loss)):
-                raise PluginError(f"the training loss is {float(loss.detach())} in epoch {epoch + 1}")
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
-            clip_grad_norm_(model.parameters(), config.clip)
-            optimiser.step()
+            _take_step(step, defense, optimiser)
             steps += 1
             for name, value in step.achieved.items():
                 achieved.setdefault(name, []).append(value)
@@ -146,3 +160,14 @@ def fit(
     model.eval()
     result.achieved = {f"train_{name}": float(np.mean(values)) for name, values in achieved.items()}
     return result
+
+
+def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -> None:
+    """Takes one step of the optimiser on the defence's loss, or on the model's own if it has none."""
+    optimiser.zero_grad(set_to_none=True)
+    loss = defense.loss(step) if type(defense).overrides("loss") else step.losses(step.embed()).value.mean()
+    if not bool(torch.isfinite(loss)):
+        raise PluginError(f"the training loss is {float(loss.detach())} in epoch {step.epoch + 1}")
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
+    clip_grad_norm_(step.model.parameters(), step.model.config.clip)
+    optimiser.step()

@@ -14,7 +14,6 @@ from robench.api.data import IntArray
 from robench.api.threat import GoalName, Threat
 from robench.engine.attack.budget import ROUNDING, TINY
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import expectation_of
 from robench.engine.attack.measurement import (
     Arrays,
     Measurement,
@@ -67,7 +66,7 @@ class EmbeddingSurface(ArenaSurface):
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[EmbeddingArena]:
         """Yields an arena per chunk."""
-        threat, expectation = attack.threat(), expectation_of(attack)
+        threat, expectation = attack.threat(), attack.expectation()
         for oracle in self.oracles(
             threat.k, costs, diagnosis, goal=threat.goal, targets=targets, expectation=expectation
         ):
@@ -89,7 +88,7 @@ class EmbeddingSurface(ArenaSurface):
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None
     ) -> Measurement:
         """Measures a minimum-norm attack at ε: a user is broken if the least δ fits the budget."""
-        threat, expectation = attack.threat(), expectation_of(attack)
+        threat, expectation = attack.threat(), attack.expectation()
         if key not in self._minima:
             costs, diagnosis = Costs(), Diagnosis()
             oracles = self.oracles(

@@ -10,7 +10,6 @@ from robench.api.attacks.base import Attack
 from robench.api.data import IntArray
 from robench.api.models.torch import TorchModel
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import expectation_of
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.measurement import Arrays
 from robench.engine.attack.surface import ArenaSurface
@@ -35,7 +34,7 @@ class HistorySurface(ArenaSurface):
             limit = edit_limits(epsilon, threat.scale, lengths)
             unit = lengths.clamp_min(1).double() if threat.scale == "relative" else torch.ones(len(lengths)).double()
             goal = Goal.of(chunk, threat.goal, threat.k, targets)
-            draws = victim.draws(expectation_of(attack))
+            draws = victim.draws(attack.expectation())
             oracle = EditOracle.read(model, history, chunk, goal, limit, draws, inputs, costs, diagnosis)
             yield HistoryArena(oracle, unit, targets=targets)
 

@@ -8,7 +8,6 @@ from robench.api.attacks.ball import Ball
 from robench.api.attacks.base import Attack
 from robench.api.data import IntArray
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import expectation_of
 from robench.engine.attack.surface import ArenaSurface
 from robench.engine.surfaces.parameters.arena import ParametersArena
 from robench.engine.surfaces.parameters.oracle import ParametersOracle
@@ -24,9 +23,9 @@ class ParametersSurface(ArenaSurface):
         """Yields one arena of all users."""
         threat, victim = attack.threat(), self.victim
         queries = list(victim.queries(threat.goal, threat.k, targets))
-        known = victim.history if getattr(attack.config, "positives", "") == "known" else None
+        known = victim.history if attack.positives() == "known" else None
         tables = EmbeddingTables(victim.neural())
-        draws = victim.draws(expectation_of(attack))
+        draws = victim.draws(attack.expectation())
         oracle = ParametersOracle(tables, queries, draws, known, costs, diagnosis)
         unit = tables.unit(threat.norm, threat.scale)
         ball = Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon)

@@ -57,6 +57,6 @@ class TextSurface(VictimSurface):
     def members(self, ensemble: Ensemble) -> list[Member]:
         """Returns the members of an ensemble that can rewrite titles of this victim."""
         model = self.victim.model
-        gradients = ensemble.threat().goal in getattr(model, "token_goals", ())
+        gradients = ensemble.threat().goal in model.token_goals
         stochastic = self.victim.draws().stochastic
         return members_of(ensemble, gradients=gradients, stochastic=stochastic, follows=model.follows)
