@@ -15,7 +15,7 @@ from robench.api.errors import DataError, PluginError
 from robench.api.metric import probability
 from robench.api.rng import Rng
 from robench.engine.attack.draws import Draws
-from robench.engine.calibration import beside_held_out, calibrate, negatives_of, platt
+from robench.engine.calibration import calibrate, draw_negatives, draw_test_negatives, fit_platt
 from robench.engine.measure import MeasuredVictim
 from robench.testing.worlds import (
     ReferencePairwise,
@@ -42,7 +42,7 @@ def draws():
 def test_negatives_are_nowhere_in_the_user_s_data_and_differ(rows, cut):
     known = Interactions.from_rows([row[cut:] for row in rows], 6)
     wanted = Interactions.from_rows([row[:cut] for row in rows], 6)
-    found = negatives_of("test", wanted, known)
+    found = draw_negatives("test", wanted, known)
     assert len(found) == len(wanted)
     for user, row in enumerate(rows):
         mine = found[wanted.indptr[user] : wanted.indptr[user + 1]].tolist()
@@ -54,7 +54,7 @@ def test_negatives_are_nowhere_in_the_user_s_data_and_differ(rows, cut):
 
 def test_negatives_are_uniform_over_the_items_that_a_user_lacks():
     users = 6000
-    found = negatives_of("test", Interactions.from_rows([[0]] * users, 6), Interactions.from_rows([[1]] * users, 6))
+    found = draw_negatives("test", Interactions.from_rows([[0]] * users, 6), Interactions.from_rows([[1]] * users, 6))
     counts = np.bincount(found, minlength=6)
     assert (counts[:2] == 0).all()
     assert abs(counts[2:] - users / 4).max() < 4 * np.sqrt(users * 3 / 16)
@@ -88,11 +88,11 @@ def test_the_calibration_sees_training_items_only_and_by_hand_the_right_pairs():
     model = memory(np.random.default_rng(0).normal(size=(24, data.n_items)))
     found = calibrate(model, data, draws())
     assert model.shown.sha256() == data.train.sha256()
-    negatives = negatives_of("validation", data.validation, data.train)
+    negatives = draw_negatives("validation", data.validation, data.train)
     own = [model.table[user, data.validation.row(user)[0]] for user in range(24)]
     beside = [model.table[user, negatives[user]] for user in range(24)]
     scores = np.array([*own, *beside], dtype=np.float64)
-    assert found[:2] == pytest.approx(platt(scores, np.arange(48) < 24), rel=1e-9)
+    assert found[:2] == pytest.approx(fit_platt(scores, np.arange(48) < 24), rel=1e-9)
     assert found.pairs == 24
 
 
@@ -104,7 +104,7 @@ def test_no_test_item_has_a_say_in_the_calibration():
     found = []
     for held in (test, other):
         bench = measured_victim(model, data, held)
-        bench.negatives = beside_held_out(bench.history, held)
+        bench.negatives = draw_test_negatives(bench.history, held)
         bench.clean(None)
         found.append((calibrate(model, data, bench.draws()), bench.negatives.tolist()))
     assert found[0][0] == found[1][0]
@@ -125,7 +125,7 @@ def test_platt_is_the_maximum_of_the_likelihood(seed, shift, scale):
     generator = np.random.default_rng(seed)
     liked = np.arange(80) < 40
     plain = generator.normal(size=80) + generator.normal() * liked
-    a, b = platt(plain * scale + shift, liked)
+    a, b = fit_platt(plain * scale + shift, liked)
     target = np.where(liked, 41 / 42, 1 / 42)
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
     model.fit(np.tile(plain, 2)[:, None], np.repeat([1, 0], 80), sample_weight=np.concatenate([target, 1 - target]))
@@ -135,12 +135,12 @@ def test_platt_is_the_maximum_of_the_likelihood(seed, shift, scale):
 
 def test_platt_stays_finite_where_the_scores_separate_the_classes_or_say_nothing():
     liked = np.arange(20) < 10
-    a, b = platt(np.where(liked, 1.0, -1.0), liked)
+    a, b = fit_platt(np.where(liked, 1.0, -1.0), liked)
     # With two scores the fit meets Platt's targets exactly: σ(a + b) = 11/12, σ(b − a) = 1/12.
     assert probability(np.array([a + b, b - a])) == pytest.approx([11 / 12, 1 / 12], abs=1e-9)
     for score in (3.0, 0.1):
-        assert platt(np.full(20, score), liked) == (0.0, 0.0)
-    a, b = platt(np.full(20, 0.1), np.arange(20) < 5)
+        assert fit_platt(np.full(20, score), liked) == (0.0, 0.0)
+    a, b = fit_platt(np.full(20, 0.1), np.arange(20) < 5)
     assert (a, probability(np.array(b))) == (0.0, pytest.approx((5 * 6 / 7 + 15 / 17) / 20))
 
 
@@ -168,7 +168,7 @@ def test_without_validation_items_or_with_scores_that_are_not_finite_it_is_refus
 def likely(kind):
     """The reference bench of a kind, with negatives."""
     bench = reference_victim(kind)
-    negatives = beside_held_out(bench.history, bench.held)
+    negatives = draw_test_negatives(bench.history, bench.held)
     return MeasuredVictim(bench.model, bench.history, bench.held, bench.users, 0, negatives=negatives)
 
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from robench.api import PluginError
+from robench.api.threat import SURFACES
+from robench.engine.attack.surface import VictimSurface
 from robench.testing.worlds import ReferencePairwise, checkerboard, crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
@@ -88,3 +90,18 @@ def test_the_budget_is_of_the_valid_entries_of_all_users_by_hand(kind, norm):
     assert moved.mean() > 0.8
     np.testing.assert_allclose(found[norm][moved], wanted[moved], rtol=1e-5)
     np.testing.assert_allclose(found["spent"][moved], 0.05, rtol=1e-5)
+
+
+@pytest.mark.parametrize("surface", [name for name, rules in SURFACES.items() if rules.measured_by])
+def test_the_row_of_a_surface_names_the_class_that_measures_it(surface):
+    victim = reference_victim("sequence")
+    assert isinstance(victim.surface(surface), VictimSurface)
+    assert type(victim.surface(surface)).__module__ == f"robench.engine.surfaces.{surface}.surface"
+    assert victim.surface(surface) is victim.surface(surface), (
+        "what is computed once per victim would be computed again"
+    )
+
+
+def test_a_surface_without_attacks_at_test_time_is_refused():
+    with pytest.raises(TypeError, match="no measurement is known for the surface 'interactions'"):
+        reference_victim("sequence").surface("interactions")

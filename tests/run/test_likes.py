@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from robench.api.data import joined
-from robench.engine.calibration import beside_held_out
+from robench.engine.calibration import draw_test_negatives
 from robench.engine.data.prepare import Prepared
 from robench.report.numbers import bounded
 from robench.tables.stats import interval
@@ -117,7 +117,7 @@ def test_negatives_are_those_of_the_data_for_every_model_defence_and_seed(done, 
     (path,) = (done / "cache" / "data").rglob("*.npz")
     data = Prepared.load(path)
     history = joined(data.train, data.validation)
-    negatives = beside_held_out(history, data.test)
+    negatives = draw_test_negatives(history, data.test)
     for c, _, arrays in where(cells, attack="none"):
         users = arrays["users"]
         held, beside = data.test.items[data.test.indptr[users]], negatives[data.test.indptr[users]]

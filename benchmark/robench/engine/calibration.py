@@ -56,15 +56,15 @@ def draw_negatives(role: str, positives: Interactions, known: Interactions) -> I
     Returns:
         int64 [n], −1 once a user has no unseen item left.
     """
-    seen, n_items = joined(known, positives), positives.n_items
+    known_items, n_items = joined(known, positives), positives.n_items
     users = positives.users()
     place = np.arange(len(users)) - positives.indptr[users]
-    unseen = n_items - np.bincount(np.unique(seen.keys) // n_items, minlength=positives.n_users)
+    unseen = n_items - np.bincount(np.unique(known_items.keys) // n_items, minlength=positives.n_users)
     negatives = np.full(len(users), -1, dtype=np.int64)
     open_places = possible = np.flatnonzero(place < unseen[users])
     generator = Rng(0).child("negatives", role).numpy()
     while len(open_places):
-        negatives[open_places] = sample_negatives(users[open_places], seen, generator)
+        negatives[open_places] = sample_negatives(users[open_places], known_items, generator)
         _, first = np.unique(users[possible] * n_items + negatives[possible], return_index=True)
         open_places = np.setdiff1d(possible, possible[first])
     return negatives
@@ -102,7 +102,7 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     scores, labels, size = [], [], chunk_size(data.n_items)
     for some in np.split(users, range(size, len(users), size)):
         chunk = build_chunk(some, real, data.validation, negatives)
-        assert chunk.negatives is not None  # because negatives are given
+        assert chunk.negatives is not None  # because it is built with negatives
         held, paired = chunk.held.numpy(), chunk.negatives.numpy()
         pairs = []
         for context in draws.host():

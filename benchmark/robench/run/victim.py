@@ -13,7 +13,7 @@ from robench.api.data import HeldOut, IntArray, Interactions, joined
 from robench.api.metric import Measure, Metric
 from robench.api.usage import record_usage
 from robench.engine.attack.measurement import Measurement
-from robench.engine.calibration import Calibration, beside_held_out, calibrate
+from robench.engine.calibration import Calibration, calibrate, draw_test_negatives
 from robench.engine.data.prepare import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.engine.fit.victim import FitResult, VictimFit
@@ -185,7 +185,7 @@ class FittedVictim:
             cell.victim.seed,
             self.data.catalogue,
             self.fitted.read,
-            beside_held_out(history, held) if has_likes else None,
+            draw_test_negatives(history, held) if has_likes else None,
         )
         if has_likes and self._calibration is None:
             self._calibration = calibrate(self.fitted.model, self.data.train_data(), victim.draws())

@@ -18,7 +18,7 @@ from robench.api.attacks.base import Attack
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.judgement import Judgement, worse
-from robench.engine.attack.measurement import Arrays
+from robench.engine.attack.measurement import CellArrays
 
 Candidate = dict[str, Tensor]
 Proposal = Mapping[str, Tensor]
@@ -109,7 +109,7 @@ class Arena(ABC):
         """
 
     @abstractmethod
-    def stored(self, candidate: Candidate) -> Arrays:
+    def stored(self, candidate: Candidate) -> CellArrays:
         """Returns the arrays that are stored of the final candidate, a row per user."""
 
     def damage(self, candidate: Candidate) -> Tensor:

@@ -18,7 +18,7 @@ HOST_DRAWS = 16  # draws by which the host judges a victim that draws at test ti
 class Draws:
     """Streams for a victim that draws at test time; a deterministic victim runs once and needs none.
 
-    The host scores every candidate in the same ``HOST_DRAWS`` streams, which no attack sees. Arrays to be stored come
+    The host scores every candidate in the same ``HOST_DRAWS`` streams, which no attack sees. Arrays for the record come
     from fresh streams: the worst of many candidates is partly luck with the draws that chose it. An attack scores
     ``expectation`` times, in a stream of its own that goes on from one evaluation to the next.
 

@@ -14,7 +14,7 @@ from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Candidate, Worst, search_worst
 from robench.engine.attack.costs import Costs
-from robench.engine.attack.measurement import Arrays, MemberRow
+from robench.engine.attack.measurement import CellArrays, MemberRow
 
 NOT_RUN, NOBODY = -1, -1
 
@@ -70,7 +70,7 @@ class MemberLog:
         self.costs.setdefault(name, Costs()).add(costs)
         self.users[name] = self.users.get(name, 0) + users
 
-    def rows(self, arrays: Arrays) -> list[MemberRow]:
+    def rows(self, arrays: CellArrays) -> list[MemberRow]:
         """Returns a row per member, in order, for the record.
 
         Args:
@@ -97,7 +97,7 @@ class MemberLog:
         return rows
 
 
-def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
+def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
     """Searches for the worst candidate per row over the members.
 
     A member runs on the rows that are not broken yet, or, if its ``everyone`` is set, on all that were to be broken.
@@ -128,7 +128,7 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
     return worst.candidate, {"first": first.numpy(), "member_broke": broke.numpy()}
 
 
-def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, Arrays]:
+def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
     """Searches for the one perturbation, for all users, with the worst mean over the members.
 
     Returns:

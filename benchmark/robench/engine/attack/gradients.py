@@ -13,11 +13,11 @@ from robench.api.attacks.ball import Delta
 
 
 @contextmanager
-def gradients(device: torch.device, *, wanted: bool = True) -> Iterator[None]:
-    """Context in which a model in eval mode has gradients by its inputs, or, unless ``wanted``, has none."""
+def gradients(device: torch.device, *, enabled: bool = True) -> Iterator[None]:
+    """Context in which a model in eval mode has gradients by its inputs, or, unless ``enabled``, has none."""
     # cuDNN's recurrent kernels give no gradient in eval mode. Switching them off takes a while, even without a GPU.
-    switch = torch.backends.cudnn.flags(enabled=False) if wanted and device.type != "cpu" else nullcontext()
-    with torch.set_grad_enabled(wanted), switch:
+    switch = torch.backends.cudnn.flags(enabled=False) if enabled and device.type != "cpu" else nullcontext()
+    with torch.set_grad_enabled(enabled), switch:
         yield
 
 

@@ -18,7 +18,7 @@ from robench.engine.attack.goal import Goal
 from robench.engine.rank.chunk import EvaluationChunk, count_candidates
 from robench.engine.rank.ranking import Ranking, rank_items
 
-Arrays = dict[str, NDArray[Any]]
+CellArrays = dict[str, NDArray[Any]]
 DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; their maximum and mean are in the record
 
 
@@ -59,14 +59,14 @@ class Measurement:
         titles: a row per rewritten title.
     """
 
-    arrays: Arrays
+    arrays: CellArrays
     achieved: dict[str, float] = field(default_factory=dict)
     diagnostics: dict[str, float] = field(default_factory=dict)
     members: list[MemberRow] = field(default_factory=list)
     titles: list[TitleRow] = field(default_factory=list)
 
 
-def achieved_budget(arrays: Arrays, costs: Costs) -> dict[str, float]:
+def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
     """Returns what of the budget was spent, and the attack's costs."""
     achieved: dict[str, float] = {}
     if "spent" in arrays:
@@ -77,7 +77,7 @@ def achieved_budget(arrays: Arrays, costs: Costs) -> dict[str, float]:
     return achieved | {"queries": costs.queries, "gradients": costs.gradients, "overshoot": costs.overshoot}
 
 
-def diagnostics_of(arrays: Arrays, diagnosis: Diagnosis) -> dict[str, float]:
+def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]:
     """Returns the mean losses, and the shares of users whose gradient was zero or not finite."""
     judged = max(1, diagnosis.judged)
     return {
@@ -89,7 +89,7 @@ def diagnostics_of(arrays: Arrays, diagnosis: Diagnosis) -> dict[str, float]:
     }
 
 
-def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> Arrays:
+def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
     """Returns what is stored of a chunk: the median draw of each user by the damage to a goal.
 
     Args:
@@ -107,7 +107,7 @@ def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, 
 
 def median_arrays(
     chunk: EvaluationChunk, rankings: list[Ranking], damages: list[Tensor], n_items: int, targets: IntArray | None
-) -> Arrays:
+) -> CellArrays:
     """Returns ranks, lists and ranks of promoted items as they are stored.
 
     Of several draws it takes, for each user, the one of median damage (of an even number the upper), so that the ranks
@@ -125,7 +125,7 @@ def median_arrays(
     held = chunk.held.cpu()
     ranks = torch.stack([ranking.ranks for ranking in rankings])[order, user]
     top = np.stack([ranking.top for ranking in rankings])[order.numpy(), user.numpy()]
-    arrays: Arrays = {
+    arrays: CellArrays = {
         "ranks": ranks[held >= 0].numpy(),
         "held_count": (held >= 0).sum(1).numpy(),
         "top": top,
@@ -140,7 +140,7 @@ def median_arrays(
     return arrays
 
 
-def join_chunks(parts: list[Arrays], users: IntArray) -> Arrays:
+def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:
     """Joins the arrays of all chunks of a victim; ``indptr`` cuts the ranks by user."""
     arrays = {
         name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)

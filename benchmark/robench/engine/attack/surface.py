@@ -16,7 +16,7 @@ from robench.engine.attack.arena import Arena, search_worst
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.ensemble import MemberLog, members_of, search_each_user, search_for_all
 from robench.engine.attack.measurement import (
-    Arrays,
+    CellArrays,
     Measurement,
     achieved_budget,
     diagnostics_of,
@@ -61,11 +61,11 @@ class ArenaSurface(VictimSurface):
         each_user_alone = SURFACES[attack.threat().surface].each_user_alone
         search_members = search_each_user if each_user_alone else search_for_all
         costs, diagnosis = Costs(), Diagnosis()
-        parts: list[Arrays] = []
+        parts: list[CellArrays] = []
         spent: dict[str, float] = {}
         log: MemberLog | None = None
         for arena in self.arenas(attack, epsilon, costs, diagnosis, targets):
-            extra: Arrays = {}
+            extra: CellArrays = {}
             if isinstance(attack, Ensemble):
                 log = log or MemberLog(self._members(attack, arena))
                 candidate, extra = search_members(arena, log, self.victim.rng)
@@ -79,7 +79,7 @@ class ArenaSurface(VictimSurface):
         rows = [] if log is None else log.rows(arrays)
         return Measurement(arrays, achieved_budget(arrays, costs) | spent, diagnostics, rows)
 
-    def diagnostics(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+    def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
         """Returns the diagnostics of this surface alone."""
         return self.victim.candidate_diagnostics(arrays, targets)
 

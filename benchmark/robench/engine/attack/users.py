@@ -19,7 +19,7 @@ from robench.engine.attack.draws import Draws, majority, mean
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.gradients import finite
 from robench.engine.attack.judgement import Judgement, judge_scores
-from robench.engine.attack.measurement import Arrays, outcome_arrays
+from robench.engine.attack.measurement import CellArrays, outcome_arrays
 from robench.engine.rank.chunk import EvaluationChunk
 
 Input = TypeVar("Input")  # what an attack perturbs, one row per user
@@ -141,14 +141,14 @@ class UserArena(Arena):
         return candidate
 
     @abstractmethod
-    def distances(self, candidate: Candidate) -> Arrays:
+    def distances(self, candidate: Candidate) -> CellArrays:
         """Returns what of the budget was spent, per user: ``spent`` in ε, and other measures."""
 
     def judge(self, candidate: Candidate) -> Judgement:
         """Judges a candidate through the oracle; not counted."""
         return self.oracle.judge(self.input_of(candidate))
 
-    def stored(self, candidate: Candidate) -> Arrays:
+    def stored(self, candidate: Candidate) -> CellArrays:
         """Returns ranks and lists, losses, and what of the budget was spent, per user."""
         oracle = self.oracle
         draws = oracle.host_scores(self.input_of(candidate), last=True)

@@ -17,7 +17,7 @@ from robench.api.threat import GoalName
 from robench.engine.attack.budget import TINY
 from robench.engine.attack.draws import Draws
 from robench.engine.attack.goal import Goal
-from robench.engine.attack.measurement import Arrays, join_chunks, median_arrays
+from robench.engine.attack.measurement import CellArrays, join_chunks, median_arrays
 from robench.engine.candidates import candidate_diagnostics
 from robench.engine.data.titles import TitleReader
 from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size
@@ -115,14 +115,14 @@ class EvaluatedVictim:
             on_device = chunk.to(model.device)
             yield Queries(batch, on_device, Goal.of(on_device, goal, k, targets))
 
-    def outcome(self, model: Model, targets: IntArray | None) -> Arrays:
+    def outcome(self, model: Model, targets: IntArray | None) -> CellArrays:
         """Returns the arrays that are stored of a model of this victim: of several draws each user's median one.
 
         Args:
             model: the victim's own, or one that reads other titles.
             targets: int64 [T], items whose ranks are stored.
         """
-        parts: list[Arrays] = []
+        parts: list[CellArrays] = []
         for chunk in self.chunks():
             rankings, damages = [], []
             for context in self.draws().host(last=True):
@@ -136,6 +136,6 @@ class EvaluatedVictim:
             parts.append(median_arrays(chunk, rankings, damages, self.history.n_items, targets))
         return join_chunks(parts, self.users)
 
-    def candidate_diagnostics(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+    def candidate_diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
         """Returns what the second stage of a two-stage model could rank at all; empty for a model of one stage."""
         return candidate_diagnostics(self.model, self.history, self.chunks(), arrays, targets)

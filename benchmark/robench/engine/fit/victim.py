@@ -25,11 +25,10 @@ from robench.api.usage import record_usage
 from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
 from robench.engine.fit.loop import EpochCallback, fit
 from robench.engine.fit.poisoning import PoisonedData, ProfileBudget, add_profiles, make_profiles, poison
-from robench.files.cache import Cache
+from robench.files.cache import Arrays, Cache
 from robench.spec import Victim, digest
 from robench.store.provenance import version_of
 
-Arrays = dict[str, NDArray[Any]]
 Notes = dict[str, Any]  # JSON beside a checkpoint
 
 

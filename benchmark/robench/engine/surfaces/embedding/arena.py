@@ -14,7 +14,7 @@ from robench.api.rng import Rng
 from robench.engine.attack.arena import Candidate, Proposal
 from robench.engine.attack.budget import TINY, project
 from robench.engine.attack.costs import Costs
-from robench.engine.attack.measurement import Arrays
+from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.users import UserArena
 from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
 
@@ -60,7 +60,7 @@ class EmbeddingArena(UserArena):
         ball = Ball(self.ball.norm, self.ball.radius[chosen])
         return EmbeddingArena(oracle, self.unit[chosen], ball, targets=self.targets)
 
-    def distances(self, candidate: Candidate) -> Arrays:
+    def distances(self, candidate: Candidate) -> CellArrays:
         """Returns the norms of δ."""
         return {
             "l2": l2(candidate).cpu().numpy(),

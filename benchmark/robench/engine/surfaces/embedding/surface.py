@@ -15,7 +15,7 @@ from robench.api.threat import GoalName, Threat
 from robench.engine.attack.budget import ROUNDING, TINY
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.measurement import (
-    Arrays,
+    CellArrays,
     Measurement,
     achieved_budget,
     diagnostics_of,
@@ -80,7 +80,7 @@ class EmbeddingSurface(ArenaSurface):
             return self._measure_minimum(attack, epsilon, key, targets)
         return super().measure(attack, epsilon, key, targets)
 
-    def diagnostics(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+    def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
         """Returns the root mean square of the inputs, and what a second stage could rank."""
         return {"rms": self.rms()} | super().diagnostics(arrays, targets)
 

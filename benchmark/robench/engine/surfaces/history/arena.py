@@ -16,7 +16,7 @@ from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Candidate, Proposal, choose_rows
 from robench.engine.attack.costs import Costs
-from robench.engine.attack.measurement import Arrays
+from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.users import UserArena
 from robench.engine.surfaces.history.budget import EditBudget, unpadded
 from robench.engine.surfaces.history.oracle import EditOracle
@@ -71,7 +71,7 @@ class HistoryArena(UserArena):
         oracle = self.oracle.restricted(chosen, Costs(), expectation)
         return HistoryArena(oracle, self.unit[chosen], targets=self.targets)
 
-    def distances(self, candidate: Candidate) -> Arrays:
+    def distances(self, candidate: Candidate) -> CellArrays:
         """Returns the number of edits per user, and which they are."""
         genuine, edited = unpadded(self.oracle.rows()), unpadded(candidate[ITEMS])
         triples = list(zip(self.oracle.users.tolist(), genuine, edited, strict=True))

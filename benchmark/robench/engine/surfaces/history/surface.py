@@ -11,7 +11,7 @@ from robench.api.data import IntArray
 from robench.api.models.torch import TorchModel
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.goal import Goal
-from robench.engine.attack.measurement import Arrays
+from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.surface import ArenaSurface
 from robench.engine.surfaces.history.arena import HistoryArena
 from robench.engine.surfaces.history.budget import edit_limits
@@ -38,6 +38,6 @@ class HistorySurface(ArenaSurface):
             oracle = EditOracle.read(model, history, chunk, goal, limit, draws, inputs, costs, diagnosis)
             yield HistoryArena(oracle, unit, targets=targets)
 
-    def diagnostics(self, arrays: Arrays, targets: IntArray | None) -> dict[str, float]:
+    def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
         """Returns nothing: the first stage of a two-stage model reads the edited histories too."""
         return {}

@@ -18,7 +18,7 @@ from robench.engine.attack.arena import Arena, Candidate, Proposal
 from robench.engine.attack.budget import TINY, project
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.judgement import Judgement, judge_scores
-from robench.engine.attack.measurement import Arrays, join_chunks, outcome_arrays
+from robench.engine.attack.measurement import CellArrays, join_chunks, outcome_arrays
 from robench.engine.surfaces.parameters.oracle import ROWS, ParametersOracle
 
 
@@ -90,7 +90,7 @@ class ParametersArena(Arena):
         oracle = replace(self.oracle, draws=draws, costs=Costs())
         return replace(self, oracle=oracle)
 
-    def stored(self, candidate: Candidate) -> Arrays:
+    def stored(self, candidate: Candidate) -> CellArrays:
         """Returns ranks, lists and losses per user."""
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
         clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []

@@ -117,7 +117,7 @@ class ParametersOracle:
             self.costs.queries += self.n_users
             self.costs.gradients += self.n_users if gradient else 0
             value, slope = 0.0, torch.zeros_like(leaf)
-            with gradients(leaf.device, wanted=gradient), context:
+            with gradients(leaf.device, enabled=gradient), context:
                 for part in self._losses(self.tables.plus(leaf), loss, pairs):
                     value += float(part.detach())
                     if gradient:

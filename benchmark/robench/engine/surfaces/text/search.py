@@ -79,7 +79,7 @@ class WorstTitles:
         better = worse(titles, old)
         choices = zip(old.titles, titles.titles, better.tolist(), strict=True)
         self.single = RewrittenTitles(
-            [new if take else kept for kept, new, take in choices],
+            [new if take else title for title, new, take in choices],
             torch.where(better, titles.damage, old.damage),
             torch.where(better, titles.loss, old.loss),
         )
