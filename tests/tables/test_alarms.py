@@ -9,7 +9,7 @@ from tests.forked import robench
 SUITE = """
 name: alarms
 seeds: [0, 1]
-datasets: [{name: synthetic, users: 300, items: 120, interactions_per_user: 25, min_user_interactions: 5}]
+datasets: [{name: synthetic, users: 180, items: 120, interactions_per_user: 25, min_user_interactions: 5}]
 models: [{name: mf, factors: 16, epochs: 30}]
 defenses:
   - none
@@ -29,7 +29,7 @@ attacks:
 TABLES = """
 name: tables
 seeds: [0, 1, 2]
-datasets: [{name: synthetic, users: 300, items: 120, interactions_per_user: 25, min_user_interactions: 5}]
+datasets: [{name: synthetic, users: 180, items: 120, interactions_per_user: 25, min_user_interactions: 5}]
 models: [{name: mf, factors: 16, epochs: 30}]
 defenses: [none, {name: apr, lambda: 0.5}, quantised, cut]
 attacks: [{name: auto, surface: parameters, norm: l2, epsilon: 0.2}]
