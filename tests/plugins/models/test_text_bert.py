@@ -57,7 +57,8 @@ class TestTransformer(_TextBertTests):
 
 
 class TestLstm(_TextBertTests):
-    settings = {**GENTLE, "epochs": 40, "history": "lstm", "dropout": 0.5}
+    settings = {**GENTLE, "epochs": 8, "history": "lstm", "dropout": 0.5}
+    board = {"epochs": 40}
 
 
 class TestTokens(_TextBertTests):
@@ -66,7 +67,8 @@ class TestTokens(_TextBertTests):
 
 
 class TestTuned(_TextBertTests):
-    settings = {**GENTLE, "epochs": 40, "tuned_layers": 1}
+    settings = {**GENTLE, "epochs": 8, "tuned_layers": 1}
+    board = {"epochs": 40}
 
 
 def new(weights, kind="transformer", **settings):
