@@ -181,21 +181,25 @@ def test_pickled_weights_beside_safetensors_stay_unopened(copied, tmp_path):
 
 # A hub: huggingface_hub reads its environment when it is imported, hence another process.
 
-LOAD = """
-import sys
-from robench.pretrained import Encoder
+FOLDER = """
 from robench.api.errors import DataError
+from robench.pretrained.weights import folder_of
 try:
-    print([f"{entry:.4f}" for entry in Encoder.load("owner/tiny").encode(["the space robot"])[0, :8]])
+    folder = folder_of("owner/tiny")
+    print(folder)
 except DataError as error:
     print("DataError:", error)
+"""
+ENCODE = f"""{FOLDER}
+from robench.pretrained import Encoder
+print([f"{{entry:.4f}}" for entry in Encoder.load("owner/tiny").encode(["the space robot"])[0, :8]])
 """
 COMMIT = "c" * 40
 
 
-def load_from_hub(home, **environment):
+def load_from_hub(home, code=FOLDER, **environment):
     done = subprocess.run(
-        [sys.executable, "-c", LOAD],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
@@ -260,15 +264,16 @@ def hub(copied, tmp_path):
 
 
 def test_a_hub_id_is_fetched_once_without_pickles_and_then_read_offline(hub, tmp_path, encoder):
-    expected = str([f"{entry:.4f}" for entry in encoder.encode(["the space robot"])[0, :8]])
-    assert load_from_hub(tmp_path / "home", HF_ENDPOINT=hub) == expected
+    vector = str([f"{entry:.4f}" for entry in encoder.encode(["the space robot"])[0, :8]])
+    first, encoded = load_from_hub(tmp_path / "home", ENCODE, HF_ENDPOINT=hub).splitlines()
+    assert encoded == vector
     fetched = {path.rpartition("/")[2] for path in Hub.asked if "/resolve/" in path}
     assert {"config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"} <= fetched
     assert "pytorch_model.bin" not in fetched
     Hub.asked.clear()
-    assert load_from_hub(tmp_path / "home", HF_HUB_OFFLINE="1") == expected
+    assert load_from_hub(tmp_path / "home", HF_HUB_OFFLINE="1") == first
     assert not Hub.asked
-    assert load_from_hub(tmp_path / "home", HF_ENDPOINT="http://127.0.0.1:9") == expected, "cached, the hub is gone"
+    assert load_from_hub(tmp_path / "home", HF_ENDPOINT="http://127.0.0.1:9") == first, "cached, the hub is gone"
 
 
 def test_a_hub_id_that_is_neither_cached_nor_reachable_is_one_line(tmp_path):
