@@ -14,10 +14,11 @@ from robench.api.usage import record_usage
 from robench.testing.worlds import crowd, fitted, measured_victim, same_state
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.models.ease import Ease
-from robench_plugins.models.llm import answers as llm_answers
-from robench_plugins.models.llm.answers import Answers
-from robench_plugins.models.llm.model import OTHERS, UNUSABLE, Llm
-from robench_plugins.models.llm.prompt import DEFAULT, template_of
+from robench_plugins.models.llm import likelihoods
+from robench_plugins.models.llm.likelihoods import TitleLikelihoods
+from robench_plugins.models.llm.model import Llm
+from robench_plugins.models.llm.prompt import DEFAULT, load_template
+from robench_plugins.models.llm.scoring import OTHERS, UNUSABLE
 
 pytest.importorskip("transformers")
 USERS = np.arange(9)
@@ -42,15 +43,15 @@ def victim(world, weights):
 def _answers_of(model, user, history):
     """Each candidate's whole text through the network alone, without anything shared."""
     items = history.row(user)[-model.config.history_items :]
-    template, d = template_of(model.config.prompt), model.decoder
+    template, d = load_template(model.config.prompt), model.decoder
     before, after = template.split("{history}")
     ids = d.ids(before, special=True)
     for number, item in enumerate(items):
-        ids += d.ids("\n-" if number else "-") + d.ids(f" {model._titles[item]}")
+        ids += d.ids("\n-" if number else "-") + d.ids(f" {model.titles.texts[item]}")
     ids += d.ids(after, special=True)
     found = {}
     for item in model.candidates(np.array([user]), history)[0].tolist():
-        title = d.ids(f" {model._titles[item]}")
+        title = d.ids(f" {model.titles.texts[item]}")
         logits = d.net(input_ids=torch.tensor([ids + title]), use_cache=False).logits[0]
         log = logits.log_softmax(1)[len(ids) - 1 : -1]
         found[item] = float(log[torch.arange(len(title)), torch.tensor(title)].mean())
@@ -110,7 +111,7 @@ def test_only_titles_of_the_history_may_be_perturbed(world, victim):
     batch = victim.queries(USERS, history)
     e = victim.embed(batch)
     for number, prompt in enumerate(e.context["prompts"]):
-        titles = [victim.tokens_of(item) for item in history.row(number)[-4:]]
+        titles = [victim.titles.tokens_of(item) for item in history.row(number)[-4:]]
         assert e.valid["tokens"][number].sum() == sum(len(title) for title in titles)
         own = [token for token, mine in zip(prompt.ids, prompt.own, strict=True) if mine]
         assert own == [token for title in titles for token in title]
@@ -168,7 +169,7 @@ def test_what_is_remembered_changes_no_number_and_saves_looks(world, weights, mo
     found = first.scores(USERS, history)
     other = first.rewritten({int(first.candidates(USERS, history)[0, 0]): Item("Other")})
     monkeypatch.setattr(second.decoder, "log_likelihoods", _counted(second.decoder, calls := []))
-    alone = second.rewritten({row: Item(other._titles[row]) for row in range(data.n_items)}).scores(USERS, history)
+    alone = second.rewritten({row: Item(other.titles.texts[row]) for row in range(data.n_items)}).scores(USERS, history)
     np.testing.assert_array_equal(other.scores(USERS, history), alone)
     count = len(calls)
     np.testing.assert_array_equal(second.scores(USERS, history), found)
@@ -176,7 +177,7 @@ def test_what_is_remembered_changes_no_number_and_saves_looks(world, weights, mo
     count = len(calls)
     np.testing.assert_array_equal(second.scores(USERS, history), found)
     assert len(calls) == count
-    second.answers.memo.clear()
+    second.likelihoods.values.clear()
     np.testing.assert_array_equal(second.scores(USERS, history), found)
 
 
@@ -200,11 +201,11 @@ def test_prompts_are_forgotten_where_there_are_too_many(world, weights, monkeypa
     before = model.scores(USERS, history)
     other = model.rewritten({int(i): Item("Other") for i in model.candidates(USERS, history)[:, 0]})
     found = other.scores(USERS, history)
-    assert len(other.answers.prefixes) == len(USERS)
-    other.answers.clear()
-    monkeypatch.setattr(llm_answers, "PREFIXES", 1)
+    assert len(other.likelihoods.prefixes) == len(USERS)
+    other.likelihoods.clear()
+    monkeypatch.setattr(likelihoods, "PREFIX_BYTES", 1)
     np.testing.assert_array_equal(other.scores(USERS, history), found)
-    assert len(other.answers.prefixes) == 1
+    assert len(other.likelihoods.prefixes) == 1
     np.testing.assert_array_equal(model.scores(USERS, history), before)
 
 
@@ -262,7 +263,7 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
         found[1] = math.nan
         return found
 
-    model.answers.memo.clear()
+    model.likelihoods.values.clear()
     model.decoder.log_likelihoods = broken
     with record_usage() as usage:
         scores = model.scores(np.array([0]), history)[0]
@@ -304,7 +305,7 @@ def test_answers_are_forgotten_where_training_may_have_changed_them(world, weigh
     before = model.scores(USERS, history)
     other = {int(i): Item("Other") for i in np.unique(model.candidates(USERS, history))}
     model.rewritten(other).scores(USERS, history)
-    assert model.answers.prefixes
+    assert model.likelihoods.prefixes
     with torch.no_grad():
         for part in model.adapters.values():
             part.add_(0.5)
@@ -312,11 +313,11 @@ def test_answers_are_forgotten_where_training_may_have_changed_them(world, weigh
     after = model.scores(USERS, history)
     assert (np.abs(after - before).max(1) > 1e-3).all()
     rewritten = model.rewritten(other).scores(USERS, history)
-    model.answers = Answers(model.decoder)
+    model.likelihoods = TitleLikelihoods(model.decoder)
     np.testing.assert_array_equal(model.scores(USERS, history), after)
     np.testing.assert_array_equal(model.rewritten(other).scores(USERS, history), rewritten)
     victim.scores(USERS, history)
-    assert victim.train().eval().answers.memo, "without LoRA nothing is trained"
+    assert victim.train().eval().likelihoods.values, "without LoRA nothing is trained"
 
 
 def test_the_identity_holds_the_weights_and_the_template(tmp_path, weights, precise):
@@ -358,20 +359,20 @@ def test_prompts_of_ones_own(tmp_path, world, weights):
     data, history, _ = world
     file = tmp_path / "mine.txt"
     file.write_text("{profile}I saw\n{history}\nand then\n")
-    assert template_of(str(file)) == "{profile}I saw\n{history}\nand then"
-    assert template_of(None) == DEFAULT
+    assert load_template(str(file)) == "{profile}I saw\n{history}\nand then"
+    assert load_template(None) == DEFAULT
     mine, theirs = _fit(data, weights, prompt=str(file)), _fit(data, weights, prompt=file.read_text())
     np.testing.assert_array_equal(mine.scores(USERS, history), theirs.scores(USERS, history))
     for wrong in ("Guess next:\nplease", "{histroy}", "{history} {history}", "{profile}{profile}{history}"):
         with pytest.raises(DataError, match=r"\{history\} once"):
-            template_of(wrong)
+            load_template(wrong)
     for wrong in ("{history} {other}", "{history}{}"):
         with pytest.raises(DataError, match=r"a prompt holds \{history\}.*, and no \{(other)?\}") as told:
-            template_of(wrong)
+            load_template(wrong)
         assert "\n" not in str(told.value)
-    assert template_of('{"seen": {history}, "next":') == '{"seen": {history}, "next":'
+    assert load_template('{"seen": {history}, "next":') == '{"seen": {history}, "next":'
     for nowhere in (str(tmp_path / "none.txt"), "~nouser9/x"):
         with pytest.raises(DataError, match=r"no prompt: (No such file|.*home directory)"):
-            template_of(nowhere)
+            load_template(nowhere)
     with pytest.raises(DataError, match="without any title"):
         _fit(data, weights, prompt="x" * 300 + "{history}", max_tokens=500)

@@ -15,12 +15,12 @@ def test_a_title_brings_in_no_mark_of_a_chat(weights):
     ids = model.decoder.ids
     template = Template(f"{MARK}a {{profile}} {{history}}{MARK}", ids, [], 200)
     mark = ids(MARK, special=True)
-    found = template.filled([ids(MARK), ids(" Heat")], profile=MARK)
+    found = template.fill([ids(MARK), ids(" Heat")], profile=MARK)
     assert (
         found.ids == mark + ids("a ") + ids(MARK) + ids(" ") + ids("-") + ids(MARK) + ids("\n-") + ids(" Heat") + mark
     )
     assert not found.cut
-    short = template.filled([ids(" first"), ids(" x" * 100), ids(" last")])
+    short = template.fill([ids(" first"), ids(" x" * 100), ids(" last")])
     assert short.cut
     assert len(short.ids) + template.room <= 200
 

@@ -9,8 +9,9 @@ import torch
 from robench.api import Catalogue, Item, Rng
 from robench.api.data import joined
 from robench.testing.worlds import crowd, fitted
-from robench_plugins.models.llm.model import OTHERS, UNUSABLE, Llm
+from robench_plugins.models.llm.model import Llm
 from robench_plugins.models.llm.prompt import Template
+from robench_plugins.models.llm.scoring import OTHERS, UNUSABLE
 
 pytest.importorskip("transformers")
 
@@ -20,7 +21,7 @@ def test_the_least_likely_title_stands_before_unusable_ones_and_all_others(weigh
     model, _ = fitted(Llm.make(weights=weights, candidates=8, history_items=4, validation_users=4), data)
     user, history = np.array([0]), joined(data.train, data.validation)
     empty, unlikely, *others = model.candidates(user, history)[0].tolist()
-    model.answers.clear()
+    model.likelihoods.clear()
     likelihoods = torch.tensor([0.0, -150.0, *range(-2, -8, -1)])
     monkeypatch.setattr(model.decoder, "log_likelihoods", lambda vectors, titles: likelihoods)
     scores = model.rewritten({empty: Item("")}).scores(user, history)[0]
@@ -47,7 +48,7 @@ def test_behind_a_title_that_does_not_fit_no_older_one_is_named():
 
     template = Template("x" * 18 + "{history}", tokens, [], 40)
     old, long, new = [1] * 2, [2] * template.room, [3] * 2
-    prompt = template.filled([old, long, new])
+    prompt = template.fill([old, long, new])
     assert prompt.ids == tokens("x" * 18 + "-") + new
     assert prompt.cut
-    assert template.filled([old, new]).ids == tokens("x" * 18 + "-") + old + tokens("\n-") + new
+    assert template.fill([old, new]).ids == tokens("x" * 18 + "-") + old + tokens("\n-") + new

@@ -221,7 +221,7 @@ def memoryless(tmp_path_factory):
         for name, part in model.decoder.net.named_parameters():
             if ".attn.c_proj." in name or ".wpe." in name:
                 part.zero_()
-    model.answers.clear()
+    model.likelihoods.clear()
     users = np.arange(data.n_real_users)
     return MeasuredVictim(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
 
@@ -353,5 +353,5 @@ def test_slopes_of_a_model_with_lora_are_there_and_nothing_remembered_keeps_a_gr
     found = oracle.slopes(oracle.titles())
     shown = np.arange(len(targets)) != nobodys
     assert (found.choice[shown].abs().amax((1, 2)) > 0).all()
-    answers = [*model.answers.memo.values(), *(prefix.log for prefix in model.answers.prefixes.values())]
+    answers = [*model.likelihoods.values.values(), *(prefix.log for prefix in model.likelihoods.prefixes.values())]
     assert not any(part.requires_grad for part in answers)

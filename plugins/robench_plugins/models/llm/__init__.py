@@ -1,1 +1,1 @@
-"""A language model that re-ranks a retriever's candidates."""
+"""A pretrained language model as a re-ranker: prompts, likelihoods of titles, and the model itself."""

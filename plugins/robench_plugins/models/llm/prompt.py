@@ -1,4 +1,4 @@
-"""What a language model reads of a user: a template with the titles of the history in it."""
+"""Prompts: a template that is filled with the titles of a history."""
 
 from __future__ import annotations
 
@@ -14,27 +14,33 @@ DEFAULT = """\
 Here is a list of titles that one person has chosen, one after another, the latest one last:
 {history}
 -"""
-FIELDS = re.compile(r"(\{history\}|\{profile\})")
-NAMED = re.compile(r"\{\w*\}")
+PLACEHOLDERS = re.compile(r"(\{history\}|\{profile\})")
+BRACES = re.compile(r"\{\w*\}")
 BULLET = "-"
 
 
 class Tokenizer(Protocol):
-    """What gives a text's tokens."""
+    """A function from a text to its tokens."""
 
     def __call__(self, text: str, *, special: bool = False) -> list[int]:
-        """``special``: marks such as ``<|im_start|>`` in it have their own meaning."""
+        """Returns the tokens of a text.
+
+        Args:
+            text: any text.
+            special: whether marks such as ``<|im_start|>`` in the text become special tokens.
+        """
         ...
 
 
-def template_of(setting: str | None) -> str:
-    """The default, a template as it is, or the one in a file.
+def load_template(setting: str | None) -> str:
+    """Returns the template of a setting, without whitespace at its end.
 
     Args:
-        setting: None, a text that holds ``{history}``, or a path.
+        setting: a template, which holds ``{history}``; the path of a file with one; or None for the default.
 
     Raises:
-        DataError: there is no such file, ``{history}`` does not stand in it exactly once, or another name in braces.
+        DataError: if there is no such file, if ``{history}`` does not occur exactly once, or if other names in braces
+            occur.
     """
     if setting is None:
         return DEFAULT
@@ -45,14 +51,14 @@ def template_of(setting: str | None) -> str:
         where = setting
         try:
             text = Path(setting).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError, RuntimeError) as error:  # the last: ~ of nobody
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
             reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", str(error))
             raise DataError(f"no prompt: {reason}", where=where, hint="a template with {history}, or a file") from None
     if text.count("{history}") != 1 or text.count("{profile}") > 1:
         raise DataError("a prompt holds {history} once, and {profile} at most once", where=where)
-    if other := next((name for name in NAMED.findall(text) if not FIELDS.fullmatch(name)), ""):
+    if other := next((name for name in BRACES.findall(text) if not PLACEHOLDERS.fullmatch(name)), ""):
         raise DataError(f"a prompt holds {{history}} and {{profile}}, and no {other}", where=where)
-    return text.rstrip()  # a title's tokens begin with its blank
+    return text.rstrip()  # the tokens of a title begin with a space
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,9 @@ class Prompt:
     """A filled template.
 
     Args:
-        ids: its tokens.
-        own: which of them are of a title.
-        cut: whether titles were left out or cut, so that it fits.
+        ids: the tokens.
+        own: for each token, whether it belongs to a title.
+        cut: whether titles were shortened or left out for lack of room.
     """
 
     ids: list[int]
@@ -71,44 +77,52 @@ class Prompt:
 
 
 class Template:
-    """A template by tokens. Titles stand in it as a list, ``- Heat``, a line each, the latest last.
+    """A tokenised template, in which titles form a list with one line each (``- Heat``), the latest last.
 
-    Every part is tokenised by itself: so a title has the same tokens wherever it stands, and no title can bring in the
-    marks by which chat models tell who speaks.
+    Every part is tokenised by itself. So a title has the same tokens in every position, and no title can contain the
+    special tokens that mark the speaker in a chat.
 
     Args:
-        text: with ``{history}``, and ``{profile}`` where something is known of users.
+        text: the template, with ``{history}`` and optionally ``{profile}``.
         tokens: the tokenizer.
-        start: tokens before everything.
-        limit: tokens of a prompt and a title at most.
+        start: the tokens at the beginning of every prompt.
+        limit: the greatest number of tokens of a prompt and a candidate title together.
+
+    Attributes:
+        room: the greatest number of tokens of one title.
 
     Raises:
-        DataError: the bare template takes more than half of the limit.
+        DataError: if the template without titles takes more than half of the limit.
     """
 
     def __init__(self, text: str, tokens: Tokenizer, start: Sequence[int], limit: int) -> None:
         self._tokens, self._start, self.limit = tokens, list(start), limit
-        self.room = limit // 4  # for one title
+        self.room = limit // 4
         self._parts = [
-            part if FIELDS.fullmatch(part) else tokens(part, special=True) for part in FIELDS.split(text) if part
+            part if PLACEHOLDERS.fullmatch(part) else tokens(part, special=True)
+            for part in PLACEHOLDERS.split(text)
+            if part
         ]
-        self._first, self._next = tokens(BULLET), tokens(f"\n{BULLET}")
-        bare = len(self.filled([]).ids)
+        self._first_mark, self._next_mark = tokens(BULLET), tokens(f"\n{BULLET}")
+        bare = len(self.fill([]).ids)
         if bare > limit // 2:
             raise DataError(f"the prompt takes {bare} tokens without any title, and {limit} are there for it and them")
 
-    def filled(self, titles: Sequence[Sequence[int]], profile: str = "") -> Prompt:
-        """With the tokens of titles, the latest last, of which the oldest are left out where the room does not suffice.
+    def fill(self, titles: Sequence[Sequence[int]], profile: str = "") -> Prompt:
+        """Returns the prompt for a history; its oldest titles are left out if there is no room for them.
 
         Args:
-            profile: what is known of the user besides.
+            titles: the tokens of each title, the latest last.
+            profile: a text about the user.
         """
-        known = self._tokens(profile) if profile else []
-        fixed = len(self._start) + len(known) + sum(len(part) for part in self._parts if not isinstance(part, str))
+        profile_tokens = self._tokens(profile) if profile else []
+        fixed = (
+            len(self._start) + len(profile_tokens) + sum(len(part) for part in self._parts if not isinstance(part, str))
+        )
         kept, left = [], self.limit - self.room - fixed
         for title in reversed(titles):
             short = title[: self.room]
-            left -= len(short) + len(self._next)
+            left -= len(short) + len(self._next_mark)
             if left < 0:
                 break
             kept.append(short)
@@ -116,11 +130,11 @@ class Template:
         for part in self._parts:
             if part == "{history}":
                 for number, title in enumerate(reversed(kept)):
-                    mark = self._next if number else self._first
+                    mark = self._next_mark if number else self._first_mark
                     ids += [*mark, *title]
                     own += [False] * len(mark) + [True] * len(title)
             else:
-                fill = known if isinstance(part, str) else part
+                fill = profile_tokens if isinstance(part, str) else part
                 ids += fill
                 own += [False] * len(fill)
         return Prompt(ids, own, sum(map(len, kept)) < sum(map(len, titles)))

@@ -1,0 +1,111 @@
+"""Log-likelihoods of titles after a prompt, each of which is computed once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robench.pretrained import Decoder, Prefix, Soft
+
+MOST_VALUES = 200_000  # cached results
+PREFIX_BYTES = 2**30  # bytes of cached prompts, beyond which only the last prompt is kept
+
+
+class TitleLikelihoods:
+    """The mean log-likelihoods of titles after prompts, in nats per token, for one victim.
+
+    The genuine titles of a user are evaluated together, and a rewritten title by itself. The last bits of a likelihood
+    depend on the titles that are evaluated with it. So this rule makes every number independent of what was evaluated
+    before. Results are cached and have no gradient, unless a method says otherwise.
+
+    Args:
+        decoder: the language model.
+
+    Attributes:
+        values: results by the hash of their inputs.
+        prefixes: prompts that the decoder has read, by hash, the latest last.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.values: dict[bytes, Tensor] = {}
+        self.prefixes: dict[bytes, Prefix] = {}
+
+    def clear(self) -> None:
+        """Empties both caches, after a change of the decoder's weights."""
+        self.values.clear()
+        self.prefixes.clear()
+
+    def of_titles(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
+        """Returns the likelihoods of several titles, evaluated together: float [n].
+
+        Args:
+            prompt: the tokens of the prompt.
+            vectors: the vectors of these tokens, float [P, d].
+            titles: the tokens of each title.
+        """
+        return self._cached((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
+
+    def of_titles_perturbed(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
+        """Returns the likelihoods of several titles after a prompt with perturbed vectors: float [n].
+
+        They are cached by the content of the vectors, because the host often evaluates a perturbation twice.
+
+        Args:
+            prompt: the tokens of the prompt.
+            vectors: the perturbed vectors, float [P, d].
+            titles: the tokens of each title.
+        """
+        content = vectors.detach().contiguous().cpu().view(torch.uint8).numpy().tobytes()
+        inputs = (prompt, titles, hashlib.sha256(content).hexdigest())
+        return self._cached(inputs, vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
+
+    def of_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
+        """Returns the likelihood of one title, evaluated by itself: float []. Args as in ``of_titles``."""
+        return self._cached((prompt, "alone", title), vectors, lambda: self._after_prefix(prompt, vectors, title))
+
+    def of_soft_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
+        """Returns the likelihood of a soft title, not cached and differentiable by ``soft``: float []."""
+        return self._after_prefix(prompt, vectors, title, soft)
+
+    def of_soft_title_perturbed(self, vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
+        """Returns the likelihood of a soft title after perturbed vectors, not cached and differentiable: float []."""
+        return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
+
+    def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
+        """Returns the log-likelihood of the further tokens of each word after its first one: float [W]."""
+        return self._cached(("tails", words), self.decoder.table(), lambda: self.decoder.tails(words))
+
+    def _after_prefix(
+        self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft | None = None
+    ) -> Tensor:
+        """Returns the likelihood of one title after a prompt that is read once: float []."""
+        key = _hash((prompt,), vectors)
+        if (prefix := self.prefixes.pop(key, None)) is None:
+            prefix = self.decoder.prefix(vectors)
+        self.prefixes[key] = prefix
+        size = sum(prefix.nbytes for prefix in self.prefixes.values())
+        while size > PREFIX_BYTES and len(self.prefixes) > 1:
+            size -= self.prefixes.pop(next(iter(self.prefixes))).nbytes
+        return self.decoder.log_likelihood_after(prefix, title, soft)
+
+    def _cached(self, inputs: object, vectors: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        """Returns the cached result for the inputs, after computing it without a gradient if there is none."""
+        key = _hash(inputs, vectors)
+        if key not in self.values:
+            if len(self.values) >= MOST_VALUES:
+                self.values.clear()
+            with torch.no_grad():
+                self.values[key] = compute()
+        return self.values[key]
+
+
+def _hash(inputs: object, vectors: Tensor) -> bytes:
+    """Returns a hash of the inputs and of the precision and device of the vectors."""
+    return hashlib.sha256(repr((inputs, vectors.dtype, str(vectors.device))).encode()).digest()

@@ -1,0 +1,56 @@
+"""The first stage: a retriever chooses the candidates that the language model ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api import IntArray, Interactions
+from robench_plugins.models.ease import Ease
+from robench_plugins.models.history_model import HistoryModel
+from robench_plugins.models.item_knn import ItemKnn
+from robench_plugins.models.sparse_matrix import interaction_matrix
+from robench_plugins.models.user_knn import UserKnn
+
+RETRIEVERS: dict[str, type[HistoryModel]] = {"ease": Ease, "item-knn": ItemKnn, "user-knn": UserKnn}
+
+
+def retrieve(
+    retriever: HistoryModel, rows: Interactions, users: IntArray | None, count: int
+) -> tuple[IntArray, IntArray]:
+    """Returns the candidates of some histories and the order of all items.
+
+    A candidate is an item that the history does not hold and that some user has used.
+
+    Args:
+        retriever: the fitted first stage.
+        rows: one history per row, B of them.
+        users: the user of each history, int64 [B]; None for users who are not in the training data.
+        count: the number of candidates per history.
+
+    Returns:
+        Candidates, int64 [B, count], the best first and padded with −1; then all items, int64 [B, n_items], the best
+        first.
+    """
+    scores = retriever.score_rows(interaction_matrix(rows), users)
+    scores[rows.lengths() == 0] = retriever.counts
+    order = np.argsort(-scores, axis=1, kind="stable")
+    allowed = np.tile(retriever.counts > 0, (rows.n_users, 1))
+    allowed[rows.users(), rows.items] = False
+    candidates = np.full((rows.n_users, count), -1, dtype=np.int64)
+    for row, items in enumerate(order):
+        best = items[allowed[row, items]][:count]
+        candidates[row, : len(best)] = best
+    return candidates, order
+
+
+def scores_in_order(order: IntArray, highest: float) -> NDArray[np.float64]:
+    """Returns scores that fall by 1 from item to item: float64 [B, n_items].
+
+    Args:
+        order: all items, int64 [B, n_items], the best first.
+        highest: the score of the best item.
+    """
+    scores = np.empty(order.shape)
+    np.put_along_axis(scores, order, highest - np.arange(order.shape[1])[None], axis=1)
+    return scores

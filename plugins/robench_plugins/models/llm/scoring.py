@@ -1,0 +1,129 @@
+"""The second stage: scores of one user's candidates by the likelihood of their titles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from robench.api.usage import count_usage
+from robench_plugins.models.llm.likelihoods import TitleLikelihoods
+from robench_plugins.models.llm.prompt import Prompt
+from robench_plugins.models.llm.titles import CatalogueTitles
+
+# Score ranges in nats per token: likelihoods of candidates, unusable candidates below them, then all other items.
+LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateScorer:
+    """The scoring of candidates by the state that a model is in.
+
+    Users are scored one by one. So the δ of one user never affects another, and a chunk of users needs no more memory
+    than a single one.
+
+    Args:
+        likelihoods: the likelihoods of titles, with their cache.
+        titles: the titles of the items.
+        training: whether the model is in training.
+        trainable: whether the decoder has factors that are trained.
+    """
+
+    likelihoods: TitleLikelihoods
+    titles: CatalogueTitles
+    training: bool
+    trainable: bool
+
+    def scores(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
+        """Returns the scores of the candidates of one user, float [n].
+
+        Args:
+            prompt: the prompt of the user.
+            vectors: the vectors of its tokens, perturbed or not, float [P, d].
+            items: the candidates, the best of the retriever first.
+        """
+        tokenizer, device = self.titles.tokenizer, vectors.device
+        tokens = [self.titles.tokens_of(item) for item in items]
+        usable = [item for item, title in zip(items, tokens, strict=True) if tokenizer.is_usable(title)]
+        mask = torch.tensor([tokenizer.is_usable(title) for title in tokens], dtype=torch.bool, device=device)
+        scores = UNUSABLE - torch.arange(len(items)).to(vectors) / max(1, len(items))
+        if self._is_unperturbed(prompt, vectors):
+            values = self._cached(prompt, vectors, items, usable)
+        else:
+            values = self.perturbed(prompt, vectors, usable)
+        finite = torch.isfinite(values.detach())
+        count_usage(
+            prompts=1,
+            cut=int(prompt.cut),
+            answers=len(items),
+            empty=sum(not title for title in tokens),
+            too_long=sum(len(title) > tokenizer.limit for title in tokens),
+            not_finite=int((~finite).sum()),
+        )
+        return scores.masked_scatter(mask, torch.where(finite, values.clamp_min(LEAST), scores[mask]))
+
+    def perturbed(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
+        """Returns the likelihoods of items with usable titles after any vectors, with a gradient: float [m].
+
+        Args:
+            prompt: the prompt of the user.
+            vectors: the vectors of its tokens, perturbed or not, float [P, d].
+            items: items with usable titles, m of them.
+        """
+        titles = [self.titles.tokens_of(item) for item in items]
+        if soft_titles := self.titles.soft:
+            values = list(self.likelihoods.of_titles_perturbed(prompt.ids, vectors, titles)) if items else []
+            for index, item in enumerate(items):
+                if item in soft_titles:
+                    soft = soft_titles[item]
+                    values[index] = self.likelihoods.of_soft_title_perturbed(vectors, titles[index], soft)
+            return torch.stack(values) if values else vectors.new_zeros(0)
+        decoder = self.likelihoods.decoder
+        if not self._needs_gradient(vectors):
+            if self.training:
+                return decoder.log_likelihoods(vectors, titles)
+            return self.likelihoods.of_titles_perturbed(prompt.ids, vectors, titles)
+        likelihoods: Tensor = checkpoint(
+            decoder.log_likelihoods, vectors, titles, use_reentrant=False, preserve_rng_state=False
+        )
+        return likelihoods
+
+    def _cached(self, prompt: Prompt, vectors: Tensor, items: Sequence[int], usable: Sequence[int]) -> Tensor:
+        """Returns the likelihoods of the usable candidates after an unperturbed prompt, float [m].
+
+        Genuine titles are evaluated with the genuine titles of all candidates, and rewritten titles by themselves.
+
+        Args:
+            prompt: the prompt of the user.
+            vectors: the vectors of its tokens, float [P, d].
+            items: all candidates of the user.
+            usable: the candidates with usable titles, m of them.
+        """
+        genuine = {item: self.titles.genuine_tokens_of(item) for item in items}
+        evaluated = [item for item in items if self.titles.tokenizer.is_usable(genuine[item])]
+        unchanged = {item for item in usable if self.titles.tokens_of(item) == genuine[item]} - self.titles.soft.keys()
+        values = {}
+        if unchanged:
+            together = self.likelihoods.of_titles(prompt.ids, vectors, [genuine[item] for item in evaluated])
+            values = dict(zip(evaluated, together, strict=True))
+        for item in usable:
+            inputs = (prompt.ids, vectors, self.titles.tokens_of(item))
+            if item in self.titles.soft:
+                values[item] = self.likelihoods.of_soft_title(*inputs, self.titles.soft[item])
+            elif item not in unchanged:
+                values[item] = self.likelihoods.of_title(*inputs)
+        return torch.stack([values[item] for item in usable]) if usable else vectors.new_zeros(0)
+
+    def _is_unperturbed(self, prompt: Prompt, vectors: Tensor) -> bool:
+        """Returns True if the vectors are those of the prompt's tokens, and no gradient by them is needed."""
+        if self.training or self._needs_gradient(vectors):
+            return False
+        tokens = torch.tensor(prompt.ids, device=vectors.device)
+        return torch.equal(vectors, self.likelihoods.decoder.embed(tokens))
+
+    def _needs_gradient(self, vectors: Tensor) -> bool:
+        """Returns True if a gradient by the inputs or the trained factors is needed; with soft titles it never is."""
+        return not self.titles.soft and torch.is_grad_enabled() and (vectors.requires_grad or self.trainable)

@@ -1,0 +1,104 @@
+"""The titles of the items, as a language model reads them in a prompt and as candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from robench.api import Item, Tokens
+from robench.pretrained import Soft
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robench.pretrained import Decoder
+
+
+class TitleTokenizer:
+    """A tokenizer of titles, each of which stands after a space.
+
+    Args:
+        decoder: the language model.
+        limit: the greatest length of a usable title, in tokens.
+    """
+
+    def __init__(self, decoder: Decoder, limit: int) -> None:
+        self._decoder, self.limit = decoder, limit
+        self._cache: dict[str, list[int]] = {}
+
+    def tokens_of(self, title: str) -> list[int]:
+        """Returns the tokens of a title, with one space before each word; none for an empty title."""
+        text = " ".join(title.split())
+        if text not in self._cache:
+            self._cache[text] = self._decoder.ids(f" {text}") if text else []
+        return self._cache[text]
+
+    def is_usable(self, tokens: Sequence[int]) -> bool:
+        """Returns True if a title is neither empty nor too long to be a candidate."""
+        return 0 < len(tokens) <= self.limit
+
+    def padded(self, titles: Sequence[str]) -> Tokens:
+        """Returns the tokens of titles, padded on the right; none for an unusable title.
+
+        Args:
+            titles: titles with one space between two words.
+        """
+        rows = [self.tokens_of(title) for title in titles]
+        rows = [row if self.is_usable(row) else [] for row in rows]
+        starts = [self._decoder.spans(f" {title}") if row else [] for title, row in zip(titles, rows, strict=True)]
+        width = max(1, *map(len, rows))
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        mask = torch.arange(width) < torch.tensor([[len(row)] for row in rows])
+        start = torch.tensor([[at - 1 for at in row] + [-1] * (width - len(row)) for row in starts])
+        return Tokens(ids, mask, start)
+
+
+@dataclass(frozen=True, eq=False)
+class CatalogueTitles:
+    """The titles of all items, some of which may be rewritten or soft.
+
+    Args:
+        tokenizer: the tokenizer of titles.
+        genuine: the genuine titles, by row of the catalogue.
+        texts: the titles that the model reads, by row of the catalogue.
+        soft: soft titles of candidates, by row of the catalogue.
+    """
+
+    tokenizer: TitleTokenizer
+    genuine: Sequence[str]
+    texts: Sequence[str]
+    soft: Mapping[int, Soft] = field(default_factory=dict)
+
+    def tokens_of(self, item: int) -> list[int]:
+        """Returns the tokens of an item's title; none if it has no title."""
+        return self.tokenizer.tokens_of(self.texts[item])
+
+    def genuine_tokens_of(self, item: int) -> list[int]:
+        """Returns the tokens of an item's genuine title."""
+        return self.tokenizer.tokens_of(self.genuine[item])
+
+    def rewritten(self, items: Mapping[int, Item]) -> CatalogueTitles:
+        """Returns these titles with other ones for some items, by row of the catalogue."""
+        texts = list(self.texts)
+        for row, item in items.items():
+            texts[row] = item.title
+        return replace(self, texts=texts)
+
+    def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> CatalogueTitles:
+        """Returns these titles with soft ones for some candidates.
+
+        Args:
+            items: rows of the catalogue, A of them.
+            tokens: the tokens of their titles, [A, L].
+            vectors: the vectors that are read in place of the tokens, float [A, L, d].
+            choice: the weight of the log-likelihood of every token at each position, float [A, L, V].
+        """
+        lengths = tokens.mask.sum(1).tolist()
+        soft = {
+            item: Soft(vectors[index, :length], choice[index, :length])
+            for index, (item, length) in enumerate(zip(items, lengths, strict=True))
+        }
+        return replace(self, soft=soft)
