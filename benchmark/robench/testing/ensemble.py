@@ -50,6 +50,12 @@ class EnsembleTests(Conformance):
     def measure(self, epsilon: float) -> Measurement:
         return self.victim().attacked(self.make(), epsilon, "ensemble", self.targets())
 
+    @classmethod
+    @cache
+    def attacked(cls) -> Measurement:
+        """Returns the measurement at the budget of ``epsilon``, taken once per process and only read."""
+        return cls().measure(cls().epsilon())
+
     def test_an_unknown_setting_is_refused(self) -> None:
         with pytest.raises(ValidationError):
             self.attack.make(**self.settings, no_such_setting=1)
@@ -73,19 +79,19 @@ class EnsembleTests(Conformance):
             np.testing.assert_array_equal(attacked[name], clean[name])
 
     def test_the_budget_holds_without_the_hosts_help(self) -> None:
-        achieved = _attacked(type(self)).achieved
+        achieved = self.attacked().achieved
         assert achieved["overshoot"] <= 1 + 1e-4, "the host had to project, or to refuse"
         # A title may always have one edit, which is more than ε of a short one.
         assert self.make().threat().surface == "text" or achieved["epsilon"] <= self.epsilon() * (1 + 1e-4)
 
     def test_the_same_seed_gives_the_same_result(self) -> None:
-        first, second = _attacked(type(self)), self.measure(self.epsilon())
+        first, second = self.attacked(), self.measure(self.epsilon())
         assert first.members == second.members
         for name, part in first.arrays.items():
             np.testing.assert_array_equal(part, second.arrays[name])
 
     def test_whoever_a_member_breaks_is_broken(self) -> None:
-        arrays = _attacked(type(self)).arrays
+        arrays = self.attacked().arrays
         if "member_broke" not in arrays:
             pytest.skip("one perturbation serves all users")
         if self.targets() is not None:
@@ -95,15 +101,9 @@ class EnsembleTests(Conformance):
         assert (arrays["ranks"][broken] > self.make().threat().k).all()
 
     def test_it_attacks(self) -> None:
-        targets, attacked = self.targets(), _attacked(type(self)).arrays
+        targets, attacked = self.targets(), self.attacked().arrays
         clean = self.victim().clean(targets).arrays
         if targets is None:
             assert attacked["ranks"].sum() > clean["ranks"].sum(), "no rank fell"
         else:
             assert attacked["target_ranks"].sum() < clean["target_ranks"].sum(), "no promoted item rose"
-
-
-@cache
-def _attacked(tests: type[EnsembleTests]) -> Measurement:
-    """Returns the measurement at the budget of ``epsilon()``, which is taken once per process and only read."""
-    return tests().measure(tests().epsilon())
