@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -54,11 +54,12 @@ def bootstrap(values: FloatArray) -> tuple[float, float]:
         half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return float(values.mean()) - half, float(values.mean()) + half
     n = len(values)
-    means = [values[draws].mean(1) for draws in (_kept(n) if RESAMPLES * n <= BLOCK else _resamples(n))]
+    means = [values.take(draws).mean(1) for draws in (_kept(n) if RESAMPLES * n <= BLOCK else _resamples(n))]
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
 
 
+@cache
 def t_quantile(degrees: int) -> float:
     """The 97.5% quantile of Student's t."""
     from scipy.stats import t  # noqa: PLC0415  # scipy.stats takes a second to import
