@@ -1,1 +1,1 @@
-"""The host's side of an experiment: preparing data, fitting victims, attacking and ranking them."""
+"""Prepares data, fits victims, attacks them and ranks their catalogues."""

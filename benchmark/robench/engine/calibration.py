@@ -1,4 +1,7 @@
-"""Probabilities of likes (design A6): negatives of held-out items, and a calibration that sees no test item."""
+"""Calibrates scores to probabilities of likes (design A6).
+
+It draws the negatives of held-out items too. The calibration itself sees no test item.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +40,16 @@ class Calibration(NamedTuple):
     pairs: int
 
     def diagnostics(self) -> dict[str, float]:
-        """Returns the calibration for the record; ``calibration_inverted`` is 1 if likes have the lower scores."""
+        """Returns the calibration for the record.
+
+        ``calibration_inverted`` is 1 if likes have the lower scores.
+        """
         inverted = {} if self.a > 0 else {"calibration_inverted": 1.0}
         return {"calibration_a": self.a, "calibration_b": self.b, "calibration_pairs": float(self.pairs)} | inverted
 
 
 def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
-    """Draws one negative per item in ``positives``: unseen by the user, distinct per user.
+    """Draws one negative per item: unseen by the user, distinct per user.
 
     The draws are uniform and depend on the role and the data alone, so they are the same for every model, defence and
     seed.
@@ -81,7 +87,7 @@ def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
 
 
 def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
-    """Fits the calibration of a victim to its clean scores of validation items and their negatives.
+    """Fits a victim's calibration to validation items and their negatives.
 
     A negative is an item that the user has in neither training nor validation. Test items are unknown here, so one may
     be drawn as a negative, and none can influence the calibration otherwise.

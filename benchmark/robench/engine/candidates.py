@@ -1,4 +1,7 @@
-"""Two-stage models: what the second stage could rank at all, so that immunity by construction shows."""
+"""Diagnoses two-stage models: what the second stage could rank at all.
+
+A model that is immune by construction shows here.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ def candidate_diagnostics(
     arrays: Mapping[str, NDArray[Any]],
     targets: IntArray | None,
 ) -> dict[str, float]:
-    """Returns diagnostics of a model that ranks candidates of a retriever; empty for a model of one stage.
+    """Returns diagnostics of a model that ranks the candidates of a retriever.
+
+    They are empty for a model of one stage.
 
     They are the number of candidates and the retriever's recall of held-out items among them. For promoted items they
     are also the share of users with one among their candidates, and T-HR@10 among these users.

@@ -1,4 +1,4 @@
-"""Measures one victim: clean, and under attacks at test time on each of its surfaces."""
+"""Measures one victim: clean, and under attacks on each of its surfaces."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class MeasuredVictim(EvaluatedVictim):
         return Measurement(arrays, diagnostics=diagnostics)
 
     def attacked(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None = None) -> Measurement:
-        """Measures the worst of the genuine input and everything that an attack proposes within ε.
+        """Measures the worst of everything that an attack proposes within ε.
+
+        The genuine input is a candidate too.
 
         Args:
             attack: at test time.

@@ -1,1 +1,1 @@
-"""The host's side of attacks at test time: budgets, costs, losses, judgements, and the search for the worst case."""
+"""Holds what all surfaces share: goals, budgets, judgements, searches and costs."""

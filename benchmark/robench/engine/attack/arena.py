@@ -1,4 +1,4 @@
-"""The arena: one chunk of a victim on one surface at one budget, and the search for the worst candidate in it.
+"""Defines arenas, and searches one for the worst candidate.
 
 An attack proposes, the arena enforces ε on every proposal, the host judges it and keeps the worst.
 """
@@ -67,7 +67,10 @@ class Arena(ABC):
 
     @property
     def concerned(self) -> Tensor:
-        """bool [B]: rows that an ensemble attacks at all. To promote, also those whose items are in the top k."""
+        """bool [B]: rows that an ensemble attacks at all.
+
+        If items are promoted, these include users who have them in the top k already.
+        """
         return self.to_break
 
     @property
@@ -89,7 +92,9 @@ class Arena(ABC):
 
     @abstractmethod
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Enforces ε: returns what of a proposal may be applied, and records how far it overshot.
+        """Enforces ε: returns what of a proposal may be applied.
+
+        It also records how far the proposal overshot.
 
         Raises:
             PluginError: if it does not have the shape of a candidate, or is not finite.
@@ -123,7 +128,10 @@ class Arena(ABC):
 
 @dataclass
 class Worst:
-    """The worst candidate so far, row by row: the one of most damage, then of the highest loss."""
+    """The worst candidate so far, row by row.
+
+    Worse is more damage, then a higher loss.
+    """
 
     candidate: Candidate
     judgement: Judgement
@@ -141,7 +149,12 @@ class Worst:
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Takes over the rows ``place`` (int64 [b]) in which a part of the arena found a worse candidate."""
+        """Takes over the rows in which a part of the arena has a worse candidate.
+
+        Args:
+            place: int64 [b], the rows of that part.
+            part: its worst candidate.
+        """
         old = self.judgement
         pairs = zip(old, part.judgement, strict=True)
         judgement = Judgement(*(whole.index_copy(0, place, new.to(whole.dtype)) for whole, new in pairs))
@@ -149,7 +162,10 @@ class Worst:
 
 
 def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
-    """Searches an attack's proposals for the worst candidate per row; the genuine one is a candidate too."""
+    """Searches an attack's proposals for the worst candidate per row.
+
+    The genuine one is a candidate too.
+    """
     worst = Worst.genuine(arena)
     for proposal in arena.proposals(attack, rng):
         candidate = arena.within_budget(proposal)
@@ -159,7 +175,10 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 
 
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
-    """Returns ``new`` in the rows where ``better``, else ``old``; the shorter is padded with −1 along axis 1."""
+    """Returns ``new`` in the rows where ``better``, else ``old``.
+
+    The shorter is padded with −1 along axis 1.
+    """
     chosen = {}
     for name, part in old.items():
         one, two = _equally_long(new[name], part)
@@ -180,7 +199,10 @@ def replace_rows(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
 
 
 def _equally_long(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
-    """Pads the shorter of two tensors with −1 along axis 1; only lists of item ids differ in length."""
+    """Pads the shorter of two tensors with −1 along axis 1.
+
+    Only lists of item ids differ in length.
+    """
     if one.dim() < 2 or one.shape[1] == two.shape[1]:
         return one, two
     length = max(one.shape[1], two.shape[1])

@@ -1,4 +1,4 @@
-"""Enforces ε on perturbations of vectors: every candidate is projected into the ball of its budget.
+"""Enforces ε on perturbations of vectors, by projection into a ball.
 
 The other budgets are enforced by ``surfaces/history/budget.py`` (edits of histories), ``surfaces/text/budget.py``
 (edits of titles) and ``fit/poisoning.py`` (fake users and changed interactions).
@@ -17,7 +17,7 @@ ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 
 
 def project(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
-    """Returns the nearest candidate in the ball, row by row, and records how far δ overshot."""
+    """Returns the nearest candidate in the ball, and records how far δ overshot."""
     share = torch.where(ball.radius > 0, sizes(delta, ball.norm) / ball.radius.clamp_min(TINY), 0.0)
     costs.note_overshoot(float(share.max()))
     return ball.project(delta)

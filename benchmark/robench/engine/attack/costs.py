@@ -36,10 +36,12 @@ class Costs:
 
 @dataclass
 class Diagnosis:
-    """How often the first gradient of a user was zero or not finite; for titles, of an item.
+    """How often the first gradient of a user, or of a title, was unusable.
 
-    Each user is diagnosed once, whichever attacks of an ensemble follow: the users that are left for the later ones
-    are a selection.
+    A gradient is unusable if it is zero or not finite.
+
+    Each user is diagnosed once, by the first attack of an ensemble that attacks them. The users that are left for the
+    later ones are a selection.
 
     Args:
         judged: number of diagnosed users.
@@ -54,7 +56,10 @@ class Diagnosis:
     users: set[int] = field(default_factory=set)
 
     def take_new(self, users: Sequence[int]) -> list[int]:
-        """Returns the positions of users without a diagnosis, and counts all of them as diagnosed from now on."""
+        """Returns the positions of users without a diagnosis.
+
+        All of them count as diagnosed from now on.
+        """
         positions = [at for at, user in enumerate(users) if user not in self.users]
         self.users.update(users)
         return positions

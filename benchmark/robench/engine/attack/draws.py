@@ -1,4 +1,4 @@
-"""Random streams for a victim that draws random numbers at test time, for the host and for attacks."""
+"""Provides the random streams in which host and attacks score a victim."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ HOST_DRAWS = 16  # draws by which the host judges a victim that draws at test ti
 
 @dataclass
 class Draws:
-    """Streams for a victim that draws at test time; a deterministic victim runs once and needs none.
+    """The random streams of a victim that draws at test time.
+
+    A deterministic victim is scored once and needs none.
 
     The host scores every candidate in the same ``HOST_DRAWS`` streams, which no attack sees. Arrays for the record come
     from fresh streams: the worst of many candidates is partly luck with the draws that chose it. An attack scores
@@ -37,7 +39,11 @@ class Draws:
     used: int = 0
 
     def host(self, *, last: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields a context per draw of the host; with ``last``, the fresh streams for arrays to be stored."""
+        """Yields a context per draw of the host.
+
+        Args:
+            last: use fresh streams, for arrays to be stored.
+        """
         role = "last" if last else "host"
         for draw in range(HOST_DRAWS if self.stochastic else 1):
             yield self.host_rng.child(role, draw).stream() if self.stochastic else nullcontext()

@@ -1,4 +1,4 @@
-"""Ensembles: which members can attack a victim, and the search over them, with what each of them did."""
+"""Selects the members of an ensemble, and searches over them."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
 
 
 def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
-    """Searches for the one perturbation, for all users, with the worst mean over the members.
+    """Searches the members for the one perturbation with the worst mean.
 
     Returns:
         The candidate; and ``member_damage`` float64 [U, M], what each member's own worst candidate did to every user.

@@ -1,4 +1,4 @@
-"""Goals of attacks at test time: held-out items shall fall, or promoted items shall rise. The host owns the loss."""
+"""Defines goals of attacks at test time, with the losses that the host owns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench.engine.rank.ranking import discount, held_out_ranks
 
 
 def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
-    """Returns the promoted items that are nowhere in a user's data, known or held out.
+    """Returns the promoted items that a user has neither known nor held out.
 
     Args:
         chunk: the users.
@@ -35,7 +35,9 @@ def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """The goal of an attack for a chunk of users. Scores are float [B, n_items], −inf at masked items.
+    """The goal of an attack for a chunk of users.
+
+    Held-out items shall fall, or promoted items shall rise. Scores are float [B, n_items], −inf at masked items.
 
     Args:
         name: ``untargeted`` or ``promote``.
@@ -70,12 +72,20 @@ class Goal:
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
-        """Returns how near the attack is to its goal, float [B]; 0 for a user without items.
+        """Returns the loss, float [B], higher is nearer to the goal.
 
-        ``ce``: mean over the items of logsumexp(s) − s_y. ``margin``: s_(k) − max s_y, where s_(k) is the k-th best
-        unmasked item that is not among them, or the item ``rival`` [B] if one is given; to promote,
-        min s_t − s_(k − T + 1), so that it is positive if all T items are in the top k. ``bpr``: mean over items and
-        others of softplus(s_j − s_y). To promote, ``ce`` and ``bpr`` have the other sign. See also ``Oracle``.
+        It is 0 for a user without items.
+
+        ``ce`` is the mean over the items of logsumexp(s) − s_y. ``bpr`` is the mean over items and others of
+        softplus(s_j − s_y). To promote, both have the other sign.
+
+        ``margin`` is s_(k) − max s_y, where s_(k) is the k-th best unmasked item that is not among them, or the rival.
+        To promote, it is min s_t − s_(k − T + 1), which is positive if all T items are in the top k.
+
+        Args:
+            scores: float [B, n_items], −inf at masked items; differentiable.
+            name: of the loss, see also ``Oracle``.
+            rival: int64 [B], one item per user for ``margin``.
         """
         if name == "ce" and self.items.shape[1] == 1:
             # Equal to the general formula, in half the time forwards and backwards.
@@ -99,7 +109,10 @@ class Goal:
         return value if self.name == "untargeted" else -value
 
     def ranks(self, scores: Tensor) -> Tensor:
-        """Returns ranks of the items, int64 [B, H], 0 at the padding; ties never help the defender."""
+        """Returns the ranks of the items, int64 [B, H], 0 at the padding.
+
+        Ties never help the defender.
+        """
         if self.name == "untargeted":
             return held_out_ranks(scores, self.items)
         own, valid = self._own(scores)
@@ -107,7 +120,9 @@ class Goal:
         return torch.where(valid, above + 1, 0)
 
     def damage(self, scores: Tensor) -> Tensor:
-        """Returns the damage by which the host compares candidates, float64 [B], higher is worse.
+        """Returns the damage by which the host compares candidates, float64 [B].
+
+        Higher is worse for the defender.
 
         It is −Σ 1 / log2(1 + rank) over the items, or the opposite if items are promoted. With one held-out item it
         orders candidates by that item's rank.
@@ -117,7 +132,9 @@ class Goal:
         return -gain if self.name == "untargeted" else gain
 
     def damage_at_k(self, scores: Tensor) -> Tensor:
-        """Returns the damage within the top k: −NDCG@k, or NDCG@k of the promoted items, float64 [B].
+        """Returns the damage within the top k, float64 [B].
+
+        It is −NDCG@k of the held-out items, or NDCG@k of the promoted ones.
 
         Candidates that serve all users are compared by its mean, which is what the tables show. For a single user it
         would tie most of the time.
@@ -129,7 +146,10 @@ class Goal:
         return -share if self.name == "untargeted" else share
 
     def broken(self, scores: Tensor) -> Tensor:
-        """Returns whether the goal is reached, bool [B]: no held-out item in the top k, or every promoted one in it."""
+        """Returns whether the goal is reached, bool [B].
+
+        It is reached if no held-out item is in the top k, or if every promoted item is in it.
+        """
         own, valid = self._own(scores)
         if self.name == "untargeted":
             best = torch.where(valid, own, -torch.inf).amax(1, keepdim=True)
@@ -139,7 +159,11 @@ class Goal:
         return valid.any(1) & ((scores > last).sum(1) < self.k)
 
     def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns scores of the items, arbitrary at the padding, and which are no padding: [B, H] each."""
+        """Returns the scores of the items, and which of them are no padding.
+
+        Returns:
+            [B, H] each; scores are arbitrary at the padding.
+        """
         return scores.gather(1, self.items.clamp_min(0)), self.items >= 0
 
     def _others(self, scores: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Gradients of the host's losses: the context in which they are computed, and how they are cleaned."""
+"""Computes gradients of the host's losses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from robench.api.attacks.ball import Delta
 
 @contextmanager
 def gradients(device: torch.device, *, enabled: bool = True) -> Iterator[None]:
-    """Context in which a model in eval mode has gradients by its inputs, or, unless ``enabled``, has none."""
+    """Opens a context in which a model in eval mode has gradients by its inputs.
+
+    Args:
+        device: of the model.
+        enabled: if false, the context has no gradients at all.
+    """
     # cuDNN's recurrent kernels give no gradient in eval mode. Switching them off takes a while, even without a GPU.
     switch = torch.backends.cudnn.flags(enabled=False) if enabled and device.type != "cpu" else nullcontext()
     with torch.set_grad_enabled(enabled), switch:
@@ -22,7 +27,10 @@ def gradients(device: torch.device, *, enabled: bool = True) -> Iterator[None]:
 
 
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
-    """Returns d (sum of ``value``) / d leaf for every leaf; zero for a leaf on which ``value`` does not depend."""
+    """Returns d (sum of ``value``) / d leaf for every leaf.
+
+    It is zero for a leaf on which ``value`` does not depend.
+    """
     parts = list(leaves.values())
     slopes: Sequence[Tensor | None] = [None] * len(parts)
     if value.requires_grad:

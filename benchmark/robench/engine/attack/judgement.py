@@ -26,7 +26,7 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Returns this judgement in the rows where ``better`` (bool [B]), else the other one."""
+        """Returns this judgement where ``better`` (bool [B]), else the other one."""
         return Judgement(*(torch.where(better, new, old) for new, old in zip(self, other, strict=True)))
 
 
@@ -45,12 +45,17 @@ class Harm(Protocol):
 
 
 def worse(new: Harm, old: Harm) -> Tensor:
-    """Returns where ``new`` is worse for the defender than ``old``: more damage, or equal damage and a higher loss."""
+    """Returns where ``new`` is worse for the defender than ``old``.
+
+    Worse is more damage, or equal damage and a higher loss.
+    """
     return (new.damage > old.damage) | ((new.damage == old.damage) & (new.loss > old.loss))
 
 
 def judge_scores(goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None) -> Judgement:
-    """Judges masked scores by a goal: means over the draws, broken if at least half of the draws are.
+    """Judges masked scores by a goal.
+
+    Damage and loss are means over the draws. A user is broken if at least half of the draws are.
 
     Args:
         goal: of the users of these scores.

@@ -1,4 +1,4 @@
-"""Measurements: the arrays, achieved budgets and diagnostics of one cell, as they are stored."""
+"""Defines what a cell stores: arrays, achieved budget and diagnostics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; their maxim
 
 
 class MemberRow(TypedDict):
-    """What one member of an ensemble did, for the record. ``damage`` only if one perturbation serves all users."""
+    """What one member of an ensemble did, for the record.
+
+    ``damage`` is there only if one perturbation serves all users.
+    """
 
     name: str
     kind: Kind
@@ -37,7 +40,10 @@ class MemberRow(TypedDict):
 
 
 class TitleRow(TypedDict):
-    """One rewritten title, for the record; ``similarity`` only if a sentence encoder is installed."""
+    """One rewritten title, for the record.
+
+    ``similarity`` is there only if a sentence encoder is installed.
+    """
 
     item: str
     row: int
@@ -78,7 +84,7 @@ def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
 
 
 def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]:
-    """Returns the mean losses, and the shares of users whose gradient was zero or not finite."""
+    """Returns the mean losses, and the shares of unusable gradients."""
     judged = max(1, diagnosis.judged)
     return {
         "loss_clean": float(arrays["clean_loss"].mean()),
@@ -90,7 +96,7 @@ def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]
 
 
 def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
-    """Returns what is stored of a chunk: the median draw of each user by the damage to a goal.
+    """Returns the arrays of a chunk, per user from the draw of median damage.
 
     Args:
         draws: masked scores, float [B, n_items] each.

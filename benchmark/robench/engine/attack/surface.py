@@ -37,7 +37,7 @@ class VictimSurface(ABC):
 
     @abstractmethod
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures the victim under an attack: the worst of the genuine input and everything that it proposes.
+        """Measures the worst of the genuine input and everything that an attack proposes.
 
         Args:
             attack: of this surface.
@@ -48,13 +48,24 @@ class VictimSurface(ABC):
 
 
 class ArenaSurface(VictimSurface):
-    """A surface that is attacked in arenas, one chunk of users after the other, or all users in one."""
+    """A surface that is attacked in arenas.
+
+    An arena is one chunk of users, or all users if one perturbation serves them.
+    """
 
     @abstractmethod
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[Arena]:
-        """Yields the arenas of the victim under an attack at ε; they share ``costs`` and ``diagnosis``."""
+        """Yields the arenas of the victim under an attack at ε.
+
+        Args:
+            attack: of this surface.
+            epsilon: the budget.
+            costs: shared by all arenas.
+            diagnosis: shared by all arenas.
+            targets: int64 [T], the promoted items.
+        """
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
         """Searches every arena for the worst candidate, per user or for all users."""

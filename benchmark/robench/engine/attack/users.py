@@ -1,4 +1,4 @@
-"""Arenas and oracles of surfaces on which every user has a perturbation of their own."""
+"""Defines arenas and oracles with one perturbation per user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ Input = TypeVar("Input")  # what an attack perturbs, one row per user
 
 
 class UserOracle(ABC, Generic[Input]):
-    """One chunk of users of one victim, as an attack may query it. Every query of the attack is counted.
+    """One chunk of users of one victim, as an attack may query it.
+
+    Every query of the attack is counted.
 
     A subclass is a dataclass that holds these fields. Its own class method builds it and calls ``judge_genuine``.
 
@@ -57,7 +59,7 @@ class UserOracle(ABC, Generic[Input]):
 
     @property
     def users(self) -> Tensor:
-        """int64 [B]; a copy, like everything that an attack gets, so that the attack may write in it."""
+        """int64 [B]; a copy, so that an attack cannot change the host's own."""
         return self.chunk.users.clone()
 
     @property
@@ -66,13 +68,18 @@ class UserOracle(ABC, Generic[Input]):
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
-        """Yields masked scores once per draw of the host (``last``: for arrays to be stored); not counted."""
+        """Yields masked scores once per draw of the host; not counted.
+
+        Args:
+            perturbed: the input.
+            last: use fresh streams, for arrays to be stored.
+        """
         for context in self.draws.host(last=last):
             with context:
                 yield self.scores_at(perturbed)
 
     def judge(self, perturbed: Input) -> Judgement:
-        """Judges an input as the host does: means over its draws, broken if at least half of them are; not counted."""
+        """Judges an input as the host does, over its draws; not counted."""
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
@@ -96,7 +103,7 @@ class UserOracle(ABC, Generic[Input]):
         return Evaluation(mean(values), lambda: majority([self.goal.broken(part) for part in scores]), gradient)
 
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Returns the mean gradient over the draws, with zeros in place of entries that are not finite.
+        """Returns the mean gradient over the draws, with zeros for unusable entries.
 
         The first gradient is diagnosed, for each user to be broken without a diagnosis: a defence that hides its
         gradient shows here.
@@ -142,7 +149,7 @@ class UserArena(Arena):
 
     @abstractmethod
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns what of the budget was spent, per user: ``spent`` in ε, and other measures."""
+        """Returns what of the budget was spent per user: ``spent`` in ε, and distances."""
 
     def judge(self, candidate: Candidate) -> Judgement:
         """Judges a candidate through the oracle; not counted."""

@@ -1,4 +1,4 @@
-"""A fitted victim with the users on which it is evaluated. Every surface attacks one of these."""
+"""Defines the fitted victim that every surface attacks, with its users."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ NOISE = 1e-4  # largest difference of a deterministic victim, in standard deviat
 
 
 class Queries(NamedTuple):
-    """What a neural victim is asked for one chunk: its batch, and the users' masks, held-out items and goal."""
+    """The queries of one chunk to a neural victim, and how answers are judged.
+
+    Args:
+        batch: the queries [B].
+        chunk: masks and held-out items of these users, on the model's device.
+        goal: of these users.
+    """
 
     batch: Batch
     chunk: EvaluationChunk
@@ -68,7 +74,7 @@ class EvaluatedVictim:
         self._chunks: list[EvaluationChunk] = []
 
     def chunks(self) -> list[EvaluationChunk]:
-        """Returns the evaluated users in chunks that the host fixes; built once per victim."""
+        """Returns the evaluated users in chunks; built once per victim."""
         size = chunk_size(self.history.n_items)
         starts = range(0, 0 if self._chunks else len(self.users), size)
         self._chunks += [
@@ -77,7 +83,10 @@ class EvaluatedVictim:
         return self._chunks
 
     def noise(self) -> float:
-        """Returns how much two scorings of the first few users differ, in standard deviations of the scores."""
+        """Returns how much two scorings of the first few users differ.
+
+        The unit is the standard deviation of the scores.
+        """
         if self._noise is None:
             few, scores = self.chunks()[0].users.numpy()[:FEW], []
             for draw in range(2):
@@ -116,7 +125,7 @@ class EvaluatedVictim:
             yield Queries(batch, on_device, Goal.of(on_device, goal, k, targets))
 
     def outcome(self, model: Model, targets: IntArray | None) -> CellArrays:
-        """Returns the arrays that are stored of a model of this victim: of several draws each user's median one.
+        """Returns the arrays that are stored of a model, per user from the median draw.
 
         Args:
             model: the victim's own, or one that reads other titles.
@@ -137,5 +146,8 @@ class EvaluatedVictim:
         return join_chunks(parts, self.users)
 
     def candidate_diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns what the second stage of a two-stage model could rank at all; empty for a model of one stage."""
+        """Returns what the second stage of a two-stage model could rank at all.
+
+        It is empty for a model of one stage.
+        """
         return candidate_diagnostics(self.model, self.history, self.chunks(), arrays, targets)

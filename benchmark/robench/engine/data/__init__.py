@@ -1,1 +1,1 @@
-"""Prepares a raw log: filters, splits, target items and titles as models read them."""
+"""Prepares data: filters, splits, promoted items, titles as models read them."""

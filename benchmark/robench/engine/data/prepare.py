@@ -1,4 +1,4 @@
-"""Prepares a data set: checks and filters a raw log, numbers users and items, splits, and seals the test items."""
+"""Prepares a data set: filters a raw log, splits it and seals its test items."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Prepared:
 
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
-    """Prepares a raw log: checks, filters (rating, repeated pairs, k-core), numbers, orders and splits it.
+    """Filters a raw log (rating, repeated pairs, k-core), numbers and splits it.
 
     Of repeated user-item pairs the first in input order stays. Users and items are numbered in the order of their ids,
     by value if all are whole numbers, else as text. So row numbers do not depend on the order of the file.
@@ -134,7 +134,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
 
 def _check_columns(ratings: Ratings) -> IntArray:
-    """Checks that the columns of a log fit and returns its times, or input positions if it has none: int64 [n]."""
+    """Checks the columns of a log, and returns its times or input positions."""
     n = len(ratings.users)
     if n == 0:
         raise DataError("the data set has no rows")
@@ -167,7 +167,7 @@ def _number(ids: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
 
 
 def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_item: int) -> IntArray:
-    """Returns the largest subset of ``keep`` in which every user and every item has enough rows.
+    """Returns the largest subset with enough rows of each user and each item.
 
     Args:
         users: int64 [n], the user of each row.

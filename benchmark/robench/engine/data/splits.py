@@ -1,4 +1,4 @@
-"""Splits: which events are for training, which for validation, and which are held out. Vectorised."""
+"""Splits events into training, validation and test; vectorised."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> I
 
 
 def _places(users: IntArray) -> tuple[IntArray, IntArray]:
-    """Returns (place of each event in its user's row, length of that row), int64 [n] each."""
+    """Returns each event's place in its user's row, and the row's length."""
     counts = np.bincount(users)
     starts = np.cumsum(counts) - counts
     return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
@@ -53,10 +53,12 @@ def leave_last_out(users: IntArray) -> IntArray:
 
 
 def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArray:
-    """Shuffles the events of each user and cuts them by ``ratios`` (train : validation : test).
+    """Shuffles the events of each user and cuts them by ratios.
 
-    A user of n events has round(n · test) test and round(n · validation) validation events; at least one event stays
-    in training.
+    The ratios are train : validation : test.
+
+    A user of n events has round(n · test) test and round(n · validation) validation events; at least one event stays in
+    training.
     """
     order = np.lexsort((rng.numpy().random(len(users)), users))
     place, length = np.empty_like(users), _places(users)[1]

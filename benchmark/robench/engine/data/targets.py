@@ -12,7 +12,11 @@ from robench.spec import TargetChoice, UserSample
 
 
 def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
-    """Returns the users with a held-out and a training item, or a seeded sample of them: int64, sorted."""
+    """Returns the users with a held-out and a training item, or a sample of them.
+
+    Returns:
+        int64, sorted.
+    """
     users = np.flatnonzero((data.test.lengths() > 0) & (data.train.lengths() > 0)).astype(np.int64)
     if sample is None or sample.sample >= len(users):
         return users
@@ -21,7 +25,9 @@ def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
 
 
 def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
-    """Draws disjoint sets of promoted items, the same for every seed, model and defence.
+    """Draws disjoint sets of promoted items.
+
+    They are the same for every seed, model and defence.
 
     ``unpopular`` items are from the lowest fifth of the catalogue by training count (ties by row), ``popular`` ones
     from the highest fifth, ``random`` ones from all.

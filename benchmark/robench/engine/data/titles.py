@@ -13,7 +13,9 @@ TitleReader = Callable[[str], str]
 
 
 def title_reader(defense: Defense) -> TitleReader | None:
-    """Returns the defence's ``clean_text`` with a check of its answers; None if the defence does not change titles.
+    """Returns the defence's ``clean_text`` with a check of its answers.
+
+    It is None if the defence does not change titles.
 
     Raises:
         PluginError: by the returned function, if an answer is not a string.

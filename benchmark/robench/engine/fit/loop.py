@@ -1,4 +1,4 @@
-"""The training loop that every neural model shares, and the validation that selects its weights."""
+"""Trains models, with the validation that selects their weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class FitReport:
 
 
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
-    """Returns the training items of the real users, and the users with training and validation items.
+    """Returns training items of the real users, and the users to validate on.
+
+    The latter have training and validation items.
 
     Args:
         data: of the fit.
@@ -69,7 +71,7 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 
 
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
-    """Returns NDCG@k of the validation items, with the training items as history and masked.
+    """Returns NDCG@k of the validation items; the training items are masked.
 
     Args:
         model: in eval mode if it is neural.
@@ -101,13 +103,13 @@ def fit(
     device: torch.device,
     report: EpochCallback = lambda done, of: None,
 ) -> FitReport:
-    """Fits a model under a defence and keeps the weights of the best validation epoch.
+    """Fits a model under a defence; keeps the weights of the best epoch.
 
     An epoch that the defence calls unsettled (its warm-up) is not validated: its weights are not kept, and it costs no
     patience.
 
-    Randomness comes from ``rng`` alone: ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a
-    defence that draws more numbers does not change the clean stream.
+    Randomness comes from ``rng`` alone: ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a defence
+    that draws more numbers does not change the clean stream.
 
     Args:
         model: not fitted yet.
@@ -163,7 +165,7 @@ def fit(
 
 
 def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -> None:
-    """Takes one step of the optimiser on the defence's loss, or on the model's own if it has none."""
+    """Takes one step of the optimiser on the defence's loss, or on the model's own."""
     optimiser.zero_grad(set_to_none=True)
     loss = defense.loss(step) if type(defense).overrides("loss") else step.losses(step.embed()).value.mean()
     if not bool(torch.isfinite(loss)):

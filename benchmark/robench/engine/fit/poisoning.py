@@ -1,4 +1,4 @@
-"""Enforces ε on attacks on training data, and applies them: fake users, and changed interactions."""
+"""Enforces ε on attacks on training data: fake users, changed interactions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class ProfileBudget:
 
     @classmethod
     def of(cls, attack: PoisoningAttack, train: Interactions, targets: IntArray, epsilon: float) -> ProfileBudget:
-        """Returns the budget of an attack; unless it sets a profile size, that is the median length in training."""
+        """Returns the budget of an attack at ε.
+
+        Unless the attack sets a profile size, that is the median length in training.
+        """
         median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
         size = min(attack.config.profile_size or max(median, len(targets)), train.n_items)
         return cls(round_up(epsilon, train.n_users), size, train.n_items, targets)
@@ -72,7 +75,10 @@ class ProfileBudget:
 
 
 def round_up(epsilon: float, count: int) -> int:
-    """Returns ⌈ε · count⌉, safe against the rounding of the product (0.07 · 100 is 7, not 8)."""
+    """Returns ⌈ε · count⌉.
+
+    It is safe against the rounding of the product: 0.07 · 100 gives 7, not 8.
+    """
     return math.ceil(round(epsilon * count, 9))
 
 
@@ -139,7 +145,10 @@ def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng
 
 
 def count_changes(before: Interactions, after: Interactions) -> int:
-    """Counts the interactions that differ: per user the larger of those lost and those gained."""
+    """Counts the interactions that differ.
+
+    A user counts with the larger of the numbers lost and gained.
+    """
     total = 0
     for user in range(before.n_users):
         old, new = before.row(user), after.row(user)

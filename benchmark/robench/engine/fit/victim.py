@@ -1,4 +1,4 @@
-"""Fits one victim: poisons and cleans its data, fits or loads its model, and lets the defence wrap it."""
+"""Fits one victim: its poisoning, its defence and its checkpoint."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ class FitData:
 
 @dataclass(eq=False)
 class VictimFit:
-    """The fit of one victim. It reads no test item: those are in ``held``, sealed until ``fit`` has its model.
+    """The fit of one victim.
+
+    It reads no test item: they are in ``held``, which stays sealed until the model is fitted.
 
     Args:
         victim: what to fit.
@@ -101,7 +103,10 @@ class VictimFit:
         return self._finish(*self._fit_or_load(report))
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
-        """Builds the victim from a state, whichever code fitted it, and releases the held-out items."""
+        """Builds the victim from a state, and releases the held-out items.
+
+        The state may come from other code.
+        """
         return self._finish(self._load(state), {})
 
     def is_cached(self) -> bool:
@@ -124,7 +129,7 @@ class VictimFit:
         return self._fit_data.train.train.sha256()
 
     def code(self) -> dict[str, str]:
-        """Returns digests of robench's code and of the code of each class that takes part in the fit."""
+        """Returns digests of robench's code and of each class of the fit."""
         attack = [] if self.attack is None else [type(self.attack)]
         return self.cache.sources.code_of([self.model, type(self.defense), *attack])
 
@@ -151,7 +156,10 @@ class VictimFit:
         return FitData(poisoned, replace(self.data, train=train, catalogue=catalogue), suspicion)
 
     def _poison(self, rng: Rng) -> PoisonedData:
-        """Poisons the training data. Profiles that do not depend on a victim are made once and shared by all."""
+        """Poisons the training data.
+
+        Profiles that do not depend on a victim are cached, so all victims share them.
+        """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:
             return PoisonedData(train)
@@ -175,7 +183,7 @@ class VictimFit:
         return add_profiles(train, budget.checked(_from_arrays(arrays)))
 
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
-        """Returns the fitted model and the notes of its fit, from the checkpoint if there is one."""
+        """Returns the model and the notes of its fit, from a checkpoint if there is one."""
         fitted: list[TorchModel] = []
 
         def make() -> tuple[Arrays, Notes]:

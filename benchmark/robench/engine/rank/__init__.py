@@ -1,1 +1,1 @@
-"""Ranks the full catalogue for each evaluated user, with the user's known items masked."""
+"""Ranks the full catalogue for each evaluated user, known items masked."""

@@ -1,4 +1,4 @@
-"""Chunks of evaluated users: which items are masked for them, and which are held out.
+"""Builds chunks of evaluated users, with masked and held-out items.
 
 Measurements, attacks and validation during a fit all ask a model for the scores of one chunk at a time.
 """
@@ -31,7 +31,7 @@ class EvaluationChunk:
         masked: (row, item) int64 [m] each, the known items of each user.
         held: int64 [B, H] held-out items, padded with −1.
         negatives: int64 [B, H] one negative per held-out item, −1 if there is none. The scores of both are stored.
-            None if no scores are stored.
+            It is None if no scores are stored.
     """
 
     users: Tensor
@@ -70,7 +70,7 @@ def chunk_size(n_items: int) -> int:
 def build_chunk(
     users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None
 ) -> EvaluationChunk:
-    """Builds the chunk of ``users`` (int64 [B]). Known items are masked, held-out items never.
+    """Builds the chunk of some users. Known items are masked, held-out items never.
 
     Args:
         users: rows of ``history`` and ``held``.
@@ -98,7 +98,11 @@ def build_chunk(
 
 
 def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Returns the entries of some rows, flat: (position in ``users``, place in the row, item), int64 [m] each."""
+    """Returns the entries of some rows, flat.
+
+    Returns:
+        (position in ``users``, place in the row, item), int64 [m] each.
+    """
     lengths = rows.indptr[users + 1] - rows.indptr[users]
     position = np.repeat(np.arange(len(users), dtype=np.int64), lengths)
     place = np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -1,4 +1,4 @@
-"""Masks a chunk's known items each time an attack asks for scores, cheaply forwards and backwards."""
+"""Masks a chunk's known items for many queries of the same users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 class Mask:
-    """``mask_known`` for many scores of the same users: from the second time on, 0 or −inf is added to the scores.
+    """``mask_known`` for many queries of the same users, cheap both ways.
+
+    From the second query on, 0 or −inf is added to the scores.
 
     The gradient of an addition needs no copy. It also flows to the scores of masked items. No loss depends on those,
     except a margin that meets one: for a user with fewer than ``others`` unmasked items, ``mask_known`` does all.

@@ -1,4 +1,4 @@
-"""Ranks of held-out and promoted items over the full catalogue, by counting (design A6)."""
+"""Ranks held-out and promoted items by counting (design A6)."""
 
 from __future__ import annotations
 
@@ -108,19 +108,29 @@ def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
 
 
 def discount(ranks: Tensor) -> Tensor:
-    """Returns 1 / log2(1 + rank), float64; ranks start at 1, and a rank of 0 counts as 1."""
+    """Returns 1 / log2(1 + rank), float64.
+
+    Ranks start at 1, and a rank of 0 counts as 1.
+    """
     return 1 / torch.log2(1 + ranks.double().clamp_min(1))
 
 
 def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
-    """Returns the scores of held-out items and their negatives: float32 [2, B, H], NaN if an item is −1."""
+    """Returns the scores of held-out items and of their negatives.
+
+    Returns:
+        float32 [2, B, H], NaN if an item is −1.
+    """
     places = np.stack([held, negatives])
     pairs = np.take_along_axis(scores[None], np.maximum(places, 0), axis=2).astype(np.float32)
     return np.where(places >= 0, pairs, np.float32(np.nan))
 
 
 def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[int]:
-    """Counts the scores of ``row`` [n_items] that reach each of ``own`` [h]; ``mask`` [n_items] is scratch space."""
+    """Counts the scores of ``row`` [n_items] that reach each of ``own`` [h].
+
+    ``mask`` [n_items] is scratch space.
+    """
     if len(own) > COUNTED:
         counts: list[int] = (len(row) - np.searchsorted(np.sort(row), own)).tolist()
         return counts
@@ -129,7 +139,10 @@ def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[i
 
 
 def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> list[int]:
-    """Returns the rank of each target in ``row`` [n_items], 0 if it is masked; ``mask`` [n_items] is scratch space."""
+    """Returns the rank of each target in ``row`` [n_items], 0 if it is masked.
+
+    ``mask`` [n_items] is scratch space.
+    """
     own = row[targets]
     return [int(s > -np.inf) and 1 + int(np.count_nonzero(np.greater(row, s, mask))) for s in own]
 

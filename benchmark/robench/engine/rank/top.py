@@ -1,4 +1,4 @@
-"""Top lists by block maxima: the best unmasked items of each user, without a sort of the whole catalogue."""
+"""Finds top lists by block maxima, without a sort of the catalogue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOP = 10
 
 
 def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) -> IntArray:
-    """Returns the best unmasked items, ties by smaller id: int64 [B, count], padded with −1.
+    """Returns the best unmasked items, ties by smaller id.
 
     The list lies within the ``count`` blocks of the largest maxima (ties by smaller id) and the items after the last
     whole block. The smallest of these maxima bounds its scores from below.
@@ -22,6 +22,9 @@ def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) ->
         scores: [B, n_items], −inf at masked items.
         count: length of the list.
         maxima: ``block_maxima`` of these scores, if they are already known.
+
+    Returns:
+        int64 [B, count], padded with −1.
     """
     if maxima is None:
         maxima = block_maxima(torch.from_numpy(scores)).numpy()
@@ -46,7 +49,7 @@ def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) ->
 
 
 def block_maxima(scores: Tensor) -> Tensor:
-    """Returns the best score of every whole block of items: [B, n_items] -> [B, n_items // block]."""
+    """Returns the best score of every whole block of items, [B, n_items // block]."""
     n_items = scores.shape[1]
     block = block_size(n_items)
     return scores[:, : n_items // block * block].reshape(scores.shape[0], n_items // block, block).amax(2)
@@ -58,7 +61,10 @@ def block_size(n_items: int) -> int:
 
 
 def _blocks_at(maxima: Scores, edge: Scores, count: int) -> IntArray:
-    """Returns flat positions of the blocks that reach the edge [B, 1]; of equal ones the first ``count`` of a row."""
+    """Returns flat positions of the blocks that reach the edge [B, 1].
+
+    If several blocks equal the edge, only the first ``count`` of a row are returned.
+    """
     blocks = np.flatnonzero(maxima >= edge)
     if len(blocks) <= len(maxima) * count:
         return blocks

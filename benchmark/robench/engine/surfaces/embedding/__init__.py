@@ -1,1 +1,1 @@
-"""The surface ``embedding``: every user has a δ of their own on the embedded inputs."""
+"""The surface ``embedding``: one δ per user on the embedded inputs."""

@@ -51,7 +51,10 @@ class EmbeddingArena(UserArena):
         return {name: part * wide(fits, part) for name, part in delta.items()}
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal with zeros where nothing may be touched, projected into the ball."""
+        """Returns the proposal, projected into the ball of each user.
+
+        Entries that may not be touched are zero.
+        """
         return project(self.oracle.checked(proposal), self.ball, self.costs)
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> EmbeddingArena:

@@ -1,4 +1,4 @@
-"""The result of a minimum-norm attack: the shortest δ that breaks each user, reused for every ε."""
+"""Keeps the shortest δ that breaks each user, for a minimum-norm attack."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Minimum:
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> Minimum:
-        """Runs the attack on the users to be broken and keeps the shortest δ that breaks each.
+        """Runs the attack on the users to be broken, and keeps the shortest δ of each.
 
         Args:
             attack: the attack.
@@ -70,6 +70,12 @@ class Minimum:
         return cls(deltas, lengths, costs, diagnosis)
 
     def within(self, number: int, radius: Tensor, rounding: float) -> dict[str, Tensor]:
-        """Returns the δ of a chunk where it fits ``radius`` [B] (and a share ``rounding`` more), else 0."""
+        """Returns the δ of a chunk where it fits the budget, else 0.
+
+        Args:
+            number: of the chunk.
+            radius: float [B].
+            rounding: share of the radius that a δ may exceed it by.
+        """
         fits = self.lengths[number] <= radius * (1 + rounding)
         return {n: p * wide(fits, p) for n, p in self.deltas[number].items()}

@@ -24,7 +24,7 @@ from robench.engine.rank.mask import Mask
 
 @dataclass(eq=False)
 class EmbeddingOracle(UserOracle[Delta]):
-    """An ``Oracle`` over one chunk of users, on the surface ``embedding``. ``embed`` builds one.
+    """An ``Oracle`` over one chunk of users. ``embed`` builds one.
 
     Args:
         model: the victim, in eval mode.
@@ -111,7 +111,11 @@ class EmbeddingOracle(UserOracle[Delta]):
             return self.scores(perturbed)
 
     def rivals(self, count: int) -> Tensor:
-        """Returns the best unmasked items that are not held out, at δ = 0: int64 [B, at most count]."""
+        """Returns the best unmasked items that are not held out, at δ = 0.
+
+        Returns:
+            int64 [B, at most count], best first.
+        """
         with torch.no_grad():
             scores = self.scores(self.zero())
             row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.chunk.held)
@@ -125,7 +129,10 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.evaluate_loss(delta, loss)
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns loss, outcome and gradient at δ; entries that may not be touched have gradient 0."""
+        """Returns loss, outcome and gradient at δ.
+
+        Entries that may not be touched have gradient 0.
+        """
         leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
         values, draws, slopes = [], [], []
         for context in self.count_draws(gradients=True):
@@ -139,7 +146,10 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.evaluation(values, draws, self.average_gradient(slopes))
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Returns standard normal entries at the valid places, from a stream per user, so chunks change nothing."""
+        """Returns standard normal entries at the valid places.
+
+        Each user has a stream, so chunks change nothing.
+        """
         return self._noise(rng, "normal")
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
@@ -160,7 +170,10 @@ class EmbeddingOracle(UserOracle[Delta]):
         return noise
 
     def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
-        """Returns the oracle of some rows (int64 [b]); it shares everything that is not given."""
+        """Returns the oracle of some rows (int64 [b]).
+
+        It shares everything that the arguments do not replace.
+        """
         batch = Batch(self.batch.users[chosen], self.batch.histories[chosen])
         draws = replace(self.draws, expectation=expectation or self.draws.expectation)
         chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)

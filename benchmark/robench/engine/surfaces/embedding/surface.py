@@ -53,7 +53,10 @@ class EmbeddingSurface(ArenaSurface):
             yield EmbeddingOracle.embed(self.victim.neural(), *queries, draws, costs, diagnosis)
 
     def rms(self) -> float:
-        """Returns the root mean square of the valid entries of all evaluated users; computed once per victim."""
+        """Returns the root mean square of the valid entries of all evaluated users.
+
+        It is computed once per victim.
+        """
         if self._rms is None:
             squares, entries = [], []
             for oracle in self.oracles(k=1):
@@ -87,7 +90,10 @@ class EmbeddingSurface(ArenaSurface):
     def _measure_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None
     ) -> Measurement:
-        """Measures a minimum-norm attack at ε: a user is broken if the least δ fits the budget."""
+        """Measures a minimum-norm attack at ε.
+
+        A user is broken if the least δ fits the budget.
+        """
         threat, expectation = attack.threat(), attack.expectation()
         if key not in self._minima:
             costs, diagnosis = Costs(), Diagnosis()
@@ -108,7 +114,10 @@ class EmbeddingSurface(ArenaSurface):
         return Measurement(arrays, achieved_budget(arrays, minimum.costs), diagnostics)
 
     def _unit(self, oracle: EmbeddingOracle, threat: Threat) -> Tensor:
-        """Returns the radius at ε = 1, float [B]: RMS (linf), RMS·√(d·n_valid) (l2), or 1 if the scale is absolute."""
+        """Returns the radius at ε = 1, float [B].
+
+        It is RMS (linf) or RMS·√(d·n_valid) (l2); 1 if the scale is absolute.
+        """
         entries = oracle.lengths()
         unit = torch.ones_like(entries)
         if threat.scale == "relative":

@@ -56,7 +56,7 @@ class HistoryArena(UserArena):
         yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal with the genuine row in place of one that may not be applied."""
+        """Returns the proposal, with the genuine row for one that may not be applied."""
         if ITEMS not in proposal:
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")
         rows = proposal[ITEMS].cpu()

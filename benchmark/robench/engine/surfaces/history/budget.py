@@ -1,4 +1,7 @@
-"""Enforces ε on edits of histories: a row over budget, or with items that it may not have, is undone."""
+"""Enforces ε on edits of histories: a row over budget is undone.
+
+A row with items that it may not have is undone too.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from robench.engine.attack.costs import Costs
 
 
 def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
-    """Returns the edits that histories of ``lengths`` (int64 [B]) may have, int64 [B].
+    """Returns the edits that histories of ``lengths`` may have, int64 [B].
 
     ``absolute``: ⌊ε⌋. ``relative``: ⌊ε · length⌋, and at least one if ε > 0.
     """
@@ -36,7 +39,7 @@ class EditBudget:
         self.genuine, self.limit, self.forbidden = genuine, limit, forbidden
 
     def allowed(self, rows: Tensor, costs: Costs) -> Tensor:
-        """Returns which rows (int64 [B, L]) may be applied, bool [B], and records how far they overshot.
+        """Returns which rows may be applied, bool [B], and records the overshoot.
 
         Raises:
             PluginError: if they are not a row of item ids per user.
@@ -60,7 +63,9 @@ class EditBudget:
         return unpadded(self.genuine)
 
     def _lawful(self, rows: Tensor, length: Tensor) -> Tensor:
-        """Returns whether all items exist, no forbidden item comes in, and no further item is repeated: bool [B].
+        """Returns whether rows hold only items that they may hold, bool [B].
+
+        All items exist, no forbidden item comes in, and no further item is repeated.
 
         Args:
             rows: int64 [B, L].

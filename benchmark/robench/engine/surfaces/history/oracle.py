@@ -25,7 +25,7 @@ from robench.engine.surfaces.history.slopes import EmbeddedHistories, ItemInputs
 
 
 def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
-    """Returns the rows of ``users`` (int64 [B]): int64 [B, longest], right-padded with −1."""
+    """Returns the rows of some users, int64 [B, longest], right-padded with −1."""
     row, place, item = flatten_rows(histories, users)
     table = np.full((len(users), int(place.max(initial=-1)) + 1), -1, dtype=np.int64)
     table[row, place] = item
@@ -46,7 +46,7 @@ class EditedHistories:
         self._times = np.append(genuine.times, 0)
 
     def with_rows(self, rows: Tensor) -> Interactions:
-        """Returns the histories with ``rows`` (int64 [B, L]) in place of the genuine ones.
+        """Returns the histories with ``rows`` (int64 [B, L]) in place of genuine ones.
 
         The item at place p keeps the time of the genuine item there, or of the last one.
         """
@@ -134,7 +134,11 @@ class EditOracle(UserOracle[Tensor]):
         return self.limit.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
-        """Returns the items that may come in, bool [B, n_items]: neither forbidden nor in the rows."""
+        """Returns the items that are neither forbidden nor in the rows.
+
+        Returns:
+            bool [B, n_items].
+        """
         own = self._genuine if rows is None else rows
         known = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
         known.scatter_(1, torch.where(own >= 0, own, self.n_items), True)
@@ -146,7 +150,10 @@ class EditOracle(UserOracle[Tensor]):
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
     def scores_at(self, perturbed: Tensor) -> Tensor:
-        """Returns masked scores with these histories; the masks are those of the genuine ones."""
+        """Returns masked scores with these histories.
+
+        The masks are those of the genuine ones.
+        """
         raw = self.model.scores(self.users.numpy(), self._histories.with_rows(perturbed))
         return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.chunk)
 
@@ -162,7 +169,10 @@ class EditOracle(UserOracle[Tensor]):
         return self.inputs.embed(self.users.numpy(), self._histories.with_rows(rows), rows) is not None
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
-        """Returns slopes of the loss at these histories; None if the model's inputs are not understood."""
+        """Returns slopes of the loss at these histories.
+
+        It is None if the model's inputs are not understood.
+        """
         if self.inputs is None:
             return None
         embedded = self.inputs.embed(self.users.numpy(), self._histories.with_rows(rows), rows)

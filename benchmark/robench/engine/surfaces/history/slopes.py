@@ -1,4 +1,7 @@
-"""Slopes of a neural model's loss by the items of a history: the change, to first order, if an item is replaced."""
+"""Computes slopes of a neural model's loss by the items of a history.
+
+A slope is the change of the loss, to first order, if an item is replaced.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ class EmbeddedHistories:
 
 
 class ItemInputs:
-    """The items of the catalogue as embedded inputs of a model: it embeds histories of one item.
+    """The items of the catalogue as embedded inputs of a model.
+
+    They are embedded as histories of one item.
 
     Two shapes of input are understood. One has a vector per place of ``batch.histories`` (sequence models). The other
     has a vector per user that is a sum of item vectors and weighs all items of a user alike (bags). A model with any
@@ -63,7 +68,7 @@ class ItemInputs:
         return self._vectors
 
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
-        """Returns what the model reads of some rows; None if its inputs are not understood.
+        """Embeds some rows; returns None if the model's inputs are not understood.
 
         Args:
             users: int64 [B].
@@ -87,7 +92,12 @@ class ItemInputs:
         return embedded if understood and e.inputs else None
 
     def slopes(self, embedded: EmbeddedHistories, gradient: Mapping[str, Tensor]) -> Slopes:
-        """Returns slopes on the CPU, from the gradient by every input (shapes as in ``embedded.e.inputs``)."""
+        """Returns slopes on the CPU.
+
+        Args:
+            embedded: the histories.
+            gradient: by every input, shapes as in ``embedded.e.inputs``.
+        """
         parts = []
         for name, part in gradient.items():
             weight = self._weights(name, embedded)
@@ -104,7 +114,10 @@ class ItemInputs:
             return batch, self.model.embed(batch)
 
     def _weights(self, name: str, embedded: EmbeddedHistories) -> Tensor | None:
-        """Returns the weight of an item's vector in an input, float [B, 1, 1]; None if it is not known."""
+        """Returns the weight of an item's vector in an input, float [B, 1, 1].
+
+        It is None if it is not known.
+        """
         part, valid, ids = embedded.e.inputs[name], embedded.e.valid[name].cpu(), embedded.batch.histories
         if part.dim() == 3 and part.shape[:2] == ids.shape and torch.equal(valid, embedded.place >= 0):
             return part.new_ones(len(part), 1, 1)

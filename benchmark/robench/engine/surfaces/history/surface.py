@@ -25,7 +25,10 @@ class HistorySurface(ArenaSurface):
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[HistoryArena]:
-        """Yields an arena per chunk; ε is a number of edits, or, if the scale is relative, a share of the history."""
+        """Yields an arena per chunk.
+
+        ε is a number of edits, or a share of the history if the scale is relative.
+        """
         victim, threat = self.victim, attack.threat()
         model, history = victim.model, victim.history
         inputs = ItemInputs(model, history.n_users) if isinstance(model, TorchModel) else None
@@ -39,5 +42,5 @@ class HistorySurface(ArenaSurface):
             yield HistoryArena(oracle, unit, targets=targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns nothing: the first stage of a two-stage model reads the edited histories too."""
+        """Returns nothing, because a first stage reads the edited histories too."""
         return {}

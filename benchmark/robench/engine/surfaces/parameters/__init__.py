@@ -1,1 +1,4 @@
-"""The surface ``parameters``: one δ on the embedding tables, shared by all users (the setting of APR and MSAP)."""
+"""The surface ``parameters``: one δ on the embedding tables for all users.
+
+This is the setting of APR and MSAP.
+"""

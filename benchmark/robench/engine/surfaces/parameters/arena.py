@@ -54,7 +54,10 @@ class ParametersArena(Arena):
         yield from attack.perturb(self.oracle, self.ball.copy(), rng)
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal with zeros beyond a table's width, projected into the ball row by row."""
+        """Returns the proposal, projected into the ball row by row.
+
+        Entries beyond a table's width are zero.
+        """
         shape = self.oracle.tables.valid.shape
         if ROWS not in proposal or proposal[ROWS].shape != shape:
             raise PluginError(f"the attack gave no '{ROWS}' of shape {tuple(shape)}")
@@ -63,11 +66,11 @@ class ParametersArena(Arena):
         return project(self.oracle.masked({ROWS: proposal[ROWS].detach()}), self.ball, self.costs)
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns −NDCG@k of the held-out items, or NDCG@k of the promoted ones: float64 [U]."""
+        """Returns −NDCG@k of held-out items, or NDCG@k of promoted ones: float64 [U]."""
         return torch.cat([judgement.damage for judgement in self._judge_users(candidate)])
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate by the means over all users; they are the same for every row."""
+        """Judges a candidate by the means over all users, the same for every row."""
         judgements = self._judge_users(candidate)
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*judgements, strict=True))
         rows = len(self.unit)
@@ -75,7 +78,7 @@ class ParametersArena(Arena):
         return Judgement(damage.expand(rows), loss.expand(rows), never)
 
     def _judge_users(self, candidate: Candidate) -> list[Judgement]:
-        """Returns a judgement of every user, per chunk; the damage is that within the top k."""
+        """Judges every user, chunk by chunk; the damage is that within the top k."""
         draws = list(self.oracle.host_scores(candidate))
         return [
             judge_scores(queries.goal, [draw[number] for draw in draws], queries.goal.damage_at_k)
@@ -83,7 +86,10 @@ class ParametersArena(Arena):
         ]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
-        """Returns the arena with costs of its own; all rows must be chosen, as tables are perturbed as a whole."""
+        """Returns the arena with costs of its own.
+
+        All rows must be chosen, because tables are perturbed as a whole.
+        """
         if len(chosen) != len(self.unit):
             raise ValueError("the tables are perturbed as a whole")
         draws = replace(self.oracle.draws, expectation=expectation)
@@ -103,7 +109,7 @@ class ParametersArena(Arena):
         return join_chunks(parts, users)
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns what of the budget was spent: the number of rows that moved, their norms, and ε."""
+        """Returns the number of rows that moved, their norms, and ε."""
         delta = candidate[ROWS]
         length, largest = delta.norm(dim=1), delta.abs().amax(1)
         share = sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)

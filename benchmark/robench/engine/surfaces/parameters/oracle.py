@@ -31,7 +31,9 @@ ROWS = "rows"  # the one input: all rows of all tables, one below the other
 
 @dataclass(eq=False)
 class ParametersOracle:
-    """An ``Oracle`` with a row per row of the tables. Every row has the same loss, the mean over all users.
+    """An ``Oracle`` with a row per row of the tables.
+
+    Every row has the same loss, the mean over all users.
 
     Args:
         tables: of the victim.
@@ -95,7 +97,12 @@ class ParametersOracle:
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
     def host_scores(self, delta: Delta, *, last: bool = False) -> Iterator[list[Tensor]]:
-        """Yields masked scores of every chunk, once per draw of the host (``last``: for arrays to be stored)."""
+        """Yields masked scores of every chunk, once per draw of the host.
+
+        Args:
+            delta: the perturbation.
+            last: use fresh streams, for arrays to be stored.
+        """
         tables = self.tables.plus(delta[ROWS])
         for context in self.draws.host(last=last):
             with torch.no_grad(), context:
@@ -146,7 +153,7 @@ class ParametersOracle:
             yield torch.nn.functional.softplus(gap).sum() / sum(len(part[0]) for part in pairs)
 
     def _draw_pairs(self) -> list[tuple[Tensor, ...]] | None:
-        """Draws a fresh unused item per known one, as BPR does; None if held-out items count.
+        """Draws a fresh unused item per known one, as BPR does.
 
         Returns:
             Per chunk (row, known item, unused item), int64 [m] each.
@@ -167,7 +174,7 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
-        """Yields the largest entry of the gradient of single users' own losses; not counted.
+        """Yields the largest entries of gradients of single users' own losses.
 
         They are at most ``DIAGNOSED`` users to be broken. The sum over all users would not show who has no gradient.
         """

@@ -1,4 +1,4 @@
-"""The embedding tables of a victim as one matrix, so that one δ perturbs all of them."""
+"""Joins the embedding tables of a victim, so that one δ perturbs them all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from robench.api.models.torch import TorchModel
 
 @dataclass(eq=False)
 class EmbeddingTables:
-    """The embedding tables of a victim as one matrix [R, d]; d is the widest, narrower tables use their first columns.
+    """The embedding tables of a victim as one matrix [R, d].
+
+    d is the widest; narrower tables use their first columns.
 
     Args:
         model: the victim, in eval mode.

@@ -1,4 +1,7 @@
-"""Enforces ε on edits of titles: a title over budget, or one that is not printable, is undone."""
+"""Enforces ε on edits of titles: a title over budget is undone.
+
+A title that is not printable is undone too.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class TitleBudget:
         return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
 
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
-        """Returns the titles that may be applied, and records how far the attack overshot.
+        """Returns the titles that may be applied, and records the overshoot.
 
         The genuine title stands in place of one that is over budget, not printable or without an edit.
 
@@ -55,7 +58,7 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns what of the budget some titles spend: edits, and ε as edits over the title's length."""
+        """Returns what some titles spend: edits, and ε as edits over the length."""
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
         share = edits / length

@@ -1,4 +1,4 @@
-"""Goals of attacks on titles, over all evaluated users: promoted items rise, or held-out items fall."""
+"""Defines goals of attacks on titles, over all evaluated users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from robench.engine.rank.ranking import discount
 
 
 class TitleGoal(Protocol):
-    """A goal of an attack on the titles of some items; sums over users add up over chunks.
+    """A goal of an attack on the titles of some items.
+
+    Its sums over users add up over chunks.
 
     Args:
         items: int64 [A], rows of the items with titles that may change.
@@ -33,7 +35,10 @@ class TitleGoal(Protocol):
         ...
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns loss, users with the goal reached, damage, and users that count, summed per item: float64 [4, A]."""
+        """Returns sums per item over the users of a chunk, float64 [4, A].
+
+        They are the loss, the users with the goal reached, the damage, and the users that count.
+        """
         ...
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
@@ -41,13 +46,18 @@ class TitleGoal(Protocol):
         ...
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the loss summed over the users, [A], or [1] if it is the same for every item; differentiable."""
+        """Returns the loss summed over the users, [A]; differentiable.
+
+        It is [1] if it is the same for every item.
+        """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class PromotionGoal:
-    """Some items shall enter the top k of many users; each has a loss of its own.
+    """The goal that some items enter the top k of many users.
+
+    Each has a loss of its own.
 
     Args:
         items: int64 [A].
@@ -58,7 +68,10 @@ class PromotionGoal:
     k: int
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns log softmax, hits in the top k, NDCG and number of the users without an item: float64 [4, A]."""
+        """Returns sums per item over the users without it, float64 [4, A].
+
+        They are its log softmax, the hits in the top k, NDCG, and the users.
+        """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
         top = (ranks > 0) & (ranks <= self.k)
@@ -70,7 +83,10 @@ class PromotionGoal:
         return (eligible_targets(chunk, self.items) >= 0).sum(0).cpu()
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the log softmax of each item, summed over the users without it: [A]; differentiable."""
+        """Returns the summed log softmax of each item, [A]; differentiable.
+
+        The sum runs over the users without the item.
+        """
         return self._log_softmax(scores, eligible_targets(chunk, self.items).to(scores.device)).sum(0)
 
     @staticmethod
@@ -82,7 +98,9 @@ class PromotionGoal:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutGoal:
-    """Held-out items shall fall, whichever titles bring it about; every item has the same loss.
+    """The goal that held-out items fall, whichever titles bring it about.
+
+    Every item has the same loss.
 
     Args:
         items: int64 [A], the items with titles that may change.
@@ -93,7 +111,10 @@ class HeldOutGoal:
     k: int
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns loss ``ce``, users without a held-out item in the top k, −NDCG, and users: float64 [4, A]."""
+        """Returns sums over the users of a chunk, the same per item: float64 [4, A].
+
+        They are the loss ``ce``, the users without a held-out item in the top k, −NDCG, and the users.
+        """
         goal = Goal("untargeted", chunk.held.to(scores.device), self.k)
         parts = [goal.loss(scores, "ce"), goal.broken(scores), goal.damage_at_k(scores), torch.ones(len(scores))]
         return torch.stack([part.double().sum().cpu() for part in parts]).unsqueeze(1).expand(4, len(self.items))

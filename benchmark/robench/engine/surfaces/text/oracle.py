@@ -109,5 +109,8 @@ class TitleOracle:
         return Exposure(judgement.loss, judgement.reached)
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes by the tokens of the titles as the model reads them; None if the model offers none."""
+        """Returns slopes by the tokens of the titles as the model reads them.
+
+        It is None if the model offers none.
+        """
         return Sloper(self.reader, self.goal, self.costs, self.diagnosis).slopes(titles)

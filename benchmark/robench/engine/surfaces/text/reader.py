@@ -40,7 +40,10 @@ class Reader:
         return title if self.clean is None else self.clean(title)
 
     def victim(self, titles: Mapping[int, str]) -> Model:
-        """Returns the model with other titles, by row of the catalogue; only changed titles are encoded again."""
+        """Returns the model with other titles, given by row of the catalogue.
+
+        Only changed titles are encoded again.
+        """
         items = self.catalogue.items
         changed = {row: title for row, title in titles.items() if title != items[row].title}
         return self.model.rewritten({row: replace(items[row], title=self.read(t)) for row, t in changed.items()})

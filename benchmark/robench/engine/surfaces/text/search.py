@@ -1,4 +1,4 @@
-"""Searches an attack's proposals for the titles that do the most damage, for all users together."""
+"""Searches an attack's proposals for the titles of most damage."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RewrittenTitles:
 
 @dataclass
 class WorstTitles:
-    """The titles of most mean damage so far, and beside them the worst title of each item.
+    """The titles of most mean damage so far, and the worst title of each item.
 
     Args:
         together: titles of one proposal.
@@ -85,7 +85,10 @@ class WorstTitles:
         )
 
     def finish(self, oracle: TitleOracle) -> RewrittenTitles:
-        """Returns the worst titles. If items are promoted, their single worst titles are judged together once more."""
+        """Returns the worst titles.
+
+        If items are promoted, their single worst titles are judged together first.
+        """
         if isinstance(oracle.goal, PromotionGoal) and self.single.titles != self.together.titles:
             oracle.costs.queries += oracle.n_users
             self._update_together(RewrittenTitles.judge(oracle, self.single.titles))
@@ -117,7 +120,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 
 
 def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches for the titles of most mean damage over the results of all members of an ensemble."""
+    """Searches for the titles of most mean damage over an ensemble's members."""
     worst = WorstTitles.genuine(oracle)
     for member in log.members:
         own = replace(oracle, costs=Costs())

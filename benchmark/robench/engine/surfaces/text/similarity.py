@@ -1,4 +1,4 @@
-"""Similarity in meaning between a title and its rewriting, by a sentence encoder of the host's own."""
+"""Compares titles in meaning, by a sentence encoder of the host's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from robench.pretrained.weights import packaged_folder
 
 @cache
 def _encoder() -> Encoder | None:
-    """Returns all-MiniLM-L6-v2 from its package; None unless it and transformers are installed."""
+    """Returns all-MiniLM-L6-v2 from its package, or None.
+
+    It needs the package of the weights, and transformers.
+    """
     folder = packaged_folder()
     if folder is None or importlib.util.find_spec("transformers") is None:
         return None
@@ -24,7 +27,9 @@ def _encoder() -> Encoder | None:
 
 
 def title_similarity(rows: Sequence[TitleRow]) -> dict[str, float]:
-    """Returns the mean and the least cosine between titles before and after; empty without an encoder.
+    """Returns the mean and the least cosine between titles before and after.
+
+    It is empty without an encoder.
 
     Args:
         rows: rewritten titles; ``similarity`` is set in each.

@@ -1,4 +1,7 @@
-"""Slopes of a text model's loss by the tokens of titles: the change, to first order, if a token is replaced."""
+"""Computes slopes of a text model's loss by the tokens of titles.
+
+A slope is the change of the loss, to first order, if a token is replaced.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ class Sloper:
     diagnosis: Diagnosis
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes by the tokens of the items' titles as the model reads them; None if it offers none."""
+        """Returns slopes by the tokens of the items' titles as the model reads them.
+
+        It is None if the model offers none.
+        """
         model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
             return self._through_texts(model, titles)
@@ -75,7 +81,7 @@ class Sloper:
         return replace(_token_slopes(model, read, tokens, by_token), spelled=self._spelled(model))
 
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the gradient of each item's own summed loss in a chunk by the item's vector, [A, D]."""
+        """Returns the gradient of each item's summed loss by its vector, [A, D]."""
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
         assert isinstance(victim, TorchModel)  # because its innermost model is
@@ -95,7 +101,10 @@ class Sloper:
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
-        """Differentiates by the vectors of the tokens and by their own likelihoods, to first order in the scores."""
+        """Differentiates by the tokens' vectors and by their own likelihoods.
+
+        It is exact to first order in the scores.
+        """
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
         model = innermost(victim)
@@ -132,7 +141,10 @@ class Sloper:
         )
 
     def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
-        """Returns the words of all titles with their tokens after another word, without words of no tokens."""
+        """Returns the words of all titles with their tokens after another word.
+
+        Words of no tokens are left out.
+        """
         words = sorted({word for item in self.reader.catalogue.items for word in item.title.split()})
         tokens = model.tokens([f"a {self.reader.read(word)}" for word in words])
         rows = [ids[start > 1].tolist() for ids, start in zip(tokens.ids, tokens.start, strict=True)]
@@ -152,7 +164,9 @@ class Sloper:
         return torch.stack(own, 1)
 
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns which items the model itself ranks for which users that count, bool [B, A].
+        """Returns which items the model itself ranks for which users, bool [B, A].
+
+        Only users that count for the goal have any.
 
         The other items have no slope, although nothing hides one.
         """
@@ -180,7 +194,11 @@ def _token_slopes(model: TokenReader, titles: Sequence[str], tokens: Tokens, gra
 
 
 def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
-    """Applies the chain rule through the encoder, some texts at a time; yields float [a, L, d]."""
+    """Applies the chain rule through the encoder, some texts at a time.
+
+    Yields:
+        float [a, L, d].
+    """
     for at in range(0, len(vectors), AT_ONCE):
         part = Tokens(*(x[at : at + AT_ONCE] for x in (tokens.ids, tokens.mask, tokens.start)))
         leaf = vectors[at : at + AT_ONCE].detach().requires_grad_()

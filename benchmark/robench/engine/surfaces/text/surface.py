@@ -38,7 +38,9 @@ class TextSurface(VictimSurface):
         return Measurement(arrays, achieved, diagnostics, [] if log is None else log.rows(arrays), rows)
 
     def oracle(self, attack: Attack, epsilon: float, targets: IntArray | None) -> TitleOracle:
-        """Returns the oracle of an attack at ε: it rewrites the promoted items' titles, or those of all items.
+        """Returns the oracle of an attack at ε.
+
+        The attack rewrites the promoted items' titles, or those of all items.
 
         Raises:
             PluginError: if no item has a title.
