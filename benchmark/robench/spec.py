@@ -208,7 +208,7 @@ class Cell:
         }
 
 
-def label_of(victim: Victim) -> str:
+def describe_victim(victim: Victim) -> str:
     """Returns a victim in words: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``."""
     weight, _ = victim.strength
     defense = victim.defense.label if weight == 1 else f"{victim.defense.label} λ={weight:g}"

@@ -7,7 +7,8 @@ from pydantic import Field
 from robench.api import BaseConfig, Defense, Metric, Model, PoisoningAttack, hookimpl
 from robench.api.errors import UserError
 from robench.host.discovery import Host
-from robench.host.registry import Entry, Registry, described
+from robench.host.inspection import describe_component
+from robench.host.registry import Entry, Registry
 
 
 def plugin(**hooks: Any) -> types.ModuleType:
@@ -113,7 +114,7 @@ def test_check_tells_settings_surfaces_and_threats():
     assert "threat: embedding, test, l2, relative, untargeted, k 10" in states["attack", "cw"]
     assert "threat: interactions, train, users, relative, promote, k 10" in states["attack", "bandwagon"]
     assert "lambda" in states["defense", "adversarial-training"]
-    assert described(Mine) == "settings: lambda, depth"
+    assert describe_component(Mine) == "settings: lambda, depth"
 
 
 def test_a_threat_that_needs_a_setting_is_told_in_short():
@@ -121,7 +122,7 @@ def test_a_threat_that_needs_a_setting_is_told_in_short():
         class Config(BaseConfig):
             level: int
 
-    assert described(Needs) == "settings: level; threat: interactions, train"
+    assert describe_component(Needs) == "settings: level; threat: interactions, train"
 
 
 def test_an_entry_knows_its_distribution():

@@ -10,7 +10,7 @@ import robench_plugins
 from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.plan.filters import chosen
+from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
 from robench.suite.load import load_suite
 from robench.suite.yaml import dump
@@ -105,7 +105,7 @@ def test_a_filter_takes_the_short_name_of_a_foreign_component_and_the_long_one_o
     plan = plan_of(text, WITH_RIVAL)
 
     def models(*conditions):
-        return {cell.victim.model.name for cell in chosen(plan.cells, conditions)}
+        return {cell.victim.model.name for cell in select_cells(plan.cells, conditions)}
 
     assert (
         models("model=popularity") == models("model=weak") == models("model=rival/popularity") == {"rival/popularity"}
@@ -118,7 +118,7 @@ def test_a_filter_takes_the_short_name_of_a_foreign_component_and_the_long_one_o
 def test_a_filter_prefers_the_component_that_has_exactly_that_name(plan_of):
     text = "datasets: [synthetic]\nmodels: [robench/popularity, rival/popularity]\n"
     plan = plan_of(text, WITH_RIVAL)
-    assert {c.victim.model.name for c in chosen(plan.cells, ["model=popularity"])} == {"popularity"}
+    assert {c.victim.model.name for c in select_cells(plan.cells, ["model=popularity"])} == {"popularity"}
 
 
 def test_a_cell_notes_the_roles_of_its_model_and_attack(plan_of):

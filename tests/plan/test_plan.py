@@ -9,7 +9,7 @@ from robench.api.attacks.base import Attack
 from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry
-from robench.plan.filters import chosen
+from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
 from robench.spec import cell_from_payload, cell_to_payload
 from robench.suite.load import load_suite
@@ -173,19 +173,23 @@ def test_overrides_pick_entries_by_name_or_index(load):
 
 def test_only_keeps_what_matches(load):
     _, plan = load(BASE)
-    kept = chosen(plan.cells, ["model=mf", "seed=0"])
+    kept = select_cells(plan.cells, ["model=mf", "seed=0"])
     assert kept
     assert all(c.victim.model.name == "mf" and c.victim.seed == 0 for c in kept)
-    assert {c.victim.model.name for c in chosen(plan.cells, ["model=mf", "model=popularity"])} == {"mf", "popularity"}
-    assert chosen(plan.cells, []) == list(plan.cells)
+    assert {c.victim.model.name for c in select_cells(plan.cells, ["model=mf", "model=popularity"])} == {
+        "mf",
+        "popularity",
+    }
+    assert select_cells(plan.cells, []) == list(plan.cells)
 
 
 def test_only_keeps_the_clean_cells_that_tables_need(load):
     _, plan = load(BASE)
-    kept = [c.columns() for c in chosen(plan.cells, ["attack_label=pgd[norm=linf]", "model_label=mf[factors=8]"])]
+    only = ["attack_label=pgd[norm=linf]", "model_label=mf[factors=8]"]
+    kept = [c.columns() for c in select_cells(plan.cells, only)]
     # Two defences and two seeds, each with its clean cell.
     assert [c["attack_label"] for c in kept] == ["none", "pgd[norm=linf]"] * 4
-    poisoned = [c.columns() for c in chosen(plan.cells, ["attack=bandwagon", "model=popularity", "lambda=1"])]
+    poisoned = [c.columns() for c in select_cells(plan.cells, ["attack=bandwagon", "model=popularity", "lambda=1"])]
     assert [(c["attack"], c["seed"]) for c in poisoned] == [
         ("none", 0),
         ("bandwagon", 0),
@@ -208,13 +212,13 @@ def test_only_keeps_the_clean_cells_that_tables_need(load):
 def test_only_that_matches_nothing_is_told(load, conditions, problem):
     _, plan = load(BASE)
     with pytest.raises(UserError) as caught:
-        chosen(plan.cells, conditions)
+        select_cells(plan.cells, conditions)
     assert problem in str(caught.value)
 
 
 def test_only_takes_labels_that_look_like_numbers(load):
     _, plan = load(BASE.replace("{name: popularity}", "{name: popularity, label: '007'}"))
-    assert {c.victim.model.name for c in chosen(plan.cells, ["model=007"])} == {"popularity"}
+    assert {c.victim.model.name for c in select_cells(plan.cells, ["model=007"])} == {"popularity"}
 
 
 class Shuffle(Corruption):

@@ -10,7 +10,7 @@ from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.suite.load import load_suite
-from robench.suite.messages import in_words
+from robench.suite.messages import describe_error
 
 GOOD = "name: t\ndatasets:\n  - {name: synthetic}\nmodels:\n  - {name: mf}\n"
 DEFENSE = "defenses:\n  - {name: adversarial-training, "
@@ -134,7 +134,7 @@ def test_no_phrase_of_pydantic_reaches_a_user():
             Every.model_validate(dict.fromkeys(Every.model_fields, value))
         for detail in caught.value.errors():
             if detail["type"] != "missing":
-                text = in_words(detail)
+                text = describe_error(detail)
                 for phrase in ("nput should", "alid", "parse", "convert", "instance", "dictionary", "ield required"):
                     assert phrase not in text, text
 
@@ -159,7 +159,7 @@ def test_no_phrase_of_pydantic_reaches_a_user():
         (
             "auto, steps: 3",
             "steps",
-            "auto is a fixed list of attacks, and 'steps' of them is not to be chosen",
+            "auto is a fixed list of attacks, whose 'steps' cannot be set",
             "leave",
         ),
         ("auto, surfase: history", "surfase", "unknown key 'surfase'", "did you mean 'surface'?"),

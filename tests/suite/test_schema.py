@@ -13,8 +13,8 @@ from robench.api import BaseConfig, Dataset, Defense, EmbeddingAttack, Model, ho
 from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry
-from robench.suite.load import Suite, suite_of
-from robench.suite.paths import anchored
+from robench.suite.load import Suite, build_suite
+from robench.suite.paths import anchor_paths
 from robench.suite.yaml import dump, parse
 
 
@@ -97,7 +97,7 @@ HEAD = "name: t\ndatasets: [table]\n"
 
 
 def suite(text: str, using: Registry = REGISTRY) -> Suite:
-    return suite_of(parse(text, "t.yaml"), Path("some") / "t.yaml", using)
+    return build_suite(parse(text, "t.yaml"), Path("some") / "t.yaml", using)
 
 
 def mistakes(text: str, using: Registry = REGISTRY) -> list[str]:
@@ -205,7 +205,7 @@ def test_the_resolved_suite_means_the_same(seeds, factors, rates, weights, budge
         "attacks": [{"name": "push", "epsilon": budgets, "norm": "linf"}, {"name": "push", "epsilon": budgets}],
         "users": {"sample": 5},
     }
-    one = suite_of(tree, Path("t.yaml"), REGISTRY)
+    one = build_suite(tree, Path("t.yaml"), REGISTRY)
     two = suite(dump(one.resolved(REGISTRY)))
     assert two.resolved(REGISTRY) == one.resolved(REGISTRY)
     for name in ("datasets", "models", "defenses"):
@@ -307,6 +307,6 @@ def test_a_clash_is_told_at_its_place_and_a_qualified_name_solves_it():
 def test_relative_paths_are_anchored_for_loading_only(tmp_path):
     found = suite(HEAD.replace("[table]", "[{name: table, path: data/x.csv}]") + "models: [toy]\n")
     assert found.datasets[0].config == {"path": "data/x.csv", "items": None, "rows": 3}
-    settings = anchored(dict(found.datasets[0].config), Table.Config, tmp_path)
+    settings = anchor_paths(dict(found.datasets[0].config), Table.Config, tmp_path)
     assert settings == {"path": str(tmp_path / "data/x.csv"), "items": None, "rows": 3}
-    assert anchored({"path": "/abs/x.csv"}, Table.Config, tmp_path)["path"] == "/abs/x.csv"
+    assert anchor_paths({"path": "/abs/x.csv"}, Table.Config, tmp_path)["path"] == "/abs/x.csv"

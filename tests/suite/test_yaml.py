@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robench.api.errors import UserError
-from robench.suite.yaml import dump, parse, scalar
+from robench.suite.yaml import dump, parse, parse_scalar
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_quoted_words_stay_text():
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_come_back(value):
-    assert scalar(repr(value)) == value
+    assert parse_scalar(repr(value)) == value
 
 
 def test_lines_of_every_path():

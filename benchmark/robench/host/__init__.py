@@ -1,1 +1,1 @@
-"""Finds plugins and resolves component names to classes."""
+"""Finds plugins, and turns the names of their components into classes and instances."""

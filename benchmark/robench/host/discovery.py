@@ -1,4 +1,4 @@
-"""The plugin host: finds plugins one by one, so that a broken one is reported and never fatal."""
+"""Loads plugins one by one, so that a broken plugin is reported and never fatal. The command line starts here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ log = logging.getLogger("robench")
 
 
 class Host:
-    """Loaded plugins by owner (``distribution:entry``), those that have no hook, and why others failed to load."""
+    """The plugins of one environment. Each has an owner, ``distribution:entry``.
+
+    Attributes:
+        owners: the plugins that are loaded, in order.
+        idle: those among them that implement no hook.
+        broken: why each other plugin failed, by owner.
+    """
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager("robench")
@@ -31,65 +37,73 @@ class Host:
 
     @classmethod
     def discover(cls) -> Host:
-        """Every plugin of this environment: the entry points of group ``robench``, then the modules that the
-        variable ``ROBENCH_PLUGINS`` names (comma-separated), for a plugin that is not packaged yet.
+        """Returns a host with every plugin of this environment.
+
+        These are the entry points of the group ``robench``, and the modules in the environment variable
+        ``ROBENCH_PLUGINS`` (comma-separated), which serves plugins that are not packaged yet.
         """
         host = cls()
-        points = sorted(metadata.entry_points(group=GROUP), key=lambda p: (_owner(p), p.value))
-        seen: set[tuple[str, str]] = set()
-        for point in points:
-            if (_owner(point), point.value) not in seen:  # an editable install can be listed twice
-                seen.add((_owner(point), point.value))
-                host._load(_owner(point), point.load)
+        # An editable install can list the same entry point twice.
+        points = {(_owner(point), point.value): point for point in metadata.entry_points(group=GROUP)}
+        for (owner, _), point in sorted(points.items(), key=lambda pair: pair[0]):
+            host._load(owner, point.load)
         for name in filter(None, (part.strip() for part in os.environ.get(EXTRA, "").split(","))):
-            host._load(f"{name}:{EXTRA}", partial(_module, name))
+            host._load(f"{name}:{EXTRA}", partial(_import, name))
         return host
 
     @classmethod
     def with_plugins(cls, plugins: Mapping[str, Any]) -> Host:
-        """A host of given plugins: owner -> module or object with hooks."""
+        """Returns a host with these plugins alone.
+
+        Args:
+            plugins: owner -> a module or an object with hooks.
+        """
         host = cls()
         for owner, plugin in plugins.items():
-            host._load(owner, partial(_given, plugin))
+            host._register(owner, plugin)
         return host
 
     def _load(self, owner: str, load: Callable[[], Any]) -> None:
-        """Register one plugin; whatever goes wrong is its own failure."""
+        """Loads and registers one plugin, or notes why it is broken."""
         try:
             plugin = load()
         except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
-            self.broken[owner] = _reason(error)
+            self.broken[owner] = _in_one_line(error)
             return
+        self._register(owner, plugin)
+
+    def _register(self, owner: str, plugin: Any) -> None:
+        """Registers one plugin, or notes why it is broken."""
         try:
             self.manager.register(plugin, name=owner)
             self.manager.check_pending()
-        except Exception as error:  # a hook of another shape, an unknown one, the same plugin twice
-            # A hook refused half-way leaves those before it registered.
+        except Exception as error:  # an unknown hook, a hook with other arguments, the same plugin twice
+            # pluggy keeps the hooks that it registered before it refused one.
             if self.manager.get_plugin(owner) is plugin:
                 self.manager.unregister(plugin)
-            self.broken[owner] = _reason(error)
+            self.broken[owner] = _in_one_line(error)
             return
         self.owners.append(owner)
         if not self.manager.get_hookcallers(plugin):
             self.idle.append(owner)
 
     def _calls(self, hook: str) -> Iterator[tuple[str, Any]]:
-        """The implementations of a hook with their owners, first registered first."""
+        """Yields the implementations of a hook with their owners, in the order of registration."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             yield implementation.plugin_name, implementation
 
     def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
-        """What each plugin offers under a registration hook: (owner, {name: class or "module:Class"})."""
+        """Yields what each plugin offers under a registration hook: (owner, {name: class or "module:Class"})."""
         for owner, implementation in self._calls(hook):
             try:
                 offered = _checked(hook, implementation.function())
-            except Exception as error:  # as above
-                self.broken[owner] = f"{hook}: {_reason(error)}"
+            except Exception as error:  # a plugin may raise anything
+                self.broken[owner] = f"{hook}: {_in_one_line(error)}"
                 continue
             yield owner, offered
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Call a lifecycle hook of every plugin; a failure is logged and never fatal."""
+        """Calls a lifecycle hook of every plugin. A failure is logged and never fatal."""
         for owner, implementation in self._calls(hook):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
@@ -97,12 +111,8 @@ class Host:
                 log.exception("%s of plugin %s failed", hook, owner)
 
 
-def _given(plugin: Any) -> Any:
-    return plugin
-
-
-def _module(name: str) -> Any:
-    # The name is the distribution of what the module offers. A colon in it would pass for another distribution's.
+def _import(name: str) -> Any:
+    # The name serves as the distribution of the module, and a colon ends a distribution: "robench:x" would be robench.
     if not all(part.isidentifier() for part in name.split(".")):
         raise ImportError(f"'{name}' is not the name of a module")
     return importlib.import_module(name)
@@ -119,8 +129,7 @@ def _checked(hook: str, offered: Any) -> dict[str, type[Any] | str]:
     return dict(offered)
 
 
-def _reason(error: BaseException) -> str:
-    """An error in one line."""
+def _in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

@@ -7,15 +7,15 @@ is unambiguous among the plugins that are installed.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from robench.api.component import BaseConfig, Component
+from robench.api.component import Component
 from robench.api.errors import UserError, did_you_mean
 from robench.api.metric import Measure, Metric
 from robench.host.discovery import Host
+from robench.host.inspection import describe_component, find_fault, import_attribute
 from robench.spec import Part
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 OWN = "robench"  # the distribution whose components have bare names, and whose roles count
 Kind = Literal["dataset", "model", "attack", "defense", "metric", "executor"]
+# The hook under which plugins register a kind of components, and the base class of that kind.
 KINDS: dict[Kind, tuple[str, str]] = {
     "dataset": ("robench_datasets", "robench.api.data:Dataset"),
     "model": ("robench_models", "robench.api.models.base:Model"),
@@ -62,14 +63,19 @@ class Entry:
 
 
 class Registry:
-    """Components by kind and name. It is an argument, never a global."""
+    """The components that plugins offer, by kind and name. It is passed as an argument, never a global.
+
+    Args:
+        entries: the offers of each kind, in the order of the plugins.
+        broken: why other plugins failed, by owner; error messages name them.
+    """
 
     def __init__(self, entries: dict[Kind, list[Entry]], broken: dict[str, str]) -> None:
         self.entries, self.broken = entries, broken
 
     @classmethod
     def of(cls, host: Host) -> Registry:
-        """Everything that the host's plugins offer."""
+        """Returns a registry of everything that the plugins of a host offer. No component is imported."""
         entries: dict[Kind, list[Entry]] = {}
         for kind, (hook, _) in KINDS.items():
             entries[kind] = [Entry(n, owner, t) for owner, offered in host.registered(hook) for n, t in offered.items()]
@@ -83,12 +89,12 @@ class Registry:
         """
         qualifier, _, short = name.rpartition("/")
         named = self._named(kind, short)
-        found = [e for e in named if qualifier in ("", e.distribution, e.owner)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            owners = " and ".join(entry.owner for entry in found)
-            hint = " or ".join(self.reference(kind, entry) for entry in found)
+        matches = [e for e in named if qualifier in ("", e.distribution, e.owner)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            owners = " and ".join(entry.owner for entry in matches)
+            hint = " or ".join(self.reference(kind, entry) for entry in matches)
             raise UserError(f"{kind} '{name}' is offered by {owners}", hint=f"write {hint}")
         if named:
             hint = f"write {' or '.join(self.reference(kind, entry) for entry in named)}"
@@ -114,7 +120,7 @@ class Registry:
     def resolve(self, kind: Kind, identity: str) -> Entry:
         """Returns the entry of an identity, as plans, records and payloads hold it.
 
-        Files that an older version wrote hold a reference instead, which is looked up as if a person had written it.
+        Files of older versions hold a reference instead; it is looked up as if a person had written it.
 
         Raises:
             UserError: no plugin or several plugins offer it.
@@ -185,71 +191,33 @@ class Registry:
         cls = entry.target
         if isinstance(cls, str):
             try:
-                cls = _attribute(cls)
+                cls = import_attribute(cls)
             except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
                 problem = f"{kind} '{entry.name}' of plugin {entry.owner} cannot be imported"
                 raise UserError(f"{problem}: {type(error).__name__}: {error}") from error
-        fault = _fault(cls, _attribute(KINDS[kind][1]))
-        if fault:
+        if fault := find_fault(cls, import_attribute(KINDS[kind][1])):
             raise UserError(f"{kind} '{entry.name}' of plugin {entry.owner} {fault}")
         return cls
 
     def listing(self) -> Iterator[tuple[str, str, str]]:
-        """(kind, name, owner) of every component, imported or not."""
+        """Yields (kind, name, owner) of every component. None is imported."""
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):
                 yield kind, entry.name, entry.owner
 
     def check(self) -> Iterator[tuple[str, str, str, str]]:
-        """(kind, name, owner, what it needs and offers, or ``error: ...``); imports each.
+        """Imports every component and yields (kind, name, owner, state).
 
-        A name that several plugins offer says how to write this one.
+        The state says what a component needs and offers, or ``error: ...``. If several plugins offer the name, it also
+        says how to write this one.
         """
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):
                 try:
-                    state = described(self.load_entry(kind, entry))
+                    state = describe_component(self.load_entry(kind, entry))
                 except UserError as error:
                     state = f"error: {error}"
                 reference = self.reference(kind, entry)
                 if reference != entry.name:
                     state = f"{state}; name clash: write {reference}"
                 yield kind, entry.name, entry.owner, state
-
-
-def described(cls: type[Component]) -> str:
-    """Settings, surfaces and threat model (by default) of a component, in a line."""
-    settings = [field.alias or name for name, field in cls.Config.model_fields.items()]
-    parts = [f"settings: {', '.join(settings)}"] if settings else []
-    surfaces = getattr(cls, "surfaces", None)
-    if surfaces:
-        parts.append(f"surfaces: {', '.join(sorted(surfaces))}")
-    if hasattr(cls, "threat"):
-        parts.append(_threat(cls))
-    return "; ".join(parts) or "ok"
-
-
-def _threat(cls: Any) -> str:
-    try:
-        fields = cls().threat().as_dict()
-    except Exception:  # a setting without a default, or a plugin's bug: the class still says where it attacks
-        return f"threat: {cls.surface}, {cls.stage}"
-    return "threat: " + ", ".join(f"k {value}" if name == "k" else str(value) for name, value in fields.items())
-
-
-def _fault(cls: Any, base: type[Any]) -> str:
-    """What keeps an object from being a component of a kind, or empty."""
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        return f"is not a subclass of {base.__name__}"
-    config = getattr(cls, "Config", None)
-    if not (isinstance(config, type) and issubclass(config, BaseConfig)):
-        return "has a Config that is not a subclass of BaseConfig"
-    # Components have no metaclass that would refuse an incomplete class when it is made.
-    lacking = [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
-    lacking += [name for name in ("surface", "stage") if name in base.__annotations__ and not hasattr(cls, name)]
-    return f"lacks {', '.join(lacking)}" if lacking else ""
-
-
-def _attribute(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)

@@ -1,1 +1,1 @@
-"""Turns a suite into victims, cells and tables, without reading data."""
+"""Turns a suite into cells and tables, and says which cells cannot be measured."""

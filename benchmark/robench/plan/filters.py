@@ -1,22 +1,22 @@
-"""TODO-DOC."""
+"""Selects cells by their columns: ``exclude`` of a suite leaves some out, ``--only`` of the command picks some."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from robench.api.errors import UserError, did_you_mean
 from robench.host.registry import OWN
 from robench.spec import Cell
 from robench.suite.load import Suite
-from robench.suite.yaml import scalar
+from robench.suite.yaml import parse_scalar
 
 MOST_NAMES = 40  # that a hint lists
-
-
-# A key of ``exclude`` or ``--only`` matches any of these columns.
-_SINGLE = [
+NAMED = ("model", "defense", "attack")  # the columns that hold the identity of a component
+# The keys of a condition that match the column of their own name.
+_OTHERS = (
     "dataset",
     "split",
     "model_label",
@@ -33,121 +33,127 @@ _SINGLE = [
     "target_set",
     "cell",
     "victim",
-]
-
-
-NAMED = ("model", "defense", "attack")  # the columns that hold the identity of a component
-MATCHES: dict[str, tuple[str, ...]] = {
-    **{name: (name, f"{name}_label") for name in NAMED},
-    **{name: (name,) for name in _SINGLE},
-}
-
-
-def identified(conditions: Mapping[str, Any], cells: Collection[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the conditions with identities in place of other names that a person may write for a component.
-
-    ``toy`` stands for ``their-package/toy`` and ``robench/mf`` for ``mf``, unless a cell has just that name or label.
-
-    Args:
-        conditions: key -> a value or a list of values.
-        cells: columns of the cells among which names are looked up.
-    """
-    return {key: _identities(key, value, cells) if key in NAMED else value for key, value in conditions.items()}
-
-
-def _identities(key: str, wanted: Any, cells: Collection[Mapping[str, Any]]) -> list[Any]:
-    known = list({columns[name] for columns in cells for name in MATCHES[key]})
-    identities = sorted({columns[key] for columns in cells})
-    resolved: list[Any] = []
-    for value in wanted if isinstance(wanted, list) else [wanted]:
-        meant = [name for name in identities if value in (name.rpartition("/")[2], f"{OWN}/{name}")]
-        resolved += [value] if value in known else meant or [value]
-    return resolved
-
-
-def matcher(conditions: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a cell's columns match every key; a list means any of its values."""
-
-    def matches(columns: Mapping[str, Any]) -> bool:
-        for key, wanted in conditions.items():
-            values = wanted if isinstance(wanted, list) else [wanted]
-            if not any(columns[name] == value for name in MATCHES[key] for value in values):
-                return False
-        return True
-
-    return matches
+)
+# The columns that a key of a condition matches. A component is meant by its identity or its label.
+COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: (name, f"{name}_label") for name in NAMED} | {name: (name,) for name in _OTHERS}
+)
+Conditions = Mapping[str, Any]  # key -> a value or a list of values
+Columns = Mapping[str, Any]  # of one cell
 
 
 def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -> list[Cell]:
     """Returns the cells that no entry of ``exclude`` matches.
 
     Args:
-        errors: entries that match nothing are added here.
+        suite: the suite.
+        cells: all its cells.
+        errors: entries that are wrong or match nothing are added here.
     """
     columns = [cell.columns() for cell in cells]
     for index, conditions in enumerate(suite.exclude):
-        path: tuple[str | int, ...] = ("exclude", index)
-        place = suite.tree.place(path)
-        unknown = [key for key in conditions if key not in MATCHES]
+        place, path = suite.tree.place(("exclude", index)), f"exclude[{index}]"
+        unknown = [key for key in conditions if key not in COLUMNS]
+        for key in unknown:
+            hint = did_you_mean(key, COLUMNS)
+            errors.append(UserError(f"unknown key '{key}'", where=place, path=path, hint=hint))
+        if not conditions:
+            errors.append(UserError("an empty entry would exclude everything", where=place, path=path))
         if unknown or not conditions:
-            for key in unknown:
-                hint = did_you_mean(key, MATCHES)
-                errors.append(UserError(f"unknown key '{key}'", where=place, path=f"exclude[{index}]", hint=hint))
-            if not conditions:
-                errors.append(
-                    UserError("an empty entry would exclude everything", where=place, path=f"exclude[{index}]")
-                )
             continue
-        matches = matcher(identified(conditions, columns))
-        kept = [cell for cell in cells if not matches(cell.columns())]
-        if len(kept) == len(cells):
+        matches = make_matcher(resolve_names(conditions, columns))
+        remaining = [cell for cell in cells if not matches(cell.columns())]
+        if len(remaining) == len(cells):
             text = ", ".join(f"{key}: {value}" for key, value in conditions.items())
             hint = "it may be covered by an entry above, or a name may be misspelt"
-            errors.append(UserError(f"no cell matches {{{text}}}", where=place, path=f"exclude[{index}]", hint=hint))
-        cells = kept
+            errors.append(UserError(f"no cell matches {{{text}}}", where=place, path=path, hint=hint))
+        cells = remaining
     return cells
 
 
-def chosen(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
-    """The cells that ``--only`` means, and the clean cells that tables need beside them; all without a condition.
+def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    """Returns the cells that ``--only`` picks, and the clean cells that their tables need.
 
     Args:
-        conditions: ``["model=mf", "seed=0"]``. A cell matches all keys; several values of one key mean any of them.
+        cells: those of the plan.
+        only: ``["model=mf", "seed=0"]``. A cell must match every key; several values of a key are alternatives. Empty
+            picks every cell.
 
     Raises:
-        UserError: not ``key=value``, an unknown key, a value that no cell has, or nothing is left.
+        UserError: an option is not ``key=value``, its key is unknown, no cell has its value, or no cell matches all.
     """
-    if not conditions:
+    if not only:
         return list(cells)
     columns = {cell.id: cell.columns() for cell in cells}
-    wanted: dict[str, Any] = {}
-    for condition in conditions:
-        key, equals, value = condition.partition("=")
-        path = f"--only {condition}"
-        if not equals:
-            raise UserError("a filter is written key=value", path=path)
-        if key not in MATCHES:
-            raise UserError(f"unknown key '{key}'", path=path, hint=did_you_mean(key, MATCHES))
-        typed = [scalar(value), value]  # as text too: an id or a label may look like a number
-        values = identified({key: typed}, columns.values())[key]
-        if not any(map(matcher({key: values}), columns.values())):
-            known = {_text(c[name]) for c in columns.values() for name in MATCHES[key]} - {""}
-            hint = did_you_mean(value, known) if len(known) < MOST_NAMES else ""
-            raise UserError(f"no cell has {key} '{value}'", path=path, hint=hint)
-        wanted.setdefault(key, []).extend(values)
-    matches = matcher(wanted)
-    found = {cell.id for cell in cells if matches(columns[cell.id])}
-    if not found:
-        raise UserError("no cell matches all of them", path=" ".join(f"--only {c}" for c in conditions))
-    twins = {_twin(cell) for cell in cells if cell.id in found}
-    clean = {c.id for c in cells if c.attack is None and c.victim.poison is None and _twin(c) in twins}
-    return [cell for cell in cells if cell.id in found | clean]
+    conditions: dict[str, list[Any]] = {}
+    for option in only:
+        key, values = _read_option(option, columns.values())
+        conditions.setdefault(key, []).extend(values)
+    matches = make_matcher(conditions)
+    picked = {cell.id for cell in cells if matches(columns[cell.id])}
+    if not picked:
+        raise UserError("no cell matches all of them", path=" ".join(f"--only {option}" for option in only))
+    twins = {_clean_twin(cell) for cell in cells if cell.id in picked}
+    clean = {c.id for c in cells if c.attack is None and c.victim.poison is None and _clean_twin(c) in twins}
+    return [cell for cell in cells if cell.id in picked | clean]
 
 
-def _text(value: Any) -> str:
+def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any]]:
+    """Returns the key of an option and the values that a column may have for it."""
+    key, equals, text = option.partition("=")
+    path = f"--only {option}"
+    if not equals:
+        raise UserError("a filter is written key=value", path=path)
+    if key not in COLUMNS:
+        raise UserError(f"unknown key '{key}'", path=path, hint=did_you_mean(key, COLUMNS))
+    # As a text too, because an id or a label may look like a number.
+    values: list[Any] = resolve_names({key: [parse_scalar(text), text]}, cells)[key]
+    if not any(map(make_matcher({key: values}), cells)):
+        known = {_format(columns[name]) for columns in cells for name in COLUMNS[key]} - {""}
+        hint = did_you_mean(text, known) if len(known) < MOST_NAMES else ""
+        raise UserError(f"no cell has {key} '{text}'", path=path, hint=hint)
+    return key, values
+
+
+def resolve_names(conditions: Conditions, cells: Collection[Columns]) -> Conditions:
+    """Returns conditions with identities in place of other names that a person may write for a component.
+
+    ``toy`` becomes ``their-package/toy`` and ``robench/mf`` becomes ``mf``, unless a cell has just that name or label.
+
+    Args:
+        conditions: key -> a value or a list of values.
+        cells: the columns of the cells in which names are looked up.
+    """
+    return {key: _identities(key, value, cells) if key in NAMED else value for key, value in conditions.items()}
+
+
+def _identities(key: str, value: Any, cells: Collection[Columns]) -> list[Any]:
+    known = list({columns[name] for columns in cells for name in COLUMNS[key]})
+    identities = sorted({columns[key] for columns in cells})
+    resolved: list[Any] = []
+    for written in value if isinstance(value, list) else [value]:
+        same = [name for name in identities if written in (name.rpartition("/")[2], f"{OWN}/{name}")]
+        resolved += [written] if written in known else same or [written]
+    return resolved
+
+
+def make_matcher(conditions: Conditions) -> Callable[[Columns], bool]:
+    """Returns a function that tells whether the columns of a cell match every key of the conditions."""
+
+    def matches(columns: Columns) -> bool:
+        for key, value in conditions.items():
+            values = value if isinstance(value, list) else [value]
+            if not any(columns[name] == one for name in COLUMNS[key] for one in values):
+                return False
+        return True
+
+    return matches
+
+
+def _format(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
-def _twin(cell: Cell) -> str:
-    """The unpoisoned victim of a cell."""
+def _clean_twin(cell: Cell) -> str:
+    """Returns the id of a cell's victim without its poisoning."""
     return replace(cell.victim, poison=None).id

@@ -18,7 +18,7 @@ from robench.api.models.base import Model
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts
 from robench.spec import Cell
 from robench.suite.load import Suite
-from robench.suite.yaml import dotted
+from robench.suite.yaml import format_path
 
 MEASURED: dict[str, tuple[type[Attack], ...]] = {
     "test": (EmbeddingAttack, HistoryAttack, TextAttack, Ensemble),
@@ -26,13 +26,13 @@ MEASURED: dict[str, tuple[type[Attack], ...]] = {
 }
 
 
-def defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str:
+def find_defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str:
     """Returns why a defence does not fit a model, or an empty text."""
     problem = defense.component.problem(model.cls)
     return f"{model.part.name} {problem}, so {defense.part.label} does not fit" if problem else ""
 
 
-def attack_misfit(attack: PlannedAttack) -> str:
+def find_attack_misfit(attack: PlannedAttack) -> str:
     """Returns why this version of robench cannot carry out an attack, or an empty text."""
     component = attack.component
     if isinstance(component, MEASURED[component.stage]):
@@ -41,7 +41,7 @@ def attack_misfit(attack: PlannedAttack) -> str:
     return f"this version measures no attack like {attack.part.label} {place}"
 
 
-def surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
+def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
     """Returns why an attack at test time cannot touch a model, or an empty text."""
     name, label, cls = model.part.name, attack.part.label, model.cls
     surface, gradient = attack.threat.surface, attack.component.gradient
@@ -59,7 +59,7 @@ def surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
     return ""
 
 
-def endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) -> list[UserError]:
+def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) -> list[UserError]:
     """Returns an error for each defence that is still warming up when the training of a model ends."""
     planned = {(cell.victim.model.label, cell.victim.defense.label) for cell in cells if not cell.skip}
     errors: dict[tuple[str, str], UserError] = {}
@@ -74,11 +74,11 @@ def endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) ->
             home = suite.homes["defense"][defense.part.label]
             path = next(filter(suite.tree.has, [(*home, error.field), (*home, "grid", error.field)]), home)
             problem = f"{pair[0]} trains for {epochs} epochs, and {pair[1]} {error}"
-            errors[pair] = UserError(problem, where=suite.tree.place(path), path=dotted(path), hint=error.hint)
+            errors[pair] = UserError(problem, where=suite.tree.place(path), path=format_path(path), hint=error.hint)
     return list(errors.values())
 
 
-def skip_notes(reasons: Iterable[str]) -> list[str]:
+def note_skips(reasons: Iterable[str]) -> list[str]:
     """Returns a line per reason why cells are skipped, with its count.
 
     Args:

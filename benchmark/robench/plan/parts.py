@@ -55,7 +55,7 @@ class PlannedParts:
     attacks: tuple[PlannedAttack, ...]
 
 
-def planned_parts(suite: Suite, registry: Registry) -> PlannedParts:
+def make_parts(suite: Suite, registry: Registry) -> PlannedParts:
     """Makes the components of a suite.
 
     Raises:

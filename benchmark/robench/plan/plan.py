@@ -12,9 +12,9 @@ from robench.api.errors import UserError, UserErrors
 from robench.api.models.base import Model
 from robench.host.registry import Registry
 from robench.plan.filters import without_excluded
-from robench.plan.misfits import attack_misfit, defense_misfit, endless_warmups, surface_misfit
-from robench.plan.parts import Planned, PlannedAttack, PlannedParts, is_baseline, is_standard, planned_parts
-from robench.plan.tables import PlannedTable, tables_of
+from robench.plan.misfits import find_attack_misfit, find_defense_misfit, find_endless_warmups, find_surface_misfit
+from robench.plan.parts import Planned, PlannedAttack, PlannedParts, is_baseline, is_standard, make_parts
+from robench.plan.tables import PlannedTable, plan_tables
 from robench.spec import PROTOCOL_VERSION, Cell, Poison, TargetChoice, Victim
 from robench.suite.load import Suite
 
@@ -57,7 +57,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         UserErrors: an ``exclude`` entry that matches nothing, a ``ranking`` entry that means no threat of the suite, a
             warm-up as long as the training.
     """
-    parts = planned_parts(suite, registry)
+    parts = make_parts(suite, registry)
     cells: dict[str, Cell] = {}
     for cell in _cells(suite, parts):
         cells.setdefault(cell.id, cell)
@@ -65,8 +65,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     remaining = without_excluded(suite, list(cells.values()), errors)
     if not remaining and not errors:
         raise UserError("nothing is left of the suite", where=suite.tree.place(("exclude",)), path="exclude")
-    errors += endless_warmups(suite, remaining, parts)
-    ranking = tables_of(suite, remaining, registry, errors)
+    errors += find_endless_warmups(suite, remaining, parts)
+    ranking = plan_tables(suite, remaining, registry, errors)
     if errors:
         raise UserErrors(errors)
     excluded = len(cells) - len(remaining)
@@ -89,12 +89,12 @@ def _test_cells(
     suite: Suite, victim: Victim, model: Planned[Model], defense: Planned[Defense], attacks: Iterable[PlannedAttack]
 ) -> Iterable[Cell]:
     """Yields the clean cell of a victim, and its cells under attacks at test time."""
-    misfit, baseline = defense_misfit(model, defense), is_baseline(model)
+    misfit, baseline = find_defense_misfit(model, defense), is_baseline(model)
     yield Cell(victim, users=suite.users, skip=misfit, baseline=baseline)
     for attack in attacks:
         if attack.component.stage != "test":
             continue
-        skip = misfit or attack_misfit(attack) or surface_misfit(attack, model)
+        skip = misfit or find_attack_misfit(attack) or find_surface_misfit(attack, model)
         sets: list[int | None] = [None] if attack.threat.goal == "untargeted" else list(range(suite.targets.sets))
         for epsilon, number in product(attack.epsilons, sets):
             yield Cell(
@@ -116,7 +116,7 @@ def _poisoned_cells(
     suite: Suite, clean: Victim, model: Planned[Model], defense: Planned[Defense], attack: PlannedAttack
 ) -> Iterable[Cell]:
     """Yields the cells of the poisoned twins of a victim."""
-    skip = defense_misfit(model, defense) or attack_misfit(attack)
+    skip = find_defense_misfit(model, defense) or find_attack_misfit(attack)
     # A corruption aims at no item: more target sets would only fit the same victim again.
     sets = range(1 if isinstance(attack.component, Corruption) else suite.targets.sets)
     for epsilon, number in product(attack.epsilons, sets):

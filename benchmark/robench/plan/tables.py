@@ -27,7 +27,7 @@ class PlannedTable:
         return {**self.threat.as_dict(), "metric": self.metric, "epsilon": self.epsilon}
 
 
-def tables_of(
+def plan_tables(
     suite: Suite, cells: Sequence[Cell], registry: Registry, errors: list[UserError]
 ) -> tuple[PlannedTable, ...]:
     """Returns the tables that the suite asks for, or one per threat model at its largest ε.
@@ -50,33 +50,33 @@ def tables_of(
     metrics = registry.metrics(entry.metric for entry in suite.ranking)
     tables = []
     for index, entry in enumerate(suite.ranking):
-        meant = [threat for threat in by_threat if _fits(entry, threat)]
-        problem = _problem(entry, meant, by_threat, metrics)
+        matching = [threat for threat in by_threat if _fits(entry, threat)]
+        problem = _problem(entry, matching, by_threat, metrics)
         if problem:
             errors.append(UserError(problem, where=suite.tree.place(("ranking", index)), path=f"ranking[{index}]"))
         else:
-            tables.append(PlannedTable(meant[0], entry.metric, entry.epsilon))
+            tables.append(PlannedTable(matching[0], entry.metric, entry.epsilon))
     return tuple(tables)
 
 
 def _problem(
     entry: RankingEntry,
-    meant: Sequence[Threat],
+    matching: Sequence[Threat],
     by_threat: Mapping[Threat, Sequence[Cell]],
     metrics: Mapping[str, Metric],
 ) -> str:
     """Returns why a ``ranking`` entry means no table, or an empty text.
 
     Args:
-        meant: the threat models that fit the entry.
+        matching: the threat models that fit the entry.
         metrics: by identity.
     """
-    if not meant:
+    if not matching:
         known = "; ".join(sorted(map(_in_words, by_threat))) or "none"
         return f"no attack of this suite has this threat model (it has: {known})"
-    if len(meant) > 1:
-        return f"several threat models are meant: {'; '.join(map(_in_words, meant))}"
-    cells = by_threat[meant[0]]
+    if len(matching) > 1:
+        return f"several threat models are meant: {'; '.join(map(_in_words, matching))}"
+    cells = by_threat[matching[0]]
     if not any(cell.budget <= entry.epsilon for cell in cells):
         return f"no cell has ε ≤ {entry.epsilon:g}"
     return _unmeasured(entry.metric, cells, metrics)

@@ -11,14 +11,14 @@ from robench.api.errors import PluginError, UserError, did_you_mean
 from robench.engine.fit.victim import FitResult
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
-from robench.plan.filters import chosen, identified
+from robench.plan.filters import resolve_names, select_cells
 from robench.plan.plan import make_plan
 from robench.recommend.checkpoint import read_checkpoint
 from robench.recommend.query import Query, Recommendation, Request
 from robench.run.data import DataKey, data_name, load_suite_data
 from robench.run.device import pick_device, torch_settings
 from robench.run.victim import make_victim_fit, targets_of
-from robench.spec import Cell, Victim, label_of
+from robench.spec import Cell, Victim, describe_victim
 from robench.suite.load import load_suite
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: S
         with torch_settings(victim.threads):
             fit = make_victim_fit(victim, query.data, key, registry, cache, device, no_targets)
             if not fit.is_cached():
-                say(f"fitting {label_of(victim)}: no checkpoint is kept")
+                say(f"fitting {describe_victim(victim)}: no checkpoint is kept")
             answers.append(_answer(victim, query, fit.fit, fit.checkpoint))
     return answers
 
@@ -103,8 +103,8 @@ def _answer(victim: Victim, query: Query, fit: Callable[[], FitResult], checkpoi
         model = fit().model
         lines, recipient = query.answer(model), query.recipient(model)
     except PluginError as error:
-        raise UserError(str(error), where=label_of(victim)) from error
-    return Recommendation(label_of(victim), data_name(victim), recipient, checkpoint, lines)
+        raise UserError(str(error), where=describe_victim(victim)) from error
+    return Recommendation(describe_victim(victim), data_name(victim), recipient, checkpoint, lines)
 
 
 def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> list[Cell]:
@@ -115,12 +115,12 @@ def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> li
         if name is None:
             continue
         parts = [getattr(cell.victim, kind) for cell in able]
-        names = identified({kind: name}, [cell.columns() for cell in able])[kind]
+        names = resolve_names({kind: name}, [cell.columns() for cell in able])[kind]
         able = [cell for cell, part in zip(able, parts, strict=True) if part.name in names or part.label in names]
         if not able:
             hint = did_you_mean(name, {part.label for part in parts})
             raise UserError(f"no {kind} '{name}' among the victims", path=f"--{kind}", hint=hint)
-    able = chosen(able, request.only)
+    able = select_cells(able, request.only)
     known = [seed for seed in seeds if any(cell.victim.seed == seed for cell in able)]
     seed = known[0] if request.seed is None and known else request.seed
     if seed not in known:

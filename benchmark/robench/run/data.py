@@ -19,7 +19,7 @@ from robench.host.registry import Registry
 from robench.run.dependencies import placed
 from robench.spec import Cell, Part, Victim, digest
 from robench.suite.load import Suite
-from robench.suite.paths import anchored, path_fields
+from robench.suite.paths import anchor_paths, find_path_fields
 
 _PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description": "descriptions"}
 
@@ -81,7 +81,7 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
         DataError: the source cannot be read, or nothing is left of it.
     """
     cls: type[Dataset] = registry.class_of("dataset", part.name)
-    dataset = registry.make("dataset", replace(part, config=anchored(part.config, cls.Config, folder)))
+    dataset = registry.make("dataset", replace(part, config=anchor_paths(part.config, cls.Config, folder)))
     key = _key(dataset, part, split, cache.sources)
     path = data_path(cache, key)
     data = _load(path)
@@ -99,7 +99,7 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
 
 def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
     """Returns the digest of the bytes that are read, the settings, the split and the code."""
-    files = path_fields(type(dataset).Config)
+    files = find_path_fields(type(dataset).Config)
     settings = {name: value for name, value in part.config.items() if name not in files}
     return digest(
         {

@@ -14,8 +14,7 @@ from robench.host.registry import Kind, Registry
 from robench.spec import Cell, Part, digest
 from robench.store.record import Record
 from robench.suite.load import Suite
-from robench.suite.yaml import Path as Steps
-from robench.suite.yaml import dotted
+from robench.suite.yaml import KeyPath, format_path
 
 Reader = Literal["model", "attack"]  # kinds of components that may read files of their own
 
@@ -64,11 +63,11 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
             yield placed(error, suite, suite.homes[kind][label], label)
 
 
-def placed(error: DataError, suite: Suite, path: Steps, label: str) -> UserError:
+def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserError:
     """Returns an error with its place in the suite; one that names a file stays as it is."""
     if error.where:
         return error
-    return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=dotted(path), hint=error.hint)
+    return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=format_path(path), hint=error.hint)
 
 
 class Dependencies:

@@ -10,14 +10,14 @@ from robench.api.data import Catalogue
 from robench.api.errors import UserError, counted
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
-from robench.plan.filters import chosen
-from robench.plan.misfits import skip_notes
+from robench.plan.filters import select_cells
+from robench.plan.misfits import note_skips
 from robench.plan.plan import make_plan
 from robench.run.data import group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, find_file_errors
 from robench.run.encodings import encoding_notes
 from robench.run.todo import Todo, find_todo
-from robench.spec import Cell, label_of
+from robench.spec import Cell, describe_victim
 from robench.store.folder import Store
 from robench.store.provenance import stale_note
 from robench.suite.load import Suite, load_suite
@@ -82,8 +82,8 @@ def make_preview(
     plan = make_plan(suite, registry)
     store = Store(results or Path("results") / suite.name)
     store.check_name(suite.name)
-    cells = chosen(plan.cells, only)
-    skips = skip_notes(cell.skip for cell in cells)
+    cells = select_cells(plan.cells, only)
+    skips = note_skips(cell.skip for cell in cells)
     shown = Preview(suite.name, store.folder, [], skips, list(suite.notes), excluded=plan.excluded)
     cache = Cache(default_folder())
     cache.check()
@@ -105,7 +105,7 @@ def _rows(cells: Sequence[Cell], todo: Todo) -> list[VictimRow]:
     several = len({cell.victim.dataset.label for cell in cells}) > 1
     for cell in cells:
         prefix = f"{cell.victim.dataset.label}: " if several else ""
-        row = rows.setdefault(cell.victim.id, VictimRow(prefix + label_of(cell.victim)))
+        row = rows.setdefault(cell.victim.id, VictimRow(prefix + describe_victim(cell.victim)))
         state = todo.state(cell)
         row.cells += state != "skipped"
         row.skipped += state == "skipped"

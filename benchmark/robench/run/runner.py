@@ -16,8 +16,8 @@ from robench.api.executor import Event, Executor, Task
 from robench.files.cache import Cache, default_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.plan.filters import chosen
-from robench.plan.misfits import skip_notes
+from robench.plan.filters import select_cells
+from robench.plan.misfits import note_skips
 from robench.plan.plan import Plan, make_plan
 from robench.run.data import DataKey, data_name, group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, check_files
@@ -26,7 +26,7 @@ from robench.run.summary import Failure, Summary
 from robench.run.task import Payload, WorkerEvent, record_of
 from robench.run.todo import Todo, find_todo
 from robench.run.worker import work
-from robench.spec import Cell, Victim, cell_to_payload, label_of
+from robench.spec import Cell, Victim, cell_to_payload, describe_victim
 from robench.store.folder import Store, users_arrays
 from robench.store.provenance import stale_note
 from robench.store.record import Record
@@ -71,7 +71,7 @@ class Runner:
 
     def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
         self.suite, self.plan, self.host, self.registry, self.options = suite, plan, host, registry, options
-        self.cells = chosen(plan.cells, options.only)
+        self.cells = select_cells(plan.cells, options.only)
         self.store = Store(options.results or Path("results") / suite.name)
         self.cache = Cache(default_folder())
         self.summary = Summary(self.store.folder)
@@ -152,7 +152,7 @@ class Runner:
         self.summary.stored = todo.count("stored") + todo.count("stale")
         self.summary.skipped = todo.count("skipped")
         stale = todo.count("stale")
-        for note in [*([stale_note(stale)] if stale else []), *skip_notes(cell.skip for cell in self.cells)]:
+        for note in [*([stale_note(stale)] if stale else []), *note_skips(cell.skip for cell in self.cells)]:
             log.warning("%s", note)
 
     def _tasks(self, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> list[Task]:
@@ -203,7 +203,7 @@ class Runner:
     def _label(self, victim: Victim) -> str:
         """Returns a victim's name for people, with its data set if the suite has several."""
         several = len({other.dataset.label for other in self._victims.values()}) > 1
-        return f"{victim.dataset.label}: {label_of(victim)}" if several else label_of(victim)
+        return f"{victim.dataset.label}: {describe_victim(victim)}" if several else describe_victim(victim)
 
     def _notify_start(self, cells: Sequence[Cell]) -> None:
         self.host.notify(

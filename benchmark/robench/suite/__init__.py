@@ -1,1 +1,1 @@
-"""Reads a suite file: YAML with line numbers, its schema, and its expansion into parts."""
+"""Reads a suite file and reports every mistake in it with its line."""

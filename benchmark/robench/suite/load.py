@@ -1,4 +1,4 @@
-"""A suite file -> a validated ``Suite``; every mistake of it at once."""
+"""Loads a suite file into a ``Suite``, or reports every mistake in it at once."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from typing import Any
 from pydantic import ValidationError
 
 from robench.api.errors import UserError, UserErrors, did_you_mean
-from robench.api.metric import Measure, Metric
+from robench.api.metric import Measure
 from robench.host.registry import Kind, Registry
 from robench.spec import Part, TargetChoice, UserSample
-from robench.suite.expand import Expanded, expand
+from robench.suite.expand import expand
+from robench.suite.labels import Expanded
+from robench.suite.metrics import check_metrics, check_ranking
 from robench.suite.mistakes import Mistakes
 from robench.suite.overrides import apply_overrides
 from robench.suite.schema import SPLITS, RankingEntry, SuiteFile
-from robench.suite.yaml import Path as Steps
-from robench.suite.yaml import Tree, parse
-
-TOP_LIST = 10  # items that a cell stores per user; list stability cannot look further
+from robench.suite.yaml import KeyPath, Tree, parse
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite asks for, defaults spelled out. ``tree`` knows the lines, ``folder`` anchors relative paths.
+    """A valid suite, with its defaults spelled out.
 
-    ``homes``: by kind, where the data set, model, defence, attack of each label is written. ``notes``: what the user
-    should know of it.
+    Args:
+        metrics: by identity, such as ``ndcg@10``.
+        folder: the start of relative paths.
+        tree: the suite as written, which knows the lines.
+        homes: where the part of each kind and label is written.
+        notes: what the user should know of the suite.
     """
 
     name: str
@@ -42,22 +45,22 @@ class Suite:
     attacks: tuple[Expanded, ...]
     targets: TargetChoice
     ranking: tuple[RankingEntry, ...] | None
-    exclude: tuple[dict[str, Any], ...]
+    exclude: tuple[Mapping[str, Any], ...]
     metrics: tuple[str, ...]
     users: UserSample | None
     folder: Path
     tree: Tree
-    homes: Mapping[str, Mapping[str, Steps]]
+    homes: Mapping[str, Mapping[str, KeyPath]]
     notes: tuple[str, ...] = ()
 
-    def resolved(self, registry: Registry) -> dict[str, Any]:
+    def resolved(self, registry: Registry) -> Mapping[str, Any]:
         """Returns the suite as plain data, which gives the same ids when it is loaded again.
 
         Args:
             registry: qualifies the names that are ambiguous here.
         """
 
-        def entry(kind: Kind, part: Part) -> dict[str, Any]:
+        def entry(kind: Kind, part: Part) -> Mapping[str, Any]:
             return {"name": registry.spelling(kind, part.name), "label": part.label, **part.config}
 
         def metric(name: str) -> str:
@@ -84,7 +87,12 @@ class Suite:
 
 
 def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) -> Suite:
-    """Read, check and expand a suite.
+    """Returns the suite of a file.
+
+    Args:
+        path: of the file.
+        registry: the plugins.
+        overrides: settings of the command line, as ``a.b=c``.
 
     Raises:
         UserError: the file is missing or not YAML.
@@ -107,40 +115,46 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
             f"the suite is {kind}, not a mapping", where=f"{path}:1", hint="it starts with name:, datasets:, models:"
         )
     apply_overrides(tree, overrides)
-    return suite_of(tree, path, registry)
+    return build_suite(tree, path, registry)
 
 
-def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
-    """The suite of a parsed tree."""
+def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
+    """Returns the suite of a parsed file.
+
+    Raises:
+        UserErrors: every mistake in it, in the order of its lines.
+    """
     mistakes = Mistakes(tree)
     data = {"name": path.stem, **tree.data}
     try:
         file = SuiteFile.model_validate(data)
     except ValidationError as error:
         mistakes.add_validation(error, (), list(SuiteFile.model_fields))
-        file = _usable(data, error)
-    datasets = expand("dataset", file.datasets, "datasets", registry, mistakes)
-    models = expand("model", file.models, "models", registry, mistakes)
-    defenses = expand("defense", file.defenses, "defenses", registry, mistakes)
-    attacks = expand("attack", file.attacks, "attacks", registry, mistakes)
+        file = _sound_part(data, error)
+    expanded = {
+        "dataset": expand("dataset", file.datasets, "datasets", registry, mistakes),
+        "model": expand("model", file.models, "models", registry, mistakes),
+        "defense": expand("defense", file.defenses, "defenses", registry, mistakes),
+        "attack": expand("attack", file.attacks, "attacks", registry, mistakes),
+    }
     split = _split(file.split, mistakes)
     if len(set(file.seeds)) < len(file.seeds):
         mistakes.add("a seed is named twice", ("seeds",))
-    metrics = _metrics(file.metrics, registry, mistakes, default="metrics" not in tree.data)
-    sound = len(metrics) == len(file.metrics) and ("metrics",) not in mistakes.meant
-    ranking = _ranking(file.ranking or [], metrics if sound else None, registry, mistakes)
-    if mistakes.found:
+    metrics = check_metrics(file.metrics, registry, mistakes, default="metrics" not in tree.data)
+    sound = len(metrics) == len(file.metrics) and ("metrics",) not in mistakes.misspelt
+    ranking = check_ranking(file.ranking or [], metrics if sound else None, registry, mistakes)
+    if mistakes:
         raise UserErrors(mistakes.in_order())
     return Suite(
         file.name,
         tuple(file.seeds),
         file.threads,
         file.device,
-        tuple(e.part for e in datasets),
+        tuple(one.part for one in expanded["dataset"]),
         split,
-        tuple(e.part for e in models),
-        tuple(e.part for e in defenses),
-        tuple(attacks),
+        tuple(one.part for one in expanded["model"]),
+        tuple(one.part for one in expanded["defense"]),
+        tuple(expanded["attack"]),
         TargetChoice(file.targets.count, file.targets.pick, file.targets.sets),
         None if file.ranking is None else ranking,
         tuple(file.exclude),
@@ -148,24 +162,16 @@ def suite_of(tree: Tree, path: Path, registry: Registry) -> Suite:
         None if file.users is None else UserSample(file.users.sample, file.users.seed),
         path.parent,
         tree,
-        {
-            kind: {e.part.label: e.path for e in reversed(entries)}
-            for kind, entries in (
-                ("dataset", datasets),
-                ("model", models),
-                ("defense", defenses),
-                ("attack", attacks),
-            )
-        },
+        {kind: {one.part.label: one.path for one in reversed(parts)} for kind, parts in expanded.items()},
         tuple(mistakes.notes),
     )
 
 
-def _usable(data: dict[str, Any], error: ValidationError) -> SuiteFile:
-    """What of a broken top level can still be checked: its sound keys, over defaults."""
+def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
+    """Returns what can still be checked of a broken top level: its sound keys, and defaults for the others."""
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}
-    empty: dict[str, Any] = {"name": "x", "datasets": [], "models": []}
+    empty: Mapping[str, Any] = {"name": "x", "datasets": [], "models": []}
     defaults = {
         n: i.get_default(call_default_factory=True) for n, i in SuiteFile.model_fields.items() if n not in empty
     }
@@ -194,69 +200,7 @@ def _split(raw: Any, mistakes: Mistakes) -> Part:
     return Part(name, config, name, settings)
 
 
-def _metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
-    """Returns the metrics of the suite by identity (``ndcg@10``), without those that are mistakes.
-
-    Args:
-        default: the suite names no metrics, and these are robench's own.
-    """
-    metrics: list[str] = []
-    for index, name in enumerate(written):
-        metric = _metric(name, ("metrics", index), registry, mistakes, default=default)
-        if metric in metrics:
-            mistakes.add(f"metric '{name}' is named twice", ("metrics", index))
-        elif metric is not None:
-            metrics.append(metric)
-    return tuple(metrics)
-
-
-def _metric(written: str, path: Steps, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
-    """Returns ``name@k`` with the metric's identity for its name, or None and a mistake."""
-    measure = Measure.parse(written)
-    short, k = measure.name, measure.k
-    try:
-        entry = registry.resolve("metric", short) if default else registry.find("metric", short)
-        cls: type[Metric] = registry.load_entry("metric", entry)
-    except UserError as error:
-        mistakes.add(error.problem, path, error.hint)
-        return None
-    if cls.at_k and not k:
-        mistakes.add(f"metric '{written}' needs its k, from 1", path, f"write {short}@10")
-    elif not cls.at_k and written != short:
-        mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
-    elif cls.needs == "clean" and k > TOP_LIST:
-        hint = f"write {short}@{TOP_LIST}"
-        mistakes.add(f"lists are stored to {TOP_LIST} items, '{written}' looks further", path, hint)
-    else:
-        return str(Measure(registry.identity("metric", entry), k))
-    return None
-
-
-def _ranking(
-    entries: Sequence[RankingEntry], metrics: Sequence[str] | None, registry: Registry, mistakes: Mistakes
-) -> tuple[RankingEntry, ...]:
-    """Returns the tables that the suite asks for, with their metrics by identity.
-
-    Args:
-        metrics: those of the suite, or None if they are not known because of mistakes.
-    """
-    tables: list[RankingEntry] = []
-    for index, entry in enumerate(entries):
-        path = ("ranking", index, "metric")
-        metric = _metric(entry.metric, path, registry, mistakes, default="metric" not in entry.model_fields_set)
-        if metric is not None and metrics is not None and metric not in metrics:
-            hint = f"add it there; known: {', '.join(metrics)}"
-            mistakes.add(f"'{entry.metric}' is not among the suite's metrics", path, hint)
-        if metric is not None and registry.class_of("metric", Measure.parse(metric).name).needs == "clean":
-            mistakes.add(f"'{entry.metric}' compares with the clean cell, which has no value of it to fall from", path)
-        table = entry.model_copy(update={"metric": metric or entry.metric})
-        if table in tables:
-            mistakes.add("the same table is asked for twice", path[:2], "remove one of them")
-        tables.append(table)
-    return tuple(tables)
-
-
 def _nearby(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path()
-    found = [str(p) for p in sorted(folder.glob("*.y*ml"))] or [str(p) for p in sorted(Path("suites").glob("*.y*ml"))]
-    return did_you_mean(str(path), found, most=5) if found else ""
+    files = sorted(folder.glob("*.y*ml")) or sorted(Path("suites").glob("*.y*ml"))
+    return did_you_mean(str(path), [str(file) for file in files], most=5) if files else ""

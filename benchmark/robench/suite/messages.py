@@ -1,4 +1,4 @@
-"""Mistakes that pydantic found, in the words of a person: the one place for them."""
+"""The wording of the mistakes that pydantic reports. ``mistakes.py`` uses it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _KINDS = {
 }
 
 
-def in_words(detail: ErrorDetails) -> str:
-    """What is wrong, with the value where it is short; for every kind of mistake but unknown and missing keys."""
+def describe_error(detail: ErrorDetails) -> str:
+    """Returns what is wrong, with the value if it is short. Not for unknown and missing keys."""
     value = detail["input"]
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {value!r}"
     return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown
 
 
-def meant(detail: ErrorDetails) -> str:
-    """What was probably meant, or empty: the closest of the values that may stand there."""
+def suggest_value(detail: ErrorDetails) -> str:
+    """Returns a hint with the closest of the allowed values, or an empty text."""
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):
         return error.hint
@@ -54,8 +54,8 @@ def meant(detail: ErrorDetails) -> str:
     return f"did you mean '{close[0]}'?" if close else ""
 
 
-def field_of(detail: ErrorDetails) -> tuple[str | int, ...]:
-    """Where a mistake is, from the root of its model: a validator of the whole says so by ``SettingError``."""
+def location_of(detail: ErrorDetails) -> tuple[str | int, ...]:
+    """Returns the path of a mistake from the root of its model; a ``SettingError`` names its field itself."""
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):
         return (error.field,)

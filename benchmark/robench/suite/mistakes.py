@@ -1,75 +1,101 @@
-"""TODO-DOC."""
+"""Collects the mistakes of a suite with their places, so that all are reported at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from robench.api.errors import UserError, did_you_mean, likeliest
-from robench.suite.messages import field_of, in_words, meant
+from robench.suite.messages import describe_error, location_of, suggest_value
 from robench.suite.schema import SECTIONS
-from robench.suite.yaml import Path, Tree, dotted
+from robench.suite.yaml import KeyPath, Tree, format_path
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    """One mistake. ``absent``: the key that is missing, if the mistake is that."""
+
+    line: int
+    error: UserError
+    absent: KeyPath | None
 
 
 class Mistakes:
-    """Collects mistakes with their places, so that all are reported at once, and notes on what is no mistake."""
+    """The mistakes of one suite, and notes on what is no mistake.
+
+    Args:
+        tree: the suite as written, which knows the lines.
+    """
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.found: dict[str, tuple[int, UserError, Path | None]] = {}
-        self.meant: set[Path] = set()
         self.notes: list[str] = []
+        self.misspelt: set[KeyPath] = set()
+        self._mistakes: dict[str, _Mistake] = {}
 
-    def add(self, problem: str, path: Path, hint: str = "", absent: Path | None = None) -> None:
-        """A mistake at a path of the suite; the same one twice is told once.
+    def __bool__(self) -> bool:
+        """True if there is a mistake."""
+        return bool(self._mistakes)
 
-        ``absent``: the key that is missing. Where a misspelt one was meant to be it, only that is told.
+    def add(self, problem: str, path: KeyPath, hint: str = "", absent: KeyPath | None = None) -> None:
+        """Adds a mistake at a path of the suite. The same one twice is reported once.
+
+        Args:
+            problem: what is wrong.
+            path: where.
+            hint: what was probably meant.
+            absent: the key that is missing. If a misspelt key was meant to be it, only the spelling is reported.
         """
-        error = UserError(problem, where=self.tree.place(path), path=dotted(path), hint=hint)
-        self.found.setdefault(str(error), (self.tree.line(path), error, absent))
+        error = UserError(problem, where=self.tree.place(path), path=format_path(path), hint=hint)
+        self._mistakes.setdefault(str(error), _Mistake(self.tree.line(path), error, absent))
 
     def add_validation(
         self,
         error: ValidationError,
-        path: Path,
-        fields: Sequence[str],
-        homes: Mapping[str, Path] | None = None,
-        strange: Mapping[str, tuple[str, str]] | None = None,
+        path: KeyPath,
+        known: Sequence[str],
+        homes: Mapping[str, KeyPath] | None = None,
+        explained: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
-        """Every mistake of a pydantic model whose root stands at ``path``.
+        """Adds every mistake that pydantic reports of one model.
 
-        ``fields`` are its known keys; ``homes`` says where a key stands that is not right below ``path``; ``strange``
-        has a problem and a hint of its own for keys that are not known.
+        Args:
+            error: of the model.
+            path: of the root of the model in the suite.
+            known: the keys of the model.
+            homes: where a key is written, if not directly below ``path``.
+            explained: a problem and a hint of its own for some unknown keys.
         """
         for detail in error.errors():
-            loc = field_of(detail)
+            loc = location_of(detail)
             home = (homes or {}).get(str(loc[0]), (*path, loc[0])) if loc else path
-            if detail["type"] == "extra_forbidden" and len(loc) == 1 and loc[0] in (strange or {}):
-                problem, hint = (strange or {})[str(loc[0])]
+            unknown = detail["type"] == "extra_forbidden"
+            if unknown and len(loc) == 1 and loc[0] in (explained or {}):
+                problem, hint = (explained or {})[str(loc[0])]
                 self.add(problem, home, hint)
                 continue
-            known = fields if len(loc) == 1 else SECTIONS.get(str(loc[0]), ()) if loc and not path else ()
-            if detail["type"] == "extra_forbidden" and (key := likeliest(str(loc[-1]), known)) is not None:
-                self.meant.add((*path, *loc[:-1], key))
+            keys = known if len(loc) == 1 else SECTIONS.get(str(loc[0]), ()) if loc and not path else ()
+            if unknown and (closest := likeliest(str(loc[-1]), keys)) is not None:
+                self.misspelt.add((*path, *loc[:-1], closest))
             absent = (*path, *loc) if detail["type"] == "missing" else None
-            self.add(*_told(detail, (*home, *loc[1:]), known), absent=absent)
+            self.add(*_describe(detail, (*home, *loc[1:]), keys), absent=absent)
 
     def in_order(self) -> list[UserError]:
-        """By line; what the command line has set comes first."""
-        told = [(line, error) for line, error, absent in self.found.values() if absent not in self.meant]
-        return [error for _, error in sorted(told, key=lambda pair: pair[0])]
+        """Returns the mistakes in the order of their lines; those of the command line come first."""
+        reported = [mistake for mistake in self._mistakes.values() if mistake.absent not in self.misspelt]
+        return [mistake.error for mistake in sorted(reported, key=lambda mistake: mistake.line)]
 
 
-def _told(detail: ErrorDetails, where: Path, fields: Sequence[str]) -> tuple[str, Path, str]:
+def _describe(detail: ErrorDetails, path: KeyPath, known: Sequence[str]) -> tuple[str, KeyPath, str]:
+    """Returns the problem, its path and a hint."""
     kind, name = detail["type"], str(detail["loc"][-1]) if detail["loc"] else ""
     if kind == "extra_forbidden":
-        return f"unknown key '{name}'", where, did_you_mean(name, fields) if fields else ""
+        return f"unknown key '{name}'", path, did_you_mean(name, known) if known else ""
     if kind == "missing":
-        return f"missing key '{name}'", where[:-1], ""
+        return f"missing key '{name}'", path[:-1], ""
     if kind == "too_short" and not detail["input"]:
-        return "the list is empty", where, "give at least one entry"
-    return in_words(detail), where, meant(detail)
+        return "the list is empty", path, "give at least one entry"
+    return describe_error(detail), path, suggest_value(detail)

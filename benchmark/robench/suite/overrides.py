@@ -1,4 +1,4 @@
-"""``--set a.b=c``: values of a suite that the command line gives."""
+"""Settings of a suite that the command line overrides: ``--set a.b=c``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from robench.api.errors import UserError, did_you_mean
-from robench.suite.yaml import Path, Tree, dotted, parse, scalar
+from robench.suite.yaml import KeyPath, Tree, format_path, parse, parse_scalar
 
 
 def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
-    """Set values in place: ``models.mf.factors=32``, ``attacks[0].steps=5``, ``seeds=[0]``.
+    """Sets values in place: ``models.mf.factors=32``, ``attacks[0].steps=5``, ``seeds=[0]``.
 
-    Entries of a list are picked by index, or by name or label where only one has it. Values are read as in the file.
+    An entry of a list is picked by its index, or by a name or label that no other entry has. Values are read as in the
+    file. The schema reports unknown keys later.
 
     Raises:
-        UserError: not ``path=value``, or the path leads nowhere. (A key nobody knows is found by the schema.)
+        UserError: an override is not ``path=value``, or its path leads nowhere.
     """
     for override in overrides:
         try:
@@ -30,8 +31,9 @@ def _apply(tree: Tree, override: str) -> None:
     steps = [part for part in re.split(r"[.\[\]]+", written) if part]
     if not equals or not steps:
         raise UserError("an override is written path=value")
-    value = parse(text, "").data if text[:1] in ("[", "{", "'", '"') else scalar(text)
-    node, path = tree.data, Path()
+    value = parse(text, "").data if text[:1] in ("[", "{", "'", '"') else parse_scalar(text)
+    node = tree.data
+    path: KeyPath = ()
     for number, step in enumerate(steps):
         key = _key(node, step, path)
         path = (*path, key)
@@ -48,27 +50,27 @@ def _apply(tree: Tree, override: str) -> None:
     tree.origins[path] = f"--set {override}"
 
 
-def _key(node: Any, step: str, path: Path) -> Any:
-    """``step`` as a key of ``node``: text of a mapping, an index of a list."""
+def _key(node: Any, step: str, path: KeyPath) -> Any:
+    """Returns a step as a key of its node: a text for a mapping, an index for a list."""
     if isinstance(node, dict):
         return step
     if not isinstance(node, list):
-        raise UserError(f"nothing can be set below '{dotted(path)}'")
+        raise UserError(f"nothing can be set below '{format_path(path)}'")
     if step.isdecimal():
         if int(step) < len(node):
             return int(step)
-        raise UserError(f"'{dotted(path)}' has no entry {step}", hint=f"it has {len(node)}, counted from 0")
+        raise UserError(f"'{format_path(path)}' has no entry {step}", hint=f"it has {len(node)}, counted from 0")
     names = [_names(entry) for entry in node]
-    found = [index for index, known in enumerate(names) if step in known]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        hint = "pick one: " + ", ".join(dotted((*path, index)) for index in found)
-        raise UserError(f"several entries of '{dotted(path)}' are called '{step}'", hint=hint)
+    matches = [index for index, known in enumerate(names) if step in known]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        hint = "pick one: " + ", ".join(format_path((*path, index)) for index in matches)
+        raise UserError(f"several entries of '{format_path(path)}' are called '{step}'", hint=hint)
     hint = did_you_mean(step, {name for known in names for name in known})
-    raise UserError(f"'{dotted(path)}' has no entry '{step}'", hint=hint)
+    raise UserError(f"'{format_path(path)}' has no entry '{step}'", hint=hint)
 
 
 def _names(entry: Any) -> set[str]:
-    found = [entry.get("label"), entry.get("name")] if isinstance(entry, dict) else [entry]
-    return {name for name in found if isinstance(name, str)}
+    names = [entry.get("label"), entry.get("name")] if isinstance(entry, dict) else [entry]
+    return {name for name in names if isinstance(name, str)}

@@ -1,4 +1,4 @@
-"""Paths in a suite count from the suite's own folder; ids keep them as written."""
+"""Relative paths in a suite start at its folder. Ids keep them as written, so a suite can move."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any, get_args
 from robench.api.component import BaseConfig
 
 
-def path_fields(config: type[BaseConfig]) -> list[str]:
-    """The fields annotated ``Path``, or ``Path | None``."""
+def find_path_fields(config: type[BaseConfig]) -> list[str]:
+    """Returns the names of the fields that are annotated ``Path`` or ``Path | None``."""
     fields = config.model_fields.items()
     return [name for name, info in fields if info.annotation is Path or Path in get_args(info.annotation)]
 
 
-def anchored(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
-    """``settings`` with every relative path (fields annotated ``Path``) taken from ``folder``."""
-    found = dict(settings)
-    for name in path_fields(config):
-        if found.get(name) is not None:
-            found[name] = str(folder / Path(str(found[name])).expanduser())
-    return found
+def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
+    """Returns settings in which every relative path starts at a folder.
+
+    Args:
+        settings: of a component.
+        config: the component's ``Config``, which says which settings are paths.
+        folder: of the suite.
+    """
+    paths = {name: settings[name] for name in find_path_fields(config) if settings.get(name) is not None}
+    return {**settings, **{name: str(folder / Path(str(path)).expanduser()) for name, path in paths.items()}}

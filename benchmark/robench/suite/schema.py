@@ -1,4 +1,4 @@
-"""The shape of a suite file, but for the components, whose plugins say what they take."""
+"""The keys of a suite file. The settings of components are not here: their plugins declare them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ DEFAULT_METRICS = (
     "t-ndcg@10",
     "t-percentile",
 )
+PARTS_OF_A_SPLIT = 3  # training, validation, test
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
@@ -41,7 +42,7 @@ class _Model(BaseModel):
 
 
 class TargetsEntry(_Model):
-    """``targets``."""
+    """The key ``targets``: which items are promoted."""
 
     count: Count = 5
     pick: Literal["unpopular", "popular", "random"] = "unpopular"
@@ -49,15 +50,17 @@ class TargetsEntry(_Model):
 
 
 class UsersEntry(_Model):
-    """``users``."""
+    """The key ``users``: a sample of the users to evaluate."""
 
     sample: Count
     seed: Seed = 0
 
 
 class RankingEntry(_Model):
-    """A table of the leaderboard. What is left out matches anything, as long as one threat model is meant; ``scale``
-    is then absolute on histories, which are edited by whole items, and relative elsewhere.
+    """One entry of ``ranking``: a table of the leaderboard.
+
+    A key that is left out matches anything, as long as a single threat model remains. ``scale`` is then the usual one
+    of the surface.
     """
 
     surface: Literal["embedding", "parameters", "history", "text", "interactions"]
@@ -71,13 +74,13 @@ class RankingEntry(_Model):
 
 
 class LeaveLastOut(_Model):
-    """``split: {name: leave-last-out}``: the last item per user is held out, the one before is for validation."""
+    """The split ``leave-last-out``: the last item of each user is held out, the one before it is for validation."""
 
     seed: Seed = 0
 
 
 class RandomRatio(_Model):
-    """``split: {name: random-ratio}``: per user, train : validation : test, whatever their sum."""
+    """The split ``random-ratio``: training, validation and test items of each user in these ratios."""
 
     ratios: list[Weight] = [8.0, 1.0, 1.0]
     seed: Seed = 0
@@ -85,13 +88,13 @@ class RandomRatio(_Model):
     @field_validator("ratios", mode="before")
     @classmethod
     def _three(cls, value: Any) -> Any:
-        if isinstance(value, list) and len(value) != len(("training", "validation", "test")):
+        if isinstance(value, list) and len(value) != PARTS_OF_A_SPLIT:
             raise ValueError("must be three numbers, training : validation : test")
         return value
 
 
 class GlobalTime(_Model):
-    """``split: {name: global-time}``: the last shares of all events by time."""
+    """The split ``global-time``: the last events of all users are for validation and test, by these shares."""
 
     validation: Share = 0.1
     test: Share = 0.1
@@ -112,7 +115,7 @@ SPLITS: dict[str, type[_Model]] = {
 
 
 class SuiteFile(_Model):
-    """The top level."""
+    """The top level of a suite file."""
 
     name: Annotated[StrictStr, Field(pattern=NAME)]
     seeds: list[Seed] = Field(default=[0], min_length=1)
@@ -125,12 +128,12 @@ class SuiteFile(_Model):
     attacks: list[Any] = Field(default_factory=list)
     targets: TargetsEntry = Field(default_factory=TargetsEntry)
     ranking: list[RankingEntry] | None = None
-    exclude: list[dict[str, Any]] = Field(default_factory=list)
+    exclude: list[Mapping[str, Any]] = Field(default_factory=list)
     metrics: list[StrictStr] = Field(default=list(DEFAULT_METRICS), min_length=1)
     users: UsersEntry | None = None
 
 
-# The keys known inside the sections of the top level.
+# The keys of the sections of the top level, for hints on misspelt ones.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "targets": list(TargetsEntry.model_fields),
     "users": list(UsersEntry.model_fields),

@@ -1,4 +1,7 @@
-"""YAML as a person means it: plain data, the line of every path, no traps, nothing executed."""
+"""Reads YAML into plain data with the line of every path, and writes it. Nothing is ever executed.
+
+Words mean what a person means by them: ``012`` is 12, ``on`` is a text, ``8/255`` is a number.
+"""
 
 from __future__ import annotations
 
@@ -16,36 +19,43 @@ MOST_NODES = 100_000
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?\Z")
 _FRACTION = re.compile(r"([-+]?[0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)\Z")
-_WORDS: dict[str, Any] = {
+_WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]  # of a value in a suite: ("attacks", 0, "epsilon")
 
 
 @dataclass
 class Tree:
-    """Plain data of a file, the line (from 1) of every path in it, and the paths that the command line has set."""
+    """The plain data of a file with the places of its values.
+
+    Args:
+        data: of the whole file.
+        where: the file.
+        lines: the line of every path, from 1.
+        origins: the option of the command line that has set a path.
+    """
 
     data: Any
     where: str
-    lines: dict[Path, int] = field(default_factory=dict)
-    origins: dict[Path, str] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    origins: dict[KeyPath, str] = field(default_factory=dict)
 
-    def line(self, path: Path) -> int:
-        """The line of a path, or of its nearest parent; 0 where it did not come from the file."""
+    def line(self, path: KeyPath) -> int:
+        """Returns the line of a path, or of its nearest parent; 0 if it does not come from the file."""
         parents = [path[:end] for end in range(len(path), -1, -1)]
         if any(parent in self.origins for parent in parents):
             return 0
         return next((self.lines[parent] for parent in parents if parent in self.lines), 0)
 
-    def has(self, path: Path) -> bool:
-        """Whether the file or ``--set`` gives it."""
+    def has(self, path: KeyPath) -> bool:
+        """Returns whether the file or ``--set`` gives a path."""
         return path in self.lines or path in self.origins
 
-    def place(self, path: Path) -> str:
-        """``file:line`` of a path, or of its nearest parent; ``--set a.b=c`` where that has set it."""
+    def place(self, path: KeyPath) -> str:
+        """Returns ``file:line`` of a path, or of its nearest parent; ``--set a.b=c`` if that has set it."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -53,15 +63,16 @@ class Tree:
         return f"{self.where}:{line}" if line else self.where
 
 
-def dotted(path: Path) -> str:
-    """``attacks[0].epsilon``."""
+def format_path(path: KeyPath) -> str:
+    """Returns a path as text: ``attacks[0].epsilon``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def scalar(text: str) -> Any:
-    """An unquoted word: ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, ``on`` and ``1:30`` are text.
+def parse_scalar(text: str) -> Any:
+    """Returns the value of an unquoted word.
 
-    What no finite number can hold stays text.
+    ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, ``on`` and ``1:30`` are texts. A number that is not finite as a
+    float stays a text.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -77,14 +88,14 @@ def scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes the node graph, and remembers the tags that were written out."""
+    """Composes the graph of nodes, and remembers the tags that are written in the file."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.tags: dict[int, str] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """A node; by itself it no longer tells ``!!str 12`` from ``12``."""
+        """Returns a node and notes its tag, because a node alone does not tell ``!!str 12`` from ``12``."""
         tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # as its stubs have it
         node: yaml.Node | None = super().compose_node(parent, index)
         if tag is not None:
@@ -93,7 +104,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """From the node graph to plain data; every mistake is kept, with its line."""
+    """Turns the graph of nodes into plain data, and collects mistakes with their lines."""
 
     def __init__(self, where: str, tags: Mapping[int, str]) -> None:
         self.tree = Tree(None, where)
@@ -102,11 +113,11 @@ class _Reader:
         self.nodes = 0
         self.open: set[int] = set()
 
-    def error(self, problem: str, node: yaml.Node, path: Path, hint: str = "") -> None:
+    def error(self, problem: str, node: yaml.Node, path: KeyPath, hint: str = "") -> None:
         line = f"{self.tree.where}:{node.start_mark.line + 1}"
-        self.errors.append(UserError(problem, where=line, path=dotted(path), hint=hint))
+        self.errors.append(UserError(problem, where=line, path=format_path(path), hint=hint))
 
-    def read(self, node: yaml.Node, path: Path) -> Any:
+    def read(self, node: yaml.Node, path: KeyPath) -> Any:
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise UserError(f"more than {MOST_NODES} values, aliases counted", where=self.tree.where)
@@ -123,34 +134,38 @@ class _Reader:
                 return self.mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
                 return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
-            return scalar(str(node.value)) if getattr(node, "style", None) is None else str(node.value)
+            return parse_scalar(str(node.value)) if getattr(node, "style", None) is None else str(node.value)
         finally:
             self.open.discard(id(node))
 
-    def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        values: dict[str, Any] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name is None or (key.style is None and not isinstance(scalar(name), str)):
+            if name is None or (key.style is None and not isinstance(parse_scalar(name), str)):
                 self.error("a key must be text", key, path, f"write it in quotes: '{name}'" if name else "")
             elif id(key) in self.tags:
                 self.error(f"the tag {self.tags[id(key)]} is not allowed: a suite is plain data", key, path)
             elif name == "<<":
                 self.error("merge keys (<<) are not supported", key, path, "write the settings out")
-            elif name in found:
+            elif name in values:
                 self.error(f"duplicate key '{name}'", key, (*path, name), "it is given above already")
             else:
                 self.tree.lines[(*path, name)] = key.start_mark.line + 1
-                found[name] = self.read(value, (*path, name))
-        return found
+                values[name] = self.read(value, (*path, name))
+        return values
 
 
 def parse(text: str, where: str) -> Tree:
-    """Plain data out of YAML text.
+    """Returns the plain data of a YAML text.
+
+    Args:
+        text: of the file.
+        where: the file, for messages.
 
     Raises:
-        UserErrors: every duplicate or strange key, tag, alias loop.
-        UserError: the first syntax error, or more values or levels than any suite has.
+        UserErrors: duplicate keys, keys that are no text, tags, aliases that contain themselves.
+        UserError: the first syntax error, or more values or levels than a suite can have.
     """
     try:
         loader = _Loader(text)
@@ -177,11 +192,11 @@ def parse(text: str, where: str) -> Tree:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that ``scalar`` would not give back as it is."""
+    """Quotes every text that ``parse_scalar`` would not read back unchanged."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    plain = scalar(value) == value
+    plain = parse_scalar(value) == value
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else "'")
 
 
@@ -189,6 +204,6 @@ _Dumper.add_representer(str, _text)
 
 
 def dump(data: Any) -> str:
-    """YAML text that ``parse`` reads back to equal data."""
+    """Returns a YAML text that ``parse`` reads back to equal data."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text

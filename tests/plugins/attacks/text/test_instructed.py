@@ -11,8 +11,10 @@ from tests.tiny_decoder import tiny_decoder
 
 from robench.api import Model, Rng
 from robench.api.attacks.text import Exposure, edits_between
+from robench.api.threat import Threat
 from robench.engine.surfaces.text.goal import PromotionGoal
-from robench.plan.misfits import surface_misfit
+from robench.plan.misfits import find_surface_misfit
+from robench.plan.parts import Planned, PlannedAttack
 from robench.pretrained.decoder import Decoder
 from robench.spec import Part
 from robench.testing import TextAttackTests
@@ -26,7 +28,6 @@ from robench_plugins.attacks.text.title_search import TitleSearch
 from robench_plugins.models.llm.model import Llm
 from robench_plugins.models.text_bert import TextBert
 
-PROMOTED = {"surface": "text", "goal": "promote"}
 LIKED = TASTES[0].split()
 
 
@@ -116,10 +117,17 @@ def test_without_a_budget_nothing_is_evaluated(weights):
         assert oracle.costs.queries == 0
 
 
+def misfit(attack, model, name, goal="promote"):
+    """Why an attack on titles cannot touch a model, as the plan says it."""
+    label = "prompt-injection" if attack is PromptInjection else "hotflip"
+    threat = Threat("text", "test", "words", goal=goal)
+    planned = PlannedAttack(Part(label, {}, label), attack.make(), own=True, threat=threat, epsilons=(0.1,))
+    return find_surface_misfit(planned, Planned(Part(name, {}, name), model.make(), own=True))
+
+
 def test_only_models_that_answer_a_prompt_are_instructed():
-    part = Part("prompt-injection", {}, "prompt-injection")
-    assert "nobody to instruct" in surface_misfit(part, PromptInjection, PROMOTED, "text-bert", TextBert)
-    assert surface_misfit(part, PromptInjection, PROMOTED, "llm", Llm) == ""
+    assert "nobody to instruct" in misfit(PromptInjection, TextBert, "text-bert")
+    assert misfit(PromptInjection, Llm, "llm") == ""
     assert not Model.follows
 
 
@@ -167,19 +175,15 @@ def test_settings_are_checked(attack):
 
 
 def test_flips_need_a_model_with_a_gradient_by_its_tokens():
-    part = Part("hotflip", {}, "hotflip")
-    untargeted = PROMOTED | {"goal": "untargeted"}
     blind = type("Blind", (Llm,), {"token_goals": ()})
-    assert (
-        surface_misfit(part, HotFlip, PROMOTED, "blind", blind) == "blind offers no gradient by its tokens for hotflip"
-    )
-    assert surface_misfit(part, HotFlip, untargeted, "llm", Llm).endswith("for hotflip but to promote")
-    for threat, name, model in (
-        (PROMOTED, "llm", Llm),
-        (PROMOTED, "text-bert", TextBert),
-        (untargeted, "text-bert", TextBert),
+    assert misfit(HotFlip, blind, "blind") == "blind offers no gradient by its tokens for hotflip"
+    assert misfit(HotFlip, Llm, "llm", "untargeted").endswith("for hotflip but to promote")
+    for model, name, goal in (
+        (Llm, "llm", "promote"),
+        (TextBert, "text-bert", "promote"),
+        (TextBert, "text-bert", "untargeted"),
     ):
-        assert surface_misfit(part, HotFlip, threat, name, model) == ""
+        assert misfit(HotFlip, model, name, goal) == ""
 
 
 @pytest.mark.parametrize(

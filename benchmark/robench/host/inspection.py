@@ -1,0 +1,52 @@
+"""Looks at classes that plugins register: imports them, finds their faults, describes them in a line."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from robench.api.component import BaseConfig, Component
+
+
+def import_attribute(target: str) -> Any:
+    """Returns the object that ``module:attribute`` names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def find_fault(cls: Any, base: type[Any]) -> str:
+    """Returns what keeps an object from being a component, or an empty text.
+
+    Args:
+        cls: anything that a plugin registered.
+        base: the base class of this kind of components.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        return f"is not a subclass of {base.__name__}"
+    config = getattr(cls, "Config", None)
+    if not (isinstance(config, type) and issubclass(config, BaseConfig)):
+        return "has a Config that is not a subclass of BaseConfig"
+    # Components have no metaclass that would refuse to make an instance of an incomplete class.
+    missing = [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
+    missing += [name for name in ("surface", "stage") if name in base.__annotations__ and not hasattr(cls, name)]
+    return f"lacks {', '.join(missing)}" if missing else ""
+
+
+def describe_component(cls: type[Component]) -> str:
+    """Returns the settings, the surfaces and the default threat model of a component, in a line."""
+    settings = [field.alias or name for name, field in cls.Config.model_fields.items()]
+    parts = [f"settings: {', '.join(settings)}"] if settings else []
+    surfaces = getattr(cls, "surfaces", None)
+    if surfaces:
+        parts.append(f"surfaces: {', '.join(sorted(surfaces))}")
+    if hasattr(cls, "threat"):
+        parts.append(_describe_threat(cls))
+    return "; ".join(parts) or "ok"
+
+
+def _describe_threat(cls: Any) -> str:
+    try:
+        fields = cls().threat().as_dict()
+    except Exception:  # a setting without a default, or a mistake in the plugin: surface and stage are still known
+        return f"threat: {cls.surface}, {cls.stage}"
+    return "threat: " + ", ".join(f"k {value}" if name == "k" else str(value) for name, value in fields.items())

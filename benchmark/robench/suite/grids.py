@@ -1,0 +1,106 @@
+"""The grid of one entry of a suite: which settings vary, and the budgets of an attack. ``expand.py`` uses it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from robench.host.registry import Kind
+from robench.suite.mistakes import Mistakes
+from robench.suite.yaml import KeyPath
+
+OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": ("lambda", "epsilon")}  # these may be lists outside ``grid``
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The settings of one entry.
+
+    Args:
+        settings: what all combinations share.
+        axes: setting -> the distinct values that it takes.
+        homes: where the values of an axis are written.
+        epsilons: the budgets of an attack; ε is the host's and no setting of the plugin.
+    """
+
+    settings: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+    homes: Mapping[str, KeyPath]
+    epsilons: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of combinations."""
+        return math.prod(len(values) for values in self.axes.values())
+
+    def combinations(self) -> Iterator[Mapping[str, Any]]:
+        """Yields the settings of every combination."""
+        for values in product(*self.axes.values()):
+            yield {**self.settings, **dict(zip(self.axes, values, strict=True))}
+
+
+def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
+    """Returns the grid of an entry; what is wrong in it is a mistake and left out."""
+    settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid")}
+    axes = entry.get("grid", {})
+    if not isinstance(axes, dict):
+        mistakes.add("grid must map parameters to lists", (*path, "grid"))
+        axes = {}
+    epsilons: tuple[float, ...] = ()
+    if kind == "attack":
+        inside = "epsilon" in axes and "epsilon" not in settings
+        budget = axes["epsilon"] if inside else settings.pop("epsilon", None)
+        epsilons = _read_budgets(budget, (*path, "grid", "epsilon") if inside else (*path, "epsilon"), mistakes)
+        axes = {name: values for name, values in axes.items() if name != "epsilon" or not inside}
+    homes = {name: (*path, "grid", name) for name in axes}
+    lists = _valid_axes(axes, settings, homes, mistakes)
+    for name in OWN_COLUMNS.get(kind, ()):
+        if isinstance(settings.get(name), list):
+            lists[name], homes[name] = settings.pop(name), (*path, name)
+    distinct = {name: _distinct(values, homes[name], mistakes) for name, values in lists.items()}
+    return Grid(settings, distinct, {name: homes[name] for name in distinct}, epsilons)
+
+
+def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, ...]:
+    """Returns the budgets of an attack: a number, or a list of distinct numbers from 0."""
+    if raw is None:
+        mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers", absent=path)
+        return ()
+    values = raw if isinstance(raw, list) else [raw]
+    if not values:
+        mistakes.add("the grid is empty", path)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            mistakes.add(f"ε must be a number, got {value!r}", path)
+            return ()
+        if value < 0:
+            mistakes.add(f"ε must be at least 0, got {value:g}", path)
+    if len(set(values)) < len(values):
+        mistakes.add("the grid names a value twice", path)
+    return tuple(float(value) + 0.0 for value in values)  # −0 would give another id
+
+
+def _valid_axes(
+    axes: Mapping[str, Any], settings: Mapping[str, Any], homes: Mapping[str, KeyPath], mistakes: Mistakes
+) -> dict[str, list[Any]]:
+    valid: dict[str, list[Any]] = {}
+    for name, values in axes.items():
+        if not isinstance(values, list) or not values:
+            mistakes.add("the grid is empty" if values == [] else "must be a list", homes[name])
+        elif name in settings:
+            mistakes.add(f"'{name}' is given twice, in the grid and outside it", homes[name])
+        else:
+            valid[name] = values
+    return valid
+
+
+def _distinct(values: list[Any], home: KeyPath, mistakes: Mistakes) -> list[Any]:
+    if not values:
+        mistakes.add("the grid is empty", home)
+    distinct = [value for place, value in enumerate(values) if value not in values[:place]]
+    if len(distinct) < len(values):
+        mistakes.add("the grid names a value twice", home)
+    return distinct

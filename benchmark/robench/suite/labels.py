@@ -1,0 +1,90 @@
+"""Tells the parts of one list of a suite apart: no part twice, and each with a label. ``expand.py`` uses it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from robench.host.registry import Kind
+from robench.spec import NO_DEFENSE, Part, digest
+from robench.suite.grids import OWN_COLUMNS
+from robench.suite.mistakes import Mistakes
+from robench.suite.yaml import KeyPath
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """One combination of the grid of an entry.
+
+    Args:
+        part: the configured component.
+        path: where the entry is written.
+        epsilons: the budgets of an attack; empty for other kinds.
+        implied: the part is the ``none`` that a defence with λ = 1 stands for.
+    """
+
+    part: Part
+    path: KeyPath
+    epsilons: tuple[float, ...] = ()
+    implied: bool = False
+
+
+def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
+    """Returns each part once. Two equal entries are a mistake; an implied ``none`` gives way to a written one."""
+    written = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in expanded)
+    distinct: list[Expanded] = []
+    by_content: dict[str, list[Expanded]] = defaultdict(list)
+    for one in expanded:
+        twins = by_content[digest(one.part.content())]
+        if one.implied and (written or twins):
+            continue
+        twin = next((t for t in twins if not one.epsilons or set(one.epsilons) & set(t.epsilons)), None)
+        if twin is None:
+            distinct.append(one)
+            twins.append(one)
+        elif twin.path == one.path:
+            mistakes.add("two combinations of its grids are the same", one.path)
+        else:
+            mistakes.add(f"the same as {twin.path[0]}[{twin.path[1]}]", one.path, "remove one of them")
+    return distinct
+
+
+def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
+    """Returns the parts with labels such as ``mf[factors=32]``, which name the settings in which they differ.
+
+    Strengths of a defence share a label, because λ and ε have columns of their own.
+    """
+    groups: dict[str, list[Part]] = defaultdict(list)
+    for one in expanded:
+        groups[one.part.label].append(one.part)
+    labelled: list[Expanded] = []
+    contents: dict[str, str] = {}
+    for one in expanded:
+        settings = {name: value for name, value in one.part.config.items() if name not in OWN_COLUMNS.get(kind, ())}
+        label = _label(one.part, settings, groups[one.part.label])
+        content = digest([one.part.name, settings])
+        if contents.setdefault(label, content) != content:
+            mistakes.add(f"two entries would be called '{label}'", one.path, "give it a label of its own")
+        labelled.append(replace(one, part=replace(one.part, label=label)))
+    return labelled
+
+
+def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
+    """Returns the label of a part.
+
+    Args:
+        settings: those that a label may name.
+        group: the parts that have the same label so far.
+    """
+    marks = [part.name] if len({other.name for other in group}) > 1 else []
+    for name, value in settings.items():
+        if len({repr(other.config.get(name)) for other in group}) > 1:
+            marks.append(f"{name}={_format(value)}")
+    return f"{part.label}[{','.join(marks)}]" if marks else part.label
+
+
+def _format(value: Any) -> str:
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) and float(short) != value else short

@@ -1,0 +1,82 @@
+"""Checks the metrics of a suite and the tables that it asks for. ``load.py`` uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robench.api.errors import UserError
+from robench.api.metric import Measure, Metric
+from robench.host.registry import Registry
+from robench.suite.mistakes import Mistakes
+from robench.suite.schema import RankingEntry
+from robench.suite.yaml import KeyPath
+
+TOP_LIST = 10  # items that a cell stores per user; a metric of lists cannot use more
+
+
+def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
+    """Returns the metrics of the suite by identity (``ndcg@10``), without those that are mistakes.
+
+    Args:
+        written: as in the suite.
+        registry: the plugins.
+        mistakes: what is wrong is added here.
+        default: the suite names no metrics, and these are robench's own.
+    """
+    metrics: list[str] = []
+    for index, name in enumerate(written):
+        metric = _check_metric(name, ("metrics", index), registry, mistakes, default=default)
+        if metric in metrics:
+            mistakes.add(f"metric '{name}' is named twice", ("metrics", index))
+        elif metric is not None:
+            metrics.append(metric)
+    return tuple(metrics)
+
+
+def check_ranking(
+    entries: Sequence[RankingEntry], metrics: Sequence[str] | None, registry: Registry, mistakes: Mistakes
+) -> tuple[RankingEntry, ...]:
+    """Returns the tables that the suite asks for, with their metrics by identity.
+
+    Args:
+        entries: as in the suite.
+        metrics: those of the suite, or None if they are not known because of mistakes.
+        registry: the plugins.
+        mistakes: what is wrong is added here.
+    """
+    tables: list[RankingEntry] = []
+    for index, entry in enumerate(entries):
+        path = ("ranking", index, "metric")
+        metric = _check_metric(entry.metric, path, registry, mistakes, default="metric" not in entry.model_fields_set)
+        if metric is not None and metrics is not None and metric not in metrics:
+            hint = f"add it there; known: {', '.join(metrics)}"
+            mistakes.add(f"'{entry.metric}' is not among the suite's metrics", path, hint)
+        if metric is not None and registry.class_of("metric", Measure.parse(metric).name).needs == "clean":
+            mistakes.add(f"'{entry.metric}' compares with the clean cell, which has no value of it to fall from", path)
+        table = entry.model_copy(update={"metric": metric or entry.metric})
+        if table in tables:
+            mistakes.add("the same table is asked for twice", path[:2], "remove one of them")
+        tables.append(table)
+    return tuple(tables)
+
+
+def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
+    """Returns ``name@k`` with the metric's identity for its name, or None and a mistake."""
+    measure = Measure.parse(written)
+    short, k = measure.name, measure.k
+    try:
+        entry = registry.resolve("metric", short) if default else registry.find("metric", short)
+        cls: type[Metric] = registry.load_entry("metric", entry)
+    except UserError as error:
+        mistakes.add(error.problem, path, error.hint)
+        return None
+    if cls.at_k and not k:
+        mistakes.add(f"metric '{written}' needs its k, from 1", path, f"write {short}@10")
+    elif not cls.at_k and written != short:
+        mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
+    elif cls.needs == "clean" and k > TOP_LIST:
+        hint = f"write {short}@{TOP_LIST}"
+        mistakes.add(f"lists are stored to {TOP_LIST} items, '{written}' looks further", path, hint)
+    else:
+        return str(Measure(registry.identity("metric", entry), k))
+    return None
