@@ -41,11 +41,11 @@ def draws():
 @given(rows=ROWS, cut=st.integers(0, 6))
 def test_negatives_are_nowhere_in_the_user_s_data_and_differ(rows, cut):
     known = Interactions.from_rows([row[cut:] for row in rows], 6)
-    wanted = Interactions.from_rows([row[:cut] for row in rows], 6)
-    found = draw_negatives("test", wanted, known)
-    assert len(found) == len(wanted)
+    expected = Interactions.from_rows([row[:cut] for row in rows], 6)
+    negatives = draw_negatives("test", expected, known)
+    assert len(negatives) == len(expected)
     for user, row in enumerate(rows):
-        mine = found[wanted.indptr[user] : wanted.indptr[user + 1]].tolist()
+        mine = negatives[expected.indptr[user] : expected.indptr[user + 1]].tolist()
         drawn = [item for item in mine if item >= 0]
         assert len(drawn) == min(len(mine), 6 - len(row))
         assert not set(drawn) & set(row)
@@ -54,8 +54,10 @@ def test_negatives_are_nowhere_in_the_user_s_data_and_differ(rows, cut):
 
 def test_negatives_are_uniform_over_the_items_that_a_user_lacks():
     users = 6000
-    found = draw_negatives("test", Interactions.from_rows([[0]] * users, 6), Interactions.from_rows([[1]] * users, 6))
-    counts = np.bincount(found, minlength=6)
+    negatives = draw_negatives(
+        "test", Interactions.from_rows([[0]] * users, 6), Interactions.from_rows([[1]] * users, 6)
+    )
+    counts = np.bincount(negatives, minlength=6)
     assert (counts[:2] == 0).all()
     assert abs(counts[2:] - users / 4).max() < 4 * np.sqrt(users * 3 / 16)
 
@@ -86,14 +88,14 @@ def memory(table):
 def test_the_calibration_sees_training_items_only_and_by_hand_the_right_pairs():
     data, _ = crowd(n_users=24)
     model = memory(np.random.default_rng(0).normal(size=(24, data.n_items)))
-    found = calibrate(model, data, draws())
+    calibration = calibrate(model, data, draws())
     assert model.shown.sha256() == data.train.sha256()
     negatives = draw_negatives("validation", data.validation, data.train)
     own = [model.table[user, data.validation.row(user)[0]] for user in range(24)]
     beside = [model.table[user, negatives[user]] for user in range(24)]
     scores = np.array([*own, *beside], dtype=np.float64)
-    assert found[:2] == pytest.approx(fit_platt(scores, np.arange(48) < 24), rel=1e-9)
-    assert found.pairs == 24
+    assert calibration[:2] == pytest.approx(fit_platt(scores, np.arange(48) < 24), rel=1e-9)
+    assert calibration.pairs == 24
 
 
 def test_no_test_item_has_a_say_in_the_calibration():
@@ -101,14 +103,14 @@ def test_no_test_item_has_a_say_in_the_calibration():
     data, test = crowd(n_users=24)
     other = Interactions.from_rows([[int((row + 1) % data.n_items)] for row in test.items], data.n_items)
     model, _ = fitted(ReferencePairwise.make(epochs=3), data)
-    found = []
+    pairs = []
     for held in (test, other):
         bench = measured_victim(model, data, held)
         bench.negatives = draw_test_negatives(bench.history, held)
         bench.clean(None)
-        found.append((calibrate(model, data, bench.draws()), bench.negatives.tolist()))
-    assert found[0][0] == found[1][0]
-    assert found[0][1] != found[1][1]
+        pairs.append((calibrate(model, data, bench.draws()), bench.negatives.tolist()))
+    assert pairs[0][0] == pairs[1][0]
+    assert pairs[0][1] != pairs[1][1]
 
 
 def test_fake_users_have_no_say_in_the_calibration():
@@ -129,8 +131,8 @@ def test_platt_is_the_maximum_of_the_likelihood(seed, shift, scale):
     target = np.where(liked, 41 / 42, 1 / 42)
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
     model.fit(np.tile(plain, 2)[:, None], np.repeat([1, 0], 80), sample_weight=np.concatenate([target, 1 - target]))
-    wanted = model.predict_proba(plain[:, None])[:, 1]
-    np.testing.assert_allclose(probability(a * (plain * scale + shift) + b), wanted, atol=1e-4)
+    expected = model.predict_proba(plain[:, None])[:, 1]
+    np.testing.assert_allclose(probability(a * (plain * scale + shift) + b), expected, atol=1e-4)
 
 
 def test_platt_stays_finite_where_the_scores_separate_the_classes_or_say_nothing():
@@ -148,11 +150,11 @@ def test_a_calibration_that_turns_scores_around_is_told():
     data, _ = crowd(n_users=24)
     table = np.zeros((24, data.n_items))
     table[np.arange(24), data.validation.items] = -1.0
-    found = calibrate(memory(table), data, draws())
-    assert found.a < 0
-    assert found.diagnostics()["calibration_inverted"] == 1
+    calibration = calibrate(memory(table), data, draws())
+    assert calibration.a < 0
+    assert calibration.diagnostics()["calibration_inverted"] == 1
     upright = calibrate(memory(-table), data, draws())
-    assert upright.a == pytest.approx(-found.a, rel=1e-6)
+    assert upright.a == pytest.approx(-calibration.a, rel=1e-6)
     assert "calibration_inverted" not in upright.diagnostics()
 
 
@@ -174,11 +176,11 @@ def likely(kind):
 
 def test_the_scores_of_the_pairs_are_stored_beside_the_ranks():
     bench = likely("sequence")
-    found = bench.clean(None).arrays
+    arrays = bench.clean(None).arrays
     scores = bench.model.scores(bench.users, bench.history)
-    assert found["likes"].dtype == found["dislikes"].dtype == np.float32
-    np.testing.assert_array_equal(found["likes"], scores[bench.users, bench.held.items])
-    np.testing.assert_array_equal(found["dislikes"], scores[bench.users, bench.negatives])
+    assert arrays["likes"].dtype == arrays["dislikes"].dtype == np.float32
+    np.testing.assert_array_equal(arrays["likes"], scores[bench.users, bench.held.items])
+    np.testing.assert_array_equal(arrays["dislikes"], scores[bench.users, bench.negatives])
     known = joined(bench.history, bench.held)
     assert not any(n in known.row(u) for u, n in enumerate(bench.negatives))
 
@@ -188,9 +190,9 @@ def test_several_held_out_items_keep_their_order_and_a_missing_negative_is_nan()
     held = Interactions.from_rows([[3, 1, 2], [0]], 6)
     table = np.arange(12, dtype=np.float32).reshape(2, 6)
     bench = MeasuredVictim(memory(table), history, held, np.array([0, 1]), 0, negatives=np.array([5, 4, -1, 3]))
-    found = bench.clean(None).arrays
-    assert found["likes"].tolist() == [3, 1, 2, 6]
-    np.testing.assert_array_equal(found["dislikes"], np.array([5, 4, np.nan, 9], dtype=np.float32))
+    arrays = bench.clean(None).arrays
+    assert arrays["likes"].tolist() == [3, 1, 2, 6]
+    np.testing.assert_array_equal(arrays["dislikes"], np.array([5, 4, np.nan, 9], dtype=np.float32))
 
 
 ATTACKS = {
@@ -204,31 +206,31 @@ ATTACKS = {
 @pytest.mark.parametrize("surface", ATTACKS)
 def test_without_budget_the_pairs_score_as_at_clean_bit_for_bit(surface):
     bench = likely("sequence")
-    clean, found = bench.clean(None).arrays, bench.attacked(ATTACKS[surface](), 0.0, surface).arrays
+    clean, arrays = bench.clean(None).arrays, bench.attacked(ATTACKS[surface](), 0.0, surface).arrays
     for name in ("likes", "dislikes"):
-        np.testing.assert_array_equal(found[name], clean[name])
+        np.testing.assert_array_equal(arrays[name], clean[name])
 
 
 @pytest.mark.parametrize("surface", ATTACKS)
 def test_an_attack_moves_the_pairs_it_is_measured_by(surface):
     bench = likely("sequence")
     epsilon = {"history": 1.0, "minimum": 5.0}.get(surface, 0.3)
-    clean, found = bench.clean(None).arrays, bench.attacked(ATTACKS[surface](), epsilon, surface).arrays
-    assert len(found["likes"]) == len(found["dislikes"]) == len(found["ranks"])
-    assert np.isfinite(found["likes"]).all()
-    assert not np.array_equal(found["likes"], clean["likes"])
-    assert not np.array_equal(found["dislikes"], clean["dislikes"])
+    clean, arrays = bench.clean(None).arrays, bench.attacked(ATTACKS[surface](), epsilon, surface).arrays
+    assert len(arrays["likes"]) == len(arrays["dislikes"]) == len(arrays["ranks"])
+    assert np.isfinite(arrays["likes"]).all()
+    assert not np.array_equal(arrays["likes"], clean["likes"])
+    assert not np.array_equal(arrays["dislikes"], clean["dislikes"])
 
 
 @pytest.mark.parametrize("surface", ["embedding", "history"])
 def test_scores_fit_their_ranks(surface):
     """Of one look: whoever ranks first scores at least as high as the negative, whatever the attack did."""
     bench = likely("sequence")
-    found = bench.attacked(ATTACKS[surface](), 1.0, surface).arrays
-    first = found["ranks"] == 1
-    assert (found["likes"][first] > found["dislikes"][first]).all()
-    beaten = found["likes"] < found["dislikes"]
-    assert (found["ranks"][beaten] > 1).all()
+    arrays = bench.attacked(ATTACKS[surface](), 1.0, surface).arrays
+    first = arrays["ranks"] == 1
+    assert (arrays["likes"][first] > arrays["dislikes"][first]).all()
+    beaten = arrays["likes"] < arrays["dislikes"]
+    assert (arrays["ranks"][beaten] > 1).all()
     assert beaten.any()
 
 
@@ -244,8 +246,8 @@ def test_who_asks_for_no_negatives_stores_what_was_always_stored():
 @pytest.mark.parametrize("model", [ReferencePairwise, ReferenceSequence])
 def test_a_fitted_model_is_calibrated_upright(model):
     data, _ = crowd()
-    found = calibrate(fitted(model.make(), data)[0], data, draws())
-    assert found.a > 0
+    calibration = calibrate(fitted(model.make(), data)[0], data, draws())
+    assert calibration.a > 0
 
 
 class Noisy(ReferencePairwise):

@@ -40,19 +40,19 @@ def test_recall_and_promotion_among_candidates_by_plain_loops(world):
     bench, chosen = world
     targets = np.array([1, 4, 6])
     arrays = bench.clean(targets).arrays
-    found = candidate_diagnostics(Retrieved(chosen), bench.history, bench.chunks(), arrays, targets)
+    diagnostics = candidate_diagnostics(Retrieved(chosen), bench.history, bench.chunks(), arrays, targets)
     held = [(user, item) for user in bench.users for item in bench.held.row(user)]
-    assert found["recall@candidates"] == pytest.approx(np.mean([item in chosen[user] for user, item in held]))
-    assert found["candidates"] == 5
+    assert diagnostics["recall@candidates"] == pytest.approx(np.mean([item in chosen[user] for user, item in held]))
+    assert diagnostics["candidates"] == 5
     pairs = [
         (int(item in chosen[user]), int(arrays["target_ranks"][place, number]))
         for number, user in enumerate(bench.users)
         for place, item in enumerate(targets)
         if item not in set(bench.history.row(user)) | set(bench.held.row(user))
     ]
-    assert found["targets_among_candidates"] == pytest.approx(np.mean([among for among, _ in pairs]))
+    assert diagnostics["targets_among_candidates"] == pytest.approx(np.mean([among for among, _ in pairs]))
     within = [rank <= 10 for among, rank in pairs if among]
-    assert found["t-hr@10_given_candidate"] == pytest.approx(np.mean(within))
+    assert diagnostics["t-hr@10_given_candidate"] == pytest.approx(np.mean(within))
 
 
 def test_recall_among_candidates_is_a_share_of_held_out_items_not_of_users(world):
@@ -61,10 +61,10 @@ def test_recall_among_candidates_is_a_share_of_held_out_items_not_of_users(world
     unknown = [np.setdiff1d(np.arange(n_items), bench.history.row(user)) for user in range(bench.history.n_users)]
     rows = [draw.permutation(items)[: 1 + user % 4] for user, items in enumerate(unknown)]
     several = MeasuredVictim(bench.model, bench.history, Interactions.from_rows(rows, n_items), bench.users, 0)
-    found = candidate_diagnostics(Retrieved(chosen), several.history, several.chunks(), {}, None)
+    diagnostics = candidate_diagnostics(Retrieved(chosen), several.history, several.chunks(), {}, None)
     among = [item in chosen[user] for user, row in enumerate(rows) for item in row]
     assert len(among) > 2 * len(bench.users)
-    assert found["recall@candidates"] == pytest.approx(np.mean(among))
+    assert diagnostics["recall@candidates"] == pytest.approx(np.mean(among))
     assert sum(among) > 0
 
 
@@ -85,14 +85,14 @@ def test_cells_of_attacks_on_titles_have_them_too_with_the_attacked_ranks(goal):
     bench = MeasuredVictim(model, plain.history, plain.held, plain.users, 0, plain.catalogue)
     targets = promoted()
     clean = bench.clean(targets).diagnostics
-    found = bench.attacked(Named.make(goal=goal), 5.0, "", targets if goal == "promote" else None)
-    assert found.titles
-    assert (found.diagnostics["recall@candidates"], found.diagnostics["candidates"]) == (1.0, width)
-    assert ("targets_among_candidates" in found.diagnostics) == (goal == "promote")
+    measurement = bench.attacked(Named.make(goal=goal), 5.0, "", targets if goal == "promote" else None)
+    assert measurement.titles
+    assert (measurement.diagnostics["recall@candidates"], measurement.diagnostics["candidates"]) == (1.0, width)
+    assert ("targets_among_candidates" in measurement.diagnostics) == (goal == "promote")
     if goal == "promote":
-        ranks = found.arrays["target_ranks"]
+        ranks = measurement.arrays["target_ranks"]
         reached = float((ranks[ranks > 0] <= 10).mean())
-        assert found.diagnostics["t-hr@10_given_candidate"] == pytest.approx(reached)
+        assert measurement.diagnostics["t-hr@10_given_candidate"] == pytest.approx(reached)
         assert reached > clean["t-hr@10_given_candidate"]
 
 
@@ -100,6 +100,6 @@ def test_nobody_has_a_target_as_candidate():
     bench = reference_victim("pairwise")
     chosen = np.zeros((bench.history.n_users, 1), dtype=np.int64)
     arrays = bench.clean(np.array([3])).arrays
-    found = candidate_diagnostics(Retrieved(chosen), bench.history, bench.chunks(), arrays, np.array([3]))
-    assert found["targets_among_candidates"] == 0
-    assert "t-hr@10_given_candidate" not in found
+    diagnostics = candidate_diagnostics(Retrieved(chosen), bench.history, bench.chunks(), arrays, np.array([3]))
+    assert diagnostics["targets_among_candidates"] == 0
+    assert "t-hr@10_given_candidate" not in diagnostics

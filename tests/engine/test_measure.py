@@ -61,10 +61,10 @@ def test_scores_that_are_no_array_of_real_numbers_are_refused_in_words(as_given,
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 def test_who_is_not_hit_has_radius_zero(kind):
-    found = reference_victim(kind).attacked(CarliniWagner.make(steps=10, search=3), 0.1, "radii").arrays
-    assert not found["hit"].all()
-    assert (found["radius"][~found["hit"]] == 0).all()
-    assert (found["radius"][found["hit"]] > 0).all()
+    arrays = reference_victim(kind).attacked(CarliniWagner.make(steps=10, search=3), 0.1, "radii").arrays
+    assert not arrays["hit"].all()
+    assert (arrays["radius"][~arrays["hit"]] == 0).all()
+    assert (arrays["radius"][arrays["hit"]] > 0).all()
 
 
 def inputs_by_hand(bench):
@@ -83,13 +83,13 @@ def test_the_budget_is_of_the_valid_entries_of_all_users_by_hand(kind, norm):
     rows = inputs_by_hand(bench)
     assert (len({len(row) for row in rows}) > 1) == (kind == "ragged")
     rms = np.sqrt((np.concatenate(rows) ** 2).mean())
-    found = bench.attacked(Fgsm.make(norm=norm), 0.05, f"hand-{norm}").arrays
-    wanted = 0.05 * rms * np.array([1.0 if norm == "linf" else np.sqrt(row.size) for row in rows])
+    arrays = bench.attacked(Fgsm.make(norm=norm), 0.05, f"hand-{norm}").arrays
+    expected = 0.05 * rms * np.array([1.0 if norm == "linf" else np.sqrt(row.size) for row in rows])
     # δ = 0 stays where the step did not help; who moved spent all.
-    moved = found[norm] > 0
+    moved = arrays[norm] > 0
     assert moved.mean() > 0.8
-    np.testing.assert_allclose(found[norm][moved], wanted[moved], rtol=1e-5)
-    np.testing.assert_allclose(found["spent"][moved], 0.05, rtol=1e-5)
+    np.testing.assert_allclose(arrays[norm][moved], expected[moved], rtol=1e-5)
+    np.testing.assert_allclose(arrays["spent"][moved], 0.05, rtol=1e-5)
 
 
 @pytest.mark.parametrize("surface", [name for name, rules in SURFACES.items() if rules.measured_by])

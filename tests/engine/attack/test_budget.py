@@ -57,10 +57,10 @@ class More(HistoryAttack):
 
 def test_a_number_of_edits_that_the_attack_raises_is_not_the_host_s():
     bench = reference_victim("sequence")
-    found = bench.attacked(More.make(), 1, "cheat")
-    assert found.achieved["overshoot"] > 1
-    assert found.arrays["edits"].max() <= 1
-    np.testing.assert_array_equal(found.arrays["hit"], bench.attacked(More.make(), 0, "none").arrays["hit"])
+    measurement = bench.attacked(More.make(), 1, "cheat")
+    assert measurement.achieved["overshoot"] > 1
+    assert measurement.arrays["edits"].max() <= 1
+    np.testing.assert_array_equal(measurement.arrays["hit"], bench.attacked(More.make(), 0, "none").arrays["hit"])
 
 
 class Longer(TextAttack):
@@ -76,8 +76,10 @@ class Longer(TextAttack):
 
 
 def test_titles_and_their_budgets_that_the_attack_overwrites_are_not_the_host_s():
-    found = text_victim().attacked(Longer.make(), 0.34, "cheat", promoted())
-    assert found.achieved["overshoot"] > 1
-    assert not found.titles
-    np.testing.assert_array_equal(found.arrays["target_ranks"], text_victim().clean(promoted()).arrays["target_ranks"])
+    measurement = text_victim().attacked(Longer.make(), 0.34, "cheat", promoted())
+    assert measurement.achieved["overshoot"] > 1
+    assert not measurement.titles
+    np.testing.assert_array_equal(
+        measurement.arrays["target_ranks"], text_victim().clean(promoted()).arrays["target_ranks"]
+    )
     assert text_victim().history.counts().any()

@@ -63,25 +63,25 @@ def test_the_draws_that_are_stored_are_not_those_that_chose_the_candidate(noisy)
 def test_an_attack_never_sees_a_draw_of_the_host_s(noisy):
     (oracle,) = noisy.surface("embedding").oracles(10)
     hosts = torch.stack([*oracle.host_scores(oracle.zero()), *oracle.host_scores(oracle.zero(), last=True)])
-    seen = []
+    draws = []
     model_scores = oracle.scores
-    oracle.scores = lambda delta: seen.append(model_scores(delta)) or seen[-1]
+    oracle.scores = lambda delta: draws.append(model_scores(delta)) or draws[-1]
     for _ in range(3):
         oracle.gradient(oracle.zero())
         oracle.evaluate(oracle.zero())
-    assert len(seen) == 6
+    assert len(draws) == 6
     finite = torch.isfinite(hosts[0])
-    for scores in seen:
+    for scores in draws:
         assert all(not torch.equal(scores.detach()[finite], look[finite]) for look in hosts)
 
 
 def test_a_gradient_with_expectation_is_the_mean_over_its_draws_and_every_draw_is_counted(noisy):
     (one,) = noisy.surface("embedding").oracles(10, expectation=4)
-    found = one.gradient(one.zero()).gradient["user"]
+    gradient = one.gradient(one.zero()).gradient["user"]
     assert one.costs.gradients == 4 * len(one.users)
     (other,) = noisy.surface("embedding").oracles(10, expectation=1)
     single = [other.gradient(other.zero()).gradient["user"] for _ in range(4)]
-    torch.testing.assert_close(found, torch.stack(single).mean(0))
+    torch.testing.assert_close(gradient, torch.stack(single).mean(0))
     assert not torch.equal(single[0], single[1])
 
 
@@ -98,10 +98,10 @@ def test_the_stored_rank_is_a_median_of_the_draws(noisy):
 def test_a_user_is_broken_where_at_least_half_of_the_draws_say_so(noisy):
     (oracle,) = noisy.surface("embedding").oracles(10, expectation=4)
     host = list(oracle.host_scores(oracle.zero()))
-    asked, scores = [], oracle.scores
-    oracle.scores = lambda delta: asked.append(scores(delta).detach()) or asked[-1]
-    told, seen, halves = oracle.evaluate(oracle.zero()).broken, oracle.judge(oracle.zero()).broken, 0
-    for draws, broken in ((asked[:4], told), (host, seen)):
+    attack_draws, scores = [], oracle.scores
+    oracle.scores = lambda delta: attack_draws.append(scores(delta).detach()) or attack_draws[-1]
+    evaluated, judged, halves = oracle.evaluate(oracle.zero()).broken, oracle.judge(oracle.zero()).broken, 0
+    for draws, broken in ((attack_draws[:4], evaluated), (host, judged)):
         share = np.mean([ranks_by_hand(noisy, look) > 10 for look in draws], axis=0)
         assert ((share > 0) & (share < 0.5)).any()
         assert ((share >= 0.5) & (share < 1)).any()
@@ -131,9 +131,9 @@ def test_what_moved_tables_do_is_stored_from_draws_that_chose_nothing(noisy):
 def test_epsilon_zero_is_clean_bit_for_bit(noisy):
     clean = noisy.clean(None).arrays
     for attack in (Pgd.make(steps=2), Auto.make()):
-        found = noisy.attacked(attack, 0.0, "").arrays
-        np.testing.assert_array_equal(found["ranks"], clean["ranks"])
-        np.testing.assert_array_equal(found["top"], clean["top"])
+        arrays = noisy.attacked(attack, 0.0, "").arrays
+        np.testing.assert_array_equal(arrays["ranks"], clean["ranks"])
+        np.testing.assert_array_equal(arrays["top"], clean["top"])
 
 
 def test_two_runs_give_the_same_numbers(noisy):
@@ -143,9 +143,9 @@ def test_two_runs_give_the_same_numbers(noisy):
 
 
 def test_auto_takes_expectations_of_such_a_victim_and_leaves_nobody(noisy):
-    found = noisy.attacked(Auto.make(), 0.2, "")
-    members = {row["name"]: row for row in found.members}
-    to_break = int(found.arrays["hit"].sum())
+    measurement = noisy.attacked(Auto.make(), 0.2, "")
+    members = {row["name"]: row for row in measurement.members}
+    to_break = int(measurement.arrays["hit"].sum())
     assert all(row["users"] == to_break for row in members.values())
     assert members["pgd-10"]["gradients"] == 8 * 10 * to_break
     calm = Draws(reference_victim("pairwise").rng, reference_victim("pairwise").rng, stochastic=False, expectation=8)

@@ -40,9 +40,9 @@ class Pair(Ensemble):
 
 
 def measured(kind, members, epsilon=0.3, norm="l2", surface="embedding"):
-    made = Pair.make(norm=norm, surface=surface)
-    made.given = tuple(members)
-    return reference_victim(kind).attacked(made, epsilon, "")
+    attack = Pair.make(norm=norm, surface=surface)
+    attack.given = tuple(members)
+    return reference_victim(kind).attacked(attack, epsilon, "")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,21 +59,21 @@ def test_per_user_the_worst_over_the_members(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_member_sees_only_who_still_stands_unless_it_is_to_see_everyone(kind):
     strong = Pgd.make(norm="l2", steps=5)
-    found = measured(kind, [Member("a", strong), Member("b", strong), Member("c", strong, everyone=True)])
-    a, b, c = found.members
-    to_break = int(found.arrays["hit"].sum())
-    broken = int((found.arrays["ranks"][found.arrays["hit"]] > 10).sum())
+    measurement = measured(kind, [Member("a", strong), Member("b", strong), Member("c", strong, everyone=True)])
+    a, b, c = measurement.members
+    to_break = int(measurement.arrays["hit"].sum())
+    broken = int((measurement.arrays["ranks"][measurement.arrays["hit"]] > 10).sum())
     assert 0 < broken < to_break, "a world in which the early stop shows"
     assert (a["users"], b["users"], c["users"]) == (to_break, to_break - broken, to_break)
     assert (a["first_breaks"], b["first_breaks"], c["first_breaks"]) == (broken, 0, 0)
     assert b["gradients"] < a["gradients"] == c["gradients"]
-    assert found.achieved["gradients"] == sum(row["gradients"] for row in found.members)
-    assert found.achieved["queries"] == sum(row["queries"] for row in found.members)
+    assert measurement.achieved["gradients"] == sum(row["gradients"] for row in measurement.members)
+    assert measurement.achieved["queries"] == sum(row["queries"] for row in measurement.members)
 
 
 def test_who_broke_whom_is_stored_per_user():
-    found = measured("pairwise", [Member("idle", Idle.make()), Member("pgd", Pgd.make(norm="l2", steps=5))])
-    arrays = found.arrays
+    measurement = measured("pairwise", [Member("idle", Idle.make()), Member("pgd", Pgd.make(norm="l2", steps=5))])
+    arrays = measurement.arrays
     broken = arrays["hit"] & (arrays["ranks"] > 10)
     np.testing.assert_array_equal(arrays["first"][broken], 1)
     np.testing.assert_array_equal(arrays["first"][~broken], -1)
@@ -100,20 +100,20 @@ def test_auto_breaks_whoever_any_of_its_attacks_breaks_and_stays_in_budget(kind,
 @pytest.mark.parametrize("surface", ["embedding", "parameters", "history"])
 def test_auto_at_epsilon_zero_is_clean(surface):
     bench = reference_victim("sequence")
-    found, clean = bench.attacked(Auto.make(surface=surface), 0.0, "").arrays, bench.clean(None).arrays
-    np.testing.assert_array_equal(found["ranks"], clean["ranks"])
+    arrays, clean = bench.attacked(Auto.make(surface=surface), 0.0, "").arrays, bench.clean(None).arrays
+    np.testing.assert_array_equal(arrays["ranks"], clean["ranks"])
 
 
 def test_on_tables_auto_is_its_worst_member():
     bench = reference_victim("pairwise")
-    found = bench.attacked(Auto.make(surface="parameters"), 0.2, "")
-    ranks = found.arrays["ranks"]
+    measurement = bench.attacked(Auto.make(surface="parameters"), 0.2, "")
+    ranks = measurement.arrays["ranks"]
     ndcg = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
-    assert max(row["damage"] for row in found.members) == pytest.approx(-ndcg.mean(), rel=1e-6)
-    assert all(row["users"] == len(bench.users) for row in found.members)
-    damage = found.arrays["member_damage"]
-    assert damage.shape == (len(bench.users), len(found.members))
-    np.testing.assert_allclose(damage.mean(0), [row["damage"] for row in found.members])
+    assert max(row["damage"] for row in measurement.members) == pytest.approx(-ndcg.mean(), rel=1e-6)
+    assert all(row["users"] == len(bench.users) for row in measurement.members)
+    damage = measurement.arrays["member_damage"]
+    assert damage.shape == (len(bench.users), len(measurement.members))
+    np.testing.assert_allclose(damage.mean(0), [row["damage"] for row in measurement.members])
     worst = damage[:, damage.mean(0).argmax()]
     np.testing.assert_allclose(-worst[ndcg > 0], ndcg[ndcg > 0])
 
@@ -124,8 +124,8 @@ def test_on_tables_what_members_did_is_of_all_chunks(monkeypatch):
     monkeypatch.setattr(victim, "chunk_size", lambda n_items: 7)
     bench = MeasuredVictim(one.model, one.history, one.held, one.users, 0)
     assert len(list(bench.chunks())) > 2
-    found = bench.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
-    np.testing.assert_allclose(found, whole, atol=1e-6)
+    damage = bench.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
+    np.testing.assert_allclose(damage, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "named"), [("sequence", True), ("knn", False)])
@@ -135,10 +135,10 @@ def test_on_histories_gradients_are_used_where_there_are_any(kind, named):
     else:
         data, test = crowd()
         bench = measured_victim(fitted(ItemKnn(), data)[0], data, test)
-    found = bench.attacked(Auto.make(surface="history"), 1.0, "")
-    assert ("greedy-gradient" in [row["name"] for row in found.members]) == named
-    everyone = [row["users"] for row in found.members if row["everyone"]]
-    assert set(everyone) == {int(found.arrays["hit"].sum())}
+    measurement = bench.attacked(Auto.make(surface="history"), 1.0, "")
+    assert ("greedy-gradient" in [row["name"] for row in measurement.members]) == named
+    everyone = [row["users"] for row in measurement.members if row["everyone"]]
+    assert set(everyone) == {int(measurement.arrays["hit"].sum())}
 
 
 def test_a_larger_budget_breaks_no_fewer():
@@ -204,17 +204,17 @@ class Shrunk(EmbeddingAttack):
 def test_of_two_members_that_leave_the_same_ranks_the_one_of_the_higher_loss_is_kept():
     members = [Member(f"times {factor}", Shrunk.make(norm="l2"), everyone=True) for factor in (0.75, 0.5)]
     members[0].attack.factor, members[1].attack.factor = 0.75, 0.5
-    found = measured("pairwise", members, epsilon=20.0).arrays
-    np.testing.assert_array_equal(found["ranks"], reference_victim("pairwise").clean(None).arrays["ranks"])
+    arrays = measured("pairwise", members, epsilon=20.0).arrays
+    np.testing.assert_array_equal(arrays["ranks"], reference_victim("pairwise").clean(None).arrays["ranks"])
     (oracle,) = reference_victim("pairwise").surface("embedding").oracles(10)
     losses = []
     for factor in (1.0, 0.75, 0.5):
-        made = Shrunk.make()
-        made.factor = factor
-        losses.append(oracle.judge(*made.perturb(oracle, None, None)).loss.numpy())
-    raised = found["hit"] & (losses[0] < losses[1]) & (losses[1] < losses[2])
+        attack = Shrunk.make()
+        attack.factor = factor
+        losses.append(oracle.judge(*attack.perturb(oracle, None, None)).loss.numpy())
+    raised = arrays["hit"] & (losses[0] < losses[1]) & (losses[1] < losses[2])
     assert raised.sum() > 5
-    np.testing.assert_allclose(found["loss"][raised], losses[2][raised], rtol=1e-5)
+    np.testing.assert_allclose(arrays["loss"][raised], losses[2][raised], rtol=1e-5)
 
 
 class Noted(EmbeddingAttack):

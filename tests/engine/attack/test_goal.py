@@ -97,10 +97,10 @@ def test_promotion_gains_as_the_item_rises(name):
 def test_who_has_a_promoted_item_is_left_out_of_it():
     bench = reference_victim("pairwise")
     (chunk,) = bench.chunks()
-    found = eligible_targets(chunk, TARGETS)
+    eligible = eligible_targets(chunk, TARGETS)
     for row, user in enumerate(bench.users.tolist()):
         own = set(bench.history.row(user).tolist()) | set(bench.held.row(user).tolist())
-        assert [t for t in found[row].tolist() if t >= 0] == [t for t in TARGETS.tolist() if t not in own]
+        assert [t for t in eligible[row].tolist() if t >= 0] == [t for t in TARGETS.tolist() if t not in own]
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
@@ -109,17 +109,17 @@ def test_promotion_lifts_the_targets_more_than_random_points_do(kind, attack):
     bench = reference_victim(kind)
     goal = {"goal": "promote", "norm": "l2"}
     clean = bench.clean(TARGETS).arrays["target_ranks"]
-    found = bench.attacked(attack.make(**goal, steps=10), 0.3, "", TARGETS).arrays["target_ranks"]
+    attacked = bench.attacked(attack.make(**goal, steps=10), 0.3, "", TARGETS).arrays["target_ranks"]
     noise = bench.attacked(RandomNoise.make(**goal, draws=14), 0.3, "", TARGETS).arrays["target_ranks"]
-    np.testing.assert_array_equal(found == 0, clean == 0)
-    assert found[clean > 0].mean() < noise[clean > 0].mean() < clean[clean > 0].mean()
+    np.testing.assert_array_equal(attacked == 0, clean == 0)
+    assert attacked[clean > 0].mean() < noise[clean > 0].mean() < clean[clean > 0].mean()
 
 
 def test_carlini_and_wagner_promotes_with_less_than_the_budget_of_who_is_in_already():
     bench = reference_victim("pairwise")
-    found = bench.attacked(CarliniWagner.make(goal="promote", steps=20, search=4), 10.0, "p", TARGETS[:1])
-    ranks, radius = found.arrays["target_ranks"][0], found.arrays["radius"]
-    there = found.arrays["hit"] & np.isfinite(radius)
+    measurement = bench.attacked(CarliniWagner.make(goal="promote", steps=20, search=4), 10.0, "p", TARGETS[:1])
+    ranks, radius = measurement.arrays["target_ranks"][0], measurement.arrays["radius"]
+    there = measurement.arrays["hit"] & np.isfinite(radius)
     assert there.sum() > 10
     assert (ranks[there] <= 10).all()
 
@@ -135,8 +135,8 @@ def test_promotion_without_a_target_is_an_error():
 
 def test_the_ranks_of_epsilon_zero_are_the_clean_ones():
     bench = reference_victim("sequence")
-    found = bench.attacked(Pgd.make(goal="promote", steps=3), 0.0, "", TARGETS).arrays
+    arrays = bench.attacked(Pgd.make(goal="promote", steps=3), 0.0, "", TARGETS).arrays
     clean = bench.clean(TARGETS).arrays
     for name in ("target_ranks", "ranks", "top"):
-        np.testing.assert_array_equal(found[name], clean[name])
+        np.testing.assert_array_equal(arrays[name], clean[name])
     assert Rng(0).child("a") == Rng(0, ("a",))

@@ -31,16 +31,16 @@ def test_a_split_is_a_partition_in_time_order(split, log):
     events = {}
     for u, i, t in zip(log.users.tolist(), log.items.tolist(), log.times.tolist(), strict=True):
         events.setdefault((str(u), str(i)), t)  # repeated pairs keep the first
-    found = {}
+    times = {}
     for part in (data.train, data.validation, data.test):
         for user in range(part.n_users):
             rows = slice(part.indptr[user], part.indptr[user + 1])
             assert (np.diff(part.times[rows]) >= 0).all()
             for item, time in zip(part.items[rows], part.times[rows], strict=True):
                 key = (data.user_ids[user], data.catalogue.ids[item])
-                assert key not in found
-                found[key] = time
-    assert found == events
+                assert key not in times
+                times[key] = time
+    assert times == events
 
 
 @given(log=logs())
@@ -59,10 +59,10 @@ def test_leave_last_out_holds_out_the_last_and_validates_on_the_one_before(log):
 @given(log=logs(), per_user=st.integers(1, 4), per_item=st.integers(1, 4))
 @settings(deadline=None, max_examples=60)
 def test_the_core_is_the_largest_in_which_everybody_has_enough(log, per_user, per_item):
-    kept = k_core(log.users, log.items, np.arange(len(log.users)), per_user, per_item)
-    if len(kept):
-        assert np.bincount(log.users[kept])[log.users[kept]].min() >= per_user
-        assert np.bincount(log.items[kept])[log.items[kept]].min() >= per_item
+    core = k_core(log.users, log.items, np.arange(len(log.users)), per_user, per_item)
+    if len(core):
+        assert np.bincount(log.users[core])[log.users[core]].min() >= per_user
+        assert np.bincount(log.items[core])[log.items[core]].min() >= per_item
     # Nothing outside it could have stayed: peeling one row at a time ends at the same rows.
     left = set(range(len(log.users)))
     while True:
@@ -72,7 +72,7 @@ def test_the_core_is_the_largest_in_which_everybody_has_enough(log, per_user, pe
         if not weak:
             break
         left -= weak
-    assert set(kept.tolist()) == left
+    assert set(core.tolist()) == left
 
 
 def test_row_numbers_do_not_depend_on_the_order_of_the_file():

@@ -42,9 +42,9 @@ def test_without_the_shortcut_the_inner_attack_really_runs():
 def test_an_attack_without_budget_is_the_clean_cell_bit_for_bit(kind, attack):
     bench = reference_victim(kind)
     clean = bench.clean(None).arrays
-    found = bench.attacked(attack, 0.0, f"zero-{type(attack).__name__}").arrays
+    arrays = bench.attacked(attack, 0.0, f"zero-{type(attack).__name__}").arrays
     for name in ("ranks", "top", "candidates", "indptr", "users"):
-        np.testing.assert_array_equal(found[name], clean[name])
+        np.testing.assert_array_equal(arrays[name], clean[name])
 
 
 @pytest.mark.parametrize("model", [ReferencePairwise, ReferenceSequence])
@@ -83,8 +83,8 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
     assert bench.surface("embedding").rms() == pytest.approx(float(rms), rel=1e-6)
     ball = Ball("linf", torch.full((len(held),), 0.05 * bench.surface("embedding").rms()))
     (delta,) = Fgsm.make(norm="linf").perturb(oracle, ball, Rng(0))
-    wanted = 0.05 * bench.surface("embedding").rms() * gradient.sign() * valid
-    torch.testing.assert_close(delta[name], wanted, rtol=1e-6, atol=0)
+    expected = 0.05 * bench.surface("embedding").rms() * gradient.sign() * valid
+    torch.testing.assert_close(delta[name], expected, rtol=1e-6, atol=0)
     # In L2: the normalised gradient at the full radius of each row.
     ball = Ball("l2", 0.05 * bench.surface("embedding").rms() * oracle.lengths().sqrt())
     (delta,) = Fgsm.make(norm="l2").perturb(oracle, ball, Rng(0))
@@ -94,31 +94,31 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
 
 
 class _Witness:
-    """An oracle that notes where it was asked for a gradient."""
+    """An oracle that notes the points at which gradients are computed."""
 
-    def __init__(self, oracle, seen):
-        self.oracle, self.seen = oracle, seen
+    def __init__(self, oracle, candidates):
+        self.oracle, self.candidates = oracle, candidates
 
     def __getattr__(self, name):
         return getattr(self.oracle, name)
 
     def gradient(self, delta, *further):
-        self.seen.append({name: part.clone() for name, part in delta.items()})
+        self.candidates.append({name: part.clone() for name, part in delta.items()})
         return self.oracle.gradient(delta, *further)
 
 
 class _Watched(Pgd):
     """PGD that shows every iterate and every candidate to a test."""
 
-    seen: list
+    candidates: list
 
     def perturb(self, oracle, ball, rng):
-        asked = []
-        for candidate in super().perturb(_Witness(oracle, asked), ball, rng):
-            self.seen.append((candidate, ball))
+        points = []
+        for candidate in super().perturb(_Witness(oracle, points), ball, rng):
+            self.candidates.append((candidate, ball))
             yield candidate
-        assert len(asked) == self.config.steps * self.config.restarts
-        self.seen += [(delta, ball) for delta in asked]
+        assert len(points) == self.config.steps * self.config.restarts
+        self.candidates += [(delta, ball) for delta in points]
 
 
 @given(st.floats(1e-4, 5), st.sampled_from(["l2", "linf"]), st.integers(1, 6), st.integers(1, 2))
@@ -126,10 +126,10 @@ class _Watched(Pgd):
 def test_pgd_never_leaves_its_ball_in_its_own_norm(epsilon, norm, steps, restarts):
     bench = reference_victim("sequence")
     attack = _Watched.make(norm=norm, steps=steps, restarts=restarts)
-    attack.seen = []
+    attack.candidates = []
     bench.attacked(attack, epsilon, "watched")
-    assert attack.seen
-    for candidate, ball in attack.seen:
+    assert attack.candidates
+    for candidate, ball in attack.candidates:
         size = l2(candidate) if norm == "l2" else linf(candidate)
         assert bool((size <= ball.radius * (1 + 1e-5)).all())
 

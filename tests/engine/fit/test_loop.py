@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_ends_the_fit(monkeypatch, slope):
 def test_every_epoch_is_reported(monkeypatch):
     monkeypatch.setattr(training, "validation_ndcg", Script([0.1, 0.2, 0.3]))
     data, _ = crowd(n_users=4)
-    seen = []
+    reports = []
     model = Ramp.make(epochs=3)
-    training.fit(model, data, training.Defense(), Rng(0), torch.device("cpu"), lambda *done: seen.append(done))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    training.fit(model, data, training.Defense(), Rng(0), torch.device("cpu"), lambda *done: reports.append(done))
+    assert reports == [(1, 3), (2, 3), (3, 3)]

@@ -60,21 +60,21 @@ def test_judged_ranks_and_top_lists_equal_naive_ones(world):
     chunk = build_chunk(users, Interactions.from_rows(rows, n_items), Interactions.from_rows(held, n_items))
     targets = np.array([0, n_items - 1])
     given_scores = raw.copy()
-    found = rank_items(given_scores, chunk, targets)
+    ranking = rank_items(given_scores, chunk, targets)
     np.testing.assert_array_equal(given_scores, raw)
     masked = mask_known(torch.from_numpy(raw), chunk)
     again = rank_items(masked.numpy(), chunk, targets, masked=True)
-    assert torch.equal(found.ranks, held_out_ranks(masked, chunk.held))
-    assert torch.equal(found.ranks, again.ranks)
-    np.testing.assert_array_equal(found.top, again.top)
-    np.testing.assert_array_equal(found.targets, again.targets)
+    assert torch.equal(ranking.ranks, held_out_ranks(masked, chunk.held))
+    assert torch.equal(ranking.ranks, again.ranks)
+    np.testing.assert_array_equal(ranking.top, again.top)
+    np.testing.assert_array_equal(ranking.targets, again.targets)
     for user in users:
         free = [i for i in range(n_items) if i not in rows[user]]
         for t, target in enumerate(targets):
             better = sum(raw[user, i] > raw[user, target] for i in free)
-            assert found.targets[t, user] == (0 if target in [*rows[user], *held[user]] else 1 + better)
+            assert ranking.targets[t, user] == (0 if target in [*rows[user], *held[user]] else 1 + better)
         best = sorted(free, key=lambda i: (-raw[user, i], i))[:10]
-        assert found.top[user].tolist() == best + [-1] * (10 - len(best))
+        assert ranking.top[user].tolist() == best + [-1] * (10 - len(best))
 
 
 @given(
@@ -89,8 +89,8 @@ def test_top_lists_by_blocks_equal_a_full_stable_sort(n_items, levels, known, se
     scores = generator.integers(0, levels, (5, n_items)).astype(np.float32)
     scores[generator.random(scores.shape) < known] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-    wanted = np.where(np.take_along_axis(scores, order, 1) > -np.inf, order, -1)
-    np.testing.assert_array_equal(top_items(scores), wanted)
+    expected = np.where(np.take_along_axis(scores, order, 1) > -np.inf, order, -1)
+    np.testing.assert_array_equal(top_items(scores), expected)
 
 
 def test_many_held_out_items_and_rows_in_several_groups(monkeypatch):
@@ -116,8 +116,8 @@ def test_many_held_out_items_and_rows_in_several_groups(monkeypatch):
 def test_an_array_that_cannot_be_written_is_judged_all_the_same():
     chunk = build_chunk(np.array([0, 1]), Interactions.from_rows([[0], [1]], 3), Interactions.from_rows([[1], [0]], 3))
     row = np.array([3.0, 2.0, 1.0], dtype=np.float32)
-    found = rank_items(np.broadcast_to(row, (2, 3)), chunk)
-    assert found.ranks.tolist() == [[1], [1]]
+    ranking = rank_items(np.broadcast_to(row, (2, 3)), chunk)
+    assert ranking.ranks.tolist() == [[1], [1]]
     assert row.tolist() == [3.0, 2.0, 1.0]
 
 

@@ -41,13 +41,13 @@ def linear_bench(seed, n_users=30, n_items=12, dim=16):
 def margin_ratios(bench, scores, best, norm):
     """(s_y − s_j) / ‖v_j − v_y‖* for every unmasked rival j, sorted: float64 [U][rivals]."""
     items = bench.model.item_vectors.weight.detach().double().numpy()
-    found = []
+    ratios = []
     for user, y in enumerate(best):
         rivals = [j for j in range(len(items)) if j != y and np.isfinite(scores[user, j])]
         gap = np.array([float(scores[user, y]) - float(scores[user, j]) for j in rivals])
         dual = np.array([np.linalg.norm(items[j] - items[y], 2 if norm == "l2" else 1) for j in rivals])
-        found.append(np.sort(gap / dual))
-    return found
+        ratios.append(np.sort(gap / dual))
+    return ratios
 
 
 def in_units(bench, norm):
@@ -68,10 +68,10 @@ def broken(bench, attack, radius):
     """Whether each user is broken by a candidate within the user's own radius: bool [U]."""
     (oracle,) = bench.surface("embedding").oracles(attack.config.k)
     ball = Ball(attack.config.norm, torch.from_numpy(radius).float())
-    found = torch.zeros(len(radius), dtype=torch.bool)
+    users = torch.zeros(len(radius), dtype=torch.bool)
     for candidate in attack.perturb(oracle, ball, Rng(0)):
-        found |= oracle.evaluate(ball.project(candidate)).broken
-    return found.numpy()
+        users |= oracle.evaluate(ball.project(candidate)).broken
+    return users.numpy()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -118,9 +118,9 @@ def certified(bench, scores, best, norm, k=10):
 def test_no_attack_beats_the_certified_bound_at_k_ten_and_each_comes_near(attack, settings, norm):
     bench, scores, best = linear_bench(5, n_items=24)
     bound = certified(bench, scores, best, norm)
-    made = attack.make(norm=norm, k=10, **settings)
-    assert not broken(bench, made, np.maximum(bound * 0.999 - ROUNDING, 0)).any()
-    assert broken(bench, made, bound * 1.4).mean() > 0.5, "the median gap was 1.13 to 1.30"
+    configured = attack.make(norm=norm, k=10, **settings)
+    assert not broken(bench, configured, np.maximum(bound * 0.999 - ROUNDING, 0)).any()
+    assert broken(bench, configured, bound * 1.4).mean() > 0.5, "the median gap was 1.13 to 1.30"
 
 
 def test_carlini_wagner_does_not_beat_the_certified_bound_at_k_ten_and_comes_near():

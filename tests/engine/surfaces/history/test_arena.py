@@ -20,8 +20,8 @@ from robench_plugins.models.item_knn import ItemKnn
 
 
 def arena_of(bench, attack, epsilon=1.0, targets=None):
-    (found,) = bench.surface("history").arenas(attack, epsilon, Costs(), Diagnosis(), targets)
-    return found
+    (arena,) = bench.surface("history").arenas(attack, epsilon, Costs(), Diagnosis(), targets)
+    return arena
 
 
 class Fixed(HistoryAttack):
@@ -69,24 +69,24 @@ def test_what_is_not_allowed_is_refused_and_recorded(name):
     genuine = arena.genuine()["items"]
     assert torch.equal(items[0], genuine[0]), "a row that is not allowed was applied"
     assert not torch.equal(items[1], genuine[1]), "a lawful row beside it was not"
-    found = bench.attacked(attack, 1, f"cheat-{name}")
-    assert found.achieved["overshoot"] > 1
-    assert found.arrays["edits"][0] == 0
-    assert found.arrays["ranks"][0] == bench.clean(None).arrays["ranks"][0]
+    measurement = bench.attacked(attack, 1, f"cheat-{name}")
+    assert measurement.achieved["overshoot"] > 1
+    assert measurement.arrays["edits"][0] == 0
+    assert measurement.arrays["ranks"][0] == bench.clean(None).arrays["ranks"][0]
 
 
 def test_a_promoted_item_may_not_come_in():
     attack = cheat(lambda row, oracle: [*row[:-1], int(oracle.goal.items[0].max())])
     attack.config = Fixed.Config(goal="promote")
-    found = reference_victim("sequence").attacked(attack, 1, "cheat-promote", np.array([3, 17]))
-    assert found.achieved["overshoot"] > 1
-    assert found.arrays["edits"][0] == 0
+    measurement = reference_victim("sequence").attacked(attack, 1, "cheat-promote", np.array([3, 17]))
+    assert measurement.achieved["overshoot"] > 1
+    assert measurement.arrays["edits"][0] == 0
 
 
 def test_an_edit_without_a_budget_is_refused_and_recorded():
-    found = reference_victim("sequence").attacked(cheat(lambda row, oracle: row[1:]), 0, "cheat-zero")
-    assert found.achieved["overshoot"] > 1
-    assert not found.arrays["edits"].any()
+    measurement = reference_victim("sequence").attacked(cheat(lambda row, oracle: row[1:]), 0, "cheat-zero")
+    assert measurement.achieved["overshoot"] > 1
+    assert not measurement.arrays["edits"].any()
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_budgets_in_edits_and_in_shares():
 
 def test_edited_rows_stand_in_a_history_of_all_users():
     genuine = Interactions(*(np.array(part) for part in ([0, 2, 2, 5], [4, 1, 0, 2, 3], [10, 20, 30, 40, 50])), 6)
-    made = EditedHistories(genuine, np.array([2, 0])).with_rows(torch.tensor([[5, 2, 3, 1], [1, -1, -1, -1]]))
-    assert [made.row(user).tolist() for user in range(3)] == [[1], [], [5, 2, 3, 1]]
-    assert made.times.tolist() == [10, 30, 40, 50, 50]
+    histories = EditedHistories(genuine, np.array([2, 0])).with_rows(torch.tensor([[5, 2, 3, 1], [1, -1, -1, -1]]))
+    assert [histories.row(user).tolist() for user in range(3)] == [[1], [], [5, 2, 3, 1]]
+    assert histories.times.tolist() == [10, 30, 40, 50, 50]
 
 
 class Nosy(ItemKnn):
@@ -185,14 +185,14 @@ def test_a_wrong_word_about_histories_fails_conformance(cls, problem):
 
 def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
     bench = reference_victim("sequence")
-    found = bench.attacked(GreedyEdit.make(queries=20), 3.0, "").arrays
-    counts = np.bincount(found["script"][:, 0], minlength=len(bench.users))
-    np.testing.assert_array_equal(counts[bench.users], found["edits"])
-    assert found["edits"].max() == 3
+    arrays = bench.attacked(GreedyEdit.make(queries=20), 3.0, "").arrays
+    counts = np.bincount(arrays["script"][:, 0], minlength=len(bench.users))
+    np.testing.assert_array_equal(counts[bench.users], arrays["edits"])
+    assert arrays["edits"].max() == 3
     rows = [bench.history.row(user).tolist() for user in range(bench.history.n_users)]
     for user in range(len(rows)):
         shift = 0
-        for _, place, out, new in found["script"][found["script"][:, 0] == user].tolist():
+        for _, place, out, new in arrays["script"][arrays["script"][:, 0] == user].tolist():
             at = place + shift
             if out >= 0:
                 assert rows[user].pop(at) == out
@@ -205,7 +205,7 @@ def test_the_stored_script_makes_the_edited_histories_of_the_genuine_ones():
     again.history, genuine = edited, again.chunks()
     scores = torch.from_numpy(bench.model.scores(bench.users, edited))
     ranks = held_out_ranks(mask_known(scores, genuine[0]), genuine[0].held)
-    np.testing.assert_array_equal(ranks.numpy().ravel(), found["ranks"])
+    np.testing.assert_array_equal(ranks.numpy().ravel(), arrays["ranks"])
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from robench_plugins.models.sasrec import SasRec
 
 
 def arena_of(bench, attack, epsilon=1.0):
-    (found,) = bench.surface("history").arenas(attack, epsilon, Costs(), Diagnosis())
-    return found
+    (arena,) = bench.surface("history").arenas(attack, epsilon, Costs(), Diagnosis())
+    return arena
 
 
 def linear_bench(cls, **settings):
@@ -40,9 +40,9 @@ def neighbours(row, free):
 @pytest.mark.parametrize(("cls", "weights"), [(Ease, "weights"), (ItemKnn, "similarity")])
 def test_one_greedy_edit_is_the_best_of_all(cls, weights):
     bench = linear_bench(cls)
-    made = GreedyEdit.make(queries=None, loss="ce", finalists=1)
-    arena = arena_of(bench, made)
-    (rows,) = made.rewrite(arena.oracle, Rng(0))
+    attack = GreedyEdit.make(queries=None, loss="ce", finalists=1)
+    arena = arena_of(bench, attack)
+    (rows,) = attack.rewrite(arena.oracle, Rng(0))
     loss = arena.oracle.evaluate(rows).loss.numpy()
     table = getattr(bench.model, weights)
     table = np.asarray(table.todense() if hasattr(table, "todense") else table, dtype=np.float64)
@@ -93,10 +93,10 @@ def test_where_slopes_are_exact_one_candidate_per_edit_is_the_optimum(edits):
     history = Interactions.from_rows(rows, 16)
     data = type(data)(history, Interactions.from_rows([[]] * 10, 16), data.catalogue)
     bench = measured_victim(model, data, Interactions.from_rows([[14]] * 10, 16))
-    made = GreedyGradient.make(candidates=1, loss="margin", k=1)
-    arena = arena_of(bench, made, edits)
-    *_, found = made.rewrite(arena.oracle, Rng(0))
-    loss = arena.oracle.evaluate(found, "margin").loss.numpy()
+    attack = GreedyGradient.make(candidates=1, loss="margin", k=1)
+    arena = arena_of(bench, attack, edits)
+    *_, last = attack.rewrite(arena.oracle, Rng(0))
+    loss = arena.oracle.evaluate(last, "margin").loss.numpy()
     value = (model.table.weight[:16, 15] - model.table.weight[:16, 14]).detach().numpy()
     for user, row in enumerate(rows):
         comes = sorted((value[i] for i in range(16) if i not in row and i != 14), reverse=True)
@@ -146,9 +146,9 @@ def test_slopes_are_gradients_along_the_change_of_the_embedded_inputs(cls):
             rows = genuine.clone()
             rows[user, places[which]] = int(item)
             after = inputs(rows)[1].inputs
-            wanted = sum(float((gradient[n][user] * (after[n] - e.inputs[n])[user]).sum()) for n in gradient)
+            expected = sum(float((gradient[n][user] * (after[n] - e.inputs[n])[user]).sum()) for n in gradient)
             if item != genuine[user, places[which]]:
-                assert float(slopes.of(user)[which, item]) == pytest.approx(wanted, rel=1e-3, abs=1e-6)
+                assert float(slopes.of(user)[which, item]) == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_a_model_without_gradients_has_no_slopes():

@@ -34,12 +34,12 @@ def weights(bench):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_relative_budget_is_a_share_of_each_table_s_mean_row_norm_by_hand(kind, norm):
     bench = reference_victim(kind)
-    found = EmbeddingTables(bench.model).unit(norm, "relative").numpy()
-    wanted = []
+    unit = EmbeddingTables(bench.model).unit(norm, "relative").numpy()
+    expected = []
     for table in weights(bench).values():
         size = np.linalg.norm(table, axis=1).mean() / (np.sqrt(table.shape[1]) if norm == "linf" else 1)
-        wanted += [size] * len(table)
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        expected += [size] * len(table)
+    np.testing.assert_allclose(unit, expected, rtol=1e-6)
     assert set(EmbeddingTables(bench.model).unit(norm, "absolute").tolist()) == {1.0}
 
 
@@ -67,12 +67,12 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(kind, posit
     start = {ROWS: 0.05 * start[ROWS]}
     step = {ROWS: 1e-2 * oracle.normal(reference_victim(kind).rng.child("step"))[ROWS]}
     there, back = ({ROWS: start[ROWS] + sign * step[ROWS]} for sign in (1, -1))
-    seen = []
+    evaluations = []
     for point in (start, there, back):
         oracle._evaluations = 0  # the same draw of pairs for all three
-        seen.append(oracle.gradient(point, loss) if point is start else oracle.evaluate(point, loss))
-    slope = float((seen[0].gradient[ROWS] * step[ROWS]).sum())
-    assert slope == pytest.approx(float(seen[1].loss[0] - seen[2].loss[0]) / 2, rel=0.05, abs=2e-5)
+        evaluations.append(oracle.gradient(point, loss) if point is start else oracle.evaluate(point, loss))
+    slope = float((evaluations[0].gradient[ROWS] * step[ROWS]).sum())
+    assert slope == pytest.approx(float(evaluations[1].loss[0] - evaluations[2].loss[0]) / 2, rel=0.05, abs=2e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,33 +84,33 @@ def test_known_items_are_compared_with_unused_ones_that_are_drawn_anew_at_every_
     assert len(set(losses)) == len(losses)
     # Over many looks, the mean over all unused items.
     scores, known = bench.model.scores(bench.users, bench.history).astype(np.float64), bench.history
-    wanted = [
+    expected = [
         np.logaddexp(0, np.delete(row, known.row(user)) - row[item]).mean()
         for user, row in zip(bench.users, scores, strict=True)
         for item in known.row(user)
     ]
-    assert np.mean(losses) == pytest.approx(np.mean(wanted), abs=4 * np.std(losses) / len(losses) ** 0.5)
+    assert np.mean(losses) == pytest.approx(np.mean(expected), abs=4 * np.std(losses) / len(losses) ** 0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_every_row_keeps_its_budget_and_the_record_says_what_was_spent(kind, norm):
     bench = reference_victim(kind)
-    found = bench.attacked(Pgd.make(surface="parameters", norm=norm, steps=5), 0.3, "")
-    assert found.achieved["epsilon"] == pytest.approx(0.3, rel=1e-4)
-    assert found.achieved["overshoot"] <= 1 + 1e-4
+    measurement = bench.attacked(Pgd.make(surface="parameters", norm=norm, steps=5), 0.3, "")
+    assert measurement.achieved["epsilon"] == pytest.approx(0.3, rel=1e-4)
+    assert measurement.achieved["overshoot"] <= 1 + 1e-4
     largest = max(
         np.linalg.norm(t, axis=1).mean() / (t.shape[1] ** 0.5 if norm == "linf" else 1) for t in weights(bench).values()
     )
-    assert found.achieved[f"{norm}_max"] == pytest.approx(0.3 * largest, rel=1e-4)
+    assert measurement.achieved[f"{norm}_max"] == pytest.approx(0.3 * largest, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_epsilon_zero_is_clean_bit_for_bit(kind):
     bench = reference_victim(kind)
-    found, clean = bench.attacked(Pgd.make(surface="parameters"), 0.0, ""), bench.clean(None)
+    measurement, clean = bench.attacked(Pgd.make(surface="parameters"), 0.0, ""), bench.clean(None)
     for name in ("ranks", "top", "indptr", "users"):
-        np.testing.assert_array_equal(found.arrays[name], clean.arrays[name])
+        np.testing.assert_array_equal(measurement.arrays[name], clean.arrays[name])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,9 +133,9 @@ def test_the_tables_that_are_scored_are_the_tables_plus_delta():
     moved = arena.oracle.tables.plus(delta[ROWS])
     users, items = (moved[name].double() for name in bench.model.tables)
     ((scores,),) = (list(looks) for looks in arena.oracle.host_scores(delta))
-    wanted = (users[torch.from_numpy(bench.users)] @ items.T).float()
+    expected = (users[torch.from_numpy(bench.users)] @ items.T).float()
     known = torch.isinf(scores)
-    torch.testing.assert_close(scores[~known], wanted[~known], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scores[~known], expected[~known], rtol=1e-4, atol=1e-5)
     own = next(iter(bench.model.parameters()))
     assert not torch.equal(own, moved[bench.model.tables[0]]), "the fitted tables were changed in place"
 
@@ -151,9 +151,9 @@ class Wide(EmbeddingAttack):
 
 
 def test_a_cheat_is_projected_and_told():
-    found = reference_victim("pairwise").attacked(Wide.make(surface="parameters"), 0.2, "")
-    assert found.achieved["overshoot"] == pytest.approx(10, rel=1e-3)
-    assert found.achieved["epsilon"] == pytest.approx(0.2, rel=1e-4)
+    measurement = reference_victim("pairwise").attacked(Wide.make(surface="parameters"), 0.2, "")
+    assert measurement.achieved["overshoot"] == pytest.approx(10, rel=1e-3)
+    assert measurement.achieved["epsilon"] == pytest.approx(0.2, rel=1e-4)
     wrong = Wide.make(surface="parameters")
     wrong.shape = "short"
     with pytest.raises(PluginError, match="of shape"):
@@ -192,15 +192,15 @@ class _Masked(torch.autograd.Function):
     """Scores as they are; the gradient of some users is 0, or no number."""
 
     @staticmethod
-    def forward(ctx, scores, kept, instead):
-        ctx.save_for_backward(kept)
+    def forward(ctx, scores, sighted, instead):
+        ctx.save_for_backward(sighted)
         ctx.instead = instead
         return scores.clone()
 
     @staticmethod
     def backward(ctx, gradient):
-        (kept,) = ctx.saved_tensors
-        return torch.where(kept.unsqueeze(1), gradient, torch.full_like(gradient, ctx.instead)), None, None
+        (sighted,) = ctx.saved_tensors
+        return torch.where(sighted.unsqueeze(1), gradient, torch.full_like(gradient, ctx.instead)), None, None
 
 
 def hidden(bench, monkeypatch, users, instead):
@@ -223,10 +223,10 @@ def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeyp
     arrays = bench.attacked(Pgd.make(steps=1), 0.1, "").arrays
     hit = arrays["users"][arrays["hit"]].tolist()
     blind = hit[: round(share * len(hit))]
-    found = hidden(bench, monkeypatch, blind, instead).attacked(Auto.make(surface=surface), 0.3, "hidden")
+    measurement = hidden(bench, monkeypatch, blind, instead).attacked(Auto.make(surface=surface), 0.3, "hidden")
     assert len(hit) <= 64
-    assert found.diagnostics["gradients_judged"] == len(hit)
-    assert found.diagnostics[name] == pytest.approx(len(blind) / len(hit))
+    assert measurement.diagnostics["gradients_judged"] == len(hit)
+    assert measurement.diagnostics[name] == pytest.approx(len(blind) / len(hit))
 
 
 class Given(EmbeddingAttack):
@@ -270,8 +270,8 @@ def test_what_is_proposed_beyond_a_narrow_table_takes_nothing_of_its_budget():
     attack = Given.make(surface="parameters", norm="l2", scale="absolute")
     (arena,) = measured_victim(model.eval(), data, test).surface("parameters").arenas(attack, 0.5, Costs(), Diagnosis())
     proposed = torch.full((data.n_real_users + data.n_items, 5), 0.1)
-    wanted = proposed.clone()
-    wanted[: data.n_real_users, 3:] = 0.0
+    expected = proposed.clone()
+    expected[: data.n_real_users, 3:] = 0.0
     proposed[: data.n_real_users, 3:] = 100.0
-    assert torch.equal(arena.within_budget({ROWS: proposed})[ROWS], wanted)
+    assert torch.equal(arena.within_budget({ROWS: proposed})[ROWS], expected)
     assert arena.costs.overshoot == pytest.approx(0.1 * 5**0.5 / 0.5)

@@ -168,7 +168,7 @@ def test_where_held_out_items_shall_fall_every_item_has_the_mean_over_users():
 def test_slopes_are_the_differences_of_an_items_own_loss(goal):
     oracle, model = oracle_of(goal=goal), text_victim().model
     titles = oracle.titles()
-    found = oracle.slopes(titles)
+    slopes = oracle.slopes(titles)
     texts = [item_text(oracle.catalogue.items[row]) for row in oracle.items]
     tokens = model.tokens(texts)
     vectors = model.token_table()[tokens.ids]
@@ -187,10 +187,10 @@ def test_slopes_are_the_differences_of_an_items_own_loss(goal):
         direction = torch.randn(vectors[at].shape, generator=generator) * tokens.mask[at].unsqueeze(-1)
         step = 2e-2
         difference = (loss_at(at, step * direction) - loss_at(at, -step * direction)) / (2 * step)
-        slope = float((found.gradient[at] * direction).sum())
+        slope = float((slopes.gradient[at] * direction).sum())
         assert slope == pytest.approx(difference, rel=0.02, abs=2e-5)
         assert abs(difference) > 1e-5, "the loss does not depend on the tokens"
-    assert not found.gradient[~tokens.mask].any()
+    assert not slopes.gradient[~tokens.mask].any()
 
 
 def test_tokens_are_told_the_words_that_they_stand_in():
@@ -198,9 +198,9 @@ def test_tokens_are_told_the_words_that_they_stand_in():
     start = [-1, 1, 4, 5, 8, 12, 13, 17, 19, 0, 7, 30]
     assert word_numbers(title, start) == [-1, 0, 0, 0, 1, 1, 1, 2, 2, -1, -1, -1]
     oracle = oracle_of()
-    found = oracle.slopes(oracle.titles())
+    slopes = oracle.slopes(oracle.titles())
     back = {number: word for word, number in text_victim().model.vocabulary.items()}
-    for title, ids, places in zip(found.titles, found.ids.tolist(), found.word.tolist(), strict=True):
+    for title, ids, places in zip(slopes.titles, slopes.ids.tolist(), slopes.word.tolist(), strict=True):
         words = title.lower().split()
         assert [back[id_] for id_, place in zip(ids, places, strict=True) if place >= 0] == words
         assert [place for place in places if place >= 0] == list(range(len(words)))
@@ -208,10 +208,10 @@ def test_tokens_are_told_the_words_that_they_stand_in():
 
 @given(st.text(st.sampled_from("ab \u2003"), max_size=12))
 def test_words_of_a_title_are_those_of_split(title):
-    found = word_numbers(title, range(len(title)))
+    numbers = word_numbers(title, range(len(title)))
     for number, word in enumerate(title.split()):
-        assert "".join(char for char, place in zip(title, found, strict=True) if place == number) == word
-    assert all((place == -1) == char.isspace() for char, place in zip(title, found, strict=True))
+        assert "".join(char for char, place in zip(title, numbers, strict=True) if place == number) == word
+    assert all((place == -1) == char.isspace() for char, place in zip(title, numbers, strict=True))
 
 
 def test_the_best_title_of_every_item_is_kept_whoever_proposed_it():
@@ -219,12 +219,12 @@ def test_the_best_title_of_every_item_is_kept_whoever_proposed_it():
     good = [f"Canyon Desert {title}" for title in genuine]
     mixed = [[good[0], genuine[1], genuine[2]], [genuine[0], good[1], good[2]]]
     oracle = oracle_of()
-    kept = search_titles(fixed(*mixed), oracle, Rng(0))
-    assert kept.titles == good
-    assert oracle.allowed.edits(kept.titles) == [2, 2, 2]
+    worst = search_titles(fixed(*mixed), oracle, Rng(0))
+    assert worst.titles == good
+    assert oracle.allowed.edits(worst.titles) == [2, 2, 2]
     damage, loss, _ = oracle.judge(good)
-    assert torch.equal(kept.damage, damage)
-    assert torch.equal(kept.loss, loss)
+    assert torch.equal(worst.damage, damage)
+    assert torch.equal(worst.loss, loss)
     assert oracle.costs.queries == 3 * oracle.n_users, "two proposals and what came of them together"
 
 
@@ -233,13 +233,13 @@ def test_of_an_ensemble_the_best_title_of_every_item_is_kept_whichever_member_pr
     good = [f"Canyon Desert {title}" for title in genuine]
     mixed = [[good[0], genuine[1], genuine[2]], [genuine[0], good[1], good[2]]]
     member_log = MemberLog([Member(f"member {at}", fixed(titles)) for at, titles in enumerate(mixed)])
-    kept = search_members(member_log, oracle, Rng(0))
-    assert kept.titles == good
-    assert oracle.allowed.edits(kept.titles) == [2, 2, 2]
-    assert torch.equal(kept.damage, oracle_of().judge(good)[0])
+    worst = search_members(member_log, oracle, Rng(0))
+    assert worst.titles == good
+    assert oracle.allowed.edits(worst.titles) == [2, 2, 2]
+    assert torch.equal(worst.damage, oracle_of().judge(good)[0])
     alone = [float(oracle_of().judge(titles)[0].mean()) for titles in mixed]
     assert list(member_log.damage.values()) == alone
-    assert float(kept.damage.mean()) > max(alone)
+    assert float(worst.damage.mean()) > max(alone)
     assert oracle.costs.queries == 3 * oracle.n_users, "a proposal of each member and what came of them together"
 
 
@@ -250,10 +250,10 @@ def test_untargeted_the_best_proposal_is_kept_as_a_whole():
     all_ = ["House" for _ in genuine]
     looks = [oracle.judge(titles) for titles in (genuine, half, all_)]
     best = max(range(3), key=lambda at: (float(looks[at][0][0]), float(looks[at][1][0])))
-    kept = search_titles(fixed(half, all_), oracle_of(1.0, goal="untargeted"), Rng(0))
+    worst = search_titles(fixed(half, all_), oracle_of(1.0, goal="untargeted"), Rng(0))
     allowed = [oracle.allowed.enforce(titles, oracle.costs) for titles in (genuine, half, all_)]
-    assert kept.titles in allowed
-    assert kept.titles == allowed[best]
+    assert worst.titles in allowed
+    assert worst.titles == allowed[best]
 
 
 def test_nothing_is_kept_that_does_not_help():
@@ -299,8 +299,8 @@ def test_a_title_reads_as_the_defence_reads_it():
     plain, cleaned = (b.attacked(attack, 1.0, "read", promoted()) for b in (bench, read))
     np.testing.assert_array_equal(plain.arrays["target_ranks"], cleaned.arrays["target_ranks"])
     broken = type(bench)(bench.model, bench.history, bench.held, bench.users, 0, bench.catalogue, lambda title: "House")
-    found = broken.attacked(attack, 1.0, "read", promoted())
-    assert (found.arrays["loss"] < plain.arrays["loss"]).any()
+    measurement = broken.attacked(attack, 1.0, "read", promoted())
+    assert (measurement.arrays["loss"] < plain.arrays["loss"]).any()
 
 
 def test_slopes_go_through_wrappers():
@@ -308,10 +308,10 @@ def test_slopes_go_through_wrappers():
     outer = Wrapped(Wrapped(bench.model))
     oracle = replace(plain, reader=replace(plain.reader, model=outer))
     titles = oracle.titles()
-    wanted, found = plain.slopes(titles), oracle.slopes(titles)
-    torch.testing.assert_close(found.gradient, wanted.gradient)
-    assert float(found.gradient.abs().max()) > 0
-    assert found.words == wanted.words
+    expected, slopes = plain.slopes(titles), oracle.slopes(titles)
+    torch.testing.assert_close(slopes.gradient, expected.gradient)
+    assert float(slopes.gradient.abs().max()) > 0
+    assert slopes.words == expected.words
     assert outer.innermost() is bench.model
 
 

@@ -20,16 +20,19 @@ def test_each_new_title_is_compared_with_its_own_old_one(encoder, monkeypatch):
     pairs = [("the space robot", "the space robot"), ("heat", "love kiss wedding"), ("galaxy", "the galaxy")]
     rows = [{"before": old, "after": new} for old, new in pairs]
     with record_usage() as usage:
-        found = similarity.title_similarity(rows)
+        similarities = similarity.title_similarity(rows)
     assert usage.amounts() == {}, "the host's own look is no cost of the attack"
-    wanted = []
+    expected = []
     for old, new in pairs:
         one, two = encoder.encode([old])[0], encoder.encode([new])[0]
-        wanted.append(float(one @ two / one.norm() / two.norm()))
-    assert [row["similarity"] for row in rows] == pytest.approx(wanted, abs=1e-4)
-    assert wanted[0] == pytest.approx(1)
-    assert max(wanted[1:]) < 0.99, "else this test could not tell them apart"
-    assert found == {"mean": pytest.approx(sum(wanted) / 3, abs=1e-5), "min": pytest.approx(min(wanted), abs=1e-5)}
+        expected.append(float(one @ two / one.norm() / two.norm()))
+    assert [row["similarity"] for row in rows] == pytest.approx(expected, abs=1e-4)
+    assert expected[0] == pytest.approx(1)
+    assert max(expected[1:]) < 0.99, "else this test could not tell them apart"
+    assert similarities == {
+        "mean": pytest.approx(sum(expected) / 3, abs=1e-5),
+        "min": pytest.approx(min(expected), abs=1e-5),
+    }
 
 
 def test_without_an_encoder_or_titles_nothing_is_said(encoder, monkeypatch):

@@ -59,9 +59,9 @@ def test_titles_that_only_get_shorter_have_no_characters_added():
 def test_what_is_said_to_be_spent_by_one_title_of_three_is_so_by_hand():
     genuine = oracle_of().titles()
     words = len(genuine[2].split())
-    found = text_victim().attacked(told([*genuine[:2], f"Desert {genuine[2]}"]), 1.0, "", promoted())
-    assert len(found.titles) == 1
-    assert {name: value for name, value in found.achieved.items() if "similarity" not in name} == pytest.approx({
+    measurement = text_victim().attacked(told([*genuine[:2], f"Desert {genuine[2]}"]), 1.0, "", promoted())
+    assert len(measurement.titles) == 1
+    assert {name: value for name, value in measurement.achieved.items() if "similarity" not in name} == pytest.approx({
         "epsilon": 1 / words, "epsilon_mean": 1 / words / 3, "edits_max": 1, "edits_mean": 1 / 3,
         "characters_added_max": len("Desert "), "titles_changed": 1,
         "queries": len(text_victim().users), "gradients": 0, "overshoot": 1 / words,
