@@ -1,4 +1,4 @@
-"""The progress bar: an ordinary plugin of lifecycle hooks."""
+"""The progress of a run, shown by the lifecycle hooks of a plugin."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from robench.api import hookimpl
 from robench.api.errors import counted
 
-EARLY = 0.1  # share of the cells
-QUIET = 60.0  # seconds after which a file hears of cells, however long their victim takes
+EARLY = 0.1  # share of the cells before which the pace is unknown
+INTERVAL = 60.0  # seconds after which a line is printed, if there are no bars
 
 
 class ProgressBar:
-    """Which victims are at work, in which epoch, how many cells are left and how long it will take.
+    """A display of the victims at work, their epochs, the cells left and the remaining time.
 
-    On a terminal that can move its cursor it is live; elsewhere a line is printed for every victim that is done, and
-    one about every minute in between.
+    On a terminal that can move its cursor the display is live. Elsewhere it prints one line per finished victim, and
+    about one line per minute in between.
+
+    Args:
+        console: where to print; by default the standard error.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -30,18 +33,18 @@ class ProgressBar:
         self.left: dict[str, int] = {}
         self.total = self.done = self.failed = 0
         self.neural: set[str] = set()
-        self.paced = False
-        self.started = self.said = 0.0
+        self.pace_known = False
+        self.started = self.printed = 0.0
 
     @hookimpl
     def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:
-        """Say what is to be done."""
+        """Prints the size of the suite, and starts the bars if the terminal can show them."""
         self.total, self.done, self.failed = cells, 0, 0
-        self.started = self.said = time.monotonic()
-        self.rows, self.neural, self.paced = {}, set(), False
-        kept = f", {stored} stored already" if stored else ""
+        self.started = self.printed = time.monotonic()
+        self.rows, self.neural, self.pace_known = {}, set(), False
+        note = f", {stored} stored already" if stored else ""
         self.console.print(
-            f"{suite}: {counted(cells, 'cell')} of {counted(victims, 'victim')} to measure{kept}",
+            f"{suite}: {counted(cells, 'cell')} of {counted(victims, 'victim')} to measure{note}",
             highlight=False,
             soft_wrap=True,
         )
@@ -59,35 +62,35 @@ class ProgressBar:
 
     @hookimpl
     def robench_victim_progress(self, victim: str, label: str, phase: str, done: int, total: int) -> None:
-        """Move a victim's own bar."""
-        over = phase == "measure" and done == total
+        """Updates the bar of a victim."""
+        finished = phase == "measure" and done == total
         if phase == "fit":
             self.neural.add(victim)
-        self.paced |= over and victim in self.neural
+        self.pace_known |= finished and victim in self.neural
         if self.progress is None:
-            if over:
-                self.say(f"{label}: {counted(total, 'cell')} ({self.note()})")
+            if finished:
+                self.print_line(f"{label}: {counted(total, 'cell')} ({self.note()})")
             return
         if victim not in self.rows:
             self.rows[victim] = self.progress.add_task(label, total=total, note="")
         note = "epochs" if phase == "fit" else "cells"
         self.progress.update(self.rows[victim], completed=done, total=total, note=note)
-        if over:
+        if finished:
             self.progress.remove_task(self.rows.pop(victim))
 
     @hookimpl
     def robench_cell_finished(self, record: Mapping[str, Any]) -> None:
-        """Move the bar of all cells."""
+        """Updates the bar of all cells."""
         self.done += 1
         self.failed += record["status"] == "failed"
         if self.progress is not None:
             self.progress.update(self.overall, completed=self.done, note=self.note())
-        elif time.monotonic() - self.said > QUIET:
-            self.say(self.note())
+        elif time.monotonic() - self.printed > INTERVAL:
+            self.print_line(self.note())
 
     @hookimpl
     def robench_suite_finished(self, suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
-        """Take the bars away and sum up."""
+        """Removes the bars and prints a summary."""
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
@@ -98,27 +101,27 @@ class ProgressBar:
         ]
         self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
 
-    def say(self, text: str) -> None:
-        """A line for whoever has no bars."""
-        self.said = time.monotonic()
+    def print_line(self, text: str) -> None:
+        """Prints a line, if there are no bars."""
+        self.printed = time.monotonic()
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
-        """Cells left, and the time they will take at the pace so far.
+        """Returns the number of cells left, and the time that they will take at the present pace.
 
-        The first victims are often the cheap ones, which say nothing about the pace: no time is named before one that
-        is trained in epochs, or a tenth of the cells, is done.
+        The first victims are often cheap and say little about the pace. So no time is given until a victim that is
+        trained in epochs, or a tenth of the cells, is finished.
         """
         left = self.total - self.done
         pace = (time.monotonic() - self.started) / max(1, self.done)
         failed = f", {self.failed} failed" if self.failed else ""
         if not left:
             return f"none left{failed}"
-        known = self.paced or self.done >= EARLY * self.total
+        known = self.pace_known or self.done >= EARLY * self.total
         return f"{left} left, {duration(left * pace)} at this pace{failed}" if known else f"{left} left{failed}"
 
 
 def duration(seconds: float) -> str:
-    """``45 s`` or ``3 min 20 s``."""
+    """Returns a duration as text, such as ``45 s`` or ``3 min 20 s``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -5,7 +5,8 @@ from rich.console import Console
 from robench_plugins.progress import ProgressBar, duration
 
 
-def run(terminal):
+def output(terminal):
+    """Returns the output of a short run on a terminal or into a file."""
     out = io.StringIO()
     bar = ProgressBar(Console(file=out, force_terminal=terminal, width=120, markup=False))
     bar.robench_suite_started(suite="s", victims=2, cells=3, stored=4)
@@ -21,16 +22,16 @@ def run(terminal):
 
 
 def test_a_file_gets_a_line_per_victim():
-    lines = run(terminal=False).splitlines()
+    lines = output(terminal=False).splitlines()
     assert lines[0] == "s: 3 cells of 2 victims to measure, 4 stored already"
     assert lines[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, 0 s at this pace")
     assert "1 failed" in lines[1]
     assert lines[-1] == "s: 2 measured, 1 failed, 5 skipped in 1 min 15 s"
 
 
-def test_a_terminal_sees_the_victim_its_phase_and_what_is_left(monkeypatch):
+def test_a_terminal_shows_the_victim_its_phase_and_the_cells_left(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")  # rich draws nothing live on a terminal that cannot move its cursor
-    text = run(terminal=True)
+    text = output(terminal=True)
     assert "mf[factors=8], seed 0" in text
     assert "cells" in text
     assert "at this pace" in text
@@ -38,10 +39,12 @@ def test_a_terminal_sees_the_victim_its_phase_and_what_is_left(monkeypatch):
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines_too(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
-    assert run(terminal=True).splitlines()[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, 0 s at this pace")
+    assert (
+        output(terminal=True).splitlines()[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, 0 s at this pace")
+    )
 
 
-def test_no_time_is_named_before_the_pace_is_known():
+def test_no_time_is_given_before_the_pace_is_known():
     bar = ProgressBar(Console(file=io.StringIO(), width=120, markup=False))
     bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
     for victim in range(5):
@@ -60,7 +63,7 @@ def test_no_time_is_named_before_the_pace_is_known():
     assert bar.note().startswith("90 left, 0 s at this pace")
 
 
-def test_a_file_hears_of_a_long_victim_once_a_minute(monkeypatch):
+def test_a_file_gets_a_line_per_minute_during_a_long_victim(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("robench_plugins.progress.time.monotonic", lambda: now[0])
     out = io.StringIO()
