@@ -3,6 +3,7 @@
 import importlib
 
 import pytest
+
 import robench_plugins
 
 HOOKS = ("datasets", "models", "attacks", "defenses", "executors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from pydantic import Field
@@ -21,6 +22,20 @@ class RecurrentConfig(SequenceConfig):
     dropout: float = Field(default=0.3, ge=0, lt=1)
     max_length: int = Field(default=30, ge=2)
     patience: int = Field(default=3, ge=1)
+
+
+def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) -> Tensor:
+    """Returns the states of a recurrent network, float [B, L, hidden]; position t sees the positions up to t.
+
+    Args:
+        x: the vectors of the items, float [B, L, d].
+        layers: recurrent layers, each a network of its own.
+        drop: the dropout on the input and after every layer.
+    """
+    states: Tensor = drop(x)
+    for layer in layers:
+        states = drop(layer(states)[0])
+    return states
 
 
 class RecurrentModel(SequenceModel):
@@ -44,8 +59,5 @@ class RecurrentModel(SequenceModel):
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at every position, float [B, L, dim]; padding on the right reaches no earlier state."""
-        hidden = self.drop(e.inputs["items"])
-        for layer in self.network:
-            hidden = self.drop(layer(hidden)[0])
-        states: Tensor = self.project(hidden)
+        states: Tensor = self.project(recurrent_states(e.inputs["items"], self.network, self.drop))
         return states

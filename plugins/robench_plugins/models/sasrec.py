@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
-from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, later_positions
+from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
 
 
 class SasRec(SequenceModel):
@@ -75,14 +75,7 @@ class SasRec(SequenceModel):
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at every position, float [B, L, dim]; position t sees the positions up to t."""
-        x = e.inputs["items"]
-        length = x.shape[1]
-        hidden = later_positions(length, x.device)
-        x = self.drop(x + self.positions[:length])
-        for block in self.blocks:
-            x = block(x, hidden)
-        out: Tensor = self.norm(x)
-        return out
+        return causal_states(e.inputs["items"], self.positions, self.blocks, self.drop, self.norm)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the cross-entropy, or −ln σ(s_y) − ln(1 − σ(s_neg)), for every position with a target."""

@@ -30,7 +30,8 @@ from robench.api.attacks.text import item_text
 from robench.api.models.base import ColdItem
 from robench.pretrained import Encoder, cached_array, cached_array_path, folder_of, identity_of
 from robench_plugins.models.padded_tokens import replace_texts, select_texts
-from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, later_positions
+from robench_plugins.models.recurrent_model import recurrent_states
+from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
 
 
 class TextBert(TokenModel, SequenceModel):
@@ -251,14 +252,5 @@ class TextBert(TokenModel, SequenceModel):
         """Returns the state at every position, float [B, L, dim]; position t sees the positions up to t."""
         x = self.inwards(self._history_texts(e))
         if self.config.history == "lstm":
-            hidden: Tensor = self.drop(x)
-            for layer in self.network:
-                hidden = self.drop(layer(hidden)[0])
-            return hidden
-        length = x.shape[1]
-        later = later_positions(length, x.device)
-        x = self.drop(x + self.positions[:length])
-        for block in self.network:
-            x = block(x, later)
-        out: Tensor = self.norm(x)
-        return out
+            return recurrent_states(x, self.network, self.drop)
+        return causal_states(x, self.positions, self.network, self.drop, self.norm)

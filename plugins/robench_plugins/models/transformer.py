@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 import torch
@@ -87,6 +88,22 @@ class PreNormBlock(nn.Module):
         return out
 
 
-def later_positions(length: int, device: torch.device) -> Tensor:
-    """Returns a causal mask: bool [length, length], True if the key (column) is after the query (row)."""
-    return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+def causal_states(
+    x: Tensor, positions: Tensor, blocks: Iterable[nn.Module], drop: nn.Module, norm: nn.Module
+) -> Tensor:
+    """Returns the states of a causal transformer, float [B, L, d]; position t sees the positions up to t.
+
+    Args:
+        x: the vectors of the items, float [B, L, d].
+        positions: the vectors of the positions, float [at least L, d].
+        blocks: transformer blocks, which take vectors and a mask.
+        drop: the dropout on the sum of item and position.
+        norm: the layer norm at the end.
+    """
+    length = x.shape[1]
+    later = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+    x = drop(x + positions[:length])
+    for block in blocks:
+        x = block(x, later)
+    states: Tensor = norm(x)
+    return states
