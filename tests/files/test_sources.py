@@ -130,6 +130,15 @@ def test_modules_that_are_imported_count(package, tmp_path, above, inside, count
     assert (Sources().digest(part) != before) is bool(counts)
 
 
+@pytest.mark.parametrize("above", ["from . import deep", "import sample", "from .deep.down import y"])
+def test_the_init_of_a_plugin_is_only_its_list_of_components(package, tmp_path, above):
+    files = {"deep/__init__.py": "", "deep/down.py": "y = 1\n", "part.py": PART.format(above, "pass")}
+    part = package(files, init="z = 1\n")
+    before = Sources().digest(part)
+    (tmp_path / "sample" / "__init__.py").write_text("z = 2\n")
+    assert Sources().digest(part) == before
+
+
 def test_the_init_of_a_package_counts_unless_it_only_registers_plugins(package, tmp_path):
     files = {
         "deep/__init__.py": "",
