@@ -1,7 +1,11 @@
 """The table of surfaces: a row for every surface, and the rules that the tables and the engine read from it."""
 
+import importlib
 from typing import get_args
 
+import pytest
+
+from robench.api.attacks.base import Attack
 from robench.api.threat import SURFACES, Surface
 
 
@@ -11,3 +15,9 @@ def test_every_surface_has_a_row():
 
 def test_an_ensemble_leaves_only_users_who_are_attacked_alone():
     assert all(rules.each_user_alone for rules in SURFACES.values() if rules.leaves_broken_users)
+
+
+@pytest.mark.parametrize("base", sorted({base for rules in SURFACES.values() for base in rules.attacks}))
+def test_the_bases_of_attacks_are_classes_of_the_api(base):
+    module, _, name = base.partition(":")
+    assert issubclass(getattr(importlib.import_module(module), name), Attack)

@@ -28,6 +28,7 @@ class SurfaceRules:
         ranks_models: models are ranked against each other, because the same ε is the same strength for all of them.
         whole_units: a budget counts whole edits or users. Otherwise ε bounds a length, which no perturbation exceeds.
         scale: the scale of ε unless a suite names one.
+        attacks: ``module:class`` of the bases of its attacks, in ``robench.api``.
         measured_by: ``module:class`` of the engine that measures attacks at test time; empty if there are none.
     """
 
@@ -35,6 +36,7 @@ class SurfaceRules:
     leaves_broken_users: bool
     ranks_models: bool
     whole_units: bool
+    attacks: tuple[str, ...]
     scale: Scale = "relative"
     measured_by: str = ""
 
@@ -46,6 +48,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             leaves_broken_users=True,
             ranks_models=False,
             whole_units=False,
+            attacks=("robench.api.attacks.embedding:EmbeddingAttack",),
             measured_by="robench.engine.surfaces.embedding.surface:EmbeddingSurface",
         ),
         "parameters": SurfaceRules(
@@ -53,6 +56,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             leaves_broken_users=False,
             ranks_models=False,
             whole_units=False,
+            attacks=("robench.api.attacks.embedding:EmbeddingAttack",),
             measured_by="robench.engine.surfaces.parameters.surface:ParametersSurface",
         ),
         "history": SurfaceRules(
@@ -60,6 +64,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             leaves_broken_users=True,
             ranks_models=True,
             whole_units=True,
+            attacks=("robench.api.attacks.history:HistoryAttack",),
             scale="absolute",
             measured_by="robench.engine.surfaces.history.surface:HistorySurface",
         ),
@@ -68,6 +73,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             leaves_broken_users=False,
             ranks_models=True,
             whole_units=True,
+            attacks=("robench.api.attacks.text:TextAttack",),
             measured_by="robench.engine.surfaces.text.surface:TextSurface",
         ),
         "interactions": SurfaceRules(
@@ -75,6 +81,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             leaves_broken_users=False,
             ranks_models=True,
             whole_units=True,
+            attacks=("robench.api.attacks.poisoning:PoisoningAttack", "robench.api.attacks.poisoning:Corruption"),
         ),
     }
 )

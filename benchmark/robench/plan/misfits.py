@@ -6,24 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import product
 
-from robench.api.attacks.base import Attack
-from robench.api.attacks.embedding import EmbeddingAttack
 from robench.api.attacks.ensemble import Ensemble
-from robench.api.attacks.history import HistoryAttack
-from robench.api.attacks.poisoning import Corruption, PoisoningAttack
-from robench.api.attacks.text import TextAttack
 from robench.api.defense import Defense
 from robench.api.errors import SettingError, UserError, counted
 from robench.api.models.base import Model
+from robench.api.threat import SURFACES
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts
 from robench.spec import Cell
 from robench.suite.load import Suite
 from robench.suite.yaml import format_path
-
-MEASURED: dict[str, tuple[type[Attack], ...]] = {
-    "test": (EmbeddingAttack, HistoryAttack, TextAttack, Ensemble),
-    "train": (PoisoningAttack, Corruption),
-}
 
 
 def find_defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str:
@@ -35,7 +26,9 @@ def find_defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str
 def find_attack_misfit(attack: PlannedAttack) -> str:
     """Returns why this version of robench cannot carry out an attack, or an empty text."""
     component = attack.component
-    if isinstance(component, MEASURED[component.stage]):
+    bases = {f"{base.__module__}:{base.__qualname__}" for base in type(component).__mro__}
+    rules = SURFACES.get(component.surface)
+    if rules is not None and (isinstance(component, Ensemble) or bases & {*rules.attacks}):
         return ""
     place = f"on '{component.surface}' at {component.stage} time"
     return f"this version measures no attack like {attack.part.label} {place}"

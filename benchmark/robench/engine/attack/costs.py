@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -69,7 +69,3 @@ class Diagnosis:
         self.judged += len(sizes)
         self.non_finite += int((~torch.isfinite(sizes)).sum())
         self.zero += int((sizes == 0).sum())
-
-    def copy(self) -> Diagnosis:
-        """Returns an independent copy."""
-        return replace(self, users=set(self.users))
