@@ -17,7 +17,7 @@ from robench.engine.fit.poisoning import round_up
 from robench.engine.surfaces.history.budget import edit_limits
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.plan.filters import MATCHES
+from robench.plan.filters import COLUMNS
 from robench.store.record import new_record
 from robench.suite.schema import SPLITS, RankingEntry, SuiteFile, TargetsEntry, UsersEntry
 from robench.tables.columns import CELLS, LEADERBOARD, TIMINGS
@@ -55,7 +55,7 @@ def test_every_plugin_and_every_setting_is_on_that_page(registry):
 def test_what_a_suite_takes_is_listed(registry):
     splits = [name for split in SPLITS.values() for name in split.model_fields]
     models = [name for model in (TargetsEntry, UsersEntry, RankingEntry) for name in model.model_fields]
-    for name in (*SuiteFile.model_fields, *SPLITS, *splits, *models, *MATCHES):
+    for name in (*SuiteFile.model_fields, *SPLITS, *splits, *models, *COLUMNS):
         assert re.search(rf"`[^`]*\b{re.escape(name)}\b[^`]*`", SUITE), name
     documented = set(re.findall(r"^\| `([a-z0-9-]+)(?:@k)?` \|", section(SUITE, "`metrics`"), re.M))
     assert documented == built_in(registry, "metric")

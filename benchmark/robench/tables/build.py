@@ -22,7 +22,7 @@ from robench.tables.members import ensembles
 from robench.tables.poisoning import poisoning
 from robench.tables.ranking import compare
 from robench.tables.reranking import two_stages
-from robench.tables.results import ROW, Columns, Results, ensembles_of, is_baseline, row_of
+from robench.tables.results import ROW, Columns, Results, ensembles_of, is_baseline, is_undefended, row_of
 from robench.tables.rows import Row, attack_names, clean_row, curves, is_published, own_weights, table_rows
 from robench.tables.titles import rewritten
 from robench.tables.twins import twins
@@ -177,7 +177,7 @@ def _popularity(results: Results, lines: list[Columns]) -> Any:
     """Popularity's clean values of the reference metric [S, U], or None."""
     if REFERENCE not in results.plan["metrics"]:
         return None
-    clean = [c for c in lines if c["attack"] == "none" and c["defense"] == "none" and results.ok(c)]
+    clean = [c for c in lines if c["attack"] == "none" and is_undefended(c) and results.ok(c)]
     values = [results.per_user(c, REFERENCE) for c in sorted(clean, key=lambda c: c["seed"])]
     return np.stack([v for v in values if v is not None]) if values else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robench.tables.results import Results
+from robench.tables.results import Results, is_undefended
 
 
 def defenses(results: Results) -> list[dict[str, Any]]:
@@ -12,7 +12,7 @@ def defenses(results: Results) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for c in results.cells:
         record = results.records.get(c["cell"])
-        if c["defense"] == "none" or record is None:
+        if is_undefended(c) or record is None:
             continue
         config = record["spec"]["victim"]["defense"]["config"]
         settings = {name: value for name, value in config.items() if name != "lambda"}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric, Outcome
 from robench.api.threat import Threat
+from robench.spec import NO_DEFENSE
 from robench.store.folder import Store
 from robench.store.record import ENSEMBLE, Record, outcome_of
 
@@ -164,6 +165,11 @@ def ensembles_of(results: Results, entry: Mapping[str, Any]) -> bool:
 def is_baseline(columns: Columns) -> bool:
     """Returns whether the model of a cell is the line that every other model must clear."""
     return bool(columns.get("baseline")) or columns["model"] == BASELINE
+
+
+def is_undefended(columns: Columns) -> bool:
+    """Returns whether the victim of a cell has no defence."""
+    return bool(columns["defense"] == NO_DEFENSE.name)
 
 
 def is_standard(columns: Columns) -> bool:

@@ -20,6 +20,7 @@ from robench.tables.results import (
     ensembles_of,
     is_baseline,
     is_standard,
+    is_undefended,
     row_of,
     threat_of,
 )
@@ -72,7 +73,7 @@ class Row:
     @property
     def defended(self) -> bool:
         """Whether this row has a twin to be compared with."""
-        return bool(self.columns["defense"] != "none")
+        return not is_undefended(self.columns)
 
     def clean_interval(self) -> Interval:
         """Of the clean value."""

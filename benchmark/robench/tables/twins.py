@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robench.tables.results import ROW, Columns, Results, RowKey, row_of
+from robench.tables.results import ROW, Columns, Results, RowKey, is_undefended, row_of
 from robench.tables.rows import clean_cells
 from robench.tables.stats import interval
 
@@ -31,7 +31,7 @@ def twins(results: Results) -> list[dict[str, Any]]:
         if c["stage"] == "test" and c["goal"] == "untargeted" and results.ok(c):
             cells = attacked.setdefault((c["attack_label"], c["epsilon"]), {})
             cells.setdefault(row_of(c), {})[c["seed"]] = c
-    plain = {row_of(c)[:4]: row_of(c) for c in results.cells if c["defense"] == "none"}
+    plain = {row_of(c)[:4]: row_of(c) for c in results.cells if is_undefended(c)}
     found = []
     for (label, epsilon), by_row in attacked.items():
         for key, robust in by_row.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import ClassVar
 
 import numpy as np
@@ -111,8 +112,9 @@ class DefenseTests(Conformance):
     def test_the_budget_that_was_spent_is_reported(self, model: type[TorchModel]) -> None:
         self.skip_unless_adversarial()
         data, _ = crowd()
-        settings = {**self.settings, "lambda": 0.5, "warmup": 0} if "warmup" in self.settings else self.settings
-        _, report = fitted(model.make(epochs=1), data, self.defense.make(**settings))
+        defense = self.defense.make(**{**self.settings, "lambda": 0.5})
+        epochs = next(epoch + 1 for epoch in count() if defense.settled(epoch))
+        _, report = fitted(model.make(epochs=epochs), data, defense)
         assert report.achieved.get("train_epsilon_share", 0.0) > 0
         assert np.isfinite(list(report.achieved.values())).all()
 
