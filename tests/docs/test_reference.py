@@ -52,6 +52,11 @@ def test_every_plugin_and_every_setting_is_on_that_page(registry):
                 assert f"| `{field.alias or setting}` |" in text, (name, setting)
 
 
+def test_every_setting_has_a_meaning():
+    rows = [row for table in tables(PAGE.read_text("utf-8")) for row in table]
+    assert not [row["setting"] for row in rows if not row["meaning"]]
+
+
 def test_what_a_suite_takes_is_listed(registry):
     splits = [name for split in SPLITS.values() for name in split.model_fields]
     models = [name for model in (TargetsEntry, UsersEntry, RankingEntry) for name in model.model_fields]
