@@ -5,9 +5,12 @@ import random
 
 import numpy as np
 
+from robench.api.codec import columns, decode, encode
 from robench.store.folder import Store
 from robench.store.record import new_record
 from robench.tables.build import build_tables
+from robench.tables.curves import CurveRow
+from robench.tables.twins import TwinRow
 from robench_plugins.metrics.ranking import Ndcg
 from robench_plugins.metrics.stability import Rbo
 from robench_plugins.metrics.targets import TargetHitRate, TargetPercentile
@@ -142,4 +145,28 @@ def ranks(good, bad, n=USERS):
 
 def row(tables, **wanted):
     """The first leaderboard row with these values."""
-    return next(r for r in tables.rows() if all(r[k] == v for k, v in wanted.items()))
+    return next(r for r in tables.rows() if wanted.items() <= flat(r).items())
+
+
+def flat(row):
+    """A row's columns, as leaderboard.csv has them."""
+    plain = encode(row)
+    return {name: plain[name] for name in columns(type(row))}
+
+
+HEAD = {"dataset": "d", "split": "s", "model": "m", "defense": "at", "train_epsilon": None, **L2, "seeds": 2}
+
+
+def curve(values, **more):
+    """A row of the curves, of an undefended mf under pgd."""
+    head = {**HEAD, "model_label": "mf", "defense_label": "none", "lambda": 1.0, "attack_label": "pgd"}
+    rest = {"metric": "ndcg@10", "epsilon": [0.0, 0.1, 0.2], "value": values, "area": 0.5}
+    return decode(CurveRow, head | rest | more)
+
+
+def twin(defence, metric, *means):
+    """A row about twins, of lstm under fgsm. Args: means: undefended clean and attacked, robust clean and attacked."""
+    head = {**HEAD, "model_label": "lstm", "defense_label": defence, "lambda": 0.5, "attack_label": "fgsm"}
+    names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked", "gain")
+    intervals = {name: [mean, mean - 0.1, mean + 0.1] for name, mean in zip(names, (*means, 0.0), strict=True)}
+    return decode(TwinRow, head | {"epsilon": 0.05, "metric": metric, "inverted": [0, 0]} | intervals)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from robench.api.codec import IF_SET, encode, inline
 from robench.api.threat import Threat
 
 PROTOCOL_VERSION = 1  # of the measurement itself: raise it when equal specs would no longer give equal numbers
@@ -124,6 +125,108 @@ class Victim:
 
 
 @dataclass(frozen=True)
+class RowKey:
+    """What identifies a row of a table: the data and the victim without its seed.
+
+    Args:
+        dataset: its label.
+        split: its label.
+        model: the name of the plugin.
+        model_label: as tables write it.
+        defense: the name of the plugin; ``none`` for an undefended victim.
+        defense_label: as tables write it.
+        lambda_: the weight of the clean loss; 1 for an undefended victim.
+        train_epsilon: the ε of the defence's inner attack; None without one.
+    """
+
+    dataset: str
+    split: str
+    model: str
+    model_label: str
+    defense: str
+    defense_label: str
+    lambda_: float
+    train_epsilon: float | None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The data set and the split: a table is of one."""
+        return self.dataset, self.split
+
+    @property
+    def defended(self) -> bool:
+        """Whether the victim has a defence, so that an undefended twin can be compared with it."""
+        return self.defense != NO_DEFENSE.name
+
+    @property
+    def model_key(self) -> tuple[str, str, str, str]:
+        """What a defended row shares with its undefended twin: the place and the model."""
+        return self.dataset, self.split, self.model, self.model_label
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRow:
+    """A cell as plan.json holds it, flat. Tables are computed from these and the cells' records.
+
+    Args:
+        cell: the id of the cell.
+        victim: the id of the victim.
+        key: the row of a table that the cell belongs to.
+        attack: the name of the plugin, at test or at training time; ``none`` for a clean cell.
+        attack_label: as tables write it.
+        stage: like the following five a field of the threat model; empty for a clean cell.
+        surface: as above.
+        norm: as above.
+        scale: as above.
+        goal: as above.
+        k: as above; None for a clean cell.
+        epsilon: the budget; 0 for a clean cell.
+        adaptive: how the attack knows the pipeline; see ``Attack.adaptive``.
+        kind: of the attack; see ``Attack.kind``.
+        target_set: the number of the set of items that are promoted; None if none are.
+        seed: of the victim.
+        status: ``planned`` or ``skipped``.
+        reason: why the cell is skipped.
+        baseline: whether the model is the line that other models must clear.
+        standard: whether the attack is a fixed ensemble by which leaderboards are published.
+    """
+
+    cell: str
+    victim: str
+    key: RowKey = field(metadata=inline())
+    attack: str
+    attack_label: str
+    stage: str
+    surface: str
+    norm: str
+    scale: str
+    goal: str
+    k: int | None
+    epsilon: float
+    adaptive: str
+    kind: str = ""
+    target_set: int | None = None
+    seed: int
+    status: str = "planned"
+    reason: str = ""
+    baseline: bool = field(default=False, metadata=IF_SET)
+    standard: bool = field(default=False, metadata=IF_SET)
+
+    @cached_property
+    def threat(self) -> Threat | None:
+        """The threat model; None for a clean cell."""
+        if not self.surface:
+            return None
+        names = {name.name: getattr(self, name.name) for name in fields(Threat)}
+        return Threat(**names)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is attacked."""
+        return self.attack == "none"
+
+
+@dataclass(frozen=True)
 class Cell:
     """One measurement of one victim: clean, or under one attack at one ε.
 
@@ -174,38 +277,47 @@ class Cell:
         """ε of the attack or of the poisoning; 0 for a clean cell."""
         return self.epsilon if self.victim.poison is None else self.victim.poison.epsilon
 
-    def columns(self) -> dict[str, Any]:
-        """Returns the cell's columns of cells.csv and plan.json. The attack of a poisoned victim is its poisoning."""
+    def row(self) -> CellRow:
+        """Returns the cell as plan.json holds it. The attack of a poisoned victim is its poisoning."""
         v, poison, threat = self.victim, self.victim.poison, self.threat
         attack = poison.attack if poison is not None else self.attack
         weight, train_epsilon = v.strength
-        return {
-            "cell": self.id,
-            "victim": v.id,
-            "dataset": v.dataset.label,
-            "split": v.split.label,
-            "model": v.model.name,
-            "model_label": v.model.label,
-            "defense": v.defense.name,
-            "defense_label": v.defense.label,
-            "lambda": weight,
-            "train_epsilon": train_epsilon,
-            "attack": "none" if attack is None else attack.name,
-            "attack_label": "none" if attack is None else attack.label,
-            "stage": "" if threat is None else threat.stage,
-            "surface": "" if threat is None else threat.surface,
-            "norm": "" if threat is None else threat.norm,
-            "scale": "" if threat is None else threat.scale,
-            "goal": "" if threat is None else threat.goal,
-            "k": None if threat is None else threat.k,
-            "epsilon": self.budget,
-            "adaptive": self.adaptive,
-            "kind": self.kind,
-            "target_set": self.target_set if poison is None else poison.target_set,
-            "seed": v.seed,
-            **({"baseline": True} if self.baseline else {}),
-            **({"standard": True} if self.standard else {}),
-        }
+        return CellRow(
+            cell=self.id,
+            victim=v.id,
+            key=RowKey(
+                v.dataset.label,
+                v.split.label,
+                v.model.name,
+                v.model.label,
+                v.defense.name,
+                v.defense.label,
+                weight,
+                train_epsilon,
+            ),
+            attack="none" if attack is None else attack.name,
+            attack_label="none" if attack is None else attack.label,
+            stage="" if threat is None else threat.stage,
+            surface="" if threat is None else threat.surface,
+            norm="" if threat is None else threat.norm,
+            scale="" if threat is None else threat.scale,
+            goal="" if threat is None else threat.goal,
+            k=None if threat is None else threat.k,
+            epsilon=self.budget,
+            adaptive=self.adaptive,
+            kind=self.kind,
+            target_set=self.target_set if poison is None else poison.target_set,
+            seed=v.seed,
+            status="skipped" if self.skip else "planned",
+            reason=self.skip,
+            baseline=self.baseline,
+            standard=self.standard,
+        )
+
+    def columns(self) -> Mapping[str, Any]:
+        """Returns the fields of ``row`` by name, for filters."""
+        plain: Mapping[str, Any] = encode(self.row())
+        return plain
 
 
 def describe_victim(victim: Victim) -> str:

@@ -1,7 +1,4 @@
-"""The built-in plugins of robench.
-
-They are registered through the entry-point group ``robench``, like any other plugin.
-"""
+"""The built-in plugins of robench, which are registered through the entry-point group ``robench`` like any others."""
 
 from __future__ import annotations
 

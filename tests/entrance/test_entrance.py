@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -172,14 +173,21 @@ def test_a_cell_is_named_by_its_first_digits(results):
     assert "cells" in repr(results)
 
 
+@dataclass(frozen=True)
+class Row:
+    cell: str
+    seed: int | None
+    value: float | None
+
+
 def test_columns_keep_their_dtypes_without_any_row():
-    frame = frame_of([], ["cell", "seed", "value"])
+    frame = frame_of(Row, [])
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         "cell": "string",
         "seed": "Int64",
         "value": "float64",
     }
-    frame = frame_of([{"cell": "", "seed": None, "value": None}], ["cell", "seed", "value"])
+    frame = frame_of(Row, [Row("", None, None)])
     assert frame.isna().all(axis=None)
     assert frame["cell"][0] is pd.NA
     assert frame["seed"][0] is pd.NA

@@ -4,6 +4,7 @@ import pytest
 
 from robench.api import Defense, TorchModel
 from robench.api.errors import UserError
+from robench.api.metric import Measure
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry
 from robench.plan.plan import make_plan
@@ -33,29 +34,29 @@ def skips(plan):
 
 def test_an_attack_touches_only_a_surface_that_the_model_has(load):
     attacks = "[{name: random-edit, epsilon: 1}, {name: pgd, surface: parameters, epsilon: 0.1}]"
-    reasons = skips(load(attacks, "[mf, item-knn, lstm, popularity]"))
-    assert [key for key, why in reasons.items() if not why] == [
+    found = skips(load(attacks, "[mf, item-knn, lstm, popularity]"))
+    assert [key for key, why in found.items() if not why] == [
         ("mf", "pgd"),
         ("item-knn", "random-edit"),
         ("lstm", "random-edit"),
         ("lstm", "pgd"),
     ]
-    assert reasons["mf", "random-edit"] == "mf has no surface 'history' for random-edit"
-    assert reasons["item-knn", "pgd"] == "item-knn has no surface 'parameters' for pgd"
+    assert found["mf", "random-edit"] == "mf has no surface 'history' for random-edit"
+    assert found["item-knn", "pgd"] == "item-knn has no surface 'parameters' for pgd"
 
 
 def test_a_gradient_attack_on_histories_needs_a_gradient(load):
-    reasons = skips(load("[{name: greedy-gradient, epsilon: 1}, {name: greedy-edit, epsilon: 1}]", "[ease, sasrec]"))
-    assert reasons["ease", "greedy-gradient"] == "ease has no gradient for greedy-gradient"
-    assert not reasons["ease", "greedy-edit"]
-    assert not reasons["sasrec", "greedy-gradient"]
+    found = skips(load("[{name: greedy-gradient, epsilon: 1}, {name: greedy-edit, epsilon: 1}]", "[ease, sasrec]"))
+    assert found["ease", "greedy-gradient"] == "ease has no gradient for greedy-gradient"
+    assert not found["ease", "greedy-edit"]
+    assert not found["sasrec", "greedy-gradient"]
 
 
 def test_a_defence_around_a_neural_model_leaves_others_out(load):
     plan = load("[]", "[ease, mf]", "defenses: [none, smoothing]")
-    reasons = {(c.victim.model.name, c.victim.defense.name): c.skip for c in plan.cells}
-    assert reasons["ease", "smoothing"] == "ease is not neural, so smoothing does not fit"
-    assert not reasons["mf", "smoothing"]
+    found = {(c.victim.model.name, c.victim.defense.name): c.skip for c in plan.cells}
+    assert found["ease", "smoothing"] == "ease is not neural, so smoothing does not fit"
+    assert not found["mf", "smoothing"]
 
 
 class Bare(MatrixFactorization):
@@ -106,15 +107,15 @@ def test_the_undefended_twin_is_the_defence_that_overrides_nothing(registry):
 def test_promotion_at_test_time_has_a_cell_per_target_set_and_travels(load):
     attacks = "[{name: pgd, goal: promote, epsilon: [0.1, 0.2]}, {name: fgsm, epsilon: 0.1}]"
     plan = load(attacks, more="targets: {count: 2, sets: 3}")
-    cells = [(c.columns()["attack"], c.epsilon, c.target_set) for c in plan.cells]
-    assert cells == [
+    found = [(c.columns()["attack"], c.epsilon, c.target_set) for c in plan.cells]
+    assert found == [
         ("none", 0.0, None),
         *(("pgd", e, number) for e in (0.1, 0.2) for number in (0, 1, 2)),
         ("fgsm", 0.1, None),
     ]
     assert len({c.id for c in plan.cells}) == len(plan.cells)
     assert all(cell_from_payload(cell_to_payload(c)) == c for c in plan.cells)
-    assert [(t.threat.goal, t.metric) for t in plan.ranking] == [("promote", "t-hr@10"), ("untargeted", "ndcg@10")]
+    assert [(t.threat.goal, str(t.metric)) for t in plan.ranking] == [("promote", "t-hr@10"), ("untargeted", "ndcg@10")]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_a_share_of_a_history_may_be_any(load):
 def test_a_table_asks_an_ensemble_for_metrics_within_k_only(load, metric, fine):
     ranking = f"metrics: [{metric}]\nranking: [{{surface: embedding, norm: l2, metric: {metric}, epsilon: 0.1}}]"
     if fine:
-        assert load("[{name: auto, epsilon: 0.1}]", more=ranking).ranking[0].metric == metric
+        assert load("[{name: auto, epsilon: 0.1}]", more=ranking).ranking[0].metric == Measure.parse(metric)
     else:
         with pytest.raises(UserError, match="within k = 10"):
             load("[{name: auto, epsilon: 0.1}]", more=ranking)

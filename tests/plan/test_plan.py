@@ -143,7 +143,7 @@ def test_a_wrong_exclude_or_ranking_is_one_line_with_the_place(load, line, probl
 
 def test_without_ranking_every_threat_gets_its_table(load):
     _, plan = load(BASE)
-    assert {(t.threat.surface, t.threat.norm, t.metric) for t in plan.ranking} == {
+    assert {(t.threat.surface, t.threat.norm, str(t.metric)) for t in plan.ranking} == {
         ("embedding", "l2", "ndcg@10"),
         ("embedding", "linf", "ndcg@10"),
         ("interactions", "users", "t-hr@10"),
@@ -152,7 +152,7 @@ def test_without_ranking_every_threat_gets_its_table(load):
 
 def test_without_ranking_and_ndcg_the_tables_are_of_the_first_metric_that_fits(load):
     _, plan = load(BASE, ["metrics=[rbo@10, hr@5, map@7, t-percentile]"])
-    assert {(t.threat.surface, t.metric) for t in plan.ranking} == {
+    assert {(t.threat.surface, str(t.metric)) for t in plan.ranking} == {
         ("embedding", "hr@5"),
         ("interactions", "t-percentile"),
     }
@@ -173,9 +173,9 @@ def test_overrides_pick_entries_by_name_or_index(load):
 
 def test_only_keeps_what_matches(load):
     _, plan = load(BASE)
-    picked = select_cells(plan.cells, ["model=mf", "seed=0"])
-    assert picked
-    assert all(c.victim.model.name == "mf" and c.victim.seed == 0 for c in picked)
+    kept = select_cells(plan.cells, ["model=mf", "seed=0"])
+    assert kept
+    assert all(c.victim.model.name == "mf" and c.victim.seed == 0 for c in kept)
     assert {c.victim.model.name for c in select_cells(plan.cells, ["model=mf", "model=popularity"])} == {
         "mf",
         "popularity",
@@ -186,9 +186,9 @@ def test_only_keeps_what_matches(load):
 def test_only_keeps_the_clean_cells_that_tables_need(load):
     _, plan = load(BASE)
     only = ["attack_label=pgd[norm=linf]", "model_label=mf[factors=8]"]
-    picked = [c.columns() for c in select_cells(plan.cells, only)]
+    kept = [c.columns() for c in select_cells(plan.cells, only)]
     # Two defences and two seeds, each with its clean cell.
-    assert [c["attack_label"] for c in picked] == ["none", "pgd[norm=linf]"] * 4
+    assert [c["attack_label"] for c in kept] == ["none", "pgd[norm=linf]"] * 4
     poisoned = [c.columns() for c in select_cells(plan.cells, ["attack=bandwagon", "model=popularity", "lambda=1"])]
     assert [(c["attack"], c["seed"]) for c in poisoned] == [
         ("none", 0),
@@ -242,8 +242,8 @@ def test_attacks_of_other_kinds(load, registry):
     attacks = "attacks: [{name: shuffle, epsilon: 0.1}, {name: reword, epsilon: 3}, {name: bandwagon, epsilon: 0.1}]\n"
     text = "name: t\ndatasets: [synthetic]\nmodels: [mf]\ntargets: {count: 2, sets: 3}\n" + attacks
     _, plan = load(text)
-    cells = [(c.columns()["attack"], c.columns()["target_set"], c.skip) for c in plan.cells]
-    assert cells == [
+    found = [(c.columns()["attack"], c.columns()["target_set"], c.skip) for c in plan.cells]
+    assert found == [
         ("none", None, ""),
         ("mine/reword", None, "this version measures no attack like reword on 'history' at test time"),
         ("mine/shuffle", 0, ""),

@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, USERS, World, ranks
+from tests.fakes import EMBEDDING, USERS, World, curve, ranks, twin
 
-from robench.report.blocks import Section
+from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsChart
 from robench.report.charts import AFTER, BEFORE, charts
 from robench.report.sections import sections
 
@@ -64,15 +64,15 @@ def world(tmp_path):
 
 def test_bars_are_the_intervals_and_the_dashed_line_is_popularity_when_nobody_attacks(world):
     tables = world.build()
-    (section,) = (section for section in sections(tables) if section.chart == "leaderboard")
+    (section,) = (section for section in sections(tables) if isinstance(section.chart, LeaderboardChart))
     ((caption, svg),) = charts(section)
     picture = Picture(svg)
     where = picture.across()
     wanted = []
     for row in tables.rows():
-        for name, colour in (("clean", BEFORE), ("worst", AFTER)):
-            if row[name] is not None:
-                wanted.append((where(row[f"{name}_low"]), where(row[f"{name}_high"]), colour))
+        for interval, colour in ((row.clean_interval, BEFORE), (row.worst_interval, AFTER)):
+            if interval is not None:
+                wanted.append((where(interval.low), where(interval.high), colour))
     found = [(x, x + across, stroke) for x, _, across, down, stroke, _ in picture.lines if not down]
     assert len(found) == len(wanted) == 5
     for one, two in zip(sorted(found), sorted(wanted), strict=True):
@@ -92,20 +92,14 @@ def test_without_popularity_there_is_no_dashed_line(tmp_path):
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05)
-    (section,) = (section for section in sections(world.build()) if section.chart == "leaderboard")
+    (section,) = (section for section in sections(world.build()) if isinstance(section.chart, LeaderboardChart))
     ((caption, svg),) = charts(section)
     assert not [line for line in Picture(svg).lines if line[3]]
     assert "popularity" not in caption
 
 
-def curve(values, **more):
-    head = {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "scale": "relative"}
-    head |= {"goal": "untargeted", "metric": "ndcg@10", "model_label": "mf", "defense_label": "none", "lambda": 1}
-    return head | {"attack_label": "pgd", "epsilon": [0.0, 0.1, 0.2], "value": values} | more
-
-
 def drawn(*rows):
-    return dict(charts(Section("Along ε", [], "curves", rows)))
+    return dict(charts(Section("Along ε", [], CurvesChart(rows))))
 
 
 @pytest.mark.parametrize(
@@ -152,11 +146,8 @@ def test_without_a_choice_of_defences_colours_are_of_attacks():
 
 
 def test_a_twin_s_line_leads_from_its_clean_value_to_the_attacked_one():
-    head = {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "scale": "relative", "epsilon": 0.05}
-    head |= {"attack_label": "fgsm", "model_label": "lstm", "defense_label": "at", "lambda": 0.5, "metric": "like-f1"}
-    names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
-    row = head | {name: [v, v, v] for name, v in zip(names, (0.7, 0.3, 0.6, 0.5), strict=True)}
-    ((_, svg),) = charts(Section("Twins", [], "twins", [row]))
+    row = twin("at", "like-f1", 0.7, 0.3, 0.6, 0.5)
+    ((_, svg),) = charts(Section("Twins", [], TwinsChart([row])))
     picture = Picture(svg)
     where = picture.across()
     found = {tuple(sorted((round(x, 1), round(x + across, 1)))) for x, _, across, *_ in picture.lines}

@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, POISONING, USERS, World, ranks
+from tests.fakes import EMBEDDING, POISONING, USERS, World, curve, ranks, twin
 
 from robench.api.errors import UserError
 from robench.report import files, page
-from robench.report.blocks import Bullets, Grid, Section
+from robench.report.blocks import Bullets, CurvesChart, Grid, LeaderboardChart, Section, TwinsChart
 from robench.report.charts import charts
 from robench.report.files import write_tables
 from robench.report.page import to_page
@@ -104,7 +104,7 @@ def test_the_pictures_have_the_values_of_the_tables(world):
 
 
 def test_marks_stand_where_their_values_are(world):
-    (section,) = (section for section in sections(world.build()) if section.chart == "leaderboard")
+    (section,) = (section for section in sections(world.build()) if isinstance(section.chart, LeaderboardChart))
     ((_, svg),) = charts(section)
     found = {}
     for part in ElementTree.fromstring(svg).iter():
@@ -221,7 +221,7 @@ def test_curves_of_two_units_of_epsilon_are_two_pictures(tmp_path):
     edits = {"stage": "test", "surface": "history", "norm": "edits", "goal": "untargeted", "k": 10}
     world.cell(ranks(20, 99), attack="a", epsilon=2.0, threat={**edits, "scale": "absolute"})
     world.cell(ranks(20, 99), attack="b", epsilon=0.2, threat={**edits, "scale": "relative"})
-    (section,) = (section for section in sections(world.build()) if section.chart == "curves")
+    (section,) = (section for section in sections(world.build()) if isinstance(section.chart, CurvesChart))
     pictures = dict(charts(section))
     assert list(pictures) == [
         "d, s, history, edits, untargeted: ε edits",
@@ -234,12 +234,9 @@ def test_curves_of_two_units_of_epsilon_are_two_pictures(tmp_path):
 
 def test_more_than_ten_defences_have_colours_of_their_own(tmp_path):
     rows = [
-        {"dataset": "d", "split": "s", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted"}
-        | {"model_label": "mf", "defense_label": f"at {n}", "lambda": 0.5, "attack_label": "pgd", "metric": "ndcg@10"}
-        | {"epsilon": [0.0, 0.1], "value": [0.5, n / 100]}
-        for n in range(14)
+        curve([0.5, n / 100], **{"epsilon": [0.0, 0.1], "defense_label": f"at {n}", "lambda": 0.5}) for n in range(14)
     ]
-    ((_, svg),) = charts(Section("Along ε", [], "curves", rows))
+    ((_, svg),) = charts(Section("Along ε", [], CurvesChart(rows)))
     points = [p for p in ElementTree.fromstring(svg).iter() if p.get("aria-roledescription") == "point"]
     assert len({p.get("fill") for p in points}) == 14
 
@@ -281,22 +278,9 @@ def test_a_table_of_one_popularity_alone_and_a_suite_of_nothing_are_pages_too(tm
 
 
 def test_twins_are_drawn_from_clean_to_attacked_metric_by_metric():
-    def row(defence, metric, *values):
-        names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
-        head = {
-            "dataset": "d",
-            "split": "s",
-            "surface": "embedding",
-            "norm": "l2",
-            "attack_label": "fgsm",
-            "scale": "relative",
-        }
-        head |= {"epsilon": 0.05, "model_label": "lstm", "defense_label": defence, "lambda": 0.5, "metric": metric}
-        return head | {name: [value, value - 0.1, value + 0.1] for name, value in zip(names, values, strict=True)}
-
-    rows = [row("at", "like-f1", 0.7, 0.3, 0.6, 0.5), row("other", "like-f1", 0.7, 0.3, 0.65, 0.2)]
-    rows.append(row("at", "accuracy", 0.8, 0.4, 0.75, 0.55))
-    ((caption, svg),) = charts(Section("Twins", [], "twins", rows))
+    rows = [twin("at", "like-f1", 0.7, 0.3, 0.6, 0.5), twin("other", "like-f1", 0.7, 0.3, 0.65, 0.2)]
+    rows.append(twin("at", "accuracy", 0.8, 0.4, 0.75, 0.55))
+    ((caption, svg),) = charts(Section("Twins", [], TwinsChart(rows)))
     assert caption == "d, s, embedding, l2: fgsm at ε = 0.05. Every axis has its own range."
     labels = Read(svg).labels
     assert sorted(labels) == sorted(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.fakes import FAKES, L2, POISONING, USERS, World, ranks
 
+from robench.api.threat import Threat
 from robench.report.blocks import Bullets, Grid
 from robench.report.sections import sections
 
@@ -35,9 +36,7 @@ def test_along_epsilon_every_value_stands_behind_its_own(tmp_path):
         }
     ]
     (curve,) = tables.curves
-    assert (curve["surface"], curve["norm"], curve["scale"], curve["goal"], curve["seeds"]) == (
-        "embedding", "l2", "relative", "untargeted", 2,
-    )  # fmt: skip
+    assert (curve.threat, curve.seeds) == (Threat("embedding", "test", "l2"), 2)
 
 
 def test_a_curve_is_of_the_seeds_that_have_all_of_it(tmp_path):
@@ -48,7 +47,7 @@ def test_a_curve_is_of_the_seeds_that_have_all_of_it(tmp_path):
         if seed == 2:
             world.cell(ranks(120, 99), seed=seed, attack="pgd", epsilon=0.05)
     (curve,) = world.build().curves
-    assert (curve["value"], curve["seeds"]) == ([0.8, 0.7, 0.6], 1)
+    assert (curve.value, curve.seeds) == ((0.8, 0.7, 0.6), 1)
 
 
 def test_seeds_that_have_nothing_in_common_have_no_curve(tmp_path):
@@ -63,7 +62,7 @@ def test_the_norm_of_a_curve_is_its_attack_s(tmp_path):
     world.cell(ranks(100, 99))
     world.cell(ranks(60, 99), attack="pgd", epsilon=0.1, threat={**L2, "norm": "linf"}, arrays=LOSSES)
     (curve,) = world.build().curves
-    assert curve["norm"] == "linf"
+    assert curve.threat.norm == "linf"
 
 
 def test_radii_tell_who_was_hit_and_who_was_never_broken(tmp_path):

@@ -14,7 +14,7 @@ from robench.api.data import joined
 from robench.engine.calibration import draw_test_negatives
 from robench.engine.data.prepare import Prepared
 from robench.report.numbers import bounded
-from robench.tables.stats import interval
+from robench.tables.stats import Interval, interval
 
 METRICS = ("accuracy", "like-precision", "like-recall", "like-f1")
 SUITE = """
@@ -196,7 +196,9 @@ def test_the_section_of_twins_by_hand(done, cells):
     assert row["seeds"] == 2
     text = (done / "results/liked/leaderboard.md").read_text()
     section = text.partition("## Robust model against its twin")[2].partition("\n## ")[0]
-    cells_of = [bounded(row[n]) for n in ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked", "gain")]
+    cells_of = [
+        bounded(Interval(*row[n])) for n in ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked", "gain")
+    ]
     assert " | ".join(cells_of[:1]) in section
     assert all(cell in section for cell in cells_of)
     for metric in (*METRICS, "ndcg@10"):

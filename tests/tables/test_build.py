@@ -8,14 +8,18 @@ import pytest
 from rich.console import Console
 from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, PROMOTED, USERS, World, ranks, row
 
+from robench.api.codec import columns
 from robench.api.errors import UserError
+from robench.api.metric import Measure
+from robench.api.threat import Threat
 from robench.report.files import write_tables
+from robench.report.leaderboard import leaderboard_grid, title_of
 from robench.report.markdown import to_markdown
 from robench.report.numbers import number
-from robench.report.sections import table_lines, title_of
 from robench.report.terminal import print_leaderboard
 from robench.store.record import new_record
-from robench.tables.columns import CELLS, LEADERBOARD
+from robench.tables.cells import ValueRow
+from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench_plugins.metrics.stability import Jaccard
 
 
@@ -33,18 +37,18 @@ def test_worst_case_is_per_user_over_clean_and_all_attacks_within_the_budget(wor
         world.cell([1] * half + [99] * half, seed=seed, attack="b", epsilon=0.01)
         world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.1)
     found = row(world.build())
-    assert found["clean"] == 1
-    assert found["worst"] == 0
-    assert found["drop"] == 1
-    assert found["attack_set"] == "custom: a, b"
-    assert (found["seeds"], found["users"], found["users_hit"]) == (2, USERS, USERS)
+    assert found.clean == 1
+    assert found.worst == 0
+    assert found.drop == 1
+    assert found.attack_set == "custom: a, b"
+    assert (found.seeds, found.users, found.users_hit) == (2, USERS, USERS)
 
 
 def test_beyond_the_budget_nothing_counts(world):
     world.cell([1] * USERS)
     world.cell([1] * USERS, attack="a", epsilon=0.05)
     world.cell([99] * USERS, attack="a", epsilon=0.06)
-    assert row(world.build())["worst"] == 1
+    assert row(world.build()).worst == 1
 
 
 def test_other_threats_are_never_mixed_in(world):
@@ -52,7 +56,7 @@ def test_other_threats_are_never_mixed_in(world):
     world.cell([1] * USERS, attack="a", epsilon=0.05)
     world.cell([99] * USERS, attack="c", epsilon=0.05, threat={**L2, "norm": "linf"})
     world.cell([99] * USERS, attack="d", epsilon=0.05, threat={**L2, "k": 5})
-    assert row(world.build())["worst"] == 1
+    assert row(world.build()).worst == 1
 
 
 def test_poisoning_is_the_single_worst_attack_never_a_maximum_over_users(tmp_path):
@@ -66,9 +70,9 @@ def test_poisoning_is_the_single_worst_attack_never_a_maximum_over_users(tmp_pat
                 [1] * USERS, seed=seed, attack=attack, epsilon=0.05, threat=FAKES, arrays={"target_ranks": [targets]}
             )
     found = row(world.build())
-    assert found["clean"] == 0
-    assert found["worst"] == (half + 20) / USERS
-    assert found["drop"] is None
+    assert found.clean == 0
+    assert found.worst == (half + 20) / USERS
+    assert found.drop is None
 
 
 def test_ranks_p_values_and_the_popularity_line(world):
@@ -80,16 +84,16 @@ def test_ranks_p_values_and_the_popularity_line(world):
                 world.cell(ranks(left, 99), model=model, seed=seed, weight=weight, attack="a", epsilon=0.05)
     tables = world.build()
     line = row(tables, model="popularity")
-    assert (line["rank"], line["worst"], line["clean"]) == (None, None, 0.1)
+    assert (line.rank, line.worst, line.clean) == (None, None, 0.1)
     best, twin = row(tables, model="mf", **{"lambda": 0.5}), row(tables, model="mf", **{"lambda": 1.0})
-    assert (best["rank"], best["rank_low"], best["rank_high"]) == (1, 1, 1)
-    assert (twin["rank"], twin["rank_low"], twin["rank_high"]) == (2, 2, 2)
-    assert twin["p_value"] is None
+    assert (best.rank, best.rank_low, best.rank_high) == (1, 1, 1)
+    assert (twin.rank, twin.rank_low, twin.rank_high) == (2, 2, 2)
+    assert twin.p_value is None
     # 60 differences of one sign, Holm over two rows: 2 · (1 + 0) / 10,001.
-    assert best["p_value"] == pytest.approx(2 / 10_001)
+    assert best.p_value == pytest.approx(2 / 10_001)
     tied = [row(tables, model="lstm", **{"lambda": w}) for w in (0.5, 1.0)]
-    assert {(r["rank_low"], r["rank_high"]) for r in tied} == {(1, 2)}
-    assert tied[0]["p_value"] == 1
+    assert {(r.rank_low, r.rank_high) for r in tied} == {(1, 2)}
+    assert tied[0].p_value == 1
 
 
 def test_a_victim_that_does_not_clear_popularity_is_flagged_and_unranked(world):
@@ -101,10 +105,10 @@ def test_a_victim_that_does_not_clear_popularity_is_flagged_and_unranked(world):
         world.cell(ranks(10, 99), model="lstm", seed=seed, attack="a", epsilon=0.05)
     tables = world.build()
     weak, sound = row(tables, model="mf"), row(tables, model="lstm")
-    assert weak["rank"] is None
-    assert "not above popularity" in weak["flags"]
-    assert sound["rank"] == 1
-    assert "not above popularity" not in sound["flags"]
+    assert weak.rank is None
+    assert "not above popularity" in weak.flags
+    assert sound.rank == 1
+    assert "not above popularity" not in sound.flags
 
 
 def test_poisoning_stands_beside_its_null_control(tmp_path):
@@ -120,14 +124,14 @@ def test_poisoning_stands_beside_its_null_control(tmp_path):
                 threat=FAKES,
                 arrays={"target_ranks": [[moved] * USERS]},
             )
-    found = {(r["attack_label"], r["metric"]): r for r in world.build().poisoning}
+    found = {(r.attack_label, str(r.metric)): r for r in world.build().poisoning}
     strong, idle = found["strong", "t-percentile"], found["idle", "t-percentile"]
-    assert strong["verdict"] == "rises"
-    assert strong["effect"][0] == pytest.approx((52 - 20) / 99)
-    assert idle["verdict"] == "none"
-    assert found["strong", "ndcg@10"]["verdict"] == "none"
+    assert strong.verdict == "rises"
+    assert strong.effect[0] == pytest.approx((52 - 20) / 99)
+    assert idle.verdict == "none"
+    assert found["strong", "ndcg@10"].verdict == "none"
     # σ of the clean means is 2/99, three seeds: ± 4.303 · 2/99 · √(2/3).
-    assert strong["control"][2] == pytest.approx(4.3026527 * 2 / 99 * np.sqrt(2 / 3))
+    assert strong.control[2] == pytest.approx(4.3026527 * 2 / 99 * np.sqrt(2 / 3))
 
 
 def test_the_area_under_the_curve_is_the_mean_over_the_budget(world):
@@ -136,8 +140,8 @@ def test_the_area_under_the_curve_is_the_mean_over_the_budget(world):
         for epsilon, left in ((0.01, 150), (0.05, 100), (0.1, 0)):
             world.cell(ranks(left, 99), seed=seed, attack="a", epsilon=epsilon)
     (found,) = world.build().curves
-    assert found["value"] == [1, 0.75, 0.5, 0]
-    assert found["area"] == pytest.approx((0.01 * 0.875 + 0.04 * 0.625 + 0.05 * 0.25) / 0.1)
+    assert found.value == (1, 0.75, 0.5, 0)
+    assert found.area == pytest.approx((0.01 * 0.875 + 0.04 * 0.625 + 0.05 * 0.25) / 0.1)
 
 
 def test_radii_are_of_hit_users(world):
@@ -149,10 +153,10 @@ def test_radii_are_of_hit_users(world):
             arrays = {"radius": radius, "hit": np.arange(USERS) < 100}
             world.cell(ranks(90, 99), seed=seed, attack="cw", epsilon=epsilon, arrays=arrays)
     (found,) = world.build().radii
-    assert found["hit_share"] == 0.5
-    assert found["unbroken_share"] == 0.01
-    assert found["radius_q50"] == pytest.approx(0.5, abs=0.02)
-    assert found["seeds"] == 2
+    assert found.hit_share == 0.5
+    assert found.unbroken_share == 0.01
+    assert found.radius_q50 == pytest.approx(0.5, abs=0.02)
+    assert found.seeds == 2
 
 
 def test_files_have_the_fixed_headers_and_do_not_depend_on_the_order_of_writing(world, tmp_path):
@@ -172,9 +176,9 @@ def test_files_have_the_fixed_headers_and_do_not_depend_on_the_order_of_writing(
     with (world.store.folder / "cells.csv").open() as file:
         reader = csv.DictReader(file)
         rows = list(reader)
-    assert reader.fieldnames == CELLS
+    assert reader.fieldnames == columns(ValueRow)
     assert len({r["cell"] for r in rows}) == 4
-    assert one["leaderboard.csv"].decode().splitlines()[0].split(",") == LEADERBOARD
+    assert one["leaderboard.csv"].decode().splitlines()[0].split(",") == columns(LeaderboardRow)
     assert "NaN" not in one["leaderboard.json"].decode()
     assert "custom attack set" in one["leaderboard.md"].decode()
     fixed = (
@@ -182,13 +186,13 @@ def test_files_have_the_fixed_headers_and_do_not_depend_on_the_order_of_writing(
         "attack_label,stage,surface,norm,scale,goal,k,epsilon,achieved_epsilon,adaptive,target_set,seed,status,metric,"
         "metric_version,value"
     )
-    assert ",".join(CELLS) == fixed
+    assert ",".join(columns(ValueRow)) == fixed
     fixed = (
         "rank,rank_low,rank_high,dataset,split,surface,stage,norm,scale,goal,k,epsilon,metric,model,model_label,"
         "defense,defense_label,lambda,train_epsilon,attack_set,adaptive,clean,clean_low,clean_high,worst,worst_low,"
         "worst_high,drop,p_value,flags,seeds,users"
     )
-    assert ",".join(LEADERBOARD) == fixed
+    assert ",".join(columns(LeaderboardRow)) == fixed
 
 
 def test_another_version_of_a_metric_is_refused(world):
@@ -204,7 +208,7 @@ def test_a_seed_without_the_attack_is_left_out_of_the_worst_case(world):
         if seed < 2:
             world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
     found = row(world.build())
-    assert (found["worst"], found["seeds"], found["rank"]) == (0.25, 2, 1)
+    assert (found.worst, found.seeds, found.rank) == (0.25, 2, 1)
 
 
 def test_a_suite_without_the_reference_metric_has_tables(world, monkeypatch):
@@ -214,7 +218,7 @@ def test_a_suite_without_the_reference_metric_has_tables(world, monkeypatch):
         world.cell(ranks(150, 99), seed=seed, **targets)
         world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05, threat=PROMOTED, **targets)
     world.ranking, world.metrics = [{**PROMOTED, "metric": "t-hr@10", "epsilon": 0.05}], ["t-hr@10"]
-    assert row(world.build())["worst"] == 1
+    assert row(world.build()).worst == 1
 
 
 def test_users_hit_are_counted_at_the_metric_s_own_k(world):
@@ -223,8 +227,8 @@ def test_users_hit_are_counted_at_the_metric_s_own_k(world):
         world.cell([7] * USERS, seed=seed)
         world.cell([99] * USERS, seed=seed, attack="a", epsilon=0.05, threat={**L2, "k": 5})
     tables = world.build()
-    assert row(tables)["users_hit"] == USERS
-    assert tables.tables[0]["hit_k"] == 10
+    assert row(tables).users_hit == USERS
+    assert tables.leaderboard[0].hit_k == 10
 
 
 @pytest.mark.parametrize(("moved", "verdict"), [(9, "falls"), (2, "none"), (0, "none")])
@@ -239,11 +243,11 @@ def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypa
     tables = world.build()
     (found,) = tables.poisoning
     assert "Rows of jaccard@10 say how alike two lists are (higher is more alike" in to_markdown(tables)
-    assert found["before"] == pytest.approx((8 / 12 + 8 / 12 + 6 / 14) / 3)
-    assert found["after"] == pytest.approx((10 - moved) / (10 + moved))
+    assert found.before == pytest.approx((8 / 12 + 8 / 12 + 6 / 14) / 3)
+    assert found.after == pytest.approx((10 - moved) / (10 + moved))
     sigma = np.std([8 / 12, 8 / 12, 6 / 14], ddof=1)
-    assert found["control"][2] == pytest.approx(4.3026527 * sigma * np.sqrt(2 / 3))
-    assert found["verdict"] == verdict
+    assert found.control[2] == pytest.approx(4.3026527 * sigma * np.sqrt(2 / 3))
+    assert found.verdict == verdict
 
 
 def test_clean_cells_that_no_table_shows_have_a_table_of_their_own(world):
@@ -253,10 +257,10 @@ def test_clean_cells_that_no_table_shows_have_a_table_of_their_own(world):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
     tables = world.build()
-    assert [row["model"] for row in tables.clean] == ["ease"]
+    assert [row.key.model for row in tables.clean] == ["ease"]
     (found,) = tables.clean
-    assert found["values"]["ndcg@10"][0] == 0.5
-    assert (found["users_hit"], found["users"], found["seeds"], found["flags"]) == (100, USERS, 2, "")
+    assert found.values[Measure("ndcg", 10)].mean == 0.5
+    assert (found.users_hit, found.users, found.seeds, found.flags) == (100, USERS, 2, "")
     write_tables(tables, world.store.folder)
     text = (world.store.folder / "leaderboard.md").read_text()
     assert "## d, s: clean values" in text
@@ -270,7 +274,7 @@ def test_a_suite_without_attacks_shows_its_clean_values(world):
         world.cell(ranks(20, 99), model="popularity", seed=seed)
         world.cell(ranks(10, 99), seed=seed)
     tables = world.build()
-    assert [(row["model"], row["flags"]) for row in tables.clean] == [
+    assert [(row.key.model, row.flags) for row in tables.clean] == [
         ("popularity", ""),
         ("mf", "not above popularity"),
     ]
@@ -311,10 +315,11 @@ def test_promotion_is_shown_as_a_difference(tmp_path):
         targets = {"target_ranks": [[1] * 80 + [99] * (USERS - 80)]}
         world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.05, threat=FAKES, arrays=targets)
     tables = world.build()
-    head, (line,) = table_lines(tables.tables[0])
+    grid = leaderboard_grid(tables.leaderboard[0])
+    head, (line,) = grid.head, grid.body
     assert "drop" not in head
     assert line[head.index("rise")] == ".3900"
-    assert row(tables)["drop"] == pytest.approx(1 - 0.4 / 0.01)
+    assert row(tables).drop == pytest.approx(1 - 0.4 / 0.01)
 
 
 def test_intervals_stay_where_a_metric_can_be(world):
@@ -322,8 +327,8 @@ def test_intervals_stay_where_a_metric_can_be(world):
         world.cell(ranks(good, 99), seed=seed)
         world.cell(ranks(0, 99), seed=seed, attack="a", epsilon=0.05)
     found = row(world.build())
-    assert (found["clean_low"], found["worst_low"]) == (0, 0)
-    assert 0 < found["clean"] < found["clean_high"] < 1
+    assert (found.clean_low, found.worst_low) == (0, 0)
+    assert 0 < found.clean < found.clean_high < 1
 
 
 def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
@@ -337,9 +342,8 @@ def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
     tables = world.build()
     (found,) = tables.poisoning
     assert "how alike two lists are" not in to_markdown(tables)
-    assert found["effect"] == [0, -1, 1]
-    assert found["control"] == [0, -1, 1]
-    assert found["verdict"] == "none"
+    assert found.effect == (0, -1, 1)
+    assert found.control == (0, -1, 1)
 
 
 def test_the_heading_names_an_ensemble_and_no_other_attack_set(tmp_path):
@@ -358,7 +362,7 @@ def test_without_a_null_control_there_is_no_verdict(tmp_path):
     world.cell([1] * USERS, arrays={"target_ranks": [[99] * USERS]})
     world.cell([1] * USERS, attack="b", epsilon=0.05, threat=FAKES, arrays={"target_ranks": [[1] * USERS]})
     tables = world.build()
-    assert {row["verdict"] for row in tables.poisoning} == {""}
+    assert {row.verdict for row in tables.poisoning} == {""}
     write_tables(tables, world.store.folder)
     poisoned = (world.store.folder / "leaderboard.md").read_text().partition("## Poisoning")[2]
     assert "rises" not in poisoned
@@ -382,12 +386,13 @@ def test_the_weight_of_a_defence_in_its_own_terms_stands_beside_lambda(tmp_path)
         world.cell(ranks(150, 99), seed=seed, weight=0.25, fit={"train_lambda_apr": 3.0, "train_epsilon_share": 1.0})
         world.cell(ranks(100, 99), seed=seed, weight=0.25, attack="pgd", epsilon=0.05)
     tables = world.build()
-    assert row(tables)["own_weights"] == {"lambda_apr": 3.0}
+    assert row(tables).own_weights == {"lambda_apr": 3.0}
     assert "at λ=0.25, lambda_apr 3" in to_markdown(tables)
 
 
 @pytest.mark.parametrize(("scale", "told"), [("absolute", "ε ≤ 2 edits"), ("relative", "ε ≤ 0.1 of the history")])
 def test_a_table_of_histories_says_what_its_budget_counts(scale, told):
-    threat = {"surface": "history", "norm": "edits", "goal": "untargeted", "scale": scale}
-    table = {**threat, "dataset": "d", "split": "s", "metric": "ndcg@10", "epsilon": 2 if scale == "absolute" else 0.1}
+    threat = Threat("history", "test", "edits", scale)
+    epsilon = 2 if scale == "absolute" else 0.1
+    table = LeaderboardTable(threat, epsilon, Measure("ndcg", 10), "d", "s", "auto@1", True, 10, False, (), ())
     assert title_of(table).endswith(told)

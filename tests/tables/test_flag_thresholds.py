@@ -12,7 +12,7 @@ def flags(folder, seeds):
         world.cell(clean, seed=seed)
         world.cell(pgd, seed=seed, attack="pgd", epsilon=0.05, **more)
         world.cell(noise, seed=seed, attack="random-noise", epsilon=0.05)
-    return row(world.build())["flags"]
+    return row(world.build()).flags
 
 
 @pytest.mark.parametrize(("hits", "found"), [(49, "low power"), (50, "no better than random")])
@@ -38,8 +38,8 @@ def test_the_worst_fit_s_share_of_zero_gradients_is_told(tmp_path):
     for seed, share in enumerate((0.5, 0.02)):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(60, 99), seed=seed, attack="pgd", epsilon=0.05, zero=share)
-    (note,) = row(world.build())["notes"]
-    assert note["numbers"] == {"attack": "pgd", "share": 0.5}
+    (note,) = row(world.build()).notes
+    assert note.numbers == {"attack": "pgd", "share": 0.5}
 
 
 @pytest.mark.parametrize(("loss", "found"), [(1.05, ""), (1.15, "loss up, ranks unchanged")])
@@ -105,4 +105,4 @@ def test_between_members_of_an_ensemble_it_is_the_same(tmp_path, noise, pgd, fou
         world.cell(ranks(USERS, 99), seed=seed)
         more = {"arrays": {"member_broke": broke}, "members": MEMBERS}
         world.cell(ranks(100, 99), seed=seed, attack="auto", epsilon=0.05, **more)
-    assert row(world.build())["flags"] == found
+    assert row(world.build()).flags == found

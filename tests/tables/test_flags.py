@@ -31,7 +31,7 @@ def test_flags_are_set_by_the_numbers_and_only_by_them(tmp_path, cells, name):
             world.cell(ranks(150, 99), seed=seed)
             for attack, epsilon, left, more in chosen:
                 world.cell(ranks(left, 99), seed=seed, attack=attack, epsilon=epsilon, **more)
-        assert (name in row(world.build())["flags"]) == wrong
+        assert (name in row(world.build()).flags) == wrong
 
 
 def test_flags_ask_for_the_kind_of_an_attack_and_not_for_its_name(tmp_path):
@@ -41,7 +41,7 @@ def test_flags_ask_for_the_kind_of_an_attack_and_not_for_its_name(tmp_path):
             world.cell(ranks(150, 99), seed=seed)
             world.cell(ranks(100, 99), seed=seed, attack="mine", epsilon=0.05, kind=kinds[0])
             world.cell(ranks(60, 99), seed=seed, attack="dice", epsilon=0.05, kind=kinds[1])
-        assert (row(world.build())["flags"] == "no better than random") == flagged
+        assert (row(world.build()).flags == "no better than random") == flagged
 
 
 @pytest.mark.parametrize(("difference", "flagged"), [(0.01, True), (1e-6, False)])
@@ -49,7 +49,7 @@ def test_a_victim_whose_clean_scores_differ_between_two_looks_is_flagged(world, 
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed, stochastic=difference * seed)
         world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
-    assert row(world.build())["flags"] == ("stochastic" if flagged else "")
+    assert row(world.build()).flags == ("stochastic" if flagged else "")
 
 
 def test_few_hits_mean_low_power_and_no_verdict(world):
@@ -57,7 +57,7 @@ def test_few_hits_mean_low_power_and_no_verdict(world):
         world.cell(ranks(30, 99), seed=seed)
         world.cell(ranks(5, 99), seed=seed, attack="pgd", epsilon=0.01)
         world.cell(ranks(30, 99), seed=seed, attack="pgd", epsilon=0.05)
-    assert row(world.build())["flags"] == "low power"
+    assert row(world.build()).flags == "low power"
 
 
 def test_one_seed_and_missing_cells_are_flagged(world):
@@ -65,7 +65,7 @@ def test_one_seed_and_missing_cells_are_flagged(world):
     world.cell(ranks(50, 99), attack="a", epsilon=0.05)
     world.cell([], attack="b", epsilon=0.05, status="missing")
     flags = "incomplete: 2 of 3 cells; unranked: b ε=0.05 is missing in seed 0; one seed"
-    assert row(world.build())["flags"] == flags
+    assert row(world.build()).flags == flags
 
 
 def test_flags_are_of_the_table_s_own_threat(world):
@@ -78,8 +78,8 @@ def test_flags_are_of_the_table_s_own_threat(world):
         for epsilon, left in ((0.01, 50), (0.05, 90)):
             world.cell(ranks(left, 99), seed=seed, attack="fgsm", epsilon=epsilon, threat=linf, **losses)
     tables = world.build()
-    assert row(tables, norm="l2")["flags"] == ""
-    assert row(tables, norm="linf")["flags"] == "not monotone in ε"
+    assert row(tables, norm="l2").flags == ""
+    assert row(tables, norm="linf").flags == "not monotone in ε"
 
 
 @pytest.mark.parametrize(("draws", "flagged"), [(2, True), (22, False)])
@@ -88,7 +88,7 @@ def test_random_is_a_floor_with_as_many_evaluations_only(world, draws, flagged):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(100, 99), seed=seed, attack="fgsm", epsilon=0.05, queries=2)
         world.cell(ranks(60, 99), seed=seed, attack="random-noise", epsilon=0.05, queries=draws)
-    assert ("no better than random" in row(world.build())["flags"]) == flagged
+    assert ("no better than random" in row(world.build()).flags) == flagged
 
 
 def test_more_steps_that_are_weaker_are_flagged(world):
@@ -96,7 +96,7 @@ def test_more_steps_that_are_weaker_are_flagged(world):
         world.cell(ranks(150, 99), seed=seed)
         for label, steps, left in (("pgd[steps=40]", 40, 100), ("pgd[steps=10]", 10, 60)):
             world.cell(ranks(left, 99), seed=seed, attack="pgd", label=label, epsilon=0.05, config={"steps": steps})
-    assert row(world.build())["flags"] == "more steps are weaker"
+    assert row(world.build()).flags == "more steps are weaker"
 
 
 def test_as_many_steps_are_not_more_steps(world):
@@ -104,7 +104,7 @@ def test_as_many_steps_are_not_more_steps(world):
         world.cell(ranks(150, 99), seed=seed)
         for label, left in (("pgd[lr=1]", 100), ("pgd[lr=2]", 60)):
             world.cell(ranks(left, 99), seed=seed, attack="pgd", label=label, epsilon=0.05, config={"steps": 10})
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""
 
 
 def test_an_attack_made_elsewhere_never_ranks(world):
@@ -112,7 +112,7 @@ def test_an_attack_made_elsewhere_never_ranks(world):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05, adaptive="frozen")
     found = row(world.build())
-    assert (found["rank"], found["worst"], found["flags"]) == (None, 0.25, "frozen attack")
+    assert (found.rank, found.worst, found.flags) == (None, 0.25, "frozen attack")
 
 
 @pytest.mark.parametrize(("fakes", "flagged"), [(2, True), (10, False)])
@@ -125,7 +125,7 @@ def test_a_budget_that_was_rounded_up_is_told(tmp_path, fakes, flagged):
         achieved = {"epsilon": fakes / USERS, "fake_users": fakes}
         more = {"attack": "b", "epsilon": epsilon, "threat": FAKES, "achieved": achieved, **targets}
         world.cell(ranks(150, 99), seed=seed, **more)
-    assert row(world.build())["flags"] == ("budget rounded up to 2 users" if flagged else "")
+    assert row(world.build()).flags == ("budget rounded up to 2 users" if flagged else "")
 
 
 @pytest.mark.parametrize(("epsilon", "flags"), [(0.05, ""), (0.2, "budget rounded up to 2 users")])
@@ -138,4 +138,4 @@ def test_a_budget_that_was_rounded_up_beyond_the_table_s_own_is_not_told(tmp_pat
             achieved = {"epsilon": share, "fake_users": 2}
             more = {"attack": "b", "epsilon": budget, "threat": FAKES, "achieved": achieved, **targets}
             world.cell(ranks(150, 99), seed=seed, **more)
-    assert row(world.build())["flags"] == flags
+    assert row(world.build()).flags == flags

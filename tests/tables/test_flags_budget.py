@@ -11,7 +11,7 @@ def built(folder, entry, threat, **more):
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(60, 99), seed=seed, attack="pgd", epsilon=0.05, threat=threat, arrays=losses, **more)
-    return row(world.build())["flags"]
+    return row(world.build()).flags
 
 
 @pytest.mark.parametrize(("entry", "threat"), [(EMBEDDING, L2), (PARAMETERS, TABLES)])

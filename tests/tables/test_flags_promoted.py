@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import t
 from tests.fakes import L2, METRICS, USERS, World, ranks, row
 
-from robench.tables.comparisons import promoted
-from robench.tables.results import Results
+from robench.tables.comparisons import by_promoted_items
+from robench.tables.results import read_results
 
 PROMOTE = {**L2, "goal": "promote"}
 TITLES = {**PROMOTE, "surface": "text", "norm": "words"}
@@ -71,14 +71,14 @@ def test_an_attack_that_reaches_less_than_a_weaker_one_is_told(tmp_path, threat,
     few, many = (20, 25, 30, 22, 28), (60, 62, 70, 61, 68)
     for wrong, (one, two) in enumerate([(many, few), (few, many)]):
         found = table(tmp_path / str(wrong), threat, [(*weak, one, {}), (*strong, two, {})])
-        assert found["flags"] == (name if wrong else ""), "of what is weaker"
+        assert found.flags == (name if wrong else ""), "of what is weaker"
 
 
 def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
     found = table(tmp_path / "w", TITLES, [("auto", 0.05, (20, 30, 10), {}), ("typo", 0.05, (40, 50, 30), {})])
-    (note,) = found["notes"]
-    assert note["numbers"]["gap"] == pytest.approx(20 / USERS)
-    assert note["numbers"]["reached"] == pytest.approx(40 / USERS)
+    (note,) = found.notes
+    assert note.numbers["gap"] == pytest.approx(20 / USERS)
+    assert note.numbers["reached"] == pytest.approx(40 / USERS)
 
 
 def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
@@ -86,36 +86,36 @@ def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
     Attacked alone, these are 60 users.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
-    assert table(tmp_path / "titles", TITLES, attacks)["flags"] == ""
-    assert table(tmp_path / "users", PROMOTE, attacks)["flags"] == "stronger than the ensemble"
+    assert table(tmp_path / "titles", TITLES, attacks).flags == ""
+    assert table(tmp_path / "users", PROMOTE, attacks).flags == "stronger than the ensemble"
     attacks[1] = ("typo", 0.05, (20, 20, 20, 20, 21), {})
-    assert table(tmp_path / "user", PROMOTE, attacks)["flags"] == ""
+    assert table(tmp_path / "user", PROMOTE, attacks).flags == ""
 
 
 def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
     """All four gaps are above 0, so every bootstrap mean is; t over four items is not so sure."""
     attacks = [("auto", 0.05, (20, 20, 20, 20), {}), ("typo", 0.05, (21, 22, 24, 60), {})]
-    assert table(tmp_path / "w", TITLES, attacks)["flags"] == ""
+    assert table(tmp_path / "w", TITLES, attacks).flags == ""
 
 
 @pytest.mark.parametrize(("more", "name"), [(2, ""), (6, "stronger than the ensemble")])
 def test_a_gap_counts_from_a_fiftieth_of_what_the_stronger_attack_reaches(tmp_path, more, name):
     """On 10 items of the same gap: 2 of 152 users are 1.3%, 6 of 156 are 3.8%."""
     attacks = [("auto", 0.05, (150,) * 10, {}), ("typo", 0.05, (150 + more,) * 10, {})]
-    assert table(tmp_path / "w", TITLES, attacks)["flags"] == name
+    assert table(tmp_path / "w", TITLES, attacks).flags == name
 
 
 @pytest.mark.parametrize(("threat", "name"), [(PROMOTE, "black-box beats white-box"), (TITLES, "")])
 def test_a_search_that_reaches_more_is_told_but_not_on_titles(tmp_path, threat, name):
     """A search may put words in front of a title, which gradients by its own words do not lead to."""
     attacks = [("pgd", 0.05, (20, 20, 22), {}), ("random-search", 0.05, (80, 80, 82), {})]
-    assert table(tmp_path / "w", threat, attacks)["flags"] == name
+    assert table(tmp_path / "w", threat, attacks).flags == name
 
 
 @pytest.mark.parametrize(("n", "name"), [(49, "low power"), (50, "stronger than the ensemble")])
 def test_fewer_than_fifty_users_who_can_be_reached_decide_nothing(tmp_path, n, name):
     attacks = [("auto", 0.05, (5, 6), {}), ("pgd", 0.05, (40, 41), {})]
-    assert table(tmp_path / "w", PROMOTE, attacks, n=n)["flags"] == name
+    assert table(tmp_path / "w", PROMOTE, attacks, n=n).flags == name
 
 
 def test_of_two_sets_the_one_that_fewer_users_can_be_reached_with_counts(tmp_path):
@@ -125,8 +125,8 @@ def test_of_two_sets_the_one_that_fewer_users_can_be_reached_with_counts(tmp_pat
         arrays = {"target_ranks": [[0] * own + [1] * (60 - own)]}
         more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "arrays": arrays}
         world.cell(np.full(60, 99), attack="pgd", **more)
-    (note,) = [note for note in row(world.build())["notes"] if note["flag"] == "low power"]
-    assert note["numbers"] == {"users": 49}
+    (note,) = [note for note in row(world.build()).notes if note.flag == "low power"]
+    assert note.numbers == {"users": 49}
 
 
 @pytest.mark.parametrize("threat", [PROMOTE, TITLES], ids=["per user", "titles"])
@@ -139,22 +139,22 @@ def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat)
             arrays = {"target_ranks": [first, [*first[1:], 50], [0] * USERS]}
             where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": threat}
             world.cell(np.full(USERS, 99), seed=seed, arrays=arrays, **where, **more)
-    (note,) = row(world.build())["notes"]
-    assert note["flag"] == "stronger than the ensemble"
+    (note,) = row(world.build()).notes
+    assert note.flag == "stronger than the ensemble"
     if threat is TITLES:  # the mean over the two items
         gap, most = np.mean([60 / (USERS - 1), 60 / USERS]), np.mean([80 / (USERS - 1), 80 / USERS])
     else:  # user 0 has one item to be reached with; 20 users more with both, the two at the edges with one
         gap, most = (59 + 2 / 2) / USERS, (1 + 79 + 1 / 2) / USERS
-    assert note["numbers"]["gap"] == pytest.approx(gap)
-    assert note["numbers"]["reached"] == pytest.approx(most)
+    assert note.numbers["gap"] == pytest.approx(gap)
+    assert note.numbers["reached"] == pytest.approx(most)
 
 
 def test_an_interval_over_items_is_the_wider_of_two(tmp_path):
     gaps = np.array([18, 20, 22, 24, 19, 21])
     attacks = [("auto", 0.05, (*(20,) * 6, None), {}), ("typo", 0.05, (*(20 + gaps), None), {})]
-    (note,) = table(tmp_path / "w", TITLES, attacks)["notes"]
+    (note,) = table(tmp_path / "w", TITLES, attacks).notes
     low, high = t.interval(0.95, 5, gaps.mean() / USERS, gaps.std(ddof=1) / USERS / 6**0.5)
-    assert (note["numbers"]["low"], note["numbers"]["high"]) == pytest.approx((low, high))
+    assert (note.numbers["low"], note.numbers["high"]) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_an_interval_over_items_is_the_wider_of_two(tmp_path):
 )
 def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat, name):
     """One item in each of three sets, and only the last one's differs."""
-    assert in_sets(tmp_path / "w", threat, [[20, 20, 90]] * 2)["flags"] == name
+    assert in_sets(tmp_path / "w", threat, [[20, 20, 90]] * 2).flags == name
 
 
 def test_target_sets_are_more_items_for_the_interval(tmp_path):
     """A single item would have none. What only one seed has is no part of the gap."""
-    notes = in_sets(tmp_path / "w", TITLES, [[60, 61, 62], [61, 62, None]])["notes"]
-    note = next(note for note in notes if note["flag"] == "stronger than the ensemble")
-    assert note["numbers"]["gap"] == pytest.approx(41 / USERS)
+    notes = in_sets(tmp_path / "w", TITLES, [[60, 61, 62], [61, 62, None]]).notes
+    note = next(note for note in notes if note.flag == "stronger than the ensemble")
+    assert note.numbers["gap"] == pytest.approx(41 / USERS)
 
 
 def test_users_are_the_same_in_every_target_set(tmp_path):
@@ -183,8 +183,8 @@ def test_users_are_the_same_in_every_target_set(tmp_path):
                 arrays = {"target_ranks": [[0] * own + [1] * (users - own) + [50] * (USERS - users)]}
                 version = VERSION if attack == "auto" else {}
                 world.cell(np.full(USERS, 99), attack=attack, arrays=arrays, **more, **version)
-    (note,) = row(world.build())["notes"]
-    assert note["numbers"]["gap"] == pytest.approx(60 / 200)
+    (note,) = row(world.build()).notes
+    assert note.numbers["gap"] == pytest.approx(60 / 200)
 
 
 def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(tmp_path):
@@ -195,7 +195,7 @@ def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(t
             arrays = {"target_ranks": [[rank] * USERS for rank in found]}
             where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": PROMOTE}
             world.cell(np.full(USERS, 99), seed=seed, arrays=arrays, **where, **more)
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""
 
 
 def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
@@ -208,36 +208,36 @@ def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
             where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": threat}
             world.cell(np.full(USERS, 99), arrays=arrays, **where, **more)
         world.build()
-        columns = {c["attack"]: c for c in world.cells}
-        results = Results(world.store.folder, METRICS)
-        hits, gains = promoted(results, threat["surface"])
-        assert hits.left(columns["auto"])[0] == hits.left(columns["pgd"])[0]
-        same = gains.left(columns["auto"])[0] == gains.left(columns["pgd"])[0]
+        results = read_results(world.store.folder, METRICS)
+        cells = {cell.attack: cell for cell in results.cells}
+        hits, gains = by_promoted_items(results, threat["surface"])
+        assert hits.left(cells["auto"])[0] == hits.left(cells["pgd"])[0]
+        same = gains.left(cells["auto"])[0] == gains.left(cells["pgd"])[0]
         assert same == (threat["surface"] == "parameters")
 
 
 def test_the_top_k_is_the_attack_s_own(tmp_path):
     """Ranks 10: within the top 10, and not within the top 5."""
     attacks = [("auto", 0.05, (20,) * 3, {}), ("pgd", 0.05, (90,) * 3, {})]
-    assert table(tmp_path / "ten", PROMOTE, attacks)["flags"] == "stronger than the ensemble"
-    assert table(tmp_path / "five", {**PROMOTE, "k": 5}, attacks)["flags"] == ""
+    assert table(tmp_path / "ten", PROMOTE, attacks).flags == "stronger than the ensemble"
+    assert table(tmp_path / "five", {**PROMOTE, "k": 5}, attacks).flags == ""
 
 
 @pytest.mark.parametrize(("items", "name"), [(2, "low power"), (3, "stronger than the ensemble")])
 def test_fewer_than_three_titles_decide_nothing(tmp_path, items, name):
     attacks = [("auto", 0.05, (20,) * items, {}), ("typo", 0.05, (60, 61, 62)[:items], {})]
-    assert table(tmp_path / "w", TITLES, attacks)["flags"] == name
+    assert table(tmp_path / "w", TITLES, attacks).flags == name
 
 
 def test_a_seed_in_which_little_was_measured_does_not_hide_what_all_seeds_have(tmp_path):
     """Of three seeds only one has the second set: the first one is judged, over all three."""
-    notes = in_sets(tmp_path / "w", PROMOTE, [[80, None], [80, None], [80, 20]])["notes"]
-    note = next(note for note in notes if note["flag"] == "stronger than the ensemble")
-    assert note["numbers"]["gap"] == pytest.approx(60 / USERS)
+    notes = in_sets(tmp_path / "w", PROMOTE, [[80, None], [80, None], [80, 20]]).notes
+    note = next(note for note in notes if note.flag == "stronger than the ensemble")
+    assert note.numbers["gap"] == pytest.approx(60 / USERS)
 
 
 def test_seeds_with_no_set_in_common_are_not_compared(tmp_path):
-    assert "stronger than the ensemble" not in in_sets(tmp_path / "w", PROMOTE, [[80, None], [None, 80]])["flags"]
+    assert "stronger than the ensemble" not in in_sets(tmp_path / "w", PROMOTE, [[80, None], [None, 80]]).flags
 
 
 def test_titles_are_judged_over_seeds_too(tmp_path):
@@ -248,7 +248,7 @@ def test_titles_are_judged_over_seeds_too(tmp_path):
         more = {"threat": TITLES, "epsilon": 0.05, "seed": seed}
         world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20, 20, 20))
         world.cell(np.full(USERS, 99), attack="typo", **more, **reached(users, users + 1, users + 2))
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""
 
 
 @pytest.mark.parametrize(("surface", "name"), [("embedding", "black-box beats white-box"), ("text", "")])
@@ -260,7 +260,7 @@ def test_a_search_through_titles_that_lets_more_fall_says_nothing_either(tmp_pat
         world.cell(ranks(150, 99), seed=seed)
         for attack, left in (("pgd", 100), ("random-search", 60)):
             world.cell(ranks(left, 99), seed=seed, attack=attack, epsilon=0.05, threat=threat, **losses)
-    assert row(world.build())["flags"] == name
+    assert row(world.build()).flags == name
 
 
 def test_of_another_goal_nothing_is_judged(tmp_path):
@@ -269,4 +269,4 @@ def test_of_another_goal_nothing_is_judged(tmp_path):
     for seed in (0, 1):
         world.cell(ranks(20, 99), seed=seed, **reached(20))
         world.cell(ranks(10, 99), seed=seed, attack="pgd", epsilon=0.05, threat=demote, **reached(10))
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""

@@ -50,9 +50,9 @@ def test_a_table_with_an_ensemble_is_the_ensemble_s_alone_and_says_its_version(w
     for seed in (0, 1):
         world.cell(ranks(129, 99), seed=seed, attack="pgd", epsilon=0.05)
     tables = world.build()
-    assert tables.tables[0]["title"] == "auto@3"
-    assert row(tables)["attack_set"] == "auto@3"
-    assert row(tables)["worst"] == pytest.approx(130 / USERS)
+    assert tables.leaderboard[0].title == "auto@3"
+    assert row(tables).attack_set == "auto@3"
+    assert row(tables).worst == pytest.approx(130 / USERS)
 
 
 def test_an_ensemble_of_somebody_else_is_a_custom_attack_set(world):
@@ -61,15 +61,15 @@ def test_an_ensemble_of_somebody_else_is_a_custom_attack_set(world):
         more = {**pool((20, 60, 60, 70, 50)), "kind": "ensemble"}
         world.cell(ranks(130, 99), seed=seed, attack="mine", epsilon=0.05, **more)
     tables = world.build()
-    assert tables.tables[0]["title"] == "custom attack set"
-    assert row(tables)["attack_set"] == "custom: mine@3"
+    assert tables.leaderboard[0].title == "custom attack set"
+    assert row(tables).attack_set == "custom: mine@3"
 
 
 def test_another_attack_that_takes_more_is_told(world):
     filled(world)
     for seed in (0, 1):
         world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05)
-    assert row(world.build())["flags"] == "stronger than the ensemble"
+    assert row(world.build()).flags == "stronger than the ensemble"
 
 
 @pytest.mark.parametrize(("small", "large", "flags"), [(60, 100, "not monotone in ε"), (100, 60, "")])
@@ -79,7 +79,7 @@ def test_an_ensemble_that_takes_less_with_more_is_told(world, small, large, flag
         for epsilon, left in ((0.01, small), (0.05, large)):
             more = pool((20, 60, 60, 70, 50))
             world.cell(ranks(left, 99), seed=seed, attack="auto", epsilon=epsilon, **more)
-    assert row(world.build())["flags"] == flags
+    assert row(world.build()).flags == flags
 
 
 @pytest.mark.parametrize(
@@ -94,16 +94,16 @@ def test_an_ensemble_that_takes_less_with_more_is_told(world, small, large, flag
 )
 def test_members_that_ran_on_everybody_raise_the_alarms(world, broke, flags, ranked):
     found = row(filled(world, broke).build())
-    assert set(found["flags"].split("; ")) == set(flags.split("; "))
-    assert (found["rank"] is not None) == ranked
+    assert set(found.flags.split("; ")) == set(flags.split("; "))
+    assert (found.rank is not None) == ranked
 
 
 @pytest.mark.parametrize(("share", "ranked"), [(0.5, True), (0.51, False)])
 @pytest.mark.parametrize("kind", ["zero_gradient_share", "non_finite_share"])
 def test_an_ensemble_that_saw_no_gradient_of_most_users_ranks_nobody(world, kind, share, ranked):
     found = row(filled(world, diagnostics={kind: share}).build())
-    assert found["flags"] == "hidden gradients"
-    assert (found["rank"] is not None) == ranked
+    assert found.flags == "hidden gradients"
+    assert (found.rank is not None) == ranked
 
 
 def test_a_single_attack_that_saw_no_gradient_is_told_and_ranked_by_the_others(world):
@@ -111,8 +111,8 @@ def test_a_single_attack_that_saw_no_gradient_is_told_and_ranked_by_the_others(w
         world.cell(ranks(USERS, 99), seed=seed)
         world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05, zero=1.0)
     found = row(world.build())
-    assert found["flags"] == "hidden gradients"
-    assert found["rank"] is not None
+    assert found.flags == "hidden gradients"
+    assert found.rank is not None
 
 
 def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(world):
@@ -123,7 +123,7 @@ def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(wor
     for seed in (0, 1):
         world.cell(ranks(USERS, 99), seed=seed)
         world.cell(ranks(100, 99), seed=seed, attack="auto", epsilon=0.05, **more)
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""
 
 
 def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
@@ -135,7 +135,7 @@ def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
     for seed in (0, 1):
         world.cell(ranks(80, 99), seed=seed)
         world.cell(ranks(30, 99), seed=seed, attack="auto", epsilon=0.05, **more)
-    assert "black-box beats white-box" in row(world.build())["flags"]
+    assert "black-box beats white-box" in row(world.build()).flags
 
 
 def test_a_search_that_came_before_a_gradient_attack_is_not_held_against_it(world):
@@ -146,24 +146,24 @@ def test_a_search_that_came_before_a_gradient_attack_is_not_held_against_it(worl
     for seed in (0, 1):
         world.cell(ranks(USERS, 99), seed=seed)
         world.cell(ranks(110, 99), seed=seed, attack="auto", epsilon=0.05, **more)
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""
 
 
 def test_what_the_members_did_is_told_with_its_cost(world):
     (found,) = filled(world).build().ensembles
-    assert (found["to_break"], found["broken"]) == (USERS, 70)
-    shares = {member["name"]: member["first_breaks"] for member in found["members"]}
+    assert (found.to_break, found.broken) == (USERS, 70)
+    shares = {member.name: member.first_breaks for member in found.members}
     assert shares["random-noise"] == pytest.approx(20 / 70)
     assert shares["pgd-10"] == pytest.approx(40 / 70)
     assert shares["apgd"] == pytest.approx(10 / 70)
-    assert {m["name"]: m["queries"] for m in found["members"]}["pgd-40"] == 42
+    assert {m.name: m.queries for m in found.members}["pgd-40"] == 42
 
 
 def test_where_users_are_left_only_metrics_within_k_are_taken(world):
     world.metrics = ["ndcg@10", "ndcg@20", "ndcg@5", "rbo@10"]
-    cells = filled(world).build().cells
-    assert {c["metric"] for c in cells if c["attack"] == "auto"} == {"ndcg@10", "ndcg@5"}
-    assert {c["metric"] for c in cells if c["attack"] == "none"} == {"ndcg@10", "ndcg@20", "ndcg@5"}
+    values = filled(world).build().values
+    assert {str(row.metric) for row in values if row.cell.attack == "auto"} == {"ndcg@10", "ndcg@5"}
+    assert {str(row.metric) for row in values if row.cell.attack == "none"} == {"ndcg@10", "ndcg@20", "ndcg@5"}
 
 
 def test_a_search_through_scores_that_beats_every_gradient_attack_is_told(world):
@@ -174,7 +174,7 @@ def test_a_search_through_scores_that_beats_every_gradient_attack_is_told(world)
             world.cell(ranks(100, 99), seed=seed, attack="pgd", epsilon=0.05)
             world.cell(ranks(105, 99), seed=seed, attack="fgsm", epsilon=0.05)
             world.cell(ranks(left, 99), seed=seed, attack="random-search", epsilon=0.05)
-        assert (row(world.build())["flags"] == "black-box beats white-box") == flagged
+        assert (row(world.build()).flags == "black-box beats white-box") == flagged
 
 
 @pytest.mark.parametrize("order", [("pgd", "fgsm"), ("fgsm", "pgd")])
@@ -184,7 +184,7 @@ def test_a_search_is_compared_with_the_best_gradient_attack_whichever_came_last(
         for attack in order:
             world.cell(ranks({"pgd": 60, "fgsm": 105}[attack], 99), seed=seed, attack=attack, epsilon=0.05)
         world.cell(ranks(80, 99), seed=seed, attack="random-search", epsilon=0.05)
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""
 
 
 @pytest.mark.parametrize(("attack", "kind"), [("pgd", "gradient"), ("cw", "minimum-norm")])
@@ -194,7 +194,7 @@ def test_one_look_at_a_victim_that_draws_is_told(world, expectation, flagged, at
         world.cell(ranks(150, 99), seed=seed, stochastic=0.1)
         more = {"stochastic": 0.1, "expectation": expectation, "kind": kind}
         world.cell(ranks(100, 99), seed=seed, attack=attack, epsilon=0.05, threat=L2, **more)
-    assert ("attack without expectation" in row(world.build())["flags"]) == flagged
+    assert ("attack without expectation" in row(world.build()).flags) == flagged
 
 
 def test_ranks_are_within_one_model_on_tables_too(tmp_path):
@@ -215,7 +215,7 @@ def test_nothing_of_the_held_out_items_is_judged_where_items_are_promoted(tmp_pa
     for seed in (0, 1):
         world.cell(ranks(20, 99), seed=seed, arrays=targets)
         world.cell(ranks(20, 99), seed=seed, attack="pgd", epsilon=0.05, threat=promote, arrays=targets)
-    assert row(world.build())["flags"] == ""
+    assert row(world.build()).flags == ""
 
 
 @pytest.mark.parametrize("left", [USERS, 60])
@@ -225,7 +225,7 @@ def test_a_loss_that_rises_and_leaves_the_ranks_is_told_of_an_ensemble(world, le
     for seed in (0, 1):
         world.cell(ranks(USERS, 99), seed=seed)
         world.cell(ranks(left, 99), seed=seed, attack="auto", epsilon=0.05, **more)
-    assert ("loss up, ranks unchanged" in row(world.build())["flags"]) == (left == USERS)
+    assert ("loss up, ranks unchanged" in row(world.build()).flags) == (left == USERS)
 
 
 # On the tables of a model one shift serves all users: what each member left of their NDCG@10.
@@ -272,8 +272,8 @@ def test_members_that_shift_tables_raise_the_alarms(tmp_path, left, queries, fla
         more["arrays"] |= {"hit": np.ones(USERS, dtype=bool), "loss": np.ones(USERS), "clean_loss": np.ones(USERS)}
         world.cell(ranks(min(left), 99), seed=seed, attack="auto", epsilon=0.05, threat=TABLES, **more)
     found = row(world.build())
-    assert set(found["flags"].split("; ")) == set(flags.split("; "))
-    assert (found["rank"] is not None) == ranked
+    assert set(found.flags.split("; ")) == set(flags.split("; "))
+    assert (found.rank is not None) == ranked
 
 
 WORDS = {**TABLES, "surface": "text", "norm": "words", "goal": "promote"}
@@ -294,8 +294,8 @@ def test_on_titles_nobody_is_attacked_alone_and_tables_say_so(tmp_path):
         world.cell(ranks(USERS, 99), seed=seed, attack="auto", epsilon=1.0, threat=WORDS, **more)
     tables = world.build()
     (found,) = tables.ensembles
-    assert (found["to_break"], found["broken"]) == (None, None)
-    assert {member["name"]: member["damage"] for member in found["members"]} == {"random-words": 0.1, "hotflip": 0.3}
+    assert (found.to_break, found.broken) == (None, None)
+    assert {member.name: member.damage for member in found.members} == {"random-words": 0.1, "hotflip": 0.3}
     text = to_markdown(tables)
     assert "(auto@3)" in text
     assert "random-words .1000, hotflip .3000" in text
@@ -312,7 +312,7 @@ def test_members_are_not_compared_where_items_are_promoted(tmp_path, goal):
     for seed in (0, 1):
         world.cell(ranks(USERS, 99), seed=seed, arrays={"target_ranks": [[99] * USERS]})
         world.cell(ranks(50, 99), seed=seed, attack="auto", epsilon=0.05, threat=threat, **more)
-    flags = {note["flag"] for entry in world.build().clean for note in entry["notes"]}
+    flags = {note.flag for entry in world.build().clean for note in entry.notes}
     assert ("no better than random" in flags) == (goal == "untargeted")
 
 
@@ -325,4 +325,4 @@ def test_a_gap_between_shifts_is_a_share_of_the_clean_value(tmp_path):
             more = shifts((100, *order, 60 - extra))
             more["arrays"] |= {"hit": np.ones(USERS, dtype=bool), "loss": np.ones(USERS), "clean_loss": np.ones(USERS)}
             world.cell(ranks(50, 99), seed=seed, attack="auto", epsilon=0.05, threat=TABLES, **more)
-        assert ("black-box beats white-box" in row(world.build())["flags"]) == told
+        assert ("black-box beats white-box" in row(world.build()).flags) == told

@@ -33,13 +33,13 @@ def test_a_defence_on_which_the_strong_attack_crashes_is_not_ranked(world):
     attacked(world, {FGSM: 140, PGD: None}, weight=0.5)
     tables = world.build()
     twin, defended = twin_and_defended(tables)
-    assert (twin["worst"], defended["worst"]) == (0.2, 0.7)
-    assert (defended["rank"], defended["rank_low"], defended["rank_high"]) == (None, None, None)
-    assert defended["p_value"] is None
-    assert "unranked: pgd ε=0.05 is missing in seeds 0, 1, 2" in defended["flags"]
-    assert defended["attack_set"] == "custom: fgsm"
-    assert (twin["rank"], twin["rank_high"], twin["flags"], twin["attack_set"]) == (1, 1, "", "custom: fgsm, pgd")
-    assert tables.tables[0]["attacks"] == ["fgsm", "pgd"]
+    assert (twin.worst, defended.worst) == (0.2, 0.7)
+    assert (defended.rank, defended.rank_low, defended.rank_high) == (None, None, None)
+    assert defended.p_value is None
+    assert "unranked: pgd ε=0.05 is missing in seeds 0, 1, 2" in defended.flags
+    assert defended.attack_set == "custom: fgsm"
+    assert (twin.rank, twin.rank_high, twin.flags, twin.attack_set) == (1, 1, "", "custom: fgsm, pgd")
+    assert tables.leaderboard[0].attacks == ("fgsm", "pgd")
 
 
 @pytest.mark.parametrize("status", ["missing", "failed"])
@@ -49,17 +49,17 @@ def test_an_attack_that_fails_in_one_seed_costs_that_seed_alone(world, status):
     attacked(world, {FGSM: 140}, weight=0.5, seeds=(2,))
     world.cell(ranks(100, 99), seed=2, weight=0.5, attack="pgd", epsilon=0.05, status=status)
     _, defended = twin_and_defended(world.build())
-    assert (defended["worst"], defended["seeds"], defended["rank"]) == (0.3, 2, 1)
-    assert "incomplete: 8 of 9 cells" in defended["flags"]
-    assert "unranked" not in defended["flags"]
+    assert (defended.worst, defended.seeds, defended.rank) == (0.3, 2, 1)
+    assert "incomplete: 8 of 9 cells" in defended.flags
+    assert "unranked" not in defended.flags
 
 
 def test_an_attack_that_fails_only_at_its_largest_budget_unranks_the_row(world):
     attacked(world, {("pgd", 0.01): 100, PGD: 40})
     attacked(world, {("pgd", 0.01): 120, PGD: None}, weight=0.5)
     _, defended = twin_and_defended(world.build())
-    assert (defended["rank"], defended["p_value"]) == (None, None)
-    assert "unranked: pgd ε=0.05 is missing in seeds 0, 1, 2" in defended["flags"]
+    assert (defended.rank, defended.p_value) == (None, None)
+    assert "unranked: pgd ε=0.05 is missing in seeds 0, 1, 2" in defended.flags
 
 
 def test_different_attacks_that_fail_in_different_seeds_leave_no_whole_seed(world):
@@ -67,36 +67,36 @@ def test_different_attacks_that_fail_in_different_seeds_leave_no_whole_seed(worl
     attacked(world, {FGSM: 150, PGD: None}, seeds=(0,), weight=0.5)
     attacked(world, {FGSM: None, PGD: 50}, seeds=(1,), weight=0.5)
     _, defended = twin_and_defended(world.build())
-    assert (defended["rank"], defended["p_value"], defended["worst"]) == (None, None, None)
-    assert "unranked: fgsm ε=0.05 is missing in seed 1" in defended["flags"]
-    assert "unranked: pgd ε=0.05 is missing in seed 0" in defended["flags"]
-    assert defended["attack_set"] == ""
+    assert (defended.rank, defended.p_value, defended.worst) == (None, None, None)
+    assert "unranked: fgsm ε=0.05 is missing in seed 1" in defended.flags
+    assert "unranked: pgd ε=0.05 is missing in seed 0" in defended.flags
+    assert defended.attack_set == ""
 
 
 def test_an_attack_that_is_excluded_for_one_defence_only_unranks_it(world):
     attacked(world, {FGSM: 150, PGD: 40, ("pgd", 0.01): 90})
     attacked(world, {FGSM: 140}, weight=0.5)
     _, defended = twin_and_defended(world.build())
-    assert (defended["rank"], defended["p_value"]) == (None, None)
-    assert "unranked: pgd ε=0.01, 0.05 are missing in seeds 0, 1, 2" in defended["flags"]
+    assert (defended.rank, defended.p_value) == (None, None)
+    assert "unranked: pgd ε=0.01, 0.05 are missing in seeds 0, 1, 2" in defended.flags
 
 
 def test_the_set_is_the_tables_also_if_a_whole_model_lacks_an_attack(world):
     attacked(world, {FGSM: 150, PGD: 40})
     attacked(world, {FGSM: 140}, model="lstm")
     tables = world.build()
-    assert row(tables, model="mf")["rank"] == 1
-    assert row(tables, model="lstm")["rank"] is None
+    assert row(tables, model="mf").rank == 1
+    assert row(tables, model="lstm").rank is None
 
 
 def test_a_twin_that_lacks_an_attack_is_not_compared_with(world):
     attacked(world, {FGSM: 150, PGD: None})
     attacked(world, {FGSM: 140, PGD: 60}, weight=0.5)
     twin, defended = twin_and_defended(world.build())
-    assert (twin["rank"], defended["rank"]) == (None, 1)
-    assert defended["p_value"] is None
-    assert "unranked: pgd" in twin["flags"]
-    assert "unranked" not in defended["flags"]
+    assert (twin.rank, defended.rank) == (None, 1)
+    assert defended.p_value is None
+    assert "unranked: pgd" in twin.flags
+    assert "unranked" not in defended.flags
 
 
 def test_without_the_ensemble_a_row_is_unranked_and_the_table_keeps_its_title(world):
@@ -117,11 +117,11 @@ def test_without_the_ensemble_a_row_is_unranked_and_the_table_keeps_its_title(wo
         world.cell(ranks(150, 99), seed=seed, weight=0.75)
         world.cell(ranks(150, 99), seed=seed, weight=0.75, attack="auto", epsilon=0.05, status="missing")
     tables = world.build()
-    assert tables.tables[0]["title"] == "auto@2"
+    assert tables.leaderboard[0].title == "auto@2"
     for weight in (0.5, 0.25, 0.75):
         found = row(tables, model="mf", **{"lambda": weight})
-        assert (found["rank"], found["p_value"], found["worst"]) == (None, None, None)
-        assert "unranked: auto ε=0.05 is missing in seeds 0, 1, 2" in found["flags"]
+        assert (found.rank, found.p_value, found.worst) == (None, None, None)
+        assert "unranked: auto ε=0.05 is missing in seeds 0, 1, 2" in found.flags
 
 
 def test_an_attack_that_fails_on_one_set_of_targets_is_missing(tmp_path):
@@ -134,8 +134,8 @@ def test_an_attack_that_fails_on_one_set_of_targets_is_missing(tmp_path):
                 cell = {"seed": seed, "weight": weight, "attack": "pgd", "epsilon": 0.05, "target_set": number}
                 world.cell([1] * USERS, **cell, threat=PROMOTED, arrays=arrays)
     twin, defended = twin_and_defended(world.build())
-    assert (twin["rank"], defended["rank"]) == (1, None)
-    assert "unranked: pgd ε=0.05 on target set 1 is missing in seeds 0, 1, 2" in defended["flags"]
+    assert (twin.rank, defended.rank) == (1, None)
+    assert "unranked: pgd ε=0.05 on target set 1 is missing in seeds 0, 1, 2" in defended.flags
 
 
 def test_a_cell_that_lacks_the_metric_of_the_table_is_missing(world):
@@ -149,8 +149,8 @@ def test_a_cell_that_lacks_the_metric_of_the_table_is_missing(world):
                 cell = {"seed": seed, "weight": weight, "attack": attack, "epsilon": 0.05, "threat": PROMOTED}
                 world.cell([1] * USERS, **cell, **({} if (weight, attack) == (0.5, "pgd") else arrays))
     _, defended = twin_and_defended(world.build())
-    assert defended["rank"] is None
-    assert "unranked: pgd ε=0.05 is missing in seeds 0, 1, 2" in defended["flags"]
+    assert defended.rank is None
+    assert "unranked: pgd ε=0.05 is missing in seeds 0, 1, 2" in defended.flags
 
 
 def test_where_one_perturbation_serves_all_users_the_same_holds(tmp_path):
@@ -159,7 +159,7 @@ def test_where_one_perturbation_serves_all_users_the_same_holds(tmp_path):
     attacked(world, {FGSM: 150, PGD: 40}, threat=TABLES, arrays=losses)
     attacked(world, {FGSM: 140, PGD: None}, weight=0.5, threat=TABLES, arrays=losses)
     _, defended = twin_and_defended(world.build())
-    assert (defended["rank"], defended["p_value"], defended["worst"]) == (None, None, 0.7)
+    assert (defended.rank, defended.p_value, defended.worst) == (None, None, 0.7)
 
 
 def test_rows_without_a_seed_in_common_are_unranked_and_say_so(world):
@@ -171,8 +171,8 @@ def test_rows_without_a_seed_in_common_are_unranked_and_say_so(world):
     tables = world.build()
     assert len(tables.rows()) == 3
     for found in tables.rows():
-        assert found["rank"] is None
-        assert "unranked: no seed is common to the rows" in found["flags"]
+        assert found.rank is None
+        assert "unranked: no seed is common to the rows" in found.flags
 
 
 def test_popularity_needs_no_attack(world):
@@ -180,7 +180,7 @@ def test_popularity_needs_no_attack(world):
     for seed in SEEDS:
         world.cell(ranks(20, 99), seed=seed, model="popularity")
     line = row(world.build(), model="popularity")
-    assert (line["rank"], line["flags"]) == (None, "")
+    assert (line.rank, line.flags) == (None, "")
 
 
 def test_other_threats_are_not_missing(world):
@@ -189,4 +189,4 @@ def test_other_threats_are_not_missing(world):
     world.cell(ranks(10, 99), attack="cw", epsilon=0.05, threat={**L2, "norm": "linf"})
     world.cell(ranks(10, 99), attack="pgd", epsilon=0.1)
     _, defended = twin_and_defended(world.build())
-    assert defended["rank"] == 1
+    assert defended.rank == 1

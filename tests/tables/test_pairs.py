@@ -10,7 +10,7 @@ def test_a_defended_row_is_compared_with_its_twin_s_fit_of_the_same_seed(tmp_pat
         world.cell(ranks(150, 99), weight=weight, seed=seed)
         world.cell(ranks(left, 99), weight=weight, seed=seed, attack="a", epsilon=0.05)
     # Seed 1: 8 differences of one sign, so 2 of the 2⁸ patterns are as far out.
-    assert row(world.build(), **{"lambda": 0.5})["p_value"] == 2 / 2**8
+    assert row(world.build(), **{"lambda": 0.5}).p_value == 2 / 2**8
 
 
 def test_a_poisoning_is_compared_with_the_clean_ranks_of_its_own_targets(tmp_path):
@@ -20,9 +20,9 @@ def test_a_poisoning_is_compared_with_the_clean_ranks_of_its_own_targets(tmp_pat
         arrays = {"target_ranks": [[40] * USERS]}
         cell = world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.05, threat=FAKES, arrays=arrays)
         cell["target_set"] = 1
-    found = next(r for r in world.build().poisoning if r["metric"] == "t-percentile")
-    assert found["before"] == pytest.approx(1 - 79 / 99)
-    assert found["effect"][0] == pytest.approx(40 / 99)
+    found = next(r for r in world.build().poisoning if str(r.metric) == "t-percentile")
+    assert found.before == pytest.approx(1 - 79 / 99)
+    assert found.effect[0] == pytest.approx(40 / 99)
 
 
 def test_a_defended_popularity_is_not_what_victims_have_to_clear(tmp_path):
@@ -33,4 +33,4 @@ def test_a_defended_popularity_is_not_what_victims_have_to_clear(tmp_path):
         world.cell(ranks(100, 99), seed=seed)
         world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
     found = row(world.build(), model="mf")
-    assert (found["rank"], found["flags"]) == (1, "")
+    assert (found.rank, found.flags) == (1, "")

@@ -28,15 +28,15 @@ def tables(tmp_path):
 
 
 def test_clean_and_attacked_rows_are_means_over_seeds_of_those_that_say_something(tables):
-    clean, attacked = tables.stages
-    assert {row["model_label"] for row in tables.stages} == {"llm"}
-    assert (clean["candidates"], clean["targets_among_candidates"]) == (20, 0.5)
-    assert clean["recall@candidates"] == pytest.approx(0.3)
-    assert clean["unusable"] == pytest.approx(8 / 500)
-    assert clean["t-hr@10_given_candidate"] is None
-    assert (attacked["attack_label"], attacked["epsilon"], attacked["norm"]) == ("prefix", 0.5, "words")
-    assert attacked["t-hr@10_given_candidate"] == 0.75
-    assert attacked["unusable"] is None, "nothing was asked"
+    clean, attacked = tables.reranking
+    assert {row.key.model_label for row in tables.reranking} == {"llm"}
+    assert (clean.candidates, clean.reachable) == (20, 0.5)
+    assert clean.recall == pytest.approx(0.3)
+    assert clean.unusable == pytest.approx(8 / 500)
+    assert clean.hits is None
+    assert (attacked.attack_label, attacked.epsilon, attacked.norm) == ("prefix", 0.5, "words")
+    assert attacked.hits == 0.75
+    assert attacked.unusable is None, "nothing was asked"
 
 
 def test_the_section_tells_them(tables):
@@ -59,5 +59,5 @@ def test_models_of_one_stage_have_no_such_section(tmp_path):
     world = World(tmp_path, [POISONING])
     world.cell(ALL, arrays={"target_ranks": np.full((1, USERS), 3)})
     found = world.build()
-    assert found.stages == []
+    assert found.reranking == []
     assert "Models of two stages" not in to_markdown(found)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from tests.fakes import EMBEDDING, USERS, World, ranks, row
 
+from robench.api.codec import encode
+
 
 @pytest.fixture
 def world(tmp_path):
@@ -38,25 +40,25 @@ def note(world, **roles):
 
 def test_a_plan_that_notes_no_roles_goes_by_the_names_of_the_built_in_components(world):
     tables = filled(world).build()
-    assert tables.tables[0]["title"] == "auto@2"
-    assert (row(tables, model="popularity")["worst"], row(tables, model="popularity")["rank"]) == (None, None)
-    assert "baseline" not in row(tables, model="popularity")
+    assert tables.leaderboard[0].title == "auto@2"
+    assert (row(tables, model="popularity").worst, row(tables, model="popularity").rank) == (None, None)
+    assert "baseline" not in encode(row(tables, model="popularity"))
 
 
 def test_roles_that_are_noted_decide_whatever_the_names(world):
     note(filled(world, line="line", attack="strong"), baseline="line", standard="strong")
     tables = world.build()
-    assert tables.tables[0]["title"] == "strong@2"
-    assert row(tables)["attack_set"] == "strong@2"
+    assert tables.leaderboard[0].title == "strong@2"
+    assert row(tables).attack_set == "strong@2"
     line = row(tables, model="line")
-    assert (line["worst"], line["rank"], line["baseline"]) == (None, None, True)
+    assert (line.worst, line.rank, encode(line)["baseline"]) == (None, None, True)
 
 
 def test_a_model_and_an_ensemble_without_a_role_are_like_any_other(world):
     tables = filled(world, line="rival/popularity", attack="rival/auto").build()
-    assert tables.tables[0]["title"] == "custom attack set"
-    assert row(tables)["attack_set"] == "custom: rival/auto@2"
-    assert [r["model"] for r in tables.rows()] == ["mf"]
+    assert tables.leaderboard[0].title == "custom attack set"
+    assert row(tables).attack_set == "custom: rival/auto@2"
+    assert [r.key.model for r in tables.rows()] == ["mf"]
 
 
 def test_a_label_does_not_make_an_attack_the_standard_ensemble(world):
@@ -64,5 +66,5 @@ def test_a_label_does_not_make_an_attack_the_standard_ensemble(world):
         world.cell(ranks(USERS, 99), seed=seed)
         world.cell(ranks(130, 99), attack="pgd", label="auto@2", epsilon=0.05, seed=seed)
     tables = world.build()
-    assert tables.tables[0]["title"] == "custom attack set"
-    assert row(tables)["attack_set"] == "custom: auto@2"
+    assert tables.leaderboard[0].title == "custom attack set"
+    assert row(tables).attack_set == "custom: auto@2"

@@ -34,17 +34,17 @@ def tables(tmp_path):
 
 
 def test_before_and_after_are_means_over_users_and_seeds(tables):
-    prefix, hotflip = tables.rewritten
-    assert prefix["before"] == pytest.approx(15 / USERS)
-    assert prefix["after"] == pytest.approx(80 / USERS)
-    assert prefix["effect"][0] == pytest.approx(65 / USERS)
-    assert hotflip["after"] == pytest.approx(120.5 / USERS)
-    assert (prefix["edits_mean"], prefix["similarity_mean"], prefix["similarity_min"]) == (1.5, 0.8, 0.6)
-    assert prefix["queries"] == 300
+    prefix, hotflip = tables.titles
+    assert prefix.before == pytest.approx(15 / USERS)
+    assert prefix.after == pytest.approx(80 / USERS)
+    assert prefix.effect[0] == pytest.approx(65 / USERS)
+    assert hotflip.after == pytest.approx(120.5 / USERS)
+    assert (prefix.edits_mean, prefix.similarity_mean, prefix.similarity_min) == (1.5, 0.8, 0.6)
+    assert prefix.queries == 300
 
 
 def test_the_strongest_is_the_one_that_moves_it_furthest_and_its_titles_are_shown(tables):
-    assert [row["strongest"] for row in tables.rewritten] == [False, True]
+    assert [row.strongest for row in tables.titles] == [False, True]
     text = to_markdown(tables)
     assert "**hotflip**" in text
     assert "**prefix**" not in text
@@ -60,10 +60,10 @@ def test_of_untargeted_attacks_the_one_that_leaves_least_is_the_strongest(tmp_pa
         world.cell(ranks(150, 50), seed=seed)
         for attack, left in (("prefix", 120), ("hotflip", 40), ("typo", 100)):
             world.cell(ranks(left, 50), seed=seed, attack=attack, epsilon=0.5, threat=threat)
-    found = {row["attack_label"]: row for row in world.build().rewritten}
-    assert {row["metric"] for row in found.values()} == {"ndcg@10"}
-    assert found["hotflip"]["after"] == pytest.approx(40 / USERS)
-    assert {name: row["strongest"] for name, row in found.items()} == {"prefix": False, "hotflip": True, "typo": False}
+    found = {row.attack_label: row for row in world.build().titles}
+    assert {str(row.metric) for row in found.values()} == {"ndcg@10"}
+    assert found["hotflip"].after == pytest.approx(40 / USERS)
+    assert {name: row.strongest for name, row in found.items()} == {"prefix": False, "hotflip": True, "typo": False}
 
 
 @pytest.mark.parametrize(("goal", "reached", "left"), [("promote", 10, 99), ("untargeted", 99, 150)])
@@ -73,18 +73,18 @@ def test_where_nothing_moved_nobody_is_the_strongest(tmp_path, goal, reached, le
     for attack in ("prefix", "hotflip"):
         more = {"attack": attack, "epsilon": 0.5, "threat": {**TEXT, "goal": goal}, "arrays": targets(reached)}
         world.cell(ranks(left, 50), **more)
-    assert [row["strongest"] for row in world.build().rewritten] == [False, False]
+    assert [row.strongest for row in world.build().titles] == [False, False]
 
 
 def test_a_suite_without_attacks_on_titles_has_no_such_section(tmp_path):
     world = World(tmp_path, [POISONING])
     world.cell(ALL, arrays={"target_ranks": np.full((1, USERS), 3)})
     found = world.build()
-    assert found.rewritten == []
+    assert found.titles == []
     assert "Rewritten titles" not in to_markdown(found)
 
 
 def test_an_attack_without_its_clean_cell_is_left_out(tmp_path):
     world = World(tmp_path, [])
     attacked(world, 0, "prefix", 80)
-    assert world.build().rewritten == []
+    assert world.build().titles == []

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from robench.api.metric import Measure
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.tables.build import build_tables
-from robench.tables.results import Results, row_of
+from robench.tables.results import read_results
 from robench.tables.stats import interval, paired_p
 
-METRIC = "ndcg@10"
+METRIC = Measure("ndcg", 10)
 EPSILONS = (0.01, 0.05, 0.1)
 # What the README says does not hold, and why.
 KNOWN = {
@@ -33,14 +34,14 @@ def matrices(folder: Path):
     registry = Registry.of(Host.discover())
     names = ("ndcg", "recall", "hr", "mrr", "rbo", "jaccard", "t-hr", "t-ndcg", "t-percentile")
     metrics = {name: registry.load("metric", name)() for name in names}
-    results = Results(folder, metrics)
+    results = read_results(folder, metrics)
     found, spent = {}, {}
-    for c in sorted((c for c in results.cells if results.ok(c) and c["stage"] != "train"), key=lambda c: c["seed"]):
+    for c in sorted((c for c in results.cells if results.ok(c) and c.stage != "train"), key=lambda c: c.seed):
         values = results.per_user(c, METRIC)
-        key = (c["attack"] + (f"-{c['norm']}" if c["norm"] else ""), c["epsilon"])
-        who = row_of(c)[3], c["lambda"]
+        key = (c.attack + (f"-{c.norm}" if c.norm else ""), c.epsilon)
+        who = c.key.model_label, c.key.lambda_
         found.setdefault(who, {}).setdefault(key, []).append(values)
-        queries = results.records[c["cell"]]["achieved"].get("queries", 0)
+        queries = results.record(c)["achieved"].get("queries", 0)
         spent.setdefault(who, {}).setdefault(key, []).append(queries)
     tables = build_tables(folder, metrics)
     return {who: {key: np.stack(v) for key, v in cells.items()} for who, cells in found.items()}, spent, tables
@@ -121,11 +122,11 @@ def main(default: Path, proof: Path | None) -> int:
         wrong += clean_and_attacked(model, cells[model, 1.0], line)
         wrong += defended(model, cells)
     for row in tables.poisoning:
-        if row["metric"] in ("t-percentile", "t-hr@10", "t-hr@50") and row["lambda"] == 1:
-            effect, control = row["effect"], row["control"]
+        if str(row.metric) in ("t-percentile", "t-hr@10", "t-hr@50") and row.key.lambda_ == 1:
+            effect, control = row.effect, row.control
             numbers = f"{effect[0]:+.4f} [{effect[1]:.4f}, {effect[2]:.4f}] beside [{control[1]:.4f}, {control[2]:.4f}]"
-            name = f"{row['model_label']} bandwagon ε={row['epsilon']:g} lifts {row['metric']}"
-            wrong += say(name, row["verdict"] == "rises", numbers)
+            name = f"{row.key.model_label} bandwagon ε={row.epsilon:g} lifts {row.metric}"
+            wrong += say(name, row.verdict == "rises", numbers)
     if proof is not None:
         found, spent, _ = matrices(proof)
         for who, own in found.items():

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from robench.api.codec import encode
+from robench.api.metric import Measure
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.suite.load import load_suite
-from robench.tables.results import Results
+from robench.tables.results import read_results
 from robench.tables.stats import interval, paired_p
 
-METRIC = "ndcg@10"
+METRIC = Measure("ndcg", 10)
 SUITES = Path(__file__).parents[2] / "suites" / "reproduce"
 CELL = ("dataset", "model", "defense_label", "attack_label", "norm", "epsilon", "seed")
 # By suite what is not borne out, and stands so in docs/findings/reproduced.md. All others are.
@@ -51,18 +53,18 @@ class Cells:
 
     def __init__(self, folder: Path) -> None:
         registry = Registry.of(Host.discover())
-        self.results = Results(folder, {name: registry.load("metric", name)() for name in ("ndcg", "hr")})
-        self.name = self.results.plan["suite"]
-        cells = [c for c in self.results.cells if c["status"] != "skipped"]
+        self.results = read_results(folder, {name: registry.load("metric", name)() for name in ("ndcg", "hr")})
+        self.name = self.results.plan.suite
+        cells = [c for c in self.results.cells if c.status != "skipped"]
         suite = load_suite(SUITES / f"{self.name.removeprefix('reproduce-')}.yaml", registry)
         wanted = [cell.columns() for cell in make_plan(suite, registry).cells if not cell.skip]
-        planned = {self._key(c) for c in cells}
-        self.missing = [c for c in cells if not self.results.ok(c)]
+        planned = {self._key(encode(c)) for c in cells}
+        self.missing = [encode(c) for c in cells if not self.results.ok(c)]
         self.missing += [c for c in wanted if self._key(c) not in planned]
         self.said: list[str] = []
-        self.cells = sorted((c for c in cells if self.results.ok(c)), key=lambda c: c["seed"])
-        self.datasets = sorted({c["dataset"] for c in self.cells})
-        self.attacks = {(c["attack_label"], c["epsilon"]) for c in self.cells}
+        self.cells = sorted((c for c in cells if self.results.ok(c)), key=lambda c: c.seed)
+        self.datasets = sorted({c.key.dataset for c in self.cells})
+        self.attacks = {(c.attack_label, c.epsilon) for c in self.cells}
 
     @staticmethod
     def _key(columns):
@@ -70,8 +72,8 @@ class Cells:
 
     def _found(self, dataset, model, defense, attack, epsilon, norm):
         wanted = {"dataset": dataset, "model": model, "defense_label": defense, "attack_label": attack}
-        found = [c for c in self.cells if all(c[name] == value for name, value in wanted.items())]
-        return [c for c in found if c["epsilon"] == epsilon and norm in (None, c["norm"])]
+        found = [c for c in self.cells if wanted.items() <= encode(c).items()]
+        return [c for c in found if c.epsilon == epsilon and norm in (None, c.norm)]
 
     def values(self, dataset, model, defense="none", attack="none", epsilon=0.0, norm=None):
         """[S, U]."""
@@ -83,7 +85,7 @@ class Cells:
     def spent(self, dataset, model, attack, epsilon, name):
         """Mean over the seeds of what the record says that was spent."""
         found = self._found(dataset, model, "none", attack, epsilon, None)
-        return float(np.mean([self.results.records[c["cell"]]["achieved"][name] for c in found]))
+        return float(np.mean([self.results.record(c)["achieved"][name] for c in found]))
 
 
 def say(cells, claim, gap, numbers):
@@ -159,7 +161,7 @@ def msap(cells):
     for dataset in cells.datasets:
         wrong += above_popularity(cells, dataset, "mf", "none")
         clean = cells.values(dataset, "mf")
-        wide = max(c["epsilon"] for c in cells.cells if c["attack_label"] == "fgsm")
+        wide = max(c.epsilon for c in cells.cells if c.attack_label == "fgsm")
         one, same = (cells.values(dataset, "mf", attack="fgsm", epsilon=e) for e in (0.5, wide))
         projected, more = (cells.values(dataset, "mf", attack="pgd", epsilon=e) for e in (0.5, wide))
         for label in ("msap", "msap uniform"):
@@ -186,8 +188,8 @@ def msap(cells):
 def training(cells):
     """PGD hurts, and adversarial training raises what is left."""
     wrong = 0
-    (model,) = {c["model"] for c in cells.cells} - {"popularity"}
-    labels = sorted({c["defense_label"] for c in cells.cells} - {"none"})
+    (model,) = {c.key.model for c in cells.cells} - {"popularity"}
+    labels = sorted({c.key.defense_label for c in cells.cells} - {"none"})
     for dataset in cells.datasets:
         for who in ("none", *labels):
             wrong += above_popularity(cells, dataset, model, who)

@@ -10,15 +10,15 @@ from collections import defaultdict
 from pathlib import Path
 
 from robench.store.folder import Store
-from robench.tables.results import read_plan
+from robench.store.plan_file import read_plan
 
 
 def main(folder: Path) -> int:
     store, trials = Store(folder), defaultdict(list)
-    for cell in read_plan(folder)["cells"]:
-        record = store.read(cell["cell"])
-        if cell["model"] != "popularity" and record is not None:
-            label = cell["model_label"].partition("[")[0]
+    for cell in read_plan(folder).cells:
+        record = store.read(cell.cell)
+        if cell.key.model != "popularity" and record is not None:
+            label = cell.key.model_label.partition("[")[0]
             found = record["fit"]["validation_ndcg@10"], record["passed"]["model"], record["fit_seconds"]
             trials[label].append(found)
     for label, found in trials.items():

@@ -5,22 +5,26 @@ Frames are computed from plan.json, the records and the arrays, never from the C
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from robench.api.codec import columns, encode
 from robench.api.errors import UserError, did_you_mean
 from robench.host.discovery import Host
 from robench.host.registry import Registry
+from robench.spec import CellRow
 from robench.store.folder import Store
-from robench.tables.build import build_tables, cell_rows
-from robench.tables.columns import CELLS, LEADERBOARD
-from robench.tables.results import Columns, Results, read_plan
+from robench.store.plan_file import read_plan
+from robench.store.record import Arrays
+from robench.tables.build import build_tables
+from robench.tables.cells import ValueRow, build_value_rows
+from robench.tables.leaderboard import LeaderboardRow
+from robench.tables.results import Results, read_results
 
 FEW = 8  # similar ids that a message lists
 INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
@@ -41,7 +45,8 @@ def load_results(folder: str | Path) -> ResultFrames:
     """
     path = Path(folder)
     registry = Registry.of(Host.discover())
-    return ResultFrames(path, registry, Results(path, registry.metrics(read_plan(path)["metrics"]), Store(path)))
+    metrics = registry.metrics(map(str, read_plan(path).metrics))
+    return ResultFrames(path, registry, read_results(path, metrics))
 
 
 class ResultFrames:
@@ -71,14 +76,13 @@ class ResultFrames:
 
         A cell that was not measured has one row, in which ``status`` says why: ``failed``, ``skipped`` or ``missing``.
         """
-        results = self._results
-        return frame_of((row for columns in results.cells for row in cell_rows(results, columns)), CELLS)
+        return frame_of(ValueRow, build_value_rows(self._results))
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """The columns of leaderboard.csv, one row per table and defended or undefended model."""
         tables = build_tables(self.folder, self._results.metrics, self._results.store)
-        return frame_of(tables.rows(), LEADERBOARD)
+        return frame_of(LeaderboardRow, tables.rows())
 
     def users(self, cell: str) -> pd.DataFrame:
         """Returns one row per evaluated user of a measured cell.
@@ -95,9 +99,9 @@ class ResultFrames:
         Raises:
             UserError: there is no such cell, or it was not measured.
         """
-        columns = self._measured(cell)
-        arrays = self._results.arrays(columns["cell"])
-        known = self._known_users(columns)
+        measured = self._measured(cell)
+        arrays = self._results.arrays(measured)
+        known = self._known_users(measured)
         rows, bounds = arrays["users"], known["held_out_indptr"]
         places = {user: place for place, user in enumerate(known["user"].tolist())}
         ids = known["user_id"]
@@ -110,14 +114,14 @@ class ResultFrames:
                 "top": [[item for item in items if item >= 0] for items in arrays["top"].tolist()],
             }
         )
-        if columns["surface"] != "text":  # there a loss belongs to an item, not to a user
+        if measured.surface != "text":  # there a loss belongs to an item, not to a user
             for name in ("loss", "clean_loss"):
                 if name in arrays:
                     frame[name] = arrays[name].astype(np.float64)
-        for measure in self._results.plan["metrics"]:
-            values = self._results.over_sets(columns, measure)
+        for measure in self._results.plan.metrics:
+            values = self._results.over_sets(measured, measure)
             if values is not None:
-                frame[measure] = values.astype(np.float64)
+                frame[str(measure)] = values.astype(np.float64)
         return frame
 
     def titles(self, cell: str) -> pd.Series[str]:
@@ -128,41 +132,47 @@ class ResultFrames:
         """
         return pd.Series(self._known_users(self._planned(cell))["title"], dtype="string", name="title")
 
-    def _planned(self, cell: str) -> Columns:
-        """Returns the columns of the only cell with an id that begins with ``cell``."""
-        matches = [columns for columns in self._results.cells if columns["cell"].startswith(cell)]
+    def _planned(self, cell: str) -> CellRow:
+        """Returns the only cell with an id that begins with ``cell``."""
+        ids = [planned.cell for planned in self._results.cells]
+        matches = [planned for planned in self._results.cells if planned.cell.startswith(cell)]
         if len(matches) == 1:
             return matches[0]
         if cell and matches:
-            listed = ", ".join(columns["cell"] for columns in matches[:FEW])
+            listed = ", ".join(planned.cell for planned in matches[:FEW])
             raise UserError(f"{len(matches)} cells begin with '{cell}'", where=str(self.folder), hint=listed)
-        hint = did_you_mean(cell, (columns["cell"] for columns in self._results.cells), FEW)
+        hint = did_you_mean(cell, ids, FEW)
         raise UserError(f"no cell '{cell}'", where=str(self.folder), hint=hint)
 
-    def _measured(self, cell: str) -> Columns:
-        columns = self._planned(cell)
-        if not self._results.ok(columns):
-            status = self._results.status(columns)
-            raise UserError(f"cell {columns['cell']} is {status}: it has no users", where=str(self.folder))
-        return columns
+    def _measured(self, cell: str) -> CellRow:
+        planned = self._planned(cell)
+        status = self._results.status(planned)
+        if status != "ok":
+            raise UserError(f"cell {planned.cell} is {status}: it has no users", where=str(self.folder))
+        return planned
 
-    def _known_users(self, columns: Columns) -> dict[str, NDArray[Any]]:
+    def _known_users(self, cell: CellRow) -> Arrays:
         """Returns the arrays of users.npz for the data of a cell."""
-        prefix = f"{columns['dataset']}/{columns['split']}/"
+        prefix = f"{cell.key.dataset}/{cell.key.split}/"
         arrays = {name: array for name, array in self._users.items() if name.startswith(prefix)}
         if not arrays:
             raise UserError(f"no users of {prefix[:-1]}", where=str(self.folder / "users.npz"))
         return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
     @cached_property
-    def _users(self) -> dict[str, NDArray[Any]]:
+    def _users(self) -> Arrays:
         return Store(self.folder).users()
 
 
-def frame_of(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
-    """Returns rows as a frame. The dtypes depend on the columns alone, also if there is no row."""
-    listed = list(rows)
-    return pd.DataFrame({name: column_of([row.get(name) for row in listed], name) for name in columns})
+def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
+    """Returns rows as a frame. The dtypes depend on the columns alone, also if there is no row.
+
+    Args:
+        row: the dataclass of the rows, whose fields are the columns.
+        rows: its instances.
+    """
+    plain = [encode(one) for one in rows]
+    return pd.DataFrame({name: column_of([one[name] for one in plain], name) for name in columns(row)})
 
 
 def column_of(values: list[Any], name: str) -> pd.Series[Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from robench.host.registry import Registry
 from robench.report.files import write_tables
 from robench.store.folder import Store
+from robench.store.plan_file import read_plan
 from robench.tables.build import Tables, build_tables
-from robench.tables.results import read_plan
 
 
 def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
@@ -22,6 +22,6 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
     Raises:
         UserError: there is no plan, a record is damaged, a metric is unknown, or the folder cannot be written.
     """
-    tables = build_tables(folder, registry.metrics(read_plan(folder)["metrics"]), store)
+    tables = build_tables(folder, registry.metrics(map(str, read_plan(folder).metrics)), store)
     write_tables(tables, folder)
     return tables

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from robench.api.attacks.poisoning import Corruption
+from robench.api.codec import encode
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors
+from robench.api.metric import Measure
 from robench.api.models.base import Model
 from robench.host.registry import Registry
 from robench.plan.filters import without_excluded
 from robench.plan.misfits import find_attack_misfit, find_defense_misfit, find_endless_warmups, find_surface_misfit
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts, is_baseline, is_standard, make_parts
-from robench.plan.tables import PlannedTable, plan_tables
+from robench.plan.tables import plan_tables
 from robench.spec import PROTOCOL_VERSION, Cell, Poison, TargetChoice, Victim
+from robench.store.plan_file import PLAN_VERSION, PlanFile, PlannedTable
 from robench.suite.load import Suite
-
-PLAN_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,18 @@ class Plan:
 
     def to_json(self) -> Mapping[str, object]:
         """Returns the content of plan.json, which tables need besides the records."""
-        return {
-            "format_version": PLAN_VERSION,
-            "suite": self.suite,
-            "protocol_version": PROTOCOL_VERSION,
-            "metrics": list(self.metrics),
-            "ranking": [table.to_json() for table in self.ranking],
-            "targets": self.targets.content(),
-            "seeds": list(self.seeds),
-            "cells": [
-                {**cell.columns(), "status": "skipped" if cell.skip else "planned", "reason": cell.skip}
-                for cell in self.cells
-            ],
-        }
+        file = PlanFile(
+            PLAN_VERSION,
+            self.suite,
+            PROTOCOL_VERSION,
+            tuple(map(Measure.parse, self.metrics)),
+            self.ranking,
+            self.targets,
+            self.seeds,
+            tuple(cell.row() for cell in self.cells),
+        )
+        content: Mapping[str, object] = encode(file)
+        return content
 
 
 def make_plan(suite: Suite, registry: Registry) -> Plan:

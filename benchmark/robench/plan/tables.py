@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric
 from robench.api.threat import SURFACES, Threat
 from robench.host.registry import Registry
 from robench.spec import Cell
+from robench.store.plan_file import PlannedTable
 from robench.suite.load import Suite
 from robench.suite.schema import RankingEntry
-
-
-@dataclass(frozen=True)
-class PlannedTable:
-    """A table of the leaderboard: attacks of one threat model with budgets up to ``epsilon``, by one metric."""
-
-    threat: Threat
-    metric: str
-    epsilon: float
-
-    def to_json(self) -> Mapping[str, object]:
-        """Returns the table's entry in plan.json."""
-        return {**self.threat.as_dict(), "metric": self.metric, "epsilon": self.epsilon}
 
 
 def plan_tables(
@@ -43,7 +30,7 @@ def plan_tables(
         metrics = registry.metrics(suite.metrics)
         usual = {threat: _usual(suite.metrics, group, metrics) for threat, group in by_threat.items()}
         return tuple(
-            PlannedTable(threat, metric, max(cell.budget for cell in by_threat[threat]))
+            PlannedTable(threat, Measure.parse(metric), max(cell.budget for cell in by_threat[threat]))
             for threat, metric in usual.items()
             if metric is not None
         )
@@ -55,7 +42,7 @@ def plan_tables(
         if problem:
             errors.append(UserError(problem, where=suite.tree.place(("ranking", index)), path=f"ranking[{index}]"))
         else:
-            tables.append(PlannedTable(matching[0], entry.metric, entry.epsilon))
+            tables.append(PlannedTable(matching[0], Measure.parse(entry.metric), entry.epsilon))
     return tuple(tables)
 
 

@@ -1,12 +1,13 @@
-"""What a report is made of, before it is Markdown or HTML."""
+"""What a report is made of, before it is Markdown, HTML or text on a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-ChartKind = Literal["leaderboard", "curves", "twins"]
+from robench.tables.curves import CurveRow
+from robench.tables.leaderboard import LeaderboardTable
+from robench.tables.twins import TwinRow
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,30 @@ Block = str | Grid | Bullets  # a string is a paragraph; ``**bold**`` and `` `co
 
 
 @dataclass(frozen=True)
+class LeaderboardChart:
+    """A chart of the rows of one table, clean and attacked."""
+
+    table: LeaderboardTable
+
+
+@dataclass(frozen=True)
+class CurvesChart:
+    """Charts of values along ε."""
+
+    rows: Sequence[CurveRow]
+
+
+@dataclass(frozen=True)
+class TwinsChart:
+    """Charts of defended models beside their twins."""
+
+    rows: Sequence[TwinRow]
+
+
+Chart = LeaderboardChart | CurvesChart | TwinsChart
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading and what stands under it.
 
@@ -35,10 +60,8 @@ class Section:
         title: in plain words.
         blocks: in order.
         chart: what the page draws above them.
-        source: the rows that it draws, as in leaderboard.json.
     """
 
     title: str
     blocks: Sequence[Block]
-    chart: ChartKind | None = None
-    source: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    chart: Chart | None = None

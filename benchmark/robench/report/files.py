@@ -10,21 +10,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from robench.api.codec import columns, encode
 from robench.api.errors import UserError
 from robench.files.atomic import write_text
 from robench.report.markdown import to_markdown
 from robench.report.page import to_page
-from robench.tables.build import FORMAT_VERSION, Tables
-from robench.tables.columns import CELLS, LEADERBOARD, TIMINGS
+from robench.tables.build import Tables
+from robench.tables.cells import TimingRow, ValueRow
+from robench.tables.leaderboard import LeaderboardRow
+
+FORMAT_VERSION = 1  # of leaderboard.json
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """cells.csv, leaderboard.csv, .json and .md, timings.csv, index.html; each whole or not at all, the page last.
+    """Writes cells.csv, leaderboard.csv, .json and .md, timings.csv and index.html; each whole or not at all.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    for name, text in _texts(tables).items():
+    for name, text in write_texts(tables).items():
         _write(folder / name, text)
     _write(folder / "index.html", to_page(tables))  # pictures are another program's: the tables are safe by then
 
@@ -36,57 +40,68 @@ def _write(path: Path, text: str) -> None:
         raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
-def _texts(tables: Tables) -> dict[str, str]:
+def write_texts(tables: Tables) -> dict[str, str]:
+    """Returns the text of every file but the page, by its name."""
+    return {
+        "cells.csv": to_csv(ValueRow, tables.values),
+        "leaderboard.csv": to_csv(LeaderboardRow, tables.rows()),
+        "timings.csv": to_csv(TimingRow, tables.timings),
+        "leaderboard.json": to_json(tables),
+        "leaderboard.md": to_markdown(tables),
+    }
+
+
+def to_json(tables: Tables) -> str:
+    """Returns the text of leaderboard.json."""
     content = {
         "format_version": FORMAT_VERSION,
         "suite": tables.suite,
         "metric_versions": tables.metric_versions,
         "cells": tables.counts,
-        "tables": tables.tables,
+        "tables": tables.leaderboard,
         "poisoning": tables.poisoning,
         "radii": tables.radii,
         "ensembles": tables.ensembles,
         "curves": tables.curves,
         "clean": tables.clean,
-        "defenses": tables.defenses,
+        "defenses": tables.defences,
         "failures": tables.failures,
         "skipped": tables.skipped,
         **({"twins": tables.twins} if tables.twins else {}),
-        **({"rewritten": tables.rewritten} if tables.rewritten else {}),
-        **({"stages": tables.stages} if tables.stages else {}),
+        **({"rewritten": tables.titles} if tables.titles else {}),
+        **({"stages": tables.reranking} if tables.reranking else {}),
     }
-    return {
-        "cells.csv": to_csv(CELLS, tables.cells),
-        "leaderboard.csv": to_csv(LEADERBOARD, tables.rows()),
-        "timings.csv": to_csv(TIMINGS, tables.timings),
-        "leaderboard.json": json.dumps(plain(content), indent=1, ensure_ascii=False) + "\n",
-        "leaderboard.md": to_markdown(tables),
-    }
+    return json.dumps(rounded(encode(content)), indent=1, ensure_ascii=False) + "\n"
 
 
-def to_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """CSV text; numbers to 10 digits, empty where there is no value."""
+def to_csv(row: type, rows: Iterable[object]) -> str:
+    """Returns CSV text; numbers have 10 digits, and a field is empty if there is no value.
+
+    Args:
+        row: the dataclass of the rows, whose fields are the columns.
+        rows: its instances.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    names = list(columns)
+    names = columns(row)
     writer.writerow(names)
-    for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in names])
+    for plain in map(encode, rows):
+        writer.writerow([_field(plain[name]) for name in names])
     return buffer.getvalue()
 
 
-def _cell(value: Any) -> str:
+def _field(value: object) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return format(value, ".10g") if isinstance(value, float) else str(value)
 
 
-def plain(value: Any) -> Any:
-    """JSON types without NaN or infinity (null), numbers to 10 digits."""
+def rounded(value: Any) -> Any:
+    """Returns JSON types without NaN or infinity (null instead), and with numbers of 10 digits."""
     if isinstance(value, Mapping):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
     if isinstance(value, float):
         return float(format(value, ".10g")) if math.isfinite(value) else None
     return value

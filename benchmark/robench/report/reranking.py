@@ -1,14 +1,11 @@
-"""The section on models of two stages."""
+"""The section on models that rerank candidates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from robench.report.blocks import Section
 from robench.report.numbers import defense, number, placed
-
-if TYPE_CHECKING:
-    from robench.tables.build import Tables
+from robench.tables.build import Tables
+from robench.tables.reranking import RerankingRow
 
 TEXT = (
     "A first stage chooses candidates, a second one orders them: what is no candidate, no attack on the second stage "
@@ -17,26 +14,28 @@ TEXT = (
 )
 
 
-def _attack(row: dict[str, Any]) -> tuple[str, str]:
-    return row["attack_label"], f"{row['epsilon']:g} ({row['norm']})"
-
-
-def stages_section(tables: Tables) -> Section | None:
-    """None where no model has two stages."""
-    if not tables.stages:
+def reranking_section(tables: Tables) -> Section | None:
+    """Returns the section, or None if no model reranks candidates."""
+    if not tables.reranking:
         return None
     head = ["model", "defence", "attack", "ε", "candidates", "recall", "reachable", "T-HR@10 there", "unusable"]
     body = [
         [
-            row["model_label"],
-            defense(row),
-            *(("–", "–") if row["attack_label"] == "none" else _attack(row)),
-            number(row["candidates"], 0),
-            number(row["recall@candidates"]),
-            number(row["targets_among_candidates"]),
-            number(row["t-hr@10_given_candidate"]),
-            "–" if row["unusable"] is None else f"{row['unusable']:.2%}",
+            row.key.model_label,
+            defense(row.key),
+            *_attack(row),
+            number(row.candidates, 0),
+            number(row.recall),
+            number(row.reachable),
+            number(row.hits),
+            "–" if row.unusable is None else f"{row.unusable:.2%}",
         ]
-        for row in tables.stages
+        for row in tables.reranking
     ]
-    return Section("Models of two stages", [TEXT, placed(tables.stages, head, body)])
+    return Section("Models of two stages", [TEXT, placed([row.key for row in tables.reranking], head, body)])
+
+
+def _attack(row: RerankingRow) -> tuple[str, str]:
+    if row.attack_label == "none":
+        return "–", "–"
+    return row.attack_label, f"{row.epsilon:g} ({row.norm})"

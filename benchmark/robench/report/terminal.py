@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from robench.report.numbers import bounded, defense, number, places
-from robench.report.sections import clean_tables, table_lines, title_of
-
-if TYPE_CHECKING:
-    from robench.tables.build import Tables
+from robench.report.blocks import Grid
+from robench.report.leaderboard import clean_grids, leaderboard_grid, title_of
+from robench.report.numbers import bounded, bounds, defense, placed
+from robench.tables.build import Tables
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
-    """Every table, what is clean and in none of them, and the verdicts on poisoning."""
-    for table in tables.tables:
-        head, body = table_lines(table)
-        shown = Table(*head, title=f"{title_of(table)} ({table['title']})", title_justify="left")
-        for line in body:
-            shown.add_row(*line)
-        console.print(shown)
-    for title, head, body in clean_tables(tables):
-        shown = Table(*head, title=title, title_justify="left")
-        for line in body:
-            shown.add_row(*line)
-        console.print(shown)
+    """Prints every table, the clean values that are in none of them, and the verdicts on poisoning."""
+    for table in tables.leaderboard:
+        _print(console, f"{title_of(table)} ({table.title})", leaderboard_grid(table))
+    for title, grid in clean_grids(tables):
+        _print(console, title, grid)
     if tables.poisoning:
-        where = places(tables.poisoning)
-        head = ["model", "defence", "attack", "metric", "effect", "null control", "verdict"]
-        shown = Table(*(["data"] if any(where) else []), *head, title="Poisoning")
-        for place, row in zip(where, tables.poisoning, strict=True):
-            control = f"[{number(row['control'][1])}, {number(row['control'][2])}]"
-            attack = f"{row['attack_label']} ε={row['epsilon']:g}"
-            told = (row["metric"], bounded(row["effect"]), control, row["verdict"] or "–")
-            shown.add_row(*([place] if place else []), row["model_label"], defense(row), attack, *told)
-        console.print(shown)
+        _print(console, "Poisoning", _poisoning_grid(tables), justify="center")
+
+
+def _print(console: Console, title: str, grid: Grid, justify: JustifyMethod = "left") -> None:
+    table = Table(*grid.head, title=title, title_justify=justify)
+    for line in grid.body:
+        table.add_row(*line)
+    console.print(table)
+
+
+def _poisoning_grid(tables: Tables) -> Grid:
+    head = ["model", "defence", "attack", "metric", "effect", "null control", "verdict"]
+    body = [
+        [
+            row.key.model_label,
+            defense(row.key),
+            f"{row.attack_label} ε={row.epsilon:g}",
+            str(row.metric),
+            bounded(row.effect),
+            bounds(row.control),
+            row.verdict or "–",
+        ]
+        for row in tables.poisoning
+    ]
+    return placed([row.key for row in tables.poisoning], head, body)

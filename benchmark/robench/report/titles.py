@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from robench.report.blocks import Block, Bullets, Section
-from robench.report.numbers import bounded, defense, number, placed
-
-if TYPE_CHECKING:
-    from robench.tables.build import Tables
+from robench.report.numbers import bounded, defense, number, placed, victim
+from robench.tables.build import Tables
+from robench.tables.titles import TitleRow
 
 TEXT = (
     "One rewriting serves all users. Mean over users, seeds and target sets before and after; edits per title as "
@@ -17,43 +14,43 @@ TEXT = (
 )
 
 
-def rewritten_section(tables: Tables) -> Section | None:
-    """None where no titles were attacked."""
-    if not tables.rewritten:
+def titles_section(tables: Tables) -> Section | None:
+    """Returns the section, or None if no titles were attacked."""
+    if not tables.titles:
         return None
     head = ["model", "defence", "attack", "ε", "metric", "before", "after", "effect", "edits", "similarity"]
     head += ["queries", "gradients"]
     body = [
         [
-            row["model_label"],
-            defense(row),
-            f"**{row['attack_label']}**" if row["strongest"] else row["attack_label"],
-            f"{row['epsilon']:g} of {row['norm']}",
-            row["metric"],
-            number(row["before"]),
-            number(row["after"]),
-            bounded(row["effect"]),
-            number(row["edits_mean"], 1),
-            _alike(row),
-            _cost(row["queries"]),
-            _cost(row["gradients"]),
+            row.key.model_label,
+            defense(row.key),
+            f"**{row.attack_label}**" if row.strongest else row.attack_label,
+            f"{row.epsilon:g} of {row.norm}",
+            str(row.metric),
+            number(row.before),
+            number(row.after),
+            bounded(row.effect),
+            number(row.edits_mean, 1),
+            _similarity(row),
+            _cost(row.queries),
+            _cost(row.gradients),
         ]
-        for row in tables.rewritten
+        for row in tables.titles
     ]
-    blocks: list[Block] = [TEXT, placed(tables.rewritten, head, body)]
-    shown = [row for row in tables.rewritten if row["strongest"] and row["examples"]]
+    blocks: list[Block] = [TEXT, placed([row.key for row in tables.titles], head, body)]
     lines = [
-        f"{row['model_label']}, {defense(row)}, {row['attack_label']}, ε = {row['epsilon']:g}: "
-        + "; ".join(f"{old} → {new}" for old, new in row["examples"])
-        for row in shown
+        f"{victim(row.key)}, {row.attack_label}, ε = {row.epsilon:g}: "
+        + "; ".join(f"{old} → {new}" for old, new in row.examples)
+        for row in tables.titles
+        if row.strongest and row.examples
     ]
     return Section("Rewritten titles", [*blocks, Bullets(lines)] if lines else blocks)
 
 
-def _alike(row: dict[str, Any]) -> str:
-    if row["similarity_mean"] is None:
+def _similarity(row: TitleRow) -> str:
+    if row.similarity_mean is None:
         return "–"
-    return f"{number(row['similarity_mean'], 2)}, {number(row['similarity_min'], 2)}"
+    return f"{number(row.similarity_mean, 2)}, {number(row.similarity_min, 2)}"
 
 
 def _cost(value: float | None) -> str:

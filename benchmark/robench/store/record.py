@@ -22,6 +22,7 @@ FORMAT_VERSION = 1
 ENSEMBLE = "ensemble"  # kind of a cell
 Status = Literal["ok", "failed", "skipped"]
 Record = dict[str, Any]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -1,4 +1,4 @@
-"""Gaps between the attacks on one row, paired, and what they say of the attacks."""
+"""Compares the attacks on one row, paired, and says which of them are weaker than they should be."""
 
 from __future__ import annotations
 
@@ -9,47 +9,68 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from robench.api.data import FloatArray, IntArray
+from robench.api.metric import Measure
 from robench.api.threat import SURFACES, Threat
+from robench.spec import CellRow
 from robench.store.record import ENSEMBLE
-from robench.tables.members import WHITE
-from robench.tables.results import Columns, Results, threat_of
-from robench.tables.rows import Matrix
+from robench.tables.results import Results, grouped
 from robench.tables.stats import Interval, interval
 
-GRADIENT, FLOOR, BLACK_BOX = "gradient", "floor", "black-box"  # kinds of attack, see ``Cell.kind``
-Key = tuple[str, str, float, Threat | None]  # attack, label, ε, threat model
+# Kinds of attack, see ``Cell.kind``.
+GRADIENT, MINIMUM_NORM, FLOOR, BLACK_BOX = "gradient", "minimum-norm", "floor", "black-box"
+WHITE = (GRADIENT, MINIMUM_NORM)
 
 
-class Gap(NamedTuple):
-    """The flag to set, and its explanation, if ``interval`` shows that an attack is weaker than another that should not
-    be stronger; ``reached``: the mean of what that other one leaves.
+class Attacked(NamedTuple):
+    """An attack at one ε, with what tells it from the others of a row."""
+
+    attack: str
+    label: str
+    epsilon: float
+    threat: Threat | None
+
+
+class Comparison(NamedTuple):
+    """An attack beside another one that should not be stronger.
+
+    Args:
+        flag: to be set if the gap shows that the first attack is weaker.
+        why: what the flag then says.
+        gap: how much more the first attack leaves, with its interval.
+        level: what the gap is judged against; how this is measured depends on the yardstick.
     """
 
-    name: str
+    flag: str
     why: str
-    interval: Interval
-    reached: float
+    gap: Interval
+    level: float
 
 
 @dataclass(frozen=True)
-class Scale:
+class Yardstick:
     """What attacks are compared by.
 
     Args:
-        left: what an attack leaves in a cell, float64 [units], the less the stronger; None where it was not measured.
-            Units are users; where one rewriting serves all users, the promoted items.
+        left: what an attack leaves in a cell, float64 [units], less for a stronger attack; None if it was not measured.
+            Units are users; if one rewriting serves all users, they are the promoted items.
         per_item: whether the units are items.
     """
 
-    left: Callable[[Columns], Matrix | None]
+    left: Callable[[CellRow], FloatArray | None]
     per_item: bool = False
 
-    def weakness(self, one: Sequence[Columns], two: Sequence[Columns]) -> tuple[Interval, float] | None:
-        """How much more the worst of ``one`` leaves than the worst of ``two``, paired over units, on the seeds that
-        both have and the target sets of all of these, and the mean of what ``two`` leaves; None without any.
+    def compare(self, one: Sequence[CellRow], two: Sequence[CellRow]) -> tuple[Interval, float] | None:
+        """Returns how much more ``one`` leaves than ``two``, and the mean of what ``two`` leaves.
+
+        Each side counts by its strongest cell per unit. Sides are paired over units, on the seeds that both have and
+        the target sets of all of these.
+
+        Returns:
+            None if nothing is common to both.
         """
         first, second = self._least(one), self._least(two)
-        seeds: dict[int, dict[int, tuple[Matrix, Matrix]]] = {}
+        seeds: dict[int, dict[int, tuple[FloatArray, FloatArray]]] = {}
         for seed, number in sorted(first.keys() & second.keys()):
             seeds.setdefault(seed, {})[number] = first[seed, number], second[seed, number]
         common = set.intersection(*(set(sets) for sets in seeds.values())) if seeds else set[int]()
@@ -59,116 +80,128 @@ class Scale:
         # Items of two sets are different units, users of two sets the same.
         join = np.concatenate if self.per_item else _mean
         gaps = np.stack([join([a - b for a, b in sets]) for sets in whole])
-        found = interval(gaps)
+        gap = interval(gaps)
         if self.per_item:
             # A bootstrap over few items is too sure of itself, so Student's t too, items in the place of seeds.
             items = gaps[:, ~np.isnan(gaps).any(0)].mean(0)
             other = interval(np.stack([items, items], 1))
-            found = Interval(found.mean, min(found.low, other.low), max(found.high, other.high))
-        return found, float(np.nanmean([b for sets in whole for _, b in sets]))
+            gap = Interval(gap.mean, min(gap.low, other.low), max(gap.high, other.high))
+        return gap, float(np.nanmean([b for sets in whole for _, b in sets]))
 
-    def _least(self, cells: Sequence[Columns]) -> dict[tuple[int, int], Matrix]:
-        """Per seed and target set the least value of each unit over the cells."""
-        found: dict[tuple[int, int], Matrix] = {}
-        for c in cells:
-            values, key = self.left(c), (c["seed"], c["target_set"] or 0)
+    def _least(self, cells: Sequence[CellRow]) -> dict[tuple[int, int], FloatArray]:
+        """Returns by seed and target set the least value of each unit over the cells."""
+        least: dict[tuple[int, int], FloatArray] = {}
+        for cell in cells:
+            values, key = self.left(cell), (cell.seed, cell.target_set or 0)
             if values is not None:
-                found[key] = np.minimum(found.get(key, values), values)
-        return found
+                least[key] = np.minimum(least.get(key, values), values)
+        return least
 
 
-def held_out(results: Results, metric: str) -> Scale:
-    """By a metric of held-out items."""
-    return Scale(lambda columns: results.per_user(columns, metric))
+def by_held_out_items(results: Results, measure: Measure) -> Yardstick:
+    """Returns the yardstick of attacks that let held-out items fall: a measure of them."""
+    return Yardstick(lambda cell: results.per_user(cell, measure))
 
 
-def promoted(results: Results, surface: str) -> tuple[Scale, Scale]:
-    """By the share of promoted items in the top k (of a user's, or, where titles are rewritten, of an item's users),
-    and by what the host chooses between candidates with: an attack that is ahead in one alone is not the stronger one.
+def by_promoted_items(results: Results, surface: str) -> tuple[Yardstick, Yardstick]:
+    """Returns the two yardsticks of attacks that promote items; a stronger attack must be ahead by both.
+
+    The first is the share of promoted items in the top k: of a user's items or, if titles are rewritten, of an item's
+    users. The second is what the host chooses between candidates with.
     """
     per_item = surface == "text"
 
-    def of(value: Callable[[Matrix, int], Matrix]) -> Scale:
-        def left(columns: Columns) -> Matrix | None:
-            ranks = results.arrays(columns["cell"]).get("target_ranks")
-            return None if ranks is None else -mean_over(value(ranks, columns["k"]), ranks > 0, 1 if per_item else 0)
+    def yardstick(value: Callable[[IntArray, int], FloatArray]) -> Yardstick:
+        def left(cell: CellRow) -> FloatArray | None:
+            ranks = results.arrays(cell).get("target_ranks")
+            if ranks is None:
+                return None
+            return -mean_over(value(ranks, cell.k or 0), ranks > 0, 1 if per_item else 0)
 
-        return Scale(left, per_item)
+        return Yardstick(left, per_item)
 
-    def hits(ranks: Matrix, k: int) -> Matrix:
+    def hits(ranks: IntArray, k: int) -> FloatArray:
         return (ranks <= k).astype(float)
 
-    def gains(ranks: Matrix, k: int) -> Matrix:
+    def gains(ranks: IntArray, k: int) -> FloatArray:
         within = np.ones_like(ranks, dtype=bool) if SURFACES[surface].each_user_alone else ranks <= k
-        found: Matrix = within / np.log2(1 + np.maximum(ranks, 1))
-        return found
+        discounted: FloatArray = within / np.log2(1 + np.maximum(ranks, 1))
+        return discounted
 
-    return of(hits), of(gains)
-
-
-def mean_over(values: Matrix, there: NDArray[np.bool_], axis: int) -> Matrix:
-    """Mean of the values that are there, NaN without any. Args: values, there (bool) [T, U]."""
-    count = there.sum(axis)
-    total = np.where(there, values, 0.0).sum(axis)
-    found: Matrix = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
-    return found
+    return yardstick(hits), yardstick(gains)
 
 
-def gaps(results: Results, cells: Sequence[Columns], scale: Scale) -> Iterator[Gap]:
-    """How much weaker the attacks on a row are that should be stronger. Args: cells: of one row."""
-    by_attack: dict[Key, list[Columns]] = {}
-    for c in cells:
-        by_attack.setdefault((c["attack"], c["attack_label"], c["epsilon"], threat_of(c)), []).append(c)
-    for key, group in by_attack.items():
-        for other, others in by_attack.items():
-            relation = _relation(results, key, group, other, others) if key[3] == other[3] else None
-            if relation is not None and (found := scale.weakness(group, others)) is not None:
-                yield Gap(*relation, *found)
+def mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int) -> FloatArray:
+    """Returns the mean of the defined values along an axis, NaN without any. Args: values, defined (bool) [T, U]."""
+    count = defined.sum(axis)
+    total = np.where(defined, values, 0.0).sum(axis)
+    means: FloatArray = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return means
+
+
+def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yardstick) -> Iterator[Comparison]:
+    """Yields the attacks on a row beside those that should not be stronger. Args: cells: of one row."""
+    by_attack = grouped(cells, _attacked)
+    for one, group in by_attack.items():
+        for two, others in by_attack.items():
+            relation = _relation(results, one, group, two, others) if one.threat == two.threat else None
+            if relation is not None and (gap := yardstick.compare(group, others)) is not None:
+                yield Comparison(*relation, *gap)
         # On titles a search may add words where gradients lead to substitutions: that it breaks more says nothing.
-        if group[0].get("kind") == BLACK_BOX and group[0]["surface"] != "text":
-            same = [g for k, g in by_attack.items() if k[2:] == key[2:] and g[0].get("kind") in WHITE]
-            found = scale.weakness([c for g in same for c in g], group)
-            if found is not None:
-                why = f"{key[1]} breaks more through scores than every gradient attack at ε={key[2]:g}: they are blind"
-                yield Gap("black-box beats white-box", why, *found)
+        if group[0].kind == BLACK_BOX and group[0].surface != "text":
+            same = [
+                cell
+                for two, others in by_attack.items()
+                if (two.epsilon, two.threat) == (one.epsilon, one.threat) and others[0].kind in WHITE
+                for cell in others
+            ]
+            gap = yardstick.compare(same, group)
+            if gap is not None:
+                why = f"{one.label} breaks more through scores than every gradient attack at ε={one.epsilon:g}: "
+                yield Comparison("black-box beats white-box", why + "they are blind", *gap)
+
+
+def _attacked(cell: CellRow) -> Attacked:
+    return Attacked(cell.attack, cell.attack_label, cell.epsilon, cell.threat)
 
 
 def _relation(
-    results: Results, key: Key, group: Sequence[Columns], other: Key, others: Sequence[Columns]
+    results: Results, one: Attacked, group: Sequence[CellRow], two: Attacked, others: Sequence[CellRow]
 ) -> tuple[str, str] | None:
-    """The flag to set and its explanation if the attack ``key`` turns out weaker than ``other``, or None."""
-    (attack, label, epsilon, _), (name, other_label, other_epsilon, _) = key, other
-    kind, other_kind = group[0].get("kind"), others[0].get("kind")
-    found = None
-    if label == other_label:
-        if kind in (GRADIENT, ENSEMBLE) and other_epsilon < epsilon:
-            why = f"{label} is weaker at ε={epsilon:g} than at ε={other_epsilon:g}: it does not use its budget"
-            found = "not monotone in ε", why
-    elif other_epsilon == epsilon and kind == ENSEMBLE and other_kind != ENSEMBLE:
-        found = "stronger than the ensemble", f"{other_label} breaks more than {label} at ε={epsilon:g}"
-    elif other_epsilon == epsilon and kind == GRADIENT:
+    """Returns the flag and its explanation if ``one`` turns out weaker than ``two``; None if it may be."""
+    kind, other_kind, epsilon = group[0].kind, others[0].kind, one.epsilon
+    if one.label == two.label:
+        if kind in (GRADIENT, ENSEMBLE) and two.epsilon < epsilon:
+            why = f"{one.label} is weaker at ε={epsilon:g} than at ε={two.epsilon:g}: it does not use its budget"
+            return "not monotone in ε", why
+        return None
+    if two.epsilon != epsilon:
+        return None
+    relation = None
+    if kind == ENSEMBLE and other_kind != ENSEMBLE:
+        relation = "stronger than the ensemble", f"{two.label} breaks more than {one.label} at ε={epsilon:g}"
+    elif kind == GRADIENT:
         # Many random points may beat one gradient step; only as many evaluations are a fair floor.
         if other_kind == FLOOR and _evaluations(results, others) <= _evaluations(results, group):
-            why = f"{label} at ε={epsilon:g} breaks less than {other_label} does: its gradient does not help"
-            found = "no better than random", why
-        elif attack == name and _steps(results, group, others):
-            why = f"{label} is weaker than {other_label}, which takes fewer steps, at ε={epsilon:g}"
-            found = "more steps are weaker", why
-    return found
+            why = f"{one.label} at ε={epsilon:g} breaks less than {two.label} does: its gradient does not help"
+            relation = "no better than random", why
+        elif one.attack == two.attack and _takes_more_steps(results, group, others):
+            why = f"{one.label} is weaker than {two.label}, which takes fewer steps, at ε={epsilon:g}"
+            relation = "more steps are weaker", why
+    return relation
 
 
-def _evaluations(results: Results, cells: Sequence[Columns]) -> float:
-    """Score evaluations that an attack spent, mean over seeds."""
-    return float(np.mean([results.records[c["cell"]]["achieved"].get("queries", 0) for c in cells]))
+def _evaluations(results: Results, cells: Sequence[CellRow]) -> float:
+    """Returns the score evaluations that an attack spent, mean over seeds."""
+    return float(np.mean([results.record(cell)["achieved"].get("queries", 0) for cell in cells]))
 
 
-def _steps(results: Results, one: Sequence[Columns], two: Sequence[Columns]) -> bool:
-    """Whether ``one`` takes more steps than ``two``."""
-    first, second = (results.records[cells[0]["cell"]]["spec"]["attack"]["config"] for cells in (one, two))
+def _takes_more_steps(results: Results, one: Sequence[CellRow], two: Sequence[CellRow]) -> bool:
+    first, second = (results.record(cells[0])["spec"]["attack"]["config"] for cells in (one, two))
     return bool(first.get("steps", 0) > second.get("steps", 0))
 
 
-def _mean(parts: Sequence[Matrix]) -> Matrix:
-    """Entry by entry, of the parts that have one."""
+def _mean(parts: Sequence[FloatArray]) -> FloatArray:
+    """Returns the mean of the parts entry by entry, over those that are defined there."""
     stacked = np.stack(parts)
     return mean_over(stacked, ~np.isnan(stacked), 0)

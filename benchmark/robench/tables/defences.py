@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from robench.tables.results import Results, is_undefended
+from robench.tables.results import Results
 
 
-def defenses(results: Results) -> list[dict[str, Any]]:
-    """Name and settings but λ of each defence by label, in the plan's order; of one label each kind and its models."""
-    found: list[dict[str, Any]] = []
-    for c in results.cells:
-        record = results.records.get(c["cell"])
-        if is_undefended(c) or record is None:
+@dataclass(frozen=True)
+class DefenceRow:
+    """One defence under a label.
+
+    Args:
+        defense_label: as tables write it.
+        defense: the name of the plugin.
+        settings: all but λ.
+        models: the labels of the models that it defends.
+    """
+
+    defense_label: str
+    defense: str
+    settings: Mapping[str, Any]
+    models: tuple[str, ...]
+
+
+def build_defence_rows(results: Results) -> list[DefenceRow]:
+    """Returns each defence with its settings, in the plan's order; a label that has several kinds has several rows."""
+    kinds: list[tuple[str, str, Mapping[str, Any]]] = []
+    models: list[list[str]] = []
+    for cell in results.cells:
+        record, key = results.records.get(cell.cell), cell.key
+        if not key.defended or record is None:
             continue
         config = record["spec"]["victim"]["defense"]["config"]
-        settings = {name: value for name, value in config.items() if name != "lambda"}
-        kind = {"defense_label": c["defense_label"], "defense": c["defense"], "settings": settings}
-        same = next((row for row in found if all(row[name] == value for name, value in kind.items())), None)
-        if same is None:
-            found.append(same := kind | {"models": []})
-        if c["model_label"] not in same["models"]:
-            same["models"].append(c["model_label"])
-    return found
+        kind = key.defense_label, key.defense, {name: value for name, value in config.items() if name != "lambda"}
+        if kind not in kinds:
+            kinds.append(kind)
+            models.append([])
+        labels = models[kinds.index(kind)]
+        if key.model_label not in labels:
+            labels.append(key.model_label)
+    return [DefenceRow(*kind, tuple(labels)) for kind, labels in zip(kinds, models, strict=True)]

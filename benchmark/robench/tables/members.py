@@ -1,151 +1,197 @@
-"""What the members of ensembles did: first breaks, cost, and the alarms that their comparison raises."""
+"""What the members of ensembles did: first breaks and costs, and which members are weaker than they should be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from robench.store.record import ENSEMBLE
-from robench.tables.results import ROW, Columns, Results, row_of
-from robench.tables.stats import Interval, interval
+from robench.api.codec import IF_SET, inline
+from robench.api.threat import Threat
+from robench.spec import CellRow, RowKey
+from robench.store.record import ENSEMBLE, Arrays
+from robench.tables.comparisons import BLACK_BOX, FLOOR, GRADIENT, WHITE, Comparison
+from robench.tables.results import Results, grouped
+from robench.tables.stats import interval
 
-WHITE = ("gradient", "minimum-norm")
+MemberRecord = Mapping[str, Any]  # of the record's ``members``
 
 
-def ensembles(results: Results) -> list[dict[str, Any]]:
-    """Per row, ensemble and ε, over seeds: who was to be broken, who broke, and each member's part and cost.
+@dataclass(frozen=True)
+class MemberRow:
+    """What one member of an ensemble did, over the seeds of a victim.
 
-    ``first_breaks`` of a member is its share of all broken users; ``queries`` and ``gradients`` are per user that the
-    member ran on. Where one perturbation serves all users, ``damage`` is the mean of −NDCG@k, or of the promoted items'
-    NDCG@k.
+    Args:
+        name: of the member.
+        kind: of its attack.
+        users: that it ran on, mean over seeds.
+        queries: scored users, per user that it ran on.
+        gradients: differentiated users, per user that it ran on.
+        first_breaks: its share of all broken users; None if one perturbation serves all users.
+        damage: if one perturbation serves all users, the mean of −NDCG@k, or of the promoted items' NDCG@k.
     """
-    groups: dict[tuple[Any, ...], list[Columns]] = {}
-    for c in results.cells:
-        if c.get("kind") == ENSEMBLE and results.ok(c):
-            groups.setdefault((row_of(c), c["attack_label"], c["epsilon"]), []).append(c)
-    found = []
-    for (key, label, epsilon), cells in groups.items():
-        records = [results.records[c["cell"]] for c in cells]
-        broken = sum(row.get("first_breaks", 0) for record in records for row in record["members"])
-        members = [
-            _member([record["members"][n] for record in records], broken) for n in range(len(records[0]["members"]))
-        ]
-        found.append(
-            {
-                **dict(zip(ROW, key, strict=True)),
-                "attack_label": label,
-                **{name: cells[0][name] for name in ("surface", "norm", "scale", "goal")},
-                "epsilon": epsilon,
-                "to_break": _mean_hits(results, cells),
-                "broken": broken / len(cells) if "first_breaks" in records[0]["members"][0] else None,
-                "queries": float(np.mean([record["achieved"]["queries"] for record in records])),
-                "gradients": float(np.mean([record["achieved"]["gradients"] for record in records])),
-                "members": members,
-            }
-        )
-    return found
+
+    name: str
+    kind: str
+    users: float
+    queries: float
+    gradients: float
+    first_breaks: float | None = field(default=None, metadata=IF_SET)
+    damage: float | None = field(default=None, metadata=IF_SET)
 
 
-def _mean_hits(results: Results, cells: Sequence[Columns]) -> float | None:
-    """Users who were to be broken; None where titles are rewritten, as nobody is attacked alone."""
-    hits = [found["hit"].sum() for found in (results.arrays(c["cell"]) for c in cells) if "hit" in found]
+@dataclass(frozen=True)
+class EnsembleRow:
+    """An ensemble on one victim at one ε, over its seeds.
+
+    Args:
+        key: the victim.
+        attack_label: of the ensemble.
+        threat: its threat model.
+        epsilon: its budget.
+        to_break: users whose goal was not reached at clean; None if titles are rewritten, as nobody is attacked alone.
+        broken: users that the ensemble broke; None if one perturbation serves all users.
+        queries: scored users.
+        gradients: differentiated users.
+        members: in the order of the ensemble.
+    """
+
+    key: RowKey = field(metadata=inline())
+    attack_label: str
+    threat: Threat = field(metadata=inline("surface", "norm", "scale", "goal"))
+    epsilon: float
+    to_break: float | None
+    broken: float | None
+    queries: float
+    gradients: float
+    members: tuple[MemberRow, ...]
+
+
+def build_ensemble_rows(results: Results) -> list[EnsembleRow]:
+    """Returns what every ensemble and its members did: a row per victim, ensemble and ε."""
+    groups = results.grouped(
+        lambda cell: (cell.key, cell.attack_label, cell.threat, cell.epsilon), lambda cell: cell.kind == ENSEMBLE
+    )
+    return [
+        _ensemble_row(results, key, label, threat, epsilon, cells)
+        for (key, label, threat, epsilon), cells in groups.items()
+        if threat is not None
+    ]
+
+
+def _ensemble_row(
+    results: Results, key: RowKey, label: str, threat: Threat, epsilon: float, cells: Sequence[CellRow]
+) -> EnsembleRow:
+    records = [results.record(cell) for cell in cells]
+    by_member: list[tuple[MemberRecord, ...]] = list(zip(*(record["members"] for record in records), strict=True))
+    broken = sum(member.get("first_breaks", 0) for members in by_member for member in members)
+    return EnsembleRow(
+        key,
+        label,
+        threat,
+        epsilon,
+        _users_to_break(results, cells),
+        broken / len(cells) if "first_breaks" in by_member[0][0] else None,
+        float(np.mean([record["achieved"]["queries"] for record in records])),
+        float(np.mean([record["achieved"]["gradients"] for record in records])),
+        tuple(_member_row(members, broken) for members in by_member),
+    )
+
+
+def _users_to_break(results: Results, cells: Sequence[CellRow]) -> float | None:
+    hits = [arrays["hit"].sum() for arrays in map(results.arrays, cells) if "hit" in arrays]
     return float(np.mean(hits)) if hits else None
 
 
-def _member(rows: Sequence[Mapping[str, Any]], broken: int) -> dict[str, Any]:
-    users = sum(row["users"] for row in rows)
-    found = {
-        "name": rows[0]["name"],
-        "kind": rows[0]["kind"],
-        "users": users / len(rows),
-        "queries": sum(row["queries"] for row in rows) / max(1, users),
-        "gradients": sum(row["gradients"] for row in rows) / max(1, users),
-    }
-    if "first_breaks" in rows[0]:
-        return {**found, "first_breaks": sum(row["first_breaks"] for row in rows) / max(1, broken)}
-    return {**found, "damage": float(np.mean([row["damage"] for row in rows]))}
+def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
+    """Returns the row of one member. Args: members: its record in every seed; broken: users, over the seeds."""
+    users = sum(member["users"] for member in members)
+    alone = "first_breaks" in members[0]
+    return MemberRow(
+        members[0]["name"],
+        members[0]["kind"],
+        users / len(members),
+        sum(member["queries"] for member in members) / max(1, users),
+        sum(member["gradients"] for member in members) / max(1, users),
+        sum(member["first_breaks"] for member in members) / max(1, broken) if alone else None,
+        None if alone else float(np.mean([member["damage"] for member in members])),
+    )
 
 
-def comparisons(results: Results, cells: Sequence[Columns], clean: float) -> Iterator[tuple[str, str, Interval, float]]:
-    """(flag, explanation, interval of a gap, clean level) out of the members that ran on everybody.
+def compare_members(results: Results, cells: Sequence[CellRow], clean: float) -> Iterator[Comparison]:
+    """Yields the members that ran on everybody beside those that should not be stronger.
 
     Compared are random points with every gradient attack that asked for as many scores, a gradient attack with one of
-    fewer steps, and a search through scores with all white-box members together. Not where items are promoted.
+    fewer steps, and a search through scores with all white-box members together. Members are not compared if items are
+    promoted.
 
     Args:
         cells: of one row.
         clean: mean of the reference metric.
     """
-    groups: dict[tuple[str, float], list[Columns]] = {}
-    for c in cells:
-        if c.get("kind") == ENSEMBLE and c["goal"] == "untargeted":
-            groups.setdefault((c["attack_label"], c["epsilon"]), []).append(c)
-    for (label, epsilon), same in groups.items():
-        ordered = sorted(same, key=lambda c: c["seed"])
-        members = results.records[ordered[0]["cell"]]["members"]
-        arrays, where = [results.arrays(c["cell"]) for c in ordered], f"in {label} at ε={epsilon:g}"
-        if all("member_broke" in found for found in arrays):
-            yield from _of_users(members, arrays, where)
-        elif all("member_damage" in found for found in arrays):
-            yield from _of_all(members, arrays, where, clean)
+    ensembles = [cell for cell in cells if cell.kind == ENSEMBLE and cell.goal == "untargeted"]
+    for (label, epsilon), group in grouped(ensembles, lambda cell: (cell.attack_label, cell.epsilon)).items():
+        ordered = sorted(group, key=lambda cell: cell.seed)
+        members = results.record(ordered[0])["members"]
+        arrays, where = [results.arrays(cell) for cell in ordered], f"in {label} at ε={epsilon:g}"
+        if all("member_broke" in one for one in arrays):
+            yield from _compare_breaks(members, arrays, where)
+        elif all("member_damage" in one for one in arrays):
+            yield from _compare_damage(members, arrays, where, clean)
 
 
-def _of_users(
-    members: Sequence[Mapping[str, Any]], arrays: Sequence[Mapping[str, Any]], where: str
-) -> Iterator[tuple[str, str, Interval, float]]:
-    """Every user was attacked alone: gaps of shares of users, their level the share of users who were to be broken. A
-    member that was spared a user, as another had broken the user before, is not credited with that user.
+def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
+    """Compares members that attacked every user alone, by the share of users that they broke.
+
+    The level is the share of users who were to be broken. A member that was spared a user, as another had broken the
+    user before, is not credited with that user.
     """
-    broke = np.stack([found["member_broke"] for found in arrays])  # [S, U, M]
-    level = float(np.mean([found["hit"].mean() for found in arrays]))
+    broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
+    level = float(np.mean([one["hit"].mean() for one in arrays]))
     white = [n for n, member in enumerate(members) if member["kind"] in WHITE]
     for n, strong in enumerate(members):
         for m, weak in enumerate(members):
-            if not (strong["everyone"] and weak["everyone"] and strong["kind"] == "gradient"):
+            if not (strong["everyone"] and weak["everyone"] and strong["kind"] == GRADIENT):
                 continue
             gap = interval((broke[:, :, m] == 1).astype(float) - (broke[:, :, n] == 1))
-            if weak["kind"] == "floor" and weak["queries"] <= strong["queries"]:
+            if weak["kind"] == FLOOR and weak["queries"] <= strong["queries"]:
                 why = f"{where} {weak['name']} breaks more than {strong['name']}: its gradient does not help"
-                yield "no better than random", why, gap, level
-            elif weak["kind"] == "gradient" and (weak["steps"] or 0) < (strong["steps"] or 0):
-                yield (
-                    "more steps are weaker",
-                    f"{where} {strong['name']} breaks less than {weak['name']}",
-                    gap,
-                    level,
-                )
+                yield Comparison("no better than random", why, gap, level)
+            elif weak["kind"] == GRADIENT and (weak["steps"] or 0) < (strong["steps"] or 0):
+                why = f"{where} {strong['name']} breaks less than {weak['name']}"
+                yield Comparison("more steps are weaker", why, gap, level)
     for m, search in enumerate(members):
         # One white-box member at least ran on everybody, and the search came before none: nobody was spared all.
-        if search["kind"] == "black-box" and search["everyone"] and any(members[n]["everyone"] for n in white):
+        if search["kind"] == BLACK_BOX and search["everyone"] and any(members[n]["everyone"] for n in white):
             if m < max(white):
                 continue
             together = (broke[:, :, white] == 1).any(2)
             gap = interval((broke[:, :, m] == 1).astype(float) - together)
             why = f"{where} {search['name']} breaks more through scores than all gradient attacks: they are blind"
-            yield "black-box beats white-box", why, gap, level
+            yield Comparison("black-box beats white-box", why, gap, level)
 
 
-def _of_all(
-    members: Sequence[Mapping[str, Any]], arrays: Sequence[Mapping[str, Any]], where: str, clean: float
-) -> Iterator[tuple[str, str, Interval, float]]:
-    """One perturbation serves all users: gaps of what it did to each, on the scale of the reference metric."""
-    damage = np.stack([found["member_damage"] for found in arrays])  # [S, U, M]
+def _compare_damage(
+    members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, clean: float
+) -> Iterator[Comparison]:
+    """Compares members whose one perturbation serves all users, by what it did to each, in the reference metric."""
+    damage = np.stack([one["member_damage"] for one in arrays])  # [S, U, M]
     for m, weak in enumerate(members):
-        floor = weak["kind"] == "floor"
+        floor = weak["kind"] == FLOOR
         fair = [
             n
             for n, member in enumerate(members)
             if member["kind"] in WHITE and (member["queries"] >= weak["queries"] or not floor)
         ]
-        if weak["kind"] not in ("floor", "black-box") or not fair:
+        if weak["kind"] not in (FLOOR, BLACK_BOX) or not fair:
             continue
         best = np.stack([one[:, max(fair, key=one.mean(0).__getitem__)] for one in damage])
         gap = interval(damage[:, :, m] - best)
         if floor:
             why = f"{where} {weak['name']} does more than every gradient attack: their gradient does not help"
-            yield "no better than random", why, gap, clean
+            yield Comparison("no better than random", why, gap, clean)
         else:
             why = f"{where} {weak['name']} does more through scores than every gradient attack: they are blind"
-            yield "black-box beats white-box", why, gap, clean
+            yield Comparison("black-box beats white-box", why, gap, clean)

@@ -3,113 +3,163 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from robench.api.codec import inline
+from robench.api.data import FloatArray
 from robench.api.metric import Measure
-from robench.tables.results import Results, RowKey, row_of
-from robench.tables.rows import Matrix, clean_cells
+from robench.spec import CellRow, RowKey
+from robench.tables.results import Results
 from robench.tables.stats import Interval, interval, t_quantile
 
-METRICS = ("t-percentile", "t-hr@10", "t-hr@50", "t-ndcg@10", "ndcg@10")
+MEASURES = tuple(map(Measure.parse, ("t-percentile", "t-hr@10", "t-hr@50", "t-ndcg@10", "ndcg@10")))
 
 
-def poisoning(results: Results) -> list[dict[str, Any]]:
-    """The effect of every train-stage attack on targets and accuracy, each with its control.
+class Effect(NamedTuple):
+    """An effect beside its control.
+
+    Args:
+        seeds: that were compared.
+        before: mean clean value.
+        after: mean value of the poisoned victims.
+        effect: their difference, paired.
+        control: the difference if poisoning did nothing but retrain.
+        verdict: ``rises``, ``falls`` or ``none``; empty without a control.
+    """
+
+    seeds: int
+    before: float
+    after: float
+    effect: Interval
+    control: Interval
+    verdict: str
+
+
+@dataclass(frozen=True)
+class PoisoningRow:
+    """The effect of one poisoning on one measure. See ``Effect`` for the fields after ``alike``.
+
+    Args:
+        key: the victims.
+        attack_label: of the poisoning.
+        epsilon: its budget.
+        metric: what the effect is on.
+        alike: whether the metric says how alike two lists are.
+    """
+
+    key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))
+    attack_label: str
+    epsilon: float
+    metric: Measure
+    alike: bool
+    seeds: int
+    before: float
+    after: float
+    effect: Interval
+    control: Interval
+    verdict: str
+
+
+def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
+    """Returns the effect of every attack at training time on targets and accuracy, each with its control.
 
     Effect: mean over users and seeds of (poisoned − clean twin of the same seed), with the wider of the user bootstrap
-    and t over seeds. Control: the interval of the same mean if poisoning did nothing but retrain: the seeds' clean
-    means have standard deviation σ, a difference of two means over n seeds has σ·√(2/n), so 0 ± t(n − 1)·σ·√(2/n).
-    An effect counts only where the two intervals are apart.
+    and t over seeds. Control: the interval of the same mean if poisoning did nothing but retrain. The seeds' clean
+    means have standard deviation σ, a difference of two means over n seeds has σ·√(2/n), so the control is
+    0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two intervals are apart.
     """
-    wanted = [m for m in METRICS if m in results.plan["metrics"]]
-    found = []
-    groups: dict[tuple[RowKey, str, float], list[Any]] = {}
-    for c in results.cells:
-        if c["stage"] == "train" and results.ok(c):
-            groups.setdefault((row_of(c), c["attack_label"], c["epsilon"]), []).append(c)
-    lists = [m for m in results.plan["metrics"] if results.metric(m).needs == "clean"]
-    for (key, label, epsilon), cells in groups.items():
-        clean = {c["seed"]: c for c in clean_cells(results, key)}
-        names = ("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon")
-        head = {**{name: cells[0][name] for name in names}, "attack_label": label, "epsilon": epsilon}
-        for metric in wanted:
-            pairs = _pairs(results, cells, clean, metric)
-            if not pairs:
-                continue
+    groups = results.grouped(
+        lambda cell: (cell.key, cell.attack_label, cell.epsilon), lambda cell: cell.stage == "train"
+    )
+    return [
+        PoisoningRow(key, label, epsilon, measure, alike, *effect)
+        for (key, label, epsilon), cells in groups.items()
+        for measure, alike, effect in _effects(results, key, cells)
+    ]
+
+
+def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterator[tuple[Measure, bool, Effect]]:
+    """Yields (measure, whether it says how alike two lists are, effect) of the cells of one poisoning."""
+    clean = {cell.seed: cell for cell in results.clean_cells(key)}
+    for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
+        pairs = _pairs(results, cells, clean, measure)
+        if pairs:
             before, after = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
-            reach = _reach(results, metric)
-            effect = interval(after - before, reach)
+            reach = _reach(results, measure)
             control = null_interval([float(np.nanmean(row)) for row in before])
-            found.append({**head, "metric": metric, "alike": False, **_numbers(before, after, effect, control, reach)})
-        for metric in lists:
-            numbers = _lists(results, cells, clean, metric)
-            if numbers is not None:
-                found.append({**head, "metric": metric, "alike": True, **numbers})
-    return found
+            yield measure, False, _effect(before, after, interval(after - before, reach), control, reach)
+    for measure in (measure for measure in results.plan.metrics if results.metric(measure).needs == "clean"):
+        effect = _effect_on_lists(results, cells, clean, measure)
+        if effect is not None:
+            yield measure, True, effect
 
 
-def _reach(results: Results, metric: str) -> tuple[float, float]:
-    """What a difference of two means of a metric cannot leave: −1 and 1 for a metric from 0 to 1."""
-    low, high = results.metric(metric).bounds
+def _reach(results: Results, measure: Measure) -> tuple[float, float]:
+    """Returns what a difference of two means cannot leave: −1 and 1 for a metric from 0 to 1."""
+    low, high = results.metric(measure).bounds
     return low - high, high - low
 
 
-def _numbers(
-    before: Matrix, after: Matrix, effect: Interval, control: Interval, reach: tuple[float, float]
-) -> dict[str, Any]:
-    """A row; a control that is known is cut at ``reach``, which changes no verdict: an effect is cut there too."""
+def _effect(
+    before: FloatArray, after: FloatArray, effect: Interval, control: Interval, reach: tuple[float, float]
+) -> Effect:
+    """Returns an effect with its verdict.
+
+    A control that is known is cut at ``reach``. This changes no verdict, because an effect is cut there too.
+    """
     if math.isfinite(control.high):
         control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
-    return {
-        "seeds": len(after),
-        "before": float(np.nanmean(before)),
-        "after": float(np.nanmean(after)),
-        "effect": list(effect),
-        "control": list(control),
-        "verdict": verdict(effect, control),
-    }
+    means = float(np.nanmean(before)), float(np.nanmean(after))
+    return Effect(len(after), *means, effect, control, verdict(effect, control))
 
 
-def _lists(results: Results, cells: list[Any], clean: dict[int, Any], metric: str) -> dict[str, Any] | None:
-    """List stability: poisoned lists against their clean twin's, beside clean lists against other seeds' clean lists.
+def _effect_on_lists(
+    results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
+) -> Effect | None:
+    """Returns the effect on list stability: how alike poisoned lists are to those of their clean twins.
 
     ``before`` is the similarity of two clean seeds (every pair), ``after`` that of a poisoned victim and its twin, the
-    effect their difference. Control: as above with σ over the pairs; pairs share seeds, so n is the number of seeds
-    (and two seeds, one pair, know no σ). Only a fall counts: twins share a seed, so they may well be more alike than
-    two seeds are. None without two clean seeds.
-    """
-    made, k = results.metric(metric), Measure.parse(metric).k
+    effect their difference. In the control σ is over the pairs. Pairs share seeds, so n is the number of seeds, and two
+    seeds, which are one pair, know no σ. Only a fall counts: twins share a seed, so they may well be more alike than
+    two seeds are.
 
-    def alike(one: Any, two: Any) -> Matrix:
-        return made.per_user(replace(results.outcome(one), clean=results.outcome(two)), k)
+    Returns:
+        None without two clean seeds.
+    """
+
+    def alike(one: CellRow, two: CellRow) -> FloatArray:
+        outcome = replace(results.outcome(one), clean=results.outcome(two))
+        return results.metric(measure).per_user(outcome, measure.k)
 
     after = [
-        np.mean([alike(c, clean[seed]) for c in cells if c["seed"] == seed], axis=0)
-        for seed in sorted({c["seed"] for c in cells} & set(clean))
+        np.mean([alike(cell, clean[seed]) for cell in cells if cell.seed == seed], axis=0)
+        for seed in sorted({cell.seed for cell in cells} & set(clean))
     ]
     before = [alike(clean[a], clean[b]) for a, b in combinations(sorted(clean), 2)]
     if not after or not before:
         return None
-    reach = _reach(results, metric)
-    effect = interval(np.stack(after) - np.mean(before, axis=0), reach)
+    reach = _reach(results, measure)
+    gap = interval(np.stack(after) - np.mean(before, axis=0), reach)
     control = null_interval([float(np.nanmean(row)) for row in before], len(clean))
-    numbers = _numbers(np.stack(before), np.stack(after), effect, control, reach)
-    return {**numbers, "verdict": "none" if numbers["verdict"] == "rises" else numbers["verdict"]}
+    effect = _effect(np.stack(before), np.stack(after), gap, control, reach)
+    return effect._replace(verdict="none") if effect.verdict == "rises" else effect
 
 
-def _pairs(results: Results, cells: list[Any], clean: dict[int, Any], metric: str) -> list[Any]:
-    """(clean, poisoned) values per user for every seed, averaged over target sets."""
-    seeds = sorted({c["seed"] for c in cells} & set(clean))
+def _pairs(
+    results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Returns (clean, poisoned) values per user for every seed, averaged over target sets."""
     pairs = []
-    for seed in seeds:
+    for seed in sorted({cell.seed for cell in cells} & set(clean)):
         before, after = [], []
-        for c in (c for c in cells if c["seed"] == seed):
-            one = results.per_user(clean[seed], metric, c["target_set"])
-            two = results.per_user(c, metric)
+        for cell in (cell for cell in cells if cell.seed == seed):
+            one = results.per_user(clean[seed], measure, cell.target_set)
+            two = results.per_user(cell, measure)
             if one is not None and two is not None:
                 before.append(one)
                 after.append(two)
@@ -119,7 +169,7 @@ def _pairs(results: Results, cells: list[Any], clean: dict[int, Any], metric: st
 
 
 def null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
-    """Where the mean difference of n retrained clean pairs lies with 95%; unbounded for one mean.
+    """Returns where the mean difference of n retrained clean pairs lies with 95%; unbounded for one mean.
 
     Args:
         clean_means: whose standard deviation is σ.
@@ -133,9 +183,9 @@ def null_interval(clean_means: list[float], seeds: int | None = None) -> Interva
 
 
 def verdict(effect: Interval, control: Interval) -> str:
-    """``rises`` or ``falls`` where the intervals are apart, else ``none``: within what retraining does.
+    """Returns ``rises`` or ``falls`` if the intervals are apart, else ``none``: within what retraining does.
 
-    Empty without a control (one seed, or one pair of seeds for lists): then nothing can be said.
+    The verdict is empty without a control (one seed, or one pair of seeds for lists), as then nothing can be said.
     """
     if not math.isfinite(control.high):
         return ""

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from robench.api.threat import SURFACES
-from robench.tables.flags import flag
-from robench.tables.results import Results
-from robench.tables.rows import Row
+from robench.store.plan_file import PlannedTable
+from robench.tables.results import Results, grouped
+from robench.tables.rows import Flag, Row
 from robench.tables.stats import holm, paired_p, rank_ranges
 
 
-def compare(rows: Sequence[Row], results: Results, entry: Mapping[str, Any]) -> None:
+def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> None:
     """Sets the p-values against the undefended twins (Holm over the defended rows) and the ranks.
 
     A row that lacks an attack of its table has neither, and nothing is tested against it.
     """
     _test(rows)
-    groups: dict[Any, list[Row]] = {}
-    for row in rows:
-        if row.ranked and row.worst is not None:
-            groups.setdefault(None if SURFACES[entry["surface"]].ranks_models else row.key[:4], []).append(row)
-    higher = results.metric(entry["metric"]).higher_is_better
-    for group in groups.values():
+    ranked = [row for row in rows if row.ranked and row.worst is not None]
+    across = SURFACES[table.threat.surface].ranks_models
+    higher = results.metric(table.metric).higher_is_better
+    for group in grouped(ranked, lambda row: None if across else row.key.model_key).values():
         _rank(group, higher_is_better=higher)
 
 
 def _test(rows: Sequence[Row]) -> None:
     whole = [row for row in rows if row.worst is not None and not row.missing]
-    twins = {row.key[:4]: row for row in whole if not row.defended}
+    twins = {row.key.model_key: row for row in whole if not row.defended}
     tested = []
     for row in whole:
-        twin = twins.get(row.key[:4])
+        twin = twins.get(row.key.model_key)
         if row.defended and row.worst is not None and twin is not None and twin.worst is not None:
             common = [seed for seed in row.seeds if seed in twin.seeds]
             if common:
@@ -52,8 +49,7 @@ def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
         why = "each of the rows has seeds in which every attack was measured, but no seed has this for all rows"
         for row in group:
             row.ranked = False
-            row.notes.append(flag("unranked: no seed is common to the rows", why, seeds=len(row.seeds)))
-            row.flags.append(row.notes[-1]["flag"])
+            row.notes.append(Flag("unranked: no seed is common to the rows", why, {"seeds": len(row.seeds)}))
         return
     chosen = [
         np.stack([row.worst[i] for i, seed in enumerate(row.seeds) if seed in seeds])

@@ -1,49 +1,77 @@
-"""Models of two stages: what the second one could reach at all, and which of its answers were of no use."""
+"""Models that rerank candidates: what reranking can reach, and how many of its answers were of no use."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from robench.tables.results import ROW, Columns, Results, row_of
+from robench.api.codec import inline, named
+from robench.spec import RowKey
+from robench.store.record import Record
+from robench.tables.results import Results
 
-MEASURED = ("candidates", "recall@candidates", "targets_among_candidates", "t-hr@10_given_candidate")
 UNUSABLE = ("empty", "too_long", "not_finite")
 
 
-def two_stages(results: Results) -> list[dict[str, Any]]:
-    """Per row, attack and ε (clean cells too), means over seeds and target sets of what the records of models with
-    candidates say; ``unusable`` is the share of the answers that could not be used, None where nothing was asked.
+@dataclass(frozen=True)
+class RerankingRow:
+    """What the records of a model with candidates say, clean or under one attack, mean over seeds and target sets.
+
+    Args:
+        key: the victims.
+        attack_label: ``none`` for the clean cells.
+        norm: of the threat model; empty for the clean cells.
+        goal: of the threat model; empty for the clean cells.
+        epsilon: the budget.
+        candidates: of a user.
+        recall: share of the held-out items that are candidates.
+        reachable: share of the promoted items that are candidates, over users without them.
+        hits: T-HR@10 among these alone.
+        unusable: share of the answers that could not be used; None if nothing was asked.
     """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for c in results.cells:
-        if results.ok(c) and "candidates" in (record := results.records[c["cell"]])["diagnostics"]:
-            groups.setdefault((row_of(c), *_attack(c)), []).append(record)
-    return [
-        {
-            **dict(zip(ROW, key, strict=True)),
-            "attack_label": label,
-            "norm": norm,
-            "goal": goal,
-            "epsilon": epsilon,
-            **{name: _mean(records, name) for name in MEASURED},
-            "unusable": _unusable(records),
-        }
-        for (key, label, norm, goal, epsilon), records in groups.items()
-    ]
+
+    key: RowKey = field(metadata=inline())
+    attack_label: str
+    norm: str
+    goal: str
+    epsilon: float
+    candidates: float | None
+    recall: float | None = field(metadata=named("recall@candidates"))
+    reachable: float | None = field(metadata=named("targets_among_candidates"))
+    hits: float | None = field(metadata=named("t-hr@10_given_candidate"))
+    unusable: float | None
 
 
-def _attack(c: Columns) -> tuple[Any, ...]:
-    return tuple(c.get(name) for name in ("attack_label", "norm", "goal", "epsilon"))
+def build_reranking_rows(results: Results) -> list[RerankingRow]:
+    """Returns a row per victim, attack and ε of the models with candidates; clean cells have rows too."""
+    groups = results.grouped(
+        lambda cell: (cell.key, cell.attack_label, cell.norm, cell.goal, cell.epsilon),
+        lambda cell: "candidates" in results.record(cell)["diagnostics"],
+    )
+    rows = []
+    for attacked, cells in groups.items():
+        records = [results.record(cell) for cell in cells]
+        rows.append(
+            RerankingRow(
+                *attacked,
+                _mean(records, "candidates"),
+                _mean(records, "recall@candidates"),
+                _mean(records, "targets_among_candidates"),
+                _mean(records, "t-hr@10_given_candidate"),
+                _unusable(records),
+            )
+        )
+    return rows
 
 
-def _mean(records: list[dict[str, Any]], name: str) -> float | None:
+def _mean(records: Sequence[Record], name: str) -> float | None:
     values = [record["diagnostics"][name] for record in records if name in record["diagnostics"]]
     return float(np.mean(values)) if values else None
 
 
-def _unusable(records: list[dict[str, Any]]) -> float | None:
+def _unusable(records: Sequence[Record]) -> float | None:
     counts = [record.get("reading", {}) for record in records]
-    asked = sum(count.get("answers", 0) for count in counts)
-    return sum(count.get(name, 0) for count in counts for name in UNUSABLE) / asked if asked else None
+    answers = sum(count.get("answers", 0) for count in counts)
+    return sum(count.get(name, 0) for count in counts for name in UNUSABLE) / answers if answers else None

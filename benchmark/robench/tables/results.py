@@ -1,187 +1,180 @@
-"""Reading a folder of results: the plan, its records, and per-user values recomputed from the arrays."""
+"""Reads a folder of results: its plan, its records, and the values per user recomputed from the arrays."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from robench.api.data import FloatArray
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric, Outcome
-from robench.api.threat import Threat
-from robench.spec import NO_DEFENSE
+from robench.spec import CellRow, RowKey
 from robench.store.folder import Store
-from robench.store.record import ENSEMBLE, Record, outcome_of
+from robench.store.plan_file import PlanFile, read_plan
+from robench.store.record import ENSEMBLE, Arrays, Record, outcome_of
 
-Columns = Mapping[str, Any]
-RowKey = tuple[Any, ...]
-BASELINE, STANDARD = "popularity", "auto"  # who had these roles in plans that do not note them
-ROW = ("dataset", "split", "model", "model_label", "defense", "defense_label", "lambda", "train_epsilon")
-
-
-def read_plan(folder: Path) -> dict[str, Any]:
-    """plan.json of a folder.
-
-    Raises:
-        UserError: there is none, or it is not one.
-    """
-    path = folder / "plan.json"
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            "no plan.json: not a folder of results", where=str(folder), hint="robench run writes one"
-        ) from None
-    except NotADirectoryError:
-        raise UserError("a file, not a folder of results", where=str(folder)) from None
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    except UnicodeDecodeError:
-        raise UserError("not UTF-8", where=str(path)) from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"not JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
-    if not isinstance(plan, dict) or plan.get("format_version") != 1:
-        raise UserError("not a plan of format 1", where=str(path))
-    return plan
+BASELINE, STANDARD = "popularity", "auto"  # what had these roles in plans that do not note them
+T = TypeVar("T")
+K = TypeVar("K")
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Results:
-    """A plan with the records that are there.
+    """The cells of a plan with the records that are stored.
 
     Args:
-        folder: of the results.
-        metrics: metric objects by registered name (``ndcg``).
-        store: the folder, if some of its arrays were read already.
+        store: the folder of results.
+        metrics: metrics by their registered name (``ndcg``).
+        plan: the content of plan.json.
+        records: by the id of the cell; a cell without one is missing.
     """
 
-    folder: Path
+    store: Store
     metrics: Mapping[str, Metric]
-    store: Store | None = None
-    plan: dict[str, Any] = field(init=False)
-    records: dict[str, Record] = field(init=False, default_factory=dict)
-    _store: Store = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Read the plan and every record that it names; a damaged one is an error.
-
-        A record that was measured on other data than the plan's is left out: its cell is missing.
-        """
-        self.plan = read_plan(self.folder)
-        self._store = self.store or Store(self.folder)
-        store, data = self._store, self.plan.get("data_sha256", {})
-        for columns in self.plan["cells"]:
-            record = store.read(columns["cell"])
-            if record is None:
-                continue
-            wanted = data.get(f"{columns['dataset']}/{columns['split']}")
-            if wanted in (None, record.get("provenance", {}).get("data_sha256", wanted)):
-                self.records[columns["cell"]] = record
+    plan: PlanFile
+    records: Mapping[str, Record]
 
     @property
-    def cells(self) -> list[Columns]:
+    def cells(self) -> tuple[CellRow, ...]:
         """The plan's cells, in its order."""
-        found: list[Columns] = self.plan["cells"]
-        return found
+        return self.plan.cells
 
-    def metric(self, measure: str) -> Metric:
-        """Returns the metric of a measure such as ``ndcg@10``."""
-        return self.metrics[Measure.parse(measure).name]
-
-    def status(self, columns: Columns) -> str:
-        """``ok``, ``failed``, ``skipped`` or ``missing``."""
-        if columns["status"] == "skipped":
+    def status(self, cell: CellRow) -> str:
+        """Returns ``ok``, ``failed``, ``skipped`` or ``missing``."""
+        if cell.status == "skipped":
             return "skipped"
-        record = self.records.get(columns["cell"])
+        record = self.records.get(cell.cell)
         return "missing" if record is None else str(record["status"])
 
-    def ok(self, columns: Columns) -> bool:
+    def ok(self, cell: CellRow) -> bool:
         """Whether the cell was measured."""
-        return self.status(columns) == "ok"
+        return self.status(cell) == "ok"
 
-    def arrays(self, cell: str) -> dict[str, NDArray[Any]]:
-        """The arrays of a measured cell, checked against their sha256."""
-        return self._store.arrays(self.records[cell])
+    def record(self, cell: CellRow) -> Record:
+        """Returns the record of a cell that has one."""
+        return self.records[cell.cell]
 
-    def clean_of(self, columns: Columns) -> Columns | None:
-        """The clean cell of the same victim."""
-        same = (c for c in self.cells if c["victim"] == columns["victim"] and c["attack"] == "none")
-        return next((c for c in same if self.ok(c)), None)
+    def arrays(self, cell: CellRow) -> Arrays:
+        """Returns the arrays of a measured cell, checked against their sha256."""
+        return self.store.arrays(self.records[cell.cell])
 
-    def outcome(self, columns: Columns, target_set: int | None = None) -> Outcome:
-        """What was measured in a cell; target ranks of one set where one is named."""
-        arrays = dict(self.arrays(columns["cell"]))
+    def metric(self, measure: Measure) -> Metric:
+        """Returns the metric of a measure."""
+        return self.metrics[measure.name]
+
+    def grouped(self, by: Callable[[CellRow], K], where: Callable[[CellRow], bool]) -> dict[K, list[CellRow]]:
+        """Returns the measured cells that ``where`` accepts, grouped by the value of ``by``, in the plan's order."""
+        return grouped((cell for cell in self.cells if self.ok(cell) and where(cell)), by)
+
+    @cached_property
+    def by_row(self) -> Mapping[RowKey, list[CellRow]]:
+        """The cells of every row, measured or not, in the plan's order."""
+        return grouped(self.cells, lambda cell: cell.key)
+
+    def clean_cells(self, key: RowKey) -> list[CellRow]:
+        """Returns the measured clean cells of a row's unpoisoned victims, by seed."""
+        cells = [cell for cell in self.by_row[key] if cell.clean and self.ok(cell)]
+        return sorted(cells, key=lambda cell: cell.seed)
+
+    @cached_property
+    def _clean(self) -> Mapping[str, CellRow]:
+        """The measured clean cell of every victim."""
+        return {cell.victim: cell for cell in reversed(self.cells) if cell.clean and self.ok(cell)}
+
+    def clean_of(self, cell: CellRow) -> CellRow | None:
+        """Returns the measured clean cell of the same victim."""
+        return self._clean.get(cell.victim)
+
+    def outcome(self, cell: CellRow, target_set: int | None = None) -> Outcome:
+        """Returns what was measured in a cell.
+
+        Args:
+            target_set: the only set whose target ranks the outcome has; clean cells hold those of all sets.
+        """
+        arrays = dict(self.arrays(cell))
         ranks = arrays.get("target_ranks")
-        if ranks is not None and target_set is not None and columns["target_set"] is None:
-            count = self.plan["targets"]["count"]
+        if ranks is not None and target_set is not None and cell.target_set is None:
+            count = self.plan.targets.count
             arrays["target_ranks"] = ranks[target_set * count : (target_set + 1) * count]
-        clean = None
-        if columns["attack"] != "none" and columns["stage"] == "test":
-            reference = self.clean_of(columns)
-            clean = None if reference is None else self.outcome(reference)
-        return outcome_of(arrays, clean)
+        reference = self.clean_of(cell) if not cell.clean and cell.stage == "test" else None
+        return outcome_of(arrays, None if reference is None else self.outcome(reference))
 
-    def per_user(self, columns: Columns, metric: str, target_set: int | None = None) -> NDArray[np.float64] | None:
-        """Values of ``ndcg@10`` per user, or None where the metric does not apply to the cell."""
-        made = self.metric(metric)
-        outcome = self.outcome(columns, target_set)
-        values = Measure.parse(metric).per_user(made, outcome, threat_of(columns), columns.get("kind", ""))
+    def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
+        """Returns float64 [U], or None if the cell does not measure this.
+
+        Args:
+            target_set: as in ``outcome``.
+
+        Raises:
+            UserError: the record holds the measure in another version of its metric.
+        """
+        metric = self.metric(measure)
+        values = measure.per_user(metric, self.outcome(cell, target_set), cell.threat, cell.kind)
         if values is None:
             return None
-        stored = self.records[columns["cell"]]["metrics"].get(metric, {}).get("version", made.version)
-        if stored != made.version:
-            where = f"{self.folder}/cells/{columns['cell']}.json"
+        stored = self.record(cell)["metrics"].get(str(measure), {}).get("version", metric.version)
+        if stored != metric.version:
             raise UserError(
-                f"the record holds {metric} of version {stored}, this robench computes version {made.version}",
-                where=where,
+                f"the record holds {measure} of version {stored}, this robench computes version {metric.version}",
+                where=f"{self.store.folder}/cells/{cell.cell}.json",
                 hint="measure again with --fresh; two versions are never compared",
             )
         return values
 
     def sets(self) -> range:
-        """The target sets."""
-        return range(int(self.plan["targets"]["sets"]))
+        """Returns the numbers of the target sets."""
+        return range(self.plan.targets.sets)
 
-    def over_sets(self, columns: Columns, metric: str) -> NDArray[np.float64] | None:
-        """Values per user, target metrics averaged over the target sets (clean cells hold all of them)."""
-        if self.metric(metric).needs != "targets" or columns["target_set"] is not None:
-            return self.per_user(columns, metric)
-        found = [self.per_user(columns, metric, number) for number in self.sets()]
-        known = [values for values in found if values is not None]
-        return np.mean(known, axis=0) if known else None
-
-
-def ensembles_of(results: Results, entry: Mapping[str, Any]) -> bool:
-    """Whether an ensemble attacks under the threat model of a table: then the table is the ensembles' alone."""
-    same = (c for c in results.cells if c.get("kind") == ENSEMBLE and c["status"] != "skipped")
-    return any(threat_of(c) == threat_of(entry) and c["epsilon"] <= entry["epsilon"] for c in same)
+    def over_sets(self, cell: CellRow, measure: Measure) -> FloatArray | None:
+        """Returns float64 [U], for metrics of targets the mean over the target sets, which clean cells hold all."""
+        if self.metric(measure).needs != "targets" or cell.target_set is not None:
+            return self.per_user(cell, measure)
+        sets = [values for number in self.sets() if (values := self.per_user(cell, measure, number)) is not None]
+        return np.mean(sets, axis=0) if sets else None
 
 
-def is_baseline(columns: Columns) -> bool:
-    """Returns whether the model of a cell is the line that every other model must clear."""
-    return bool(columns.get("baseline")) or columns["model"] == BASELINE
+def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | None = None) -> Results:
+    """Reads the plan of a folder and every record that it names.
+
+    A record that was measured on other data than the plan's is left out: its cell is missing.
+
+    Args:
+        metrics: metrics by their registered name (``ndcg``).
+        store: the folder, if some of its arrays were read already.
+
+    Raises:
+        UserError: there is no plan, or a record is damaged.
+    """
+    plan, store = read_plan(folder), store or Store(folder)
+    records = {}
+    for cell in plan.cells:
+        record = store.read(cell.cell)
+        if record is None:
+            continue
+        data = plan.data_sha256.get("/".join(cell.key.place))
+        if data in (None, record.get("provenance", {}).get("data_sha256", data)):
+            records[cell.cell] = record
+    return Results(store, metrics, plan, records)
 
 
-def is_undefended(columns: Columns) -> bool:
-    """Returns whether the victim of a cell has no defence."""
-    return bool(columns["defense"] == NO_DEFENSE.name)
+def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
+    """Returns the items by the value of ``by``; groups stand in the order of their first items."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(by(item), []).append(item)
+    return groups
 
 
-def is_standard(columns: Columns) -> bool:
-    """Returns whether the attack of a cell is the fixed ensemble by which leaderboards are published."""
-    return columns.get("kind") == ENSEMBLE and (bool(columns.get("standard")) or columns["attack"] == STANDARD)
+def is_baseline(cell: CellRow) -> bool:
+    """Whether the model of a cell is the line that every other model must clear."""
+    return cell.baseline or cell.key.model == BASELINE
 
 
-def row_of(columns: Columns) -> RowKey:
-    """What identifies a leaderboard row: data, split, model, defence, λ, training ε."""
-    return tuple(columns[name] for name in ROW)
-
-
-def threat_of(columns: Columns) -> Threat | None:
-    """Returns the threat model of a cell or ranking entry; None for a clean cell."""
-    return Threat(**{f.name: columns[f.name] for f in fields(Threat)}) if columns["surface"] else None
+def is_standard(cell: CellRow) -> bool:
+    """Whether the attack of a cell is the fixed ensemble by which leaderboards are published."""
+    return cell.kind == ENSEMBLE and (cell.standard or cell.attack == STANDARD)

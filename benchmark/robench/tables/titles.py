@@ -2,82 +2,130 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from robench.tables.results import ROW, Columns, Results, row_of
-from robench.tables.stats import interval
+from robench.api.codec import inline
+from robench.api.data import FloatArray
+from robench.api.metric import Measure
+from robench.spec import CellRow, RowKey
+from robench.tables.results import Results, grouped
+from robench.tables.stats import Interval, interval
 
-SPENT = ("edits_mean", "similarity_mean", "similarity_min", "queries", "gradients")
 EXAMPLES = 3
 
 
-def rewritten(results: Results) -> list[dict[str, Any]]:
-    """Per row, attack and ε, over seeds and target sets: the metric before and after, and what was spent.
+@dataclass(frozen=True)
+class TitleRow:
+    """One attack on titles at one ε, over the seeds and target sets of a victim.
 
-    ``metric`` is t-hr@10 where items are promoted, else ndcg@10, the first of its kind that the suite measures where
-    it has not these. ``strongest`` marks the attack that moves it furthest at that ε, if one does. ``examples`` are
-    titles before and after, of the first cell.
+    Args:
+        key: the victims.
+        attack_label: of the attack.
+        norm: words or characters.
+        goal: of the attack.
+        epsilon: the budget.
+        metric: what the attack moves.
+        before: its mean clean value.
+        after: its mean under the attack.
+        effect: the difference, with its interval.
+        edits_mean: edits per title, as the host counts them; None if the records do not say.
+        similarity_mean: of both titles, by the host's sentence encoder; None as above.
+        similarity_min: the least of them; None as above.
+        queries: scored users; None as above.
+        gradients: differentiated users; None as above.
+        examples: titles before and after, of the first cell.
+        strongest: whether no other attack of this victim, goal and ε moves the metric further.
     """
-    groups: dict[tuple[Any, ...], list[Columns]] = {}
-    for c in results.cells:
-        if c["surface"] == "text" and results.ok(c):
-            groups.setdefault((row_of(c), c["attack_label"], c["norm"], c["goal"], c["epsilon"]), []).append(c)
-    found = []
-    for (key, label, norm, goal, epsilon), cells in groups.items():
-        metric = _metric(results, goal)
-        values = None if metric is None else _before_and_after(results, cells, metric)
-        if metric is None or values is None:
-            continue
-        before, after = values
-        records = [results.records[c["cell"]] for c in cells]
-        achieved = [record["achieved"] for record in records]
-        rows = records[0].get("titles", [])
-        found.append(
-            {
-                **dict(zip(ROW, key, strict=True)),
-                "attack_label": label,
-                "norm": norm,
-                "goal": goal,
-                "epsilon": epsilon,
-                "metric": metric,
-                "before": float(np.nanmean(before)),
-                "after": float(np.nanmean(after)),
-                "effect": list(interval(np.nan_to_num(after - before), (-1.0, 1.0))),
-                **{name: _mean([part[name] for part in achieved if name in part]) for name in SPENT},
-                "examples": [[row["before"], row["after"]] for row in rows[:EXAMPLES]],
-            }
-        )
-    for row in found:
-        rivals = [other for other in found if _same(other, row)]
-        sign = 1 if row["goal"] == "promote" else -1
-        moved = sign * (row["after"] - row["before"]) > 0
-        row["strongest"] = moved and len(rivals) > 1 and row is max(rivals, key=lambda other: sign * other["after"])
-    return found
+
+    key: RowKey = field(metadata=inline())
+    attack_label: str
+    norm: str
+    goal: str
+    epsilon: float
+    metric: Measure
+    before: float
+    after: float
+    effect: Interval
+    edits_mean: float | None
+    similarity_mean: float | None
+    similarity_min: float | None
+    queries: float | None
+    gradients: float | None
+    examples: tuple[tuple[str, str], ...]
+    strongest: bool = False
 
 
-def _same(one: dict[str, Any], two: dict[str, Any]) -> bool:
-    return all(one[name] == two[name] for name in (*ROW, "norm", "goal", "epsilon"))
+def build_title_rows(results: Results) -> list[TitleRow]:
+    """Returns a row per victim, attack on titles and ε.
+
+    The metric is t-hr@10 if items are promoted, else ndcg@10, or the first of its kind that the suite measures.
+    """
+    groups = results.grouped(
+        lambda cell: (cell.key, cell.attack_label, cell.norm, cell.goal, cell.epsilon),
+        lambda cell: cell.surface == "text",
+    )
+    rows = [row for attacked, cells in groups.items() if (row := _title_row(results, attacked, cells)) is not None]
+    rivals = grouped(rows, _contest)
+    return [replace(row, strongest=_is_strongest(row, rivals[_contest(row)])) for row in rows]
 
 
-def _mean(values: list[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _contest(row: TitleRow) -> tuple[RowKey, str, str, float]:
+    return row.key, row.norm, row.goal, row.epsilon
 
 
-def _metric(results: Results, goal: str) -> str | None:
-    needs, first = ("targets", "t-hr@10") if goal == "promote" else ("held-out", "ndcg@10")
-    measured = [m for m in results.plan["metrics"] if results.metric(m).needs == needs]
-    return first if first in measured else next(iter(measured), None)
+def _is_strongest(row: TitleRow, rivals: Sequence[TitleRow]) -> bool:
+    sign = 1 if row.goal == "promote" else -1
+    moved = sign * (row.after - row.before) > 0
+    return moved and len(rivals) > 1 and row is max(rivals, key=lambda rival: sign * rival.after)
 
 
-def _before_and_after(results: Results, cells: list[Columns], metric: str) -> tuple[Any, Any] | None:
-    """float64 [cells, U] each: of the clean cell, of the same items, and of the attacked one."""
+def _title_row(
+    results: Results, attacked: tuple[RowKey, str, str, str, float], cells: Sequence[CellRow]
+) -> TitleRow | None:
+    measure = _measure(results, goal=attacked[3])
+    values = None if measure is None else _before_and_after(results, cells, measure)
+    if measure is None or values is None:
+        return None
+    before, after = values
+    records = [results.record(cell) for cell in cells]
+
+    def mean(name: str) -> float | None:
+        numbers = [record["achieved"][name] for record in records if name in record["achieved"]]
+        return float(np.mean(numbers)) if numbers else None
+
+    return TitleRow(
+        *attacked,
+        measure,
+        float(np.nanmean(before)),
+        float(np.nanmean(after)),
+        interval(np.nan_to_num(after - before), (-1.0, 1.0)),
+        mean("edits_mean"),
+        mean("similarity_mean"),
+        mean("similarity_min"),
+        mean("queries"),
+        mean("gradients"),
+        tuple((title["before"], title["after"]) for title in records[0].get("titles", [])[:EXAMPLES]),
+    )
+
+
+def _measure(results: Results, goal: str) -> Measure | None:
+    needs, usual = ("targets", Measure("t-hr", 10)) if goal == "promote" else ("held-out", Measure("ndcg", 10))
+    measures = [measure for measure in results.plan.metrics if results.metric(measure).needs == needs]
+    return usual if usual in measures else next(iter(measures), None)
+
+
+def _before_and_after(
+    results: Results, cells: Sequence[CellRow], measure: Measure
+) -> tuple[FloatArray, FloatArray] | None:
+    """Returns float64 [cells, U] each: of the clean cell, of the same items, and of the attacked one."""
     pairs = []
-    for c in cells:
-        clean = results.clean_of(c)
-        before = None if clean is None else results.per_user(clean, metric, c["target_set"])
-        after = results.per_user(c, metric)
+    for cell in cells:
+        clean = results.clean_of(cell)
+        before = None if clean is None else results.per_user(clean, measure, cell.target_set)
+        after = results.per_user(cell, measure)
         if before is not None and after is not None:
             pairs.append((before, after))
     return (np.stack([b for b, _ in pairs]), np.stack([a for _, a in pairs])) if pairs else None

@@ -2,75 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from robench.tables.results import ROW, Columns, Results, RowKey, is_undefended, row_of
-from robench.tables.rows import clean_cells
-from robench.tables.stats import interval
+from robench.api.codec import inline
+from robench.api.data import FloatArray
+from robench.api.metric import Measure
+from robench.api.threat import Threat
+from robench.spec import CellRow, RowKey
+from robench.tables.results import Results, grouped
+from robench.tables.stats import Interval, interval
 
 KINDS = ("held-out", "likes")
-Cells = Mapping[int, Columns]
+Cells = Mapping[int, CellRow]  # by seed
 
 
-def twins(results: Results) -> list[dict[str, Any]]:
-    """A row per defended model, attack at test time with its ε, and metric; none where no metric of likes is asked for.
+@dataclass(frozen=True)
+class TwinRow:
+    """One measure of a defended model and of its undefended twin, clean and under one attack.
 
-    Values are means over the users and the seeds that both models share, with the intervals of ``stats.interval``;
-    ``gain`` is robust − undefended under the attack, paired over users and seeds. ``inverted`` counts the fits of
-    either whose calibration has a ≤ 0.
+    Means are over users and the seeds that both models share.
+
+    Args:
+        key: the defended victims.
+        threat: of the attack.
+        attack_label: of the attack.
+        epsilon: its budget.
+        seeds: that both models share.
+        metric: what is measured.
+        twin_clean: of the undefended twin.
+        twin_attacked: of the undefended twin.
+        robust_clean: of the defended model.
+        robust_attacked: of the defended model.
+        gain: robust − undefended under the attack, paired over users and seeds.
+        inverted: fits of the twin and of the defended model whose calibration has a ≤ 0.
     """
-    needs = {m: results.metric(m).needs for m in results.plan["metrics"]}
+
+    key: RowKey = field(metadata=inline())
+    threat: Threat = field(metadata=inline("surface", "norm", "scale"))
+    attack_label: str
+    epsilon: float
+    seeds: int
+    metric: Measure
+    twin_clean: Interval
+    twin_attacked: Interval
+    robust_clean: Interval
+    robust_attacked: Interval
+    gain: Interval
+    inverted: tuple[int, int]
+
+
+def build_twin_rows(results: Results) -> list[TwinRow]:
+    """Returns a row per defended model, attack at test time with its ε, and measure.
+
+    There are none if the suite asks for no metric of likes.
+    """
+    needs = {measure: results.metric(measure).needs for measure in results.plan.metrics}
     if "likes" not in needs.values():
         return []
-    metrics = [metric for metric, kind in needs.items() if kind in KINDS]
-    attacked: dict[tuple[str, float], dict[RowKey, dict[int, Columns]]] = {}
-    for c in results.cells:
-        if c["stage"] == "test" and c["goal"] == "untargeted" and results.ok(c):
-            cells = attacked.setdefault((c["attack_label"], c["epsilon"]), {})
-            cells.setdefault(row_of(c), {})[c["seed"]] = c
-    plain = {row_of(c)[:4]: row_of(c) for c in results.cells if is_undefended(c)}
-    found = []
-    for (label, epsilon), by_row in attacked.items():
+    measures = [measure for measure, kind in needs.items() if kind in KINDS]
+    attacked = results.grouped(
+        lambda cell: (cell.attack_label, cell.epsilon),
+        lambda cell: cell.stage == "test" and cell.goal == "untargeted",
+    )
+    undefended = {cell.key.model_key: cell.key for cell in results.cells if not cell.key.defended}
+    rows: list[TwinRow] = []
+    for (label, epsilon), cells in attacked.items():
+        by_row = grouped(cells, lambda cell: cell.key)
         for key, robust in by_row.items():
-            twin = plain.get(key[:4])
-            if twin is None or twin == key or twin not in by_row:
+            twin, threat = undefended.get(key.model_key), robust[0].threat
+            if twin is None or twin == key or twin not in by_row or threat is None:
                 continue
-            four = [_clean(results, twin), by_row[twin], _clean(results, key), robust]
-            seeds = sorted(set.intersection(*(set(cells) for cells in four)))
-            first = next(iter(robust.values()))
-            head = {
-                **dict(zip(ROW, key, strict=True)),
-                "surface": first["surface"],
-                "norm": first["norm"],
-                "scale": first["scale"],
-            }
-            head |= {"attack_label": label, "epsilon": epsilon, "seeds": len(seeds)}
-            found += [head | row for metric in metrics if (row := _row(results, metric, seeds, four))]
-    return found
+            four = [results.clean_cells(twin), by_row[twin], results.clean_cells(key), robust]
+            by_seed = [{cell.seed: cell for cell in part} for part in four]
+            seeds = sorted(set.intersection(*map(set, by_seed)))
+            for measure, values in _values(results, measures, seeds, by_seed):
+                rows.append(_row(results, (key, threat, label, epsilon), measure, values, seeds, by_seed))
+    return rows
 
 
-def _clean(results: Results, key: RowKey) -> Cells:
-    return {c["seed"]: c for c in clean_cells(results, key)}
+def _values(
+    results: Results, measures: Sequence[Measure], seeds: Sequence[int], four: Sequence[Cells]
+) -> Iterator[tuple[Measure, list[FloatArray]]]:
+    """Yields float64 [S, U] of the four groups of cells, for every measure that all of them have."""
+    for measure in measures:
+        values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]
+        whole = [[part for part in parts if part is not None] for parts in values]
+        if seeds and all(len(parts) == len(seeds) for parts in whole):
+            yield measure, [np.stack(parts) for parts in whole]
 
 
-def _row(results: Results, metric: str, seeds: list[int], four: list[Cells]) -> dict[str, Any]:
-    """One metric of the undefended and the robust model, clean and attacked each; empty where it does not apply."""
-    values = [[results.per_user(cells[seed], metric) for seed in seeds] for cells in four]
-    if not seeds or any(part is None for parts in values for part in parts):
-        return {}
-    low, high = results.metric(metric).bounds
-    whole = [np.stack([part for part in parts if part is not None]) for parts in values]
-    names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked")
-    return {
-        "metric": metric,
-        **{name: list(interval(part, (low, high))) for name, part in zip(names, whole, strict=True)},
-        "gain": list(interval(whole[3] - whole[1], (low - high, high - low))),
-        "inverted": [sum(_inverted(results, cells[seed]) for seed in seeds) for cells in (four[0], four[2])],
-    }
+def _row(
+    results: Results,
+    attacked: tuple[RowKey, Threat, str, float],
+    measure: Measure,
+    values: Sequence[FloatArray],
+    seeds: Sequence[int],
+    four: Sequence[Cells],
+) -> TwinRow:
+    low, high = results.metric(measure).bounds
+    twin_clean, twin_attacked, robust_clean, robust_attacked = (interval(part, (low, high)) for part in values)
+    gain = interval(values[3] - values[1], (low - high, high - low))
+    twin, robust = (sum(_inverted(results, cells[seed]) for seed in seeds) for cells in (four[0], four[2]))
+    means = twin_clean, twin_attacked, robust_clean, robust_attacked
+    return TwinRow(*attacked, len(seeds), measure, *means, gain, (twin, robust))
 
 
-def _inverted(results: Results, c: Columns) -> bool:
-    return "calibration_inverted" in results.records[c["cell"]].get("diagnostics", {})
+def _inverted(results: Results, cell: CellRow) -> bool:
+    return "calibration_inverted" in results.record(cell).get("diagnostics", {})

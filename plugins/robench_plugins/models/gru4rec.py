@@ -20,10 +20,7 @@ class Gru4Rec(RecurrentModel):
     """
 
     class Config(RecurrentConfig):
-        """Settings, tuned in suites/tuning/movielens-small.yaml.
-
-        The defaults are the best of four trials by validation NDCG@10.
-        """
+        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
         hidden: int = Field(default=128, ge=1)
 

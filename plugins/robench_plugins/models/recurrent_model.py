@@ -12,10 +12,7 @@ from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
 
 
 class RecurrentConfig(SequenceConfig):
-    """Settings, tuned in suites/tuning/movielens-small.yaml.
-
-    The defaults are the best of four trials by validation NDCG@10.
-    """
+    """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
 
     hidden: int = Field(default=64, ge=1, description="Units of each recurrent layer")
     layers: int = Field(default=1, ge=1, description="Number of recurrent layers")
@@ -28,9 +25,7 @@ class RecurrentConfig(SequenceConfig):
 
 
 def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) -> Tensor:
-    """Returns the states of a recurrent network, float [B, L, hidden].
-
-    Position t sees the positions up to t.
+    """Returns the states of a recurrent network, float [B, L, hidden]; position t sees the positions up to t.
 
     Args:
         x: the vectors of the items, float [B, L, d].
@@ -44,10 +39,9 @@ def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) ->
 
 
 class RecurrentModel(SequenceModel):
-    """A model with item vectors and a recurrent network.
+    """A model with item vectors, a recurrent network and a projection back to the space of item vectors.
 
-    A projection takes the states back to the space of item vectors. It is trained on the cross-entropy over the whole
-    catalogue. A subclass names the kind of network in ``cell``.
+    It is trained on the cross-entropy over the whole catalogue. A subclass names the kind of network in ``cell``.
     """
 
     Config = RecurrentConfig
@@ -64,9 +58,6 @@ class RecurrentModel(SequenceModel):
         self.drop = nn.Dropout(c.dropout)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the state at every position, float [B, L, dim].
-
-        Padding on the right reaches no earlier state.
-        """
+        """Returns the state at every position, float [B, L, dim]; padding on the right reaches no earlier state."""
         states: Tensor = self.project(recurrent_states(e.inputs["items"], self.network, self.drop))
         return states

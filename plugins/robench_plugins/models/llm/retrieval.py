@@ -1,4 +1,4 @@
-"""Retrieval: the choice of the candidates that the language model ranks."""
+"""The first stage: a retriever chooses the candidates that the language model ranks."""
 
 from __future__ import annotations
 

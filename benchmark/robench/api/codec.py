@@ -1,0 +1,128 @@
+"""Writes frozen dataclasses as JSON objects and reads them back: plan.json, leaderboard.json and the rows of CSV files.
+
+A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a
+field can change that: ``field(metadata=inline())``. Metadata of several kinds are joined by ``|``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from robench.api.metric import Measure
+
+T = TypeVar("T")
+IF_SET: Mapping[str, Any] = {"if_set": True}  # not written if it has its default
+JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # no column of the CSV file
+
+
+def named(name: str) -> Mapping[str, Any]:
+    """Returns metadata of a field that is written under a name that Python does not allow."""
+    return {"name": name}
+
+
+def inline(*names: str) -> Mapping[str, Any]:
+    """Returns metadata of a field that holds a dataclass, whose own fields are written in its place.
+
+    Args:
+        names: the fields that are written, as they are written; all of them without names.
+    """
+    return {"inline": names}
+
+
+def encode(value: Any) -> Any:
+    """Returns a value as JSON types: dataclasses and mappings as objects, tuples as lists, measures as text."""
+    if isinstance(value, Measure):
+        return str(value)
+    if is_dataclass(value):
+        return dict(_written(value))
+    if isinstance(value, Mapping):
+        return {str(key): encode(part) for key, part in value.items()}
+    return [encode(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _written(value: Any) -> Iterator[tuple[str, Any]]:
+    for field in fields(value):
+        part = getattr(value, field.name)
+        if "inline" in field.metadata:
+            flat = dict(_written(part))
+            yield from ((name, flat[name]) for name in field.metadata["inline"] or flat)
+        elif "if_set" not in field.metadata or part != _default(field):
+            yield _name(field), encode(part)
+
+
+def columns(cls: Any) -> list[str]:
+    """Returns the columns of the CSV file whose rows are instances of a dataclass, in the order of its fields."""
+    names: list[str] = []
+    for field in fields(cls):
+        if "inline" in field.metadata:
+            names += field.metadata["inline"] or columns(_hints(cls)[field.name])
+        elif "json_only" not in field.metadata:
+            names.append(_name(field))
+    return names
+
+
+def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
+    """Returns the dataclass that an object of JSON types describes.
+
+    Names that the class does not know are ignored. A field that is missing has its default.
+
+    Raises:
+        ValueError: a field without a default is missing, or a value has another type.
+    """
+    values, hints = {}, _hints(cls)  # type: ignore[arg-type]  # a class is hashable
+    for field in fields(cls):  # type: ignore[arg-type]  # typeshed has no bound for dataclass types that mypy accepts
+        hint, name = hints[field.name], _name(field)
+        if "inline" in field.metadata:
+            values[field.name] = decode(hint, plain)
+        elif name in plain:
+            values[field.name] = _decoded(hint, plain[name], name)
+        elif _default(field) is MISSING:
+            raise ValueError(f"'{name}' is missing")
+    return cls(**values)
+
+
+def _decoded(hint: Any, value: Any, name: str) -> Any:
+    kind, arguments = get_origin(hint), get_args(hint)
+    if kind in (Union, UnionType):
+        rest = [argument for argument in arguments if argument is not type(None)]
+        return None if value is None else _decoded(rest[0], value, name)
+    decoded = value
+    if hint is Measure:
+        decoded = Measure.parse(_checked(str, value, name))
+    elif is_dataclass(hint):
+        decoded = decode(hint, _checked(dict, value, name))  # type: ignore[arg-type]  # a class, not an instance
+    elif isinstance(hint, type) and issubclass(hint, tuple):  # a NamedTuple
+        decoded = hint(*_checked(list, value, name))
+    elif kind is tuple:
+        decoded = tuple(_decoded(arguments[0], part, name) for part in _checked(list, value, name))
+    elif kind is Literal and value not in arguments:
+        raise ValueError(f"'{name}' is none of {', '.join(map(repr, arguments))}: {value!r}")
+    elif isinstance(kind, type) and issubclass(kind, Mapping):
+        decoded = {key: _decoded(arguments[1], part, name) for key, part in _checked(dict, value, name).items()}
+    elif isinstance(hint, type):
+        decoded = _checked((int, float) if hint is float else hint, value, name)
+    return decoded
+
+
+def _checked(cls: Any, value: Any, name: str) -> Any:
+    if not isinstance(value, cls):
+        raise ValueError(f"'{name}' is not {cls.__name__ if isinstance(cls, type) else 'a number'}: {value!r}")
+    return value
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _name(field: Field[Any]) -> str:
+    name: str = field.metadata.get("name", field.name.removesuffix("_"))
+    return name
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls)

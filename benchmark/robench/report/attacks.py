@@ -1,0 +1,91 @@
+"""The sections on single attacks: values along ε, radii, and what the members of ensembles did."""
+
+from __future__ import annotations
+
+from robench.report.blocks import CurvesChart, Section
+from robench.report.numbers import defense, number, placed, unit_of
+from robench.tables.build import Tables
+from robench.tables.members import MemberRow
+
+RADII = (
+    "The least ε that this attack found to push a hit user's item out of the top k, among users hit at clean: "
+    "an upper bound, a stronger attack may need less."
+)
+MEMBERS = (
+    "Per victim, mean over seeds: users whose goal was not reached at clean, users that the ensemble broke, each "
+    "member's share of first breaks (where one perturbation serves all users: −NDCG@k, or the promoted items' "
+    "NDCG@k), and the cost in scored and differentiated users. Where every user is attacked alone and held-out "
+    "items shall fall, a user who is broken is left alone: ranks are bounds, and only metrics within k are taken "
+    "from them."
+)
+
+
+def curves_section(tables: Tables) -> Section | None:
+    """Returns the section on values along ε, or None if there are none."""
+    if not tables.curves:
+        return None
+    head = ["model", "defence", "attack", "clean", "along ε", "area"]
+    body = [
+        [
+            row.key.model_label,
+            defense(row.key),
+            row.attack_label,
+            number(row.value[0]),
+            ", ".join(f"{e:g}: {number(v)}" for e, v in zip(row.epsilon[1:], row.value[1:], strict=True)),
+            number(row.area),
+        ]
+        for row in tables.curves
+    ]
+    text = f"Mean {tables.curves[0].metric} over users and seeds, and its mean over the budget (trapezoid over ε)."
+    keys = [row.key for row in tables.curves]
+    return Section("Along ε", [text, placed(keys, head, body)], CurvesChart(tables.curves))
+
+
+def radii_section(tables: Tables) -> Section | None:
+    """Returns the section on the least ε that breaks a user, or None if no attack searches for it."""
+    if not tables.radii:
+        return None
+    head = ["model", "defence", "attack", "users hit", "q25", "median", "q75", "never broken"]
+    body = [
+        [
+            row.key.model_label,
+            defense(row.key),
+            row.attack_label,
+            f"{100 * row.hit_share:.1f}%",
+            number(row.radius_q25),
+            number(row.radius_q50),
+            number(row.radius_q75),
+            f"{100 * row.unbroken_share:.1f}%",
+        ]
+        for row in tables.radii
+    ]
+    return Section("Radius of hit users", [RADII, placed([row.key for row in tables.radii], head, body)])
+
+
+def ensembles_section(tables: Tables) -> Section | None:
+    """Returns the section on the members of ensembles, or None if no ensemble attacked."""
+    if not tables.ensembles:
+        return None
+    head = ["model", "defence", "attack", "ε", "to break", "broken", "members", "queries", "gradients"]
+    body = [
+        [
+            row.key.model_label,
+            defense(row.key),
+            ", ".join(dict.fromkeys((row.threat.surface, row.threat.norm, row.threat.goal))),
+            f"{row.epsilon:g}{unit_of(row.threat)}",
+            "–" if row.to_break is None else f"{row.to_break:.0f}",
+            "–" if row.broken is None else f"{row.broken:.1f}",
+            ", ".join(map(_part, row.members)),
+            f"{row.queries:.3g}",
+            f"{row.gradients:.3g}",
+        ]
+        for row in tables.ensembles
+    ]
+    keys = [row.key for row in tables.ensembles]
+    return Section("What the ensemble's members did", [MEMBERS, placed(keys, head, body)])
+
+
+def _part(member: MemberRow) -> str:
+    if member.first_breaks is not None:
+        return f"{member.name} {100 * member.first_breaks:.0f}%"
+    return f"{member.name} {number(member.damage)}"

@@ -1,0 +1,87 @@
+"""The leaderboard's tables and the clean values of what they do not show, for reports and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from robench.api.threat import SURFACES
+from robench.report.blocks import Block, Grid, LeaderboardChart, Section
+from robench.report.numbers import bounded, defense, number, ranks, unit_of
+from robench.tables.build import Tables
+from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
+from robench.tables.results import grouped
+
+WITHIN = "Ranks are within one model: the same ε is not the same strength for two models."
+
+
+def title_of(table: LeaderboardTable) -> str:
+    """Writes what a table is about, in a line."""
+    threat, unit = table.threat, unit_of(table.threat)
+    attacks = f"{threat.surface}, {threat.norm}, {threat.goal}"
+    return f"{table.dataset}, {table.split}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{unit}"
+
+
+def change(table: LeaderboardTable, row: LeaderboardRow) -> str:
+    """Writes the drop in percent or, if items are promoted, the difference, because they start next to 0."""
+    if table.rise:
+        return "–" if row.worst is None else number(row.worst - row.clean)
+    return "–" if row.drop is None else f"{100 * row.drop + 0.0:.1f}%"
+
+
+def leaderboard_grid(table: LeaderboardTable) -> Grid:
+    """Returns the header and rows of a leaderboard table."""
+    worst = "attacked" if table.threat.goal != "untargeted" else "worst case"
+    head = [
+        "rank",
+        "model",
+        "defence",
+        f"clean {table.metric}",
+        worst,
+        "rise" if table.rise else "drop",
+        "p",
+        f"users hit@{table.hit_k}",
+        "flags",
+    ]
+    body = [
+        [
+            ranks(row),
+            row.key.model_label,
+            defense(row.key, row.own_weights),
+            bounded(row.clean_interval),
+            bounded(row.worst_interval),
+            change(table, row),
+            number(row.p_value),
+            f"{row.users_hit:.0f} of {row.users}",
+            row.flags,
+        ]
+        for row in table.rows
+    ]
+    return Grid(head, body)
+
+
+def leaderboard_section(table: LeaderboardTable) -> Section:
+    """Returns the section of one table, with its chart."""
+    attacks = ", ".join(table.attacks)
+    judged_by = f" ({attacks})" if table.ensemble else ""
+    words = [f"**{table.title}**: {attacks}."] if table.title != attacks else []  # the heading names an ensemble
+    words += [] if SURFACES[table.threat.surface].ranks_models else [WITHIN]
+    blocks: list[Block] = [*([" ".join(words)] if words else []), leaderboard_grid(table)]
+    return Section(f"{title_of(table)}{judged_by}", blocks, LeaderboardChart(table))
+
+
+def clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
+    """Yields (title, table) per data set and split of what no ranking table shows."""
+    for (dataset, split), rows in grouped(tables.clean, lambda row: row.key.place).items():
+        measures = list(dict.fromkeys(measure for row in rows for measure in row.values))
+        head = ["model", "defence", *map(str, measures), "users hit@10", "flags"]
+        body = [
+            [
+                row.key.model_label,
+                defense(row.key),
+                *(bounded(row.values.get(measure)) for measure in measures),
+                f"{row.users_hit:.0f} of {row.users}",
+                row.flags,
+            ]
+            for row in rows
+        ]
+        yield f"{dataset}, {split}: clean values", Grid(head, body)

@@ -1,0 +1,106 @@
+"""Finds the stored cell that a path or the first digits of an id mean, for ``robench show``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+
+import numpy as np
+
+from robench.api.errors import UserError, counted
+from robench.spec import CellRow
+from robench.store.folder import Store
+from robench.store.plan_file import PlanFile, read_plan
+from robench.store.record import Arrays, Record
+
+MOST_MATCHES = 8  # that a message lists
+
+
+@dataclass(frozen=True, eq=False)
+class StoredCell:
+    """A record with what its folder knows of it.
+
+    Args:
+        store: the folder.
+        plan: its plan.
+        cell: as planned; None if plan.json no longer has it.
+        record: of the cell.
+    """
+
+    store: Store
+    plan: PlanFile
+    cell: CellRow | None
+    record: Record
+
+    @property
+    def role(self) -> str:
+        """Its data set and split in users.npz."""
+        return "" if self.cell is None else "/".join(self.cell.key.place)
+
+    def users(self) -> Arrays:
+        """Returns users.npz; empty if it is missing."""
+        return self.store.users()
+
+    def targets(self) -> list[int]:
+        """Returns the items that its poisoning promotes, or that a clean cell measures for comparison."""
+        if self.record["status"] != "ok":
+            return []
+        items: list[int] = self.store.arrays(self.record).get("targets", np.empty(0, np.int64)).tolist()
+        return items
+
+
+def read_cell(path: Path) -> StoredCell:
+    """Reads a record and the plan of its folder.
+
+    Args:
+        path: ``results/<suite>/cells/<id>.json``, or the id or its first digits of a cell below ``results/``.
+
+    Raises:
+        UserError: there is no such record, or several are meant.
+    """
+    path = find_record(path)
+    store = Store(path.parent.parent)
+    record = store.read(path.stem)
+    if record is None:
+        raise UserError("no such record", where=str(path))
+    plan = read_plan(store.folder)
+    cell = next((cell for cell in plan.cells if cell.cell == path.stem), None)
+    return StoredCell(store, plan, cell, record)
+
+
+def find_record(path: Path) -> Path:
+    """Returns the file of the record that a path or the first digits of an id mean.
+
+    Raises:
+        UserError: none, or several.
+    """
+    if path.is_file():
+        if path.parent.name != "cells" or path.suffix != ".json":
+            raise UserError("not a record", where=str(path), hint="records are results/<suite>/cells/<id>.json")
+        return path
+    start = escape(path.name.removesuffix(".json"))
+    if path.parent == Path():
+        matches = sorted(Path("results").glob(f"*/cells/{start}*.json"))
+    else:
+        matches = sorted([*path.parent.glob(f"{start}*.json"), *path.parent.glob(f"cells/{start}*.json")])
+        matches = [match for match in matches if match.parent.name == "cells"]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = ", ".join(map(str, matches[:MOST_MATCHES])) + (", …" if len(matches) > MOST_MATCHES else "")
+        raise UserError(f"{len(matches)} records begin so", where=str(path), hint=listed)
+    raise UserError("no such record", where=str(path), hint="robench show results/<suite> says where ids are")
+
+
+def summarise(folder: Path) -> str:
+    """Writes how many cells a folder of results has, and how to find one."""
+    plan, store = read_plan(folder), Store(folder)
+    counts: Counter[str] = Counter()
+    for cell in plan.cells:
+        record = store.read(cell.cell)
+        counts["not run" if record is None else str(record["status"])] += 1
+    listed = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+    hint = f"their ids stand in {folder}/cells.csv; robench show ID (or its first digits) shows one"
+    return f"{folder}: {counted(len(plan.cells), 'cell')} of suite {plan.suite} ({listed}); {hint}"

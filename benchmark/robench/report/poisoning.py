@@ -1,0 +1,44 @@
+"""The section on poisonings beside their null control."""
+
+from __future__ import annotations
+
+from robench.report.blocks import Section
+from robench.report.numbers import bounded, bounds, defense, number, placed
+from robench.tables.build import Tables
+
+TEXT = (
+    "The null control is what retraining with other seeds does by itself; an effect inside it counts as none. "
+    "Without enough seeds for a control there is no verdict."
+)
+
+
+def poisoning_section(tables: Tables) -> Section | None:
+    """Returns the section, or None if nothing was poisoned."""
+    if not tables.poisoning:
+        return None
+    head = ["model", "defence", "attack", "ε", "metric", "before", "after", "effect", "null control", "verdict"]
+    body = [
+        [
+            row.key.model_label,
+            defense(row.key),
+            row.attack_label,
+            f"{row.epsilon:g}",
+            str(row.metric),
+            number(row.before),
+            number(row.after),
+            bounded(row.effect),
+            bounds(row.control),
+            row.verdict or "–",
+        ]
+        for row in tables.poisoning
+    ]
+    text = TEXT
+    alike = dict.fromkeys(str(row.metric) for row in tables.poisoning if row.alike)
+    if alike:
+        text += (
+            f" Rows of {', '.join(alike)} say how alike two lists are (higher is more alike, 1 is the same list): "
+            "`before` for the clean lists of two seeds, `after` for a poisoned list and its clean twin of the same "
+            "seed. Only a fall counts: poisoning moved the lists further than retraining does."
+        )
+    keys = [row.key for row in tables.poisoning]
+    return Section("Poisoning against its null control", [text, placed(keys, head, body)])

@@ -1,0 +1,48 @@
+"""The section on defended models beside their undefended twins."""
+
+from __future__ import annotations
+
+from robench.report.blocks import Block, Bullets, Grid, Section, TwinsChart
+from robench.report.numbers import bounded, defense, places, twins_title
+from robench.tables.build import Tables
+from robench.tables.results import grouped
+
+TEXT = (
+    "Accuracy, precision, recall and F1 of like/dislike are over each user's held-out items and as many fixed "
+    "negatives, at p = 0.5, calibrated once per victim on clean validation items. Gain: robust less undefended "
+    "under the attack, paired."
+)
+
+
+def twins_section(tables: Tables) -> Section | None:
+    """Returns the section, with a table per data set, split and attack; None if there are no twins."""
+    if not tables.twins:
+        return None
+    head = ["model", "defence", "metric", "undefended: clean", "attacked", "robust: clean", "attacked", "gain", "seeds"]
+    blocks: list[Block] = [TEXT]
+    for title, rows in grouped(tables.twins, twins_title).items():
+        body = [
+            [
+                row.key.model_label,
+                defense(row.key),
+                str(row.metric),
+                *map(bounded, (row.twin_clean, row.twin_attacked, row.robust_clean, row.robust_attacked, row.gain)),
+                f"{row.seeds}",
+            ]
+            for row in rows
+        ]
+        blocks += [f"**{title}**", Grid(head, body)]
+    inverted = _inverted_lines(tables)
+    blocks += ["Calibrations with a ≤ 0:", Bullets(inverted)] if inverted else []
+    return Section("Robust model against its twin", blocks, TwinsChart(tables.twins))
+
+
+def _inverted_lines(tables: Tables) -> list[str]:
+    lines: dict[str, None] = {}
+    for row, where in zip(tables.twins, places([row.key for row in tables.twins]), strict=True):
+        place = f"{where}: " if where else ""
+        for count, name in zip(row.inverted, ("none", defense(row.key)), strict=True):
+            if count:
+                head = f"{place}{row.key.model_label}, {name}"
+                lines[f"{head}: {count} of {row.seeds} fits score disliked items higher."] = None
+    return list(lines)

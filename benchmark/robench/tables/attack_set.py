@@ -1,0 +1,120 @@
+"""Which attacks a table names, and which of them the seeds of a row lack. Only rows that lack none are ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from robench.spec import CellRow
+from robench.store.plan_file import PlannedTable
+from robench.store.record import ENSEMBLE
+from robench.tables.results import Results, grouped, is_baseline, is_standard
+
+
+class Point(NamedTuple):
+    """What a worst case is taken over: an attack at one ε, against one target set if it promotes items."""
+
+    label: str
+    epsilon: float
+    target_set: int | None
+
+
+@dataclass(frozen=True)
+class AttackSet:
+    """The attacks of one table.
+
+    Args:
+        points: what is planned for any of the table's models but the baseline.
+        names: the attack of each label as tables write it; an ensemble has its version.
+        standard: whether the only attack is the fixed ensemble of one version, by which leaderboards are published.
+    """
+
+    points: frozenset[Point]
+    names: Mapping[str, str]
+    standard: bool
+
+    @property
+    def attacks(self) -> list[str]:
+        """The names, sorted."""
+        return sorted(set(self.names.values()))
+
+    @property
+    def title(self) -> str:
+        """What the table is called after its attacks."""
+        return self.attacks[0] if self.standard else "custom attack set"
+
+    def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
+        """Returns which attacks some seeds lack, in sentences: ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
+
+        Args:
+            measured: what each seed of a row has.
+        """
+        lacking = [
+            (point, seeds)
+            for point in sorted(self.points, key=lambda point: (point.label, point.target_set or 0, point.epsilon))
+            if (seeds := tuple(sorted(seed for seed, points in measured.items() if point not in points)))
+        ]
+        groups = grouped(lacking, lambda pair: (pair[0].label, pair[0].target_set, pair[1]))
+        return [
+            self._sentence(label, target_set, [point.epsilon for point, _ in pairs], seeds)
+            for (label, target_set, seeds), pairs in groups.items()
+        ]
+
+    def _sentence(self, label: str, target_set: int | None, epsilons: list[float], seeds: tuple[int, ...]) -> str:
+        several = len({point.target_set for point in self.points if point.label == label}) > 1
+        where = f" on target set {target_set}" if several else ""
+        verb = "is" if len(epsilons) == 1 else "are"
+        listed = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        return f"{label} ε={', '.join(f'{e:g}' for e in epsilons)}{where} {verb} missing in {listed}"
+
+
+def attack_set(results: Results, table: PlannedTable, place: tuple[str, str]) -> AttackSet:
+    """Returns the attacks of a table. Args: place: the data set and split."""
+    own = [cell for cell in results.cells if cell.key.place == place and not is_baseline(cell)]
+    cells = judged_cells(results, table, own)
+    names = {label: _name(results, label) for label in {cell.attack_label for cell in cells}}
+    versioned = all(_version(results, label) is not None for label in names)
+    standard = len(set(names.values())) == 1 and versioned and all(map(is_standard, cells))
+    return AttackSet(frozenset(map(point_of, cells)), names, standard)
+
+
+def point_of(cell: CellRow) -> Point:
+    """Returns the attack, ε and target set of a cell."""
+    return Point(cell.attack_label, cell.epsilon, cell.target_set)
+
+
+def within(table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
+    """Returns the cells of a table's threat model within its ε."""
+    return [cell for cell in cells if cell.threat == table.threat and cell.epsilon <= table.epsilon]
+
+
+def judged_cells(results: Results, table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
+    """Returns the planned cells that a table takes its worst case from; if it has ensembles, only theirs."""
+    planned = [cell for cell in within(table, cells) if cell.status != "skipped"]
+    return [cell for cell in planned if cell.kind == ENSEMBLE] if has_ensembles(results, table) else planned
+
+
+def has_ensembles(results: Results, table: PlannedTable) -> bool:
+    """Whether an ensemble attacks under the threat model of a table: then the table is the ensembles' alone."""
+    return any(cell.kind == ENSEMBLE and cell.status != "skipped" for cell in within(table, results.cells))
+
+
+def _name(results: Results, label: str) -> str:
+    """Returns the attack as a table names it: an ensemble by its name and version, others by their label."""
+    ensembles = _ensembles(results, label)
+    if not ensembles:
+        return label
+    version = _version(results, label)
+    return ensembles[0].attack if version is None else f"{ensembles[0].attack}@{version}"
+
+
+def _version(results: Results, label: str) -> int | None:
+    """Returns the version of an ensemble's list of attacks, from any record of it."""
+    records = [results.records[cell.cell] for cell in _ensembles(results, label) if cell.cell in results.records]
+    versions = ((record.get("spec", {}).get("attack") or {}).get("config", {}).get("version") for record in records)
+    return next((version for version in versions if version is not None), None)
+
+
+def _ensembles(results: Results, label: str) -> list[CellRow]:
+    return [cell for cell in results.cells if cell.attack_label == label and cell.kind == ENSEMBLE]

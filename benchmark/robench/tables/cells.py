@@ -1,0 +1,149 @@
+"""The rows of cells.csv and timings.csv, and the cells that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from robench.api.codec import inline
+from robench.api.metric import Measure
+from robench.spec import CellRow
+from robench.store.record import mean_of
+from robench.tables.results import Results
+
+
+@dataclass(frozen=True)
+class ValueRow:
+    """One value of a cell: a row of cells.csv, whose columns are a contract with everybody who reads it (design A7).
+
+    Args:
+        suite: its name.
+        cell: of the plan.
+        achieved_epsilon: the budget that was spent; None if the cell has no record.
+        adaptive: as in the plan.
+        target_set: the set of promoted items that the value is of.
+        seed: as in the plan.
+        status: ``ok``, ``failed``, ``skipped`` or ``missing``.
+        metric: None like the following two if the cell was not measured.
+        metric_version: of the metric.
+        value: the mean over users; None also if it is defined for no user.
+    """
+
+    suite: str
+    cell: CellRow = field(
+        metadata=inline(
+            *("cell", "victim", "dataset", "split", "model", "model_label", "defense", "defense_label", "lambda"),
+            *("train_epsilon", "attack", "attack_label", "stage", "surface", "norm", "scale", "goal", "k", "epsilon"),
+        )
+    )
+    achieved_epsilon: float | None
+    adaptive: str
+    target_set: int | None
+    seed: int
+    status: str
+    metric: Measure | None = None
+    metric_version: int | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class TimingRow:
+    """What a cell cost: a row of timings.csv, kept out of cells.csv because it differs from run to run.
+
+    Args:
+        cell: of the plan.
+        status: ``ok``, ``failed`` or ``skipped``.
+        seconds: of the measurement.
+        fit_seconds: of the victim's fit.
+        peak_memory_mib: the largest size of the worker so far.
+        fit_texts: texts that language models read during the fit; like the following None if there are none.
+        fit_tokens: tokens of these.
+        texts: that they read during the measurement.
+        tokens: of these.
+        written: tokens that they generated.
+    """
+
+    cell: CellRow = field(
+        metadata=inline(
+            *("cell", "victim", "model_label", "defense_label", "lambda", "attack_label", "epsilon", "seed"),
+        )
+    )
+    status: str
+    seconds: float | None
+    fit_seconds: float | None
+    peak_memory_mib: float | None
+    fit_texts: int | None
+    fit_tokens: int | None
+    texts: int | None
+    tokens: int | None
+    written: int | None
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """A cell that failed, with its error in a line."""
+
+    cell: CellRow = field(
+        metadata=inline(
+            *("cell", "dataset", "split", "model_label", "defense_label", "lambda"),
+            *("attack_label", "epsilon", "seed"),
+        )
+    )
+    error: str
+
+
+def build_value_rows(results: Results) -> Iterator[ValueRow]:
+    """Yields a row per cell and measure, or a bare row for a cell that was not measured.
+
+    Clean cells have a row per target set for metrics of targets.
+    """
+    for cell in results.cells:
+        record = results.records.get(cell.cell, {})
+        achieved = record.get("achieved", {}).get("epsilon")
+        head = (results.plan.suite, cell, achieved, cell.adaptive)
+        status = results.status(cell)
+        if status != "ok":
+            yield ValueRow(*head, cell.target_set, cell.seed, status)
+            continue
+        for measure in results.plan.metrics:
+            metric = results.metric(measure)
+            every = metric.needs == "targets" and cell.target_set is None
+            for number in results.sets() if every else [None]:
+                values = results.per_user(cell, measure, number)
+                if values is not None:
+                    target_set = cell.target_set if number is None else number
+                    value = (measure, metric.version, mean_of(values))
+                    yield ValueRow(*head, target_set, cell.seed, status, *value)
+
+
+def build_timing_rows(results: Results) -> list[TimingRow]:
+    """Returns a row per cell that has a record."""
+    return [_timing_row(results, cell) for cell in results.cells if cell.cell in results.records]
+
+
+def _timing_row(results: Results, cell: CellRow) -> TimingRow:
+    record = results.record(cell)
+    usage, fit = record.get("reading", {}), record.get("fit", {})
+    return TimingRow(
+        cell,
+        results.status(cell),
+        record.get("seconds"),
+        record.get("fit_seconds"),
+        record.get("peak_memory_mib"),
+        fit.get("texts_read"),
+        fit.get("tokens_read"),
+        usage.get("texts"),
+        usage.get("tokens"),
+        usage.get("written"),
+    )
+
+
+def build_failure_rows(results: Results) -> list[FailureRow]:
+    """Returns a row per cell that failed."""
+    rows = []
+    for cell in results.cells:
+        if results.status(cell) == "failed":
+            error = results.record(cell).get("error") or {}
+            text = f"{error.get('type', '')}: {error.get('message', '')}"
+            rows.append(FailureRow(cell, " ".join(text.split())))
+    return rows

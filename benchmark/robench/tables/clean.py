@@ -1,0 +1,83 @@
+"""Clean values: the baseline's, which every row must clear, and those of victims that no ranking table shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robench.api.codec import inline
+from robench.api.data import FloatArray
+from robench.api.metric import Measure
+from robench.spec import RowKey
+from robench.tables.flags import set_flags
+from robench.tables.results import Results, is_baseline
+from robench.tables.rows import Flag, Row, clean_row
+from robench.tables.stats import Interval
+
+REFERENCE = Measure("ndcg", 10)
+KINDS = ("held-out", "likes")
+
+
+@dataclass(frozen=True)
+class CleanRow:
+    """The clean values of a victim that no ranking table shows.
+
+    Args:
+        key: the victims.
+        values: by measure, the mean with its interval.
+        seeds: of the victims.
+        users: that were measured.
+        users_hit: with a held-out item in the clean top 10, mean over seeds.
+        flags: their names.
+        notes: the flags, with their numbers.
+    """
+
+    key: RowKey = field(metadata=inline())
+    values: Mapping[Measure, Interval]
+    seeds: int
+    users: int
+    users_hit: float
+    flags: str
+    notes: tuple[Flag, ...]
+
+
+def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow]:
+    """Returns a row per victim that is not shown elsewhere, by metrics of held-out items and of likes."""
+    measures = [measure for measure in results.plan.metrics if results.metric(measure).needs in KINDS]
+    rows = []
+    for key in results.by_row:
+        if key not in shown:
+            by_measure = {m: row for m in measures if (row := clean_row(results, key, m)) is not None}
+            if by_measure:
+                rows.append(_clean_row(results, key, by_measure))
+    return rows
+
+
+def _clean_row(results: Results, key: RowKey, by_measure: Mapping[Measure, Row]) -> CleanRow:
+    first = by_measure.get(REFERENCE) or next(iter(by_measure.values()))
+    set_flags(results, first, REFERENCE, baseline_values(results, key.place))
+    return CleanRow(
+        key,
+        {measure: row.clean_interval() for measure, row in by_measure.items()},
+        len(first.seeds),
+        first.clean.shape[1],
+        first.hits(results, 10),
+        first.flags,
+        tuple(first.notes),
+    )
+
+
+def baseline_values(results: Results, place: tuple[str, str]) -> FloatArray | None:
+    """Returns the undefended baseline's clean values of the reference measure [S, U]; None if there are none."""
+    if REFERENCE not in results.plan.metrics:
+        return None
+    cells = [
+        cell
+        for cell in results.cells
+        if is_baseline(cell) and cell.key.place == place and not cell.key.defended and cell.clean
+    ]
+    ordered = sorted(filter(results.ok, cells), key=lambda cell: cell.seed)
+    values = [array for cell in ordered if (array := results.per_user(cell, REFERENCE)) is not None]
+    return np.stack(values) if values else None

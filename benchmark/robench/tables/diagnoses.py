@@ -1,0 +1,94 @@
+"""Flags of single cells: budgets that were exceeded or rounded, gradients that were hidden, scores that vary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robench.api.threat import SURFACES
+from robench.spec import CellRow
+from robench.store.plan_file import PlannedTable
+from robench.store.record import ENSEMBLE
+from robench.tables.comparisons import GRADIENT, MINIMUM_NORM
+from robench.tables.results import Results
+from robench.tables.rows import Flag, Row
+
+MOST_ZERO = 0.01  # of the hit users
+MOST_BLIND = 0.5  # of the hit users: an ensemble whose gradient attacks were blind there shows nothing
+OVERSHOOT = 1 + 1e-4
+MOST_ROUNDING = 1.05  # achieved share over ε
+MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviations of the scores
+
+
+def flag_noise(results: Results, row: Row) -> list[Flag]:
+    """Returns a flag if two looks at the clean scores of a victim differed."""
+    differences = [_diagnosis(results, cell, "stochastic") for cell in results.clean_cells(row.key)]
+    if max(differences, default=0.0) <= MOST_NOISE:
+        return []
+    why = "two looks at the same clean scores differ, so its ranks and the attacks' gradients are partly chance"
+    return [Flag("stochastic", why, {"difference": max(differences)})]
+
+
+def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
+    """Returns a flag per attack that returned more than its budget, which the host projected, or was measured there."""
+    worst: dict[str, float] = {}
+    applied: dict[str, float] = {}
+    for cell in cells:
+        achieved, label = results.record(cell)["achieved"], cell.attack_label
+        if (over := achieved.get("overshoot", 0.0)) > OVERSHOOT:
+            worst[label] = max(over, worst.get(label, 0.0))
+        exact = not SURFACES[cell.surface].whole_units and cell.epsilon
+        if exact and (over := achieved.get("epsilon", 0.0) / cell.epsilon) > OVERSHOOT:
+            applied[label] = max(over, applied.get(label, 0.0))
+    why = "the attack returned a perturbation outside its budget; the host projected it before measuring"
+    flags = [Flag(f"{name} exceeded its budget {over:.3g}x", why, {"overshoot": over}) for name, over in worst.items()]
+    why = "what was measured is larger than ε: these numbers are not of this budget"
+    flags += [Flag(f"{name} measured at {over:.3g}x ε", why, {"achieved": over}) for name, over in applied.items()]
+    return flags
+
+
+def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> list[Flag]:
+    """Returns a flag per poisoning that spent more than ε because a budget counts whole users."""
+    flags = []
+    for cell in results.by_row[row.key]:
+        if cell.stage != "train" or not results.ok(cell) or not cell.epsilon:
+            continue
+        if table is None or (cell.threat == table.threat and cell.epsilon <= table.epsilon):
+            achieved = results.record(cell)["achieved"]
+            users, share = achieved.get("fake_users"), achieved.get("epsilon", 0.0)
+            if users and share > MOST_ROUNDING * cell.epsilon:
+                why = f"{cell.attack_label}: ⌈ε · real users⌉ is more than ε of them"
+                name = f"budget rounded up to {users:.0f} user{'s' if users > 1 else ''}"
+                flags.append(Flag(name, why, {"epsilon": cell.epsilon, "achieved": share}))
+    return list({str(flag): flag for flag in flags}.values())
+
+
+def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
+    """Returns a flag per attack whose gradient was zero or not finite for more than 1% of the hit users.
+
+    If it was for more than half of them under an ensemble, the row has no rank.
+    """
+    shares: dict[str, float] = {}
+    for cell in cells:
+        share = _diagnosis(results, cell, "zero_gradient_share") + _diagnosis(results, cell, "non_finite_share")
+        if share > MOST_ZERO:
+            shares[cell.attack_label] = max(share, shares.get(cell.attack_label, 0.0))
+            row.ranked = row.ranked and not (cell.kind == ENSEMBLE and share > MOST_BLIND)
+    why = "the gradient is zero or not finite for hit users: the attack was blind there, robustness is not shown"
+    return [Flag("hidden gradients", why, {"attack": label, "share": share}) for label, share in shares.items()]
+
+
+def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
+    """Returns a flag per gradient attack that took one draw of a victim that draws at test time."""
+    flags: dict[str, Flag] = {}
+    for cell in cells:
+        noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE
+        draws = results.record(cell)["diagnostics"].get("expectation", 1)
+        if noisy and cell.kind in (GRADIENT, MINIMUM_NORM) and draws <= 1:
+            why = f"{cell.attack_label} takes one draw of a victim that draws at test time: set its expectation"
+            flags[cell.attack_label] = Flag("attack without expectation", why, {"expectation": 1})
+    return list(flags.values())
+
+
+def _diagnosis(results: Results, cell: CellRow, name: str) -> float:
+    value: float = results.record(cell)["diagnostics"].get(name, 0.0)
+    return value

@@ -1,0 +1,211 @@
+"""The tables of the leaderboard: their rows are the rows of leaderboard.csv."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from robench.api.codec import IF_SET, JSON_ONLY, inline
+from robench.api.metric import Measure
+from robench.api.threat import SURFACES, Threat
+from robench.spec import RowKey
+from robench.store.plan_file import PlannedTable
+from robench.tables.attack_set import AttackSet, attack_set, has_ensembles
+from robench.tables.clean import REFERENCE, baseline_values
+from robench.tables.flags import set_flags
+from robench.tables.ranking import rank_rows
+from robench.tables.results import BASELINE, Results
+from robench.tables.rows import Flag, Row, build_rows, own_weights
+from robench.tables.stats import Interval
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """A victim in a table: a row of leaderboard.csv, whose columns are a contract with everybody who reads it.
+
+    Args:
+        rank: None like the following two if the row is not ranked.
+        rank_low: the best rank that the data allow.
+        rank_high: the worst rank that the data allow.
+        dataset: its label.
+        split: its label.
+        threat: of the table.
+        epsilon: the largest budget of the table.
+        metric: of the table.
+        key: the victim.
+        baseline: whether the plan notes that the model is the baseline.
+        attack_set: what the worst case is taken over.
+        adaptive: how the attacks know the pipeline.
+        own_weights: λ in the defence's own terms.
+        clean: mean clean value.
+        clean_low: lower end of its interval.
+        clean_high: upper end of its interval.
+        worst: mean worst case; None like the following two if no attack was measured.
+        worst_low: lower end of its interval.
+        worst_high: upper end of its interval.
+        drop: 1 − worst / clean; None if there is nothing to divide.
+        p_value: of the difference from the undefended twin, after Holm; None without a twin.
+        flags: their names.
+        seeds: of the victims.
+        users: that were measured.
+        users_hit: with a held-out item in the clean top k, mean over seeds.
+        notes: the flags, with their numbers.
+    """
+
+    rank: int | None
+    rank_low: int | None
+    rank_high: int | None
+    dataset: str
+    split: str
+    threat: Threat = field(metadata=inline())
+    epsilon: float
+    metric: Measure
+    key: RowKey = field(metadata=inline("model", "model_label", "defense", "defense_label", "lambda", "train_epsilon"))
+    baseline: bool = field(default=False, kw_only=True, metadata={**JSON_ONLY, **IF_SET})
+    attack_set: str
+    adaptive: str
+    own_weights: Mapping[str, float] = field(metadata=JSON_ONLY)
+    clean: float
+    clean_low: float
+    clean_high: float
+    worst: float | None
+    worst_low: float | None
+    worst_high: float | None
+    drop: float | None
+    p_value: float | None
+    flags: str
+    seeds: int
+    users: int
+    users_hit: float = field(metadata=JSON_ONLY)
+    notes: tuple[Flag, ...] = field(metadata=JSON_ONLY)
+
+    @property
+    def clean_interval(self) -> Interval:
+        """The clean value with its interval."""
+        return Interval(self.clean, self.clean_low, self.clean_high)
+
+    @property
+    def worst_interval(self) -> Interval | None:
+        """The worst case with its interval."""
+        if self.worst is None or self.worst_low is None or self.worst_high is None:
+            return None
+        return Interval(self.worst, self.worst_low, self.worst_high)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the model is the line that others must clear."""
+        return self.baseline or self.key.model == BASELINE
+
+
+@dataclass(frozen=True)
+class LeaderboardTable:
+    """A table: one data set, split and threat model.
+
+    Args:
+        threat: of the attacks.
+        epsilon: their largest budget.
+        metric: what is ranked by.
+        dataset: its label.
+        split: its label.
+        title: the standard ensemble, or ``custom attack set``.
+        ensemble: whether the table takes its worst case from ensembles alone.
+        hit_k: the k of "users hit at k".
+        rise: whether attacks let the metric rise.
+        attacks: the attack set.
+        rows: ranked rows first, the baseline last.
+    """
+
+    threat: Threat = field(metadata=inline())
+    epsilon: float
+    metric: Measure
+    dataset: str
+    split: str
+    title: str
+    ensemble: bool
+    hit_k: int
+    rise: bool
+    attacks: tuple[str, ...]
+    rows: tuple[LeaderboardRow, ...]
+
+
+def build_leaderboard(results: Results) -> list[LeaderboardTable]:
+    """Returns the tables of the plan for every data set and split; one in which nothing was attacked is left out."""
+    tables = []
+    for place in dict.fromkeys(key.place for key in results.by_row):
+        popularity = baseline_values(results, place)
+        for table in results.plan.ranking:
+            attacks = attack_set(results, table, place)
+            rows = build_rows(results, table, place, attacks)
+            for row in rows:
+                set_flags(results, row, REFERENCE, popularity, table)
+            rank_rows(rows, results, table)
+            if any(row.worst is not None for row in rows):
+                tables.append(_table(results, table, place, rows, attacks))
+    return tables
+
+
+def _table(
+    results: Results, table: PlannedTable, place: tuple[str, str], rows: Sequence[Row], attacks: AttackSet
+) -> LeaderboardTable:
+    within = not SURFACES[table.threat.surface].ranks_models
+    ordered = sorted(rows, key=lambda row: _order(row, rows, within))
+    return LeaderboardTable(
+        table.threat,
+        table.epsilon,
+        table.metric,
+        *place,
+        attacks.title,
+        has_ensembles(results, table),
+        hit_k(results, table),
+        table.threat.goal == "promote" and not results.metric(table.metric).higher_is_better,
+        tuple(attacks.attacks),
+        tuple(_leaderboard_row(results, table, row, attacks) for row in ordered),
+    )
+
+
+def hit_k(results: Results, table: PlannedTable) -> int:
+    """Returns the k of "users hit at k": the metric's own, or for metrics of targets the threat's."""
+    k = table.metric.k if results.metric(table.metric).needs == "held-out" else 0
+    return k or table.threat.k or 10
+
+
+def _order(row: Row, rows: Sequence[Row], within: bool) -> tuple[object, ...]:
+    """Returns what rows are sorted by: rank, model by model if ranks are within models, the baseline last."""
+    models = [other.key.model_label for other in rows]
+    model = models.index(row.key.model_label)
+    return row.baseline, model if within else 0, row.rank is None, row.rank or (math.inf,), model
+
+
+def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: AttackSet) -> LeaderboardRow:
+    rank, rank_low, rank_high = row.rank or (None, None, None)
+    clean, worst = row.clean_interval(), row.worst_interval()
+    names = ", ".join(row.attacks)
+    return LeaderboardRow(
+        rank=rank,
+        rank_low=rank_low,
+        rank_high=rank_high,
+        dataset=row.key.dataset,
+        split=row.key.split,
+        threat=table.threat,
+        epsilon=table.epsilon,
+        metric=table.metric,
+        key=row.key,
+        baseline=any(cell.baseline for cell in results.by_row[row.key]),
+        attack_set=f"custom: {names}" if names and not attacks.standard else names,
+        adaptive=row.adaptive,
+        own_weights=own_weights(results, row.key),
+        clean=clean.mean,
+        clean_low=clean.low,
+        clean_high=clean.high,
+        worst=None if worst is None else worst.mean,
+        worst_low=None if worst is None else worst.low,
+        worst_high=None if worst is None else worst.high,
+        drop=row.drop(),
+        p_value=row.p_value,
+        flags=row.flags,
+        seeds=len(row.seeds),
+        users=row.clean.shape[1],
+        users_hit=row.hits(results, hit_k(results, table)),
+        notes=tuple(row.notes),
+    )

@@ -1,0 +1,58 @@
+"""The least ε that breaks a user, for attacks that search for it: quantiles among users hit at clean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robench.api.codec import inline
+from robench.spec import CellRow, RowKey
+from robench.tables.results import Results
+
+
+@dataclass(frozen=True)
+class RadiusRow:
+    """The radii that one attack found on a victim, over its seeds.
+
+    Args:
+        key: the victims.
+        attack_label: of the attack.
+        hit_share: users hit at clean; the rest is among these.
+        radius_q25: the lower quartile, in ε.
+        radius_q50: the median.
+        radius_q75: the upper quartile.
+        unbroken_share: users that the attack never broke.
+        seeds: of the victims.
+    """
+
+    key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))
+    attack_label: str
+    hit_share: float
+    radius_q25: float
+    radius_q50: float
+    radius_q75: float
+    unbroken_share: float
+    seeds: int
+
+
+def build_radius_rows(results: Results) -> list[RadiusRow]:
+    """Returns a row per victim and attack that stores radii."""
+    groups = results.grouped(
+        lambda cell: (cell.key, cell.attack_label),
+        lambda cell: cell.stage == "test" and cell.goal == "untargeted" and "radius" in results.arrays(cell),
+    )
+    return [_radius_row(results, key, label, cells) for (key, label), cells in groups.items()]
+
+
+def _radius_row(results: Results, key: RowKey, label: str, cells: Sequence[CellRow]) -> RadiusRow:
+    # Every ε of a victim stores the same radii: one cell per seed is enough.
+    by_seed = {cell.seed: results.arrays(cell) for cell in cells}
+    hit = np.concatenate([arrays["hit"] for arrays in by_seed.values()])
+    radii = np.concatenate([arrays["radius"] for arrays in by_seed.values()])[hit]
+    quantiles = np.quantile(radii, [0.25, 0.5, 0.75], method="nearest") if len(radii) else [math.nan] * 3
+    low, middle, high = map(float, quantiles)
+    unbroken = float((~np.isfinite(radii)).mean()) if len(radii) else math.nan
+    return RadiusRow(key, label, float(hit.mean()), low, middle, high, unbroken, len(by_seed))
