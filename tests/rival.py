@@ -4,6 +4,7 @@ from robench.api import hookimpl
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.defenses.none import NoDefense
+from robench_plugins.executors.local import Local
 from robench_plugins.metrics.ranking import Ndcg
 from robench_plugins.models.popularity import Popularity
 
@@ -47,3 +48,8 @@ def robench_defenses():
 @hookimpl
 def robench_metrics():
     return {"ndcg": Ndcg}
+
+
+@hookimpl
+def robench_executors():
+    return {"local": Local}

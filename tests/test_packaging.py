@@ -29,11 +29,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_the_wheel_holds_every_module_of_both_roots_and_nothing_else(wheel):
     names = {n for n in wheel.namelist() if ".dist-info/" not in n}
-    wanted = set()
+    modules = set()
     for root in (ROOT / "benchmark", ROOT / "plugins"):
         for path in [*root.rglob("*.py"), *root.rglob("*.pyi"), *root.rglob("py.typed"), *root.rglob("*.html")]:
-            wanted.add(path.relative_to(root).as_posix())
-    assert names == wanted
+            modules.add(path.relative_to(root).as_posix())
+    assert names == modules
     assert {"robench/py.typed", "robench_plugins/py.typed"} <= names
 
 

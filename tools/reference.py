@@ -62,6 +62,11 @@ def code(value: Any) -> str:
     return f"`{text}`".replace("|", "\\|")
 
 
+def cell(text: str) -> str:
+    """Returns a text as a cell of a table."""
+    return text.replace("|", "\\|")
+
+
 def default_of(schema: dict[str, Any]) -> str:
     """Returns the default of a setting; long lists are cut."""
     if "default" not in schema:
@@ -98,11 +103,16 @@ def bounds(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def settings_of(config: type[Any]) -> dict[str, Setting]:
-    """Returns {setting: (values, default, meaning)} of a ``Config``."""
+    """Returns {setting: (values, default, meaning)} of a ``Config``.
+
+    A field that only changes the default of an inherited one keeps its meaning.
+    """
     schema = config.model_json_schema(by_alias=True)
     parts = schema.get("$defs", {})
+    fields = [getattr(base, "model_fields", {}) for base in config.__mro__]
+    meanings = {name: of[name].description for of in reversed(fields) for name in of if of[name].description}
     return {
-        name: (values_of(field, parts), default_of(field), field.get("description", "").replace("|", "\\|"))
+        name: (values_of(field, parts), default_of(field), (field.get("description") or meanings.get(name, "")))
         for name, field in schema.get("properties", {}).items()
     }
 
@@ -122,16 +132,14 @@ def settings(config: type[Any]) -> Iterator[str]:
     base, own = shared_of(config), settings_of(config)
     if base is not None:
         inherited = settings_of(base)
-        own = {
-            name: (values, default, meaning or inherited.get(name, ("", "", ""))[2])
-            for name, (values, default, meaning) in own.items()
-            if (values, default, meaning) != inherited.get(name)
-        }
+        own = {name: cells for name, cells in own.items() if cells != inherited.get(name)}
         heading = SHARED[base.__name__]
         yield from (f"Also the settings of [{heading[:1].lower()}{heading[1:]}](#{anchor(heading)}).", "")
     if own:
         yield from ("| setting | values | default | meaning |", "|---|---|---|---|")
-        yield from (f"| `{name}` | {' | '.join(cells)} |" for name, cells in own.items())
+        yield from (
+            f"| `{name}` | {values} | {default} | {cell(meaning)} |" for name, (values, default, meaning) in own.items()
+        )
         yield ""
 
 

@@ -1,4 +1,7 @@
-"""The built-in plugins of robench, which are registered through the entry-point group ``robench`` like any others."""
+"""The built-in plugins of robench.
+
+They are registered through the entry-point group ``robench``, like any other plugin.
+"""
 
 from __future__ import annotations
 

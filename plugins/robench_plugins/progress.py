@@ -17,7 +17,7 @@ INTERVAL = 60.0  # seconds after which a line is printed, if there are no bars
 
 
 class ProgressBar:
-    """A display of the victims at work, their epochs, the cells left and the remaining time.
+    """A display of the victims at work, the cells left and the remaining time.
 
     On a terminal that can move its cursor the display is live. Elsewhere it prints one line per finished victim, and
     about one line per minute in between.
@@ -38,7 +38,7 @@ class ProgressBar:
 
     @hookimpl
     def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:
-        """Prints the size of the suite, and starts the bars if the terminal can show them."""
+        """Prints the size of the suite, and starts the bars if there is a terminal."""
         self.total, self.done, self.failed = cells, 0, 0
         self.started = self.printed = time.monotonic()
         self.rows, self.neural, self.pace_known = {}, set(), False
@@ -107,7 +107,7 @@ class ProgressBar:
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
-        """Returns the number of cells left, and the time that they will take at the present pace.
+        """Returns the number of cells left, and their time at the present pace.
 
         The first victims are often cheap and say little about the pace. So no time is given until a victim that is
         trained in epochs, or a tenth of the cells, is finished.

@@ -39,6 +39,8 @@ def tables(text: str) -> list[list[dict[str, str]]]:
     """Returns every Markdown table as its rows: {column: cell}, without bold marks."""
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.M):
-        head, _, *rows = [[c.strip().strip("*") for c in line.strip()[1:-1].split("|")] for line in block.splitlines()]
+        head, _, *rows = [
+            [c.strip().strip("*") for c in re.split(r"(?<!\\)\|", line.strip()[1:-1])] for line in block.splitlines()
+        ]
         found.append([dict(zip(head, row, strict=True)) for row in rows])
     return found

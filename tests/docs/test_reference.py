@@ -54,6 +54,11 @@ def test_every_plugin_and_every_setting_is_on_that_page(registry):
                 assert f"| `{field.alias or setting}` |" in text, (name, setting)
 
 
+def test_every_setting_has_a_meaning():
+    rows = [row for table in tables(PAGE.read_text("utf-8")) for row in table]
+    assert not [row["setting"] for row in rows if not row["meaning"]]
+
+
 def test_what_a_suite_takes_is_listed(registry):
     splits = [name for split in SPLITS.values() for name in split.model_fields]
     models = [name for model in (TargetsEntry, UsersEntry, RankingEntry) for name in model.model_fields]
@@ -78,10 +83,9 @@ def test_the_defaults_of_targets_and_rankings_are_told():
 def test_every_command_and_every_option_is_listed():
     commands = get_command(app).commands
     assert set(re.findall(r"^\| `robench (\w+)", COMMANDS, re.M)) == set(commands)
-    for name in ("run", "plan"):
-        for parameter in commands[name].params:
-            for option in parameter.opts:
-                assert not option.startswith("--") or option in COMMANDS, option
+    rows = re.findall(r"^\| `(--[a-z]+)", section(COMMANDS, "Options of `run` and `plan`"), re.M)
+    options = {option for name in ("run", "plan") for parameter in commands[name].params for option in parameter.opts}
+    assert set(rows) == {option for option in options if option.startswith("--")}
 
 
 def test_every_attack_and_every_defence_is_explained(registry):
@@ -146,18 +150,18 @@ def test_the_members_of_auto_are_listed_in_order(registry):
     auto = registry.load("attack", "auto")
     for surface in ("embedding", "parameters", "history"):
         (row,) = re.findall(rf"^\| `{surface}` \| (`random-.*) \|$", THREATS, re.M)
-        told = re.findall(r"`([a-z0-9-]+)`((?: \d+ draws| \d+ queries)?(?:, )?(?: ?\(\*\*everyone\*\*\))?)", row)
         made = auto.make(surface=surface)
         members = made.members(gradients=True, stochastic=False)
         assert f"`auto@{made.config.version}` on `{surface}`" in THREATS
+        told = re.findall(r"`([a-z0-9-]+)`([^`]*)", row)
         assert [name for name, _ in told] == [m.name for m in members]
-        numbers = {int(n) for n in re.findall(r"(\d+) (?:draws|queries|steps|searches)", row)}
-        for member in members:
-            config = member.attack.config.model_dump()
-            for setting in ("draws", "queries", "steps", "search"):
-                value = config.get(setting)
-                if value is not None and not member.name.startswith(("pgd-", "greedy-")):
-                    assert value in numbers, (member.name, setting)
+        for place, (member, (_, words)) in enumerate(zip(members, told, strict=True)):
+            assert surface == "parameters" or ("**everyone**" in words) == member.everyone, member.name
+            # Neighbours that share their numbers have them once, after the last of them.
+            numbers = next((n for _, w in told[place:] if (n := re.findall(r"(\d+) (\w+)", w))), [])
+            for number, unit in numbers if not member.name.startswith(("pgd-", "greedy-")) else ():
+                setting = {"searches": "search"}.get(unit, unit)
+                assert getattr(member.attack.config, setting) == int(number), (member.name, unit)
 
 
 @pytest.mark.parametrize("unit", ["words", "characters"])
@@ -178,8 +182,13 @@ def test_the_worked_examples_are_right():
         told = [radius, *delta.abs(), *(moved if norm == "l2" else []), moved[0], 2 * moved[1]]
         for number in told:
             assert f"{float(number):.3f}".rstrip("0").rstrip(".") in THREATS, (norm, float(number))
-    for number in (5**-0.5, 5**-0.5 / (2 * 2**0.5)):
+    least = [5**-0.5, 5**-0.5 / (2 * 2**0.5)]
+    for number in least:
         assert f"{number:.3f}" in THREATS
+    moved = p + Ball("l2", torch.tensor([0.5 * 2**0.5])).ascent(gradient)["x"][0]
+    known = [0.5 * 2**0.5, *moved, *(moved - p).abs(), 2 * moved[1], *least]
+    example = THREATS.partition("**Example**")[2].partition("**ε is relative**")[0]
+    assert set(re.findall(r"\d\.\d{3}", example)) == {f"{float(number):.3f}" for number in known}
     assert f"{(64 * 50) ** 0.5:.1f}" in THREATS
     (picture,) = re.findall(r"```\n(genuine +Toy Story  .*?)```", THREATS, re.S)
     lists = [re.findall(r"Toy Story|Alien|Fargo|Heat|Babe", line) for line in picture.splitlines()]

@@ -17,10 +17,10 @@ def nothing() -> dict[str, str]:
 
 
 def plugin(**hooks: Any) -> types.ModuleType:
-    made = types.ModuleType("plugin")
+    module = types.ModuleType("plugin")
     for name, function in hooks.items():
-        setattr(made, name, hookimpl(function))
-    return made
+        setattr(module, name, hookimpl(function))
+    return module
 
 
 class Mine(Defense):
@@ -143,11 +143,11 @@ def test_a_strange_name_or_target_is_that_plugins_error(offered):
 
 
 def test_entry_points_of_one_name_in_two_distributions_are_both_loaded(monkeypatch):
-    made = {"one": plugin(robench_defenses=lambda: {"a": Mine}), "two": plugin(robench_defenses=lambda: {"b": Mine})}
+    modules = {"one": plugin(robench_defenses=lambda: {"a": Mine}), "two": plugin(robench_defenses=lambda: {"b": Mine})}
 
     def point(dist: str, value: str) -> Any:
         owner = types.SimpleNamespace(name=dist)
-        return types.SimpleNamespace(name="main", value=value, dist=owner, load=lambda: made[value])
+        return types.SimpleNamespace(name="main", value=value, dist=owner, load=lambda: modules[value])
 
     points = [point("d2", "two"), point("d1", "one"), point("d1", "one"), point("d3", "gone")]
     monkeypatch.setattr("robench.host.discovery.metadata.entry_points", lambda group: points)
@@ -158,17 +158,17 @@ def test_entry_points_of_one_name_in_two_distributions_are_both_loaded(monkeypat
 
 
 def test_lifecycle_hooks_get_their_arguments_and_may_fail(caplog):
-    seen = []
+    calls = []
 
     def fine(suite: str, seconds: float) -> None:
-        seen.append((suite, seconds))
+        calls.append((suite, seconds))
 
     def broken(suite: str) -> None:
         raise RuntimeError("not fatal")
 
     host = Host.with_plugins({"a:x": plugin(robench_suite_finished=broken), "b:x": plugin(robench_suite_finished=fine)})
     host.notify("robench_suite_finished", suite="s", ok=1, failed=0, skipped=0, seconds=2.0)
-    assert seen == [("s", 2.0)]
+    assert calls == [("s", 2.0)]
     assert "not fatal" in caplog.text
 
 

@@ -12,14 +12,14 @@ from robench.host.registry import Entry, Registry
 
 
 def plugin(**hooks: Any) -> types.ModuleType:
-    made = types.ModuleType("plugin")
+    module = types.ModuleType("plugin")
     for name, value in hooks.items():
-        setattr(made, name, hookimpl(lambda value=value: value))
-    return made
+        setattr(module, name, hookimpl(lambda value=value: value))
+    return module
 
 
 def registry_of(**plugins: Any) -> Registry:
-    return Registry.of(Host.with_plugins({owner.replace("__", ":"): made for owner, made in plugins.items()}))
+    return Registry.of(Host.with_plugins({owner.replace("__", ":"): module for owner, module in plugins.items()}))
 
 
 class Mine(Defense):

@@ -111,8 +111,8 @@ def test_a_filter_takes_the_short_name_of_a_foreign_component_and_the_long_one_o
         models("model=popularity") == models("model=weak") == models("model=rival/popularity") == {"rival/popularity"}
     )
     assert models("model=robench/mf", "model=ease") == {"mf", "ease"}
-    kept = plan_of(text + "exclude: [{model: [popularity, robench/ease]}]\n", WITH_RIVAL)
-    assert {cell.victim.model.name for cell in kept.cells} == {"mf"}
+    remaining = plan_of(text + "exclude: [{model: [popularity, robench/ease]}]\n", WITH_RIVAL)
+    assert {cell.victim.model.name for cell in remaining.cells} == {"mf"}
 
 
 def test_a_filter_prefers_the_component_that_has_exactly_that_name(plan_of):

@@ -34,29 +34,29 @@ def skips(plan):
 
 def test_an_attack_touches_only_a_surface_that_the_model_has(load):
     attacks = "[{name: random-edit, epsilon: 1}, {name: pgd, surface: parameters, epsilon: 0.1}]"
-    found = skips(load(attacks, "[mf, item-knn, lstm, popularity]"))
-    assert [key for key, why in found.items() if not why] == [
+    reasons = skips(load(attacks, "[mf, item-knn, lstm, popularity]"))
+    assert [key for key, why in reasons.items() if not why] == [
         ("mf", "pgd"),
         ("item-knn", "random-edit"),
         ("lstm", "random-edit"),
         ("lstm", "pgd"),
     ]
-    assert found["mf", "random-edit"] == "mf has no surface 'history' for random-edit"
-    assert found["item-knn", "pgd"] == "item-knn has no surface 'parameters' for pgd"
+    assert reasons["mf", "random-edit"] == "mf has no surface 'history' for random-edit"
+    assert reasons["item-knn", "pgd"] == "item-knn has no surface 'parameters' for pgd"
 
 
 def test_a_gradient_attack_on_histories_needs_a_gradient(load):
-    found = skips(load("[{name: greedy-gradient, epsilon: 1}, {name: greedy-edit, epsilon: 1}]", "[ease, sasrec]"))
-    assert found["ease", "greedy-gradient"] == "ease has no gradient for greedy-gradient"
-    assert not found["ease", "greedy-edit"]
-    assert not found["sasrec", "greedy-gradient"]
+    reasons = skips(load("[{name: greedy-gradient, epsilon: 1}, {name: greedy-edit, epsilon: 1}]", "[ease, sasrec]"))
+    assert reasons["ease", "greedy-gradient"] == "ease has no gradient for greedy-gradient"
+    assert not reasons["ease", "greedy-edit"]
+    assert not reasons["sasrec", "greedy-gradient"]
 
 
 def test_a_defence_around_a_neural_model_leaves_others_out(load):
     plan = load("[]", "[ease, mf]", "defenses: [none, smoothing]")
-    found = {(c.victim.model.name, c.victim.defense.name): c.skip for c in plan.cells}
-    assert found["ease", "smoothing"] == "ease is not neural, so smoothing does not fit"
-    assert not found["mf", "smoothing"]
+    reasons = {(c.victim.model.name, c.victim.defense.name): c.skip for c in plan.cells}
+    assert reasons["ease", "smoothing"] == "ease is not neural, so smoothing does not fit"
+    assert not reasons["mf", "smoothing"]
 
 
 class Bare(MatrixFactorization):
@@ -107,8 +107,8 @@ def test_the_undefended_twin_is_the_defence_that_overrides_nothing(registry):
 def test_promotion_at_test_time_has_a_cell_per_target_set_and_travels(load):
     attacks = "[{name: pgd, goal: promote, epsilon: [0.1, 0.2]}, {name: fgsm, epsilon: 0.1}]"
     plan = load(attacks, more="targets: {count: 2, sets: 3}")
-    found = [(c.columns()["attack"], c.epsilon, c.target_set) for c in plan.cells]
-    assert found == [
+    cells = [(c.columns()["attack"], c.epsilon, c.target_set) for c in plan.cells]
+    assert cells == [
         ("none", 0.0, None),
         *(("pgd", e, number) for e in (0.1, 0.2) for number in (0, 1, 2)),
         ("fgsm", 0.1, None),

@@ -173,9 +173,9 @@ def test_overrides_pick_entries_by_name_or_index(load):
 
 def test_only_keeps_what_matches(load):
     _, plan = load(BASE)
-    kept = select_cells(plan.cells, ["model=mf", "seed=0"])
-    assert kept
-    assert all(c.victim.model.name == "mf" and c.victim.seed == 0 for c in kept)
+    picked = select_cells(plan.cells, ["model=mf", "seed=0"])
+    assert picked
+    assert all(c.victim.model.name == "mf" and c.victim.seed == 0 for c in picked)
     assert {c.victim.model.name for c in select_cells(plan.cells, ["model=mf", "model=popularity"])} == {
         "mf",
         "popularity",
@@ -186,9 +186,9 @@ def test_only_keeps_what_matches(load):
 def test_only_keeps_the_clean_cells_that_tables_need(load):
     _, plan = load(BASE)
     only = ["attack_label=pgd[norm=linf]", "model_label=mf[factors=8]"]
-    kept = [c.columns() for c in select_cells(plan.cells, only)]
+    picked = [c.columns() for c in select_cells(plan.cells, only)]
     # Two defences and two seeds, each with its clean cell.
-    assert [c["attack_label"] for c in kept] == ["none", "pgd[norm=linf]"] * 4
+    assert [c["attack_label"] for c in picked] == ["none", "pgd[norm=linf]"] * 4
     poisoned = [c.columns() for c in select_cells(plan.cells, ["attack=bandwagon", "model=popularity", "lambda=1"])]
     assert [(c["attack"], c["seed"]) for c in poisoned] == [
         ("none", 0),
@@ -242,8 +242,8 @@ def test_attacks_of_other_kinds(load, registry):
     attacks = "attacks: [{name: shuffle, epsilon: 0.1}, {name: reword, epsilon: 3}, {name: bandwagon, epsilon: 0.1}]\n"
     text = "name: t\ndatasets: [synthetic]\nmodels: [mf]\ntargets: {count: 2, sets: 3}\n" + attacks
     _, plan = load(text)
-    found = [(c.columns()["attack"], c.columns()["target_set"], c.skip) for c in plan.cells]
-    assert found == [
+    cells = [(c.columns()["attack"], c.columns()["target_set"], c.skip) for c in plan.cells]
+    assert cells == [
         ("none", None, ""),
         ("mine/reword", None, "this version measures no attack like reword on 'history' at test time"),
         ("mine/shuffle", 0, ""),

@@ -194,11 +194,11 @@ def test_a_wrong_setting_of_an_attack_is_told_at_its_field(tmp_path, registry, e
 
 def test_what_a_history_attack_spells_out_by_itself_may_be_written(tmp_path, registry):
     path = tmp_path / "t.yaml"
-    found = []
+    contents = []
     for more in ("", ", norm: edits, scale: absolute", ", unit: edits"):
         path.write_text(GOOD + f"attacks:\n  - {{name: auto, surface: history{more}, epsilon: 1}}\n")
-        found.append(load_suite(path, registry).attacks[0].part.content())
-    assert found[0] == found[1] == found[2]
+        contents.append(load_suite(path, registry).attacks[0].part.content())
+    assert contents[0] == contents[1] == contents[2]
 
 
 def test_all_mistakes_at_once_in_the_order_of_their_lines(tmp_path, registry):
@@ -260,14 +260,14 @@ ONCE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), ONCE)
-def test_a_misspelt_word_is_one_mistake(tmp_path, text, told):
+@pytest.mark.parametrize(("text", "problem"), ONCE)
+def test_a_misspelt_word_is_one_mistake(tmp_path, text, problem):
     """Not a second one as well: that what it was meant to be is missing."""
     path = tmp_path / "t.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
         load_suite(path, Registry.of(Host.discover()))
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 

@@ -35,9 +35,9 @@ def applied(*overrides):
     ],
 )
 def test_values_are_set(override, look, value):
-    found = look(applied(override).data)
-    assert found == value
-    assert type(found) is type(value)
+    actual = look(applied(override).data)
+    assert actual == value
+    assert type(actual) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ from robench.suite.yaml import dump, parse, parse_scalar
     ],
 )
 def test_words_mean_what_a_person_means(text, value):
-    found = parse(f"a: {text}", "s.yaml").data["a"]
-    assert found == value
-    assert type(found) is type(value)
+    actual = parse(f"a: {text}", "s.yaml").data["a"]
+    assert actual == value
+    assert type(actual) is type(value)
 
 
 def test_quoted_words_stay_text():

@@ -105,7 +105,7 @@ class Runner:
         return self.summary
 
     def _executor(self) -> Executor:
-        cls: type[Executor] = self.registry.load("executor", self.options.executor)
+        cls: type[Executor] = self.registry.class_of("executor", self.options.executor)
         settings = {} if self.options.workers is None else {"workers": self.options.workers}
         if not set(settings) <= set(cls.Config.model_fields):
             raise UserError(f"executor '{self.options.executor}' has no workers to count", path="--workers")

@@ -29,7 +29,10 @@ UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 
 
 def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
-    """Returns True if the value is one of the names; a suite may hold a list or a mapping instead."""
+    """Returns True if the value is one of the names.
+
+    A suite may hold a list or a mapping instead of a name.
+    """
     return isinstance(value, str) and value in names
 
 
@@ -93,7 +96,10 @@ class Auto(Ensemble):
         @model_validator(mode="before")
         @classmethod
         def _with_norm_of_unit(cls, given: Any) -> Any:
-            """Returns the settings with the norm and the scale that their unit implies on histories and titles."""
+            """Returns the settings with the norm and the scale that their unit implies.
+
+            Only the surfaces history and text have such units.
+            """
             surface = given.get("surface") if isinstance(given, dict) else None
             if not _one_of(surface, UNITS):
                 return given
@@ -116,6 +122,7 @@ class Auto(Ensemble):
 
         @model_validator(mode="after")
         def _check_surface(self) -> Self:
+            """Refuses a version, a norm or a unit that the surface does not have."""
             if self.version != VERSIONS[self.surface]:
                 problem = f"auto on the surface {self.surface} is version {VERSIONS[self.surface]}, not {self.version}"
                 raise SettingError(problem, "version", "leave it out")
@@ -160,6 +167,7 @@ class Auto(Ensemble):
         return {**threat, "expectation": DRAWS if stochastic else 1}
 
     def _for_embedding(self, stochastic: bool) -> list[Member]:
+        """Returns the members on the surface ``embedding``."""
         ball = self._ball(stochastic)
         members = [
             Member("random-noise", RandomNoise.make(**{**ball, "expectation": 1}, draws=40), everyone=True),
@@ -174,6 +182,7 @@ class Auto(Ensemble):
         return [*members, Member("random-search", RandomSearch.make(**ball, queries=300), everyone=True)]
 
     def _for_parameters(self, stochastic: bool) -> list[Member]:
+        """Returns the members on the surface ``parameters``."""
         ball = self._ball(stochastic)
         return [
             Member("random-noise", RandomNoise.make(**ball, draws=20)),
@@ -183,11 +192,12 @@ class Auto(Ensemble):
         ]
 
     def _edits(self, **settings: Any) -> dict[str, Any]:
-        """Returns the settings that all attacks on histories and titles share, and some further ones."""
+        """Returns settings for attacks on histories and titles."""
         c = self.config
         return {"unit": c.unit, "goal": c.goal, "k": c.k, **settings}
 
     def _for_history(self, gradients: bool, stochastic: bool) -> list[Member]:
+        """Returns the members on the surface ``history``."""
         draws = DRAWS if stochastic else 1
         gradient = GreedyGradient.make(**self._edits(expectation=draws))
         substitution = GreedyEdit.make(**self._edits(expectation=draws, edits=("substitute",)))
@@ -199,6 +209,7 @@ class Auto(Ensemble):
         ]
 
     def _for_text(self, gradients: bool) -> list[Member]:
+        """Returns the members on the surface ``text``."""
         c, edits = self.config, self._edits()
         if c.unit == "characters":
             return [

@@ -1,4 +1,4 @@
-"""A delimited text file of interactions, with optional files about items and users."""
+"""A delimited text file of interactions, with files about items and users."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class CsvFile(Dataset):
     """
 
     class Config(DatasetConfig):
-        """Settings of the files and their columns; relative paths start at the folder of the suite."""
+        """Settings of the files and their columns.
+
+        Relative paths start at the folder of the suite.
+        """
 
         path: Path = Field(description="File of interactions, one per row")
         items: Path | None = Field(default=None, description="File with one row per item")
@@ -69,7 +72,7 @@ class CsvFile(Dataset):
         return digest_of(path for path in paths if path is not None)
 
     def load(self) -> Ratings:
-        """Returns the interactions in the order of the file, with what the other files say of items and users."""
+        """Returns the interactions in the order of the file, with items and users."""
         path = self.config.path
         table = self._read(path)
         users = full_column(table, self.config.user, path, "user").to_numpy(str)
@@ -132,7 +135,7 @@ class CsvFile(Dataset):
         }
 
     def _profiles(self) -> dict[str, str]:
-        """Returns the text about every user by the user's id; empty without a file of users.
+        """Returns the text about every user by id; empty without a file of users.
 
         A text reads ``age: 24, occupation: nurse``, in the order of the columns and without empty cells.
         """

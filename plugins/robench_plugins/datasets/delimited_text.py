@@ -1,4 +1,7 @@
-"""Delimited text files, read into tables whose mistakes are reported with file and line."""
+"""Delimited text files, read into tables.
+
+Every mistake in a file is reported with its line.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ TIME_LIMIT = 2.0**63  # the first time that does not fit into 64 bits
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """Returns the sha256 of the bytes of some files, one after another, as a hex digest.
+    """Returns the sha256 of the bytes of some files as a hex digest.
 
     Raises:
         DataError: if a file cannot be opened.
@@ -153,7 +156,10 @@ def parse_year(value: object) -> int | None:
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
-    """Returns the error for a file that cannot be opened, with the nearest names in its folder as a hint."""
+    """Returns the error for a file that cannot be opened.
+
+    The nearest names in its folder are the hint.
+    """
     hint = ""
     if isinstance(error, FileNotFoundError) and path.parent.is_dir():
         hint = did_you_mean(path.name, (p.name for p in path.parent.iterdir()), most=5)

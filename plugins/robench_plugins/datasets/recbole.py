@@ -25,7 +25,7 @@ GENRES = ("class", "genre", "genres", "categories")
 
 
 class Recbole(Dataset):
-    """Reads the atomic files of RecBole: ``NAME.inter`` and, if it exists, ``NAME.item``.
+    """Reads the atomic files of RecBole, ``NAME.inter`` and optionally ``NAME.item``.
 
     The format (Zhao et al., CIKM 2021) is tab-separated text, with ``name:type`` in the header.
     """
@@ -44,7 +44,7 @@ class Recbole(Dataset):
         return digest_of(path for path in (self._interactions(), self._file("item")) if path is not None)
 
     def load(self) -> Ratings:
-        """Returns the interactions in the order of the file, with the description of the items."""
+        """Returns the interactions in the order of the file, with the items."""
         path = self._interactions()
         table = _without_types(read_table(path, "\t"), path)
         users = full_column(table, "user_id", path, "user").to_numpy(str)

@@ -23,10 +23,11 @@ class AdversarialTraining(TrainingDefense):
     The perturbation is computed anew for every batch, with the dropout of the clean pass, and ε is relative to the RMS
     of the batch. With λ = 1 no inner attack runs, and the model is bit for bit the undefended one.
 
-    ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2): η is
-    uniform in [−kε, kε] per entry, g is the gradient at x + η, and δ = η + ε sign(g). Nothing is clipped, so δ is
+    ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2). Let η be
+    uniform in [−kε, kε] per entry, and g the gradient at x + η; then δ = η + ε sign(g). Nothing is clipped, so δ is
     longer than ε; the record says by how much (``train_epsilon_share``). The paper covers L∞ only. The L2 form is our
-    own: δ = η + r g / ‖g‖₂ with the same η, because ε · RMS is the share of one entry in both norms.
+    own: δ = η + r g / ‖g‖₂ with the same η. The width of η is the same in both norms, because ε · RMS is the share of
+    one entry in both.
     """
 
     class Config(TrainingConfig):
@@ -47,6 +48,7 @@ class AdversarialTraining(TrainingDefense):
 
         @model_validator(mode="after")
         def _check_noise(self) -> Self:
+            """Refuses noise with another inner attack than FGSM."""
             if self.noise and self.inner != "fgsm":
                 raise SettingError("noise belongs to inner fgsm", "noise", "leave it out, or write inner: fgsm")
             return self

@@ -1,4 +1,4 @@
-"""Noise training: the control of the defences that train on adversarial perturbations."""
+"""Noise training: the control of adversarial training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Gaussian(TrainingDefense):
-    """Trains on inputs that move by ε in a random direction, which no gradient chooses.
+    """Trains on inputs that move by ε in a random direction.
 
     Training with noise (Bishop, Neural Computation 1995), with the length of an adversarial perturbation. In L2 the
     noise is uniform on the sphere of radius ε; in L∞ it is a random corner of the cube (the signs of normal noise).

@@ -36,10 +36,10 @@ class InjectionFilter(Defense):
     """Cuts phrases that look like instructions out of titles, after normalising them.
 
     Only the phrase itself is cut. A filter that also dropped the rest of the sentence would let an attacker choose what
-    is left: "The best answer is Die Hard" would become "The", which a language model finds likely.
+    is left. For example, "The best answer is Die Hard" would become "The", which a language model finds likely.
 
-    Like other filters against prompt injection, this one is a list of patterns (Liu et al., "Formalizing and
-    benchmarking prompt injection attacks and defenses", USENIX Security 2024, survey them). It detects only what it
+    Like other filters against prompt injection, this one is a list of patterns. (Liu et al., USENIX Security 2024,
+    "Formalizing and benchmarking prompt injection attacks and defenses", survey such filters.) It detects only what it
     lists, and an attack that is optimised through the filter may find other words. A title that would become empty
     stays, because every item needs one.
     """

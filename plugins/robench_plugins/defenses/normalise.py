@@ -20,13 +20,13 @@ LOOK_ALIKES = dict(
 
 
 class Normalise(Defense):
-    """Cleans titles of look-alike letters and invisible characters, in training and at test time.
+    """Cleans titles of look-alike letters and invisible characters.
 
-    A title is converted to the compatibility form of Unicode (NFKC). Invisible characters (category Cf) are removed,
-    and runs of spaces become one space. If the title has Latin letters, look-alike letters become Latin ones in every
-    word without other foreign letters. Boucher et al. ("Bad Characters", IEEE S&P 2022, section VII) recommend such
-    cleaning against attacks with look-alikes. It changes nothing in a clean catalogue, and it does not detect typos in
-    plain letters.
+    The model reads the cleaned titles in training and at test time. A title is converted to the compatibility form of
+    Unicode (NFKC). Invisible characters (category Cf) are removed, and runs of spaces become one space. If the title
+    has Latin letters, look-alike letters become Latin ones in every word without other foreign letters. Boucher et al.
+    ("Bad Characters", IEEE S&P 2022, section VII) recommend such cleaning against attacks with look-alikes. It changes
+    nothing in a clean catalogue, and it does not detect typos in plain letters.
     """
 
     class Config(BaseConfig):

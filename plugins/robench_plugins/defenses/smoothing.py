@@ -13,7 +13,7 @@ from robench.api.attacks.ball import wide
 
 
 class SmoothedModel(Wrapped):
-    """A fitted model whose scores are averaged over noisy copies of the inputs.
+    """A fitted model that averages its scores over noisy copies of the inputs.
 
     The noise is drawn anew for every evaluation, from the global generator of torch. The host seeds that generator
     around its evaluations, so an attack cannot predict the noise. The scores are differentiable by the inputs, draw by
@@ -44,7 +44,7 @@ class SmoothedModel(Wrapped):
         return total / self.draws
 
     def _noisy(self, e: Embedded, spread: Tensor) -> Embedded:
-        """Returns the inputs with normal noise of standard deviation ``spread`` (float [B])."""
+        """Returns the inputs with normal noise; its spread is given per row, float [B]."""
         factor = {name: wide(spread.to(part.dtype), part) for name, part in e.inputs.items()}
         return e.plus({name: factor[name] * torch.randn_like(part) for name, part in e.inputs.items()})
 

@@ -39,11 +39,11 @@ class PerturbationConfig(TrainingConfig):
 
 
 class TrainingDefense(Defense):
-    """Trains on L_total = λ · L_clean + (1 − λ) · L_robust, where each subclass defines L_robust.
+    """Trains on L_total = λ · L_clean + (1 − λ) · L_robust.
 
-    With λ = 1 the model is bit for bit the undefended one, whatever the warm-up. The epochs of the warm-up are bit for
-    bit those of the undefended model as well. A subclass draws from the streams of the step alone, so it never advances
-    the stream of the training.
+    Each subclass defines L_robust. With λ = 1 the model is bit for bit the undefended one, whatever the warm-up. The
+    epochs of the warm-up are bit for bit those of the undefended model as well. A subclass draws from the streams of
+    the step alone, so it never advances the stream of the training.
     """
 
     Config = TrainingConfig
@@ -57,7 +57,7 @@ class TrainingDefense(Defense):
         """
 
     def loss(self, step: Step) -> Tensor:
-        """Returns the clean loss during the warm-up and if λ = 1, and the total loss otherwise."""
+        """Returns the clean loss in the warm-up and if λ = 1, else the total loss."""
         c = self.config
         if step.epoch < c.warmup or (c.lambda_ == 1 and c.shortcut):
             return step.losses(step.embed()).value.mean()
@@ -74,5 +74,9 @@ class TrainingDefense(Defense):
             raise SettingError("is still warming up after them", "warmup", hint)
 
     def settled(self, epoch: int) -> bool:
-        """Returns True if the warm-up is over in ``epoch`` (from 0), or if there is no defence."""
+        """Returns True if the warm-up is over in an epoch, or if λ = 1.
+
+        Args:
+            epoch: the number of the epoch, from 0.
+        """
         return self.config.lambda_ == 1 or epoch >= self.config.warmup

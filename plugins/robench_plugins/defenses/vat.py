@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def vulnerability(losses: Losses, batch: Batch) -> Tensor:
-    """Returns the vulnerability g(L(u)) of the user of each row, in [0, 1), detached: float [B].
+    """Returns the vulnerability g(L(u)) of the user of each row, float [B].
 
-    g(L(u)) = σ((L̄ − L(u)) / L(u)), where L(u) is the mean loss of the user's targets in the batch and L̄ is the mean of
-    L(u) over the users of the batch. A row without a user (−1) is a user of its own, and a row without a target has
-    g = 0.
+    It lies in [0, 1) and is detached. g(L(u)) = σ((L̄ − L(u)) / L(u)), where L(u) is the mean loss of the user's
+    targets in the batch and L̄ is the mean of L(u) over the users of the batch. A row without a user (−1) is a user of
+    its own, and a row without a target has g = 0.
 
     Args:
         losses: the loss of every target, and the row of the batch that it belongs to.
@@ -40,11 +40,11 @@ def vulnerability(losses: Losses, batch: Batch) -> Tensor:
 
 
 class Vat(TrainingDefense):
-    """Trains on inputs perturbed within a budget per user, which is larger for well-fitted users.
+    """Trains on inputs perturbed within a budget that grows with the fit of a user.
 
     Vulnerability-aware adversarial training (Zhang et al., RecSys 2024): δ_u = ρ g(L(u)) Γ / ‖Γ‖, where Γ is the
     gradient of the loss at δ = 0 and g(L(u)) = σ((L̄ − L(u)) / L(u)). So a user of average loss gets half of ρ, and
-    nobody gets more than ρ. The setting ``epsilon`` is ρ. As in the paper, training can start clean (``warmup``).
+    no user gets more than ρ. The setting ``epsilon`` is ρ. As in the paper, training can start clean (``warmup``).
 
     This defence deviates from the paper as follows.
 

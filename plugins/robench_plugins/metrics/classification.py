@@ -1,6 +1,7 @@
-"""Metrics of the classification into likes and dislikes, by a calibrated probability p.
+"""Metrics of the classification into likes and dislikes.
 
-Every held-out item is a like, and one fixed negative per held-out item is a dislike.
+The prediction is a calibrated probability p. Every held-out item is a like, and one fixed negative per held-out item is
+a dislike.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class Confusion(NamedTuple):
 
 
 def confusion(outcome: Outcome) -> Confusion:
-    """Returns the counts of an outcome whose likes were measured; a missing negative (NaN) is not counted."""
+    """Returns the counts of an outcome with measured likes.
+
+    A missing negative (NaN) is not counted.
+    """
     assert outcome.likes is not None  # the host asks for no value without them
     assert outcome.dislikes is not None
     likes, dislikes, present = outcome.likes > 0.5, outcome.dislikes > 0.5, ~np.isnan(outcome.dislikes)
@@ -53,7 +57,10 @@ class LikeMetric(Metric):
         """Returns part and whole of every user, float64 [U] each."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U], the mean of which is the ratio in [0, 1]; NaN if likes were not measured."""
+        """Returns a value per user, float64 [U], NaN if likes were not measured.
+
+        The mean over users is the ratio, in [0, 1].
+        """
         if outcome.likes is None or outcome.dislikes is None:
             return np.full(outcome.n_users, np.nan)
         part, whole = self.parts(confusion(outcome))
@@ -75,7 +82,10 @@ class Accuracy(LikeMetric):
 
 
 class LikePrecision(LikeMetric):
-    """Share of right predictions among predicted likes: TP / (TP + FP), or 0 if no like is predicted."""
+    """Share of right predictions among predicted likes: TP / (TP + FP).
+
+    It is 0 if no like is predicted.
+    """
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
         """Returns right likes and predicted likes."""

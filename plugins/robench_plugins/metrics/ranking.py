@@ -30,7 +30,7 @@ class RankMetric(Metric):
 
 
 class Ndcg(RankMetric):
-    """NDCG@k: Σ 1/log₂(1 + rank) over held-out items with rank ≤ k, divided by its maximum.
+    """NDCG@k: Σ 1/log₂(1 + rank) over held-out items in the top k, over its maximum.
 
     Järvelin & Kekäläinen (TOIS 2002), with binary gains. The maximum is that of min(k, held-out) items.
     """
@@ -80,7 +80,10 @@ class Mrr(RankMetric):
 
 
 class Map(RankMetric):
-    """MAP@k: Σ (held-out items up to that rank) / rank over ranks ≤ k, divided by min(k, held-out)."""
+    """MAP@k: the mean precision at the ranks of held-out items in the top k.
+
+    The sum of (held-out items up to a rank) / rank is divided by min(k, held-out items).
+    """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
         """Returns float64 [U] in [0, 1]."""

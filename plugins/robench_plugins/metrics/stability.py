@@ -1,4 +1,7 @@
-"""Metrics of list stability, which compare the lists of a cell with those of the clean cell of the victim."""
+"""Metrics of list stability.
+
+They compare the lists of a cell with those of the clean cell of its victim.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ PERSISTENCE = 0.9  # p of rank-biased overlap
 
 
 def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
-    """Returns the size of the overlap of two lists per user at each depth: [U, 10] and [U, 10] to float64 [U, k]."""
+    """Returns the size of the overlap of two lists at each depth, float64 [U, k].
+
+    Args:
+        one: item ids, int64 [U, 10], padded with −1.
+        two: item ids, int64 [U, 10], padded with −1.
+        k: the greatest depth.
+    """
     one, two = one[:, :k], two[:, :k]
     user, first, second = np.nonzero((one[:, :, None] == two[:, None, :]) & (one[:, :, None] >= 0))
     # An item of both lists is part of the overlap from the deeper of its two positions on.
@@ -42,13 +51,13 @@ class StabilityMetric(Metric):
 
 
 class Rbo(StabilityMetric):
-    """RBO@k: rank-biased overlap with p = 0.9, cut at k and divided by its maximum 1 − pᵏ.
+    """RBO@k: rank-biased overlap with p = 0.9, cut at k, over its maximum 1 − pᵏ.
 
     Webber et al. (TOIS 2010, eq. 4). Without the division, two identical lists of finite length would not reach 1.
     """
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Returns Σ_d p^(d−1) · overlap_d / d, divided by the same sum for identical lists."""
+        """Returns Σ_d p^(d−1) · overlap_d / d, over the same sum for identical lists."""
         weight = PERSISTENCE ** np.arange(k) / np.arange(1, k + 1)
         most = overlaps(one, one, k)
         result: FloatArray = (overlaps(one, two, k) @ weight) / np.maximum(most @ weight, np.finfo(float).tiny)
@@ -56,7 +65,7 @@ class Rbo(StabilityMetric):
 
 
 class Jaccard(StabilityMetric):
-    """Jaccard@k: the number of items in both top k, divided by that of items in either."""
+    """Jaccard@k: the number of items in both top k, over that of items in either."""
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
         """Returns intersection over union."""

@@ -14,10 +14,10 @@ from robench.api.metric import Needs
 
 
 def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
-    """Returns values per user, the mean of which is the mean over targets of their means over eligible users.
+    """Returns a value per user, so that their mean is the mean over targets.
 
-    The value of a user is U/T · Σ_t value(t, u) / n_t, where n_t is the number of eligible users of target t. Targets
-    without an eligible user do not count in T.
+    Each target contributes the mean over its eligible users. The value of a user is U/T · Σ_t value(t, u) / n_t, where
+    n_t is the number of eligible users of target t. Targets without an eligible user do not count in T.
 
     Args:
         values: the value of every target and user, float64 [T, U].
@@ -76,7 +76,10 @@ class TargetNdcg(TargetMetric):
 
 
 class TargetPercentile(TargetMetric):
-    """Rank percentile of the targets: 1 − (rank − 1) / (candidates − 1), which is 1 at the top of the list."""
+    """Rank percentile of the targets: 1 − (rank − 1) / (candidates − 1).
+
+    It is 1 at the top of the list.
+    """
 
     at_k: ClassVar[bool] = False
 

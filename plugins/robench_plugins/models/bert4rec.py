@@ -16,9 +16,10 @@ from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 
 
 class PostNormBlock(nn.Module):
-    """A transformer block that computes norm(x + dropout(g(x))) for attention and for a position-wise network.
+    """A transformer block that computes norm(x + dropout(g(x))).
 
-    The block of BERT4Rec (Sun et al., CIKM 2019, sections 3.3 and 3.4).
+    The sublayer g is attention first, and a position-wise network second. The block of BERT4Rec (Sun et al., CIKM 2019,
+    sections 3.3 and 3.4).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -49,15 +50,19 @@ class PostNormBlock(nn.Module):
 
 
 class Bert4Rec(SequenceModel):
-    """Fills in masked items with bidirectional self-attention, and scores the item of a mask after the history.
+    """Predicts masked items with bidirectional self-attention.
 
-    BERT4Rec of Sun et al. (CIKM 2019), with the cloze objective (eq. 8) and a [MASK] appended to the history for
-    scoring (section 3.6). As in section 3.6, some training samples mask only the last item. Unlike the paper, the
-    output has a layer norm in addition to eq. 7, and attention weights have no dropout.
+    The scores of a user are those of a mask after the history. BERT4Rec of Sun et al. (CIKM 2019), with the cloze
+    objective (eq. 8) and a [MASK] appended to the history for scoring (section 3.6). As in section 3.6, some training
+    samples mask only the last item. Unlike the paper, the output has a layer norm in addition to eq. 7, and attention
+    weights have no dropout.
     """
 
     class Config(TransformerConfig):
-        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+        """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+        The defaults are the best of four trials by validation NDCG@10.
+        """
 
         mask: float = Field(default=0.4, gt=0, lt=1, description="Share ρ of the items of a window that are masked")
         last: float = Field(default=0.1, ge=0, le=1, description="Share of windows that mask their last item only")
@@ -76,7 +81,7 @@ class Bert4Rec(SequenceModel):
     config: Config
 
     def build_layers(self) -> None:
-        """Builds the positions, the transformer blocks (GELU, section 3.4) and the output projection of eq. 7."""
+        """Builds the positions, the blocks and the output projection of eq. 7."""
         c = self.config
         self.positions = nn.Parameter(torch.randn(c.max_length, c.dim) * 0.02)
         self.norm = nn.LayerNorm(c.dim)
@@ -86,7 +91,10 @@ class Bert4Rec(SequenceModel):
         self.project = nn.Sequential(nn.Linear(c.dim, c.dim), nn.GELU(), nn.LayerNorm(c.dim))
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled windows with a share ρ of their items masked (at least one), or the last one only."""
+        """Yields shuffled windows with masked items.
+
+        A share ρ of the items is masked, at least one, or only the last item.
+        """
         generator = rng.numpy()
         rows = windows(data.train, self.config.max_length)
         rows = rows[generator.permutation(len(rows))]
@@ -109,9 +117,9 @@ class Bert4Rec(SequenceModel):
         return Batch(torch.from_numpy(np.array(users, dtype=np.int64)), ids)
 
     def attended(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the vectors after the last attention, float [B, L, dim]; no position sees padding.
+        """Returns the vectors after the last attention, float [B, L, dim].
 
-        All later layers work on each position by itself.
+        No position sees padding. All later layers work on each position by itself.
         """
         padding = batch.histories == self.n_items
         x = self.drop(self.norm(e.inputs["items"] + self.positions[: padding.shape[1]]))
@@ -125,6 +133,9 @@ class Bert4Rec(SequenceModel):
         return out
 
     def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
-        """Returns the states at N positions, float [N, dim]; layers after the last attention skip the others."""
+        """Returns the states at N positions, float [N, dim].
+
+        The layers after the last attention are computed for these positions only.
+        """
         out: Tensor = self.project(self.top.transform(self.attended(batch, e)[row, position]))
         return out

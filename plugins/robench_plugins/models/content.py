@@ -23,11 +23,14 @@ class Content(HistoryModel):
 
     A text consists of the words of title and description, the year and the genres, weighted by TF-IDF. This is the
     vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). The model learns nothing
-    from other users, so fake users do not affect it. An item that nobody has used is treated like any other.
+    from other users, so fake users do not affect it. An item without interactions is treated like any other.
     """
 
     class Config(BaseConfig):
-        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+        """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+        The defaults are the best of four trials by validation NDCG@10.
+        """
 
         sublinear: bool = Field(default=False, description="Whether 1 + ln(term frequency) replaces the frequency")
         min_items: int = Field(default=5, ge=1, description="Fewest items that a word must occur in")
@@ -50,7 +53,11 @@ class Content(HistoryModel):
         self.features = self._fit_vectorizer(data)
 
     def _fit_vectorizer(self, data: TrainData) -> Matrix:
-        """Learns the weights of words and returns the rows of the catalogue, sparse [n_items, words]."""
+        """Learns the weights of words and returns the rows of the catalogue.
+
+        Returns:
+            A sparse matrix, float32 [n_items, words].
+        """
         c = self.config
         self.vectorizer = TfidfVectorizer(
             analyzer=str.split, sublinear_tf=c.sublinear, min_df=c.min_items, dtype=np.float32
@@ -71,7 +78,10 @@ class Content(HistoryModel):
         return dots / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the rows of the catalogue, which have length 1: a sparse matrix [n_items, words] in parts."""
+        """Returns the parts of the catalogue's rows, a sparse matrix [n_items, words].
+
+        Every row has length 1.
+        """
         return to_state("features", self.features)
 
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
@@ -80,7 +90,9 @@ class Content(HistoryModel):
         self.features = from_state("features", state)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this model with other texts for some items; the weights of words stay.
+        """Returns a copy of this model with other texts for some items.
+
+        The weights of words stay.
 
         Args:
             items: the new descriptions, by row of the catalogue.

@@ -1,4 +1,4 @@
-"""The base of models whose scores are a function of the items of a history."""
+"""The base of models that score a history by its items alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix, mat
 
 
 class HistoryModel(Model):
-    """A model without a vector per user: it scores any history, whether or not its user is in the training data.
+    """A model that scores any history, because it has no vector per user.
 
     A history without items gets the training counts of the items as scores.
     """
@@ -60,7 +60,7 @@ class HistoryModel(Model):
         return scores
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns scores for users who are not in the training data, float32 [n, n_items]."""
+        """Returns scores for users outside the training data, float32 [n, n_items]."""
         scores = self.score_rows(interaction_matrix(history), None)
         scores[history.lengths() == 0] = self.counts
         return scores

@@ -25,13 +25,16 @@ class ItemKnn(HistoryModel):
     """Scores an item by its similarity to the items of the history.
 
     s(u, i) = Σ_j∈history sim(j, i), where sim(j, i) counts only if i is one of the k items most similar to j. The
-    similarity is the cosine of the columns of two items with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h) (Sarwar et al., WWW
-    2001, section 3.1.1; Deshpande & Karypis, TOIS 2004, section 4; shrinkage as in Ferrari Dacrema et al., RecSys
-    2019).
+    similarity is the cosine of the columns of two items with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h). The method is that of
+    Sarwar et al. (WWW 2001, section 3.1.1) and of Deshpande & Karypis (TOIS 2004, section 4), with the shrinkage of
+    Ferrari Dacrema et al. (RecSys 2019).
     """
 
     class Config(BaseConfig):
-        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+        """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+        The defaults are the best of four trials by validation NDCG@10.
+        """
 
         k: int = Field(default=50, ge=1, description="Neighbours per item")
         shrinkage: float = Field(

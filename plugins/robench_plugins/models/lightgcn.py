@@ -1,4 +1,4 @@
-"""LightGCN: user and item vectors that are propagated over the graph of interactions."""
+"""LightGCN: vectors that are propagated over the graph of interactions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def _sparse_tensor(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float
 
 
 def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
-    """Returns the matrix with entries 1 / √(|N_u| |N_i|), sparse float32 [users, items], and its transpose."""
+    """Returns the matrix with entries 1 / √(|N_u| |N_i|), and its transpose.
+
+    Returns:
+        Sparse float32 [users, items] and [items, users].
+    """
     users, by_user, by_item = train.users(), train.lengths(), train.counts()
     values = (1 / np.sqrt(by_user[users] * by_item[train.items])).astype(np.float32)
     order = np.argsort(train.items, kind="stable")
@@ -39,7 +43,10 @@ def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
 
 
 class _Propagation(torch.autograd.Function):
-    """The mean of the layers 0 to K; it is linear and symmetric, so its backward pass is the same function."""
+    """The mean of the layers 0 to K.
+
+    The function is linear and symmetric, so its backward pass is the same function.
+    """
 
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, adjacency: Tensor, transpose: Tensor, layers: int) -> Any:
@@ -55,7 +62,7 @@ class _Propagation(torch.autograd.Function):
 def _mean_of_layers(
     users: Tensor, items: Tensor, adjacency: Tensor, transpose: Tensor, layers: int
 ) -> tuple[Tensor, Tensor]:
-    """Returns the mean of the layers 0 to ``layers`` of users [n_users, d] and items [n_items, d]."""
+    """Returns the mean of the layers: [n_users, d] and [n_items, d]."""
     total_users, total_items = users.clone(), items.clone()
     for _ in range(layers):
         users, items = adjacency @ items, transpose @ users
@@ -65,7 +72,7 @@ def _mean_of_layers(
 
 
 class LightGcn(PairwiseModel):
-    """Scores an item by the inner product of vectors that are averaged over the neighbours in the graph.
+    """Scores an item by vectors that are averaged over the graph of interactions.
 
     LightGCN of He et al. (SIGIR 2020): e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items (eq. 3). The
     final vector is the mean over the layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and the optimiser's
@@ -74,7 +81,10 @@ class LightGcn(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+        """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+        The defaults are the best of four trials by validation NDCG@10.
+        """
 
         factors: int = Field(default=64, ge=1, description="Dimensions of the vectors")
         layers: int = Field(default=3, ge=1, description="Number of propagation layers K")
@@ -91,7 +101,10 @@ class LightGcn(PairwiseModel):
     transpose: Tensor
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Builds the tables (normal, standard deviation 0.1, as in the authors' code) and the graph."""
+        """Builds the tables and the graph.
+
+        The tables are normal with a standard deviation of 0.1, as in the authors' code.
+        """
         self.user_vectors = self.user_table(data, self.config.factors, 0.1, rng)
         self.item_vectors = nn.Embedding(data.n_items, self.config.factors)
         nn.init.normal_(self.item_vectors.weight, std=0.1)

@@ -13,14 +13,17 @@ from robench.api.models.softmax import cross_entropy
 
 
 class MatrixFactorization(PairwiseModel):
-    """Scores an item by the inner product of a user vector and an item vector: s(u, i) = ⟨p_u, q_i⟩.
+    """Scores an item by the inner product of two vectors: s(u, i) = ⟨p_u, q_i⟩.
 
     With ``loss: bpr`` the loss is −ln σ(s_pos − s_neg) (Rendle et al., UAI 2009, eq. 4 and section 4.3.1). With ``loss:
     ce`` it is the cross-entropy over the whole catalogue, −ln softmax(s)_pos per interaction.
     """
 
     class Config(TorchConfig):
-        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+        """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+        The defaults are the best of four trials by validation NDCG@10.
+        """
 
         factors: int = Field(default=64, ge=1, description="Dimensions of the vectors")
         loss: Literal["bpr", "ce"] = Field(

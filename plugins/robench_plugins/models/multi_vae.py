@@ -29,9 +29,9 @@ class MultiVae(TorchModel):
     """Scores an item by a variational autoencoder with a multinomial likelihood.
 
     Mult-VAE of Liang et al. (WWW 2018): the likelihood is eq. 2, and the weight of the KL term is annealed to β (eq.
-    7). The first layer of the encoder is a table with one row per item. The bag of items x is scaled to length 1 and
-    then thinned by dropout, as in the authors' code, so the layer is a weighted sum of the rows of the user's items.
-    This sum, before bias and tanh, is the input that attacks perturb. The loss per item is −ln π_i + β KL / n_u, so the
+    7). The first layer of the encoder is a table with one row per item. The bag of items is scaled to length 1 and then
+    thinned by dropout, as in the authors' code. So the layer is a weighted sum of the rows of the user's items. This
+    sum, before bias and tanh, is the input that attacks perturb. The loss per item is −ln π_i + β KL / n_u, so the
     items of a user add up to the bound of the paper.
     """
 
@@ -60,7 +60,10 @@ class MultiVae(TorchModel):
     epochs_begun: Tensor
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Builds the item rows (Xavier, as in the authors' code) and the other layers; the last row is padding."""
+        """Builds the item rows and the other layers.
+
+        Weights are drawn by Xavier's rule, as in the authors' code. The last item row is padding.
+        """
         c = self.config
         self.first = nn.Embedding(data.n_items + 1, c.hidden, padding_idx=data.n_items)
         nn.init.xavier_normal_(self.first.weight)
@@ -76,9 +79,10 @@ class MultiVae(TorchModel):
         self.register_buffer("epochs_begun", torch.zeros((), dtype=torch.int64))
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled users with at least one item; the target ``beta`` is the weight of the KL term.
+        """Yields shuffled users with at least one item.
 
-        The annealing counts the epochs that have begun in this fit, which are part of the state.
+        The target ``beta`` is the weight of the KL term. The annealing counts the epochs that have begun in this fit,
+        which are part of the state.
         """
         users = np.flatnonzero(data.train.lengths() > 0)
         order = rng.numpy().permutation(users)
@@ -121,7 +125,11 @@ class MultiVae(TorchModel):
         return self._decoded(self._encoded(e)[0])
 
     def _sampled(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Returns the logits at a draw of z, [B, n_items], and the KL divergence from the prior, [B]."""
+        """Returns the logits at a draw of z and the KL divergence from the prior.
+
+        Returns:
+            [B, n_items] and [B].
+        """
         mean, log_variance = self._encoded(e)
         noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
         divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
@@ -136,7 +144,10 @@ class MultiVae(TorchModel):
         return Losses(-likelihood + (batch.targets["beta"] * divergence / own.sum(1).clamp_min(1))[row], row)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns, per item of every row, its score minus the highest score of an item outside the row."""
+        """Returns the margin of every item of every row.
+
+        The margin is the score minus the highest score of an item outside the row.
+        """
         logits, _ = self._sampled(batch, e)
         row, position = (batch.histories != self.n_items).nonzero(as_tuple=True)
         known = torch.zeros(len(logits), self.n_items + 1, dtype=torch.bool, device=logits.device)

@@ -19,7 +19,7 @@ CHUNK_HIDDEN = 1 << 24  # entries of the first hidden layer that exist at a time
 
 
 class NeuMf(PairwiseModel):
-    """Scores an item by a fusion of matrix factorisation and a multi-layer perceptron.
+    """Scores an item by matrix factorisation fused with a multi-layer perceptron.
 
     NeuMF of He et al. (WWW 2017, eq. 12): s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])]. The model is trained end to end on the
     binary cross-entropy (eq. 7), with uniform unused items as negatives. The paper also pretrains the two parts, which
@@ -28,7 +28,10 @@ class NeuMf(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+        """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+        The defaults are the best of four trials by validation NDCG@10.
+        """
 
         factors: int = Field(default=32, ge=1, description="Dimensions of the vectors of the factorisation")
         mlp_factors: int = Field(default=32, ge=1, description="Dimensions of the vectors that enter the perceptron")
@@ -48,7 +51,10 @@ class NeuMf(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Builds the tables (normal, standard deviation 0.01, as in section 4.1 of the paper) and the layers."""
+        """Builds the tables and the layers.
+
+        The tables are normal with a standard deviation of 0.01, as in section 4.1 of the paper.
+        """
         c = self.config
         dim = c.factors + c.mlp_factors
         self.user_vectors = self.user_table(data, dim, 0.01, rng)

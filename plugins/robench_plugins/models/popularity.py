@@ -13,7 +13,10 @@ from robench.api.models.base import ColdUser
 
 
 class Popularity(Model):
-    """Scores every item by its number of training interactions, the same for all users."""
+    """Scores every item by its number of training interactions.
+
+    The scores are the same for all users.
+    """
 
     baseline: ClassVar[bool] = True
     cold_user: ClassVar[ColdUser] = "popularity"

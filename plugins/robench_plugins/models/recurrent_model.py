@@ -12,7 +12,10 @@ from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
 
 
 class RecurrentConfig(SequenceConfig):
-    """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+    """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+    The defaults are the best of four trials by validation NDCG@10.
+    """
 
     hidden: int = Field(default=64, ge=1, description="Units of each recurrent layer")
     layers: int = Field(default=1, ge=1, description="Number of recurrent layers")
@@ -25,7 +28,9 @@ class RecurrentConfig(SequenceConfig):
 
 
 def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) -> Tensor:
-    """Returns the states of a recurrent network, float [B, L, hidden]; position t sees the positions up to t.
+    """Returns the states of a recurrent network, float [B, L, hidden].
+
+    Position t sees the positions up to t.
 
     Args:
         x: the vectors of the items, float [B, L, d].
@@ -39,9 +44,10 @@ def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) ->
 
 
 class RecurrentModel(SequenceModel):
-    """A model with item vectors, a recurrent network and a projection back to the space of item vectors.
+    """A model with item vectors and a recurrent network.
 
-    It is trained on the cross-entropy over the whole catalogue. A subclass names the kind of network in ``cell``.
+    A projection takes the states back to the space of item vectors. It is trained on the cross-entropy over the whole
+    catalogue. A subclass names the kind of network in ``cell``.
     """
 
     Config = RecurrentConfig
@@ -58,6 +64,9 @@ class RecurrentModel(SequenceModel):
         self.drop = nn.Dropout(c.dropout)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the state at every position, float [B, L, dim]; padding on the right reaches no earlier state."""
+        """Returns the state at every position, float [B, L, dim].
+
+        Padding on the right reaches no earlier state.
+        """
         states: Tensor = self.project(recurrent_states(e.inputs["items"], self.network, self.drop))
         return states

@@ -25,7 +25,10 @@ class SasRec(SequenceModel):
     """
 
     class Config(TransformerConfig):
-        """Settings; the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml)."""
+        """Settings, tuned in suites/tuning/movielens-small.yaml.
+
+        The defaults are the best of four trials by validation NDCG@10.
+        """
 
         layers: int = Field(default=2, ge=1)
         loss: Literal["ce", "bce"] = Field(
@@ -74,11 +77,17 @@ class SasRec(SequenceModel):
         return negatives
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the state at every position, float [B, L, dim]; position t sees the positions up to t."""
+        """Returns the state at every position, float [B, L, dim].
+
+        Position t sees the positions up to t.
+        """
         return causal_states(e.inputs["items"], self.positions, self.blocks, self.drop, self.norm)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the cross-entropy, or −ln σ(s_y) − ln(1 − σ(s_neg)), for every position with a target."""
+        """Returns the loss for every position with a target.
+
+        The loss is the cross-entropy, or −ln σ(s_y) − ln(1 − σ(s_neg)).
+        """
         if self.config.loss == "ce":
             return super().loss_from(batch, e)
         targets = batch.targets["items"]

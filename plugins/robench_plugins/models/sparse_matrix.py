@@ -1,4 +1,7 @@
-"""Sparse matrices of interactions and similarities, for the models that score a history."""
+"""Sparse matrices of interactions and similarities.
+
+The models that score a history use them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ def interaction_matrix(rows: Interactions) -> Matrix:
 
 
 def matrix_of_users(rows: Interactions, users: IntArray) -> Matrix:
-    """Returns ``interaction_matrix(rows)[users]``, float32 [B, n_items], without the matrix of all users."""
+    """Returns ``interaction_matrix(rows)[users]``, sparse float32 [B, n_items].
+
+    The matrix of all users is never formed.
+    """
     start = rows.indptr[users]
     lengths = rows.indptr[users + 1] - start
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -34,7 +40,9 @@ def matrix_of_users(rows: Interactions, users: IntArray) -> Matrix:
 def dots_to_cosines(
     shrinkage: float, dots: NDArray[np.float32], row_norms: NDArray[np.float64], column_norms: NDArray[np.float64]
 ) -> None:
-    """Divides dot products by norms in place: ⟨a, b⟩ / (‖a‖ ‖b‖ + shrinkage), or 0 if the divisor is 0.
+    """Divides dot products by norms in place: ⟨a, b⟩ / (‖a‖ ‖b‖ + shrinkage).
+
+    The result is 0 if the divisor is 0.
 
     Args:
         shrinkage: the h that is added to the product of the norms.
@@ -47,7 +55,10 @@ def dots_to_cosines(
 
 
 def largest_entries(values: NDArray[np.float32], k: int) -> Matrix:
-    """Returns the ``k`` largest positive entries of each row, the first ones if some are equal: sparse [B, n]."""
+    """Returns the ``k`` largest positive entries of each row, sparse [B, n].
+
+    Among equal entries the first ones are taken.
+    """
     n = values.shape[1]
     if k < n:
         # Ties are broken by the column, so that the choice does not depend on how numpy partitions.
@@ -74,7 +85,7 @@ def stack_blocks(rows: int, width: int, block: Callable[[slice], Matrix]) -> Mat
 
 
 def to_state(name: str, matrix: Matrix) -> dict[str, NDArray[np.generic]]:
-    """Returns the parts of a sparse matrix as arrays whose names begin with ``name``."""
+    """Returns the parts of a sparse matrix as arrays, with ``name`` as prefix."""
     return {
         f"{name}_data": matrix.data.astype(np.float32),
         f"{name}_indices": matrix.indices.astype(np.int64),

@@ -1,4 +1,4 @@
-"""A pretrained encoder of item texts, and a small network over the text vectors of a history."""
+"""A small network over text vectors that a pretrained encoder computes."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, 
 
 
 class TextBert(TokenModel, SequenceModel):
-    """Predicts the next item from the texts of the history, which a pretrained BERT encoder reads.
+    """Predicts the next item from the texts of the history.
 
-    The vector of an item is the projected vector of its text, ``title (year). genres``. A causal transformer or an LSTM
-    reads the vectors of the history, and its state is compared with the vector of every item. The architecture follows
-    UniSRec (Hou et al., KDD 2022), without its pretraining and its mixture-of-experts adaptor.
+    A pretrained BERT encoder reads the texts. The vector of an item is the projected vector of its text, ``title
+    (year). genres``. A causal transformer or an LSTM reads the vectors of the history, and its state is compared with
+    the vector of every item. The architecture follows UniSRec (Hou et al., KDD 2022), without its pretraining and its
+    mixture-of-experts adaptor.
 
-    Every vector of an item comes from its text. Items that nobody has used are left out of the softmax in training, so
+    Every vector of an item comes from its text. Items without interactions are left out of the softmax in training, so
     the model ranks them like any other item. The encoder is frozen, or its last layers or all of it are trained too
     (``tuned_layers``). In that case each step encodes the items of its batch anew, and all items are encoded before
     every validation. Attacks on embeddings perturb the text vectors of the history (``inputs: texts``) or the vectors
@@ -99,7 +100,10 @@ class TextBert(TokenModel, SequenceModel):
         return identity_of(folder_of(self.config.weights), self.config.max_tokens)
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Reads the vectors of all texts, from the cache if the encoder is frozen, and builds the layers above them."""
+        """Reads the vectors of all texts and builds the layers above them.
+
+        If the encoder is frozen, the vectors come from the cache.
+        """
         c = self.config
         self._item_texts = [item_text(item) for item in data.catalogue.items]
         self._encoded_texts: dict[str, Tensor] = {}
@@ -148,7 +152,10 @@ class TextBert(TokenModel, SequenceModel):
         return cached_array_path("texts", self._depends_on([item_text(item) for item in catalogue.items]))
 
     def train(self, mode: bool = True) -> Self:
-        """Switches the mode as torch does; before an evaluation all texts are encoded by the present layers."""
+        """Switches the mode as torch does.
+
+        Before an evaluation, all texts are encoded by the present layers.
+        """
         super().train(mode)
         if not mode and self.config.tuned_layers and "texts" in self._buffers:
             self._encoded_texts = {}  # a new dict, because rewritten models share the old one
@@ -161,7 +168,9 @@ class TextBert(TokenModel, SequenceModel):
         self.eval()
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this model with other texts for some items; only these are encoded.
+        """Returns a copy of this model with other texts for some items.
+
+        Only these texts are encoded.
 
         Args:
             items: the new descriptions, by row of the catalogue.
@@ -191,7 +200,9 @@ class TextBert(TokenModel, SequenceModel):
         }
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Returns the mean-pooled vectors of texts, scaled to a root mean square of 1: float [n, D].
+        """Returns the mean-pooled vectors of texts, float [n, D].
+
+        Every vector is scaled to a root mean square of 1.
 
         Args:
             tokens: the tokens of n texts.
@@ -208,7 +219,10 @@ class TextBert(TokenModel, SequenceModel):
         return torch.stack([self._encoded_texts[text] for text in texts]).to(self.device)
 
     def _current_texts(self, batch: Batch) -> Tensor:
-        """Returns the text vectors, [n_items, D]; in training, tuned layers encode those of the batch's items."""
+        """Returns the text vectors, float [n_items, D].
+
+        In training, tuned layers encode the texts of the batch's items anew.
+        """
         if not (self.training and self.config.tuned_layers):
             return self.texts
         ids = torch.cat([batch.histories.flatten(), *(part.flatten() for part in batch.targets.values())])
@@ -216,7 +230,10 @@ class TextBert(TokenModel, SequenceModel):
         return self.texts.index_copy(0, items, self.encode(select_texts(self._tokens, items.cpu())))
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the text vectors of the history, [B, L, D], or those of its tokens, [B, L, T, d]; padding is 0."""
+        """Returns the vectors of the history as input; padding is 0.
+
+        The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d].
+        """
         texts, ids = self._current_texts(batch), batch.histories
         real = ids < self.n_items
         bias = texts.new_zeros(self.n_items)
@@ -234,7 +251,7 @@ class TextBert(TokenModel, SequenceModel):
         return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
 
     def _with_gradient(self, vectors: Tensor) -> Tensor:
-        """Returns the vectors, which require a gradient in training, because defences ask for it."""
+        """Returns the vectors; in training they require a gradient, which defences need."""
         training = self.training and torch.is_grad_enabled()
         return vectors.requires_grad_() if training and not vectors.requires_grad else vectors
 
@@ -249,7 +266,10 @@ class TextBert(TokenModel, SequenceModel):
         return texts.new_zeros(*real.shape, texts.shape[1]).masked_scatter(real.unsqueeze(-1), texts)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the state at every position, float [B, L, dim]; position t sees the positions up to t."""
+        """Returns the state at every position, float [B, L, dim].
+
+        Position t sees the positions up to t.
+        """
         x = self.inwards(self._history_texts(e))
         if self.config.history == "lstm":
             return recurrent_states(x, self.network, self.drop)

@@ -30,15 +30,16 @@ class TransformerConfig(SequenceConfig):
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
+        """Refuses a number of heads that does not divide the dimensions."""
         check_heads(self.dim, self.heads)
         return self
 
 
 class SelfAttention(nn.Module):
-    """Multi-head scaled dot-product attention of Vaswani et al. (NeurIPS 2017, section 3.2).
+    """Multi-head scaled dot-product attention.
 
-    The computation is the same with and without a gradient. The fused kernels of torch are not used, because their
-    results with and without a gradient differ in the last digits.
+    Vaswani et al. (NeurIPS 2017, section 3.2). The computation is the same with and without a gradient. The fused
+    kernels of torch are not used, because their results with and without a gradient differ in the last digits.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
@@ -49,7 +50,7 @@ class SelfAttention(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Returns, for every position, a mix of the positions that it may see: float [B, L, d].
+        """Returns a mix of the visible positions for every position, float [B, L, d].
 
         Args:
             x: the vectors at all positions, float [B, L, d].
@@ -64,9 +65,10 @@ class SelfAttention(nn.Module):
 
 
 class PreNormBlock(nn.Module):
-    """A transformer block that computes x + dropout(g(norm(x))) for attention and for a position-wise network.
+    """A transformer block that computes x + dropout(g(norm(x))).
 
-    The block of SASRec (Kang & McAuley, ICDM 2018, section III-C).
+    The sublayer g is attention first, and a position-wise network second. The block of SASRec (Kang & McAuley, ICDM
+    2018, section III-C).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -91,7 +93,9 @@ class PreNormBlock(nn.Module):
 def causal_states(
     x: Tensor, positions: Tensor, blocks: Iterable[nn.Module], drop: nn.Module, norm: nn.Module
 ) -> Tensor:
-    """Returns the states of a causal transformer, float [B, L, d]; position t sees the positions up to t.
+    """Returns the states of a causal transformer, float [B, L, d].
+
+    Position t sees the positions up to t.
 
     Args:
         x: the vectors of the items, float [B, L, d].

@@ -36,13 +36,13 @@ def checkpoints(steps: int) -> list[int]:
 
 
 class Apgd(EmbeddingAttack):
-    """Climbs the loss with momentum and with a step size that adapts itself to each user.
+    """Climbs the loss with momentum and a step size that adapts itself to each user.
 
     Auto-PGD of Croce & Hein (ICML 2020, algorithm 1), on a loss of the host. The step is 2r at first. At a checkpoint
-    it is halved for a user if too few steps raised the loss (condition 1), or if the best loss has not risen since the
-    last checkpoint and the step was not halved there (condition 2). After a halving the search continues from the best
-    point. Restart 0 starts from δ = 0, which makes it deterministic; the paper starts from a random point, as further
-    restarts do here.
+    it is halved for a user under one of two conditions. Condition 1: too few steps raised the loss. Condition 2: the
+    best loss has not risen since the last checkpoint, and the step was not halved there. After a halving the search
+    continues from the best point. Restart 0 starts from δ = 0, which makes it deterministic; the paper starts from a
+    random point, as further restarts do here.
     """
 
     class Config(EmbeddingConfig):
@@ -103,7 +103,11 @@ class Apgd(EmbeddingAttack):
         yield success
 
     def _evaluate(self, oracle: Oracle, delta: Delta) -> tuple[Tensor, Tensor, Delta]:
-        """Returns the loss (float [B]), whether the goal is reached (bool [B]), and the gradient at ``delta``."""
+        """Returns the evaluation at ``delta``.
+
+        Returns:
+            The loss, float [B]; whether the goal is reached, bool [B]; the gradient, [B, ...] per input.
+        """
         evaluation = oracle.gradient(delta, self.config.loss)
         assert evaluation.gradient is not None  # an evaluation by gradient() always has one
         return evaluation.loss, evaluation.broken, evaluation.gradient

@@ -16,15 +16,22 @@ BUFFER = 64 << 20  # bytes of iterates that may wait before their rows are copie
 
 
 def select_rows(mask: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
-    """Returns the rows of ``new`` where ``mask`` (bool [B]) is True, and those of ``old`` elsewhere: [B, ...] each."""
+    """Returns ``new`` in the rows of the mask, and ``old`` in the other rows.
+
+    Args:
+        mask: bool [B].
+        new: [B, ...] per input.
+        old: [B, ...] per input.
+    """
     return {name: torch.where(wide(mask, part), new[name], part) for name, part in old.items()}
 
 
 class BestIterate:
-    """The iterate of the highest loss so far, per row; the first one if several are equal.
+    """The iterate of the highest loss so far, per row.
 
-    Iterates wait in a buffer, and their best rows are copied only when it is full. Beside a small model each further
-    operation of a step is noticeable, so nothing is compared at every step.
+    If several iterates have the same loss, it is the first of them. Iterates wait in a buffer, and their best rows are
+    copied only when it is full. Beside a small model each further operation of a step is noticeable, so nothing is
+    compared at every step.
 
     Args:
         start: the first iterate, [B, ...] per input. Nobody may write to an iterate after it is added.
@@ -45,7 +52,10 @@ class BestIterate:
         self._losses.append(loss)
 
     def best(self) -> dict[str, Tensor]:
-        """Returns the best iterate of every row, or the start if the loss of a row was never a number."""
+        """Returns the best iterate of every row.
+
+        It is the start if the loss of a row was never a number.
+        """
         self._flush()
         return self._best
 

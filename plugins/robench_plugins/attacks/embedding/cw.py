@@ -1,4 +1,4 @@
-"""Carlini & Wagner: the least perturbation that pushes the held-out item out of the top k."""
+"""Carlini & Wagner: the least perturbation that removes an item from the top k."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE = 0.5  # length of a random start, as a share of the first-order distance
 
 
 class CarliniWagner(MinimumNormAttack):
-    """Searches for the shortest perturbation that pushes the held-out item out of the top k.
+    """Searches for the least δ that removes the held-out item from the top k.
 
     C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A) minimises ‖δ‖² + c · f(δ) with Adam and finds c by binary
     search. Here f(δ) = max(s_y − s_(k), 0), where s_(k) is the score of the k-th best competitor. So f = 0 if y is out
@@ -51,7 +51,10 @@ class CarliniWagner(MinimumNormAttack):
     gradient: ClassVar[bool] = True
 
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """Yields, for every restart and every c, the shortest breaking δ per user: [B, ...] per input."""
+        """Yields the shortest breaking δ per user, for every restart and every c.
+
+        Every candidate is a δ of shape [B, ...] per input.
+        """
         rivals = restart_rivals(oracle, self.config)
         for restart in range(self.config.restarts):
             rival = rivals[restart - 1] if 0 < restart <= len(rivals) else None
@@ -59,7 +62,7 @@ class CarliniWagner(MinimumNormAttack):
             yield from self._search(oracle, noise, rival)
 
     def _search(self, oracle: Oracle, noise: Delta, rival: Tensor | None) -> Iterator[Delta]:
-        """Yields the shortest breaking δ for every c of a binary search, with one c per user.
+        """Yields the shortest breaking δ for every c of a binary search per user.
 
         Args:
             oracle: the users to break.

@@ -17,12 +17,12 @@ STEP = 2.5  # length of a step, in r / steps
 class Pgd(EmbeddingAttack):
     """Climbs the loss in many small steps, each projected back into the ball.
 
-    Projected gradient ascent of Madry et al. (ICLR 2018, section 2.1): δ ← Π(δ + α · ascent(∇ loss)) with a step of
-    α = 2.5 r / steps, where r is the radius and both the step and the projection Π use the norm of the budget.
+    Projected gradient ascent of Madry et al. (ICLR 2018, section 2.1): δ ← Π(δ + α · ascent(∇ loss)). The step is α =
+    2.5 r / steps, where r is the radius. Both the step and the projection Π use the norm of the budget.
 
     Restart 0 starts from δ = 0, and further restarts start from a random point of the ball. With the loss ``margin``
-    and k = 1 a further restart also starts from δ = 0 but aims at one of the best rivals (MultiTargeted, Gowal et al.
-    2019, algorithm 1). The FGSM point is a candidate too, so PGD is never weaker than FGSM at the same ε.
+    and k = 1, all restarts start from δ = 0, and each further one aims at one of the best rivals (MultiTargeted, Gowal
+    et al. 2019, algorithm 1). The FGSM point is a candidate too, so PGD is never weaker than FGSM at the same ε.
     """
 
     class Config(EmbeddingConfig):
@@ -37,7 +37,7 @@ class Pgd(EmbeddingAttack):
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """Yields the FGSM point, then per restart the last iterate and the best iterate before it.
+        """Yields the FGSM point, then the last and the best iterate of each restart.
 
         Every candidate is a δ of shape [B, ...] per input.
         """

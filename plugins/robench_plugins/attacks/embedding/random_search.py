@@ -67,7 +67,15 @@ class RandomSearch(EmbeddingAttack):
 
 
 def _proposal(oracle: Oracle, ball: Ball, best: Delta, share: Tensor, rng: Rng) -> dict[str, Tensor]:
-    """Returns ``best`` with a ``share`` (float [B]) of its entries drawn anew, on the surface of the ball."""
+    """Returns ``best`` with some entries drawn anew, on the surface of the ball.
+
+    Args:
+        oracle: the users whose inputs are perturbed.
+        ball: the perturbations within budget.
+        best: the best point so far, [B, ...] per input.
+        share: the share of entries to draw anew, float [B].
+        rng: the source of the draws.
+    """
     draw, pick = oracle.normal(rng), oracle.uniform(rng)
     fresh = ball.ascent(draw)
     mixed = {n: torch.where((pick[n] + 1) / 2 < wide(share, part), fresh[n], part) for n, part in best.items()}

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
-    """Returns a random point per row: uniform on the sphere for L2, uniform in the cube for L∞.
+    """Returns a random point per row.
+
+    It is uniform on the sphere for L2, and uniform in the cube for L∞.
 
     Args:
         oracle: the users whose inputs are perturbed.
@@ -26,7 +28,10 @@ def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 
 
 def uniform_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
-    """Returns a point with entries uniform in [−r, r] at the valid positions: [B, ...] per input."""
+    """Returns a point with entries uniform in [−r, r] at the valid positions.
+
+    The result has the shape [B, ...] per input.
+    """
     draw = oracle.uniform(rng)
     return {name: part * wide(ball.radius, part) for name, part in draw.items()}
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GreedyEdit(HistoryAttack):
-    """Makes one edit at a time, the one that raises the loss most among those that it evaluates.
+    """Makes one edit at a time, the evaluated one that raises the loss most.
 
     The first half of the ``queries`` edits is uniform in kind, position and item. The other half starts from the best
     edit so far. The attack first turns that edit into a substitution, which combines a deletion and an insertion, and

@@ -1,4 +1,4 @@
-"""The search that the greedy attacks on histories share: one edit at a time, the best proposal first."""
+"""The search of the greedy attacks on histories, which makes one edit at a time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HistorySearch:
         self.leader: list[Tensor] = []
 
     def step(self, edit: int, proposals: Iterable[Proposal]) -> Iterator[Tensor]:
-        """Evaluates the proposals for one edit, and applies the best one to each user if it raises the loss.
+        """Applies the best proposal for one edit to each user, if it raises the loss.
 
         Users whose budget does not exceed ``edit`` edits keep their history.
 

@@ -10,7 +10,7 @@ from robench_plugins.attacks.poisoning.random_profiles import shuffled_profiles
 
 
 class Bandwagon(PoisoningAttack):
-    """Adds fake users whose profiles hold all targets, the most popular items and uniform filler items.
+    """Adds fake users with all targets, popular items and uniform filler items.
 
     The bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005); attacks by fake profiles go back to O'Mahony et
     al. (TOIT 2004). In an implicit setting a rating is an interaction, so the ratings have no counterpart. The popular

@@ -14,19 +14,19 @@ from robench_plugins.attacks.text.word_flips import WordFlips
 
 
 class HotFlip(TextAttack):
-    """Changes one word of a title at a time, the best of those whose first-order estimate is highest.
+    """Changes one word of a title at a time, chosen by gradient and then by score.
 
-    HotFlip of Ebrahimi et al. (ACL 2018), whose estimates ``WordFlips`` describes. This attack differs in four ways.
-    It exchanges whole words. Only words of the catalogue's titles come in (with ``words: any``, also every word that is
-    a token), because the estimate is unreliable for words far from those the model was trained on. The search is
-    greedy, a beam of one, but flips are scored before one is taken. The limits of the paper on cosine, part of speech
-    and stop words do not apply, because this threat model counts edits.
+    HotFlip of Ebrahimi et al. (ACL 2018); ``WordFlips`` describes its estimates. This attack differs in four ways. It
+    exchanges whole words. Only words of the catalogue's titles come in, because the estimate is unreliable for words
+    unlike those of the training; with ``words: any``, every word that is a token may come in too. The search is greedy,
+    a beam of one, but flips are scored before one is taken. The limits of the paper on cosine, part of speech and stop
+    words do not apply, because this threat model counts edits.
 
     To insert a word, the attack first adds the typical word of the catalogue and then flips it by the gradient at that
     position. The paper estimates insertions and deletions as chains of flips of all later tokens.
 
     An untargeted attack rewrites all titles at once, in ``rounds`` steps without insertions. A step flips as many words
-    of a title as its share of the budget allows, either in all titles or in the half with the higher estimates.
+    of a title as its share of the budget allows. It changes either all titles or the half with the higher estimates.
     """
 
     class Config(TextConfig):
@@ -66,6 +66,7 @@ class HotFlip(TextAttack):
             yield from search.step(self._proposals(search))
 
     def _flips(self, search: TitleSearch, titles: Sequence[str]) -> WordFlips:
+        """Returns the word flips at these titles, with the configured words."""
         return WordFlips.at(search.oracle, titles, catalogue_only=self.config.words == "catalogue")
 
     def _proposals(self, search: TitleSearch) -> Iterator[list[str]]:
@@ -90,7 +91,7 @@ class HotFlip(TextAttack):
                 yield from self._side_by_side(search, insertions)
 
     def _side_by_side(self, search: TitleSearch, proposals: Sequence[Iterator[str]]) -> Iterator[list[str]]:
-        """Yields proposals for all items at once, the first ones within budget of every item.
+        """Yields the first proposals within budget of every item, for all items at once.
 
         An item without a further proposal keeps its title.
 
@@ -106,7 +107,7 @@ class HotFlip(TextAttack):
             yield [column[row] if row < len(column) else search.titles[index] for index, column in enumerate(columns)]
 
     def _joint_proposals(self, search: TitleSearch) -> Iterator[list[str]]:
-        """Yields flips in all titles, then flips in the half of them with the higher estimates."""
+        """Yields flips in all titles, then in the half of them with higher estimates."""
         flips = self._flips(search, search.titles)
         titles, gains = [], []
         for index, title in enumerate(search.titles):

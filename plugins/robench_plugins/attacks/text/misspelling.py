@@ -38,7 +38,14 @@ class Typo(NamedTuple):
 
 
 def random_typos(title: str, count: int, kinds: Sequence[TypoKind], generator: np.random.Generator) -> tuple[Typo, ...]:
-    """Returns ``count`` typos that are uniform in word, kind and position; none for a title without words."""
+    """Returns typos that are uniform in word, kind and position.
+
+    Args:
+        title: the genuine title; one without words has no typos.
+        count: the number of typos.
+        kinds: the kinds to choose from.
+        generator: the source of the draws.
+    """
     words = [index for index, word in enumerate(title.split(" ")) if word]
     return tuple(
         Typo(
@@ -51,7 +58,13 @@ def random_typos(title: str, count: int, kinds: Sequence[TypoKind], generator: n
 
 
 def with_typos(title: str, typos: Sequence[Typo], budget: int) -> str:
-    """Returns the title after these typos, without those that exceed the budget (in characters)."""
+    """Returns the title after these typos, without those that exceed the budget.
+
+    Args:
+        title: the genuine title.
+        typos: the typos, in order.
+        budget: the number of edits, in characters.
+    """
     words = title.split(" ")
     for word, kind, share in typos:
         changed = [*words[:word], misspell(words[word], kind, share), *words[word + 1 :]]
@@ -60,7 +73,7 @@ def with_typos(title: str, typos: Sequence[Typo], budget: int) -> str:
 
 
 def misspell(word: str, kind: TypoKind, share: float) -> str:
-    """Returns the word with one typo, or the word itself if it can have none of that kind.
+    """Returns the word with one typo, or the word itself if it can have none.
 
     Args:
         word: any word.

@@ -24,7 +24,7 @@ PAYLOADS = (
 
 
 class PromptInjection(TextAttack):
-    """Writes an instruction to the language model before or after a title, the best one of a list.
+    """Writes an instruction to the language model into a title.
 
     Indirect prompt injection (Greshake et al., AISec 2023): the model reads text of an attacker as if it came from the
     person who asks. An added word counts as an edit, and instructions over budget are skipped. So a budget of one or

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class RandomRewrite(TextAttack):
-    """Takes the best of several random titles per item, each of which spends the whole budget.
+    """Takes the best of several random titles per item.
 
-    The edits are substitutions, insertions and deletions, uniform in kind and position. New words come from the titles
-    of the catalogue, new letters from the alphabet. For a fair comparison, give it as many draws as the other attack
-    has score evaluations.
+    Each title spends the whole budget on edits. The edits are substitutions, insertions and deletions, uniform in kind
+    and position. New words come from the titles of the catalogue, new letters from the alphabet. For a fair comparison,
+    give it as many draws as the other attack has score evaluations.
     """
 
     class Config(TextConfig):

@@ -22,7 +22,7 @@ LIST_MARK = re.compile(r"^(?:[-*•–]|\d{1,2}[.)])\s+")
 
 
 class Rewrite(TextAttack):
-    """Asks a pretrained decoder for titles like popular ones, and takes the answer with the best score.
+    """Asks a decoder for titles like popular ones, and takes the best answer.
 
     Rewriting by a language model was proposed by Zhang et al. (Stealthy attack on large language model based
     recommendation, ACL 2024). The examples in the request follow ATR-ICL (Oh et al., Adversarial text rewriting for

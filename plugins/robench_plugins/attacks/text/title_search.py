@@ -18,14 +18,15 @@ REDRAWN = 0.25  # share of the titles that a joint search draws anew at a time
 class TitleSearch:
     """The state of a greedy search: the best title of every attacked item so far.
 
-    A title is better if its item reaches more users, or as many users with a higher loss. The loss alone, a mean over
-    all users, would rather move an item from rank 900 to 300 for everybody than into the top k of a few users.
+    A title is better if its item reaches more users, or as many users with a higher loss. The loss alone would be
+    misleading, because it is a mean over all users. It would prefer to move an item from rank 900 to 300 for every user
+    over moving it into the top k of a few users.
 
     Promoted items have separate outcomes, so each item takes its best proposal. In an untargeted attack all items share
     one outcome, so all of them take the same proposal.
 
     Args:
-        oracle: the victim, with the items whose titles may be rewritten.
+        oracle: the victim, with the items that may get new titles.
 
     Attributes:
         genuine: the genuine titles, one per item.
@@ -40,15 +41,23 @@ class TitleSearch:
         self.exposure = oracle.evaluate(self.titles)
 
     def fits(self, index: int, title: str) -> bool:
-        """Returns True if the title is within the budget of the item at ``index``, in the order of the oracle."""
+        """Returns True if the title is within the budget of an item.
+
+        Args:
+            index: the item, in the order of the oracle.
+            title: the new title.
+        """
         return edits_between(self.genuine[index], title, self.oracle.unit) <= self.budget[index]
 
     def within_budget(self, proposal: Sequence[str]) -> list[str]:
-        """Returns the proposal, with the best title so far in place of each title that is over budget."""
+        """Returns the proposal without the titles that are over budget.
+
+        The best title so far replaces each of them.
+        """
         return [new if self.fits(index, new) else self.titles[index] for index, new in enumerate(proposal)]
 
     def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:
-        """Evaluates proposals and applies, per item, the best one that is better than the title so far.
+        """Applies, per item, the best proposal that is better than the title so far.
 
         The outcome of a promoted item is taken from the proposal that it came in. The titles of the other items hardly
         change it, and the host evaluates the result again.
@@ -73,14 +82,17 @@ class TitleSearch:
 
 
 def is_better(one: Exposure, other: Exposure) -> Tensor:
-    """Returns where ``one`` reaches more users than ``other``, or as many users with a higher loss: bool [A]."""
+    """Returns where one exposure is better than the other, bool [A].
+
+    An exposure is better if it reaches more users, or as many users with a higher loss.
+    """
     return (one.reached > other.reached) | ((one.reached == other.reached) & (one.loss > other.loss))
 
 
 def search_jointly(
     oracle: TextOracle, rng: Rng, draw: Callable[[int, np.random.Generator], str], evaluations: int
 ) -> Iterator[list[str]]:
-    """Searches for titles whose outcome is one number for all items, as in an untargeted attack.
+    """Searches for titles if all items share one outcome, as in an untargeted attack.
 
     The search draws the titles of all items once. It then draws a quarter of them anew at a time, and keeps the new
     titles if they are better.

@@ -1,4 +1,4 @@
-"""Titles with typos: swapped, missing or wrong letters, look-alike letters and invisible characters."""
+"""Titles with typos, look-alike letters and invisible characters."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ class TypoAttack(TextAttack):
     """Searches for the typos that promote an item most, starting from random ones.
 
     The attack scores ``draws`` titles with a few random typos. In each of ``rounds`` further evaluations it keeps most
-    typos of the best title and adds new ones. Typos of the kinds ``swap`` (two adjacent letters, which costs 2 edits),
-    ``drop``, ``insert`` and ``replace`` (a random letter) are the transformations of DeepWordBug (Gao et al., IEEE
-    Security and Privacy Workshops 2018). The kinds ``homoglyph`` and ``zero-width`` come from Boucher et al. (IEEE S&P
-    2022).
+    typos of the best title and adds new ones. The kinds ``swap`` (two adjacent letters, which costs 2 edits), ``drop``,
+    ``insert`` and ``replace`` (a random letter) come from DeepWordBug (Gao et al., IEEE Security and Privacy Workshops
+    2018). The kinds ``homoglyph`` and ``zero-width`` come from Boucher et al. (IEEE S&P 2022).
 
     The search is our own. DeepWordBug and TextBugger (Li et al., NDSS 2019) choose the most important words and
     misspell them one by one. Often no single typo promotes a title, but several at once do. There is no limit on the
@@ -75,10 +74,10 @@ class TypoAttack(TextAttack):
             return
         best: list[tuple[Typo, ...]] = [() for _ in genuine]
         for number in range(c.draws + c.rounds):
-            kept = KEPT if number >= c.draws else 0.0
+            keep = KEPT if number >= c.draws else 0.0
             generators = [rng.child("look", number, index).numpy() for index in range(len(genuine))]
             proposal = [
-                _proposal(title, typos, kinds, kept, generator)
+                _proposal(title, typos, kinds, keep, generator)
                 for title, typos, generator in zip(genuine, best, generators, strict=True)
             ]
             best = _step(search, best, proposal)
@@ -99,7 +98,7 @@ class TypoAttack(TextAttack):
 
 
 def _proposal(
-    title: str, typos: Sequence[Typo], kinds: Sequence[TypoKind], kept: float, generator: np.random.Generator
+    title: str, typos: Sequence[Typo], kinds: Sequence[TypoKind], keep: float, generator: np.random.Generator
 ) -> tuple[Typo, ...]:
     """Returns some of the typos of a title and up to ``MOST_NEW`` new ones.
 
@@ -107,10 +106,10 @@ def _proposal(
         title: the genuine title.
         typos: the typos of the best title so far.
         kinds: the kinds of new typos.
-        kept: the probability that a typo stays.
+        keep: the probability that a typo stays.
         generator: the source of the draws.
     """
-    staying = tuple(typo for typo in typos if generator.random() < kept)
+    staying = tuple(typo for typo in typos if generator.random() < keep)
     # The count does not depend on the budget, so that a larger budget fits more of the same typos.
     count = int(generator.integers(1, MOST_NEW + 1))
     return (*staying, *random_typos(title, count, kinds, generator))
@@ -119,7 +118,7 @@ def _proposal(
 def _step(
     search: TitleSearch, best: Sequence[tuple[Typo, ...]], proposal: Sequence[tuple[Typo, ...]]
 ) -> list[tuple[Typo, ...]]:
-    """Evaluates the proposed typos of every title, and returns the typos of the best titles."""
+    """Returns the typos of the best titles, after evaluating the proposed ones."""
     titles = [
         with_typos(title, typos, budget)
         for title, typos, budget in zip(search.genuine, proposal, search.budget, strict=True)

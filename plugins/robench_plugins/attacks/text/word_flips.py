@@ -19,16 +19,16 @@ STEEPEST = 200  # substitutions per title with the highest estimates, from which
 
 @dataclass(frozen=True, eq=False)
 class WordFlips:
-    """The words that may come into some titles, and the slopes of the loss at these titles.
+    """The words that may come into titles, and the slopes of the loss there.
 
     HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss by
     ⟨e_b − e_a, ∂L/∂e_a⟩. Here whole words are exchanged: every token of the old word is replaced by the mean vector of
     the tokens of the new word.
 
-    If the model scores an item by the mean log-likelihood of its tokens, the likelihood of the new word in its place is
-    added to the estimate (ARCA, Jones et al., ICML 2023, separates the two parts in the same way). The likelihood of
-    its first token follows from the tokens before it. The likelihoods of its further tokens are those of the word read
-    by itself. The mean is taken over the new number of tokens.
+    Some models score an item by the mean log-likelihood of its tokens. In that case the likelihood of the new word in
+    its place is added to the estimate. (ARCA, Jones et al., ICML 2023, separates the two parts in the same way.) The
+    likelihood of the first token follows from the tokens before it. The likelihoods of further tokens are those of the
+    word read by itself. The mean is taken over the new number of tokens.
 
     Args:
         slopes: the slopes of the loss, as the host computes them.
@@ -80,12 +80,15 @@ class WordFlips:
         )
 
     def typical_word(self) -> str:
-        """Returns the word whose vector is nearest to the mean of all words, among the words of fewest tokens."""
+        """Returns the word with the vector nearest to the mean of all words.
+
+        Only words with the fewest tokens are considered.
+        """
         distance = (self.vectors - self.vectors.mean(0)).square().sum(1)
         return self.words[int(torch.where(self.sizes == self.sizes.min(), distance, torch.inf).argmin())]
 
     def estimates(self, index: int, title: str) -> Tensor:
-        """Returns the estimated change of the loss for each word at each position of a title: float [positions, W].
+        """Returns the estimated change of the loss for each word at each position.
 
         The estimate is −∞ at positions that no token stands for. It is −∞ everywhere if the model reads another number
         of words than the title has.
@@ -105,7 +108,7 @@ class WordFlips:
         return estimates
 
     def substitutions(self, index: int, title: str, position: int | None = None) -> Iterator[str]:
-        """Yields the title after each of the steepest single substitutions, the steepest one first.
+        """Yields the title after each of the steepest substitutions, the steepest first.
 
         Args:
             index: the item, in the order of the oracle.
@@ -122,7 +125,7 @@ class WordFlips:
                 yield " ".join(parts)
 
     def deletions(self, index: int, title: str) -> Iterator[str]:
-        """Yields the title without each of its words, the deletion with the highest estimate first.
+        """Yields the title without each of its words, the highest estimate first.
 
         HotFlip estimates a deletion as a chain of flips of all later tokens. Here the word is replaced by the typical
         word, or, if the model has likelihoods, its likelihood is taken out of the mean.
@@ -159,7 +162,7 @@ class WordFlips:
         return sorted((flip for flip in flips if flip[0] > -torch.inf), reverse=True)
 
     def _tokens_by_position(self, index: int, title: str) -> Iterator[tuple[int, Tensor]]:
-        """Yields each position of the title that tokens stand for, and a mask of these tokens, bool [L].
+        """Yields each position that has tokens, and the mask of its tokens, bool [L].
 
         Yields nothing if the model reads another number of words than the title has.
         """
@@ -168,17 +171,26 @@ class WordFlips:
             yield from ((position, word == position) for position in sorted(set(word.tolist()) - {-1}))
 
     def _likelihood_of_flip(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
-        """Returns the change of the mean log-likelihood if each word replaces ``tokens`` (bool [L]): float [W]."""
+        """Returns the change of the mean log-likelihood for each new word, float [W].
+
+        Args:
+            choice: the slope of the loss by the weight of a token at a place, float [L, V].
+            index: the item, in the order of the oracle.
+            tokens: the tokens that the word replaces, bool [L].
+        """
         s = self.slopes
-        total, count, kept, kept_count = self._likelihood_without(choice, index, tokens)
+        total, count, rest, rest_count = self._likelihood_without(choice, index, tokens)
         worth = 0.0 if s.worth is None else s.worth[index]
         new = choice[tokens][0, self.first] + self.tails * worth / count
-        return (kept + new) * count / (kept_count + self.sizes) - total
+        return (rest + new) * count / (rest_count + self.sizes) - total
 
     def _likelihood_of_deletion(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
-        """Returns the change of the mean log-likelihood without ``tokens`` (bool [L]): float []."""
-        total, count, kept, kept_count = self._likelihood_without(choice, index, tokens)
-        return kept * count / kept_count - total
+        """Returns the change of the mean log-likelihood without some tokens, float [].
+
+        The arguments are those of ``_likelihood_of_flip``.
+        """
+        total, count, rest, rest_count = self._likelihood_without(choice, index, tokens)
+        return rest * count / rest_count - total
 
     def _likelihood_without(self, choice: Tensor, index: int, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns the likelihood part of a title's loss with and without some tokens.

@@ -1,1 +1,1 @@
-"""A pretrained language model as a re-ranker: prompts, likelihoods of titles, and the model itself."""
+"""A pretrained language model that re-ranks the candidates of a retriever."""

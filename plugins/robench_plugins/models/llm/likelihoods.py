@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from robench.pretrained import Decoder, Prefix, Soft
 
 MOST_VALUES = 200_000  # cached results
-PREFIX_BYTES = 2**30  # bytes of cached prompts, beyond which only the last prompt is kept
+PREFIX_BYTES = 2**30  # bytes of cached prompts, beyond which the oldest prompts are dropped
 
 
 class TitleLikelihoods:
-    """The mean log-likelihoods of titles after prompts, in nats per token, for one victim.
+    """The mean log-likelihoods of titles after prompts, in nats per token.
 
     The genuine titles of a user are evaluated together, and a rewritten title by itself. The last bits of a likelihood
     depend on the titles that are evaluated with it. So this rule makes every number independent of what was evaluated
@@ -53,7 +53,7 @@ class TitleLikelihoods:
         return self._cached((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
     def of_titles_perturbed(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the likelihoods of several titles after a prompt with perturbed vectors: float [n].
+        """Returns the likelihoods of several titles after a perturbed prompt, float [n].
 
         They are cached by the content of the vectors, because the host often evaluates a perturbation twice.
 
@@ -67,19 +67,31 @@ class TitleLikelihoods:
         return self._cached(inputs, vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
     def of_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
-        """Returns the likelihood of one title, evaluated by itself: float []. Args as in ``of_titles``."""
+        """Returns the likelihood of one title, evaluated by itself: float [].
+
+        Args:
+            prompt: the tokens of the prompt.
+            vectors: the vectors of these tokens, float [P, d].
+            title: the tokens of the title.
+        """
         return self._cached((prompt, "alone", title), vectors, lambda: self._after_prefix(prompt, vectors, title))
 
     def of_soft_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
-        """Returns the likelihood of a soft title, not cached and differentiable by ``soft``: float []."""
+        """Returns the likelihood of a soft title, float [].
+
+        It is not cached, and it is differentiable by ``soft``.
+        """
         return self._after_prefix(prompt, vectors, title, soft)
 
     def of_soft_title_perturbed(self, vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
-        """Returns the likelihood of a soft title after perturbed vectors, not cached and differentiable: float []."""
+        """Returns the likelihood of a soft title after a perturbed prompt, float [].
+
+        It is not cached, and it is differentiable by ``soft``.
+        """
         return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of the further tokens of each word after its first one: float [W]."""
+        """Returns the log-likelihood of each word after its first token, float [W]."""
         return self._cached(("tails", words), self.decoder.table(), lambda: self.decoder.tails(words))
 
     def _after_prefix(
@@ -96,7 +108,10 @@ class TitleLikelihoods:
         return self.decoder.log_likelihood_after(prefix, title, soft)
 
     def _cached(self, inputs: object, vectors: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """Returns the cached result for the inputs, after computing it without a gradient if there is none."""
+        """Returns the cached result for the inputs.
+
+        If there is none, it is computed without a gradient.
+        """
         key = _hash(inputs, vectors)
         if key not in self.values:
             if len(self.values) >= MOST_VALUES:

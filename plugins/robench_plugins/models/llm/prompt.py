@@ -77,10 +77,11 @@ class Prompt:
 
 
 class Template:
-    """A tokenised template, in which titles form a list with one line each (``- Heat``), the latest last.
+    """A tokenised template.
 
-    Every part is tokenised by itself. So a title has the same tokens in every position, and no title can contain the
-    special tokens that mark the speaker in a chat.
+    The titles form a list with one line each (``- Heat``), the latest last. Every part is tokenised by itself. So a
+    title has the same tokens in every position, and no title can contain the special tokens that mark the speaker in a
+    chat.
 
     Args:
         text: the template, with ``{history}`` and optionally ``{profile}``.
@@ -109,7 +110,9 @@ class Template:
             raise DataError(f"the prompt takes {bare} tokens without any title, and {limit} are there for it and them")
 
     def fill(self, titles: Sequence[Sequence[int]], profile: str = "") -> Prompt:
-        """Returns the prompt for a history; its oldest titles are left out if there is no room for them.
+        """Returns the prompt for a history.
+
+        The oldest titles are left out if there is no room for them.
 
         Args:
             titles: the tokens of each title, the latest last.
@@ -119,17 +122,17 @@ class Template:
         fixed = (
             len(self._start) + len(profile_tokens) + sum(len(part) for part in self._parts if not isinstance(part, str))
         )
-        kept, left = [], self.limit - self.room - fixed
+        included, left = [], self.limit - self.room - fixed
         for title in reversed(titles):
             short = title[: self.room]
             left -= len(short) + len(self._next_mark)
             if left < 0:
                 break
-            kept.append(short)
+            included.append(short)
         ids, own = list(self._start), [False] * len(self._start)
         for part in self._parts:
             if part == "{history}":
-                for number, title in enumerate(reversed(kept)):
+                for number, title in enumerate(reversed(included)):
                     mark = self._next_mark if number else self._first_mark
                     ids += [*mark, *title]
                     own += [False] * len(mark) + [True] * len(title)
@@ -137,4 +140,4 @@ class Template:
                 fill = profile_tokens if isinstance(part, str) else part
                 ids += fill
                 own += [False] * len(fill)
-        return Prompt(ids, own, sum(map(len, kept)) < sum(map(len, titles)))
+        return Prompt(ids, own, sum(map(len, included)) < sum(map(len, titles)))

@@ -1,4 +1,4 @@
-"""The first stage: a retriever chooses the candidates that the language model ranks."""
+"""Retrieval: the choice of the candidates that the language model ranks."""
 
 from __future__ import annotations
 

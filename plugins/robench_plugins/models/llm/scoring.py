@@ -1,4 +1,4 @@
-"""The second stage: scores of one user's candidates by the likelihood of their titles."""
+"""Scores of the candidates of one user by the likelihood of their titles."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class CandidateScorer:
         return scores.masked_scatter(mask, torch.where(finite, values.clamp_min(LEAST), scores[mask]))
 
     def perturbed(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
-        """Returns the likelihoods of items with usable titles after any vectors, with a gradient: float [m].
+        """Returns the likelihoods of items with usable titles, float [m].
+
+        The vectors may be perturbed, and the result has a gradient by them.
 
         Args:
             prompt: the prompt of the user.
@@ -92,7 +94,7 @@ class CandidateScorer:
         return likelihoods
 
     def _cached(self, prompt: Prompt, vectors: Tensor, items: Sequence[int], usable: Sequence[int]) -> Tensor:
-        """Returns the likelihoods of the usable candidates after an unperturbed prompt, float [m].
+        """Returns the likelihoods of usable candidates after a genuine prompt, float [m].
 
         Genuine titles are evaluated with the genuine titles of all candidates, and rewritten titles by themselves.
 
@@ -118,12 +120,15 @@ class CandidateScorer:
         return torch.stack([values[item] for item in usable]) if usable else vectors.new_zeros(0)
 
     def _is_unperturbed(self, prompt: Prompt, vectors: Tensor) -> bool:
-        """Returns True if the vectors are those of the prompt's tokens, and no gradient by them is needed."""
+        """Returns True if the prompt is unperturbed, and no gradient by it is needed."""
         if self.training or self._needs_gradient(vectors):
             return False
         tokens = torch.tensor(prompt.ids, device=vectors.device)
         return torch.equal(vectors, self.likelihoods.decoder.embed(tokens))
 
     def _needs_gradient(self, vectors: Tensor) -> bool:
-        """Returns True if a gradient by the inputs or the trained factors is needed; with soft titles it never is."""
+        """Returns True if a gradient by the inputs or the trained factors is needed.
+
+        With soft titles it never is.
+        """
         return not self.titles.soft and torch.is_grad_enabled() and (vectors.requires_grad or self.trainable)

@@ -1,4 +1,4 @@
-"""The titles of the items, as a language model reads them in a prompt and as candidates."""
+"""The titles of the items, as a language model reads them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class TitleTokenizer:
         self._cache: dict[str, list[int]] = {}
 
     def tokens_of(self, title: str) -> list[int]:
-        """Returns the tokens of a title, with one space before each word; none for an empty title."""
+        """Returns the tokens of a title; none for an empty title.
+
+        The title is read with one space before each word.
+        """
         text = " ".join(title.split())
         if text not in self._cache:
             self._cache[text] = self._decoder.ids(f" {text}") if text else []

@@ -1,4 +1,4 @@
-"""What a suite means once it is read: defaults, grids, labels, and every mistake with its place."""
+"""A suite as loaded: defaults, grids, labels, and every mistake with its place."""
 
 import types
 from pathlib import Path
@@ -52,7 +52,7 @@ class Toy(Model):
 
 
 class Push(EmbeddingAttack):
-    """An attack that refuses some settings only when it is asked for its threat."""
+    """An attack that refuses some settings only when its threat model is read."""
 
     def perturb(self, oracle: Any, ball: Any, rng: Any) -> Any: ...
 
@@ -107,17 +107,17 @@ def mistakes(text: str, using: Registry = REGISTRY) -> list[str]:
 
 
 def test_defaults():
-    found = suite("datasets: [table]\nmodels: [toy]\n")
-    assert found.name == "t"
-    assert (found.seeds, found.threads, found.device) == ((0,), 1, "auto")
-    assert found.split.content() == {"name": "leave-last-out", "config": {"seed": 0}}
-    assert [d.name for d in found.defenses] == ["none"]
-    assert found.targets.content() == {"count": 5, "pick": "unpopular", "sets": 1}
-    assert found.metrics[0] == "ndcg@10"
-    assert found.users is None
-    assert found.ranking is None
-    assert found.folder == Path("some")
-    assert found.models[0].owner == "robench:toys"
+    loaded = suite("datasets: [table]\nmodels: [toy]\n")
+    assert loaded.name == "t"
+    assert (loaded.seeds, loaded.threads, loaded.device) == ((0,), 1, "auto")
+    assert loaded.split.content() == {"name": "leave-last-out", "config": {"seed": 0}}
+    assert [d.name for d in loaded.defenses] == ["none"]
+    assert loaded.targets.content() == {"count": 5, "pick": "unpopular", "sets": 1}
+    assert loaded.metrics[0] == "ndcg@10"
+    assert loaded.users is None
+    assert loaded.ranking is None
+    assert loaded.folder == Path("some")
+    assert loaded.models[0].owner == "robench:toys"
 
 
 @pytest.mark.parametrize(
@@ -134,26 +134,26 @@ def test_splits(split, config):
 
 
 def test_grids_multiply_and_labels_tell_them_apart():
-    found = suite(HEAD + "models: [{name: toy, note: y, grid: {factors: [1, 2], rate: [0.1, 0.2]}}, {name: toy}]\n")
-    assert [m.label for m in found.models] == [
+    loaded = suite(HEAD + "models: [{name: toy, note: y, grid: {factors: [1, 2], rate: [0.1, 0.2]}}, {name: toy}]\n")
+    assert [m.label for m in loaded.models] == [
         "toy[factors=1,rate=0.1,note=y]",
         "toy[factors=1,rate=0.2,note=y]",
         "toy[factors=2,rate=0.1,note=y]",
         "toy[factors=2,rate=0.2,note=y]",
         "toy[factors=8,rate=0.5,note=x]",
     ]
-    assert found.models[0].passed == {"note": "y", "factors": 1, "rate": 0.1}
-    assert found.models[0].config == {"factors": 1, "rate": 0.1, "shuffle": True, "note": "y"}
+    assert loaded.models[0].passed == {"note": "y", "factors": 1, "rate": 0.1}
+    assert loaded.models[0].config == {"factors": 1, "rate": 0.1, "shuffle": True, "note": "y"}
 
 
 def test_values_that_print_alike_get_labels_of_their_own():
-    found = suite(HEAD + "models: [{name: toy, grid: {rate: [0.1, 0.1000000001]}}]\n")
-    assert [m.label for m in found.models] == ["toy[rate=0.1]", "toy[rate=0.1000000001]"]
+    loaded = suite(HEAD + "models: [{name: toy, grid: {rate: [0.1, 0.1000000001]}}]\n")
+    assert [m.label for m in loaded.models] == ["toy[rate=0.1]", "toy[rate=0.1000000001]"]
 
 
 def test_strengths_of_a_defence_share_a_label_and_other_settings_do_not():
-    found = suite(HEAD + "models: [toy]\ndefenses: [{name: shield, lambda: [0.5, 0.7], grid: {norm: [l2, linf]}}]\n")
-    assert {(d.label, d.config["lambda"]) for d in found.defenses} == {
+    loaded = suite(HEAD + "models: [toy]\ndefenses: [{name: shield, lambda: [0.5, 0.7], grid: {norm: [l2, linf]}}]\n")
+    assert {(d.label, d.config["lambda"]) for d in loaded.defenses} == {
         ("shield[norm=l2]", 0.5),
         ("shield[norm=l2]", 0.7),
         ("shield[norm=linf]", 0.5),
@@ -163,8 +163,8 @@ def test_strengths_of_a_defence_share_a_label_and_other_settings_do_not():
 
 @pytest.mark.parametrize("defenses", ["{name: shield, lambda: 1}", "{name: shield, lambda: 1.0}, none"])
 def test_lambda_one_is_none(defenses):
-    found = suite(HEAD + f"models: [toy]\ndefenses: [{defenses}]\n")
-    assert [(d.name, d.label, d.config) for d in found.defenses] == [("none", "none", {})]
+    loaded = suite(HEAD + f"models: [toy]\ndefenses: [{defenses}]\n")
+    assert [(d.name, d.label, d.config) for d in loaded.defenses] == [("none", "none", {})]
 
 
 def test_lambda_one_gives_way_to_a_none_with_a_label():
@@ -173,9 +173,9 @@ def test_lambda_one_gives_way_to_a_none_with_a_label():
 
 
 def test_an_attack_may_stand_twice_with_other_budgets():
-    found = suite(HEAD + "models: [toy]\nattacks: [{name: push, epsilon: 0.1}, {name: push, epsilon: [0.2, 0]}]\n")
-    assert [(a.part.label, a.epsilons) for a in found.attacks] == [("push", (0.1,)), ("push", (0.2, 0.0))]
-    assert "epsilon" not in found.attacks[0].part.config
+    loaded = suite(HEAD + "models: [toy]\nattacks: [{name: push, epsilon: 0.1}, {name: push, epsilon: [0.2, 0]}]\n")
+    assert [(a.part.label, a.epsilons) for a in loaded.attacks] == [("push", (0.1,)), ("push", (0.2, 0.0))]
+    assert "epsilon" not in loaded.attacks[0].part.config
     inside = suite(HEAD + "models: [toy]\nattacks: [{name: push, grid: {epsilon: [0.1, 0.2], k: [5, 10]}}]\n")
     assert [(a.part.label, a.epsilons) for a in inside.attacks] == [
         ("push[k=5]", (0.1, 0.2)),
@@ -266,10 +266,10 @@ CASES = [
 
 @pytest.mark.parametrize(("text", "line", "problem"), CASES, ids=[f"{case[2][:40]}" for case in CASES])
 def test_a_mistake_is_one_line_with_its_place(text, line, problem):
-    found = mistakes(text)
-    assert len(found) == 1, found
-    assert found[0].startswith(f"t.yaml:{line}: ")
-    assert problem in found[0]
+    lines = mistakes(text)
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"t.yaml:{line}: ")
+    assert problem in lines[0]
 
 
 def test_the_same_table_twice_is_a_mistake():
@@ -278,9 +278,9 @@ def test_the_same_table_twice_is_a_mistake():
 
 
 def test_every_bad_value_of_a_grid_is_told_once():
-    found = mistakes(HEAD + "models:\n  - {name: toy, grid: {factors: [0, -1], rate: [x, 1, 2]}}\n")
-    assert len(found) == 3
-    assert {line.split(": ")[1] for line in found} == {"models[0].grid.factors", "models[0].grid.rate"}
+    lines = mistakes(HEAD + "models:\n  - {name: toy, grid: {factors: [0, -1], rate: [x, 1, 2]}}\n")
+    assert len(lines) == 3
+    assert {line.split(": ")[1] for line in lines} == {"models[0].grid.factors", "models[0].grid.rate"}
 
 
 def test_a_label_that_another_entry_gets_by_itself_is_refused():
@@ -299,14 +299,14 @@ def test_a_clash_is_told_at_its_place_and_a_qualified_name_solves_it():
     assert mistakes(HEAD + "models: [toy]\n", both) == [
         "t.yaml:3: models[0].name: model 'toy' is offered by a:x and b:x (write a/toy or b/toy)"
     ]
-    found = suite(HEAD + "models: [a/toy, b/toy]\n", both)
-    assert [(m.name, m.label, m.owner) for m in found.models] == [("a/toy", "a/toy", "a:x"), ("b/toy", "b/toy", "b:x")]
-    assert found.models[0].content() != found.models[1].content()
+    loaded = suite(HEAD + "models: [a/toy, b/toy]\n", both)
+    assert [(m.name, m.label, m.owner) for m in loaded.models] == [("a/toy", "a/toy", "a:x"), ("b/toy", "b/toy", "b:x")]
+    assert loaded.models[0].content() != loaded.models[1].content()
 
 
 def test_relative_paths_are_anchored_for_loading_only(tmp_path):
-    found = suite(HEAD.replace("[table]", "[{name: table, path: data/x.csv}]") + "models: [toy]\n")
-    assert found.datasets[0].config == {"path": "data/x.csv", "items": None, "rows": 3}
-    settings = anchor_paths(dict(found.datasets[0].config), Table.Config, tmp_path)
+    loaded = suite(HEAD.replace("[table]", "[{name: table, path: data/x.csv}]") + "models: [toy]\n")
+    assert loaded.datasets[0].config == {"path": "data/x.csv", "items": None, "rows": 3}
+    settings = anchor_paths(dict(loaded.datasets[0].config), Table.Config, tmp_path)
     assert settings == {"path": str(tmp_path / "data/x.csv"), "items": None, "rows": 3}
     assert anchor_paths({"path": "/abs/x.csv"}, Table.Config, tmp_path)["path"] == "/abs/x.csv"
