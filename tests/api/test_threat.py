@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from robench.api.attacks.base import Attack
-from robench.api.threat import SURFACES, Surface
+from robench.api.surfaces import SURFACES, Surface
 
 
 def test_every_surface_has_a_row():

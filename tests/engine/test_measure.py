@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from robench.api import PluginError
-from robench.api.threat import SURFACES
+from robench.api.surfaces import SURFACES
 from robench.engine.attack.surface import VictimSurface
 from robench.testing.worlds import ReferencePairwise, checkerboard, crowd, fitted, measured_victim, reference_victim
 from robench_plugins.attacks.embedding.cw import CarliniWagner

@@ -30,8 +30,8 @@ from robench.api.models.tokens import Tokens as Tokens
 
 # Attacks
 from robench.api.threat import Threat as Threat
-from robench.api.threat import Surface as Surface
-from robench.api.threat import Scale as Scale
+from robench.api.surfaces import Surface as Surface
+from robench.api.surfaces import Scale as Scale
 
 # Attacks on the surfaces embedding and parameters
 from robench.api.attacks.embedding import EmbeddingAttack as EmbeddingAttack

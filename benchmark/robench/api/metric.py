@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from robench.api.component import Component
 from robench.api.data import FloatArray, IntArray
-from robench.api.threat import SURFACES, Threat
+from robench.api.surfaces import SURFACES
+from robench.api.threat import Threat
 
 
 @dataclass(frozen=True, eq=False)

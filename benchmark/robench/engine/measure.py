@@ -7,7 +7,7 @@ from functools import cached_property
 
 from robench.api.attacks.base import Attack
 from robench.api.data import IntArray
-from robench.api.threat import SURFACES
+from robench.api.surfaces import SURFACES
 from robench.engine.attack.measurement import Measurement
 from robench.engine.attack.surface import VictimSurface
 from robench.engine.attack.victim import EvaluatedVictim

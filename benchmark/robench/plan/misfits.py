@@ -10,7 +10,7 @@ from robench.api.attacks.ensemble import Ensemble
 from robench.api.defense import Defense
 from robench.api.errors import SettingError, UserError, counted
 from robench.api.models.base import Model
-from robench.api.threat import SURFACES
+from robench.api.surfaces import SURFACES
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts
 from robench.spec import Cell
 from robench.suite.load import Suite

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric
-from robench.api.threat import SURFACES, Threat
+from robench.api.surfaces import SURFACES
+from robench.api.threat import Threat
 from robench.host.registry import Registry
 from robench.spec import Cell
 from robench.store.plan_file import PlannedTable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from robench.api.threat import SURFACES
+from robench.api.surfaces import SURFACES
 from robench.report.blocks import Block, Grid, LeaderboardChart, Section
 from robench.report.numbers import bounded, defense, number, ranks, unit_of
 from robench.tables.build import Tables

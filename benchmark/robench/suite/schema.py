@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from robench.api.surfaces import Scale, Surface
+from robench.api.threat import GoalName, Norm, Stage
 from robench.suite.messages import DEVICE, NAME
 
 DEFAULT_METRICS = (
@@ -63,11 +65,11 @@ class RankingEntry(_Model):
     of the surface.
     """
 
-    surface: Literal["embedding", "parameters", "history", "text", "interactions"]
-    stage: Literal["test", "train"] | None = None
-    norm: Literal["l2", "linf", "edits", "words", "characters", "users", "share"] | None = None
-    scale: Literal["relative", "absolute"] | None = None
-    goal: Literal["untargeted", "promote", "demote"] = "untargeted"
+    surface: Surface
+    stage: Stage | None = None
+    norm: Norm | None = None
+    scale: Scale | None = None
+    goal: GoalName = "untargeted"
     k: Count = 10
     metric: StrictStr = "ndcg@10"
     epsilon: StrictFloat = Field(ge=0)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from robench.api.data import FloatArray, IntArray
 from robench.api.metric import Measure
-from robench.api.threat import SURFACES, Threat
+from robench.api.surfaces import SURFACES
+from robench.api.threat import Threat
 from robench.spec import CellRow
 from robench.store.record import ENSEMBLE
 from robench.tables.results import Results, grouped

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from robench.api.codec import IF_SET, JSON_ONLY, inline
 from robench.api.metric import Measure
-from robench.api.threat import SURFACES, Threat
+from robench.api.surfaces import SURFACES
+from robench.api.threat import Threat
 from robench.spec import RowKey
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, attack_set, has_ensembles

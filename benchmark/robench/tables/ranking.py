@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robench.api.threat import SURFACES
+from robench.api.surfaces import SURFACES
 from robench.store.plan_file import PlannedTable
 from robench.tables.results import Results, grouped
 from robench.tables.rows import Flag, Row

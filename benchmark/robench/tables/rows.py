@@ -10,7 +10,7 @@ import numpy as np
 
 from robench.api.data import FloatArray
 from robench.api.metric import Measure, Metric
-from robench.api.threat import SURFACES
+from robench.api.surfaces import SURFACES
 from robench.spec import CellRow, RowKey
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, Point, judged_cells, point_of, within

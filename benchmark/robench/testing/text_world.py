@@ -18,7 +18,7 @@ from robench.api.models.sequence import SequenceModel
 from robench.api.models.tokens import TokenModel, Tokens
 from robench.api.models.torch import Batch, Embedded
 from robench.api.rng import Rng
-from robench.api.threat import Surface
+from robench.api.surfaces import Surface
 from robench.engine.measure import MeasuredVictim
 from robench.pretrained.encoder import pooled
 from robench.testing.worlds import ReferenceSequence, fitted

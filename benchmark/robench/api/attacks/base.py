@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from robench.api.component import Component
-from robench.api.threat import Stage, Surface, Threat
+from robench.api.surfaces import Surface
+from robench.api.threat import Stage, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,8 @@ from robench.api.attacks.base import Attack, Evaluation, Kind, LossName, Positiv
 from robench.api.component import BaseConfig
 from robench.api.errors import SettingError
 from robench.api.rng import Rng
-from robench.api.threat import Scale, Stage, Surface, Threat
+from robench.api.surfaces import Scale, Surface
+from robench.api.threat import Stage, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor

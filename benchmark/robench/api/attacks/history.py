@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field
 from robench.api.attacks.base import Attack, Evaluation, LossName
 from robench.api.component import BaseConfig
 from robench.api.rng import Rng
-from robench.api.threat import Scale, Stage, Surface, Threat
+from robench.api.surfaces import Scale, Surface
+from robench.api.threat import Stage, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,8 @@ from robench.api.attacks.base import Adaptive, Attack
 from robench.api.component import BaseConfig
 from robench.api.data import IntArray, Interactions
 from robench.api.rng import Rng
-from robench.api.threat import Stage, Surface, Threat
+from robench.api.surfaces import Surface
+from robench.api.threat import Stage, Threat
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from robench.api.attacks.base import Attack
 from robench.api.component import BaseConfig
 from robench.api.data import Catalogue, IntArray, Item
 from robench.api.rng import Rng
-from robench.api.threat import Stage, Surface, Threat, share_in_edits
+from robench.api.surfaces import Surface
+from robench.api.threat import Stage, Threat, share_in_edits
 
 if TYPE_CHECKING:
     from torch import Tensor

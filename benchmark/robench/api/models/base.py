@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from robench.api.component import Component
 from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData
 from robench.api.rng import Rng
-from robench.api.threat import GoalName, Surface
+from robench.api.surfaces import Surface
+from robench.api.threat import GoalName
 
 ColdUser = Literal["history", "fold-in", "content", "popularity"]
 ColdItem = Literal["behind", "content"]

@@ -15,7 +15,7 @@ from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.softmax import cross_entropy
 from robench.api.models.torch import Batch, Embedded, Losses, TorchConfig, TorchModel
 from robench.api.rng import Rng
-from robench.api.threat import Surface
+from robench.api.surfaces import Surface
 
 
 class SequenceConfig(TorchConfig):

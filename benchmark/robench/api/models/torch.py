@@ -22,7 +22,7 @@ from robench.api.component import BaseConfig
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.base import Model
 from robench.api.rng import Rng
-from robench.api.threat import Surface
+from robench.api.surfaces import Surface
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from robench.api.attacks.base import Attack
 from robench.api.attacks.ensemble import Ensemble, Member
 from robench.api.data import IntArray
-from robench.api.threat import SURFACES
+from robench.api.surfaces import SURFACES
 from robench.engine.attack.arena import Arena, search_worst
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.ensemble import MemberLog, members_of, search_each_user, search_for_all

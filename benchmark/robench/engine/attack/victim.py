@@ -14,7 +14,6 @@ from robench.api.models.base import Model
 from robench.api.models.torch import Batch, TorchModel
 from robench.api.rng import Rng
 from robench.api.threat import GoalName
-from robench.engine.attack.budget import TINY
 from robench.engine.attack.draws import Draws
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.measurement import CellArrays, join_chunks, median_arrays
@@ -23,6 +22,7 @@ from robench.engine.data.titles import TitleReader
 from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size
 from robench.engine.rank.ranking import discount, rank_items
 
+TINY = 1e-30  # keeps a spread of 0 from dividing
 FEW = 8  # users whose scores are computed twice to see whether they differ
 NOISE = 1e-4  # largest difference of a deterministic victim, in standard deviations of its scores
 

@@ -12,11 +12,11 @@ from robench.api.attacks.base import Attack
 from robench.api.attacks.embedding import EmbeddingAttack, MinimumNormAttack
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Candidate, Proposal
-from robench.engine.attack.budget import TINY, project
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.users import UserArena
 from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
+from robench.engine.surfaces.vector_budget import TINY, project
 
 
 @dataclass(eq=False)

@@ -12,7 +12,6 @@ from robench.api.attacks.base import Attack
 from robench.api.attacks.embedding import MinimumNormAttack
 from robench.api.data import IntArray
 from robench.api.threat import GoalName, Threat
-from robench.engine.attack.budget import ROUNDING, TINY
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.measurement import (
     CellArrays,
@@ -26,6 +25,7 @@ from robench.engine.attack.victim import EvaluatedVictim
 from robench.engine.surfaces.embedding.arena import EmbeddingArena
 from robench.engine.surfaces.embedding.minimum import Minimum
 from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
+from robench.engine.surfaces.vector_budget import ROUNDING, TINY
 
 
 class EmbeddingSurface(ArenaSurface):

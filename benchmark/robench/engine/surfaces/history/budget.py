@@ -12,7 +12,8 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
 from robench.api.errors import PluginError
-from robench.api.threat import Scale, share_in_edits
+from robench.api.surfaces import Scale
+from robench.api.threat import share_in_edits
 from robench.engine.attack.costs import Costs
 
 

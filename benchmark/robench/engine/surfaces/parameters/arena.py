@@ -15,11 +15,11 @@ from robench.api.data import IntArray
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Candidate, Proposal
-from robench.engine.attack.budget import TINY, project
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.judgement import Judgement, judge_scores
 from robench.engine.attack.measurement import CellArrays, join_chunks, outcome_arrays
 from robench.engine.surfaces.parameters.oracle import ROWS, ParametersOracle
+from robench.engine.surfaces.vector_budget import TINY, project
 
 
 @dataclass(eq=False)
