@@ -47,7 +47,7 @@ class Arena(ABC):
 
     @property
     def to_break(self) -> Tensor:
-        """bool [B]: rows whose goal is not reached at clean."""
+        """The rows whose goal is not reached at clean, bool [B]."""
         rows: Tensor = self.oracle.to_break
         return rows
 
@@ -67,7 +67,7 @@ class Arena(ABC):
 
     @property
     def concerned(self) -> Tensor:
-        """bool [B]: rows that an ensemble attacks at all.
+        """The rows that an ensemble attacks at all, bool [B].
 
         If items are promoted, these include users who have them in the top k already.
         """

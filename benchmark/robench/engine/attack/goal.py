@@ -68,7 +68,7 @@ class Goal:
 
     @property
     def applies(self) -> Tensor:
-        """bool [B]: the user has an item that shall fall or rise."""
+        """The users with an item that shall fall or rise, bool [B]."""
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:

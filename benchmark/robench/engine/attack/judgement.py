@@ -35,12 +35,12 @@ class Harm(Protocol):
 
     @property
     def damage(self) -> Tensor:
-        """float64, higher is worse for the defender."""
+        """The damage, float64; higher is worse for the defender."""
         ...
 
     @property
     def loss(self) -> Tensor:
-        """float, decides between equal damages."""
+        """The loss, float, which decides between equal damages."""
         ...
 
 

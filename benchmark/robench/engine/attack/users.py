@@ -59,12 +59,12 @@ class UserOracle(ABC, Generic[Input]):
 
     @property
     def users(self) -> Tensor:
-        """int64 [B]; a copy, so that an attack cannot change the host's own."""
+        """The users, int64 [B]; a copy, so that an attack cannot change the host's own."""
         return self.chunk.users.clone()
 
     @property
     def to_break(self) -> Tensor:
-        """bool [B]: the goal is not reached at clean."""
+        """The users whose goal is not reached at clean, bool [B]."""
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
@@ -139,7 +139,7 @@ class UserArena(Arena):
 
     @property
     def concerned(self) -> Tensor:
-        """bool [B]."""
+        """The users that an ensemble attacks at all, bool [B]."""
         goal = self.oracle.goal
         return self.to_break if goal.name == "untargeted" else goal.applies
 

@@ -119,7 +119,7 @@ class EditOracle(UserOracle[Tensor]):
 
     @cached_property
     def forbidden(self) -> Tensor:
-        """bool [B, n_items]: held-out and promoted items, which no edit may bring in."""
+        """The held-out and promoted items, which no edit may bring in: bool [B, n_items]."""
         table = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
         for items in (self.chunk.held, self.goal.items):
             table.scatter_(1, torch.where(items >= 0, items, self.n_items), True)

@@ -59,7 +59,7 @@ class ParametersOracle:
 
     @property
     def to_break(self) -> Tensor:
-        """bool [R]: every row serves all users."""
+        """All rows, because every row serves all users: bool [R]."""
         return torch.ones(len(self.tables.valid), dtype=torch.bool, device=self.tables.valid.device)
 
     def zero(self) -> dict[str, Tensor]:

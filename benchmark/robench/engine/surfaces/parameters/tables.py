@@ -40,7 +40,7 @@ class EmbeddingTables:
 
     @cached_property
     def valid(self) -> Tensor:
-        """bool [R, d]: the entries that belong to a table."""
+        """The entries that belong to a table, bool [R, d]."""
         width = max(weight.shape[1] for weight in self.weights.values())
         parts = [torch.arange(width, device=w.device).expand(len(w), width) < w.shape[1] for w in self.weights.values()]
         return torch.cat(parts)

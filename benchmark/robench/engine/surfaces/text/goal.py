@@ -26,7 +26,7 @@ class TitleGoal(Protocol):
 
     @property
     def items(self) -> IntArray:
-        """int64 [A]."""
+        """The rows of the items with titles that may change, int64 [A]."""
         ...
 
     @property

@@ -61,7 +61,7 @@ class TitleOracle:
 
     @property
     def items(self) -> IntArray:
-        """int64 [A]."""
+        """The rows of the items with titles that may change, int64 [A]."""
         return self.goal.items.copy()
 
     @property
@@ -71,7 +71,7 @@ class TitleOracle:
 
     @property
     def counts(self) -> IntArray:
-        """int64 [n_items]."""
+        """The number of uses of every item, int64 [n_items]."""
         return self.reader.history.counts()
 
     @property
