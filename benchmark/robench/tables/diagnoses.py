@@ -84,7 +84,10 @@ def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
         noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE
         draws = results.record(cell)["diagnostics"].get("expectation", 1)
         if noisy and cell.kind in (GRADIENT, MINIMUM_NORM) and draws <= 1:
-            why = f"{cell.attack_label} takes one draw of a victim that draws at test time: set its expectation"
+            # Attacks on titles lack it: their losses are means over the host's draws, and their slopes are one draw's.
+            settable = "expectation" in results.record(cell)["spec"]["attack"]["config"]
+            remedy = "set its expectation" if settable else "it averages no gradients, so compare it with a search"
+            why = f"{cell.attack_label} takes one draw of a victim that draws at test time: {remedy}"
             flags[cell.attack_label] = Flag("attack without expectation", why, {"expectation": 1})
     return list(flags.values())
 
