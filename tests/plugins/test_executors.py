@@ -32,17 +32,17 @@ def seen(task, emit):
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
-    """What a worker with three threads per task finds in its environment."""
+    """Returns the environment of a worker with three threads per task."""
     (tmp_path / "work_of_a_test.py").write_text(WORK)
     monkeypatch.syspath_prepend(tmp_path)
 
-    def look():
-        found = []
+    def run():
+        events = []
         work = importlib.import_module("work_of_a_test").seen
-        Local.make(workers=1).run([Task("a", {"threads": 3})], work, found.append)
-        return found[0]["environment"]
+        Local.make(workers=1).run([Task("a", {"threads": 3})], work, events.append)
+        return events[0]["environment"]
 
-    return look
+    return run
 
 
 def test_workers_know_their_threads_and_keep_freed_memory_and_this_process_is_left_alone(environment, monkeypatch):
@@ -59,7 +59,7 @@ def test_what_the_user_says_of_memory_counts(environment, monkeypatch):
 
 
 def test_a_script_of_its_own_work_still_runs_it(tmp_path):
-    """Workers do not import the script that starts them, unless the work is defined there."""
+    """Workers import the script that starts them only if the work is defined there."""
     (tmp_path / "script.py").write_text(
         "from robench.api import Task\n"
         "from robench_plugins.executors.local import Local\n"

@@ -1,4 +1,4 @@
-"""What the tests of llm share."""
+"""Fixtures of the tests of llm."""
 
 import pytest
 from tests.tiny_decoder import tiny_decoder
@@ -6,6 +6,7 @@ from tests.tiny_decoder import tiny_decoder
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
+    """The folder of a small decoder."""
     return str(tiny_decoder(tmp_path_factory.mktemp("llama")))
 
 

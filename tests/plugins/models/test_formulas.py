@@ -1,4 +1,4 @@
-"""The models' formulas, each against numbers worked out by hand or by dense numpy that shares no code with them."""
+"""The formulas of the models, against numbers by hand or by dense numpy without shared code."""
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ R2, R3, R6 = np.sqrt([2.0, 3.0, 6.0])
 
 
 def _data(rows, n_items, items=None):
+    """Returns training data with these rows, and no validation items."""
     train = Interactions.from_rows(rows, n_items)
     items = items or [Item(f"Title {i}", 2000, ()) for i in range(n_items)]
     catalogue = Catalogue(tuple(str(i) for i in range(n_items)), tuple(items))
@@ -29,13 +30,14 @@ def _data(rows, n_items, items=None):
 
 
 def _learnt(kind, data, **settings):
+    """Returns a model that is fitted on the data."""
     model = kind.make(**settings)
     model.fit(data, Rng(0))
     return model
 
 
 def _built(kind, data, **settings):
-    """A model with large random parameters (so that no term is negligible), as it scores: without dropout."""
+    """Returns a model with large random parameters, so that no term is negligible, in eval mode."""
     model = kind.make(**settings)
     model.initialise(data, Rng(0))
     generator = torch.Generator().manual_seed(1)
@@ -46,10 +48,12 @@ def _built(kind, data, **settings):
 
 
 def _values(model):
+    """Returns the parameters of a model as float64 arrays by name."""
     return {name: part.detach().double().numpy() for name, part in model.named_parameters()}
 
 
 def _dense(rows, n_items):
+    """Returns the interactions as a dense matrix, float64 [rows, n_items]."""
     return np.array([[float(i in row) for i in range(n_items)] for row in rows])
 
 
@@ -59,8 +63,8 @@ def test_item_knn_by_hand():
     # With h = 1: sim(01) = 2/(3 + 1), sim(02) = 1/(√6 + 1), sim(12) = 2/(√6 + 1), sim(13) = 1/(√3 + 1), sim(23) =
     # 1/(√2 + 1). With k = 1: item 0 listens to 1, item 1 to 2, item 2 to 1, item 3 to 2.
     by_1, by_2, by_3 = 0.5, 2 / (R6 + 1), 1 / (R2 + 1)
-    wanted = [[by_1, by_2, by_2, by_3], [by_1, 0, by_2, 0], [by_1, by_2, by_2, by_3], [0, 0, 0, 0]]
-    np.testing.assert_allclose(model.scores(np.arange(4), data.train), wanted, rtol=1e-6)
+    expected = [[by_1, by_2, by_2, by_3], [by_1, 0, by_2, 0], [by_1, by_2, by_2, by_3], [0, 0, 0, 0]]
+    np.testing.assert_allclose(model.scores(np.arange(4), data.train), expected, rtol=1e-6)
 
 
 def test_user_knn_by_hand():
@@ -68,38 +72,38 @@ def test_user_knn_by_hand():
     model = _learnt(UserKnn, data, k=2, shrinkage=1.0)
     # Norms √3, √2, √3, 1. With h = 1 the two nearest: of 0, users 1 and 2; of 1, 0 and 3; of 2, 0 and 1; of 3, 1 and 0.
     s01, s02, s03, s12, s13 = 2 / (R6 + 1), 2 / 4, 1 / (R3 + 1), 1 / (R6 + 1), 1 / (R2 + 1)
-    wanted = [
+    expected = [
         [s01, s01 + s02, s02, s02],
         [s01 + s13, s01, s01, 0],
         [s02 + s12, s02 + s12, s02, 0],
         [s13 + s03, s13 + s03, s03, 0],
     ]
-    np.testing.assert_allclose(model.scores(np.arange(4), data.train), wanted, rtol=1e-6)
+    np.testing.assert_allclose(model.scores(np.arange(4), data.train), expected, rtol=1e-6)
     # A newcomer with items 1 and 3, norm √2: user 0 is as near as 1/(√6 + 1), user 1 as 1/3, user 2 as 2/(√6 + 1).
     near, nearest = 1 / 3, 2 / (R6 + 1)
-    found = model.newcomers(Interactions.from_rows([[1, 3]], 4))
-    np.testing.assert_allclose(found, [[near, near + nearest, nearest, nearest]], rtol=1e-6)
+    scores = model.newcomers(Interactions.from_rows([[1, 3]], 4))
+    np.testing.assert_allclose(scores, [[near, near + nearest, nearest, nearest]], rtol=1e-6)
 
 
-def test_ease_is_every_items_own_ridge_regression_on_the_others():
-    """The paper's problem (eq. 3) column by column: without eq. 8, and with a zero diagonal by construction."""
+def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
+    """The problem of the paper (eq. 3), solved column by column with a zero diagonal, gives the same weights."""
     generator = np.random.default_rng(0)
     n_items, penalty = 7, 3.0
     rows = [generator.permutation(n_items)[: 2 + u % 4].tolist() for u in range(12)]
     data = _data(rows, n_items)
     x = _dense(rows, n_items)
-    wanted = np.zeros((n_items, n_items))
+    expected = np.zeros((n_items, n_items))
     for item in range(n_items):
         others = np.delete(np.arange(n_items), item)
         seen = x[:, others]
-        wanted[others, item] = np.linalg.solve(seen.T @ seen + penalty * np.eye(n_items - 1), seen.T @ x[:, item])
+        expected[others, item] = np.linalg.solve(seen.T @ seen + penalty * np.eye(n_items - 1), seen.T @ x[:, item])
     model = _learnt(Ease, data, weight_decay=penalty)
     # A history of one item shows this item's row of B, its diagonal entry included.
     single = Interactions.from_rows([[i] for i in range(n_items)], n_items)
-    found = model.newcomers(single)
-    assert not np.diag(found).any()
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(model.scores(np.arange(12), data.train), x @ wanted, rtol=1e-5, atol=1e-6)
+    scores = model.newcomers(single)
+    assert not np.diag(scores).any()
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.scores(np.arange(12), data.train), x @ expected, rtol=1e-5, atol=1e-6)
 
 
 def test_content_by_hand():
@@ -113,11 +117,11 @@ def test_content_by_hand():
     c01 = c12 = (two**2 + 1) / np.sqrt(plain * other)  # alpha (beta) and the decade
     c02 = (2 * two**2 + 1) / plain  # year, genre and the decade
     length = np.sqrt(2 + 2 * c01)  # of the sum of items 0 and 1
-    wanted = [[1, c01, c02], [(1 + c01) / length, (1 + c01) / length, (c02 + c12) / length]]
-    np.testing.assert_allclose(model.scores(np.arange(2), data.train), wanted, rtol=1e-5)
+    expected = [[1, c01, c02], [(1 + c01) / length, (1 + c01) / length, (c02 + c12) / length]]
+    np.testing.assert_allclose(model.scores(np.arange(2), data.train), expected, rtol=1e-5)
     described = [items[0], Item("Beta:", 1991, ("y",), "Alpha!"), items[2]]  # its words count as the title's
     other = _learnt(Content, _data([[0], [0, 1]], 3, described), min_items=1)
-    np.testing.assert_allclose(other.scores(np.arange(2), data.train), wanted, rtol=1e-5)
+    np.testing.assert_allclose(other.scores(np.arange(2), data.train), expected, rtol=1e-5)
 
 
 def test_lightgcn_is_the_mean_of_dense_symmetrically_normalised_layers():
@@ -143,6 +147,7 @@ def test_lightgcn_is_the_mean_of_dense_symmetrically_normalised_layers():
 
 
 def _log_softmax(x):
+    """Returns the logarithm of the softmax over the last axis."""
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
@@ -161,22 +166,22 @@ def test_multi_vae_loss_of_a_user_is_the_papers_bound():
     sigma = np.exp(log_variance / 2)
     divergence = (-np.log(sigma) + (sigma**2 + mean**2) / 2 - 0.5).sum(1)
     assert (divergence > 0.1).all()
-    wanted = -(x * _log_softmax(logits)).sum(1) + beta * divergence
+    expected = -(x * _log_softmax(logits)).sum(1) + beta * divergence
     queries = model.queries(np.arange(3), data.train)
     batch = Batch(queries.users, queries.histories, {"beta": torch.full((3,), beta)})
     e = model.embed(batch)
     value, row = model.loss_from(batch, e)
     assert row.tolist() == [0, 0, 0, 1, 2, 2, 2, 2]
-    found = torch.zeros(3).index_add(0, row, value).detach().numpy()
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    loss = torch.zeros(3).index_add(0, row, value).detach().numpy()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
     np.testing.assert_allclose(model.score_from(batch, e).detach().numpy(), logits, rtol=1e-5, atol=1e-6)
 
 
 def test_multi_vae_anneals_beta_by_epoch():
     data = _data([[0, 1], [2]], 3)
     model = _built(MultiVae, data, hidden=4, latent=2, beta=0.8, anneal_epochs=4)
-    found = [float(next(iter(model.batches(data, Rng(epoch)))).targets["beta"][0]) for epoch in range(6)]
-    np.testing.assert_allclose(found, [0, 0.2, 0.4, 0.6, 0.8, 0.8], rtol=1e-6)
+    betas = [float(next(iter(model.batches(data, Rng(epoch)))).targets["beta"][0]) for epoch in range(6)]
+    np.testing.assert_allclose(betas, [0, 0.2, 0.4, 0.6, 0.8, 0.8], rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["bpr", "ce"])
@@ -189,16 +194,16 @@ def test_mf_loss_by_hand(loss):
     # Scores: user 0: 1, 2, −1.5; user 1: −1, 0.5, −1.
     users, positives, negatives = torch.tensor([1, 0]), torch.tensor([1, 0]), torch.tensor([0, 1])
     batch = Batch(users, users.new_empty(2, 0), {"positives": positives, "negatives": negatives})
-    wanted = {
+    expected = {
         "bpr": [np.log(1 + np.exp(-1.5)), np.log(1 + np.exp(1.0))],
         "ce": [np.log(np.exp([-1, 0.5, -1]).sum()) - 0.5, np.log(np.exp([1, 2, -1.5]).sum()) - 1],
     }
     value, row = model.loss_from(batch, model.embed(batch))
     assert row.tolist() == [0, 1]
-    np.testing.assert_allclose(value.detach().numpy(), wanted[loss], rtol=1e-5)
+    np.testing.assert_allclose(value.detach().numpy(), expected[loss], rtol=1e-5)
 
 
-def test_neumf_is_a_product_beside_a_perceptron_on_both_vectors_together():
+def test_neumf_is_a_product_and_a_perceptron_on_both_vectors():
     data = _data([[0, 1], [2], [3, 4]], 5)
     model = _built(NeuMf, data, factors=2, mlp_factors=3, hidden=[4, 3], negatives=2)
     v = _values(model)
@@ -216,8 +221,8 @@ def test_neumf_is_a_product_beside_a_perceptron_on_both_vectors_together():
     value, row = model.loss_from(batch, model.embed(batch))
     assert row.tolist() == [0, 1]
     own, other = scores[[2, 0], [3, 1]], scores[[[2], [0]], [[0, 1], [4, 2]]]
-    wanted = np.log(1 + np.exp(-own)) + np.log(1 + np.exp(other)).sum(1)
-    np.testing.assert_allclose(value.detach().numpy(), wanted, rtol=1e-5)
+    expected = np.log(1 + np.exp(-own)) + np.log(1 + np.exp(other)).sum(1)
+    np.testing.assert_allclose(value.detach().numpy(), expected, rtol=1e-5)
 
 
 def test_sasrec_bce_by_hand_at_the_positions_that_have_a_target():
@@ -228,11 +233,11 @@ def test_sasrec_bce_by_hand_at_the_positions_that_have_a_target():
     batch = Batch(torch.tensor([-1, -1]), histories, {"items": targets, "negatives": negatives})
     e = model.embed(batch)
     states, v = model.states(batch, e).detach().double().numpy(), _values(model)
-    wanted = []
+    expected = []
     for row, position in ((0, 0), (0, 1), (0, 2), (1, 0)):
         logits = v["item_table.weight"][:n] @ states[row, position] + v["item_bias"]
         likely = 1 / (1 + np.exp(-logits))
-        wanted.append(-np.log(likely[targets[row, position]]) - np.log(1 - likely[negatives[row, position]]))
+        expected.append(-np.log(likely[targets[row, position]]) - np.log(1 - likely[negatives[row, position]]))
     value, row = model.loss_from(batch, e)
     assert row.tolist() == [0, 0, 0, 1]
-    np.testing.assert_allclose(value.detach().numpy(), wanted, rtol=1e-5)
+    np.testing.assert_allclose(value.detach().numpy(), expected, rtol=1e-5)

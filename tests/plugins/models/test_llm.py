@@ -26,22 +26,25 @@ USERS = np.arange(9)
 
 @pytest.fixture(scope="module")
 def world():
+    """The data, the history at test time, and the held-out items."""
     data, test = crowd(n_users=24)
     return data, joined(data.train, data.validation), test
 
 
 def _fit(data, weights, **settings: Any) -> Llm:
+    """Returns a fitted model with few candidates and short histories."""
     small = {"weights": weights, "candidates": 8, "history_items": 4, "validation_users": 4}
     return fitted(Llm.make(**{**small, **settings}), data)[0]
 
 
 @pytest.fixture(scope="module")
 def victim(world, weights):
+    """A fitted model that no test changes."""
     return _fit(world[0], weights)
 
 
-def _answers_of(model, user, history):
-    """Each candidate's whole text through the network alone, without anything shared."""
+def _likelihoods_by_hand(model, user, history):
+    """Returns the likelihood of each candidate, from its whole text through the network by itself."""
     items = history.row(user)[-model.config.history_items :]
     template, d = load_template(model.config.prompt), model.decoder
     before, after = template.split("{history}")
@@ -49,13 +52,13 @@ def _answers_of(model, user, history):
     for number, item in enumerate(items):
         ids += d.ids("\n-" if number else "-") + d.ids(f" {model.titles.texts[item]}")
     ids += d.ids(after, special=True)
-    found = {}
+    likelihoods_of = {}
     for item in model.candidates(np.array([user]), history)[0].tolist():
         title = d.ids(f" {model.titles.texts[item]}")
         logits = d.net(input_ids=torch.tensor([ids + title]), use_cache=False).logits[0]
         log = logits.log_softmax(1)[len(ids) - 1 : -1]
-        found[item] = float(log[torch.arange(len(title)), torch.tensor(title)].mean())
-    return found
+        likelihoods_of[item] = float(log[torch.arange(len(title)), torch.tensor(title)].mean())
+    return likelihoods_of
 
 
 def test_candidates_have_their_likelihood_and_all_others_the_retrievers_order(world, victim):
@@ -63,8 +66,8 @@ def test_candidates_have_their_likelihood_and_all_others_the_retrievers_order(wo
     retriever = fitted(Ease(), data)[0].scores(USERS, history)
     scores, candidates = victim.scores(USERS, history), victim.candidates(USERS, history)
     for user in USERS.tolist():
-        wanted = _answers_of(victim, user, history)
-        for item, value in wanted.items():
+        expected = _likelihoods_by_hand(victim, user, history)
+        for item, value in expected.items():
             assert scores[user, item] == pytest.approx(value, abs=1e-4)
         order = np.argsort(-retriever[user], kind="stable")
         unknown = order[~np.isin(order, history.row(user))]
@@ -79,10 +82,10 @@ def test_candidates_have_their_likelihood_and_all_others_the_retrievers_order(wo
 def test_other_retrievers_find_other_candidates(world, weights, victim, name):
     data, history, _ = world
     model = _fit(data, weights, retriever=name, candidates=40)
-    found = model.candidates(USERS, history)
-    assert (found[:, -1] == -1).all()  # fewer than 40 items are unknown to anybody
-    assert sorted(found[0][found[0] >= 0]) == sorted(set(range(40)) - set(history.row(0)))
-    assert not np.array_equal(found[:, :8], victim.candidates(USERS, history))
+    candidates = model.candidates(USERS, history)
+    assert (candidates[:, -1] == -1).all()  # fewer than 40 items are unknown to anybody
+    assert sorted(candidates[0][candidates[0] >= 0]) == sorted(set(range(40)) - set(history.row(0)))
+    assert not np.array_equal(candidates[:, :8], victim.candidates(USERS, history))
     assert np.isfinite(model.scores(USERS, history)).all()
     assert np.isfinite(model.newcomers(data.train)).all()
 
@@ -97,11 +100,11 @@ def test_the_slope_by_titles_tokens_is_the_true_one(world, precise):
     model = _fit(data, precise).double()
     oracle = next(measured_victim(model, data, test).surface("embedding").oracles(k=5))
     direction, h = oracle.normal(Rng(1)), 1e-6
-    found = oracle.gradient(oracle.zero()).gradient
-    slope = float((found["tokens"] * direction["tokens"]).sum())
+    gradient = oracle.gradient(oracle.zero()).gradient
+    slope = float((gradient["tokens"] * direction["tokens"]).sum())
     ends = [float(oracle.evaluate({"tokens": sign * h * direction["tokens"]}).loss.double().sum()) for sign in (1, -1)]
     assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(slope, rel=1e-4)
-    size = found["tokens"].abs().amax(-1)
+    size = gradient["tokens"].abs().amax(-1)
     assert bool((size[oracle.clean.valid["tokens"]] > 0).all())
     assert not bool(size[~oracle.clean.valid["tokens"]].any())
 
@@ -119,9 +122,9 @@ def test_only_titles_of_the_history_may_be_perturbed(world, victim):
     with torch.no_grad():
         clean, attacked = victim.score_from(batch, e), victim.score_from(batch, moved)
     changed = (clean != attacked).numpy()
-    found = victim.candidates(USERS, history)
-    assert np.take_along_axis(changed, found, 1).all()
-    np.put_along_axis(changed, found, False, axis=1)
+    candidates = victim.candidates(USERS, history)
+    assert np.take_along_axis(changed, candidates, 1).all()
+    np.put_along_axis(changed, candidates, False, axis=1)
     assert not changed.any()
 
 
@@ -138,47 +141,47 @@ def test_with_and_without_a_gradient_alone_and_together_the_scores_are_the_same(
         np.testing.assert_array_equal(victim.scores(np.array([user]), history)[0], plain[user])
 
 
-def test_another_title_changes_those_who_read_it_and_no_one_else(world, victim):
+def test_another_title_changes_only_the_users_whose_prompts_hold_it(world, victim):
     _, history, _ = world
     before = victim.scores(USERS, history)
     item = int(victim.candidates(USERS, history)[0, 3])
     other = victim.rewritten({item: Item("Quite another thing")})
-    found = other.scores(USERS, history)
+    scores = other.scores(USERS, history)
     np.testing.assert_array_equal(other.candidates(USERS, history), victim.candidates(USERS, history))
     hits = 0
     for user in USERS.tolist():
         candidates = victim.candidates(USERS, history)[user]
         if item in history.row(user)[-4:]:
-            assert (found[user, candidates] != before[user, candidates]).all()
+            assert (scores[user, candidates] != before[user, candidates]).all()
         elif item in candidates:
             hits += 1
-            assert found[user, item] != before[user, item]
-            others = np.arange(len(found[user])) != item
-            np.testing.assert_array_equal(found[user, others], before[user, others])
-            assert found[user, item] == pytest.approx(_answers_of(other, user, history)[item], abs=1e-4)
+            assert scores[user, item] != before[user, item]
+            others = np.arange(len(scores[user])) != item
+            np.testing.assert_array_equal(scores[user, others], before[user, others])
+            assert scores[user, item] == pytest.approx(_likelihoods_by_hand(other, user, history)[item], abs=1e-4)
         else:
-            np.testing.assert_array_equal(found[user], before[user])
+            np.testing.assert_array_equal(scores[user], before[user])
     assert hits
     np.testing.assert_array_equal(victim.scores(USERS, history), before)
-    np.testing.assert_array_equal(other.rewritten({}).scores(USERS, history), found)
+    np.testing.assert_array_equal(other.rewritten({}).scores(USERS, history), scores)
 
 
 def test_what_is_remembered_changes_no_number_and_saves_looks(world, weights, monkeypatch):
     data, history, _ = world
     first, second = _fit(data, weights), _fit(data, weights)
-    found = first.scores(USERS, history)
+    scores = first.scores(USERS, history)
     other = first.rewritten({int(first.candidates(USERS, history)[0, 0]): Item("Other")})
     monkeypatch.setattr(second.decoder, "log_likelihoods", _counted(second.decoder, calls := []))
     alone = second.rewritten({row: Item(other.titles.texts[row]) for row in range(data.n_items)}).scores(USERS, history)
     np.testing.assert_array_equal(other.scores(USERS, history), alone)
     count = len(calls)
-    np.testing.assert_array_equal(second.scores(USERS, history), found)
+    np.testing.assert_array_equal(second.scores(USERS, history), scores)
     assert 0 < len(calls) - count < len(USERS)  # only who met the other title is asked again
     count = len(calls)
-    np.testing.assert_array_equal(second.scores(USERS, history), found)
+    np.testing.assert_array_equal(second.scores(USERS, history), scores)
     assert len(calls) == count
     second.likelihoods.values.clear()
-    np.testing.assert_array_equal(second.scores(USERS, history), found)
+    np.testing.assert_array_equal(second.scores(USERS, history), scores)
 
 
 def test_a_rewritten_candidate_costs_its_own_tokens_only(world, weights):
@@ -195,16 +198,16 @@ def test_a_rewritten_candidate_costs_its_own_tokens_only(world, weights):
     assert spent == [len(prompt.ids) + len("One"), len("Another"), 0]  # a byte and a blank are a token each
 
 
-def test_prompts_are_forgotten_where_there_are_too_many(world, weights, monkeypatch):
+def test_old_prompts_are_dropped_from_the_cache(world, weights, monkeypatch):
     data, history, _ = world
     model = _fit(data, weights)
     before = model.scores(USERS, history)
     other = model.rewritten({int(i): Item("Other") for i in model.candidates(USERS, history)[:, 0]})
-    found = other.scores(USERS, history)
+    scores = other.scores(USERS, history)
     assert len(other.likelihoods.prefixes) == len(USERS)
     other.likelihoods.clear()
     monkeypatch.setattr(likelihoods, "PREFIX_BYTES", 1)
-    np.testing.assert_array_equal(other.scores(USERS, history), found)
+    np.testing.assert_array_equal(other.scores(USERS, history), scores)
     assert len(other.likelihoods.prefixes) == 1
     np.testing.assert_array_equal(model.scores(USERS, history), before)
 
@@ -219,7 +222,7 @@ def _counted(decoder, calls):
     return counted
 
 
-def test_a_perturbed_look_is_remembered_to_the_bit(world, weights, monkeypatch):
+def test_a_perturbed_prompt_is_cached_to_the_bit(world, weights, monkeypatch):
     data, history, _ = world
     model = _fit(data, weights)
     clean = model.scores(USERS, history)
@@ -272,7 +275,7 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
     assert usage.amounts()["not_finite"] == 1
 
 
-def test_an_item_that_nobody_has_used_is_no_candidate(world, weights):
+def test_an_item_without_interactions_is_no_candidate(world, weights):
     data, history, _ = world
     wide = data.n_items + 1
     rows = [Interactions(x.indptr, x.items, x.times, wide) for x in (data.train, data.validation, history)]
@@ -299,7 +302,7 @@ def test_lora_lowers_the_loss_of_the_next_title(world, weights):
     assert not same_state(start, model)
 
 
-def test_answers_are_forgotten_where_training_may_have_changed_them(world, weights, victim):
+def test_training_empties_the_cache_of_likelihoods(world, weights, victim):
     data, history, _ = world
     model = _fit(data, weights, lora_rank=2, train_rows=8)
     before = model.scores(USERS, history)
@@ -324,12 +327,12 @@ def test_the_identity_holds_the_weights_and_the_template(tmp_path, weights, prec
     file = tmp_path / "mine.txt"
     file.write_text("I saw {history} and")
     prompts = (None, "I saw {history} and then", str(file))
-    found = [Llm.make(weights=folder, prompt=prompt).outside() for folder in (weights, precise) for prompt in prompts]
-    assert len(set(found)) == 6
+    digests = [Llm.make(weights=folder, prompt=prompt).outside() for folder in (weights, precise) for prompt in prompts]
+    assert len(set(digests)) == 6
     file.write_text("I saw {history} or")
-    assert Llm.make(weights=precise, prompt=str(file)).outside() not in found
+    assert Llm.make(weights=precise, prompt=str(file)).outside() not in digests
     file.write_text(DEFAULT)
-    assert Llm.make(weights=precise, prompt=str(file)).outside() == found[3]
+    assert Llm.make(weights=precise, prompt=str(file)).outside() == digests[3]
 
 
 def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(world, weights):
@@ -351,8 +354,8 @@ def test_a_training_step_gives_its_slope_by_the_inputs(world, weights):
     model.train()
     step = Step(model, next(model.batches(data, Rng(0))), 0, 0.0, Rng(0))
     e = step.embed()
-    found = step.accumulate(step.losses(e).value.mean(), e)["tokens"]
-    assert bool((found.abs().amax(-1)[e.valid["tokens"]] > 0).all())
+    gradient = step.accumulate(step.losses(e).value.mean(), e)["tokens"]
+    assert bool((gradient.abs().amax(-1)[e.valid["tokens"]] > 0).all())
 
 
 def test_prompts_of_ones_own(tmp_path, world, weights):

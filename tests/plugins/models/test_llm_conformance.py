@@ -1,4 +1,4 @@
-"""llm passes the conformance class of neural models; its titles are no instructions to the tokenizer."""
+"""llm passes the conformance tests, and titles are no instructions to the tokenizer."""
 
 import pytest
 from tests.tiny_decoder import MARK
@@ -15,11 +15,11 @@ def test_a_title_brings_in_no_mark_of_a_chat(weights):
     ids = model.decoder.ids
     template = Template(f"{MARK}a {{profile}} {{history}}{MARK}", ids, [], 200)
     mark = ids(MARK, special=True)
-    found = template.fill([ids(MARK), ids(" Heat")], profile=MARK)
+    prompt = template.fill([ids(MARK), ids(" Heat")], profile=MARK)
     assert (
-        found.ids == mark + ids("a ") + ids(MARK) + ids(" ") + ids("-") + ids(MARK) + ids("\n-") + ids(" Heat") + mark
+        prompt.ids == mark + ids("a ") + ids(MARK) + ids(" ") + ids("-") + ids(MARK) + ids("\n-") + ids(" Heat") + mark
     )
-    assert not found.cut
+    assert not prompt.cut
     short = template.fill([ids(" first"), ids(" x" * 100), ids(" last")])
     assert short.cut
     assert len(short.ids) + template.room <= 200

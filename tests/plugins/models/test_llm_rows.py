@@ -1,4 +1,4 @@
-"""llm: titles that are hardly likely, that are not usable, or that do not fit in the prompt."""
+"""llm with titles that are unlikely, unusable, or too long for the prompt."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def test_the_least_likely_title_stands_before_unusable_ones_and_all_others(weigh
     assert scores[unlikely] > UNUSABLE >= scores[empty] > OTHERS
 
 
-def test_no_title_is_trained_on_that_is_not_usable(weights):
+def test_unusable_titles_are_not_trained_on(weights):
     data, _ = crowd(n_users=24)
     model = Llm.make(weights=weights, lora_rank=2, train_rows=10_000, max_tokens=400)
     items = [Item(""), Item("x" * 100), *data.catalogue.items[2:]]  # with its blank a token too many
@@ -38,11 +38,11 @@ def test_no_title_is_trained_on_that_is_not_usable(weights):
     model.initialise(data, Rng(0))
     later = {item for user in range(24) for item in data.train.row(user)[1:].tolist()}
     assert later >= {0, 1}
-    found = {item for batch in model.batches(data, Rng(1)) for item in batch.targets["items"].tolist()}
-    assert found == later - {0, 1}
+    items = {item for batch in model.batches(data, Rng(1)) for item in batch.targets["items"].tolist()}
+    assert items == later - {0, 1}
 
 
-def test_behind_a_title_that_does_not_fit_no_older_one_is_named():
+def test_titles_older_than_one_that_does_not_fit_are_left_out():
     def tokens(text, *, special=False):
         return [ord(char) for char in text]
 

@@ -1,4 +1,4 @@
-"""llm where titles of its candidates are rewritten along slopes by their tokens."""
+"""llm with candidates that get new titles, along slopes by their tokens."""
 
 import math
 from dataclasses import replace
@@ -32,8 +32,8 @@ K = 3
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    """A decoder that has every word of the catalogue as a token, in double precision."""
+def victim(tmp_path_factory):
+    """A decoder with a token for every word of the catalogue, in double precision."""
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
@@ -43,52 +43,56 @@ def bench(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def targets(bench):
-    """Two of the most frequent candidates, and an item that is nobody's."""
-    counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
+def targets(victim):
+    """Two of the most frequent candidates, and an item that is no candidate."""
+    counts = np.bincount(
+        victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
+    )
     assert counts.min() == 0
     return np.sort(np.array([*np.argsort(-counts, kind="stable")[:2], counts.argmin()]))
 
 
 @pytest.fixture(scope="module")
-def nobodys(bench, targets):
-    """Which of the targets that is."""
-    found = bench.model.candidates(bench.users, bench.history)
-    return next(at for at, item in enumerate(targets) if not (found == item).any())
+def nobodys(victim, targets):
+    """The index of the target that is no candidate."""
+    candidates = victim.model.candidates(victim.users, victim.history)
+    return next(at for at, item in enumerate(targets) if not (candidates == item).any())
 
 
-def _oracle(bench, targets, epsilon=1.0):
-    reader = Reader(bench.model, bench.history, bench.chunks(), bench.catalogue, bench.draws())
+def _oracle(victim, targets, epsilon=1.0):
+    """Returns an oracle that promotes the targets."""
+    reader = Reader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws())
     return TitleOracle(reader, PromotionGoal(targets, K), epsilon, "words")
 
 
-def _scores(bench, model, chunk):
-    batch = model.queries(chunk.users.numpy(), bench.history)
+def _scores(victim, model, chunk):
+    """Returns the scores of a chunk of users, float [B, n_items]."""
+    batch = model.queries(chunk.users.numpy(), victim.history)
     with torch.no_grad():
         return mask_known(model.score_from(batch, model.embed(batch)), chunk)
 
 
-def test_every_word_is_a_token_and_its_place_is_told(bench, targets):
-    oracle = _oracle(bench, targets)
-    found = oracle.slopes([f"  {title.replace(' ', '   ')}" for title in oracle.titles()])
-    for title, ids, places in zip(oracle.titles(), found.ids.tolist(), found.word.tolist(), strict=True):
+def test_every_word_is_a_token_with_its_position(victim, targets):
+    oracle = _oracle(victim, targets)
+    slopes = oracle.slopes([f"  {title.replace(' ', '   ')}" for title in oracle.titles()])
+    for title, ids, places in zip(oracle.titles(), slopes.ids.tolist(), slopes.word.tolist(), strict=True):
         words = title.split()
         assert places == [*range(len(words)), *[-1] * (len(places) - len(words))]
-        assert [found.words[token] for token in ids[: len(words)]] == words
+        assert [slopes.words[token] for token in ids[: len(words)]] == words
 
 
-def test_tokens_begin_at_the_first_letter_of_their_word(bench):
-    found = bench.model.tokens(["A River", "", "River"])
-    assert found.start.tolist() == [[0, 2], [-1, -1], [0, -1]]
-    assert found.mask.tolist() == [[True, True], [False, False], [True, False]]
+def test_tokens_begin_at_the_first_letter_of_their_word(victim):
+    tokens = victim.model.tokens(["A River", "", "River"])
+    assert tokens.start.tolist() == [[0, 2], [-1, -1], [0, -1]]
+    assert tokens.mask.tolist() == [[True, True], [False, False], [True, False]]
 
 
-def test_slopes_are_the_differences_of_an_items_own_loss(bench, targets, nobodys):
-    oracle, model = _oracle(bench, targets), bench.model
-    found = oracle.slopes(oracle.titles())
-    tokens = Tokens(found.ids, found.word >= 0, found.word)
-    vectors = found.table[found.ids]
-    choice = torch.nn.functional.one_hot(found.ids, len(found.table)).double() * tokens.mask.unsqueeze(-1)
+def test_slopes_are_the_differences_of_an_items_own_loss(victim, targets, nobodys):
+    oracle, model = _oracle(victim, targets), victim.model
+    slopes = oracle.slopes(oracle.titles())
+    tokens = Tokens(slopes.ids, slopes.word >= 0, slopes.word)
+    vectors = slopes.table[slopes.ids]
+    choice = torch.nn.functional.one_hot(slopes.ids, len(slopes.table)).double() * tokens.mask.unsqueeze(-1)
     generator = torch.Generator().manual_seed(0)
 
     def loss_at(at, by_vector, by_choice):
@@ -96,100 +100,100 @@ def test_slopes_are_the_differences_of_an_items_own_loss(bench, targets, nobodys
         moved[0][at] += by_vector
         moved[1][at] += by_choice
         soft = model.softened(targets.tolist(), tokens, *moved)
-        total = sum(oracle.goal.loss(_scores(bench, soft, q), q)[at] for q in oracle.reader.chunks)
+        total = sum(oracle.goal.loss(_scores(victim, soft, q), q)[at] for q in oracle.reader.chunks)
         return float(total / sum(oracle.goal.users(q)[at] for q in oracle.reader.chunks))
 
     for at in range(len(targets)):
-        for which, slope in enumerate((found.gradient[at], found.choice[at])):
+        for which, slope in enumerate((slopes.gradient[at], slopes.choice[at])):
             direction = torch.randn(slope.shape, generator=generator, dtype=torch.float64)
             step = direction * 1e-4 * tokens.mask[at].unsqueeze(-1)
             plus, minus = ([step * s if which == n else 0.0 for n in (0, 1)] for s in (1, -1))
             difference = (loss_at(at, *plus) - loss_at(at, *minus)) / 2
             assert float((slope * step).sum()) == pytest.approx(difference, rel=1e-3, abs=1e-12)
             assert (abs(difference) > 1e-9) == (at != nobodys)
-    assert not found.gradient[~tokens.mask].any()
-    assert not found.choice[~tokens.mask].any()
+    assert not slopes.gradient[~tokens.mask].any()
+    assert not slopes.choice[~tokens.mask].any()
 
 
-def test_what_nobody_is_shown_hides_no_gradient(bench, targets, nobodys):
-    oracle = _oracle(bench, targets)
-    found = oracle.slopes(oracle.titles())
-    assert not found.choice[nobodys].any()
+def test_an_item_that_is_no_candidate_counts_as_no_hidden_gradient(victim, targets, nobodys):
+    oracle = _oracle(victim, targets)
+    slopes = oracle.slopes(oracle.titles())
+    assert not slopes.choice[nobodys].any()
     assert (oracle.diagnosis.judged, oracle.diagnosis.zero, oracle.diagnosis.non_finite) == (2, 0, 0)
-    assert oracle.costs.queries == oracle.costs.gradients == len(bench.users)
+    assert oracle.costs.queries == oracle.costs.gradients == len(victim.users)
 
 
-def test_slopes_go_through_wrappers(bench, targets):
-    oracle = _oracle(bench, targets)
-    outer = replace(oracle, reader=replace(oracle.reader, model=Wrapped(Wrapped(bench.model))))
-    wanted, found = (o.slopes(o.titles()) for o in (oracle, outer))
-    torch.testing.assert_close(found.gradient, wanted.gradient)
-    torch.testing.assert_close(found.choice, wanted.choice)
-    assert found.words == wanted.words
+def test_slopes_go_through_wrappers(victim, targets):
+    oracle = _oracle(victim, targets)
+    outer = replace(oracle, reader=replace(oracle.reader, model=Wrapped(Wrapped(victim.model))))
+    expected, slopes = (o.slopes(o.titles()) for o in (oracle, outer))
+    torch.testing.assert_close(slopes.gradient, expected.gradient)
+    torch.testing.assert_close(slopes.choice, expected.choice)
+    assert slopes.words == expected.words
 
 
-def test_slopes_go_through_noise_on_the_history(bench, targets, nobodys):
-    oracle = _oracle(bench, targets)
+def test_slopes_go_through_noise_on_the_history(victim, targets, nobodys):
+    oracle = _oracle(victim, targets)
     plain = oracle.slopes(oracle.titles())
     for sigma, least, most in ((1e-5, 0, 1e-4), (30.0, 1e-3, 1e9)):
-        noisy = replace(oracle, reader=replace(oracle.reader, model=SmoothedModel(bench.model, sigma, 1, "mean")))
+        noisy = replace(oracle, reader=replace(oracle.reader, model=SmoothedModel(victim.model, sigma, 1, "mean")))
         noisy.diagnosis = Diagnosis()
-        found = noisy.slopes(noisy.titles())
+        slopes = noisy.slopes(noisy.titles())
         assert (noisy.diagnosis.judged, noisy.diagnosis.zero) == (2, 0)
-        assert least < float((found.choice - plain.choice).abs().max()) < most
-        assert not found.choice[nobodys].any()
+        assert least < float((slopes.choice - plain.choice).abs().max()) < most
+        assert not slopes.choice[nobodys].any()
 
 
-def test_a_wrapped_model_shows_what_it_is(bench):
-    outer = Wrapped(bench.model)
+def test_a_wrapped_model_shows_what_it_is(victim):
+    outer = Wrapped(victim.model)
     np.testing.assert_array_equal(
-        outer.candidates(bench.users, bench.history), bench.model.candidates(bench.users, bench.history)
+        outer.candidates(victim.users, victim.history), victim.model.candidates(victim.users, victim.history)
     )
     assert (outer.follows, outer.reads_text, outer.reads_of) == (True, True, ("title",))
-    names = [m.name for m in replaced(bench, outer).surface("text").members(Auto.make(surface="text"))]
+    names = [m.name for m in replaced(victim, outer).surface("text").members(Auto.make(surface="text"))]
     assert names == ["random-words", "prefix", "hotflip", "prompt-injection"]
 
 
-def replaced(bench, model):
-    return MeasuredVictim(model, bench.history, bench.held, bench.users, 0, bench.catalogue)
+def replaced(victim, model):
+    return MeasuredVictim(model, victim.history, victim.held, victim.users, 0, victim.catalogue)
 
 
-def test_slopes_are_of_the_title_as_the_defence_reads_it(bench, targets, nobodys):
-    oracle = _oracle(bench, targets)
+def test_slopes_are_of_the_title_as_the_defence_reads_it(victim, targets, nobodys):
+    oracle = _oracle(victim, targets)
     drop = replace(oracle, reader=replace(oracle.reader, clean=lambda title: title.replace("Zzz", "")))
     titles = [f"{title.split()[0]} Zzz  {' '.join(title.split()[1:])}" for title in oracle.titles()]
-    found, wanted = drop.slopes(titles), oracle.slopes(oracle.titles())
-    assert found.titles == wanted.titles == oracle.titles()
-    assert torch.equal(found.ids, wanted.ids)
-    torch.testing.assert_close(found.choice, wanted.choice, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(found.gradient, wanted.gradient, rtol=1e-6, atol=1e-9)
+    slopes, expected = drop.slopes(titles), oracle.slopes(oracle.titles())
+    assert slopes.titles == expected.titles == oracle.titles()
+    assert torch.equal(slopes.ids, expected.ids)
+    torch.testing.assert_close(slopes.choice, expected.choice, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(slopes.gradient, expected.gradient, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("title", ["", "Word" * 500])
-def test_a_title_that_is_not_read_has_no_tokens_and_hides_nothing(bench, targets, nobodys, title):
-    oracle = _oracle(bench, targets, 500.0)
+def test_a_title_that_is_not_read_has_no_tokens_and_hides_nothing(victim, targets, nobodys, title):
+    oracle = _oracle(victim, targets, 500.0)
     first = next(at for at in range(len(targets)) if at != nobodys)
     titles = oracle.titles()
     titles[first] = title
-    found = oracle.slopes(titles)
-    assert found.ids.shape[1] < 20
-    assert (found.word[first] == -1).all()
+    slopes = oracle.slopes(titles)
+    assert slopes.ids.shape[1] < 20
+    assert (slopes.word[first] == -1).all()
     assert (oracle.diagnosis.judged, oracle.diagnosis.zero) == (1, 0)
     assert list(WordFlips.at(oracle, titles).substitutions(first, title)) == []
 
 
-def test_a_hidden_gradient_is_seen(bench, targets, monkeypatch):
+def test_a_hidden_gradient_is_seen(victim, targets, monkeypatch):
     genuine = Llm.softened
     monkeypatch.setattr(
         Llm, "softened", lambda self, items, tokens, v, c: genuine(self, items, tokens, v.detach(), c.detach())
     )
-    oracle = _oracle(bench, targets)
+    oracle = _oracle(victim, targets)
     oracle.slopes(oracle.titles())
     assert (oracle.diagnosis.judged, oracle.diagnosis.zero) == (2, 2)
 
 
-def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nobodys):
-    oracle, model = _oracle(bench, targets), bench.model
+def test_a_flip_of_the_last_word_changes_scores_as_estimated(victim, targets, nobodys):
+    oracle, model = _oracle(victim, targets), victim.model
     flips = WordFlips.at(oracle, oracle.titles())
     sloper = Sloper(oracle.reader, oracle.goal, oracle.costs, oracle.diagnosis)
     for at, (item, title) in enumerate(zip(targets.tolist(), oracle.titles(), strict=True)):
@@ -198,19 +202,19 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(bench, targets, nob
         estimates = flips.estimates(at, title)[-1]
         for number in range(0, len(flips.words), 9):
             words = [*title.split()[:-1], flips.words[number]]
-            other = model.rewritten({item: replace(bench.catalogue.items[item], title=" ".join(words))})
+            other = model.rewritten({item: replace(victim.catalogue.items[item], title=" ".join(words))})
             change = users = 0.0
             for chunk in oracle.reader.chunks:
-                now = _scores(bench, model, chunk)
+                now = _scores(victim, model, chunk)
                 weights = sloper._weights(now, oracle.goal, chunk)[:, at]
-                change += float((weights * (_scores(bench, other, chunk) - now)[:, item])[weights != 0].sum())
+                change += float((weights * (_scores(victim, other, chunk) - now)[:, item])[weights != 0].sum())
                 users += float(oracle.goal.users(chunk)[at])
             assert float(estimates[number]) == pytest.approx(change / users, rel=1e-4, abs=1e-9)
 
 
 @pytest.fixture(scope="module")
 def memoryless(tmp_path_factory):
-    """A decoder that looks at the token before alone; every other word of the catalogue is many tokens."""
+    """A decoder that reads the previous token only; every other word of the catalogue has several tokens."""
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})[::2]
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
@@ -226,28 +230,30 @@ def memoryless(tmp_path_factory):
     return MeasuredVictim(model, joined(data.train, data.validation), test, users, 0, data.catalogue)
 
 
-def _change(bench, oracle, at, title):
-    """What a title does to an item's own loss, to first order in the item's scores."""
+def _change(victim, oracle, at, title):
+    """Returns the change of an item's own loss under a title, to first order in its scores."""
     item, change, users = int(oracle.items[at]), 0.0, 0.0
     sloper = Sloper(oracle.reader, oracle.goal, oracle.costs, oracle.diagnosis)
-    other = bench.model.rewritten({item: replace(bench.catalogue.items[item], title=title)})
-    asked = bench.model.candidates(bench.users, bench.history)
+    other = victim.model.rewritten({item: replace(victim.catalogue.items[item], title=title)})
+    asked = victim.model.candidates(victim.users, victim.history)
     for chunk in oracle.reader.chunks:
-        now = _scores(bench, bench.model, chunk)
+        now = _scores(victim, victim.model, chunk)
         weights = sloper._weights(now, oracle.goal, chunk)[:, at]
-        gone = (_scores(bench, other, chunk) - now)[:, item]
+        gone = (_scores(victim, other, chunk) - now)[:, item]
         ranked = torch.from_numpy((asked[chunk.users.numpy()] == item).any(1))
         change += float((weights * gone)[ranked & (weights != 0)].sum())
         users += float(oracle.goal.users(chunk)[at])
     return change / users
 
 
-@pytest.mark.parametrize("where", ["memoryless", "bench"])
+@pytest.mark.parametrize("where", ["memoryless", "victim"])
 def test_a_deleted_last_word_takes_its_likelihood_out_of_the_mean(where, request):
-    bench = request.getfixturevalue(where)
-    counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
+    victim = request.getfixturevalue(where)
+    counts = np.bincount(
+        victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
+    )
     targets = np.sort(np.argsort(-counts, kind="stable")[:4])
-    oracle = _oracle(bench, targets)
+    oracle = _oracle(victim, targets)
     flips, compared = WordFlips.at(oracle, oracle.titles()), 0
     for at, title in enumerate(oracle.titles()):
         words, place = title.split(), len(title.split()) - 1
@@ -255,9 +261,9 @@ def test_a_deleted_last_word_takes_its_likelihood_out_of_the_mean(where, request
             assert list(flips.deletions(at, title)) == []
             continue
         tokens = dict(flips._tokens_by_position(at, title))[place]
-        found = float(flips._likelihood_of_deletion(flips.slopes.choice[at], at, tokens))
-        assert found == pytest.approx(_change(bench, oracle, at, " ".join(words[:-1])), rel=1e-4, abs=1e-9)
-        assert abs(found) > 1e-7
+        likelihood = float(flips._likelihood_of_deletion(flips.slopes.choice[at], at, tokens))
+        assert likelihood == pytest.approx(_change(victim, oracle, at, " ".join(words[:-1])), rel=1e-4, abs=1e-9)
+        assert abs(likelihood) > 1e-7
         gains = {
             p: float(flips._likelihood_of_deletion(flips.slopes.choice[at], at, t))
             for p, t in flips._tokens_by_position(at, title)
@@ -268,10 +274,12 @@ def test_a_deleted_last_word_takes_its_likelihood_out_of_the_mean(where, request
     assert compared > 1
 
 
-def test_words_of_several_tokens_change_scores_as_estimated_where_nothing_further_back_counts(memoryless):
-    bench = memoryless
-    counts = np.bincount(bench.model.candidates(bench.users, bench.history).ravel(), minlength=bench.history.n_items)
-    oracle = _oracle(bench, np.sort(np.argsort(-counts, kind="stable")[:3]))
+def test_words_of_several_tokens_change_the_scores_of_a_memoryless_decoder_as_estimated(memoryless):
+    victim = memoryless
+    counts = np.bincount(
+        victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
+    )
+    oracle = _oracle(victim, np.sort(np.argsort(-counts, kind="stable")[:3]))
     flips = WordFlips.at(oracle, oracle.titles())
     assert (flips.sizes > 1).sum() > 9
     assert (flips.tails[flips.sizes > 1] < -1).all()
@@ -281,16 +289,17 @@ def test_words_of_several_tokens_change_scores_as_estimated_where_nothing_furthe
         estimates, words = flips.estimates(at, title)[-1], title.split()
         replaced_sizes.add(int((flips.slopes.word[at] == len(words) - 1).sum()))
         for number in range(0, len(flips.words), 5):
-            change = _change(bench, oracle, at, " ".join([*words[:-1], flips.words[number]]))
+            change = _change(victim, oracle, at, " ".join([*words[:-1], flips.words[number]]))
             # Tokens of the old word stand in nobody's way but their own: what is read there is a matter of vectors.
-            found = float(estimates[number] - _vectors(flips, at, len(words) - 1, number))
-            assert found == pytest.approx(change, rel=1e-3, abs=1e-7)
+            estimate = float(estimates[number] - _vectors(flips, at, len(words) - 1, number))
+            assert estimate == pytest.approx(change, rel=1e-3, abs=1e-7)
             changes.append(abs(change))
     assert len(replaced_sizes) > 1
     assert np.median(changes) > 1e-4
 
 
 def _vectors(flips, at, place, number):
+    """Returns the part of an estimate that comes from the vectors of the word's tokens."""
     s = flips.slopes
     tokens = s.word[at] == place
     return float(((flips.vectors[number] - s.table[s.ids[at, tokens]]) * s.gradient[at, tokens]).sum())
@@ -298,10 +307,10 @@ def _vectors(flips, at, place, number):
 
 def test_words_are_spelled_as_they_are_read_in_a_title(memoryless):
     oracle = _oracle(memoryless, np.arange(2))
-    found = oracle.slopes(oracle.titles())
+    slopes = oracle.slopes(oracle.titles())
     catalogue = sorted({word for item in memoryless.catalogue.items for word in item.title.split()})
-    assert list(found.spelled) == catalogue
-    for word, tokens in found.spelled.items():
+    assert list(slopes.spelled) == catalogue
+    for word, tokens in slopes.spelled.items():
         (whole,) = memoryless.model.tokens([f"Word {word}"]).ids.tolist()
         assert whole[-len(tokens) :] == list(tokens)
         assert memoryless.model.decoder.tokenizer.decode(list(tokens)).strip() == word
@@ -317,41 +326,41 @@ def test_shorter_titles_are_among_the_proposals(memoryless):
         assert len(shorter & {titles[at] for titles in proposed}) == min(2, len(shorter))
 
 
-def test_flips_show_the_targets_to_more_than_random_words_do(bench, targets):
-    def reached(found):
-        ranks = found.arrays["target_ranks"]
+def test_flips_reach_more_users_than_random_words(victim, targets):
+    def reached(attacked):
+        ranks = attacked.arrays["target_ranks"]
         return float(((ranks > 0) & (ranks <= K)).sum() / (ranks > 0).sum())
 
-    clean = reached(bench.clean(targets))
-    steep = bench.attacked(HotFlip.make(k=K, verify=4), 1.0, "hotflip", targets)
-    looks = math.ceil(steep.achieved["queries"] / len(bench.users))
-    random = bench.attacked(RandomRewrite.make(k=K, draws=looks), 1.0, "random", targets)
-    assert reached(steep) > max(clean, reached(random))
+    clean = reached(victim.clean(targets))
+    flips = victim.attacked(HotFlip.make(k=K, verify=4), 1.0, "hotflip", targets)
+    looks = math.ceil(flips.achieved["queries"] / len(victim.users))
+    random = victim.attacked(RandomRewrite.make(k=K, draws=looks), 1.0, "random", targets)
+    assert reached(flips) > max(clean, reached(random))
 
 
-def test_the_ensemble_flips_words_where_it_promotes(bench):
-    names = [m.name for m in bench.surface("text").members(Auto.make(surface="text"))]
+def test_the_ensemble_flips_words_if_it_promotes(victim):
+    names = [m.name for m in victim.surface("text").members(Auto.make(surface="text"))]
     assert names == ["random-words", "prefix", "hotflip", "prompt-injection"]
-    names = [m.name for m in bench.surface("text").members(Auto.make(surface="text", goal="untargeted"))]
+    names = [m.name for m in victim.surface("text").members(Auto.make(surface="text", goal="untargeted"))]
     assert names == ["random-words", "prefix"]
 
 
-def test_there_are_no_slopes_for_the_fall_of_others(bench):
-    oracle = _oracle(bench, np.arange(3))
+def test_there_are_no_slopes_for_the_fall_of_others(victim):
+    oracle = _oracle(victim, np.arange(3))
     with pytest.raises(PluginError, match="needs a model with a gradient by the tokens"):
         list(
-            HotFlip.make(goal="untargeted").rewrite(replace(oracle, goal=HeldOutGoal(oracle.goal.items, K)), bench.rng)
+            HotFlip.make(goal="untargeted").rewrite(replace(oracle, goal=HeldOutGoal(oracle.goal.items, K)), victim.rng)
         )
 
 
-def test_slopes_of_a_model_with_lora_are_there_and_nothing_remembered_keeps_a_graph(bench, targets, nobodys):
+def test_slopes_of_a_model_with_lora_are_there_and_nothing_remembered_keeps_a_graph(victim, targets, nobodys):
     data, _ = readers(16)
     settings = {"lora_rank": 2, "train_rows": 8, "candidates": 6, "history_items": 2, "validation_users": 2}
-    model, _ = fitted(Llm.make(weights=bench.model.config.weights, **settings), data)
-    oracle = _oracle(bench, targets)
+    model, _ = fitted(Llm.make(weights=victim.model.config.weights, **settings), data)
+    oracle = _oracle(victim, targets)
     oracle = replace(oracle, reader=replace(oracle.reader, model=model))
-    found = oracle.slopes(oracle.titles())
+    slopes = oracle.slopes(oracle.titles())
     shown = np.arange(len(targets)) != nobodys
-    assert (found.choice[shown].abs().amax((1, 2)) > 0).all()
+    assert (slopes.choice[shown].abs().amax((1, 2)) > 0).all()
     answers = [*model.likelihoods.values.values(), *(prefix.log for prefix in model.likelihoods.prefixes.values())]
     assert not any(part.requires_grad for part in answers)

@@ -1,4 +1,4 @@
-"""Identities on the models that the default suite measures: λ < 1 without budget, attacks without budget, masks."""
+"""Identities of the models of the default suite: λ < 1 without a budget, and attacks without a budget."""
 
 from functools import cache
 
@@ -37,7 +37,8 @@ ONE_STEP = {"epochs": 1, "batch_size": 100_000, "learning_rate": 1e-3}
 
 
 @cache
-def bench(name):
+def victim(name):
+    """Returns the measured victim of a model, fitted once."""
     kind, settings = MODELS[name]
     data, test = crowd(ragged=True)
     return measured_victim(fitted(kind.make(**settings), data)[0], data, test)
@@ -46,7 +47,7 @@ def bench(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("inner", ["fgsm", "pgd"])
 def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inner):
-    """½a + ½a rounds, so not bit for bit; dropout is shared by the two passes."""
+    """The steps agree up to rounding, because ½a + ½a rounds; both passes share the dropout."""
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)
     states = []
@@ -66,20 +67,20 @@ def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inne
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("weight", [0.75, 0.25, 0.0])
 def test_without_budget_the_gradient_is_that_of_the_clean_loss(name, weight):
-    """Adam's first step forgets the size of a gradient: a wrong weight of the two losses shows only here."""
+    """A wrong weight of the two losses shows only here, because Adam's first step ignores the size of a gradient."""
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)
     model = kind.make(**settings)
     model.initialise(data, Rng(0))
     model.train()
     batch = next(iter(model.batches(data, Rng(1))))
-    found = []
+    gradients = []
     for share in (1.0, weight):
         model.zero_grad()
         defense = AdversarialTraining.make(**{"lambda": share, "epsilon": 0.0})
         defense.loss(Step(model, batch, 0, 0.0, Rng(2))).backward()
-        found.append(torch.cat([part.grad.flatten() for part in model.parameters()]))
-    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-7)
+        gradients.append(torch.cat([part.grad.flatten() for part in model.parameters()]))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -89,19 +90,19 @@ def test_without_budget_the_gradient_is_that_of_the_clean_loss(name, weight):
     ids=["fgsm-linf", "fgsm-l2", "pgd", "cw"],
 )
 def test_an_attack_without_budget_is_the_clean_cell_bit_for_bit(name, attack):
-    clean = bench(name).clean(None).arrays
-    found = bench(name).attacked(attack, 0.0, f"zero-{type(attack).__name__}-{attack.config.norm}").arrays
+    clean = victim(name).clean(None).arrays
+    attacked = victim(name).attacked(attack, 0.0, f"zero-{type(attack).__name__}-{attack.config.norm}").arrays
     for part in ("ranks", "top", "candidates", "indptr", "users"):
-        np.testing.assert_array_equal(found[part], clean[part])
-    assert not found["l2"].any()
-    np.testing.assert_array_equal(found["loss"], found["clean_loss"])
+        np.testing.assert_array_equal(attacked[part], clean[part])
+    assert not attacked["l2"].any()
+    np.testing.assert_array_equal(attacked["loss"], attacked["clean_loss"])
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_host_gives_no_gradient_where_nothing_may_be_perturbed(name):
-    for oracle in bench(name).surface("embedding").oracles(k=10):
-        found = oracle.gradient(oracle.zero()).gradient
-        for key, part in found.items():
+def test_the_gradient_is_zero_at_positions_that_may_not_be_perturbed(name):
+    for oracle in victim(name).surface("embedding").oracles(k=10):
+        gradient = oracle.gradient(oracle.zero()).gradient
+        for key, part in gradient.items():
             valid = oracle.clean.valid[key]
             assert bool(part[valid].any())
             assert not bool(part[~valid].any())

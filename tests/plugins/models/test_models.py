@@ -33,6 +33,7 @@ SMALL = {
 
 
 def _ndcg(model, data, test):
+    """Returns the mean NDCG@10 of a model on held-out items."""
     ranks = measured_victim(model, data, test).clean(None).arrays["ranks"].astype(float)
     return float(np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0).mean())
 
@@ -61,7 +62,7 @@ def test_scores_are_the_same_with_and_without_a_gradient(kind):
     assert tracked.requires_grad
     with torch.no_grad():
         plain = model.score_from(batch, model.embed(batch))
-    # Not bit for bit: torch picks another LSTM kernel where no gradient is wanted.
+    # Not bit for bit: torch picks another LSTM kernel where no gradient is reference.
     torch.testing.assert_close(plain, tracked.detach(), rtol=1e-5, atol=1e-6)
 
 
@@ -77,13 +78,13 @@ def test_folding_in_touches_no_gradient_and_needs_no_outer_one(kind):
     data, _ = crowd(n_users=24)
     model, _ = fitted(kind.make(epochs=1), data)
     model.zero_grad()
-    found = model.newcomers(data.train)
+    scores = model.newcomers(data.train)
     assert all(part.grad is None for part in model.parameters())
     with torch.no_grad():
-        np.testing.assert_array_equal(model.newcomers(data.train), found)
+        np.testing.assert_array_equal(model.newcomers(data.train), scores)
 
 
-def test_a_cold_user_has_the_mean_of_the_others_whoever_is_asked_with_it():
+def test_a_cold_user_has_the_mean_vector_in_every_batch():
     data, _ = crowd(n_users=12)
     rows = [*(data.train.row(user) for user in range(11)), []]
     thin = TrainData(Interactions.from_rows(rows, data.n_items), data.validation, data.catalogue)
@@ -91,8 +92,8 @@ def test_a_cold_user_has_the_mean_of_the_others_whoever_is_asked_with_it():
     model.initialise(thin, Rng(0))
     model.eval()
     weight = model.user_vectors.weight
-    found = model.rows_of(model.user_vectors, torch.tensor([3, 11]))
-    torch.testing.assert_close(found, torch.stack([weight[3], weight[:11].mean(0)]))
+    rows = model.rows_of(model.user_vectors, torch.tensor([3, 11]))
+    torch.testing.assert_close(rows, torch.stack([weight[3], weight[:11].mean(0)]))
     assert torch.equal(model.rows_of(weight, torch.tensor([3])), weight[[3]])
 
 
@@ -100,12 +101,12 @@ def test_neumf_scores_in_chunks_have_the_same_gradients(monkeypatch):
     data, _ = crowd(n_users=24)
     model, _ = fitted(NeuMf.make(epochs=1), data)
     batch = model.queries(np.arange(24), data.train)
-    found = []
+    gradients = []
     for entries in (neumf.CHUNK_HIDDEN, 5 * data.n_items * model.config.hidden[0]):
         monkeypatch.setattr(neumf, "CHUNK_HIDDEN", entries)
         scores = model.score_from(batch, model.embed(batch))
-        found.append([scores, *torch.autograd.grad(scores.square().sum(), list(model.parameters()))])
-    for whole, chunked in zip(*found, strict=True):
+        gradients.append([scores, *torch.autograd.grad(scores.square().sum(), list(model.parameters()))])
+    for whole, chunked in zip(*gradients, strict=True):
         torch.testing.assert_close(chunked, whole, rtol=1e-5, atol=1e-6)
 
 
@@ -138,7 +139,7 @@ def test_ease_is_the_closed_form():
     data, _ = crowd(n_users=24)
     x = interaction_matrix(data.train).toarray().astype(float)
     inverse = np.linalg.inv(x.T @ x + 20 * np.eye(data.n_items))
-    wanted = np.eye(data.n_items) - inverse / np.diag(inverse)
+    reference = np.eye(data.n_items) - inverse / np.diag(inverse)
     weights = fitted(Ease.make(weight_decay=20.0), data)[0].weights
-    np.testing.assert_allclose(weights, wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(weights, reference, rtol=1e-4, atol=1e-6)
     assert not np.diag(weights).any()

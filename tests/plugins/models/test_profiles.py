@@ -1,4 +1,4 @@
-"""What is known of users besides their history: from a csv file, through the split, into a prompt."""
+"""Texts about users, from a CSV file through the split into a prompt."""
 
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def test_what_is_known_of_users_is_part_of_the_files_digest(tmp_path):
         ("user,age\n1,2\n", {"profile": ["agee"]}, "age"),
     ],
 )
-def test_mistakes_in_it_are_told(tmp_path, people, settings, problem):
+def test_mistakes_in_a_file_of_users_are_reported(tmp_path, people, settings, problem):
     with pytest.raises(DataError, match=problem):
         CsvFile.make(**files(tmp_path, people), **settings).load()
 
@@ -94,7 +94,7 @@ def test_only_a_template_that_asks_for_it_reads_it():
 
 
 @pytest.mark.parametrize("users", ["", ", users: people.csv"])
-def test_a_prompt_that_asks_for_users_of_whom_nothing_is_known_is_refused_before_any_work(tmp_path, users):
+def test_a_prompt_with_profiles_needs_data_with_profiles(tmp_path, users):
     files(tmp_path)
     (tmp_path / "items.csv").write_text("item,title\na,A\nb,B\nc,C\nd,D\ne,E\n")
     weights = tiny_decoder(tmp_path / "decoder")
@@ -109,12 +109,12 @@ def test_a_prompt_that_asks_for_users_of_whom_nothing_is_known_is_refused_before
 def test_columns_may_be_called_as_the_settings_are(tmp_path):
     paths = files(tmp_path, "user_id,age\n1,7\n")
     (tmp_path / "items.csv").write_text("item_id,title\na,The A\n")
-    found = CsvFile.make(**paths, items=tmp_path / "items.csv").load()
-    assert found.profiles == {"1": "age: 7"}
-    assert found.catalogue["a"].title == "The A"
+    ratings = CsvFile.make(**paths, items=tmp_path / "items.csv").load()
+    assert ratings.profiles == {"1": "age: 7"}
+    assert ratings.catalogue["a"].title == "The A"
 
 
-def test_a_column_of_titles_that_is_not_there_is_told(tmp_path):
+def test_a_missing_column_of_titles_is_reported(tmp_path):
     (tmp_path / "items.csv").write_text("item,title\na,The A\n")
     with pytest.raises(DataError, match="no column 'titel' for title"):
         CsvFile.make(**files(tmp_path), items=tmp_path / "items.csv", title="titel").load()

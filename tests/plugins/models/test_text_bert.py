@@ -1,4 +1,4 @@
-"""text-bert with a tiny encoder: what every model must pass, what is trained, and what rewriting a text does."""
+"""text-bert with a tiny encoder: conformance, trained layers, and rewritten texts."""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -31,6 +31,7 @@ KINDS = {
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
+    """The folder of a tiny encoder."""
     return str(tiny_bert(tmp_path_factory.mktemp("encoder")))
 
 
@@ -77,7 +78,7 @@ def new(weights, kind="transformer", **settings):
 
 @pytest.fixture(scope="session")
 def victims(weights):
-    """A fitted model and its data by kind, made when first asked for."""
+    """Returns the fitted model and the data of a kind, made once."""
     made, (data, _) = {}, crowd(n_users=24)
 
     def victim(kind):
@@ -89,6 +90,7 @@ def victims(weights):
 
 
 def scores(model, data, users=24):
+    """Returns the scores of the first users, float [users, n_items]."""
     return model.scores(np.arange(users), joined(data.train, data.validation))
 
 
@@ -151,7 +153,7 @@ def test_all_of_the_encoder_moves_and_comes_out_of_a_checkpoint(weights, inputs)
 
 
 @pytest.mark.parametrize("layers", [-1, "most", 1.5, True])
-def test_what_is_no_number_of_layers_is_refused_in_one_line(layers):
+def test_an_invalid_number_of_layers_is_refused_in_one_line(layers):
     with pytest.raises(ValidationError, match="must be a number of layers from 0, or all") as error:
         TextBert.make(tuned_layers=layers)
     assert [found["loc"] for found in error.value.errors()] == [("tuned_layers",)]
@@ -177,13 +179,13 @@ def test_texts_are_renewed_before_every_validation_and_after_a_checkpoint(weight
     model = new(weights, "tuned", epochs=3)
     fitted(model, data)
     assert seen == [True] * 3
-    wanted = scores(model, data)
+    expected = scores(model, data)
     again = new(weights, "tuned")
     again.restore(data, model.state(), Rng(0).child("fit"))
-    np.testing.assert_array_equal(scores(again, data), wanted)
+    np.testing.assert_array_equal(scores(again, data), expected)
     assert seen == [True] * 5
     again.train().eval()
-    np.testing.assert_array_equal(scores(again, data), wanted)
+    np.testing.assert_array_equal(scores(again, data), expected)
 
 
 def test_a_second_fit_starts_from_the_pretrained_layers(weights):
@@ -227,11 +229,11 @@ def test_a_rewritten_item_is_encoded_alone_and_the_original_stays(victims, kind,
     before, read, encode = scores(model, data), [], Encoder.encode
     monkeypatch.setattr(Encoder, "encode", lambda self, texts: read.extend(texts) or encode(self, texts))
     other = Item("The love of a wizard at night, again and again, in the galaxy", 1999, ("genre 1",))
-    found = model.rewritten({5: other})
+    rewritten = model.rewritten({5: other})
     assert read == [item_text(other)]
-    assert changed({"texts": model.texts}, {"texts": found.texts}) == {"texts"}
-    assert (model.texts != found.texts).any(1).nonzero().flatten().tolist() == [5]
-    after = scores(found, data)
+    assert changed({"texts": model.texts}, {"texts": rewritten.texts}) == {"texts"}
+    assert (model.texts != rewritten.texts).any(1).nonzero().flatten().tolist() == [5]
+    after = scores(rewritten, data)
     assert (after[:, 5] != before[:, 5]).all()
     reads = [5 in joined(data.train, data.validation).row(user) for user in range(24)]
     others = np.delete(np.abs(after - before) > 1e-4, 5, axis=1).any(1)
@@ -239,13 +241,13 @@ def test_a_rewritten_item_is_encoded_alone_and_the_original_stays(victims, kind,
     np.testing.assert_array_equal(scores(model, data), before)
     # As a model that was restored over a catalogue with that text.
     items = [*data.catalogue.items[:5], other, *data.catalogue.items[6:]]
-    wanted = TextBert(model.config)
-    wanted.restore(replace(data, catalogue=Catalogue(data.catalogue.ids, tuple(items))), model.state(), Rng(0))
-    wanted.eval()
-    np.testing.assert_allclose(after, scores(wanted, data), rtol=1e-4, atol=1e-4)
-    found.eval()
-    np.testing.assert_allclose(scores(found, data), after, rtol=1e-5, atol=1e-5)
-    back = found.rewritten({5: data.catalogue.items[5]})
+    expected = TextBert(model.config)
+    expected.restore(replace(data, catalogue=Catalogue(data.catalogue.ids, tuple(items))), model.state(), Rng(0))
+    expected.eval()
+    np.testing.assert_allclose(after, scores(expected, data), rtol=1e-4, atol=1e-4)
+    rewritten.eval()
+    np.testing.assert_allclose(scores(rewritten, data), after, rtol=1e-5, atol=1e-5)
+    back = rewritten.rewritten({5: data.catalogue.items[5]})
     np.testing.assert_allclose(scores(back, data), before, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(scores(model.rewritten({}), data), before)
 
@@ -278,7 +280,10 @@ def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(weights, kind):
 
 
 def two_tastes(n_users=40):
-    """Users who like space or love; a title is three words of its taste. Items 0 and 1 are in nobody's history."""
+    """Returns users who like space or love, and titles of three words of one taste.
+
+    No history holds items 0 and 1.
+    """
     words = [["space", "robot", "galaxy", "wizard", "genre"], ["love", "kiss", "wedding", "heat", "night"]]
     generator = np.random.default_rng(0)
     items = tuple(Item(" ".join(generator.permutation(words[item % 2])[:3])) for item in range(42))
@@ -289,18 +294,18 @@ def two_tastes(n_users=40):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_item_that_nobody_has_used_is_ranked_by_its_text(weights, kind):
+def test_an_item_without_interactions_is_ranked_by_its_text(weights, kind):
     data = two_tastes()
     model, _ = fitted(new(weights, kind, epochs=8, learning_rate=3e-3), data)
-    found, users = scores(model, data, 40), np.arange(40)
+    ranking, users = scores(model, data, 40), np.arange(40)
     # Beside the other item that nobody has used, and beside what users of the other taste like.
-    fits, other = found[users, users % 2], found[users, 1 - users % 2]
-    wrong = np.array([np.median(found[user, 3 - user % 2 :: 2]) for user in users])
+    fits, other = ranking[users, users % 2], ranking[users, 1 - users % 2]
+    wrong = np.array([np.median(ranking[user, 3 - user % 2 :: 2]) for user in users])
     assert (fits > other).mean() >= 0.9
     assert (fits > wrong).mean() >= 0.9
 
 
-def test_an_item_that_nobody_has_used_is_no_negative(weights):
+def test_an_item_without_interactions_is_no_negative(weights):
     data = two_tastes()
     model = new(weights)
     model.initialise(data, Rng(0))
@@ -316,16 +321,16 @@ def test_an_item_that_nobody_has_used_is_no_negative(weights):
     assert np.isfinite(scores(model.eval(), data)).all()
 
 
-def test_beside_a_longer_title_only_words_of_the_texts_may_be_perturbed(victims):
+def test_padding_next_to_a_longer_title_is_never_perturbed(victims):
     model, data = victims("tokens")
-    found = model.rewritten({5: Item("zebra " * 9)})
+    rewritten = model.rewritten({5: Item("zebra " * 9)})
     texts = [item_text(Item("zebra " * 9) if row == 5 else item) for row, item in enumerate(data.catalogue.items)]
     tokenizer = model.encoder.tokenizer
     sizes = torch.tensor([len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts])
     assert int(sizes.argmax()) == 5
-    batch = found.queries(np.arange(24), joined(data.train, data.validation))
+    batch = rewritten.queries(np.arange(24), joined(data.train, data.validation))
     assert bool((batch.histories == 5).any())
-    valid, real = found.embed(batch).valid["tokens"], batch.histories < data.n_items
+    valid, real = rewritten.embed(batch).valid["tokens"], batch.histories < data.n_items
     place = torch.arange(valid.shape[2])
     words = (place >= 1) & (place <= sizes[batch.histories.clamp_max(data.n_items - 1)].unsqueeze(-1))
     assert torch.equal(valid, words & real.unsqueeze(-1))

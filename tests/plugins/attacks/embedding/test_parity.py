@@ -1,4 +1,4 @@
-"""Parity with foolbox and torchattacks: one victim's masked scores as a classifier of embedded inputs."""
+"""FGSM, PGD, APGD and C&W agree with foolbox and torchattacks on the masked scores of one victim."""
 
 import importlib
 import warnings
@@ -24,12 +24,13 @@ MASKED = -1e4  # e to that power is 0 in float32; −inf times 0 would not be
 
 
 def theirs(name, hint):
+    """Imports another library, or skips the test if it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # their imports use what scipy deprecates
             return importlib.import_module(name)
     except ImportError as error:
-        return pytest.skip(f"{name} is not to be had ({error}): {hint}")
+        return pytest.skip(f"{name} is not installed ({error}): {hint}")
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +44,24 @@ def torchattacks():
 
 
 class Classifier(nn.Module):
-    """x, shaped as the embedded inputs of all users -> masked scores; the labels are the held-out items."""
+    """A classifier from embedded inputs to masked scores; the labels are the held-out items."""
 
-    def __init__(self, bench):
+    def __init__(self, measured):
         super().__init__()
         # A bound method, so that others' switching between modes does not reach the shared victim.
-        self.score_from, self.batch = bench.model.score_from, bench.model.queries(bench.users, bench.history)
+        self.score_from, self.batch = (
+            measured.model.score_from,
+            measured.model.queries(measured.users, measured.history),
+        )
         with torch.no_grad():
-            self.e = bench.model.embed(self.batch)
+            self.e = measured.model.embed(self.batch)
         ((self.name, self.x),) = self.e.inputs.items()
         self.valid = self.e.valid[self.name].unsqueeze(-1)
-        rows = [bench.held.row(user) for user in bench.users]
+        rows = [measured.held.row(user) for user in measured.users]
         self.labels = torch.from_numpy(np.concatenate(rows))
-        self.known = torch.zeros(len(rows), bench.history.n_items, dtype=torch.bool)
-        for row, user in enumerate(bench.users):
-            self.known[row, np.setdiff1d(bench.history.row(user), rows[row])] = True
+        self.known = torch.zeros(len(rows), measured.history.n_items, dtype=torch.bool)
+        for row, user in enumerate(measured.users):
+            self.known[row, np.setdiff1d(measured.history.row(user), rows[row])] = True
 
     def forward(self, x):
         moved = {self.name: torch.where(self.valid, x, self.x)}
@@ -74,7 +78,10 @@ class Classifier(nn.Module):
 
 
 class Pictures(nn.Module):
-    """The same for attacks on pictures in [0, 1]: one grey channel, which holds every x within ``span`` / 2 of 0."""
+    """A classifier of pictures in [0, 1] with one grey channel, for attacks that need pictures.
+
+    A picture holds every x within ``span`` / 2 of 0.
+    """
 
     def __init__(self, inner, span):
         super().__init__()
@@ -92,23 +99,23 @@ class Pictures(nn.Module):
 
 
 class World:
-    """A victim, its classifier, and a ball of one radius for all users that lies within the bounds of others."""
+    """A victim, its classifier, and a ball of one radius for all users."""
 
     def __init__(self, victim, norm, epsilon):
-        self.bench = reference_victim(victim)
-        self.classifier = Classifier(self.bench).eval()
+        self.measured = reference_victim(victim)
+        self.classifier = Classifier(self.measured).eval()
         self.x, self.labels = self.classifier.x, self.classifier.labels
-        (self.oracle,) = self.bench.surface("embedding").oracles(10)
+        (self.oracle,) = self.measured.surface("embedding").oracles(10)
         entries = float(self.oracle.lengths().max())
-        self.radius = epsilon * self.bench.surface("embedding").rms() * (1 if norm == "linf" else entries**0.5)
+        self.radius = epsilon * self.measured.surface("embedding").rms() * (1 if norm == "linf" else entries**0.5)
         self.ball = Ball(norm, torch.full((len(self.x),), self.radius))
         self.bound = 2 * float(self.x.abs().max()) + 2 * self.radius
         self.clean = self.classifier.loss(self.x)
 
     def ours(self, attack, which, oracle=None):
-        """Loss per user at one of the attack's candidates."""
-        found = list(attack.perturb(oracle or self.oracle, self.ball, Rng(0)))[which]
-        return self.classifier.loss(self.x + self.ball.project(found)[self.classifier.name])
+        """Returns the loss per user at one of the attack's candidates."""
+        candidates = list(attack.perturb(oracle or self.oracle, self.ball, Rng(0)))[which]
+        return self.classifier.loss(self.x + self.ball.project(candidates)[self.classifier.name])
 
 
 @pytest.fixture(params=["pairwise", "sequence", "ragged"])
@@ -117,6 +124,7 @@ def victim(request):
 
 
 def assert_same(ours, others, clean):
+    """Asserts that both losses rose, and that they agree."""
     assert float(ours.mean()) > float(clean.mean()) + 0.3, "the attack did not move the loss"
     assert float(((ours - others).abs() / others).max()) <= 1e-4
 
@@ -162,7 +170,7 @@ def test_pgd_reaches_the_loss_of_torchattacks_for_every_user(torchattacks, victi
 
 
 class StartedAt:
-    """An oracle whose δ = 0 is another point, so that a deterministic attack starts there."""
+    """An oracle with another point in place of δ = 0, where deterministic attacks start."""
 
     def __init__(self, oracle, start):
         self._oracle, self._start = oracle, start
@@ -198,21 +206,21 @@ def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torc
     assert float(w.ours(apgd, 0).mean()) >= others * (1 - 3e-3), "from δ = 0"
 
 
-def favourites(bench):
-    """The same victim with every user's best unmasked item held out."""
-    scores = bench.model.scores(bench.users, bench.history).copy()
-    for row, user in enumerate(bench.users):
-        scores[row, bench.history.row(user)] = -np.inf
-    best = Interactions.from_rows([[int(item)] for item in scores.argmax(1)], bench.history.n_items)
-    return MeasuredVictim(bench.model, bench.history, best, bench.users, 0)
+def favourites(measured):
+    """The same victim with the best unmasked item of every user held out."""
+    scores = measured.model.scores(measured.users, measured.history).copy()
+    for row, user in enumerate(measured.users):
+        scores[row, measured.history.row(user)] = -np.inf
+    best = Interactions.from_rows([[int(item)] for item in scores.argmax(1)], measured.history.n_items)
+    return MeasuredVictim(measured.model, measured.history, best, measured.users, 0)
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "sequence"])
 def test_carlini_wagner_finds_a_median_radius_no_larger_than_foolbox_with_as_many_gradients(foolbox, kind):
-    bench = favourites(reference_victim(kind))
-    classifier = Classifier(bench).eval()
+    measured = favourites(reference_victim(kind))
+    classifier = Classifier(measured).eval()
     x, labels = classifier.x, classifier.labels
-    (oracle,) = bench.surface("embedding").oracles(1)
+    (oracle,) = measured.surface("embedding").oracles(1)
 
     def shortest(points):
         radius = torch.full((len(x),), torch.inf)
