@@ -21,7 +21,7 @@ EDITS = {
     "plugins/robench_plugins/attacks/embedding/pgd.py": {"attack auto", "attack pgd"},
     "plugins/robench_plugins/models/recurrent_model.py": {"model gru4rec", "model lstm", "model text-bert"},
     "benchmark/robench/pretrained/encoder.py": {"attack rewrite", "model llm", "model text-bert"},
-    "plugins/robench_plugins/__init__.py": set(),
+    "plugins/robench_plugins/registration.py": set(),
     "plugins/robench_plugins/metrics/ranking.py": set(),
     "benchmark/robench/report/files.py": set(),
     "benchmark/robench/tables/build.py": set(),

@@ -44,7 +44,8 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines_too(monkeypatch):
     )
 
 
-def test_no_time_is_given_before_the_pace_is_known():
+def test_no_time_is_given_before_the_pace_is_known(monkeypatch):
+    monkeypatch.setattr("robench_plugins.progress.time.monotonic", lambda: 100.0)
     bar = ProgressBar(Console(file=io.StringIO(), width=120, markup=False))
     bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
     for victim in range(5):

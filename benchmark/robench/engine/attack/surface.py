@@ -1,6 +1,6 @@
 """What every surface of a victim offers: its measurement under an attack.
 
-Each folder of ``engine/surfaces`` holds a subclass. The row of the surface in ``robench.api.surfaces.SURFACES`` names it.
+Each folder of ``engine/surfaces`` holds a subclass, which the row of its surface in ``robench.api.surfaces`` names.
 """
 
 from __future__ import annotations

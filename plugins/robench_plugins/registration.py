@@ -1,0 +1,119 @@
+"""Registers the built-in plugins: the names of all components, and the progress bar.
+
+A new built-in component is one line here. The hooks are those of ``robench.api.hooks``, as in any other package.
+"""
+
+from __future__ import annotations
+
+from robench.api import hookimpl
+from robench_plugins.progress import ProgressBar
+
+_progress = ProgressBar()
+robench_suite_started = _progress.robench_suite_started
+robench_victim_progress = _progress.robench_victim_progress
+robench_cell_finished = _progress.robench_cell_finished
+robench_suite_finished = _progress.robench_suite_finished
+
+
+@hookimpl
+def robench_datasets() -> dict[str, str]:
+    """Returns the built-in data sets by name."""
+    return {
+        "movielens-small": "robench_plugins.datasets.movielens_small:MovielensSmall",
+        "csv": "robench_plugins.datasets.csv_file:CsvFile",
+        "recbole": "robench_plugins.datasets.recbole:Recbole",
+        "synthetic": "robench_plugins.datasets.synthetic:Synthetic",
+    }
+
+
+@hookimpl
+def robench_models() -> dict[str, str]:
+    """Returns the built-in recommenders by name."""
+    return {
+        "popularity": "robench_plugins.models.popularity:Popularity",
+        "user-knn": "robench_plugins.models.user_knn:UserKnn",
+        "item-knn": "robench_plugins.models.item_knn:ItemKnn",
+        "content": "robench_plugins.models.content:Content",
+        "ease": "robench_plugins.models.ease:Ease",
+        "mf": "robench_plugins.models.mf:MatrixFactorization",
+        "neumf": "robench_plugins.models.neumf:NeuMf",
+        "multi-vae": "robench_plugins.models.multi_vae:MultiVae",
+        "lightgcn": "robench_plugins.models.lightgcn:LightGcn",
+        "lstm": "robench_plugins.models.lstm:Lstm",
+        "gru4rec": "robench_plugins.models.gru4rec:Gru4Rec",
+        "sasrec": "robench_plugins.models.sasrec:SasRec",
+        "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
+        "text-bert": "robench_plugins.models.text_bert:TextBert",
+        "llm": "robench_plugins.models.llm.model:Llm",
+    }
+
+
+@hookimpl
+def robench_attacks() -> dict[str, str]:
+    """Returns the built-in attacks by name."""
+    return {
+        "random-noise": "robench_plugins.attacks.embedding.random_noise:RandomNoise",
+        "fgsm": "robench_plugins.attacks.embedding.fgsm:Fgsm",
+        "pgd": "robench_plugins.attacks.embedding.pgd:Pgd",
+        "apgd": "robench_plugins.attacks.embedding.apgd:Apgd",
+        "msap": "robench_plugins.attacks.embedding.msap:Msap",
+        "random-search": "robench_plugins.attacks.embedding.random_search:RandomSearch",
+        "cw": "robench_plugins.attacks.embedding.cw:CarliniWagner",
+        "auto": "robench_plugins.attacks.auto:Auto",
+        "random-edit": "robench_plugins.attacks.history.random_edit:RandomEdit",
+        "greedy-edit": "robench_plugins.attacks.history.greedy_edit:GreedyEdit",
+        "greedy-gradient": "robench_plugins.attacks.history.greedy_gradient:GreedyGradient",
+        "random-rewrite": "robench_plugins.attacks.text.random_rewrite:RandomRewrite",
+        "typo": "robench_plugins.attacks.text.typo:TypoAttack",
+        "prefix": "robench_plugins.attacks.text.prefix:Prefix",
+        "rewrite": "robench_plugins.attacks.text.rewrite:Rewrite",
+        "prompt-injection": "robench_plugins.attacks.text.prompt_injection:PromptInjection",
+        "hotflip": "robench_plugins.attacks.text.hotflip:HotFlip",
+        "bandwagon": "robench_plugins.attacks.poisoning.bandwagon:Bandwagon",
+        "random-profiles": "robench_plugins.attacks.poisoning.random_profiles:RandomProfiles",
+    }
+
+
+@hookimpl
+def robench_defenses() -> dict[str, str]:
+    """Returns the built-in defences by name."""
+    return {
+        "none": "robench_plugins.defenses.none:NoDefense",
+        "adversarial-training": "robench_plugins.defenses.adversarial_training:AdversarialTraining",
+        "apr": "robench_plugins.defenses.apr:Apr",
+        "vat": "robench_plugins.defenses.vat:Vat",
+        "gaussian": "robench_plugins.defenses.gaussian:Gaussian",
+        "injection-filter": "robench_plugins.defenses.injection_filter:InjectionFilter",
+        "normalise": "robench_plugins.defenses.normalise:Normalise",
+        "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
+    }
+
+
+@hookimpl
+def robench_metrics() -> dict[str, str]:
+    """Returns the built-in metrics by name."""
+    modules = ("ranking", "targets", "stability", "classification")
+    ranking, targets, stability, classification = (f"robench_plugins.metrics.{name}" for name in modules)
+    return {
+        "ndcg": f"{ranking}:Ndcg",
+        "recall": f"{ranking}:Recall",
+        "hr": f"{ranking}:HitRate",
+        "precision": f"{ranking}:Precision",
+        "mrr": f"{ranking}:Mrr",
+        "map": f"{ranking}:Map",
+        "t-hr": f"{targets}:TargetHitRate",
+        "t-ndcg": f"{targets}:TargetNdcg",
+        "t-percentile": f"{targets}:TargetPercentile",
+        "rbo": f"{stability}:Rbo",
+        "jaccard": f"{stability}:Jaccard",
+        "accuracy": f"{classification}:Accuracy",
+        "like-precision": f"{classification}:LikePrecision",
+        "like-recall": f"{classification}:LikeRecall",
+        "like-f1": f"{classification}:LikeF1",
+    }
+
+
+@hookimpl
+def robench_executors() -> dict[str, str]:
+    """Returns the built-in executors by name."""
+    return {"local": "robench_plugins.executors.local:Local"}
