@@ -1,5 +1,6 @@
 """docs/design.md shows the packages and the arrows that the import contract has."""
 
+import pkgutil
 import re
 import tomllib
 
@@ -24,3 +25,17 @@ def test_every_package_and_every_part_of_the_engine_is_explained():
     parts = {path.name for path in (root / "engine").iterdir() if not path.name.startswith("__")}
     shown = [name for row in engine for name in re.findall(r"`([\w.]+)/?`", row["place"])]
     assert set(shown) == parts
+
+
+def test_files_and_objects_that_the_page_names_exist():
+    text = read("docs/design.md")
+    sources = [path.as_posix() for root in ("benchmark", "plugins") for path in (ROOT / root).rglob("*.py")]
+    files = re.findall(r"`([\w/]+\.py)`", text)
+    assert len(files) > 4
+    for name in files:
+        assert any(path.endswith(f"/{name}") for path in sources), name
+    for name in re.findall(r"`(robench(?:\.\w+)+)`", text):
+        try:
+            assert pkgutil.resolve_name(name) is not None
+        except (ImportError, AttributeError) as error:
+            raise AssertionError(name) from error
