@@ -19,7 +19,7 @@ from robench.api.rng import Rng
 from robench.engine.attack.measurement import Measurement
 from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
-from robench.engine.surfaces.text.reader import Reader
+from robench.engine.surfaces.text.reader import TextReader
 from robench.testing.conformance import Conformance
 from robench.testing.text_world import ReferenceText, promoted, text_victim
 
@@ -63,7 +63,7 @@ def title_oracle(attack: TextAttack, epsilon: float) -> TitleOracle:
     """
     victim, c = text_victim(), attack.config
     assert victim.catalogue is not None
-    reader = Reader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws())
+    reader = TextReader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws())
     every_item = np.arange(victim.history.n_items)
     goal = PromotionGoal(promoted(), c.k) if c.goal == "promote" else HeldOutGoal(every_item, c.k)
     return TitleOracle(reader, goal, epsilon, c.unit)

@@ -15,7 +15,7 @@ from robench.engine.measure import MeasuredVictim
 from robench.engine.rank.chunk import mask_known
 from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
-from robench.engine.surfaces.text.reader import Reader
+from robench.engine.surfaces.text.reader import TextReader
 from robench.engine.surfaces.text.slopes import Sloper
 from robench.testing.text_world import readers
 from robench.testing.worlds import fitted
@@ -61,7 +61,7 @@ def nobodys(victim, targets):
 
 def _oracle(victim, targets, epsilon=1.0):
     """Returns an oracle that promotes the targets."""
-    reader = Reader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws())
+    reader = TextReader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws())
     return TitleOracle(reader, PromotionGoal(targets, K), epsilon, "words")
 
 

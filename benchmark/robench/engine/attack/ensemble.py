@@ -14,7 +14,7 @@ from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Candidate, Worst, search_worst
 from robench.engine.attack.costs import Costs
-from robench.engine.attack.measurement import CellArrays, MemberRow
+from robench.engine.attack.measurement import CellArrays, MemberOutcome
 
 NOT_RUN, NOBODY = -1, -1
 
@@ -70,7 +70,7 @@ class MemberLog:
         self.costs.setdefault(name, Costs()).add(costs)
         self.users[name] = self.users.get(name, 0) + users
 
-    def rows(self, arrays: CellArrays) -> list[MemberRow]:
+    def rows(self, arrays: CellArrays) -> list[MemberOutcome]:
         """Returns a row per member, in order, for the record.
 
         Args:
@@ -80,7 +80,7 @@ class MemberLog:
         rows = []
         for number, member in enumerate(self.members):
             costs, first = self.costs.get(member.name, Costs()), arrays.get("first")
-            row: MemberRow = {
+            row: MemberOutcome = {
                 "name": member.name,
                 "kind": member.attack.kind(),
                 "everyone": member.everyone,

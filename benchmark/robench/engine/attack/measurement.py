@@ -22,7 +22,7 @@ CellArrays = dict[str, NDArray[Any]]
 DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; their maximum and mean are in the record
 
 
-class MemberRow(TypedDict):
+class MemberOutcome(TypedDict):
     """What one member of an ensemble did, for the record.
 
     ``damage`` is there only if one perturbation serves all users.
@@ -39,7 +39,7 @@ class MemberRow(TypedDict):
     damage: NotRequired[float | None]
 
 
-class TitleRow(TypedDict):
+class TitleChange(TypedDict):
     """One rewritten title, for the record.
 
     ``similarity`` is there only if a sentence encoder is installed.
@@ -68,8 +68,8 @@ class Measurement:
     arrays: CellArrays
     achieved: dict[str, float] = field(default_factory=dict)
     diagnostics: dict[str, float] = field(default_factory=dict)
-    members: list[MemberRow] = field(default_factory=list)
-    titles: list[TitleRow] = field(default_factory=list)
+    members: list[MemberOutcome] = field(default_factory=list)
+    titles: list[TitleChange] = field(default_factory=list)
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:

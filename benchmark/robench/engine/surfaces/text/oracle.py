@@ -15,7 +15,7 @@ from robench.api.data import Catalogue, IntArray
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.surfaces.text.budget import TitleBudget
 from robench.engine.surfaces.text.goal import TitleGoal
-from robench.engine.surfaces.text.reader import Reader
+from robench.engine.surfaces.text.reader import TextReader
 from robench.engine.surfaces.text.slopes import Sloper
 
 
@@ -46,7 +46,7 @@ class TitleOracle:
         diagnosis: what its gradients look like.
     """
 
-    reader: Reader
+    reader: TextReader
     goal: TitleGoal
     epsilon: float
     unit: Unit

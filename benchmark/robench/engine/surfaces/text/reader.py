@@ -16,7 +16,7 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class TextReader:
     """One victim whose titles can be rewritten.
 
     Args:

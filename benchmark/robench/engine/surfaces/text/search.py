@@ -14,7 +14,7 @@ from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.ensemble import MemberLog
 from robench.engine.attack.judgement import worse
-from robench.engine.attack.measurement import TitleRow
+from robench.engine.attack.measurement import TitleChange
 from robench.engine.surfaces.text.goal import PromotionGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
 
@@ -43,7 +43,7 @@ class RewrittenTitles:
         """Returns the same titles with the mean damage and loss over the items."""
         return replace(self, damage=self.damage.mean(), loss=self.loss.mean())
 
-    def rows(self, oracle: TitleOracle) -> list[TitleRow]:
+    def rows(self, oracle: TitleOracle) -> list[TitleChange]:
         """Returns a row per title that changed, for the record."""
         genuine = oracle.titles()
         rows = zip(oracle.items.tolist(), genuine, self.titles, oracle.allowed.edits(self.titles), strict=True)

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 from robench.api.usage import ignore_usage
-from robench.engine.attack.measurement import TitleRow
+from robench.engine.attack.measurement import TitleChange
 from robench.pretrained.encoder import Encoder
 from robench.pretrained.weights import packaged_folder
 
@@ -26,7 +26,7 @@ def _encoder() -> Encoder | None:
     return Encoder.load()
 
 
-def title_similarity(rows: Sequence[TitleRow]) -> dict[str, float]:
+def title_similarity(rows: Sequence[TitleChange]) -> dict[str, float]:
     """Returns the mean and the least cosine between titles before and after.
 
     It is empty without an encoder.

@@ -22,7 +22,7 @@ from robench.engine.attack.goal import eligible_targets
 from robench.engine.attack.gradients import gradients
 from robench.engine.rank.chunk import EvaluationChunk, mask_known
 from robench.engine.surfaces.text.goal import PromotionGoal, TitleGoal
-from robench.engine.surfaces.text.reader import Reader
+from robench.engine.surfaces.text.reader import TextReader
 
 AT_ONCE = 64  # texts that go through an encoder together
 
@@ -38,7 +38,7 @@ class Sloper:
         diagnosis: what its gradients look like.
     """
 
-    reader: Reader
+    reader: TextReader
     goal: TitleGoal
     costs: Costs
     diagnosis: Diagnosis

@@ -13,7 +13,7 @@ from robench.engine.attack.measurement import Measurement, achieved_budget, diag
 from robench.engine.attack.surface import VictimSurface
 from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal, TitleGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
-from robench.engine.surfaces.text.reader import Reader
+from robench.engine.surfaces.text.reader import TextReader
 from robench.engine.surfaces.text.search import search_members, search_titles
 from robench.engine.surfaces.text.similarity import title_similarity
 
@@ -50,7 +50,9 @@ class TextSurface(VictimSurface):
             raise PluginError("nothing is known of the items, whose titles the attack would rewrite")
         everything = np.arange(victim.history.n_items)
         goal: TitleGoal = HeldOutGoal(everything, threat.k) if targets is None else PromotionGoal(targets, threat.k)
-        reader = Reader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws(), victim.read)
+        reader = TextReader(
+            victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws(), victim.read
+        )
         oracle = TitleOracle(reader, goal, epsilon, "words" if threat.norm == "words" else "characters")
         if not any(oracle.titles()):
             raise PluginError("none of the items has a title that could be rewritten")
