@@ -1,8 +1,8 @@
-# make run: install and run the default suite. make test: everything that must hold.
+# make run: install and run the default suite. make test: everything that must hold. make unit: what needs no torch.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint clean
+.PHONY: run test unit lint clean
 
 run: .venv/run.installed
 	$(BIN)/robench run suites/default.yaml
@@ -10,6 +10,10 @@ run: .venv/run.installed
 # A test class or module stays in one process, as its fixtures are made once. More than four would only fill the memory.
 test: lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope
+
+# The tests of suites, plans, tables and reports: they import no torch and take seconds.
+unit: .venv/dev.installed
+	$(BIN)/python -m pytest -m unit
 
 lint: .venv/dev.installed
 	$(BIN)/ruff format --check .

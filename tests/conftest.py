@@ -1,4 +1,4 @@
-"""Fixtures of all tests. Nothing here imports torch, so that ``pytest -m unit`` needs none."""
+"""Fixtures of all tests, and the mark ``unit`` of those that need no torch."""
 
 import itertools
 import os
@@ -7,10 +7,35 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests import forked
+from tests import forked, no_torch
 
 # One thread, as in a worker: on small worlds further threads only wait for each other. torch reads it at its import.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+HERE = Path(__file__).parent
+UNIT = ("host", "plan", "report", "suite", "tables")  # folders
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "unit":
+        no_torch.install()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves the other folders alone if only the tests of ``UNIT`` are asked for: their modules import torch."""
+    inside = collection_path.is_relative_to(HERE) and collection_path != HERE
+    if config.option.markexpr == "unit" and inside:
+        return collection_path.relative_to(HERE).parts[0] not in UNIT or None
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test of the ``UNIT`` folders, except those that run the command line."""
+    for item in items:
+        inside = item.path.is_relative_to(HERE) and item.path.relative_to(HERE).parts[0] in UNIT
+        runs = item.get_closest_marker("command") or "robench" in getattr(item, "fixturenames", ())
+        if inside and not runs:
+            item.add_marker("unit")
 
 
 @pytest.fixture(scope="session")

@@ -190,6 +190,7 @@ def test_importing_the_core_never_imports_torch_pandas_or_scipy():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.command
 def test_the_command_lists_owners_and_reports_a_broken_plugin(tmp_path):
     (tmp_path / "shaky.py").write_text("raise RuntimeError('half installed')\n")
     places = {"PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "shaky", "COLUMNS": "240"}

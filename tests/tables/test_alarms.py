@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.forked import robench
 
+pytestmark = pytest.mark.command
 SUITE = """
 name: alarms
 seeds: [0, 1]

@@ -10,6 +10,8 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 COMMITTED = ("article", "history", "llm", "models", "text", "whitebox")  # beside them lie runs of whoever tests
 WRITTEN = ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")
 
+pytestmark = pytest.mark.command
+
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_every_committed_table_is_recomputed_from_the_cells_byte_for_byte(name, tmp_path):

@@ -1,0 +1,58 @@
+"""A stand-in for torch, with which the tests of suites, plans, tables and reports run in seconds.
+
+Classes of plugins are defined on it as on torch, and none of their code may run: a call of torch fails. ``conftest.py``
+installs it for ``pytest -m unit``.
+"""
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+class _Class(type):
+    """The class of torch's names: each can be subclassed and has further names, and none can be called."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _named(name)
+
+    def __call__(cls, *arguments: Any, **settings: Any) -> Any:
+        if cls.__module__ == __name__:
+            raise RuntimeError(f"a test with the mark 'unit' calls torch's {cls.__name__}")
+        return super().__call__(*arguments, **settings)
+
+
+def _named(name: str) -> type:
+    return _Class(name, (), {"__module__": __name__, "__init__": lambda self, *arguments, **settings: None})
+
+
+class _Module(ModuleType):
+    __path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        setattr(self, name, _named(name))
+        return vars(self)[name]
+
+
+class Finder:
+    """Finds and loads ``torch`` and its modules."""
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] == "torch" else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Module(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is in it before it is asked for."""
+
+
+def install() -> None:
+    """Puts the stand-in in torch's place, for this process."""
+    if "torch" in sys.modules:
+        raise RuntimeError("torch is imported already")
+    sys.meta_path.insert(0, Finder())
