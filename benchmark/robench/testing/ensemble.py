@@ -52,8 +52,8 @@ class EnsembleTests(Conformance):
 
     @classmethod
     @cache
-    def attacked(cls) -> Measurement:
-        """Returns the measurement at the budget of ``epsilon``, taken once per process and only read."""
+    def measure_once(cls) -> Measurement:
+        """Returns the measurement at the budget of ``epsilon``, made once per process and only read."""
         return cls().measure(cls().epsilon())
 
     def test_an_unknown_setting_is_refused(self) -> None:
@@ -79,19 +79,19 @@ class EnsembleTests(Conformance):
             np.testing.assert_array_equal(attacked[name], clean[name])
 
     def test_the_budget_holds_without_the_hosts_help(self) -> None:
-        achieved = self.attacked().achieved
+        achieved = self.measure_once().achieved
         assert achieved["overshoot"] <= 1 + 1e-4, "the host had to project, or to refuse"
         # A title may always have one edit, which is more than ε of a short one.
         assert self.make().threat().surface == "text" or achieved["epsilon"] <= self.epsilon() * (1 + 1e-4)
 
     def test_the_same_seed_gives_the_same_result(self) -> None:
-        first, second = self.attacked(), self.measure(self.epsilon())
+        first, second = self.measure_once(), self.measure(self.epsilon())
         assert first.members == second.members
         for name, part in first.arrays.items():
             np.testing.assert_array_equal(part, second.arrays[name])
 
     def test_whoever_a_member_breaks_is_broken(self) -> None:
-        arrays = self.attacked().arrays
+        arrays = self.measure_once().arrays
         if "member_broke" not in arrays:
             pytest.skip("one perturbation serves all users")
         if self.targets() is not None:
@@ -101,7 +101,7 @@ class EnsembleTests(Conformance):
         assert (arrays["ranks"][broken] > self.make().threat().k).all()
 
     def test_it_attacks(self) -> None:
-        targets, attacked = self.targets(), self.attacked().arrays
+        targets, attacked = self.targets(), self.measure_once().arrays
         clean = self.victim().clean(targets).arrays
         if targets is None:
             assert attacked["ranks"].sum() > clean["ranks"].sum(), "no rank fell"

@@ -6,6 +6,7 @@ import math
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -101,6 +102,12 @@ class TextAttackTests(Conformance):
     def measure(self, epsilon: float, **more: Any) -> Measurement:
         return text_victim().attacked(self.make(**more), epsilon, "text", promoted())
 
+    @classmethod
+    @cache
+    def measure_once(cls, epsilon: float, goal: str | None = None) -> Measurement:
+        """Returns a measurement that is made once per process; ``goal`` is the attack's own by default."""
+        return cls().measure(epsilon, **({} if goal is None else {"goal": goal}))
+
     def test_an_unknown_setting_is_refused(self) -> None:
         with pytest.raises(ValidationError):
             self.attack.make(**self.settings, no_such_setting=1)
@@ -124,7 +131,7 @@ class TextAttackTests(Conformance):
     def test_nothing_is_done_at_epsilon_zero(self, goal: str) -> None:
         self.skip_unless_offered(goal)
         clean = text_victim().clean(promoted() if goal == "promote" else None).arrays
-        attacked = self.measure(0.0, goal=goal)
+        attacked = self.measure_once(0.0, goal)
         for name, part in clean.items():
             np.testing.assert_array_equal(attacked.arrays[name], part)
         assert not attacked.titles
@@ -133,13 +140,13 @@ class TextAttackTests(Conformance):
     @pytest.mark.parametrize("goal", ["promote", "untargeted"])
     def test_the_same_seed_gives_the_same_result(self, goal: str) -> None:
         self.skip_unless_offered(goal)
-        first, second = (self.measure(0.67, goal=goal) for _ in range(2))
+        first, second = self.measure_once(0.67, goal), self.measure(0.67, goal=goal)
         assert first.titles == second.titles
         for name, part in first.arrays.items():
             np.testing.assert_array_equal(part, second.arrays[name])
 
     def test_it_promotes(self) -> None:
-        attacked = self.measure(0.67)
+        attacked = self.measure_once(0.67)
         before, after = text_victim().clean(promoted()).arrays["target_ranks"], attacked.arrays["target_ranks"]
         np.testing.assert_array_equal(after > 0, before > 0)
         assert exposure(after) > exposure(before), "the promoted items are in no more lists than with genuine titles"
@@ -148,11 +155,11 @@ class TextAttackTests(Conformance):
     def test_held_out_items_fall_where_it_is_untargeted(self) -> None:
         self.skip_unless_offered("untargeted")
         before = text_victim().clean(None).arrays["ranks"]
-        after = self.measure(0.67, goal="untargeted").arrays["ranks"]
+        after = self.measure_once(0.67, "untargeted").arrays["ranks"]
         assert exposure(after) < exposure(before), "held-out items are in as many lists as with genuine titles"
 
     def test_it_beats_random_rewriting_with_as_many_evaluations(self) -> None:
-        attacked = self.measure(1.0)
+        attacked = self.measure_once(1.0)
         floor = _RandomTitles.make(unit=self.make().config.unit)
         floor.draws = math.ceil(attacked.achieved["queries"] / len(attacked.arrays["users"]))
         random = text_victim().attacked(floor, 1.0, "floor", promoted())
@@ -172,13 +179,13 @@ class TextAttackTests(Conformance):
     def test_a_larger_budget_is_never_weaker(self) -> None:
         if self.attack.heuristic_floor:
             pytest.skip("a matter of chance")
-        curve = [self.measure(epsilon) for epsilon in (0, 0.34, 0.67, 1.0)]
+        curve = [self.measure_once(epsilon) for epsilon in (0.0, 0.34, 0.67, 1.0)]
         # The host compares titles by exposure first, then by loss.
         gains = [(round(exposure(part.arrays["target_ranks"]), 9), part.diagnostics["loss_attacked"]) for part in curve]
         assert gains == sorted(gains), "a larger budget gained less"
 
     def test_the_numbers_are_the_hosts(self) -> None:
-        victim, attacked, unit = text_victim(), self.measure(0.67), self.make().config.unit
+        victim, attacked, unit = text_victim(), self.measure_once(0.67), self.make().config.unit
         assert victim.catalogue is not None
         new = {row["row"]: replace(victim.catalogue.items[row["row"]], title=row["after"]) for row in attacked.titles}
         scores = victim.model.rewritten(new).scores(victim.users, victim.history)
