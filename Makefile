@@ -9,7 +9,7 @@ run: .venv/run.installed
 
 # A test class or module stays in one process, as its fixtures are made once. More than four would only fill the memory.
 test: lint
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # The tests of suites, plans, tables and reports: they import no torch and take seconds.
 unit: .venv/dev.installed

@@ -14,6 +14,16 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 HERE = Path(__file__).parent
 UNIT = ("host", "plan", "report", "suite", "tables")  # folders
+# The modules that take longest come first, so that no process of several is left with one of them at the end.
+FIRST = (
+    "tables/test_alarms.py",
+    "run/test_runner.py",
+    "docs/test_plugins.py",
+    "plugins/attacks/text/test_text.py",
+    "plugins/models/test_text_bert.py",
+    "entrance/test_entrance.py",
+    "run/test_likes.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,12 +40,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test of the ``UNIT`` folders, except those that run the command line."""
-    for item in items:
-        inside = item.path.is_relative_to(HERE) and item.path.relative_to(HERE).parts[0] in UNIT
+    """Marks every test of the ``UNIT`` folders, except those that run the command line; sorts ``FIRST`` first."""
+    names = [item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else "" for item in items]
+    for item, name in zip(items, names, strict=True):
         runs = item.get_closest_marker("command") or "robench" in getattr(item, "fixturenames", ())
-        if inside and not runs:
+        if name.partition("/")[0] in UNIT and not runs:
             item.add_marker("unit")
+    places = {id(item): FIRST.index(name) for item, name in zip(items, names, strict=True) if name in FIRST}
+    items.sort(key=lambda item: places.get(id(item), len(FIRST)))
 
 
 @pytest.fixture(scope="session")
