@@ -10,7 +10,7 @@ from pathlib import Path
 
 from robench.api.codec import decode
 from robench.report.blocks import LeaderboardChart, Section
-from robench.report.charts import charts
+from robench.report.charts import draw_charts
 from robench.tables.leaderboard import LeaderboardTable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +21,7 @@ PAPER = '<rect width="100%" height="100%" fill="white"/>'  # the chart is transp
 def leaderboard() -> str:
     """Returns the SVG of the first table of results/models: L2 at ε = 0.05."""
     tables = json.loads((ROOT / "results" / "models" / "leaderboard.json").read_text("utf-8"))["tables"]
-    ((_, svg),) = charts(Section("leaderboard", [], LeaderboardChart(decode(LeaderboardTable, tables[0]))))
+    ((_, svg),) = draw_charts(Section("leaderboard", [], LeaderboardChart(decode(LeaderboardTable, tables[0]))))
     head, mark, rest = svg.partition(">")
     return f"{head}{mark}{PAPER}{rest}\n"
 

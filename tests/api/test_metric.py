@@ -7,7 +7,7 @@ import pytest
 
 from robench.api.metric import Measure, Outcome
 from robench.api.threat import Threat
-from robench.store.record import metric_values
+from robench.store.record import compute_metric_values
 from robench_plugins.metrics.classification import Accuracy
 from robench_plugins.metrics.ranking import Ndcg
 from robench_plugins.metrics.stability import Rbo
@@ -70,7 +70,7 @@ def test_what_the_outcome_lacks_is_not_measured(metric):
 def test_a_record_holds_the_mean_and_the_version_of_what_its_cell_measures():
     metrics = {Measure("ndcg", 10): Ndcg(), Measure("t-percentile"): TargetPercentile(), Measure("rbo", 10): Rbo()}
     nowhere = np.zeros((1, 2), dtype=np.int64)  # the target is in the data of both users
-    values = metric_values(metrics, outcome(target_ranks=nowhere), None, "")
+    values = compute_metric_values(metrics, outcome(target_ranks=nowhere), None, "")
     assert values == {
         "ndcg@10": {"value": 0.5, "version": 1},
         "t-percentile": {"value": None, "version": TargetPercentile.version},

@@ -8,7 +8,7 @@ import pytest
 from tests.docs.pages import ROOT, read, section, tables
 from tools.pictures import LEADERBOARD, leaderboard
 
-from robench.report.numbers import number
+from robench.report.numbers import format_number
 
 RESULTS = read("docs/results.md")
 SECTIONS = re.findall(r"^## (\S+)$", RESULTS, re.M)
@@ -29,7 +29,7 @@ def numbers(suite: str) -> set[str]:
         if isinstance(part, dict | list):
             todo += part.values() if isinstance(part, dict) else part
         elif isinstance(part, float):
-            values |= {number(part), f"{100 * part:.0f}%"}
+            values |= {format_number(part), f"{100 * part:.0f}%"}
     return values
 
 

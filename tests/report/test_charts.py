@@ -8,8 +8,8 @@ import pytest
 from tests.fakes import EMBEDDING, USERS, World, curve, ranks, twin
 
 from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsChart
-from robench.report.charts import AFTER, BEFORE, charts
-from robench.report.sections import sections
+from robench.report.charts import AFTER, BEFORE, draw_charts
+from robench.report.sections import build_sections
 
 CIRCLE, DIAMOND = "A", "L0,"  # what their paths are made of
 
@@ -64,8 +64,8 @@ def world(tmp_path):
 
 def test_bars_are_the_intervals_and_the_dashed_line_is_popularity_when_nobody_attacks(world):
     tables = world.build()
-    (section,) = (section for section in sections(tables) if isinstance(section.chart, LeaderboardChart))
-    ((caption, svg),) = charts(section)
+    (section,) = (section for section in build_sections(tables) if isinstance(section.chart, LeaderboardChart))
+    ((caption, svg),) = draw_charts(section)
     picture = Picture(svg)
     where = picture.across()
     wanted = []
@@ -92,14 +92,14 @@ def test_without_popularity_there_is_no_dashed_line(tmp_path):
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05)
-    (section,) = (section for section in sections(world.build()) if isinstance(section.chart, LeaderboardChart))
-    ((caption, svg),) = charts(section)
+    (section,) = (section for section in build_sections(world.build()) if isinstance(section.chart, LeaderboardChart))
+    ((caption, svg),) = draw_charts(section)
     assert not [line for line in Picture(svg).lines if line[3]]
     assert "popularity" not in caption
 
 
 def drawn(*rows):
-    return dict(charts(Section("Along ε", [], CurvesChart(rows))))
+    return dict(draw_charts(Section("Along ε", [], CurvesChart(rows))))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_without_a_choice_of_defences_colours_are_of_attacks():
 
 def test_a_twin_s_line_leads_from_its_clean_value_to_the_attacked_one():
     row = twin("at", "like-f1", 0.7, 0.3, 0.6, 0.5)
-    ((_, svg),) = charts(Section("Twins", [], TwinsChart([row])))
+    ((_, svg),) = draw_charts(Section("Twins", [], TwinsChart([row])))
     picture = Picture(svg)
     where = picture.across()
     found = {tuple(sorted((round(x, 1), round(x + across, 1)))) for x, _, across, *_ in picture.lines}

@@ -12,10 +12,10 @@ from tests.fakes import EMBEDDING, POISONING, USERS, World, curve, ranks, twin
 from robench.api.errors import UserError
 from robench.report import files, page
 from robench.report.blocks import Bullets, CurvesChart, Grid, LeaderboardChart, Section, TwinsChart
-from robench.report.charts import charts
+from robench.report.charts import draw_charts
 from robench.report.files import write_tables
 from robench.report.page import to_page
-from robench.report.sections import sections
+from robench.report.sections import build_sections
 
 EVIL = "<script>alert(1)</script><img src=x onerror=y> & \"'"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -71,7 +71,7 @@ def test_every_heading_cell_and_line_of_the_report_is_on_the_page(world):
     tables = world.build()
     read = Read(to_page(tables))
     assert not read.open
-    found = list(sections(tables))
+    found = list(build_sections(tables))
     assert {section.title for section in found} >= {"Along ε"}
     assert [text.strip() for text in read.texts["h2"]] == [section.title for section in found]
     grids = [block for section in found for block in section.blocks if isinstance(block, Grid)]
@@ -104,8 +104,8 @@ def test_the_pictures_have_the_values_of_the_tables(world):
 
 
 def test_marks_stand_where_their_values_are(world):
-    (section,) = (section for section in sections(world.build()) if isinstance(section.chart, LeaderboardChart))
-    ((_, svg),) = charts(section)
+    (section,) = (section for section in build_sections(world.build()) if isinstance(section.chart, LeaderboardChart))
+    ((_, svg),) = draw_charts(section)
     found = {}
     for part in ElementTree.fromstring(svg).iter():
         if part.get("aria-roledescription") == "point":
@@ -193,14 +193,14 @@ def test_where_there_are_several_data_sets_every_row_says_which_is_its(tmp_path)
             world.cell(ranks(50, 99), attack="cw", epsilon=0.05, arrays={"radius": np.full(USERS, 0.1)}),
         ):
             columns["dataset"] = dataset
-    found = {section.title: section.blocks for section in sections(world.build())}
+    found = {section.title: section.blocks for section in build_sections(world.build())}
     for title in ("Along ε", "Radius of hit users"):
         (grid,) = (block for block in found[title] if isinstance(block, Grid))
         assert grid.head[:2] == ["data", "model"]
         assert {row[0] for row in grid.body} == {"one", "two"}
     (single,) = (
         block
-        for section in sections(one_data_set(tmp_path))
+        for section in build_sections(one_data_set(tmp_path))
         if section.title == "Along ε"
         for block in section.blocks
         if isinstance(block, Grid)
@@ -221,8 +221,8 @@ def test_curves_of_two_units_of_epsilon_are_two_pictures(tmp_path):
     edits = {"stage": "test", "surface": "history", "norm": "edits", "goal": "untargeted", "k": 10}
     world.cell(ranks(20, 99), attack="a", epsilon=2.0, threat={**edits, "scale": "absolute"})
     world.cell(ranks(20, 99), attack="b", epsilon=0.2, threat={**edits, "scale": "relative"})
-    (section,) = (section for section in sections(world.build()) if isinstance(section.chart, CurvesChart))
-    pictures = dict(charts(section))
+    (section,) = (section for section in build_sections(world.build()) if isinstance(section.chart, CurvesChart))
+    pictures = dict(draw_charts(section))
     assert list(pictures) == [
         "d, s, history, edits, untargeted: ε edits",
         "d, s, history, edits, untargeted: ε of the history",
@@ -236,7 +236,7 @@ def test_more_than_ten_defences_have_colours_of_their_own(tmp_path):
     rows = [
         curve([0.5, n / 100], **{"epsilon": [0.0, 0.1], "defense_label": f"at {n}", "lambda": 0.5}) for n in range(14)
     ]
-    ((_, svg),) = charts(Section("Along ε", [], CurvesChart(rows)))
+    ((_, svg),) = draw_charts(Section("Along ε", [], CurvesChart(rows)))
     points = [p for p in ElementTree.fromstring(svg).iter() if p.get("aria-roledescription") == "point"]
     assert len({p.get("fill") for p in points}) == 14
 
@@ -259,8 +259,8 @@ def test_a_column_of_numbers_stands_right_and_no_other(world):
 
 
 def test_pictures_are_xml_without_ids_that_could_clash(world):
-    for section in sections(world.build()):
-        for _, svg in charts(section):
+    for section in build_sections(world.build()):
+        for _, svg in draw_charts(section):
             tree = ElementTree.fromstring(svg)
             assert not [part for part in tree.iter() if "id" in part.attrib]
 
@@ -280,7 +280,7 @@ def test_a_table_of_one_popularity_alone_and_a_suite_of_nothing_are_pages_too(tm
 def test_twins_are_drawn_from_clean_to_attacked_metric_by_metric():
     rows = [twin("at", "like-f1", 0.7, 0.3, 0.6, 0.5), twin("other", "like-f1", 0.7, 0.3, 0.65, 0.2)]
     rows.append(twin("at", "accuracy", 0.8, 0.4, 0.75, 0.55))
-    ((caption, svg),) = charts(Section("Twins", [], TwinsChart(rows)))
+    ((caption, svg),) = draw_charts(Section("Twins", [], TwinsChart(rows)))
     assert caption == "d, s, embedding, l2: fgsm at ε = 0.05. Every axis has its own range."
     labels = Read(svg).labels
     assert sorted(labels) == sorted(

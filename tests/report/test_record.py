@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.fakes import FAKES, L2, POISONING, USERS, World
 
 from robench.api.errors import UserError
-from robench.report.record import show_cell, visible
+from robench.report.record import mark_invisible, show_cell
 
 
 def with_users(world):
@@ -120,7 +120,7 @@ def test_titles_are_shown_before_and_after_with_what_cannot_be_seen(tmp_path, mo
     ],
 )
 def test_what_cannot_be_seen_has_its_number(title, shown):
-    assert visible(title) == shown
+    assert mark_invisible(title) == shown
 
 
 def test_the_edits_of_a_history_are_told_in_words(tmp_path, monkeypatch):

@@ -6,14 +6,14 @@ from tests.fakes import FAKES, L2, POISONING, USERS, World, ranks
 
 from robench.api.threat import Threat
 from robench.report.blocks import Bullets, Grid
-from robench.report.sections import sections
+from robench.report.sections import build_sections
 
 LOSSES = {"loss": np.ones(USERS), "clean_loss": np.ones(USERS), "hit": np.ones(USERS, dtype=bool)}
 
 
 def grid_of(tables, title):
     """{header: cell} of every row of a section's table."""
-    (section,) = (section for section in sections(tables) if section.title == title)
+    (section,) = (section for section in build_sections(tables) if section.title == title)
     (grid,) = (block for block in section.blocks if isinstance(block, Grid))
     return [dict(zip(grid.head, row, strict=True)) for row in grid.body]
 
@@ -94,7 +94,7 @@ def test_flags_of_what_no_table_shows_are_explained_too(tmp_path):
     for seed in (0, 1):
         world.cell(ranks(100, 99), model="popularity", seed=seed)
         world.cell(ranks(50, 99), seed=seed)
-    (section,) = (section for section in sections(world.build()) if section.title == "Flags")
+    (section,) = (section for section in build_sections(world.build()) if section.title == "Flags")
     (bullets,) = (block for block in section.blocks if isinstance(block, Bullets))
     assert any(line.startswith("mf, none: **not above popularity**") for line in bullets.lines)
 
@@ -128,7 +128,7 @@ def test_labels_of_defences_are_spelled_out_with_the_models_where_one_has_severa
         for weight in (0.75, 0.5):
             world.cell(ranks(100, 99), model=model, weight=weight, settings={"epsilon": epsilon, "shortcut": True})
     tables = world.build()
-    (section,) = (section for section in sections(tables) if section.title == "Settings of the defences")
+    (section,) = (section for section in build_sections(tables) if section.title == "Settings of the defences")
     assert section.blocks == [
         Bullets(
             [
@@ -139,8 +139,8 @@ def test_labels_of_defences_are_spelled_out_with_the_models_where_one_has_severa
     ]
     one = World(tmp_path / "one", [])
     one.cell(ranks(100, 99), weight=0.5, settings={"epsilon": 0.05})
-    (section,) = (s for s in sections(one.build()) if s.title == "Settings of the defences")
+    (section,) = (s for s in build_sections(one.build()) if s.title == "Settings of the defences")
     assert section.blocks == [Bullets(["at: `at` with epsilon 0.05."])]
     bare = World(tmp_path / "bare", [])
     bare.cell(ranks(100, 99))
-    assert "Settings of the defences" not in {section.title for section in sections(bare.build())}
+    assert "Settings of the defences" not in {section.title for section in build_sections(bare.build())}

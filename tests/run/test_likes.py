@@ -13,8 +13,8 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from robench.api.data import joined
 from robench.engine.calibration import draw_test_negatives
 from robench.engine.data.prepare import Prepared
-from robench.report.numbers import bounded
-from robench.tables.stats import Interval, interval
+from robench.report.numbers import format_interval
+from robench.tables.stats import Interval, compute_interval
 
 METRICS = ("accuracy", "like-precision", "like-recall", "like-f1")
 SUITE = """
@@ -191,13 +191,14 @@ def test_the_section_of_twins_by_hand(done, cells):
 
     four = [right(w, attack, e) for w in (1.0, 0.5) for attack, e in (("none", 0.0), ("fgsm", 0.3))]
     for name, values in zip(("twin_clean", "twin_attacked", "robust_clean", "robust_attacked"), four, strict=True):
-        assert row[name] == pytest.approx(list(interval(values, (0, 1))), abs=1e-9)
-    assert row["gain"] == pytest.approx(list(interval(four[3] - four[1], (-1, 1))), abs=1e-9)
+        assert row[name] == pytest.approx(list(compute_interval(values, (0, 1))), abs=1e-9)
+    assert row["gain"] == pytest.approx(list(compute_interval(four[3] - four[1], (-1, 1))), abs=1e-9)
     assert row["seeds"] == 2
     text = (done / "results/liked/leaderboard.md").read_text()
     section = text.partition("## Robust model against its twin")[2].partition("\n## ")[0]
     cells_of = [
-        bounded(Interval(*row[n])) for n in ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked", "gain")
+        format_interval(Interval(*row[n]))
+        for n in ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked", "gain")
     ]
     assert " | ".join(cells_of[:1]) in section
     assert all(cell in section for cell in cells_of)

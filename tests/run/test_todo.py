@@ -11,7 +11,7 @@ from robench.files.sources import Sources
 from robench.run.dependencies import Dependencies
 from robench.run.todo import find_todo
 from robench.store.folder import Store
-from robench.store.record import sealed, to_text
+from robench.store.record import seal, to_text
 from robench.tables.build import build_tables
 
 SUITE = f"""
@@ -54,7 +54,7 @@ def edit(job, number, change):
     path = job.store.cells / f"{job.cells[number].id}.json"
     record = json.loads(path.read_text())
     change(record)
-    path.write_text(to_text(sealed(record)))
+    path.write_text(to_text(seal(record)))
 
 
 def test_every_cell_has_one_state(job):

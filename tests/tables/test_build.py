@@ -13,9 +13,9 @@ from robench.api.errors import UserError
 from robench.api.metric import Measure
 from robench.api.threat import Threat
 from robench.report.files import write_tables
-from robench.report.leaderboard import leaderboard_grid, title_of
+from robench.report.leaderboard import build_leaderboard_grid, format_title
 from robench.report.markdown import to_markdown
-from robench.report.numbers import number
+from robench.report.numbers import format_number
 from robench.report.terminal import print_leaderboard
 from robench.store.record import new_record
 from robench.tables.cells import ValueRow
@@ -315,7 +315,7 @@ def test_promotion_is_shown_as_a_difference(tmp_path):
         targets = {"target_ranks": [[1] * 80 + [99] * (USERS - 80)]}
         world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.05, threat=FAKES, arrays=targets)
     tables = world.build()
-    grid = leaderboard_grid(tables.leaderboard[0])
+    grid = build_leaderboard_grid(tables.leaderboard[0])
     head, (line,) = grid.head, grid.body
     assert "drop" not in head
     assert line[head.index("rise")] == ".3900"
@@ -370,7 +370,7 @@ def test_without_a_null_control_there_is_no_verdict(tmp_path):
 
 
 def test_numbers_for_people():
-    assert [number(v) for v in (-1e-9, 0.0, 0.5, -0.25, 1.0, None)] == [
+    assert [format_number(v) for v in (-1e-9, 0.0, 0.5, -0.25, 1.0, None)] == [
         ".0000",
         ".0000",
         ".5000",
@@ -395,4 +395,4 @@ def test_a_table_of_histories_says_what_its_budget_counts(scale, told):
     threat = Threat("history", "test", "edits", scale)
     epsilon = 2 if scale == "absolute" else 0.1
     table = LeaderboardTable(threat, epsilon, Measure("ndcg", 10), "d", "s", "auto@1", True, 10, False, (), ())
-    assert title_of(table).endswith(told)
+    assert format_title(table).endswith(told)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t
 from tests.fakes import L2, METRICS, USERS, World, ranks, row
 
-from robench.tables.comparisons import by_promoted_items
+from robench.tables.comparisons import make_promotion_yardsticks
 from robench.tables.results import read_results
 
 PROMOTE = {**L2, "goal": "promote"}
@@ -210,7 +210,7 @@ def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
         world.build()
         results = read_results(world.store.folder, METRICS)
         cells = {cell.attack: cell for cell in results.cells}
-        hits, gains = by_promoted_items(results, threat["surface"])
+        hits, gains = make_promotion_yardsticks(results, threat["surface"])
         assert hits.left(cells["auto"])[0] == hits.left(cells["pgd"])[0]
         same = gains.left(cells["auto"])[0] == gains.left(cells["pgd"])[0]
         assert same == (threat["surface"] == "parameters")

@@ -4,13 +4,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from robench.tables.poisoning import null_interval, verdict
-from robench.tables.stats import Interval, bootstrap, holm, interval, paired_p, rank_ranges
+from robench.tables.poisoning import compute_null_interval, decide_verdict
+from robench.tables.stats import (
+    Interval,
+    adjust_p_values,
+    bootstrap_mean,
+    compute_interval,
+    compute_paired_p,
+    compute_rank_ranges,
+)
 
 
 def test_the_bootstrap_agrees_with_the_normal_interval_of_a_mean():
     values = np.random.default_rng(3).normal(5, 2, 800)
-    low, high = bootstrap(values)
+    low, high = bootstrap_mean(values)
     half = 1.96 * values.std(ddof=1) / np.sqrt(800)
     assert low == pytest.approx(values.mean() - half, abs=0.03)
     assert high == pytest.approx(values.mean() + half, abs=0.03)
@@ -18,42 +25,42 @@ def test_the_bootstrap_agrees_with_the_normal_interval_of_a_mean():
 
 def test_resamples_are_the_same_in_any_blocks_kept_or_not(monkeypatch):
     values = np.random.default_rng(4).normal(0, 1, 300)
-    kept = bootstrap(values)
-    assert bootstrap(values) == kept
+    kept = bootstrap_mean(values)
+    assert bootstrap_mean(values) == kept
     monkeypatch.setattr("robench.tables.stats.BLOCK", 300 * 7)
-    assert bootstrap(values) == kept
+    assert bootstrap_mean(values) == kept
 
 
 def test_the_wider_of_the_two_intervals_is_taken():
     generator = np.random.default_rng(0)
     calm = np.tile(generator.normal(0, 1, 400), (3, 1))
-    found = interval(calm)
-    assert (found.low, found.high) == pytest.approx(bootstrap(calm[0]))
+    found = compute_interval(calm)
+    assert (found.low, found.high) == pytest.approx(bootstrap_mean(calm[0]))
     wild = calm + np.array([[-1.0], [0.0], [1.0]])
-    found = interval(wild)
+    found = compute_interval(wild)
     t = scipy_stats.t.ppf(0.975, 2) / np.sqrt(3)
     assert found.high - found.mean == pytest.approx(t)
-    assert interval(calm[:1]).high == bootstrap(calm[0])[1]
+    assert compute_interval(calm[:1]).high == bootstrap_mean(calm[0])[1]
 
 
 def test_users_without_a_value_are_left_out():
     values = np.array([[1.0, np.nan, 3.0], [1.0, 5.0, 3.0]])
-    assert interval(values).mean == 2
+    assert compute_interval(values).mean == 2
 
 
 def test_intervals_cover_the_truth():
     generator = np.random.default_rng(1)
     inside = 0
     for _ in range(200):
-        found = interval(generator.exponential(1.0, (1, 150)))
+        found = compute_interval(generator.exponential(1.0, (1, 150)))
         inside += found.low <= 1 <= found.high
     assert 178 <= inside <= 200
 
 
 def test_p_values_are_exact_where_few_differences_are_not_zero():
-    assert paired_p(np.array([1.0, 1.0, 1.0, 0.0, 0.0])) == 2 / 8
-    assert paired_p(np.zeros(9)) == 1
-    assert paired_p(np.array([1.0, -1.0])) == 1
+    assert compute_paired_p(np.array([1.0, 1.0, 1.0, 0.0, 0.0])) == 2 / 8
+    assert compute_paired_p(np.zeros(9)) == 1
+    assert compute_paired_p(np.array([1.0, -1.0])) == 1
 
 
 def test_patterns_that_tie_with_the_observed_sum_count():
@@ -68,21 +75,21 @@ def test_patterns_that_tie_with_the_observed_sum_count():
                 spread[new] = spread.get(new, 0) + ways
         sums = spread
     exact = sum(ways for total, ways in sums.items() if abs(total) >= abs(thirds.sum())) / 2 ** len(thirds)
-    assert paired_p(differences) == pytest.approx(exact, abs=0.012)
-    assert paired_p(-differences) == paired_p(differences)
+    assert compute_paired_p(differences) == pytest.approx(exact, abs=0.012)
+    assert compute_paired_p(-differences) == compute_paired_p(differences)
 
 
 def test_p_values_are_uniform_without_an_effect_and_small_with_one():
     generator = np.random.default_rng(2)
-    p = [paired_p(generator.normal(0, 1, 60)) for _ in range(150)]
+    p = [compute_paired_p(generator.normal(0, 1, 60)) for _ in range(150)]
     assert scipy_stats.kstest(p, "uniform").pvalue > 0.01
-    assert paired_p(generator.normal(1, 1, 60)) < 0.001
+    assert compute_paired_p(generator.normal(1, 1, 60)) < 0.001
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 @settings(deadline=None)
 def test_holm_is_what_the_textbook_says(values):
-    adjusted = holm(values)
+    adjusted = adjust_p_values(values)
     order = np.argsort(values, kind="stable")
     running = 0.0
     for place, index in enumerate(order):
@@ -96,21 +103,21 @@ def test_rows_that_are_not_told_apart_share_a_rank_range():
     base = generator.normal(0, 1, (1, 500))
     noise = generator.normal(0, 1, (1, 500))
     rows = [base + 2, base + 0.001 * noise, base - 2]
-    assert rank_ranges(rows, higher_is_better=True) == [(1, 1, 1), (2, 2, 2), (3, 3, 3)]
+    assert compute_rank_ranges(rows, higher_is_better=True) == [(1, 1, 1), (2, 2, 2), (3, 3, 3)]
     same = [base, base + 0.5 * (noise - noise.mean()), base - 2]
-    ranges = rank_ranges(same, higher_is_better=True)
+    ranges = compute_rank_ranges(same, higher_is_better=True)
     assert [r[1:] for r in ranges] == [(1, 2), (1, 2), (3, 3)]
-    assert rank_ranges(rows, higher_is_better=False)[0] == (3, 3, 3)
+    assert compute_rank_ranges(rows, higher_is_better=False)[0] == (3, 3, 3)
 
 
 def test_the_null_control_is_what_retraining_does():
     means = [0.1, 0.2, 0.3]
-    control = null_interval(means)
+    control = compute_null_interval(means)
     assert control.high == pytest.approx(scipy_stats.t.ppf(0.975, 2) * 0.1 * np.sqrt(2 / 3))
-    assert verdict(Interval(0.5, control.high + 0.01, 0.9), control) == "rises"
-    assert verdict(Interval(0.5, control.high - 0.01, 0.9), control) == "none"
-    assert verdict(Interval(-0.5, -0.9, control.low - 0.01), control) == "falls"
-    assert null_interval([0.3]).high == np.inf
+    assert decide_verdict(Interval(0.5, control.high + 0.01, 0.9), control) == "rises"
+    assert decide_verdict(Interval(0.5, control.high - 0.01, 0.9), control) == "none"
+    assert decide_verdict(Interval(-0.5, -0.9, control.low - 0.01), control) == "falls"
+    assert compute_null_interval([0.3]).high == np.inf
 
 
 def test_the_null_control_is_left_by_one_retraining_in_twenty():
@@ -118,13 +125,13 @@ def test_the_null_control_is_left_by_one_retraining_in_twenty():
     outside = 0
     for _ in range(2000):
         clean, again = generator.normal(0, 1, 3), generator.normal(0, 1, 3)
-        outside += abs((again - clean).mean()) > null_interval(list(clean)).high
+        outside += abs((again - clean).mean()) > compute_null_interval(list(clean)).high
     assert 0.03 < outside / 2000 < 0.07
 
 
 def test_bounds_cut_an_interval_and_leave_its_mean():
     values = np.array([[0.0, 0.1, 0.0], [0.9, 1.0, 0.8]])
-    free, cut = interval(values), interval(values, (0.0, 1.0))
+    free, cut = compute_interval(values), compute_interval(values, (0.0, 1.0))
     assert free.low < 0
     assert free.high > 1
     assert cut == (free.mean, 0.0, 1.0)

@@ -15,7 +15,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.tables.build import build_tables
 from robench.tables.results import read_results
-from robench.tables.stats import interval, paired_p
+from robench.tables.stats import compute_interval, compute_paired_p
 
 METRIC = Measure("ndcg", 10)
 EPSILONS = (0.01, 0.05, 0.1)
@@ -67,7 +67,7 @@ def show(gap):
 def clean_and_attacked(model, own, line):
     """Above popularity, falling with ε, PGD against FGSM; the number of failures."""
     clean = own["none", 0.0]
-    gap = interval(clean - line)
+    gap = compute_interval(clean - line)
     wrong = say(f"{model} above popularity", gap.low > 0, f"{clean.mean():.4f} against {line.mean():.4f},", show(gap))
     for attack in ("fgsm-linf", "pgd-linf", "pgd-l2", "cw-l2"):
         path = [clean.mean(), *(own[attack, e].mean() for e in EPSILONS)]
@@ -89,10 +89,10 @@ def defended(model, cells):
                 worst[weight] = np.min([own["none", 0.0], *attacked], axis=0)
         for weight in (w for w in (0.75, 0.5) if w in worst):
             difference = worst[weight] - worst[1.0]
-            p = paired_p(difference.mean(0))
+            p = compute_paired_p(difference.mean(0))
             holds = difference.mean() > 0 and p < 0.05
             means = f"{worst[1.0].mean():.4f} -> {worst[weight].mean():.4f},"
-            numbers = means, show(interval(difference)), f"p = {p:.4f}"
+            numbers = means, show(compute_interval(difference)), f"p = {p:.4f}"
             wrong += say(f"{model} λ={weight} raises the {norm} worst case", holds, *numbers)
     return wrong
 
@@ -104,7 +104,7 @@ def against_noise(model, own, spent):
         floor = f"random-noise-{name.partition('-')[2]}", 0.05
         noise, mine = own.get(floor), own.get((name, 0.05))
         if noise is not None and mine is not None:
-            gap = interval(noise - mine)
+            gap = compute_interval(noise - mine)
             numbers = f"clean {own['none', 0.0].mean():.4f}, noise {noise.mean():.4f}, attack {mine.mean():.4f},"
             wrong += say(f"{model} {name} below random noise at 0.05", gap.low > 0, numbers, show(gap))
             draws, steps = np.mean(spent[floor]), np.mean(spent[name, 0.05])

@@ -22,7 +22,7 @@ from robench.engine.measure import MeasuredVictim
 from robench.engine.rank.chunk import chunk_size
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.store.record import outcome_of
+from robench.store.record import build_outcome
 from robench.suite.schema import DEFAULT_METRICS
 from robench.testing.worlds import ReferencePairwise
 
@@ -70,7 +70,7 @@ def ours(bench: MeasuredVictim, targets: np.ndarray) -> float:
     """Process seconds of a clean cell and its metrics."""
     start = time.process_time()
     arrays = bench.clean(targets).arrays
-    outcome = outcome_of(arrays, outcome_of(arrays))
+    outcome = build_outcome(arrays, build_outcome(arrays))
     for name, metric in METRICS.items():
         if metric.needs != "targets" or outcome.target_ranks is not None:
             metric.per_user(outcome, Measure.parse(name).k)

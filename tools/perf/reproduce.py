@@ -19,7 +19,7 @@ from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.suite.load import load_suite
 from robench.tables.results import read_results
-from robench.tables.stats import interval, paired_p
+from robench.tables.stats import compute_interval, compute_paired_p
 
 METRIC = Measure("ndcg", 10)
 SUITES = Path(__file__).parents[2] / "suites" / "reproduce"
@@ -118,7 +118,7 @@ def above_popularity(cells, dataset, model, defense):
     """Whether a victim has learnt something; the number of surprises."""
     own, line = cells.values(dataset, model, defense), cells.values(dataset, "popularity")
     numbers = f"{own.mean():.4f} against {line.mean():.4f}"
-    return say(cells, f"{dataset}: {model}, {defense}, clears popularity", interval(own - line), numbers)
+    return say(cells, f"{dataset}: {model}, {defense}, clears popularity", compute_interval(own - line), numbers)
 
 
 def apr(cells):
@@ -135,7 +135,10 @@ def apr(cells):
             wrong += above_popularity(cells, dataset, "mf", who)
         numbers = f"{clean['none'].mean():.4f} -> {clean['apr'].mean():.4f}"
         wrong += say(
-            cells, f"{dataset}: AMF is better than BPR-MF when clean", interval(clean["apr"] - clean["none"]), numbers
+            cells,
+            f"{dataset}: AMF is better than BPR-MF when clean",
+            compute_interval(clean["apr"] - clean["none"]),
+            numbers,
         )
         for group, (attacks, epsilons) in groups.items():
             for epsilon in epsilons:
@@ -151,7 +154,7 @@ def apr(cells):
                     worst[who] = min(found, key=lambda values: values.mean())  # one δ for all: the worst mean
                 lost = {who: clean[who] - worst[who] for who in clean}
                 numbers = f"BPR-MF {path(clean['none'], worst['none'])}, AMF {path(clean['apr'], worst['apr'])}"
-                wrong += say(cells, claim, interval(lost["none"] - lost["apr"]), numbers)
+                wrong += say(cells, claim, compute_interval(lost["none"] - lost["apr"]), numbers)
     return wrong
 
 
@@ -169,19 +172,21 @@ def msap(cells):
             mean, most = (cells.spent(dataset, "mf", label, 0.5, f"l2_{how}") for how in ("mean", "max"))
             numbers = f"clean {clean.mean():.4f}, one step {one.mean():.4f}, 25 clipped {clipped.mean():.4f}"
             numbers += f" (L2 spent: mean {mean:.2f}, most {most:.2f})"
-            wrong += say(cells, f"{dataset}: {label} beats FGSM at ε = 0.5", interval(one - clipped), numbers)
+            wrong += say(cells, f"{dataset}: {label} beats FGSM at ε = 0.5", compute_interval(one - clipped), numbers)
             numbers = f"25 clipped {clipped.mean():.4f}, 25 projected {projected.mean():.4f}"
             claim = f"{dataset}: {label}'s advantage shrinks when the norm is projected"
-            wrong += say(cells, claim, interval(projected - clipped), numbers)
+            wrong += say(cells, claim, compute_interval(projected - clipped), numbers)
             part = (one.mean() - same.mean()) / (one.mean() - clipped.mean())
             numbers = f"one step with L2 {wide:g} {same.mean():.4f}, 25 clipped {clipped.mean():.4f}, share {part:.0%}"
             claim = f"{dataset}: one step with {label}'s L2 has most of its advantage"
-            wrong += say(cells, claim, interval((one - same) - 0.5 * (one - clipped)), numbers)
+            wrong += say(cells, claim, compute_interval((one - same) - 0.5 * (one - clipped)), numbers)
             numbers = f"25 projected to L2 {wide:g} {more.mean():.4f}, 25 clipped {clipped.mean():.4f}"
             claim = f"{dataset}: {label} beats projected steps with its L2"
-            wrong += say(cells, claim, interval(more - clipped), numbers)
+            wrong += say(cells, claim, compute_interval(more - clipped), numbers)
         numbers = f"one step {one.mean():.4f}, 25 projected {projected.mean():.4f}"
-        wrong += say(cells, f"{dataset}: 25 projected steps beat FGSM at ε = 0.5", interval(one - projected), numbers)
+        wrong += say(
+            cells, f"{dataset}: 25 projected steps beat FGSM at ε = 0.5", compute_interval(one - projected), numbers
+        )
     return wrong
 
 
@@ -197,15 +202,14 @@ def training(cells):
         for norm in ("linf", "l2"):
             attacked = cells.values(dataset, model, "none", f"pgd[norm={norm}]", 0.05)
             claim = f"{dataset}: PGD in {norm} at 0.05 hurts {model}"
-            wrong += say(cells, claim, interval(clean - attacked), path(clean, attacked))
+            wrong += say(cells, claim, compute_interval(clean - attacked), path(clean, attacked))
             for label in labels:
                 own = cells.values(dataset, model, label)
                 mine = cells.values(dataset, model, label, f"pgd[norm={norm}]", 0.05)
                 claim = f"{dataset}: {label} raises what PGD in {norm} leaves of {model}"
-                numbers = (
-                    f"{path(clean, attacked)} against {path(own, mine)}, p = {paired_p((mine - attacked).mean(0)):.4f}"
-                )
-                wrong += say(cells, claim, interval(mine - attacked), numbers)
+                p = compute_paired_p((mine - attacked).mean(0))
+                numbers = f"{path(clean, attacked)} against {path(own, mine)}, p = {p:.4f}"
+                wrong += say(cells, claim, compute_interval(mine - attacked), numbers)
     return wrong
 
 

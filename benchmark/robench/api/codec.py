@@ -1,4 +1,6 @@
-"""Writes frozen dataclasses as JSON objects and reads them back: plan.json, leaderboard.json and the rows of CSV files.
+"""Writes frozen dataclasses as JSON objects and reads them back.
+
+plan.json, leaderboard.json and the rows of CSV files are written by it.
 
 A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a
 field can change that: ``field(metadata=inline())``. Metadata of several kinds are joined by ``|``.
@@ -20,12 +22,12 @@ JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # no column of the CSV file
 
 
 def named(name: str) -> Mapping[str, Any]:
-    """Returns metadata of a field that is written under a name that Python does not allow."""
+    """Returns metadata of a field that is written under another name."""
     return {"name": name}
 
 
 def inline(*names: str) -> Mapping[str, Any]:
-    """Returns metadata of a field that holds a dataclass, whose own fields are written in its place.
+    """Returns metadata of a field that is written as the fields of its dataclass.
 
     Args:
         names: the fields that are written, as they are written; all of them without names.
@@ -34,7 +36,10 @@ def inline(*names: str) -> Mapping[str, Any]:
 
 
 def encode(value: Any) -> Any:
-    """Returns a value as JSON types: dataclasses and mappings as objects, tuples as lists, measures as text."""
+    """Returns a value as JSON types.
+
+    Dataclasses and mappings become objects, tuples become lists, measures become text.
+    """
     if isinstance(value, Measure):
         return str(value)
     if is_dataclass(value):
@@ -55,7 +60,10 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def columns(cls: Any) -> list[str]:
-    """Returns the columns of the CSV file whose rows are instances of a dataclass, in the order of its fields."""
+    """Returns the columns of a CSV file that has instances of a dataclass as rows.
+
+    They are in the order of the fields.
+    """
     names: list[str] = []
     for field in fields(cls):
         if "inline" in field.metadata:

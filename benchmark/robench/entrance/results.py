@@ -168,7 +168,7 @@ def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
     """Returns rows as a frame. The dtypes depend on the columns alone, also if there is no row.
 
     Args:
-        row: the dataclass of the rows, whose fields are the columns.
+        row: the dataclass of the rows; its fields are the columns.
         rows: its instances.
     """
     plain = [encode(one) for one in rows]

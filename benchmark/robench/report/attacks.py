@@ -1,9 +1,9 @@
-"""The sections on single attacks: values along ε, radii, and what the members of ensembles did."""
+"""Builds the sections on values along ε, radii and the members of ensembles."""
 
 from __future__ import annotations
 
 from robench.report.blocks import CurvesChart, Section
-from robench.report.numbers import defense, number, placed, unit_of
+from robench.report.numbers import build_grid, format_defense, format_number, format_unit
 from robench.tables.build import Tables
 from robench.tables.members import MemberRow
 
@@ -20,7 +20,7 @@ MEMBERS = (
 )
 
 
-def curves_section(tables: Tables) -> Section | None:
+def build_curves_section(tables: Tables) -> Section | None:
     """Returns the section on values along ε, or None if there are none."""
     if not tables.curves:
         return None
@@ -28,51 +28,51 @@ def curves_section(tables: Tables) -> Section | None:
     body = [
         [
             row.key.model_label,
-            defense(row.key),
+            format_defense(row.key),
             row.attack_label,
-            number(row.value[0]),
-            ", ".join(f"{e:g}: {number(v)}" for e, v in zip(row.epsilon[1:], row.value[1:], strict=True)),
-            number(row.area),
+            format_number(row.value[0]),
+            ", ".join(f"{e:g}: {format_number(v)}" for e, v in zip(row.epsilon[1:], row.value[1:], strict=True)),
+            format_number(row.area),
         ]
         for row in tables.curves
     ]
     text = f"Mean {tables.curves[0].metric} over users and seeds, and its mean over the budget (trapezoid over ε)."
     keys = [row.key for row in tables.curves]
-    return Section("Along ε", [text, placed(keys, head, body)], CurvesChart(tables.curves))
+    return Section("Along ε", [text, build_grid(keys, head, body)], CurvesChart(tables.curves))
 
 
-def radii_section(tables: Tables) -> Section | None:
-    """Returns the section on the least ε that breaks a user, or None if no attack searches for it."""
+def build_radii_section(tables: Tables) -> Section | None:
+    """Returns the section on radii, or None if no attack searches for them."""
     if not tables.radii:
         return None
     head = ["model", "defence", "attack", "users hit", "q25", "median", "q75", "never broken"]
     body = [
         [
             row.key.model_label,
-            defense(row.key),
+            format_defense(row.key),
             row.attack_label,
             f"{100 * row.hit_share:.1f}%",
-            number(row.radius_q25),
-            number(row.radius_q50),
-            number(row.radius_q75),
+            format_number(row.radius_q25),
+            format_number(row.radius_q50),
+            format_number(row.radius_q75),
             f"{100 * row.unbroken_share:.1f}%",
         ]
         for row in tables.radii
     ]
-    return Section("Radius of hit users", [RADII, placed([row.key for row in tables.radii], head, body)])
+    return Section("Radius of hit users", [RADII, build_grid([row.key for row in tables.radii], head, body)])
 
 
-def ensembles_section(tables: Tables) -> Section | None:
-    """Returns the section on the members of ensembles, or None if no ensemble attacked."""
+def build_ensembles_section(tables: Tables) -> Section | None:
+    """Returns the section on members, or None if no ensemble attacked."""
     if not tables.ensembles:
         return None
     head = ["model", "defence", "attack", "ε", "to break", "broken", "members", "queries", "gradients"]
     body = [
         [
             row.key.model_label,
-            defense(row.key),
+            format_defense(row.key),
             ", ".join(dict.fromkeys((row.threat.surface, row.threat.norm, row.threat.goal))),
-            f"{row.epsilon:g}{unit_of(row.threat)}",
+            f"{row.epsilon:g}{format_unit(row.threat)}",
             "–" if row.to_break is None else f"{row.to_break:.0f}",
             "–" if row.broken is None else f"{row.broken:.1f}",
             ", ".join(map(_part, row.members)),
@@ -82,10 +82,10 @@ def ensembles_section(tables: Tables) -> Section | None:
         for row in tables.ensembles
     ]
     keys = [row.key for row in tables.ensembles]
-    return Section("What the ensemble's members did", [MEMBERS, placed(keys, head, body)])
+    return Section("What the ensemble's members did", [MEMBERS, build_grid(keys, head, body)])
 
 
 def _part(member: MemberRow) -> str:
     if member.first_breaks is not None:
         return f"{member.name} {100 * member.first_breaks:.0f}%"
-    return f"{member.name} {number(member.damage)}"
+    return f"{member.name} {format_number(member.damage)}"

@@ -1,4 +1,4 @@
-"""What a report is made of, before it is Markdown, HTML or text on a terminal."""
+"""The parts of a report, before they become Markdown, HTML or text on a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.tables.twins import TwinRow
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its header and rows of written cells."""
+    """A table of formatted cells with its header."""
 
     head: Sequence[str]
     body: Sequence[Sequence[str]]
@@ -20,7 +20,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list, a line each."""
+    """A list with one line per entry."""
 
     lines: Sequence[str]
 
@@ -54,7 +54,7 @@ Chart = LeaderboardChart | CurvesChart | TwinsChart
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it.
+    """A heading and what is below it.
 
     Args:
         title: in plain words.

@@ -1,4 +1,4 @@
-"""The page's pictures: rows of tables -> SVG, drawn by altair; no script is left in them."""
+"""Draws the pictures of the page from the rows of tables, as SVG without scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import altair as alt
 import vl_convert
 
 from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsChart
-from robench.report.numbers import bounded, defense, number, twins_title, unit_of, victim
+from robench.report.numbers import (
+    format_defense,
+    format_interval,
+    format_number,
+    format_twins_title,
+    format_unit,
+    format_victim,
+)
 from robench.tables.curves import CurveRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
@@ -20,8 +27,8 @@ BEFORE, AFTER = "#8a8f98", "#c8442e"  # clean, attacked
 Point = Mapping[str, str | float]  # what altair draws
 
 
-def charts(section: Section) -> Iterator[tuple[str, str]]:
-    """Yields (what it shows, the SVG) of a section; nothing if there is nothing to be seen."""
+def draw_charts(section: Section) -> Iterator[tuple[str, str]]:
+    """Yields (caption, SVG) of every picture of a section."""
     chart = section.chart
     if isinstance(chart, LeaderboardChart):
         yield _draw_leaderboard(chart.table)
@@ -50,14 +57,17 @@ def _chart(values: Sequence[Point]) -> alt.Chart:
 
 
 def _printable(value: str | float) -> str | float:
-    """XML knows no control characters; records of other hands may have some."""
+    """Returns text without control characters, because XML does not allow them."""
     if not isinstance(value, str):
         return value
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
 
 
 def _draw_leaderboard(table: LeaderboardTable) -> tuple[str, str]:
-    """Every victim's value, clean and attacked, with intervals; the baseline's clean value as a line."""
+    """Draws the clean and attacked values of every victim with intervals.
+
+    A line shows the baseline's clean value.
+    """
     points = [point for row in table.rows for point in _points(row)]
     order = _distinct(points, "victim")
     base = _chart(points).encode(
@@ -68,25 +78,25 @@ def _draw_leaderboard(table: LeaderboardTable) -> tuple[str, str]:
     bars = base.mark_rule(strokeWidth=2, opacity=0.55, aria=False).encode(
         x=alt.X("low:Q", title=str(table.metric), axis=alt.Axis(tickCount=8)), x2="high:Q"
     )
-    dots = base.mark_point(filled=True, size=55, opacity=1).encode(x="value:Q", shape=_shape(), description="told:N")
+    dots = base.mark_point(filled=True, size=55, opacity=1).encode(x="value:Q", shape=_shape(), description="label:N")
     layers = [bars, dots]
     line = [row.clean for row in table.rows if row.is_baseline]
     if line:
         rule = _chart([{"value": line[0]}]).mark_rule(strokeDash=[3, 3], color="#666", aria=False)
         layers.append(rule.encode(x="value:Q"))
-    told = " Dashed: popularity, clean." if line else ""
+    dashed = " Dashed: popularity, clean." if line else ""
     chart = alt.layer(*layers).properties(width=WIDTH, height=alt.Step(STEP))
-    return f"Clean and attacked, means with 95% intervals.{told}", _svg(chart)
+    return f"Clean and attacked, means with 95% intervals.{dashed}", _svg(chart)
 
 
 def _points(row: LeaderboardRow) -> Iterator[Point]:
-    """The values of a victim with their intervals: ``clean`` and, if there is one, ``attacked``."""
-    name = victim(row.key, row.own_weights)
+    """Yields the values of a victim with their intervals, clean and attacked."""
+    name = format_victim(row.key, row.own_weights)
     for what, interval in (("clean", row.clean_interval), ("attacked", row.worst_interval)):
         if interval is not None:
-            told = f"{name}, {what}: {bounded(interval)}"
+            label = f"{name}, {what}: {format_interval(interval)}"
             value = {"value": interval.mean, "low": interval.low, "high": interval.high}
-            yield {"victim": name, "what": what, "told": told, **value}
+            yield {"victim": name, "what": what, "label": label, **value}
 
 
 def _color() -> alt.Color:
@@ -99,16 +109,16 @@ def _shape() -> alt.Shape:
 
 
 def _draw_curves(rows: Sequence[CurveRow]) -> Iterator[tuple[str, str]]:
-    """Along ε, a panel per model; per threat model a chart."""
+    """Draws values along ε: a chart per threat model, and in it a panel per model."""
     for title, lines in grouped(rows, _curves_title).items():
         values: list[Point] = [
             {
                 "model": row.key.model_label,
-                "defence": defense(row.key),
+                "defence": format_defense(row.key),
                 "attack": row.attack_label,
                 "ε": e,
                 "value": v,
-                "told": f"{victim(row.key)}, {row.attack_label}, ε = {e:g}: {number(v)}",
+                "label": f"{format_victim(row.key)}, {row.attack_label}, ε = {e:g}: {format_number(v)}",
             }
             for row in lines
             for e, v in zip(row.epsilon, row.value, strict=True)
@@ -124,32 +134,32 @@ def _draw_curves(rows: Sequence[CurveRow]) -> Iterator[tuple[str, str]]:
         line = base.mark_line(aria=False)
         if len(defences) > 1 and len(attacks) > 1:
             line = line.encode(strokeDash=alt.StrokeDash("attack:N", sort=attacks, legend=legend))
-        dots = base.mark_point(filled=True, size=25, opacity=1).encode(description="told:N")
+        dots = base.mark_point(filled=True, size=25, opacity=1).encode(description="label:N")
         chart = alt.layer(line, dots).properties(width=PANEL, height=150)
         yield title, _svg(chart.facet(facet=alt.Facet("model:N", sort=models, title=None), columns=3))
 
 
 def _curves_title(row: CurveRow) -> str:
-    threat, unit = row.threat, unit_of(row.threat)
+    threat, unit = row.threat, format_unit(row.threat)
     place = ", ".join(dict.fromkeys((*row.key.place, threat.surface, threat.norm, threat.goal)))
     return place + (f": ε{unit}" if unit else "")
 
 
 def _many(count: int) -> alt.Scale:
-    """Ten colours are told apart best; beyond them twenty are."""
+    """Returns a scale of ten colours, or of twenty for more than ten values."""
     return alt.Scale(scheme="tableau10" if count <= 10 else "tableau20")
 
 
 def _draw_twins(rows: Sequence[TwinRow]) -> Iterator[tuple[str, str]]:
-    """A panel per metric: every victim from its clean value to the one that the attack leaves."""
-    for title, group in grouped(rows, twins_title).items():
+    """Draws a panel per metric, in it a line per victim from clean to attacked."""
+    for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
         metrics = list(dict.fromkeys(str(row.metric) for row in group))
         base = _chart(values).encode(y=alt.Y("victim:N", sort=victims, title=None))
         x = alt.X("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4, labelOverlap=True))
         rule = base.mark_rule(color=BEFORE, aria=False).encode(x=x, x2="other:Q")
         dots = base.mark_point(filled=True, size=45, opacity=1).encode(
-            x=x, color=_color(), shape=_shape(), description="told:N"
+            x=x, color=_color(), shape=_shape(), description="label:N"
         )
         panel = alt.layer(rule, dots).properties(width=PANEL, height=alt.Step(STEP))
         chart = panel.facet(facet=alt.Facet("metric:N", sort=metrics, title=None), columns=2)
@@ -157,14 +167,17 @@ def _draw_twins(rows: Sequence[TwinRow]) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
-    """Returns a point per victim, metric, and clean or attacked, with the other value; and the victims in order."""
+    """Returns points of victims, clean and attacked, and the victims in order.
+
+    Each point has the other value of the same victim and metric.
+    """
     points: dict[tuple[str, str, str], Point] = {}
     for row in rows:
         twin = f"{row.key.model_label}, none", row.twin_clean.mean, row.twin_attacked.mean
-        robust = victim(row.key), row.robust_clean.mean, row.robust_attacked.mean
+        robust = format_victim(row.key), row.robust_clean.mean, row.robust_attacked.mean
         for name, clean, attacked in (twin, robust):
             for what, value, other in (("clean", clean, attacked), ("attacked", attacked, clean)):
-                told = f"{name}, {row.metric}, {what}: {number(value)}"
-                words = {"victim": name, "metric": str(row.metric), "what": what, "told": told}
+                label = f"{name}, {row.metric}, {what}: {format_number(value)}"
+                words = {"victim": name, "metric": str(row.metric), "what": what, "label": label}
                 points[name, str(row.metric), what] = {**words, "value": value, "other": other}
     return list(points.values()), list(dict.fromkeys(name for name, _, _ in points))

@@ -23,12 +23,12 @@ FORMAT_VERSION = 1  # of leaderboard.json
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """Writes cells.csv, leaderboard.csv, .json and .md, timings.csv and index.html; each whole or not at all.
+    """Writes every file of the leaderboard, each whole or not at all.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    for name, text in write_texts(tables).items():
+    for name, text in build_texts(tables).items():
         _write(folder / name, text)
     _write(folder / "index.html", to_page(tables))  # pictures are another program's: the tables are safe by then
 
@@ -40,7 +40,7 @@ def _write(path: Path, text: str) -> None:
         raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
-def write_texts(tables: Tables) -> dict[str, str]:
+def build_texts(tables: Tables) -> dict[str, str]:
     """Returns the text of every file but the page, by its name."""
     return {
         "cells.csv": to_csv(ValueRow, tables.values),
@@ -71,14 +71,14 @@ def to_json(tables: Tables) -> str:
         **({"rewritten": tables.titles} if tables.titles else {}),
         **({"stages": tables.reranking} if tables.reranking else {}),
     }
-    return json.dumps(rounded(encode(content)), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(round_numbers(encode(content)), indent=1, ensure_ascii=False) + "\n"
 
 
 def to_csv(row: type, rows: Iterable[object]) -> str:
-    """Returns CSV text; numbers have 10 digits, and a field is empty if there is no value.
+    """Returns CSV text with numbers of 10 digits. A missing value is an empty field.
 
     Args:
-        row: the dataclass of the rows, whose fields are the columns.
+        row: the dataclass of the rows; its fields are the columns.
         rows: its instances.
     """
     buffer = io.StringIO()
@@ -96,12 +96,12 @@ def _field(value: object) -> str:
     return format(value, ".10g") if isinstance(value, float) else str(value)
 
 
-def rounded(value: Any) -> Any:
-    """Returns JSON types without NaN or infinity (null instead), and with numbers of 10 digits."""
+def round_numbers(value: Any) -> Any:
+    """Returns JSON types with numbers of 10 digits, and null for NaN and infinity."""
     if isinstance(value, Mapping):
-        return {key: rounded(part) for key, part in value.items()}
+        return {key: round_numbers(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [rounded(part) for part in value]
+        return [round_numbers(part) for part in value]
     if isinstance(value, float):
         return float(format(value, ".10g")) if math.isfinite(value) else None
     return value

@@ -1,4 +1,4 @@
-"""The leaderboard's tables and the clean values of what they do not show, for reports and the terminal."""
+"""Builds the tables of the leaderboard, and of clean values that it does not show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from robench.api.surfaces import SURFACES
 from robench.report.blocks import Block, Grid, LeaderboardChart, Section
-from robench.report.numbers import bounded, defense, number, ranks, unit_of
+from robench.report.numbers import format_defense, format_interval, format_number, format_rank, format_unit
 from robench.tables.build import Tables
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
@@ -14,21 +14,24 @@ from robench.tables.results import grouped
 WITHIN = "Ranks are within one model: the same ε is not the same strength for two models."
 
 
-def title_of(table: LeaderboardTable) -> str:
-    """Writes what a table is about, in a line."""
-    threat, unit = table.threat, unit_of(table.threat)
+def format_title(table: LeaderboardTable) -> str:
+    """Returns the title of a table: the data, the metric, the threat model and ε."""
+    threat, unit = table.threat, format_unit(table.threat)
     attacks = f"{threat.surface}, {threat.norm}, {threat.goal}"
     return f"{table.dataset}, {table.split}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{unit}"
 
 
-def change(table: LeaderboardTable, row: LeaderboardRow) -> str:
-    """Writes the drop in percent or, if items are promoted, the difference, because they start next to 0."""
+def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
+    """Returns the drop in percent, or the difference if items are promoted.
+
+    Promoted items start near 0, where a percentage says nothing.
+    """
     if table.rise:
-        return "–" if row.worst is None else number(row.worst - row.clean)
+        return "–" if row.worst is None else format_number(row.worst - row.clean)
     return "–" if row.drop is None else f"{100 * row.drop + 0.0:.1f}%"
 
 
-def leaderboard_grid(table: LeaderboardTable) -> Grid:
+def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
     """Returns the header and rows of a leaderboard table."""
     worst = "attacked" if table.threat.goal != "untargeted" else "worst case"
     head = [
@@ -44,13 +47,13 @@ def leaderboard_grid(table: LeaderboardTable) -> Grid:
     ]
     body = [
         [
-            ranks(row),
+            format_rank(row),
             row.key.model_label,
-            defense(row.key, row.own_weights),
-            bounded(row.clean_interval),
-            bounded(row.worst_interval),
-            change(table, row),
-            number(row.p_value),
+            format_defense(row.key, row.own_weights),
+            format_interval(row.clean_interval),
+            format_interval(row.worst_interval),
+            format_change(table, row),
+            format_number(row.p_value),
             f"{row.users_hit:.0f} of {row.users}",
             row.flags,
         ]
@@ -59,17 +62,17 @@ def leaderboard_grid(table: LeaderboardTable) -> Grid:
     return Grid(head, body)
 
 
-def leaderboard_section(table: LeaderboardTable) -> Section:
+def build_leaderboard_section(table: LeaderboardTable) -> Section:
     """Returns the section of one table, with its chart."""
     attacks = ", ".join(table.attacks)
     judged_by = f" ({attacks})" if table.ensemble else ""
     words = [f"**{table.title}**: {attacks}."] if table.title != attacks else []  # the heading names an ensemble
     words += [] if SURFACES[table.threat.surface].ranks_models else [WITHIN]
-    blocks: list[Block] = [*([" ".join(words)] if words else []), leaderboard_grid(table)]
-    return Section(f"{title_of(table)}{judged_by}", blocks, LeaderboardChart(table))
+    blocks: list[Block] = [*([" ".join(words)] if words else []), build_leaderboard_grid(table)]
+    return Section(f"{format_title(table)}{judged_by}", blocks, LeaderboardChart(table))
 
 
-def clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
+def build_clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
     """Yields (title, table) per data set and split of what no ranking table shows."""
     for (dataset, split), rows in grouped(tables.clean, lambda row: row.key.place).items():
         measures = list(dict.fromkeys(measure for row in rows for measure in row.values))
@@ -77,8 +80,8 @@ def clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
         body = [
             [
                 row.key.model_label,
-                defense(row.key),
-                *(bounded(row.values.get(measure)) for measure in measures),
+                format_defense(row.key),
+                *(format_interval(row.values.get(measure)) for measure in measures),
                 f"{row.users_hit:.0f} of {row.users}",
                 row.flags,
             ]

@@ -1,4 +1,4 @@
-"""Finds the stored cell that a path or the first digits of an id mean, for ``robench show``."""
+"""Finds the stored cell that ``robench show`` means."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StoredCell:
         return self.store.users()
 
     def targets(self) -> list[int]:
-        """Returns the items that its poisoning promotes, or that a clean cell measures for comparison."""
+        """Returns the promoted items, or those that a clean cell measures for comparison."""
         if self.record["status"] != "ok":
             return []
         items: list[int] = self.store.arrays(self.record).get("targets", np.empty(0, np.int64)).tolist()
@@ -95,7 +95,7 @@ def find_record(path: Path) -> Path:
 
 
 def summarise(folder: Path) -> str:
-    """Writes how many cells a folder of results has, and how to find one."""
+    """Returns how many cells a folder of results has, and how to find one."""
     plan, store = read_plan(folder), Store(folder)
     counts: Counter[str] = Counter()
     for cell in plan.cells:

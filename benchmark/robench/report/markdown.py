@@ -1,23 +1,20 @@
-"""leaderboard.md: the tables for people."""
+"""Writes leaderboard.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from robench.report.blocks import Block, Bullets, Grid
-from robench.report.sections import opening, sections
-
-if TYPE_CHECKING:
-    from robench.tables.build import Tables
+from robench.report.sections import build_sections, write_opening
+from robench.tables.build import Tables
 
 
 def to_markdown(tables: Tables) -> str:
-    """The whole document."""
-    parts = [f"# {tables.suite}", "", opening(tables), ""]
-    for section in sections(tables):
+    """Returns the whole document."""
+    parts = [f"# {tables.suite}", "", write_opening(tables), ""]
+    for section in build_sections(tables):
         parts += [f"## {_safe(section.title)}", ""]
         parts += [line for block in section.blocks for line in _lines(block)]
     return "\n".join(parts).rstrip() + "\n"
@@ -35,5 +32,8 @@ def _lines(block: Block) -> Iterator[str]:
 
 
 def _safe(text: str) -> str:
-    """On one line, without HTML: labels, titles and errors are other people's."""
+    """Returns text on one line and without HTML.
+
+    Users wrote labels, titles and errors.
+    """
     return " ".join(text.splitlines()).replace("<", "&lt;")

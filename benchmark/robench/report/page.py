@@ -1,27 +1,27 @@
-"""index.html: the sections of leaderboard.md with pictures, in one file without scripts that loads nothing."""
+"""Writes index.html: the sections with pictures, in a file that loads nothing."""
 
 from __future__ import annotations
 
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from robench.report.blocks import Block, Bullets, Grid
-from robench.report.charts import charts
-from robench.report.sections import opening, sections
-
-if TYPE_CHECKING:
-    from robench.tables.build import Tables
+from robench.report.charts import draw_charts
+from robench.report.sections import build_sections, write_opening
+from robench.tables.build import Tables
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
 _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
 
 
 def to_page(tables: Tables) -> str:
-    """The whole document. What users wrote (labels, titles, errors) is escaped; the text is the same in every run."""
+    """Returns the whole document; equal tables give equal text.
+
+    Labels, titles and errors are escaped, because users wrote them.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"inline": _inline, "kind": _kind, "numeric": _numeric}
     source = files("robench.report").joinpath("page.html").read_text(encoding="utf-8")
@@ -30,16 +30,16 @@ def to_page(tables: Tables) -> str:
             "id": f"section-{number}",
             "title": section.title,
             "blocks": section.blocks,
-            "pictures": [(caption, Markup(svg)) for caption, svg in charts(section)],  # vega escapes text
+            "pictures": [(caption, Markup(svg)) for caption, svg in draw_charts(section)],  # vega escapes text
         }
-        for number, section in enumerate(sections(tables))
+        for number, section in enumerate(build_sections(tables))
     ]
-    made = environment.from_string(source)
-    return made.render(suite=tables.suite, opening=opening(tables), sections=shown, files=FILES) + "\n"
+    template = environment.from_string(source)
+    return template.render(suite=tables.suite, opening=write_opening(tables), sections=shown, files=FILES) + "\n"
 
 
 def _inline(text: str) -> Markup:
-    """Escaped, with ``**bold**`` and `` `code` ``."""
+    """Returns escaped text with ``**bold**`` and `` `code` `` as elements."""
     bold = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text)))
     return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", bold))  # escaped above
 
@@ -51,6 +51,6 @@ def _kind(block: Block) -> str:
 
 
 def _numeric(grid: Grid) -> list[bool]:
-    """Of every column whether it stands to the right, as numbers do."""
+    """Returns for every column whether it is aligned to the right, as numbers are."""
     columns = zip(*grid.body, strict=True) if grid.body else [()] * len(grid.head)
     return [all(_NUMBER.fullmatch(cell) for cell in column) and any(column) for column in columns]

@@ -1,9 +1,9 @@
-"""The section on poisonings beside their null control."""
+"""Builds the section on poisonings beside their null control."""
 
 from __future__ import annotations
 
 from robench.report.blocks import Section
-from robench.report.numbers import bounded, bounds, defense, number, placed
+from robench.report.numbers import build_grid, format_bounds, format_defense, format_interval, format_number
 from robench.tables.build import Tables
 
 TEXT = (
@@ -12,7 +12,7 @@ TEXT = (
 )
 
 
-def poisoning_section(tables: Tables) -> Section | None:
+def build_poisoning_section(tables: Tables) -> Section | None:
     """Returns the section, or None if nothing was poisoned."""
     if not tables.poisoning:
         return None
@@ -20,14 +20,14 @@ def poisoning_section(tables: Tables) -> Section | None:
     body = [
         [
             row.key.model_label,
-            defense(row.key),
+            format_defense(row.key),
             row.attack_label,
             f"{row.epsilon:g}",
             str(row.metric),
-            number(row.before),
-            number(row.after),
-            bounded(row.effect),
-            bounds(row.control),
+            format_number(row.before),
+            format_number(row.after),
+            format_interval(row.effect),
+            format_bounds(row.control),
             row.verdict or "–",
         ]
         for row in tables.poisoning
@@ -41,4 +41,4 @@ def poisoning_section(tables: Tables) -> Section | None:
             "seed. Only a fall counts: poisoning moved the lists further than retraining does."
         )
     keys = [row.key for row in tables.poisoning]
-    return Section("Poisoning against its null control", [text, placed(keys, head, body)])
+    return Section("Poisoning against its null control", [text, build_grid(keys, head, body)])

@@ -1,4 +1,4 @@
-"""``robench show``: one record for people."""
+"""Shows one record, for ``robench show``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ _HEAD = ("dataset", "split", "model_label", "defense_label", "lambda", "attack_l
 
 
 def show_cell(path: Path, user: str | None, console: Console) -> None:
-    """Prints a record; with ``user``, that user's held-out ranks and top list in the cell and in its clean cell.
+    """Prints a record or, with ``user``, that user's list in the cell.
 
     Args:
         path: ``results/<suite>/cells/<id>.json``, the id or its first digits of a cell below ``results/``, or a
-            folder of results, whose cells are then counted.
+            folder of results. The cells of a folder are counted.
+        user: the id of a user, whose ranks and top list are shown in this cell and in its clean cell.
+        console: where it is printed.
 
     Raises:
         UserError: no such record or user, or several records are meant.
@@ -51,7 +53,7 @@ def _show_record(stored: StoredCell, console: Console) -> None:
             table.add_row(f"{name}: {key}", f"{value:.6g}" if isinstance(value, float) else str(value))
     for row in record.get("titles", []):
         similarity = f", similarity {row['similarity']:.2f}" if "similarity" in row else ""
-        change = f"{row['before']}\n→ {visible(row['after'])} ({row['edits']} edits{similarity})"
+        change = f"{row['before']}\n→ {mark_invisible(row['after'])} ({row['edits']} edits{similarity})"
         table.add_row(f"title of item {row['item']}", change)
     if record.get("reason"):
         table.add_row("reason", record["reason"])
@@ -60,12 +62,18 @@ def _show_record(stored: StoredCell, console: Console) -> None:
         console.print(record["error"]["traceback"] or record["error"]["message"], highlight=False, markup=False)
 
 
-def visible(title: str) -> str:
-    """Writes a title with its invisible and look-alike characters named: ``He‹U+200B›at``."""
+def mark_invisible(title: str) -> str:
+    """Returns a title that names invisible and look-alike characters.
+
+    An example is ``He‹U+200B›at``.
+    """
     return "".join(char if char.isascii() and char.isprintable() else f"{_mark(char)}" for char in title)
 
 
 def _mark(char: str) -> str:
-    """Returns letters with accents and the like unchanged, others with their number if they can pass for another."""
+    """Returns a character, with its number if it can pass for another one.
+
+    Letters with accents are returned unchanged.
+    """
     plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
     return char if plain else f"{char if char.isprintable() else ''}‹U+{ord(char):04X}›"

@@ -1,9 +1,9 @@
-"""The section on models that rerank candidates."""
+"""Builds the section on models that rerank candidates."""
 
 from __future__ import annotations
 
 from robench.report.blocks import Section
-from robench.report.numbers import defense, number, placed
+from robench.report.numbers import build_grid, format_defense, format_number
 from robench.tables.build import Tables
 from robench.tables.reranking import RerankingRow
 
@@ -14,7 +14,7 @@ TEXT = (
 )
 
 
-def reranking_section(tables: Tables) -> Section | None:
+def build_reranking_section(tables: Tables) -> Section | None:
     """Returns the section, or None if no model reranks candidates."""
     if not tables.reranking:
         return None
@@ -22,17 +22,17 @@ def reranking_section(tables: Tables) -> Section | None:
     body = [
         [
             row.key.model_label,
-            defense(row.key),
+            format_defense(row.key),
             *_attack(row),
-            number(row.candidates, 0),
-            number(row.recall),
-            number(row.reachable),
-            number(row.hits),
+            format_number(row.candidates, 0),
+            format_number(row.recall),
+            format_number(row.reachable),
+            format_number(row.hits),
             "–" if row.unusable is None else f"{row.unusable:.2%}",
         ]
         for row in tables.reranking
     ]
-    return Section("Models of two stages", [TEXT, placed([row.key for row in tables.reranking], head, body)])
+    return Section("Models of two stages", [TEXT, build_grid([row.key for row in tables.reranking], head, body)])
 
 
 def _attack(row: RerankingRow) -> tuple[str, str]:

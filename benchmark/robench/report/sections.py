@@ -1,40 +1,40 @@
-"""The sections of a report, in order: what leaderboard.md and index.html show."""
+"""Builds the sections of a report in order, for leaderboard.md and index.html."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from robench.api.errors import counted
-from robench.report.attacks import curves_section, ensembles_section, radii_section
+from robench.report.attacks import build_curves_section, build_ensembles_section, build_radii_section
 from robench.report.blocks import Bullets, Section
-from robench.report.leaderboard import clean_grids, leaderboard_section
-from robench.report.numbers import defense, places, victim
-from robench.report.poisoning import poisoning_section
-from robench.report.reranking import reranking_section
-from robench.report.titles import titles_section
-from robench.report.twins import twins_section
+from robench.report.leaderboard import build_clean_grids, build_leaderboard_section
+from robench.report.numbers import format_defense, format_victim, name_places
+from robench.report.poisoning import build_poisoning_section
+from robench.report.reranking import build_reranking_section
+from robench.report.titles import build_titles_section
+from robench.report.twins import build_twins_section
 from robench.tables.build import Tables
 from robench.tables.rows import Flag
 
 
-def opening(tables: Tables) -> str:
-    """Writes the paragraph before all sections."""
+def write_opening(tables: Tables) -> str:
+    """Returns the paragraph before all sections."""
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
     return f"Cells: {counts}. Intervals are 95%: the wider of the bootstrap over users and t over seeds."
 
 
-def sections(tables: Tables) -> Iterator[Section]:
+def build_sections(tables: Tables) -> Iterator[Section]:
     """Yields every section that has something to show."""
-    yield from map(leaderboard_section, tables.leaderboard)
-    yield from (Section(title, [grid]) for title, grid in clean_grids(tables))
+    yield from map(build_leaderboard_section, tables.leaderboard)
+    yield from (Section(title, [grid]) for title, grid in build_clean_grids(tables))
     further = (
-        twins_section,
-        curves_section,
-        titles_section,
-        reranking_section,
-        poisoning_section,
-        radii_section,
-        ensembles_section,
+        build_twins_section,
+        build_curves_section,
+        build_titles_section,
+        build_reranking_section,
+        build_poisoning_section,
+        build_radii_section,
+        build_ensembles_section,
         _defences_section,
         _flags_section,
         _failures_section,
@@ -44,7 +44,10 @@ def sections(tables: Tables) -> Iterator[Section]:
 
 
 def _defences_section(tables: Tables) -> Section | None:
-    """What the labels of defences stand for; one label may have other settings for each model."""
+    """Builds the section on the labels of defences.
+
+    A label may have different settings for different models.
+    """
     labels = [row.defense_label for row in tables.defences]
     lines = []
     for row in tables.defences:
@@ -60,11 +63,11 @@ def _setting(value: object) -> str:
 
 
 def _flags_section(tables: Tables) -> Section | None:
-    """Every flag with its explanation and its numbers."""
-    ranked = [(row.key, victim(row.key, row.own_weights), row.notes) for row in tables.rows()]
-    rows = [*ranked, *((row.key, victim(row.key), row.notes) for row in tables.clean)]
+    """Builds the section that explains every flag with its numbers."""
+    ranked = [(row.key, format_victim(row.key, row.own_weights), row.notes) for row in tables.rows()]
+    rows = [*ranked, *((row.key, format_victim(row.key), row.notes) for row in tables.clean)]
     lines: dict[str, None] = {}
-    for (_, name, notes), where in zip(rows, places([key for key, *_ in rows]), strict=True):
+    for (_, name, notes), where in zip(rows, name_places([key for key, *_ in rows]), strict=True):
         place = f"{where}: " if where else ""
         for flag in notes:
             lines[f"{place}{name}: **{flag.flag}**: {flag.why} ({_numbers(flag)})."] = None
@@ -80,7 +83,7 @@ def _failures_section(tables: Tables) -> Section | None:
     for row in tables.failures:
         cell, key = row.cell, row.cell.key
         attack = "clean" if cell.attack_label == "none" else f"{cell.attack_label} ε={cell.epsilon:g}"
-        what = ", ".join([key.dataset, key.model_label, defense(key), attack, f"seed {cell.seed}"])
+        what = ", ".join([key.dataset, key.model_label, format_defense(key), attack, f"seed {cell.seed}"])
         lines.append(f"{what}: {row.error} (cell {cell.cell})")
     return Section("Failed cells", [Bullets(lines)]) if lines else None
 

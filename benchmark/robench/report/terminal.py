@@ -1,4 +1,4 @@
-"""The leaderboard on a terminal."""
+"""Prints the leaderboard on a terminal."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from robench.report.blocks import Grid
-from robench.report.leaderboard import clean_grids, leaderboard_grid, title_of
-from robench.report.numbers import bounded, bounds, defense, placed
+from robench.report.leaderboard import build_clean_grids, build_leaderboard_grid, format_title
+from robench.report.numbers import build_grid, format_bounds, format_defense, format_interval
 from robench.tables.build import Tables
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
-    """Prints every table, the clean values that are in none of them, and the verdicts on poisoning."""
+    """Prints every table, further clean values, and the verdicts on poisoning."""
     for table in tables.leaderboard:
-        _print(console, f"{title_of(table)} ({table.title})", leaderboard_grid(table))
-    for title, grid in clean_grids(tables):
+        _print(console, f"{format_title(table)} ({table.title})", build_leaderboard_grid(table))
+    for title, grid in build_clean_grids(tables):
         _print(console, title, grid)
     if tables.poisoning:
         _print(console, "Poisoning", _poisoning_grid(tables), justify="center")
@@ -33,13 +33,13 @@ def _poisoning_grid(tables: Tables) -> Grid:
     body = [
         [
             row.key.model_label,
-            defense(row.key),
+            format_defense(row.key),
             f"{row.attack_label} ε={row.epsilon:g}",
             str(row.metric),
-            bounded(row.effect),
-            bounds(row.control),
+            format_interval(row.effect),
+            format_bounds(row.control),
             row.verdict or "–",
         ]
         for row in tables.poisoning
     ]
-    return placed([row.key for row in tables.poisoning], head, body)
+    return build_grid([row.key for row in tables.poisoning], head, body)

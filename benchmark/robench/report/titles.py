@@ -1,9 +1,9 @@
-"""The section on attacks on titles."""
+"""Builds the section on attacks on titles."""
 
 from __future__ import annotations
 
 from robench.report.blocks import Block, Bullets, Section
-from robench.report.numbers import bounded, defense, number, placed, victim
+from robench.report.numbers import build_grid, format_defense, format_interval, format_number, format_victim
 from robench.tables.build import Tables
 from robench.tables.titles import TitleRow
 
@@ -14,7 +14,7 @@ TEXT = (
 )
 
 
-def titles_section(tables: Tables) -> Section | None:
+def build_titles_section(tables: Tables) -> Section | None:
     """Returns the section, or None if no titles were attacked."""
     if not tables.titles:
         return None
@@ -23,23 +23,23 @@ def titles_section(tables: Tables) -> Section | None:
     body = [
         [
             row.key.model_label,
-            defense(row.key),
+            format_defense(row.key),
             f"**{row.attack_label}**" if row.strongest else row.attack_label,
             f"{row.epsilon:g} of {row.norm}",
             str(row.metric),
-            number(row.before),
-            number(row.after),
-            bounded(row.effect),
-            number(row.edits_mean, 1),
+            format_number(row.before),
+            format_number(row.after),
+            format_interval(row.effect),
+            format_number(row.edits_mean, 1),
             _similarity(row),
             _cost(row.queries),
             _cost(row.gradients),
         ]
         for row in tables.titles
     ]
-    blocks: list[Block] = [TEXT, placed([row.key for row in tables.titles], head, body)]
+    blocks: list[Block] = [TEXT, build_grid([row.key for row in tables.titles], head, body)]
     lines = [
-        f"{victim(row.key)}, {row.attack_label}, ε = {row.epsilon:g}: "
+        f"{format_victim(row.key)}, {row.attack_label}, ε = {row.epsilon:g}: "
         + "; ".join(f"{old} → {new}" for old, new in row.examples)
         for row in tables.titles
         if row.strongest and row.examples
@@ -50,7 +50,7 @@ def titles_section(tables: Tables) -> Section | None:
 def _similarity(row: TitleRow) -> str:
     if row.similarity_mean is None:
         return "–"
-    return f"{number(row.similarity_mean, 2)}, {number(row.similarity_min, 2)}"
+    return f"{format_number(row.similarity_mean, 2)}, {format_number(row.similarity_min, 2)}"
 
 
 def _cost(value: float | None) -> str:

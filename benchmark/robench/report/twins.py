@@ -1,9 +1,9 @@
-"""The section on defended models beside their undefended twins."""
+"""Builds the section on defended models beside their undefended twins."""
 
 from __future__ import annotations
 
 from robench.report.blocks import Block, Bullets, Grid, Section, TwinsChart
-from robench.report.numbers import bounded, defense, places, twins_title
+from robench.report.numbers import format_defense, format_interval, format_twins_title, name_places
 from robench.tables.build import Tables
 from robench.tables.results import grouped
 
@@ -14,19 +14,25 @@ TEXT = (
 )
 
 
-def twins_section(tables: Tables) -> Section | None:
-    """Returns the section, with a table per data set, split and attack; None if there are no twins."""
+def build_twins_section(tables: Tables) -> Section | None:
+    """Returns the section, or None if there are no twins.
+
+    It has a table per data set, split and attack.
+    """
     if not tables.twins:
         return None
     head = ["model", "defence", "metric", "undefended: clean", "attacked", "robust: clean", "attacked", "gain", "seeds"]
     blocks: list[Block] = [TEXT]
-    for title, rows in grouped(tables.twins, twins_title).items():
+    for title, rows in grouped(tables.twins, format_twins_title).items():
         body = [
             [
                 row.key.model_label,
-                defense(row.key),
+                format_defense(row.key),
                 str(row.metric),
-                *map(bounded, (row.twin_clean, row.twin_attacked, row.robust_clean, row.robust_attacked, row.gain)),
+                *map(
+                    format_interval,
+                    (row.twin_clean, row.twin_attacked, row.robust_clean, row.robust_attacked, row.gain),
+                ),
                 f"{row.seeds}",
             ]
             for row in rows
@@ -39,9 +45,9 @@ def twins_section(tables: Tables) -> Section | None:
 
 def _inverted_lines(tables: Tables) -> list[str]:
     lines: dict[str, None] = {}
-    for row, where in zip(tables.twins, places([row.key for row in tables.twins]), strict=True):
+    for row, where in zip(tables.twins, name_places([row.key for row in tables.twins]), strict=True):
         place = f"{where}: " if where else ""
-        for count, name in zip(row.inverted, ("none", defense(row.key)), strict=True):
+        for count, name in zip(row.inverted, ("none", format_defense(row.key)), strict=True):
             if count:
                 head = f"{place}{row.key.model_label}, {name}"
                 lines[f"{head}: {count} of {row.seeds} fits score disliked items higher."] = None

@@ -1,4 +1,4 @@
-"""``robench show --user``: what one user is recommended, in the clean cell and in an attacked one."""
+"""Shows the list of one user, clean and attacked, for ``robench show --user``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
 
 
 def _lists(stored: StoredCell, cell: CellRow, user: int) -> dict[str, UserList]:
-    """Returns the user's list in the clean cell of the same seed and in this one, by what the column is called."""
+    """Returns the user's list in the clean cell of the same seed and in this one.
+
+    Keys are the heads of the columns.
+    """
     twins = (c for c in stored.plan.cells if c.clean and (c.key, c.seed) == (cell.key, cell.seed))
     clean = next(twins, None)
     columns = {"clean": clean}
@@ -103,7 +106,10 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 
 
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
-    """Says why an attack at test time left a user alone or had nothing to reach, or which member reached the goal."""
+    """Returns what an attack at test time did to a user, as lines.
+
+    It may have left the user alone, had nothing to reach, or reached its goal by one of its members.
+    """
     if cell.stage != "test" or "hit" not in arrays:
         return []
     row = arrays["users"].tolist().index(user)
@@ -120,16 +126,17 @@ def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> li
         text = f"the goal was reached first by {stored.record['members'][int(arrays['first'][row])]['name']}"
     elif "radius" in arrays and still:
         radius = float(arrays["radius"][row])
-        shortest = f"the shortest that breaks has ε = {radius:.4g}"
-        none = "none that breaks was found"
-        text = f"no perturbation {within} breaks this user: {shortest if np.isfinite(radius) else none}"
+        shortest = (
+            f"the shortest that breaks has ε = {radius:.4g}" if np.isfinite(radius) else "none that breaks was found"
+        )
+        text = f"no perturbation {within} breaks this user: {shortest}"
     elif still:
         text = f"nothing that was tried {within} did harm"
     return [f"{text}{still}"] if text else []
 
 
 def _edits(script: IntArray | None, user: int, titles: Titles) -> list[str]:
-    """Says what was edited in a user's history."""
+    """Returns the edits of a user's history, as lines."""
     if script is None:
         return []
     lines = []

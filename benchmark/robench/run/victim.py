@@ -22,7 +22,7 @@ from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.run.data import DataKey
 from robench.spec import Cell, Part, Victim, digest
-from robench.store.record import metric_values, outcome_of
+from robench.store.record import build_outcome, compute_metric_values
 
 
 def make_victim_fit(
@@ -126,9 +126,9 @@ class FittedVictim:
             measurement, usage, reference = self._clean_cell(clean), clean.usage, None
         else:
             measurement, usage = self._attack(cell, cell.attack, clean.victim)
-            reference = outcome_of(clean.measurement.arrays)
-        outcome = outcome_of(measurement.arrays, reference)
-        return CellMeasurement(measurement, metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
+            reference = build_outcome(clean.measurement.arrays)
+        outcome = build_outcome(measurement.arrays, reference)
+        return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
         """Returns the clean measurement with what only the clean cell stores."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from robench.api.errors import UserError
 from robench.files.atomic import write_bytes, write_text
-from robench.store.record import Record, arrays_from_bytes, arrays_to_bytes, from_text, sealed, to_text
+from robench.store.record import Record, arrays_from_bytes, arrays_to_bytes, from_text, seal, to_text
 
 log = logging.getLogger("robench")
 
@@ -105,7 +105,7 @@ class Store:
             content = arrays_to_bytes(arrays)
             digest = hashlib.sha256(content).hexdigest()
             write_bytes(self.cells / f"{record['id']}.npz", content)
-        whole = sealed({**record, "arrays_sha256": digest})
+        whole = seal({**record, "arrays_sha256": digest})
         write_text(self.cells / f"{record['id']}.json", to_text(whole))
         return whole
 
@@ -164,7 +164,7 @@ class Store:
             earlier = self.read(record["id"])
         except UserError:
             earlier = None
-        same = earlier is not None and earlier["sha256"] == sealed({**record, "arrays_sha256": None})["sha256"]
+        same = earlier is not None and earlier["sha256"] == seal({**record, "arrays_sha256": None})["sha256"]
         if not same and (earlier is None or earlier["status"] != "ok"):
             self.write(record, None)
 

@@ -18,7 +18,7 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table of the leaderboard: attacks of one threat model with budgets up to ``epsilon``, by one metric."""
+    """A table of the leaderboard: one threat model with budgets up to ``epsilon``."""
 
     threat: Threat = field(metadata=inline())
     metric: Measure

@@ -1,4 +1,4 @@
-"""The record: the JSON file of one cell, with a checksum of its arrays and of itself."""
+"""Writes and reads records: the JSON file of a cell, with its checksums."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """An uncompressed npz; the same arrays give the same bytes."""
+    """Returns an uncompressed npz; the same arrays give the same bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     return buffer.getvalue()
 
 
 def arrays_from_bytes(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz, never unpickled."""
+    """Returns the arrays of an npz, never unpickled."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
-def sealed(record: Record) -> Record:
-    """The record with its own sha256, taken over everything else."""
+def seal(record: Record) -> Record:
+    """Returns the record with its own sha256, taken over everything else."""
     rest = {name: value for name, value in record.items() if name != "sha256"}
     text = json.dumps(rest, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return {**rest, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record:
-    """A record without arrays' and its own checksum."""
+    """Returns a record without the checksums of its arrays and of itself."""
     return {
         "format_version": FORMAT_VERSION,
         "protocol_version": PROTOCOL_VERSION,
@@ -57,10 +57,10 @@ def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record
     }
 
 
-def metric_values(
+def compute_metric_values(
     metrics: Mapping[Measure, Metric], outcome: Outcome, threat: Threat | None, kind: str
 ) -> dict[str, dict[str, Any]]:
-    """Returns the ``metrics`` of a record: the mean and the version of every measure that the cell has.
+    """Returns the ``metrics`` of a record: a mean and a version per measure.
 
     Args:
         metrics: the metric of each measure of the suite.
@@ -70,19 +70,23 @@ def metric_values(
     """
     values = {measure: measure.per_user(metric, outcome, threat, kind) for measure, metric in metrics.items()}
     return {
-        str(measure): {"value": mean_of(array), "version": metrics[measure].version}
+        str(measure): {"value": compute_mean(array), "version": metrics[measure].version}
         for measure, array in values.items()
         if array is not None
     }
 
 
-def mean_of(values: FloatArray) -> float | None:
-    """Returns the mean over the users that have a value, or None if no user has one. Args: values: float64 [U]."""
+def compute_mean(values: FloatArray) -> float | None:
+    """Returns the mean over the users that have a value, or None if no user has one.
+
+    Args:
+        values: float64 [U].
+    """
     return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
-def outcome_of(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:
-    """The outcome that the arrays of a cell hold.
+def build_outcome(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:
+    """Returns the outcome that the arrays of a cell hold.
 
     Likes are p = σ(a·s + b) of the stored scores, with (a, b) in the array ``calibration``.
     """
@@ -96,21 +100,28 @@ def outcome_of(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None)
 
 
 def lacks_likes(record: Record, metrics: Iterable[Metric]) -> bool:
-    """Whether metrics of likes are wanted, and a measured cell holds none as no suite had asked for them."""
-    wanted = any(metric.needs == "likes" for metric in metrics)
-    return wanted and "calibration_a" not in record.get("diagnostics", {})
+    """Whether a suite asks for metrics of likes that the record lacks.
+
+    It was then measured for a suite that did not ask for them.
+    """
+    needed = any(metric.needs == "likes" for metric in metrics)
+    return needed and "calibration_a" not in record.get("diagnostics", {})
 
 
 def to_text(record: Record) -> str:
-    """JSON for people and machines."""
+    """Returns the record as JSON for people and machines."""
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def from_text(text: str, where: str) -> Record:
-    """A record that is whole, of a known format, and unchanged since it was written.
+    """Returns the record of a JSON text.
+
+    Args:
+        text: the content of the file.
+        where: what an error calls the file.
 
     Raises:
-        UserError: it is not.
+        UserError: the record is not whole, of an unknown format, or was changed after it was written.
     """
     try:
         record = json.loads(text)
@@ -118,6 +129,6 @@ def from_text(text: str, where: str) -> Record:
         raise UserError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}") from None
     if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
         raise UserError(f"not a record of format {FORMAT_VERSION}", where=where)
-    if sealed(record)["sha256"] != record.get("sha256"):
+    if seal(record)["sha256"] != record.get("sha256"):
         raise UserError("the record was changed after it was written: its sha256 differs", where=where)
     return record

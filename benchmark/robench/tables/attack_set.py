@@ -1,4 +1,7 @@
-"""Which attacks a table names, and which of them the seeds of a row lack. Only rows that lack none are ranked."""
+"""Finds the attacks that a table names, and those that a row lacks.
+
+Only a row that lacks none is ranked.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from robench.tables.results import Results, grouped, is_baseline, is_standard
 
 
 class Point(NamedTuple):
-    """What a worst case is taken over: an attack at one ε, against one target set if it promotes items."""
+    """An element of a worst case: an attack at one ε, against one set of targets."""
 
     label: str
     epsilon: float
@@ -45,7 +48,9 @@ class AttackSet:
         return self.attacks[0] if self.standard else "custom attack set"
 
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
-        """Returns which attacks some seeds lack, in sentences: ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
+        """Returns which attacks some seeds lack, in sentences.
+
+        One is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
 
         Args:
             measured: what each seed of a row has.
@@ -69,39 +74,50 @@ class AttackSet:
         return f"{label} ε={', '.join(f'{e:g}' for e in epsilons)}{where} {verb} missing in {listed}"
 
 
-def attack_set(results: Results, table: PlannedTable, place: tuple[str, str]) -> AttackSet:
+def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, str]) -> AttackSet:
     """Returns the attacks of a table. Args: place: the data set and split."""
     own = [cell for cell in results.cells if cell.key.place == place and not is_baseline(cell)]
-    cells = judged_cells(results, table, own)
+    cells = select_judged_cells(results, table, own)
     names = {label: _name(results, label) for label in {cell.attack_label for cell in cells}}
     versioned = all(_version(results, label) is not None for label in names)
     standard = len(set(names.values())) == 1 and versioned and all(map(is_standard, cells))
-    return AttackSet(frozenset(map(point_of, cells)), names, standard)
+    return AttackSet(frozenset(map(make_point, cells)), names, standard)
 
 
-def point_of(cell: CellRow) -> Point:
+def make_point(cell: CellRow) -> Point:
     """Returns the attack, ε and target set of a cell."""
     return Point(cell.attack_label, cell.epsilon, cell.target_set)
 
 
-def within(table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
+def select_attacked_cells(table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
     """Returns the cells of a table's threat model within its ε."""
     return [cell for cell in cells if cell.threat == table.threat and cell.epsilon <= table.epsilon]
 
 
-def judged_cells(results: Results, table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
-    """Returns the planned cells that a table takes its worst case from; if it has ensembles, only theirs."""
-    planned = [cell for cell in within(table, cells) if cell.status != "skipped"]
+def select_judged_cells(results: Results, table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
+    """Returns the planned cells from which a table takes its worst case.
+
+    If the table has ensembles, only their cells count.
+    """
+    planned = [cell for cell in select_attacked_cells(table, cells) if cell.status != "skipped"]
     return [cell for cell in planned if cell.kind == ENSEMBLE] if has_ensembles(results, table) else planned
 
 
 def has_ensembles(results: Results, table: PlannedTable) -> bool:
-    """Whether an ensemble attacks under the threat model of a table: then the table is the ensembles' alone."""
-    return any(cell.kind == ENSEMBLE and cell.status != "skipped" for cell in within(table, results.cells))
+    """Whether an ensemble attacks under the threat model of a table.
+
+    If one does, the table takes its worst case from ensembles alone.
+    """
+    return any(
+        cell.kind == ENSEMBLE and cell.status != "skipped" for cell in select_attacked_cells(table, results.cells)
+    )
 
 
 def _name(results: Results, label: str) -> str:
-    """Returns the attack as a table names it: an ensemble by its name and version, others by their label."""
+    """Returns the attack as a table names it.
+
+    An ensemble has its name and version, another attack its label.
+    """
     ensembles = _ensembles(results, label)
     if not ensembles:
         return label

@@ -1,4 +1,4 @@
-"""Builds every table of a folder of results, from plan.json and the cells' records and arrays. Never imports torch."""
+"""Builds every table of a folder of results. Never imports torch."""
 
 from __future__ import annotations
 

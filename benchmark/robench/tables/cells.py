@@ -1,4 +1,4 @@
-"""The rows of cells.csv and timings.csv, and the cells that failed."""
+"""Builds the rows of cells.csv and timings.csv, and lists the cells that failed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from robench.api.codec import inline
 from robench.api.metric import Measure
 from robench.spec import CellRow
-from robench.store.record import mean_of
+from robench.store.record import compute_mean
 from robench.tables.results import Results
 
 
 @dataclass(frozen=True)
 class ValueRow:
-    """One value of a cell: a row of cells.csv, whose columns are a contract with everybody who reads it (design A7).
+    """One value of a cell: a row of cells.csv.
+
+    The columns are a contract with the readers of the file (design A7).
 
     Args:
         suite: its name.
@@ -48,7 +50,9 @@ class ValueRow:
 
 @dataclass(frozen=True)
 class TimingRow:
-    """What a cell cost: a row of timings.csv, kept out of cells.csv because it differs from run to run.
+    """The cost of a cell: a row of timings.csv.
+
+    It is not in cells.csv because it differs from run to run.
 
     Args:
         cell: of the plan.
@@ -93,7 +97,7 @@ class FailureRow:
 
 
 def build_value_rows(results: Results) -> Iterator[ValueRow]:
-    """Yields a row per cell and measure, or a bare row for a cell that was not measured.
+    """Yields a row per cell and measure, or a bare row for an unmeasured cell.
 
     Clean cells have a row per target set for metrics of targets.
     """
@@ -112,7 +116,7 @@ def build_value_rows(results: Results) -> Iterator[ValueRow]:
                 values = results.per_user(cell, measure, number)
                 if values is not None:
                     target_set = cell.target_set if number is None else number
-                    value = (measure, metric.version, mean_of(values))
+                    value = (measure, metric.version, compute_mean(values))
                     yield ValueRow(*head, target_set, cell.seed, status, *value)
 
 

@@ -1,4 +1,4 @@
-"""Clean values: the baseline's, which every row must clear, and those of victims that no ranking table shows."""
+"""Computes clean values of the baseline, and of victims that no table ranks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robench.api.metric import Measure
 from robench.spec import RowKey
 from robench.tables.flags import set_flags
 from robench.tables.results import Results, is_baseline
-from robench.tables.rows import Flag, Row, clean_row
+from robench.tables.rows import Flag, Row, build_clean_row
 from robench.tables.stats import Interval
 
 REFERENCE = Measure("ndcg", 10)
@@ -44,12 +44,17 @@ class CleanRow:
 
 
 def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow]:
-    """Returns a row per victim that is not shown elsewhere, by metrics of held-out items and of likes."""
+    """Returns a row per victim that no other table shows.
+
+    Args:
+        results: of the folder.
+        shown: the victims of other tables.
+    """
     measures = [measure for measure in results.plan.metrics if results.metric(measure).needs in KINDS]
     rows = []
     for key in results.by_row:
         if key not in shown:
-            by_measure = {m: row for m in measures if (row := clean_row(results, key, m)) is not None}
+            by_measure = {m: row for m in measures if (row := build_clean_row(results, key, m)) is not None}
             if by_measure:
                 rows.append(_clean_row(results, key, by_measure))
     return rows
@@ -57,7 +62,7 @@ def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow
 
 def _clean_row(results: Results, key: RowKey, by_measure: Mapping[Measure, Row]) -> CleanRow:
     first = by_measure.get(REFERENCE) or next(iter(by_measure.values()))
-    set_flags(results, first, REFERENCE, baseline_values(results, key.place))
+    set_flags(results, first, REFERENCE, compute_baseline_values(results, key.place))
     return CleanRow(
         key,
         {measure: row.clean_interval() for measure, row in by_measure.items()},
@@ -69,8 +74,11 @@ def _clean_row(results: Results, key: RowKey, by_measure: Mapping[Measure, Row])
     )
 
 
-def baseline_values(results: Results, place: tuple[str, str]) -> FloatArray | None:
-    """Returns the undefended baseline's clean values of the reference measure [S, U]; None if there are none."""
+def compute_baseline_values(results: Results, place: tuple[str, str]) -> FloatArray | None:
+    """Returns the undefended baseline's clean values, float64 [S, U], if it has any.
+
+    They are of the reference measure.
+    """
     if REFERENCE not in results.plan.metrics:
         return None
     cells = [

@@ -1,4 +1,4 @@
-"""Compares the attacks on one row, paired, and says which of them are weaker than they should be."""
+"""Compares the attacks on one row, and finds those that are too weak."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench.api.threat import Threat
 from robench.spec import CellRow
 from robench.store.record import ENSEMBLE
 from robench.tables.results import Results, grouped
-from robench.tables.stats import Interval, interval
+from robench.tables.stats import Interval, compute_interval
 
 # Kinds of attack, see ``Cell.kind``.
 GRADIENT, MINIMUM_NORM, FLOOR, BLACK_BOX = "gradient", "minimum-norm", "floor", "black-box"
@@ -62,7 +62,7 @@ class Yardstick:
     per_item: bool = False
 
     def compare(self, one: Sequence[CellRow], two: Sequence[CellRow]) -> tuple[Interval, float] | None:
-        """Returns how much more ``one`` leaves than ``two``, and the mean of what ``two`` leaves.
+        """Returns how much more ``one`` leaves than ``two``, and what ``two`` leaves.
 
         Each side counts by its strongest cell per unit. Sides are paired over units, on the seeds that both have and
         the target sets of all of these.
@@ -81,11 +81,11 @@ class Yardstick:
         # Items of two sets are different units, users of two sets the same.
         join = np.concatenate if self.per_item else _mean
         gaps = np.stack([join([a - b for a, b in sets]) for sets in whole])
-        gap = interval(gaps)
+        gap = compute_interval(gaps)
         if self.per_item:
             # A bootstrap over few items is too sure of itself, so Student's t too, items in the place of seeds.
             items = gaps[:, ~np.isnan(gaps).any(0)].mean(0)
-            other = interval(np.stack([items, items], 1))
+            other = compute_interval(np.stack([items, items], 1))
             gap = Interval(gap.mean, min(gap.low, other.low), max(gap.high, other.high))
         return gap, float(np.nanmean([b for sets in whole for _, b in sets]))
 
@@ -99,13 +99,15 @@ class Yardstick:
         return least
 
 
-def by_held_out_items(results: Results, measure: Measure) -> Yardstick:
-    """Returns the yardstick of attacks that let held-out items fall: a measure of them."""
+def make_held_out_yardstick(results: Results, measure: Measure) -> Yardstick:
+    """Returns the yardstick of attacks that let held-out items fall."""
     return Yardstick(lambda cell: results.per_user(cell, measure))
 
 
-def by_promoted_items(results: Results, surface: str) -> tuple[Yardstick, Yardstick]:
-    """Returns the two yardsticks of attacks that promote items; a stronger attack must be ahead by both.
+def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick, Yardstick]:
+    """Returns the two yardsticks of attacks that promote items.
+
+    A stronger attack must be ahead by both.
 
     The first is the share of promoted items in the top k: of a user's items or, if titles are rewritten, of an item's
     users. The second is what the host chooses between candidates with.
@@ -117,7 +119,7 @@ def by_promoted_items(results: Results, surface: str) -> tuple[Yardstick, Yardst
             ranks = results.arrays(cell).get("target_ranks")
             if ranks is None:
                 return None
-            return -mean_over(value(ranks, cell.k or 0), ranks > 0, 1 if per_item else 0)
+            return -compute_mean_over(value(ranks, cell.k or 0), ranks > 0, 1 if per_item else 0)
 
         return Yardstick(left, per_item)
 
@@ -132,8 +134,14 @@ def by_promoted_items(results: Results, surface: str) -> tuple[Yardstick, Yardst
     return yardstick(hits), yardstick(gains)
 
 
-def mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int) -> FloatArray:
-    """Returns the mean of the defined values along an axis, NaN without any. Args: values, defined (bool) [T, U]."""
+def compute_mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int) -> FloatArray:
+    """Returns the mean of the defined values along an axis, NaN without any.
+
+    Args:
+        values: float64 [T, U].
+        defined: bool [T, U].
+        axis: along which the mean is taken.
+    """
     count = defined.sum(axis)
     total = np.where(defined, values, 0.0).sum(axis)
     means: FloatArray = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
@@ -141,7 +149,13 @@ def mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int) -> Floa
 
 
 def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yardstick) -> Iterator[Comparison]:
-    """Yields the attacks on a row beside those that should not be stronger. Args: cells: of one row."""
+    """Yields attacks on a row, and attacks that should not be stronger.
+
+    Args:
+        results: of the folder.
+        cells: of one row.
+        yardstick: what attacks are compared by.
+    """
     by_attack = grouped(cells, _attacked)
     for one, group in by_attack.items():
         for two, others in by_attack.items():
@@ -169,7 +183,7 @@ def _attacked(cell: CellRow) -> Attacked:
 def _relation(
     results: Results, one: Attacked, group: Sequence[CellRow], two: Attacked, others: Sequence[CellRow]
 ) -> tuple[str, str] | None:
-    """Returns the flag and its explanation if ``one`` turns out weaker than ``two``; None if it may be."""
+    """Returns the flag and its sentence for a weaker ``one``, or None."""
     kind, other_kind, epsilon = group[0].kind, others[0].kind, one.epsilon
     if one.label == two.label:
         if kind in (GRADIENT, ENSEMBLE) and two.epsilon < epsilon:
@@ -205,4 +219,4 @@ def _takes_more_steps(results: Results, one: Sequence[CellRow], two: Sequence[Ce
 def _mean(parts: Sequence[FloatArray]) -> FloatArray:
     """Returns the mean of the parts entry by entry, over those that are defined there."""
     stacked = np.stack(parts)
-    return mean_over(stacked, ~np.isnan(stacked), 0)
+    return compute_mean_over(stacked, ~np.isnan(stacked), 0)

@@ -1,4 +1,4 @@
-"""What attacks leave along ε, and the area under that curve."""
+"""Builds the values of a metric along ε, and the area under that curve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from robench.tables.results import Results, grouped
 
 @dataclass(frozen=True)
 class CurveRow:
-    """One attack at test time along its ε, on the seeds of a victim that have the clean cell and every ε.
+    """One attack at test time along its ε.
+
+    Only seeds of the victim that have the clean cell and every ε count, so a curve is of the same fits all along.
 
     Args:
         key: the victims.
@@ -26,7 +28,7 @@ class CurveRow:
         epsilon: from 0 (clean).
         value: the mean at each ε.
         area: by the trapezoid rule, divided by the largest ε: the mean value within the budget.
-        seeds: that have it all, so that a curve is of the same fits all along.
+        seeds: the number of these seeds.
     """
 
     key: RowKey = field(metadata=inline())
@@ -40,7 +42,10 @@ class CurveRow:
 
 
 def build_curve_rows(results: Results, measure: Measure) -> list[CurveRow]:
-    """Returns a row per victim and attack at test time; none if the suite does not ask for ``measure``."""
+    """Returns a row per victim and attack at test time.
+
+    There are none if the suite does not ask for ``measure``.
+    """
     if measure not in results.plan.metrics:
         return []
     groups = results.grouped(lambda cell: (cell.key, cell.attack_label), lambda cell: cell.stage == "test")

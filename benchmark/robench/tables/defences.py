@@ -1,4 +1,4 @@
-"""What the labels of defences stand for."""
+"""Lists the defences and settings that the labels of tables mean."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class DefenceRow:
 
 
 def build_defence_rows(results: Results) -> list[DefenceRow]:
-    """Returns each defence with its settings, in the plan's order; a label that has several kinds has several rows."""
+    """Returns each defence with its settings, in the plan's order.
+
+    A label that means several defences has several rows.
+    """
     kinds: list[tuple[str, str, Mapping[str, Any]]] = []
     models: list[list[str]] = []
     for cell in results.cells:

@@ -1,4 +1,4 @@
-"""Flags of single cells: budgets that were exceeded or rounded, gradients that were hidden, scores that vary."""
+"""Flags single cells: exceeded budgets, hidden gradients and scores that vary."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def flag_noise(results: Results, row: Row) -> list[Flag]:
 
 
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag per attack that returned more than its budget, which the host projected, or was measured there."""
+    """Returns a flag per attack that exceeded its budget, or was measured beyond it."""
     worst: dict[str, float] = {}
     applied: dict[str, float] = {}
     for cell in cells:
@@ -47,7 +47,7 @@ def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
 
 
 def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> list[Flag]:
-    """Returns a flag per poisoning that spent more than ε because a budget counts whole users."""
+    """Returns a flag per poisoning that spent more than ε, in whole users."""
     flags = []
     for cell in results.by_row[row.key]:
         if cell.stage != "train" or not results.ok(cell) or not cell.epsilon:
@@ -63,9 +63,11 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag per attack whose gradient was zero or not finite for more than 1% of the hit users.
+    """Returns a flag per attack without a usable gradient for 1% of the hit users.
 
-    If it was for more than half of them under an ensemble, the row has no rank.
+    Such a gradient is zero or not finite.
+
+    If more than half of the hit users lack one under an ensemble, the row has no rank.
     """
     shares: dict[str, float] = {}
     for cell in cells:
@@ -78,7 +80,7 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
 
 
 def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag per gradient attack that took one draw of a victim that draws at test time."""
+    """Returns a flag per gradient attack that took one draw of a stochastic victim."""
     flags: dict[str, Flag] = {}
     for cell in cells:
         noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE

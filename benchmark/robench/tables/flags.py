@@ -1,4 +1,7 @@
-"""Flags of a row: computed from its cells, never typed in, each with its numbers and a sentence."""
+"""Sets the flags of a row, computed from its cells.
+
+Each flag has its numbers and a sentence.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from robench.api.metric import Measure
 from robench.spec import CellRow
 from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
-from robench.tables.comparisons import GRADIENT, by_held_out_items, by_promoted_items, compare_attacks
+from robench.tables.comparisons import GRADIENT, compare_attacks, make_held_out_yardstick, make_promotion_yardsticks
 from robench.tables.diagnoses import flag_budgets, flag_gradients, flag_noise, flag_rounding, flag_single_draws
 from robench.tables.members import compare_members
 from robench.tables.results import Results, grouped
 from robench.tables.rows import FROZEN, Flag, Row
-from robench.tables.stats import Interval, interval
+from robench.tables.stats import Interval, compute_interval
 
 BLIND = ("no better than random", "black-box beats white-box")  # between members of an ensemble: unranked
 LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
@@ -78,7 +81,7 @@ def _not_above_popularity(results: Results, row: Row, reference: Measure, popula
         return None
     clean = _clean_values(results, row, reference)
     seeds = min(len(clean), len(popularity))
-    gap = interval(np.stack(clean[:seeds]) - popularity[:seeds])
+    gap = compute_interval(np.stack(clean[:seeds]) - popularity[:seeds])
     if gap.low > 0:
         return None
     why = (
@@ -88,14 +91,14 @@ def _not_above_popularity(results: Results, row: Row, reference: Measure, popula
 
 
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
-    """Yields what the paired gaps between attacks say, or that there are too few hit users to say it."""
+    """Yields flags of the paired gaps between attacks, or one of too few hit users."""
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference)]))
     hits = row.hits(results, 10)
     if hits < LEAST_HITS and cells:
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
         yield Flag("low power", why, {"users_hit": hits})
         return
-    for name, why, gap, _ in compare_attacks(results, cells, by_held_out_items(results, reference)):
+    for name, why, gap, _ in compare_attacks(results, cells, make_held_out_yardstick(results, reference)):
         if gap.low > 0 and gap.mean > LEAST_GAP * clean:
             yield Flag(name, why, {**_numbers(gap), "clean": clean})
     for name, why, gap, level in compare_members(results, cells, clean):
@@ -107,7 +110,9 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
 
 
 def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> Iterator[Flag]:
-    """Yields the same if items are promoted: against what the stronger attack reaches, as clean is next to nothing.
+    """Yields flags of the paired gaps between attacks that promote items.
+
+    A gap is judged against what the stronger attack reaches, because the clean value is next to nothing.
 
     Every user without the item can be reached, whether the model ranks well for them or not.
     """
@@ -128,7 +133,7 @@ def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> 
         why = f"fewer than {LEAST_ITEMS} titles are rewritten, so no gap between attacks is judged"
         yield Flag("low power", why, {"items": items})
         return
-    by_hits, by_gains = (compare_attacks(results, cells, one) for one in by_promoted_items(results, surface))
+    by_hits, by_gains = (compare_attacks(results, cells, one) for one in make_promotion_yardsticks(results, surface))
     for (name, why, gap, left), gain in zip(by_hits, by_gains, strict=True):
         if gap.low > 0 and gain.gap.low > 0 and gap.mean > LEAST_GAP * -left:
             yield Flag(name, why, {**_numbers(gap), "reached": -left})
@@ -137,7 +142,7 @@ def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> 
 def _idle_losses(
     results: Results, row: Row, cells: Sequence[CellRow], measure: Measure, clean: float
 ) -> Iterator[Flag]:
-    """Yields attacks that raise the host's loss clearly and change no rank to speak of."""
+    """Yields attacks that raise the host's loss clearly but hardly change a rank."""
     before = {cell.seed: results.per_user(cell, measure) for cell in results.clean_cells(row.key)}
     climbers = [cell for cell in cells if cell.kind in (GRADIENT, ENSEMBLE)]
     for (label, epsilon), group in grouped(climbers, lambda cell: (cell.attack_label, cell.epsilon)).items():
@@ -150,7 +155,7 @@ def _idle_losses(
             falls.append(first - now)
         if not rises or epsilon == 0:
             continue
-        rise, fall = interval(np.stack(rises)), interval(np.stack(falls))
+        rise, fall = compute_interval(np.stack(rises)), compute_interval(np.stack(falls))
         level = float(np.mean([results.arrays(cell)["clean_loss"].mean() for cell in group]))
         if rise.low > 0 and rise.mean > 0.1 * abs(level) and fall.mean < LEAST_GAP * clean:
             why = f"{label} at ε={epsilon:g} raises the loss and leaves the ranks: the loss is not what is ranked"

@@ -1,4 +1,4 @@
-"""The tables of the leaderboard: their rows are the rows of leaderboard.csv."""
+"""Builds the tables of the leaderboard. Their rows are those of leaderboard.csv."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from robench.api.surfaces import SURFACES
 from robench.api.threat import Threat
 from robench.spec import RowKey
 from robench.store.plan_file import PlannedTable
-from robench.tables.attack_set import AttackSet, attack_set, has_ensembles
-from robench.tables.clean import REFERENCE, baseline_values
+from robench.tables.attack_set import AttackSet, build_attack_set, has_ensembles
+from robench.tables.clean import REFERENCE, compute_baseline_values
 from robench.tables.flags import set_flags
 from robench.tables.ranking import rank_rows
 from robench.tables.results import BASELINE, Results
-from robench.tables.rows import Flag, Row, build_rows, own_weights
+from robench.tables.rows import Flag, Row, build_rows, compute_own_weights
 from robench.tables.stats import Interval
 
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """A victim in a table: a row of leaderboard.csv, whose columns are a contract with everybody who reads it.
+    """A victim in a table: a row of leaderboard.csv.
+
+    The columns are a contract with the readers of the file (design A7).
 
     Args:
         rank: None like the following two if the row is not ranked.
@@ -131,12 +133,15 @@ class LeaderboardTable:
 
 
 def build_leaderboard(results: Results) -> list[LeaderboardTable]:
-    """Returns the tables of the plan for every data set and split; one in which nothing was attacked is left out."""
+    """Returns the tables of the plan, for every data set and split.
+
+    A table is left out if nothing in it was attacked.
+    """
     tables = []
     for place in dict.fromkeys(key.place for key in results.by_row):
-        popularity = baseline_values(results, place)
+        popularity = compute_baseline_values(results, place)
         for table in results.plan.ranking:
-            attacks = attack_set(results, table, place)
+            attacks = build_attack_set(results, table, place)
             rows = build_rows(results, table, place, attacks)
             for row in rows:
                 set_flags(results, row, REFERENCE, popularity, table)
@@ -158,21 +163,27 @@ def _table(
         *place,
         attacks.title,
         has_ensembles(results, table),
-        hit_k(results, table),
+        choose_hit_k(results, table),
         table.threat.goal == "promote" and not results.metric(table.metric).higher_is_better,
         tuple(attacks.attacks),
         tuple(_leaderboard_row(results, table, row, attacks) for row in ordered),
     )
 
 
-def hit_k(results: Results, table: PlannedTable) -> int:
-    """Returns the k of "users hit at k": the metric's own, or for metrics of targets the threat's."""
+def choose_hit_k(results: Results, table: PlannedTable) -> int:
+    """Returns the k of "users hit at k".
+
+    It is the metric's own, or the threat model's for metrics of targets.
+    """
     k = table.metric.k if results.metric(table.metric).needs == "held-out" else 0
     return k or table.threat.k or 10
 
 
 def _order(row: Row, rows: Sequence[Row], within: bool) -> tuple[object, ...]:
-    """Returns what rows are sorted by: rank, model by model if ranks are within models, the baseline last."""
+    """Returns the key by which rows are sorted, the baseline last.
+
+    Rows are sorted by rank, and model by model if ranks are within models.
+    """
     models = [other.key.model_label for other in rows]
     model = models.index(row.key.model_label)
     return row.baseline, model if within else 0, row.rank is None, row.rank or (math.inf,), model
@@ -195,7 +206,7 @@ def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: A
         baseline=any(cell.baseline for cell in results.by_row[row.key]),
         attack_set=f"custom: {names}" if names and not attacks.standard else names,
         adaptive=row.adaptive,
-        own_weights=own_weights(results, row.key),
+        own_weights=compute_own_weights(results, row.key),
         clean=clean.mean,
         clean_low=clean.low,
         clean_high=clean.high,
@@ -207,6 +218,6 @@ def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: A
         flags=row.flags,
         seeds=len(row.seeds),
         users=row.clean.shape[1],
-        users_hit=row.hits(results, hit_k(results, table)),
+        users_hit=row.hits(results, choose_hit_k(results, table)),
         notes=tuple(row.notes),
     )

@@ -1,4 +1,4 @@
-"""What the members of ensembles did: first breaks and costs, and which members are weaker than they should be."""
+"""Compares the members of ensembles: first breaks, costs and weaknesses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robench.spec import CellRow, RowKey
 from robench.store.record import ENSEMBLE, Arrays
 from robench.tables.comparisons import BLACK_BOX, FLOOR, GRADIENT, WHITE, Comparison
 from robench.tables.results import Results, grouped
-from robench.tables.stats import interval
+from robench.tables.stats import compute_interval
 
 MemberRecord = Mapping[str, Any]  # of the record's ``members``
 
@@ -51,7 +51,7 @@ class EnsembleRow:
         attack_label: of the ensemble.
         threat: its threat model.
         epsilon: its budget.
-        to_break: users whose goal was not reached at clean; None if titles are rewritten, as nobody is attacked alone.
+        to_break: users for whom the goal was not reached at clean; None if titles are rewritten, for all users at once.
         broken: users that the ensemble broke; None if one perturbation serves all users.
         queries: scored users.
         gradients: differentiated users.
@@ -70,7 +70,7 @@ class EnsembleRow:
 
 
 def build_ensemble_rows(results: Results) -> list[EnsembleRow]:
-    """Returns what every ensemble and its members did: a row per victim, ensemble and ε."""
+    """Returns a row per victim, ensemble and ε, with the work of every member."""
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.threat, cell.epsilon), lambda cell: cell.kind == ENSEMBLE
     )
@@ -106,7 +106,12 @@ def _users_to_break(results: Results, cells: Sequence[CellRow]) -> float | None:
 
 
 def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
-    """Returns the row of one member. Args: members: its record in every seed; broken: users, over the seeds."""
+    """Returns the row of one member.
+
+    Args:
+        members: its record in every seed.
+        broken: users that the ensemble broke, over the seeds.
+    """
     users = sum(member["users"] for member in members)
     alone = "first_breaks" in members[0]
     return MemberRow(
@@ -121,7 +126,7 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
 
 
 def compare_members(results: Results, cells: Sequence[CellRow], clean: float) -> Iterator[Comparison]:
-    """Yields the members that ran on everybody beside those that should not be stronger.
+    """Yields members that ran on everybody, and members that should not be stronger.
 
     Compared are random points with every gradient attack that asked for as many scores, a gradient attack with one of
     fewer steps, and a search through scores with all white-box members together. Members are not compared if items are
@@ -143,10 +148,10 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
 
 
 def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
-    """Compares members that attacked every user alone, by the share of users that they broke.
+    """Compares members that attacked each user alone, by the share of broken users.
 
-    The level is the share of users who were to be broken. A member that was spared a user, as another had broken the
-    user before, is not credited with that user.
+    The level is the share of users that were to be broken. A member that did not run on a user, because another member
+    had broken the user, is not credited with that user.
     """
     broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
     level = float(np.mean([one["hit"].mean() for one in arrays]))
@@ -155,7 +160,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
         for m, weak in enumerate(members):
             if not (strong["everyone"] and weak["everyone"] and strong["kind"] == GRADIENT):
                 continue
-            gap = interval((broke[:, :, m] == 1).astype(float) - (broke[:, :, n] == 1))
+            gap = compute_interval((broke[:, :, m] == 1).astype(float) - (broke[:, :, n] == 1))
             if weak["kind"] == FLOOR and weak["queries"] <= strong["queries"]:
                 why = f"{where} {weak['name']} breaks more than {strong['name']}: its gradient does not help"
                 yield Comparison("no better than random", why, gap, level)
@@ -168,7 +173,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
             if m < max(white):
                 continue
             together = (broke[:, :, white] == 1).any(2)
-            gap = interval((broke[:, :, m] == 1).astype(float) - together)
+            gap = compute_interval((broke[:, :, m] == 1).astype(float) - together)
             why = f"{where} {search['name']} breaks more through scores than all gradient attacks: they are blind"
             yield Comparison("black-box beats white-box", why, gap, level)
 
@@ -176,7 +181,10 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
 def _compare_damage(
     members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, clean: float
 ) -> Iterator[Comparison]:
-    """Compares members whose one perturbation serves all users, by what it did to each, in the reference metric."""
+    """Compares members that perturb once for all users, by the damage to each user.
+
+    The damage is in the reference metric.
+    """
     damage = np.stack([one["member_damage"] for one in arrays])  # [S, U, M]
     for m, weak in enumerate(members):
         floor = weak["kind"] == FLOOR
@@ -188,7 +196,7 @@ def _compare_damage(
         if weak["kind"] not in (FLOOR, BLACK_BOX) or not fair:
             continue
         best = np.stack([one[:, max(fair, key=one.mean(0).__getitem__)] for one in damage])
-        gap = interval(damage[:, :, m] - best)
+        gap = compute_interval(damage[:, :, m] - best)
         if floor:
             why = f"{where} {weak['name']} does more than every gradient attack: their gradient does not help"
             yield Comparison("no better than random", why, gap, clean)

@@ -1,4 +1,7 @@
-"""Poisoning beside its null control: what retraining alone does, from clean victims of other seeds."""
+"""Compares poisoning with its null control, the effect of retraining alone.
+
+The control comes from clean victims of other seeds.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from robench.api.data import FloatArray
 from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.tables.results import Results
-from robench.tables.stats import Interval, interval, t_quantile
+from robench.tables.stats import Interval, compute_interval, compute_t_quantile
 
 MEASURES = tuple(map(Measure.parse, ("t-percentile", "t-hr@10", "t-hr@50", "t-ndcg@10", "ndcg@10")))
 
@@ -42,7 +45,9 @@ class Effect(NamedTuple):
 
 @dataclass(frozen=True)
 class PoisoningRow:
-    """The effect of one poisoning on one measure. See ``Effect`` for the fields after ``alike``.
+    """The effect of one poisoning on one measure.
+
+    ``Effect`` explains the fields after ``alike``.
 
     Args:
         key: the victims.
@@ -66,7 +71,7 @@ class PoisoningRow:
 
 
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
-    """Returns the effect of every attack at training time on targets and accuracy, each with its control.
+    """Returns the effects of attacks at training time, each with its control.
 
     Effect: mean over users and seeds of (poisoned − clean twin of the same seed), with the wider of the user bootstrap
     and t over seeds. Control: the interval of the same mean if poisoning did nothing but retrain. The seeds' clean
@@ -84,15 +89,15 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
 
 
 def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterator[tuple[Measure, bool, Effect]]:
-    """Yields (measure, whether it says how alike two lists are, effect) of the cells of one poisoning."""
+    """Yields (measure, ``alike``, effect) of the cells of one poisoning."""
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
     for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
         pairs = _pairs(results, cells, clean, measure)
         if pairs:
             before, after = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
             reach = _reach(results, measure)
-            control = null_interval([float(np.nanmean(row)) for row in before])
-            yield measure, False, _effect(before, after, interval(after - before, reach), control, reach)
+            control = compute_null_interval([float(np.nanmean(row)) for row in before])
+            yield measure, False, _effect(before, after, compute_interval(after - before, reach), control, reach)
     for measure in (measure for measure in results.plan.metrics if results.metric(measure).needs == "clean"):
         effect = _effect_on_lists(results, cells, clean, measure)
         if effect is not None:
@@ -100,7 +105,7 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
 
 
 def _reach(results: Results, measure: Measure) -> tuple[float, float]:
-    """Returns what a difference of two means cannot leave: −1 and 1 for a metric from 0 to 1."""
+    """Returns the bounds of a difference: −1 and 1 for a metric from 0 to 1."""
     low, high = results.metric(measure).bounds
     return low - high, high - low
 
@@ -115,13 +120,13 @@ def _effect(
     if math.isfinite(control.high):
         control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
     means = float(np.nanmean(before)), float(np.nanmean(after))
-    return Effect(len(after), *means, effect, control, verdict(effect, control))
+    return Effect(len(after), *means, effect, control, decide_verdict(effect, control))
 
 
 def _effect_on_lists(
     results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
 ) -> Effect | None:
-    """Returns the effect on list stability: how alike poisoned lists are to those of their clean twins.
+    """Returns the effect on list stability.
 
     ``before`` is the similarity of two clean seeds (every pair), ``after`` that of a poisoned victim and its twin, the
     effect their difference. In the control σ is over the pairs. Pairs share seeds, so n is the number of seeds, and two
@@ -144,8 +149,8 @@ def _effect_on_lists(
     if not after or not before:
         return None
     reach = _reach(results, measure)
-    gap = interval(np.stack(after) - np.mean(before, axis=0), reach)
-    control = null_interval([float(np.nanmean(row)) for row in before], len(clean))
+    gap = compute_interval(np.stack(after) - np.mean(before, axis=0), reach)
+    control = compute_null_interval([float(np.nanmean(row)) for row in before], len(clean))
     effect = _effect(np.stack(before), np.stack(after), gap, control, reach)
     return effect._replace(verdict="none") if effect.verdict == "rises" else effect
 
@@ -153,7 +158,7 @@ def _effect_on_lists(
 def _pairs(
     results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """Returns (clean, poisoned) values per user for every seed, averaged over target sets."""
+    """Returns (clean, poisoned) values per user and seed, means over target sets."""
     pairs = []
     for seed in sorted({cell.seed for cell in cells} & set(clean)):
         before, after = [], []
@@ -168,22 +173,24 @@ def _pairs(
     return pairs
 
 
-def null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
-    """Returns where the mean difference of n retrained clean pairs lies with 95%; unbounded for one mean.
+def compute_null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
+    """Returns the 95% interval of the mean difference of n retrained clean pairs.
+
+    It is unbounded for one mean.
 
     Args:
-        clean_means: whose standard deviation is σ.
+        clean_means: their standard deviation is σ.
         seeds: n, by default as many as there are means.
     """
     n = len(clean_means) if seeds is None else seeds
     if len(clean_means) < 2:
         return Interval(0.0, -math.inf, math.inf)
-    half = t_quantile(n - 1) * float(np.std(clean_means, ddof=1)) * math.sqrt(2 / n)
+    half = compute_t_quantile(n - 1) * float(np.std(clean_means, ddof=1)) * math.sqrt(2 / n)
     return Interval(0.0, -half, half)
 
 
-def verdict(effect: Interval, control: Interval) -> str:
-    """Returns ``rises`` or ``falls`` if the intervals are apart, else ``none``: within what retraining does.
+def decide_verdict(effect: Interval, control: Interval) -> str:
+    """Returns ``rises`` or ``falls`` if the intervals are apart, else ``none``.
 
     The verdict is empty without a control (one seed, or one pair of seeds for lists), as then nothing can be said.
     """

@@ -1,4 +1,4 @@
-"""The least ε that breaks a user, for attacks that search for it: quantiles among users hit at clean."""
+"""Summarises the least ε that breaks a user, for attacks that search for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class RadiusRow:
-    """The radii that one attack found on a victim, over its seeds.
+    """The radii of one attack on a victim, over its seeds.
 
     Args:
         key: the victims.

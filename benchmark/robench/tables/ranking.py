@@ -1,4 +1,4 @@
-"""Ranks the rows of a table and tests each defended row against its undefended twin."""
+"""Ranks the rows of a table, and tests defended rows against their twins."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from robench.api.surfaces import SURFACES
 from robench.store.plan_file import PlannedTable
 from robench.tables.results import Results, grouped
 from robench.tables.rows import Flag, Row
-from robench.tables.stats import holm, paired_p, rank_ranges
+from robench.tables.stats import adjust_p_values, compute_paired_p, compute_rank_ranges
 
 
 def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> None:
-    """Sets the p-values against the undefended twins (Holm over the defended rows) and the ranks.
+    """Sets the ranks, and the p-values against the undefended twins.
 
+    The p-values are adjusted over the defended rows of the table (Holm).
     A row that lacks an attack of its table has neither, and nothing is tested against it.
     """
     _test(rows)
@@ -37,8 +38,8 @@ def _test(rows: Sequence[Row]) -> None:
             if common:
                 mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common]).mean(0)
                 other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common]).mean(0)
-                tested.append((row, paired_p(mine - other)))
-    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
+                tested.append((row, compute_paired_p(mine - other)))
+    for (row, _), p in zip(tested, adjust_p_values([p for _, p in tested]), strict=True):
         row.p_value = p
 
 
@@ -56,5 +57,5 @@ def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
         for row in group
         if row.worst is not None
     ]
-    for row, ranks in zip(group, rank_ranges(chosen, higher_is_better=higher_is_better), strict=True):
+    for row, ranks in zip(group, compute_rank_ranges(chosen, higher_is_better=higher_is_better), strict=True):
         row.rank = ranks

@@ -1,4 +1,4 @@
-"""Models that rerank candidates: what reranking can reach, and how many of its answers were of no use."""
+"""Summarises models that rerank candidates: their reach and unusable answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ UNUSABLE = ("empty", "too_long", "not_finite")
 
 @dataclass(frozen=True)
 class RerankingRow:
-    """What the records of a model with candidates say, clean or under one attack, mean over seeds and target sets.
+    """A model with candidates, clean or under one attack.
+
+    Values are means over seeds and target sets.
 
     Args:
         key: the victims.
@@ -29,7 +31,7 @@ class RerankingRow:
         recall: share of the held-out items that are candidates.
         reachable: share of the promoted items that are candidates, over users without them.
         hits: T-HR@10 among these alone.
-        unusable: share of the answers that could not be used; None if nothing was asked.
+        unusable: share of the answers that could not be used; None if the model gave no answers.
     """
 
     key: RowKey = field(metadata=inline())
@@ -45,7 +47,10 @@ class RerankingRow:
 
 
 def build_reranking_rows(results: Results) -> list[RerankingRow]:
-    """Returns a row per victim, attack and ε of the models with candidates; clean cells have rows too."""
+    """Returns a row per victim, attack and ε of models with candidates.
+
+    Clean cells have rows too.
+    """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.norm, cell.goal, cell.epsilon),
         lambda cell: "candidates" in results.record(cell)["diagnostics"],

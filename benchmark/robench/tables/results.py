@@ -1,4 +1,4 @@
-"""Reads a folder of results: its plan, its records, and the values per user recomputed from the arrays."""
+"""Reads a folder of results, and recomputes values per user from its arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench.api.metric import Measure, Metric, Outcome
 from robench.spec import CellRow, RowKey
 from robench.store.folder import Store
 from robench.store.plan_file import PlanFile, read_plan
-from robench.store.record import ENSEMBLE, Arrays, Record, outcome_of
+from robench.store.record import ENSEMBLE, Arrays, Record, build_outcome
 
 BASELINE, STANDARD = "popularity", "auto"  # what had these roles in plans that do not note them
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Results:
         return self.metrics[measure.name]
 
     def grouped(self, by: Callable[[CellRow], K], where: Callable[[CellRow], bool]) -> dict[K, list[CellRow]]:
-        """Returns the measured cells that ``where`` accepts, grouped by the value of ``by``, in the plan's order."""
+        """Returns the measured cells that ``where`` accepts, by the value of ``by``."""
         return grouped((cell for cell in self.cells if self.ok(cell) and where(cell)), by)
 
     @cached_property
@@ -102,7 +102,7 @@ class Results:
             count = self.plan.targets.count
             arrays["target_ranks"] = ranks[target_set * count : (target_set + 1) * count]
         reference = self.clean_of(cell) if not cell.clean and cell.stage == "test" else None
-        return outcome_of(arrays, None if reference is None else self.outcome(reference))
+        return build_outcome(arrays, None if reference is None else self.outcome(reference))
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
         """Returns float64 [U], or None if the cell does not measure this.
@@ -131,7 +131,10 @@ class Results:
         return range(self.plan.targets.sets)
 
     def over_sets(self, cell: CellRow, measure: Measure) -> FloatArray | None:
-        """Returns float64 [U], for metrics of targets the mean over the target sets, which clean cells hold all."""
+        """Returns float64 [U], for metrics of targets the mean over the target sets.
+
+        A clean cell holds the ranks of all sets, an attacked cell those of its own.
+        """
         if self.metric(measure).needs != "targets" or cell.target_set is not None:
             return self.per_user(cell, measure)
         sets = [values for number in self.sets() if (values := self.per_user(cell, measure, number)) is not None]
@@ -163,7 +166,7 @@ def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
 
 
 def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
-    """Returns the items by the value of ``by``; groups stand in the order of their first items."""
+    """Returns the items by the value of ``by``, in the order of their first items."""
     groups: dict[K, list[T]] = {}
     for item in items:
         groups.setdefault(by(item), []).append(item)
@@ -176,5 +179,5 @@ def is_baseline(cell: CellRow) -> bool:
 
 
 def is_standard(cell: CellRow) -> bool:
-    """Whether the attack of a cell is the fixed ensemble by which leaderboards are published."""
+    """Whether the attack of a cell is the ensemble of published leaderboards."""
     return cell.kind == ENSEMBLE and (cell.standard or cell.attack == STANDARD)

@@ -1,4 +1,4 @@
-"""The rows of a table before they are ranked: values per user, clean and in the worst case (design A8)."""
+"""Builds the rows of a table before they are ranked (design A8)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from robench.api.metric import Measure, Metric
 from robench.api.surfaces import SURFACES
 from robench.spec import CellRow, RowKey
 from robench.store.plan_file import PlannedTable
-from robench.tables.attack_set import AttackSet, Point, judged_cells, point_of, within
+from robench.tables.attack_set import AttackSet, Point, make_point, select_attacked_cells, select_judged_cells
 from robench.tables.results import Results, is_baseline
-from robench.tables.stats import Interval, interval
+from robench.tables.stats import Interval, compute_interval
 
 FROZEN = "frozen"
 Values = Mapping[Point, FloatArray]
@@ -86,11 +86,11 @@ class Row:
 
     def clean_interval(self) -> Interval:
         """Returns the mean clean value with its interval."""
-        return interval(self.clean, self.bounds)
+        return compute_interval(self.clean, self.bounds)
 
     def worst_interval(self) -> Interval | None:
         """Returns the mean worst case with its interval."""
-        return None if self.worst is None else interval(self.worst, self.bounds)
+        return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def drop(self) -> float | None:
         """Returns 1 − worst / clean; None if there is nothing to divide."""
@@ -100,7 +100,7 @@ class Row:
         return 1 - worst.mean / clean.mean
 
     def hits(self, results: Results, k: int) -> float:
-        """Returns the number of users with a held-out item in the clean top k, mean over seeds."""
+        """Returns the users with a held-out item in the clean top k, mean over seeds."""
         counts = []
         for cell in results.clean_cells(self.key):
             outcome = results.outcome(cell)
@@ -114,14 +114,17 @@ def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], at
     return [row for row in rows if row is not None]
 
 
-def own_weights(results: Results, key: RowKey) -> dict[str, float]:
-    """Returns λ in a defence's own terms, as its fits report it: ``lambda_apr`` for APR, say."""
+def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
+    """Returns λ in a defence's own terms, for example ``lambda_apr`` for APR.
+
+    The fits of the defence report it.
+    """
     fits = [results.record(cell).get("fit") or {} for cell in results.clean_cells(key)]
     names = dict.fromkeys(name for fit in fits for name in fit if name.startswith("train_lambda_"))
     return {n.removeprefix("train_"): float(np.mean([fit[n] for fit in fits if n in fit])) for n in names}
 
 
-def clean_row(results: Results, key: RowKey, measure: Measure) -> Row | None:
+def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | None:
     """Returns a row without an attack; None if nothing of it was measured."""
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped" and cell.clean]
     cells = results.clean_cells(key)
@@ -133,13 +136,16 @@ def clean_row(results: Results, key: RowKey, measure: Measure) -> Row | None:
 
 
 def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: AttackSet) -> Row | None:
-    """Returns a row; None if no clean cell was measured, or if nothing is planned under the table's threat model."""
+    """Returns a row, or None if it has nothing to show.
+
+    A row needs a measured clean cell, and an attack that is planned under the table's threat model.
+    """
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped"]
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
     baseline = any(map(is_baseline, planned))
-    if not clean or not (within(table, planned) or baseline):
+    if not clean or not (select_attacked_cells(table, planned) or baseline):
         return None
-    judged = judged_cells(results, table, planned)
+    judged = select_judged_cells(results, table, planned)
     values = _values(results, table.metric, judged, list(clean))
     # A seed that lacks an attack would have a milder worst case than the seeds and the rows that have it.
     seeds = [seed for seed in clean if baseline or attacks.points <= values[seed].keys()] or list(clean)
@@ -176,7 +182,7 @@ def _values(
     values: dict[int, dict[Point, FloatArray]] = {seed: {} for seed in seeds}
     for cell in cells:
         if cell.seed in values and results.ok(cell) and (array := results.over_sets(cell, measure)) is not None:
-            values[cell.seed][point_of(cell)] = array
+            values[cell.seed][make_point(cell)] = array
     return values
 
 
@@ -188,7 +194,9 @@ def _worst(
     *,
     user_by_user: bool,
 ) -> FloatArray | None:
-    """Returns the worst case [S, U]: per user over clean and all attacks, or the single attack with the worst mean.
+    """Returns the worst case, float64 [S, U].
+
+    It is taken per user over clean and all attacks, or it is the single attack with the worst mean.
 
     Args:
         values: per seed, the values [U] of each attack.

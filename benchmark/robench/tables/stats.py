@@ -1,4 +1,7 @@
-"""Intervals, paired tests and rank ranges. Seeds are fixed: the same values give the same bytes."""
+"""Computes intervals, paired tests and rank ranges for every table.
+
+Seeds are fixed, so equal values give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,9 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from robench.api.data import FloatArray, IntArray
+
 RESAMPLES = 2_000
 FLIPS = 10_000
 MOST_USERS = 20_000  # beyond this the bootstrap of a mean is its normal limit, to three digits
@@ -27,73 +29,87 @@ class Interval(NamedTuple):
 
 
 def _blocks(rows: int, n: int) -> Iterator[int]:
-    """Numbers of rows that make up ``rows``, each block of at most BLOCK draws (but one row at least)."""
+    """Yields the sizes of blocks that make up ``rows``.
+
+    A block has at most BLOCK draws, but at least one row.
+    """
     size = max(1, BLOCK // n)
     for start in range(0, rows, size):
         yield min(size, rows - start)
 
 
 def _resamples(n: int) -> Iterator[IntArray]:
-    """int64 [rows, n] users, in blocks of at most BLOCK draws."""
+    """Yields int64 [rows, n] users, in blocks of at most BLOCK draws."""
     generator = np.random.default_rng(0)
     for size in _blocks(RESAMPLES, n):
         yield generator.integers(0, n, (size, n))
 
 
 @lru_cache(maxsize=2)
-def _kept(n: int) -> tuple[IntArray, ...]:
-    """``_resamples``: a table asks for those of its users hundreds of times, and to draw them is half of the time."""
+def _cached_resamples(n: int) -> tuple[IntArray, ...]:
+    """Returns ``_resamples``, drawn once.
+
+    A table needs them hundreds of times, and drawing takes half of the time.
+    """
     return tuple(_resamples(n))
 
 
-def bootstrap(values: FloatArray) -> tuple[float, float]:
-    """95% percentile interval of the mean over users. Args: values float64 [U], no NaN."""
+def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
+    """Returns the 95% percentile interval of the mean over users.
+
+    Args:
+        values: float64 [U], no NaN.
+    """
     if len(values) < 2:
         return -math.inf, math.inf
     if len(values) > MOST_USERS:
         half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return float(values.mean()) - half, float(values.mean()) + half
     n = len(values)
-    means = [values.take(draws).mean(1) for draws in (_kept(n) if RESAMPLES * n <= BLOCK else _resamples(n))]
+    means = [
+        values.take(draws).mean(1) for draws in (_cached_resamples(n) if RESAMPLES * n <= BLOCK else _resamples(n))
+    ]
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
 
 
 @cache
-def t_quantile(degrees: int) -> float:
-    """The 97.5% quantile of Student's t."""
+def compute_t_quantile(degrees: int) -> float:
+    """Returns the 97.5% quantile of Student's t."""
     from scipy.stats import t  # noqa: PLC0415  # scipy.stats takes a second to import
 
     return float(t.ppf(0.975, degrees))
 
 
-def interval(values: FloatArray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
-    """The mean over users of the per-user mean over seeds, with the wider of two 95% intervals.
+def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
+    """Returns the mean over users and seeds, with the wider of two 95% intervals.
 
-    The bootstrap over users, and (from two seeds) Student's t over the seeds' means. Users for whom the value is not
-    defined (NaN) in some seed are left out.
+    One is the bootstrap over users, the other (from two seeds) Student's t over the means of the seeds. Users for whom
+    the value is not defined (NaN) in some seed are left out.
 
     Args:
         values: float64 [S, U].
-        bounds: of the metric. Student's t knows none, so with few seeds it reaches values that no mean can have
-            (a negative NDCG); the interval is cut there. Differences are not bounded so, and no test uses this.
+        bounds: of the metric. Student's t knows none, so with few seeds it reaches values that no mean can have, such
+            as a negative NDCG. The interval is cut there. No test uses these bounds.
     """
     values = values[:, ~np.isnan(values).any(0)]
     if values.shape[1] == 0:
         return Interval(math.nan, math.nan, math.nan)
     mean = float(values.mean(0).mean())
-    low, high = bootstrap(values.mean(0))
+    low, high = bootstrap_mean(values.mean(0))
     if len(values) > 1:
-        half = t_quantile(len(values) - 1) * float(values.mean(1).std(ddof=1)) / math.sqrt(len(values))
+        half = compute_t_quantile(len(values) - 1) * float(values.mean(1).std(ddof=1)) / math.sqrt(len(values))
         if 2 * half > high - low:
             low, high = mean - half, mean + half
     return Interval(mean, max(low, bounds[0]), min(high, bounds[1]))
 
 
-def paired_p(differences: FloatArray) -> float:
-    """Two-sided sign-flip permutation test of a mean paired difference of 0 (Fisher 1935).
+def compute_paired_p(differences: FloatArray) -> float:
+    """Returns p of the two-sided sign-flip permutation test (Fisher 1935).
 
-    Every flip pattern up to 12 non-zero differences, else 10,000 random ones with the usual +1.
+    The hypothesis is that the mean paired difference is 0.
+
+    Up to 12 non-zero differences every pattern of flips counts, otherwise 10,000 random ones with the usual +1.
 
     Args:
         differences: float64 [U].
@@ -118,8 +134,11 @@ def paired_p(differences: FloatArray) -> float:
     return (1 + beyond) / (1 + FLIPS)
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979): p-values that hold together; same order as given."""
+def adjust_p_values(values: Sequence[float]) -> list[float]:
+    """Returns Holm's step-down adjustment (1979), in the given order.
+
+    The adjusted p-values hold together.
+    """
     order = sorted(range(len(values)), key=lambda i: values[i])
     adjusted, floor = [1.0] * len(values), 0.0
     for place, index in enumerate(order):
@@ -128,14 +147,17 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -> list[tuple[int, int, int]]:
-    """(rank, lowest, highest) of each row; rows whose paired 95% interval of the difference holds 0 share a range.
+def compute_rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -> list[tuple[int, int, int]]:
+    """Returns (rank, best, worst) of each row.
+
+    Two rows share a range of ranks if the paired 95% interval of their difference contains 0.
 
     Args:
         rows: float64 [S, U] each, over the same users and seeds.
+        higher_is_better: whether a higher value has a better rank.
     """
     sign = 1.0 if higher_is_better else -1.0
-    means = [sign * interval(row).mean for row in rows]
+    means = [sign * compute_interval(row).mean for row in rows]
     order = sorted(range(len(rows)), key=lambda i: (-means[i], i))
     result = []
     for i, row in enumerate(rows):
@@ -144,7 +166,7 @@ def rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -> list[t
             if i == j:
                 continue
             seeds = min(len(row), len(other))
-            gap = interval(sign * (other[:seeds] - row[:seeds]))
+            gap = compute_interval(sign * (other[:seeds] - row[:seeds]))
             better += gap.low > 0
             worse += gap.high < 0
         result.append((order.index(i) + 1, 1 + better, len(rows) - worse))

@@ -1,4 +1,4 @@
-"""What attacks on titles did, at what cost and how far from the genuine titles."""
+"""Summarises attacks on titles: effect, cost and distance from genuine titles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.api.data import FloatArray
 from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.tables.results import Results, grouped
-from robench.tables.stats import Interval, interval
+from robench.tables.stats import Interval, compute_interval
 
 EXAMPLES = 3
 
@@ -101,7 +101,7 @@ def _title_row(
         measure,
         float(np.nanmean(before)),
         float(np.nanmean(after)),
-        interval(np.nan_to_num(after - before), (-1.0, 1.0)),
+        compute_interval(np.nan_to_num(after - before), (-1.0, 1.0)),
         mean("edits_mean"),
         mean("similarity_mean"),
         mean("similarity_min"),
@@ -120,7 +120,10 @@ def _measure(results: Results, goal: str) -> Measure | None:
 def _before_and_after(
     results: Results, cells: Sequence[CellRow], measure: Measure
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Returns float64 [cells, U] each: of the clean cell, of the same items, and of the attacked one."""
+    """Returns the clean and the attacked values, float64 [cells, U] each.
+
+    Both are of the same items.
+    """
     pairs = []
     for cell in cells:
         clean = results.clean_of(cell)

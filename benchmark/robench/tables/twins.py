@@ -1,4 +1,7 @@
-"""Compares each robust model with its undefended twin, clean and attacked, as docs/findings/article.md shows."""
+"""Compares each robust model with its undefended twin, clean and attacked.
+
+docs/findings/article.md shows the comparison.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from robench.api.metric import Measure
 from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
 from robench.tables.results import Results, grouped
-from robench.tables.stats import Interval, interval
+from robench.tables.stats import Interval, compute_interval
 
 KINDS = ("held-out", "likes")
 Cells = Mapping[int, CellRow]  # by seed
@@ -21,7 +24,7 @@ Cells = Mapping[int, CellRow]  # by seed
 
 @dataclass(frozen=True)
 class TwinRow:
-    """One measure of a defended model and of its undefended twin, clean and under one attack.
+    """One measure of a defended model and of its twin, clean and under one attack.
 
     Means are over users and the seeds that both models share.
 
@@ -37,7 +40,7 @@ class TwinRow:
         robust_clean: of the defended model.
         robust_attacked: of the defended model.
         gain: robust − undefended under the attack, paired over users and seeds.
-        inverted: fits of the twin and of the defended model whose calibration has a ≤ 0.
+        inverted: fits of the twin and of the defended model with a calibration of a ≤ 0.
     """
 
     key: RowKey = field(metadata=inline())
@@ -86,7 +89,7 @@ def build_twin_rows(results: Results) -> list[TwinRow]:
 def _values(
     results: Results, measures: Sequence[Measure], seeds: Sequence[int], four: Sequence[Cells]
 ) -> Iterator[tuple[Measure, list[FloatArray]]]:
-    """Yields float64 [S, U] of the four groups of cells, for every measure that all of them have."""
+    """Yields float64 [S, U] of the four groups, for every measure that all have."""
     for measure in measures:
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]
         whole = [[part for part in parts if part is not None] for parts in values]
@@ -103,8 +106,8 @@ def _row(
     four: Sequence[Cells],
 ) -> TwinRow:
     low, high = results.metric(measure).bounds
-    twin_clean, twin_attacked, robust_clean, robust_attacked = (interval(part, (low, high)) for part in values)
-    gain = interval(values[3] - values[1], (low - high, high - low))
+    twin_clean, twin_attacked, robust_clean, robust_attacked = (compute_interval(part, (low, high)) for part in values)
+    gain = compute_interval(values[3] - values[1], (low - high, high - low))
     twin, robust = (sum(_inverted(results, cells[seed]) for seed in seeds) for cells in (four[0], four[2]))
     means = twin_clean, twin_attacked, robust_clean, robust_attacked
     return TwinRow(*attacked, len(seeds), measure, *means, gain, (twin, robust))

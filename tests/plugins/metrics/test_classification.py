@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from robench.api import Outcome
-from robench.tables.stats import interval
+from robench.tables.stats import compute_interval
 from robench.testing import MetricTests
 from robench_plugins.metrics.classification import Accuracy, LikeF1, LikePrecision, LikeRecall
 
@@ -108,7 +108,7 @@ def test_the_interval_of_a_ratio_is_that_of_resampled_ratios(metric):
     def measured(rows):
         return outcome([[p for p, _ in row] for row in rows], [[p for _, p in row] for row in rows])
 
-    _, low, high = interval(metric().per_user(measured(rows), 0)[None])
+    _, low, high = compute_interval(metric().per_user(measured(rows), 0)[None])
     ratios = [
         metric().per_user(measured([rows[u] for u in generator.integers(0, 400, 400)]), 0).mean() for _ in range(1000)
     ]
