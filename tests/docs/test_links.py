@@ -62,3 +62,10 @@ def test_new_words_of_the_glossary_are_in_the_code():
             assert any(path.as_posix().endswith(name) for path in sources), name
         else:
             assert re.search(rf"\b{name}\b", code), name
+
+
+def test_make_targets_that_a_page_names_exist():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    for page in PAGES:
+        named = set(re.findall(r"^make (\w+)|`make (\w+)`", page.read_text("utf-8"), re.M))
+        assert {name for pair in named for name in pair if name} <= targets, page
