@@ -1,4 +1,4 @@
-"""A folder of results made by hand, for tests of what is computed from it."""
+"""A folder of results with made-up cells, for the tests of tables and reports."""
 
 import json
 import random
@@ -35,13 +35,30 @@ POISONING = {**FAKES, "metric": "t-hr@10", "epsilon": 0.05}
 
 
 class World:
-    """A folder of results, cell by cell."""
+    """A folder of results that is filled cell by cell.
+
+    Args:
+        folder: The folder to write.
+        ranking: The ``ranking`` of the plan, a list of mappings.
+    """
 
     def __init__(self, folder, ranking):
         self.store, self.cells, self.ranking = Store(folder), [], ranking
         self.metrics = ["ndcg@10", "rbo@10", "t-hr@10", "t-percentile"]
 
     def cell(self, ranks, *, model="mf", seed=0, weight=1.0, attack="none", epsilon=0.0, threat=None, **more):
+        """Adds a cell and returns its columns.
+
+        Args:
+            ranks: The rank of each user's held-out item.
+            model: The model's name.
+            seed: The victim's seed.
+            weight: λ of the defence ``at``; 1 is the undefended model.
+            attack: The attack's name.
+            epsilon: The budget.
+            threat: The columns of the threat model; by default those of ``attack``.
+            **more: Columns, or entries of the record and its arrays, that differ from the usual ones.
+        """
         name = f"{len(self.cells):016x}"
         threat = threat or (NOTHING if attack == "none" else L2)
         defense = "none" if weight == 1 else "at"
@@ -122,6 +139,7 @@ class World:
         return columns
 
     def build(self, shuffle=False):
+        """Writes the plan and returns the tables; ``shuffle`` puts the cells in another order."""
         cells = random.Random(0).sample(self.cells, len(self.cells)) if shuffle else self.cells
         plan = {
             "format_version": 1,
@@ -139,17 +157,17 @@ class World:
 
 
 def ranks(good, bad, n=USERS):
-    """The first ``good`` users rank 1, the rest rank ``bad``."""
+    """Returns ranks: 1 for the first ``good`` users, ``bad`` for the others."""
     return [1] * good + [bad] * (n - good)
 
 
-def row(tables, **wanted):
-    """The first leaderboard row with these values."""
-    return next(r for r in tables.rows() if wanted.items() <= flat(r).items())
+def row(tables, **values):
+    """Returns the first leaderboard row with these values."""
+    return next(r for r in tables.rows() if values.items() <= flat(r).items())
 
 
 def flat(row):
-    """A row's columns, as leaderboard.csv has them."""
+    """Returns the columns of a row as leaderboard.csv has them."""
     plain = encode(row)
     return {name: plain[name] for name in columns(type(row))}
 
@@ -158,14 +176,20 @@ HEAD = {"dataset": "d", "split": "s", "model": "m", "defense": "at", "train_epsi
 
 
 def curve(values, **more):
-    """A row of the curves, of an undefended mf under pgd."""
+    """Returns a curve of the undefended mf under pgd."""
     head = {**HEAD, "model_label": "mf", "defense_label": "none", "lambda": 1.0, "attack_label": "pgd"}
     rest = {"metric": "ndcg@10", "epsilon": [0.0, 0.1, 0.2], "value": values, "area": 0.5}
     return decode(CurveRow, head | rest | more)
 
 
 def twin(defence, metric, *means):
-    """A row about twins, of lstm under fgsm. Args: means: undefended clean and attacked, robust clean and attacked."""
+    """Returns a row about the twins of an lstm under fgsm.
+
+    Args:
+        defence: The label of the defence.
+        metric: The measure.
+        means: Of the undefended model, clean and attacked, and of the robust one, clean and attacked.
+    """
     head = {**HEAD, "model_label": "lstm", "defense_label": defence, "lambda": 0.5, "attack_label": "fgsm"}
     names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked", "gain")
     intervals = {name: [mean, mean - 0.1, mean + 0.1] for name, mean in zip(names, (*means, 0.0), strict=True)}

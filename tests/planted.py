@@ -1,4 +1,4 @@
-"""Three planted false defences: what they change is what an attack sees, not what an attack can do."""
+"""Planted false defences, which change what an attack sees and not what it can do, for the tests of the alarms."""
 
 import torch
 
@@ -6,7 +6,7 @@ from robench.api import BaseConfig, Defense, Wrapped, hookimpl
 
 
 class _Steps(Wrapped):
-    """Scores in coarse steps: their gradient is zero wherever it exists."""
+    """A model whose scores come in coarse steps, so that their gradient is zero wherever it exists."""
 
     def score_from(self, batch, e):
         scores = self.inner.score_from(batch, e)
@@ -15,14 +15,14 @@ class _Steps(Wrapped):
 
 
 class _Cut(Wrapped):
-    """Scores cut off from their inputs."""
+    """A model whose scores are detached from their inputs."""
 
     def score_from(self, batch, e):
         return self.inner.score_from(batch, e).detach()
 
 
 class _Faint(Wrapped):
-    """The right scores with a 1e-12 of their gradient."""
+    """A model with the right scores and 1e-12 of their gradient."""
 
     def score_from(self, batch, e):
         scores = self.inner.score_from(batch, e)
@@ -30,8 +30,9 @@ class _Faint(Wrapped):
 
 
 class _Noisy(Wrapped):
-    """A little noise on the scores, drawn anew at every look, as a steep function of the inputs: the scores hardly
-    change, and one draw's gradient is noise.
+    """A model that adds a little noise to its scores, drawn anew at every look.
+
+    The noise is a steep function of the inputs. So the scores hardly change, and the gradient of one draw is noise.
     """
 
     def score_from(self, batch, e):

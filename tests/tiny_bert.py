@@ -1,4 +1,4 @@
-"""A BERT encoder for tests: two layers of 32 dims with random weights, made in a moment."""
+"""A BERT encoder for tests, with two layers of 32 dimensions and random weights."""
 
 import string
 from pathlib import Path
@@ -9,8 +9,8 @@ WORDS = ["title", "genre", "the", "space", "wizard", "robot", "galaxy", "love", 
 
 
 def tiny_bert(folder: Path, seed: int = 0) -> Path:
-    """The folder, with config, tokenizer and safetensors in it. Words that it does not know are read by letters."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast  # noqa: PLC0415  # seconds, for those who need it
+    """Writes config, tokenizer and safetensors into ``folder``, and returns it. Other words are read by letters."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast  # noqa: PLC0415  # it takes seconds to import
 
     letters = string.ascii_lowercase + string.digits + string.punctuation
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -23,11 +23,11 @@ def tiny_bert(folder: Path, seed: int = 0) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
-        initializer_range=0.3,  # so large that texts with other words have quite other vectors
+        initializer_range=0.3,  # large, so that texts with other words have other vectors
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = BertModel(config, add_pooling_layer=False)
-        model.embeddings.word_embeddings.weight.data *= 3  # words count for more than their places
+        model.embeddings.word_embeddings.weight.data *= 3  # words matter more than their positions
         model.save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Decoders for tests: two layers of 64 dims, random weights, tokens that are bytes; made in a moment."""
+"""Decoders for tests, with two layers of 64 dimensions, random weights and bytes as tokens."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +19,15 @@ def _bytes() -> dict[str, int]:
 
 
 def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
-    """By which every word behind a blank becomes one token, letter by letter."""
+    """Returns the merges that make one token of each word after a blank, letter by letter."""
     heads = ["\u0120", *(f"\u0120{word}" for word in words)]  # a blank, as byte-level tokenizers write it
     return [(MERGED[0], MERGED[1]), *dict.fromkeys((w[:at], w[at]) for w in heads for at in range(1, len(w)))]
 
 
 def _network(kind: str, tokens: int) -> Any:
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415  # seconds
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415  # it takes seconds to import
 
-    if kind == "gpt2":  # keeps double precision all the way, which Llama's norms do not
+    if kind == "gpt2":  # keeps double precision throughout; Llama's norms do not
         config = GPT2Config(
             vocab_size=tokens, n_embd=64, n_layer=2, n_head=4, n_positions=512, initializer_range=0.1, bos_token_id=0,
             eos_token_id=0,
@@ -50,7 +50,7 @@ def _network(kind: str, tokens: int) -> Any:
 
 
 def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequence[str] = ()) -> Path:
-    """The folder, with config, tokenizer and safetensors in it; some words, after a blank, are a token each."""
+    """Writes config, tokenizer and safetensors into ``folder``, and returns it; each of ``words`` is one token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequen
 
 
 def tiny_gguf(file: Path, folder: Path) -> Path:
-    """A GGUF of the weights of a Llama in ``folder`` (their rows of queries and keys as GGUF orders them)."""
+    """Writes a GGUF file with the weights of the Llama in ``folder``, and returns its path."""
     from gguf import GGUFWriter  # noqa: PLC0415
     from transformers import LlamaForCausalLM  # noqa: PLC0415
 
