@@ -43,7 +43,7 @@ def run(
         suite: the suite, a YAML file.
         results: the folder for the results; ``results/<suite>`` unless it is given.
         workers: the number of worker processes; one per core unless it is given.
-        executor: where victims are fitted.
+        executor: the executor that fits the victims.
         overrides: settings of the suite to change, such as ``"seeds=[0]"``; ``--set`` on the command line.
         only: conditions such as ``"model=mf"``; only cells that match are measured.
         fresh: whether stored cells are measured again.
@@ -52,7 +52,7 @@ def run(
         the folder of results, for ``load``.
 
     Raises:
-        UserError: the suite, an option, the data or the folder of results is wrong.
+        UserError: if the suite, an option, the data or the folder of results is wrong.
     """
     from robench.entrance.suite import log_failures, options_of, run_suite  # noqa: PLC0415  # imports torch
 
@@ -65,10 +65,10 @@ def load(folder: str | Path) -> ResultFrames:
     """Reads a folder of results, and returns its pandas frames: ``cells``, ``leaderboard`` and ``users(cell)``.
 
     Args:
-        folder: what ``run`` returned, for example ``results/smoke``.
+        folder: the folder that ``run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: it is no folder of results, a record is damaged, or a metric's plugin is not installed.
+        UserError: if it is no folder of results, a record is damaged, or a metric's plugin is not installed.
     """
     from robench.entrance.results import load_results  # noqa: PLC0415  # imports pandas
 

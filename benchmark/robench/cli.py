@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def option_mistake(error: Any) -> str:
-    """Returns what is wrong with an option or argument, in one line."""
+    """Describes a mistake in an option or argument, in one line."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text)
     command = error.ctx.command_path if getattr(error, "ctx", None) else "robench"

@@ -1,4 +1,4 @@
-"""What a suite measures, as frozen data: parts, victims, cells and their ids. Every package uses it."""
+"""The parts, victims and cells of a suite as frozen data, with their ids. Every package uses it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class Part:
 
     Args:
         name: the identity of the component, see ``Registry.identity``.
-        config: resolved settings, defaults spelled out, JSON types. λ is under ``lambda``; ε of an attack is not here.
-        label: its name in tables.
+        config: the resolved settings as JSON types, with defaults spelled out. λ is under ``lambda``. ε is not
+            included.
+        label: the name of the part in tables.
         passed: the settings that the suite's author wrote.
         owner: ``distribution:entry`` of the plugin.
     """
@@ -114,7 +115,7 @@ class Victim:
 
     @cached_property
     def id(self) -> str:
-        """16 hex digits."""
+        """The id: 16 hex digits."""
         return digest(self.content())
 
     @property
@@ -129,12 +130,12 @@ class RowKey:
     """What identifies a row of a table: the data and the victim without its seed.
 
     Args:
-        dataset: its label.
-        split: its label.
+        dataset: the label of the data set.
+        split: the label of the split.
         model: the name of the plugin.
-        model_label: as tables write it.
+        model_label: the label of the model in tables.
         defense: the name of the plugin; ``none`` for an undefended victim.
-        defense_label: as tables write it.
+        defense_label: the label of the defence in tables.
         lambda_: the weight of the clean loss; 1 for an undefended victim.
         train_epsilon: the ε of the defence's inner attack; None without one.
     """
@@ -150,7 +151,7 @@ class RowKey:
 
     @property
     def place(self) -> tuple[str, str]:
-        """The data set and the split: a table is of one."""
+        """The data set and the split, which all rows of a table share."""
         return self.dataset, self.split
 
     @property
@@ -173,22 +174,23 @@ class CellRow:
         victim: the id of the victim.
         key: the row of a table that the cell belongs to.
         attack: the name of the plugin, at test or at training time; ``none`` for a clean cell.
-        attack_label: as tables write it.
-        stage: like the following five a field of the threat model; empty for a clean cell.
-        surface: as above.
-        norm: as above.
-        scale: as above.
-        goal: as above.
-        k: as above; None for a clean cell.
+        attack_label: the label of the attack in tables.
+        stage: when the attack acts. Like the following five, it is a field of the threat model and empty for a clean
+            cell.
+        surface: the surface of the attack.
+        norm: the norm or unit of ε.
+        scale: whether ε is relative or absolute.
+        goal: the goal of the attack.
+        k: the k of the threat model; None for a clean cell.
         epsilon: the budget; 0 for a clean cell.
         adaptive: how the attack knows the pipeline; see ``Attack.adaptive``.
-        kind: of the attack; see ``Attack.kind``.
+        kind: the kind of the attack; see ``Attack.kind``.
         target_set: the number of the set of items that are promoted; None if none are.
-        seed: of the victim.
+        seed: the seed of the victim.
         status: ``planned`` or ``skipped``.
         reason: why the cell is skipped.
-        baseline: whether the model is the line that other models must clear.
-        standard: whether the attack is a fixed ensemble by which leaderboards are published.
+        baseline: whether the model is the baseline that other models must beat.
+        standard: whether the attack is the fixed ensemble by which leaderboards are ranked.
     """
 
     cell: str
@@ -222,7 +224,7 @@ class CellRow:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is attacked."""
+        """Whether the cell is clean, without any attack."""
         return self.attack == "none"
 
 
@@ -234,14 +236,14 @@ class Cell:
         victim: the model that is measured.
         attack: an attack at test time; None for a clean cell and for a poisoned victim.
         epsilon: the budget of ``attack``.
-        users: who is evaluated; None for all users.
+        users: the users that are evaluated; None for all users.
         threat: the threat model of the attack or the poisoning; None for a clean cell.
         adaptive: whether the attack is made against this victim, see ``Attack.adaptive``.
         skip: why the cell cannot be measured, or empty.
-        kind: what an attack at test time is to the flags, see ``Attack.kind``.
+        kind: the kind of an attack at test time, by which flags choose their rules; see ``Attack.kind``.
         target_set: the number of the target set that an attack at test time promotes.
-        baseline: the model is the line that other models must clear.
-        standard: the attack is the ensemble by which leaderboards are published.
+        baseline: whether the model is the baseline that other models must beat.
+        standard: whether the attack is the ensemble by which leaderboards are ranked.
     """
 
     victim: Victim
@@ -269,7 +271,7 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
-        """16 hex digits."""
+        """The id: 16 hex digits."""
         return digest(self.content())
 
     @property
@@ -337,7 +339,7 @@ def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
 
 
 def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
-    """Returns the victim of which a payload is ``dataclasses.asdict``; it has the same id."""
+    """Returns the victim that a payload describes (``dataclasses.asdict``); it has the same id."""
     poison = payload["poison"]
     return Victim(
         Part(**payload["dataset"]),

@@ -79,7 +79,7 @@ def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
     Names that the class does not know are ignored. A field that is missing has its default.
 
     Raises:
-        ValueError: a field without a default is missing, or a value has another type.
+        ValueError: if a field without a default is missing, or a value has another type.
     """
     values, hints = {}, _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     for field in fields(cls):  # type: ignore[arg-type]  # typeshed has no bound for dataclass types that mypy accepts

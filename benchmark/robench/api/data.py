@@ -213,7 +213,7 @@ class Catalogue:
 
 @dataclass(frozen=True, eq=False)
 class TrainData:
-    """The data that a fit may see, without the held-out test items.
+    """The data that a fit may see. It lacks the held-out test items.
 
     Args:
         train: one row per real user, then one per fake user.
@@ -282,8 +282,8 @@ class Dataset(Component):
     """A source of ratings.
 
     Attributes:
-        licence: the licence of the data, for people.
-        source: the origin of the data, for people.
+        licence: the licence of the data, for human readers.
+        source: the origin of the data, for human readers.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
@@ -302,7 +302,7 @@ class Dataset(Component):
     def fingerprint(self) -> str:
         """Returns a hex digest of the bytes that ``load`` reads, and of nothing else.
 
-        It must be cheap, as ``robench plan`` calls it.
+        It must be cheap, because ``robench plan`` calls it.
 
         Raises:
             DataError: if the source is missing.

@@ -1,4 +1,4 @@
-"""The base class of defences, and what a defence returns that cleans data."""
+"""The base class of defences, and the result of a defence that cleans data."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Cleaned:
 
 
 class Defense(Component):
-    """A defence of one victim; the base class itself is no defence.
+    """A defence of one victim. The base class itself changes nothing.
 
     A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and ``wrap``. The host calls only the methods
-    that are overridden. λ is the setting ``lambda_`` (alias ``lambda``), the weight of the clean loss; λ = 1 is no
+    that are overridden. λ is the setting ``lambda_`` (alias ``lambda``), the weight of the clean loss; λ = 1 means no
     defence.
 
     Attributes:
@@ -64,9 +64,9 @@ class Defense(Component):
         raise TypeError(f"{type(self).__name__} has no wrap()")
 
     def problem(self, model: type[Model]) -> str:
-        """Returns why the defence cannot protect a model, or an empty text; the plan then skips their cells.
+        """Returns why the defence cannot protect a model, or an empty text. With a reason, the cells are skipped.
 
-        The text is what the model lacks, as said of it: ``"is not neural"``. A defence with further needs asks
+        The text completes a sentence about the model: ``"is not neural"``. A defence with further needs asks
         ``super().problem(model)`` first.
         """
         if self.neural and not model.neural:
@@ -81,10 +81,10 @@ class Defense(Component):
         """Refuses a training that ends while the defence is still warming up.
 
         Args:
-            epochs: of the training.
+            epochs: the number of epochs of the training.
 
         Raises:
-            SettingError: it does. The error's ``field`` is the setting to change, if one setting decides.
+            SettingError: if it does. The error's ``field`` is the setting to change, if one setting decides.
         """
         if not self.settled(epochs - 1):
             raise SettingError("is still warming up after them", "", "give the model more epochs")

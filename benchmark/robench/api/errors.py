@@ -19,10 +19,10 @@ class UserError(RobenchError):
     The command prints it as one line without a traceback, and ends with exit code 2.
 
     Args:
-        problem: what is wrong, in words.
+        problem: a description of the mistake.
         where: ``file:line`` or the file, if there is one.
         path: dotted path inside the file, for example ``attacks[0].epsilon``.
-        hint: what the user probably meant.
+        hint: the value that the user probably meant.
     """
 
     def __init__(self, problem: str, *, where: str = "", path: str = "", hint: str = "") -> None:
@@ -67,9 +67,9 @@ class SettingError(ValueError):
     """A mistake in one setting, raised by a validator that sees the whole ``Config``.
 
     Args:
-        problem: what is wrong, in words.
+        problem: a description of the mistake.
         field: the setting; the message names its place in the suite.
-        hint: what the user probably meant.
+        hint: the value that the user probably meant.
     """
 
     def __init__(self, problem: str, field: str, hint: str = "") -> None:

@@ -76,7 +76,7 @@ class Metric(Component):
         needs: the part of an outcome that the metric reads.
         at_k: whether the metric has a cutoff k.
         higher_is_better: whether a higher value is better for the user.
-        bounds: the least and the largest possible mean over users, at which intervals end.
+        bounds: the smallest and the largest possible mean over users. Intervals are cut there.
         pooled: whether the metric is a ratio of sums over users, such as the precision of all predictions. Its values
             per user are then the linearised ratio: their mean is the ratio and their spread its error. None of them is
             a user's own outcome, so no worst case is taken user by user.
@@ -130,7 +130,7 @@ class Measure:
         """Returns why cells of one kind do not measure this, or an empty text if they do.
 
         If items are promoted at test time, each user's list is pushed towards them: only metrics of targets make sense.
-        An ensemble that attacks each user alone leaves a user once the user's item has fallen. Its ranks are then
+        An ensemble that attacks each user alone stops for a user once the user's item has fallen. Its ranks are then
         bounds, so only metrics within the attacked top k can be computed.
 
         Args:
@@ -157,8 +157,8 @@ class Measure:
         Args:
             metric: the metric of this name.
             outcome: the outcome of the cell.
-            threat: as in ``problem``.
-            kind: as in ``problem``.
+            threat: see ``problem``.
+            kind: see ``problem``.
 
         Returns:
             float64 [U]; None also if the outcome lacks the part that the metric needs.

@@ -1,4 +1,4 @@
-"""The table of surfaces: what attacks may touch, and the rules that follow from it.
+"""The table of surfaces. A surface is what an attack may touch, and has rules of its own.
 
 The engine, the plan, the tables and the flags read their rules from ``SURFACES``. A new surface is a row here, a name
 in ``Surface``, and a folder in ``robench.engine.surfaces``.
@@ -20,11 +20,13 @@ class SurfaceRules:
     """The rules that hold for every attack on one surface.
 
     Args:
-        each_user_alone: every user has a perturbation of their own, so the worst case is taken per user. Otherwise one
-            perturbation serves all users, and the worst case is the attack with the worst mean.
-        leaves_broken_users: an ensemble may stop for a user once the goal is reached. Stored ranks are then bounds.
-        ranks_models: models are ranked against each other, because the same ε is the same strength for all of them.
-        whole_units: a budget counts whole edits or users. Otherwise ε bounds a length, which no perturbation exceeds.
+        each_user_alone: whether every user has a separate perturbation, so that the worst case is taken per user.
+            Otherwise one perturbation serves all users, and the worst case is the attack with the worst mean.
+        leaves_broken_users: whether an ensemble may stop for a user once the goal is reached. Stored ranks are then
+            bounds.
+        ranks_models: whether models are ranked against each other, because the same ε is equally strong for all.
+        whole_units: whether a budget counts whole edits or users. Otherwise ε bounds a length, which no perturbation
+            exceeds.
         scale: the scale of ε unless a suite names one.
         attacks: ``module:class`` of the bases of its attacks, in ``robench.api``.
         measured_by: ``module:class`` of the engine that measures attacks at test time; empty if there are none.

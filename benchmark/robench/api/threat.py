@@ -1,4 +1,4 @@
-"""Threat models: what an attack may touch, when, and the unit of its budget ε."""
+"""Threat models, which say what an attack may perturb, when it acts, and the unit of its budget ε."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Threat:
     """A threat model. Attacks of two threat models never enter one worst case.
 
     Args:
-        surface: what the attack may touch.
+        surface: the surface that the attack may perturb.
         stage: when it acts, before the fit (``train``) or after it (``test``).
         norm: the norm or unit of ε.
         scale: whether ε is relative to the size of what is attacked.

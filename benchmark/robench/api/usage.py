@@ -1,4 +1,4 @@
-"""Counts of what language models read and write.
+"""Counts of the texts and tokens that language models read and write.
 
 Networks report the counts, and the host notes them in the records.
 """

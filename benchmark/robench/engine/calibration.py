@@ -1,6 +1,6 @@
 """Calibrates scores to probabilities of likes (design A6).
 
-It draws the negatives of held-out items too. The calibration itself sees no test item.
+It also draws the negatives of held-out items. The calibration itself sees no test item.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Calibration(NamedTuple):
     pairs: int
 
     def diagnostics(self) -> dict[str, float]:
-        """Returns the calibration for the record.
+        """Returns the calibration's numbers for the record.
 
         ``calibration_inverted`` is 1 if likes have the lower scores.
         """
@@ -89,13 +89,13 @@ def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
 def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     """Fits a victim's calibration to validation items and their negatives.
 
-    A negative is an item that the user has in neither training nor validation. Test items are unknown here, so one may
-    be drawn as a negative, and none can influence the calibration otherwise.
+    A negative is an item that the user has in neither training nor validation. Test items are unknown here. One may be
+    drawn as a negative, but none can influence the calibration otherwise.
 
     Args:
-        model: fitted.
-        data: of the genuine users.
-        draws: streams if the victim draws at test time; scores are then means over the host's draws.
+        model: the fitted model.
+        data: the data of the genuine users.
+        draws: the random streams for a victim that draws at test time; scores are then means over the host's draws.
 
     Raises:
         DataError: if no user has training and validation items.

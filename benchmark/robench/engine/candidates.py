@@ -1,6 +1,6 @@
-"""Diagnoses two-stage models: what the second stage could rank at all.
+"""Diagnoses two-stage models by the items that the second stage could rank.
 
-A model that is immune by construction shows here.
+This reveals a model that is immune by construction.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def candidate_diagnostics(
     Args:
         model: the victim.
         history: the known items of each real user.
-        chunks: of all evaluated users, on the CPU.
+        chunks: the chunks of all evaluated users, on the CPU.
         arrays: with ``target_ranks`` int64 [T, U] if there are ``targets``; 0 if a user has the item.
         targets: int64 [T], promoted items.
     """

@@ -14,25 +14,25 @@ from robench.engine.attack.victim import EvaluatedVictim
 
 
 class MeasuredVictim(EvaluatedVictim):
-    """One victim ready to be measured. It takes the arguments of ``EvaluatedVictim``."""
+    """A victim that is ready to be measured. It takes the arguments of ``EvaluatedVictim``."""
 
     def clean(self, targets: IntArray | None) -> Measurement:
         """Measures ranks, top lists and target ranks without an attack.
 
         Args:
-            targets: int64 [T], items whose ranks are stored.
+            targets: int64 [T], the items for which ranks are stored.
         """
         arrays = self.outcome(self.model, targets)
         diagnostics = {"stochastic": self.noise()} | self.candidate_diagnostics(arrays, targets)
         return Measurement(arrays, diagnostics=diagnostics)
 
     def attacked(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None = None) -> Measurement:
-        """Measures the worst of everything that an attack proposes within ε.
+        """Measures the worst candidate that an attack proposes within ε.
 
         The genuine input is a candidate too.
 
         Args:
-            attack: at test time.
+            attack: an attack at test time.
             epsilon: the budget, in the unit of the attack's threat model.
             key: identifies the attack without ε; a minimum-norm attack runs once per key.
             targets: int64 [T], the promoted items.

@@ -38,10 +38,10 @@ def load_results(folder: str | Path) -> ResultFrames:
     """Reads a folder of results.
 
     Args:
-        folder: what ``robench.run`` returned, for example ``results/smoke``.
+        folder: the folder that ``robench.run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: it is no folder of results, a record is damaged, or a metric's plugin is not installed.
+        UserError: if it is no folder of results, a record is damaged, or a metric's plugin is not installed.
     """
     path = Path(folder)
     registry = Registry.of(Host.discover())
@@ -88,16 +88,16 @@ class ResultFrames:
         """Returns one row per evaluated user of a measured cell.
 
         The columns are ``user`` (Int64, the row in the data), ``user_id`` (string), ``held_out`` (lists of items),
-        ``ranks`` (lists of the rank of each held-out item, from 1), ``top`` (lists of the best items), then ``loss``
-        and ``clean_loss`` (float64, if the attack has a loss per user), then the value of every metric of the suite
-        that the cell has (float64, for example ``ndcg@10``; metrics of targets are means over the target sets). Items
-        are their rows in the data; see ``titles``.
+        ``ranks`` (lists of the rank of each held-out item, from 1), ``top`` (lists of the best items), ``loss`` and
+        ``clean_loss`` (float64, if the attack has a loss per user). One float64 column per metric of the suite follows,
+        for example ``ndcg@10``, if the cell has it. Metrics of targets are means over the target sets. Items are given
+        by their rows in the data; see ``titles``.
 
         Args:
             cell: the id of the cell, or its first digits.
 
         Raises:
-            UserError: there is no such cell, or it was not measured.
+            UserError: if there is no such cell, or it was not measured.
         """
         measured = self._measured(cell)
         arrays = self._results.arrays(measured)
@@ -128,7 +128,7 @@ class ResultFrames:
         """Returns the title of every item of a cell's data (dtype ``string``), indexed by the item's row.
 
         Raises:
-            UserError: there is no such cell.
+            UserError: if there is no such cell.
         """
         return pd.Series(self._known_users(self._planned(cell))["title"], dtype="string", name="title")
 
@@ -165,7 +165,7 @@ class ResultFrames:
 
 
 def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
-    """Returns rows as a frame. The dtypes depend on the columns alone, also if there is no row.
+    """Returns rows as a frame. The dtypes depend on the columns alone, even if there are no rows.
 
     Args:
         row: the dataclass of the rows; its fields are the columns.
@@ -176,7 +176,7 @@ def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
 
 
 def column_of(values: list[Any], name: str) -> pd.Series[Any]:
-    """Returns the values of a column with its dtype; an empty text is missing."""
+    """Returns the values of a column with its dtype. An empty text becomes a missing value."""
     known = [None if value == "" else value for value in values]
     if name in NUMBERS:
         return pd.Series([np.nan if value is None else float(value) for value in known], dtype="float64")

@@ -22,13 +22,13 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
 
     Args:
         path: the suite.
-        options: what is added to it.
+        options: the options of the run.
 
     Returns:
         how the run ended, and the tables.
 
     Raises:
-        UserError: the suite, an option, the data or the folder of results is wrong.
+        UserError: if the suite, an option, the data or the folder of results is wrong.
     """
     host = Host.discover()
     registry = Registry.of(host)
@@ -55,10 +55,10 @@ def options_of(
     only: str | Iterable[str],
     fresh: bool,
 ) -> Options:
-    """Returns the options of ``robench.run``, checked; a single override or filter may be given as it is.
+    """Returns the checked options of ``robench.run``. A single override or filter needs no list.
 
     Raises:
-        UserError: an option has a wrong type.
+        UserError: if an option has a wrong type.
     """
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
         raise UserError(f"a whole number is needed, not {workers!r}", path="workers")
@@ -70,7 +70,7 @@ def texts_of(value: str | Iterable[str], name: str) -> tuple[str, ...]:
     """Returns one text or several as a tuple.
 
     Raises:
-        UserError: one of them is no text.
+        UserError: if one of them is no text.
     """
     texts = (value,) if isinstance(value, str) else tuple(value)
     for text in texts:

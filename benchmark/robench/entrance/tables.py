@@ -16,11 +16,11 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
 
     Args:
         folder: the folder of results.
-        registry: the plugins, of which the metrics are used.
+        registry: the plugins. Only their metrics are used.
         store: the folder, if some of its arrays were read already.
 
     Raises:
-        UserError: there is no plan, a record is damaged, a metric is unknown, or the folder cannot be written.
+        UserError: if there is no plan, a record is damaged, a metric is unknown, or the folder cannot be written.
     """
     tables = build_tables(folder, registry.metrics(map(str, read_plan(folder).metrics)), store)
     write_tables(tables, folder)

@@ -23,5 +23,5 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text as UTF-8, with its line ends as they are."""
+    """Writes text as UTF-8 and keeps its line ends."""
     write_bytes(path, text.encode("utf-8"))

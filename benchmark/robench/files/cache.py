@@ -26,7 +26,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Entry(NamedTuple):
-    """What one key holds: arrays, and a little JSON."""
+    """The content of one key: arrays, and a little JSON."""
 
     arrays: dict[str, NDArray[Any]]
     notes: dict[str, Any]
@@ -41,9 +41,9 @@ def read_entry(path: Path) -> Entry:
     """Reads the file of an entry.
 
     Raises:
-        OSError: it cannot be read.
-        SafetensorError: it is not a whole safetensors file.
-        json.JSONDecodeError: its notes are not JSON.
+        OSError: if it cannot be read.
+        SafetensorError: if it is not a whole safetensors file.
+        json.JSONDecodeError: if its notes are not JSON.
     """
     with safe_open(path, framework="numpy") as file:
         notes = json.loads((file.metadata() or {}).get("notes", "{}"))
@@ -54,10 +54,10 @@ class Cache:
     """A folder of entries as safetensors files. Nothing is ever unpickled.
 
     Args:
-        folder: created at the first write.
+        folder: the folder, which is created at the first write.
 
     Attributes:
-        sources: digests of code, for keys.
+        sources: the digests of code, for keys.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +68,7 @@ class Cache:
         """Checks that the folder can be written, before any work.
 
         Raises:
-            UserError: it is a file, or it cannot be written.
+            UserError: if it is a file, or it cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ class Cache:
         write_bytes(path, save(whole, {"notes": json.dumps(dict(notes))}))
 
     def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
-        """Returns an entry, which is made first if it is missing. Processes that ask at once make it once.
+        """Returns an entry, and makes it first if it is missing. Of several processes at once, only one makes it.
 
         Args:
             kind: the folder of similar entries.

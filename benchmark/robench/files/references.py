@@ -1,4 +1,4 @@
-"""Finds what the source of a module refers to: its imports, and strings of the form ``module:Class``."""
+"""Finds the references in the source of a module: its imports, and strings of the form ``module:Class``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Reference:
 
     Args:
         module: the name, for example ``package.module`` or ``.module``.
-        attribute: what is taken from it: a name, a module below it, ``*``, or empty for the module itself.
+        attribute: the object that is imported from it: a name, a module below it, ``*``, or empty for the module
+            itself.
     """
 
     module: str
@@ -25,9 +26,10 @@ class Reference:
 
 
 def references(tree: ast.AST) -> Iterator[Reference]:
-    """Yields what a module refers to, also inside functions.
+    """Yields the references of a module, including those inside functions.
 
-    Left out are imports for type checkers, and hooks: a plugin's list of components is no part of any of them.
+    Imports for type checkers are left out. So are hooks, because a plugin's list of components is not part of any
+    component.
     """
     for node in _nodes(tree):
         if isinstance(node, ast.Import):

@@ -25,7 +25,7 @@ SHARED = "robench.pretrained"
 
 
 class Sources:
-    """Digests of source code. One object reads every file once, so a run needs an object of its own."""
+    """Digests of source code. An object reads every file only once, so each run needs a new object."""
 
     def __init__(self) -> None:
         self._contents: dict[str, bytes | None] = {}
@@ -91,7 +91,7 @@ class Sources:
             yield reference.module
 
     def _references(self, name: str) -> tuple[Reference, ...]:
-        """Returns what a module refers to, with absolute names; nothing if there is no source to read."""
+        """Returns the references of a module, with absolute names; nothing if there is no source to read."""
         if name not in self._neighbours:
             spec, content = self._spec(name), self._content(name)
             self._neighbours[name] = ()

@@ -24,7 +24,7 @@ class Host:
 
     Attributes:
         owners: the plugins that are loaded, in order.
-        idle: those among them that implement no hook.
+        idle: the loaded plugins that implement no hook.
         broken: why each other plugin failed, by owner.
     """
 
@@ -93,7 +93,7 @@ class Host:
             yield implementation.plugin_name, implementation
 
     def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
-        """Yields what each plugin offers under a registration hook: (owner, {name: class or "module:Class"})."""
+        """Yields each plugin's components under a registration hook: (owner, {name: class or "module:Class"})."""
         for owner, implementation in self._calls(hook):
             try:
                 offered = _checked(hook, implementation.function())

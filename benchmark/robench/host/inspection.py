@@ -1,4 +1,4 @@
-"""Looks at classes that plugins register: imports them, finds their faults, describes them in a line."""
+"""Inspects the classes that plugins register: imports them, finds faults, and describes each in a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def import_attribute(target: str) -> Any:
 
 
 def find_fault(cls: Any, base: type[Any]) -> str:
-    """Returns what keeps an object from being a component, or an empty text.
+    """Returns the reason why an object is not a valid component, or an empty text.
 
     Args:
         cls: anything that a plugin registered.

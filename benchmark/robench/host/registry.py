@@ -1,8 +1,7 @@
 """Names of components: which plugin offers each, and its class, imported when it is needed.
-
-A component has two names. Its identity is for machines: ids, cache keys and the columns of tables hold it, and it
-depends on nothing but the distribution that offers the component. Its reference is for people: the shortest name that
-is unambiguous among the plugins that are installed.
+ A component has two names. Its identity is for machines: it appears in ids, cache keys and the columns of tables. It
+depends only on the distribution that offers the component. Its reference is for people: the shortest name that is
+unambiguous among the plugins that are installed.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Entry:
     """One component that a plugin offers.
 
     Args:
-        name: as the plugin calls it.
+        name: the name that the plugin gave it.
         owner: ``distribution:entry`` of the plugin.
         target: the class, or ``module:Class``.
     """
@@ -58,7 +57,7 @@ class Entry:
 
     @property
     def own(self) -> bool:
-        """Whether robench itself offers it."""
+        """Whether robench itself offers the component."""
         return self.distribution == OWN
 
 
@@ -85,7 +84,7 @@ class Registry:
         """Returns the entry that a person means by ``name``, ``distribution/name`` or ``distribution:entry/name``.
 
         Raises:
-            UserError: no plugin or several plugins offer it.
+            UserError: if no plugin or several plugins offer it.
         """
         qualifier, _, short = name.rpartition("/")
         named = self._named(kind, short)
@@ -123,7 +122,7 @@ class Registry:
         Files of older versions hold a reference instead; it is looked up as if a person had written it.
 
         Raises:
-            UserError: no plugin or several plugins offer it.
+            UserError: if no plugin or several plugins offer it.
         """
         named = self._named(kind, identity.rpartition("/")[2])
         return next((e for e in named if self.identity(kind, e) == identity), None) or self.find(kind, identity)
@@ -137,14 +136,14 @@ class Registry:
         return f"{entry.owner if same else entry.distribution}/{entry.name}"
 
     def spelling(self, kind: Kind, identity: str) -> str:
-        """Returns an identity as a suite file can hold it: qualified if its bare name is ambiguous here."""
+        """Returns an identity in the form for suite files, which is qualified if its bare name is ambiguous here."""
         return identity if "/" in identity else self.reference(kind, self.resolve(kind, identity))
 
     def load(self, kind: Kind, name: str) -> Any:
         """Returns the class that a person means by a name.
 
         Raises:
-            UserError: the name is unknown or ambiguous, or the class cannot be imported.
+            UserError: if the name is unknown or ambiguous, or the class cannot be imported.
         """
         return self.load_entry(kind, self.find(kind, name))
 
@@ -152,7 +151,7 @@ class Registry:
         """Returns the class of an identity.
 
         Raises:
-            UserError: no plugin offers it, or the class cannot be imported.
+            UserError: if no plugin offers it, or the class cannot be imported.
         """
         return self.load_entry(kind, self.resolve(kind, identity))
 
@@ -168,7 +167,7 @@ class Registry:
         """Returns the component of a part, with the part's settings.
 
         Raises:
-            UserError: no plugin offers it, or its class cannot be imported.
+            UserError: if no plugin offers it, or its class cannot be imported.
         """
         component: Component = self.class_of(kind, part.name).make(**part.config)
         return component
@@ -177,16 +176,16 @@ class Registry:
         """Returns the metrics of ``["ndcg@10", ...]``, by identity (``ndcg``), in order.
 
         Raises:
-            UserError: no plugin offers one of them, or its class cannot be imported.
+            UserError: if no plugin offers one of them, or its class cannot be imported.
         """
         identities = dict.fromkeys(Measure.parse(name).name for name in names)
         return {identity: self.class_of("metric", identity)() for identity in identities}
 
     def load_entry(self, kind: Kind, entry: Entry) -> Any:
-        """Returns the class of an entry, checked to be a whole component of its kind.
+        """Returns the class of an entry, after checking that it is a complete component of its kind.
 
         Raises:
-            UserError: it cannot be imported, or it is not a component of this kind.
+            UserError: if it cannot be imported, or it is not a component of this kind.
         """
         cls = entry.target
         if isinstance(cls, str):

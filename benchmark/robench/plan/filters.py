@@ -80,7 +80,7 @@ def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
             picks every cell.
 
     Raises:
-        UserError: an option is not ``key=value``, its key is unknown, no cell has its value, or no cell matches all.
+        UserError: if an option is not ``key=value``, its key is unknown, no cell has its value, or no cell matches all.
     """
     if not only:
         return list(cells)

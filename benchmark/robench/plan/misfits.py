@@ -1,4 +1,4 @@
-"""Why a cell cannot be measured, and which warm-ups never end. ``plan.py`` asks; the reasons are for people."""
+"""Finds cells that cannot be measured, and warm-ups that never end. ``plan.py`` uses it and shows the reasons."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ def note_skips(reasons: Iterable[str]) -> list[str]:
     """Returns a line per reason why cells are skipped, with its count.
 
     Args:
-        reasons: of each cell; empty for a cell that is not skipped.
+        reasons: the reason of each cell; empty for a cell that is not skipped.
     """
     return [f"skipped: {counted(count, 'cell')}: {reason}" for reason, count in Counter(filter(None, reasons)).items()]

@@ -1,4 +1,4 @@
-"""The components of a suite, each made once and asked by every rule of the plan."""
+"""The components of a suite. Each is made once, and all rules of the plan use it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Planned(Generic[C]):
     """A part of a suite and its component.
 
     Args:
-        part: as the suite configures it.
+        part: the part as the suite configures it.
         component: an instance with these settings.
-        own: robench itself offers it. The roles of other packages' components do not count.
+        own: whether robench itself offers it. The roles of other packages' components do not count.
     """
 
     part: Part
@@ -59,7 +59,7 @@ def make_parts(suite: Suite, registry: Registry) -> PlannedParts:
     """Makes the components of a suite.
 
     Raises:
-        UserError: a plugin cannot be imported.
+        UserError: if a plugin cannot be imported.
     """
     attacks = []
     for entry in suite.attacks:
@@ -73,10 +73,10 @@ def make_parts(suite: Suite, registry: Registry) -> PlannedParts:
 
 
 def is_baseline(model: Planned[Model]) -> bool:
-    """Returns whether a model is the line that other models must clear."""
+    """Returns whether a model is the baseline that other models must beat."""
     return model.own and model.component.baseline
 
 
 def is_standard(attack: Planned[Attack]) -> bool:
-    """Returns whether an attack is the ensemble by which leaderboards are published."""
+    """Returns whether an attack is the ensemble by which leaderboards are ranked."""
     return attack.own and isinstance(attack.component, Ensemble) and attack.component.standard

@@ -1,4 +1,4 @@
-"""From a suite to its victims, cells and tables. No data is read."""
+"""Turns a suite into its victims, cells and tables. No data is read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from robench.suite.load import Suite
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a suite in order, and the tables that it asks for. ``excluded``: cells that ``exclude`` removed."""
+    """Every cell of a suite in order, and the tables that it asks for. ``excluded`` counts removed cells."""
 
     suite: str
     cells: tuple[Cell, ...]

@@ -57,7 +57,7 @@ def _problem(
 
     Args:
         matching: the threat models that fit the entry.
-        metrics: by identity.
+        metrics: the metrics, by identity.
     """
     if not matching:
         known = "; ".join(sorted(map(_in_words, by_threat))) or "none"
@@ -71,13 +71,14 @@ def _problem(
 
 
 def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str | None:
-    """Returns the metric of a table for which the suite names none.
+    """Returns the default metric of a table.
 
-    It is NDCG@10, or T-HR@10 if items are promoted. A suite without it has its first metric of that kind, if any.
+    It is NDCG@10, or T-HR@10 if items are promoted. If the suite lacks this metric, it is the suite's first metric of
+    that kind, if any.
 
     Args:
         names: the metrics of the suite.
-        cells: of one threat model.
+        cells: the cells of one threat model.
     """
     threat = cells[0].threat
     promoted = threat is not None and threat.goal != "untargeted"

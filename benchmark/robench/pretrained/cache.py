@@ -22,7 +22,7 @@ from robench.files.cache import Cache, default_folder
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     """Returns an array from the cache, and computes it first if it is not there.
 
-    Processes that need it at the same time compute it once.
+    If several processes need it at the same time, only one computes it.
 
     Args:
         kind: the name of the folder in the cache.
@@ -41,7 +41,7 @@ def cached_array_path(kind: str, content: Any) -> Path:
 def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
     """Returns a folder in the cache, and fills it first if it is not there.
 
-    The folder is whole or absent. Processes that need it at the same time fill it once.
+    The folder is whole or absent. If several processes need it at the same time, only one fills it.
 
     Args:
         kind: the name of the parent folder in the cache.

@@ -1,1 +1,1 @@
-"""Answers what a fitted victim recommends to a user. ``robench recommend`` uses it."""
+"""Makes the lists that fitted victims recommend to a user. ``robench recommend`` uses it."""

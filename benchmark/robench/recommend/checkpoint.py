@@ -31,10 +31,10 @@ class Checkpoint:
     Args:
         path: the file.
         state: the arrays of the model.
-        victim: what was fitted.
+        victim: the victim that was fitted.
         key: the key and the digest of the prepared data.
-        device: where to restore it.
-        train: the digest of what the model was fitted on.
+        device: the device on which to restore it.
+        train: the digest of the data that the model was fitted on.
         code: the digests of the code that fitted it.
     """
 
@@ -57,7 +57,7 @@ class Checkpoint:
         """Reads the prepared data that the model was fitted on.
 
         Raises:
-            UserError: the data is not in the cache, is damaged, or has changed.
+            UserError: if the data is not in the cache, is damaged, or has changed.
         """
         place = data_path(self.cache, self.key.key)
         hint = "robench recommend SUITE prepares it again"
@@ -81,7 +81,7 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
         registry: the plugins, which must offer the parts of its victim.
 
     Raises:
-        UserError: the file is missing or damaged, is no checkpoint, or belongs to a plugin that is not installed.
+        UserError: if the file is missing or damaged, is no checkpoint, or belongs to a plugin that is not installed.
     """
     state, origin = _read(path)
     try:
@@ -98,7 +98,7 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
 
 
 def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
-    """Returns the arrays of a checkpoint, and what it says about its victim."""
+    """Returns the arrays of a checkpoint, and its description of the victim."""
     if path.is_dir():
         raise _unusable(path, "it is a folder")
     try:

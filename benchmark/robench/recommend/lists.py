@@ -31,10 +31,10 @@ def recommend(source: Path, request: Request, registry: Registry, say: Say) -> l
         source: a suite, or a checkpoint (``.safetensors``).
         request: the user, the length of the list, and the victims.
         registry: the plugins.
-        say: receives a line about what takes long or is doubtful.
+        say: receives a line about each slow step or doubtful result.
 
     Raises:
-        UserError: something in the source or the request is wrong. Nothing was fitted then.
+        UserError: if something in the source or the request is wrong. Nothing was fitted then.
     """
     if (request.user is None) == (request.items is None):
         problem = "neither is given" if request.user is None else "both are given"

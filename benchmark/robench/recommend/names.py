@@ -57,21 +57,21 @@ class Titles:
         return shown if self.exact.get(normal(shown)) == {item} else f"id:{self.catalogue.ids[item]}"
 
     def called(self, name: str) -> list[int]:
-        """Returns the items that have a name: as their whole title if any do, else as a part of it."""
+        """Returns the items with this name as their whole title. If there are none, it may be a part of the title."""
         key = normal(name)
         return sorted(self.exact.get(key) or self.loose.get(key) or ())
 
     def read(self, text: str, path: str) -> list[int]:
         """Returns the items of a list with commas, in its order and without repeats.
 
-        A title may contain commas too, so the longest run of pieces that is a name is taken.
+        A title may contain commas too. Therefore the longest run of pieces that forms a name is taken.
 
         Args:
             text: the list as typed.
             path: the option, for messages.
 
         Raises:
-            UserError: the list is empty, a name is unknown, or several items have it.
+            UserError: if the list is empty, a name is unknown, or several items have it.
         """
         pieces = [piece.strip() for piece in text.split(",")]
         pieces = [piece for piece in pieces if piece]
@@ -127,6 +127,6 @@ def _orders(title: str) -> list[str]:
 
 
 def _asides(title: str) -> list[str]:
-    """Returns what stands before and inside the brackets at the end of a title."""
+    """Returns the text before and inside the brackets at the end of a title."""
     aside = _ASIDE.match(title)
     return [] if aside is None else [aside["rest"], aside["other"]]

@@ -31,7 +31,7 @@ class Request:
         k: the length of the list.
         model: only this model, by name or label.
         defense: only this defence, by name or label.
-        seed: of the victims; the suite's first if it is None.
+        seed: the seed of the victims; the suite's first if it is None.
         only: conditions that a victim must meet.
         overrides: settings of the suite to change.
     """
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Line:
-    """One recommended item. If it is ``held_out``, the user did use it, and the model does not know."""
+    """One recommended item. If it is ``held_out``, the user has used it, but the model has not seen this."""
 
     item: str
     title: str
@@ -61,8 +61,8 @@ class Recommendation:
     """The list of one victim.
 
     Args:
-        victim: its label.
-        data: its data set and split.
+        victim: the label of the victim.
+        data: the victim's data set and split.
         recipient: the user that the list is for, in words.
         checkpoint: the file of the victim.
         lines: the items, best first.
@@ -103,7 +103,7 @@ class Query:
             where: the name of the data, for messages.
 
         Raises:
-            UserError: a user or an item is unknown, or k is larger than the catalogue.
+            UserError: if a user or an item is unknown, or k is larger than the catalogue.
         """
         n_items = len(data.catalogue.ids)
         if request.k > n_items:

@@ -57,9 +57,9 @@ class Section:
     """A heading and what is below it.
 
     Args:
-        title: in plain words.
-        blocks: in order.
-        chart: what the page draws above them.
+        title: the title, in plain words.
+        blocks: the blocks, in order.
+        chart: the chart that the page draws above the blocks.
     """
 
     title: str

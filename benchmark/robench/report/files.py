@@ -26,7 +26,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
     """Writes every file of the leaderboard, each whole or not at all.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: if the folder cannot be written.
     """
     for name, text in build_texts(tables).items():
         _write(folder / name, text)

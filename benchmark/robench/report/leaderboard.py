@@ -73,7 +73,7 @@ def build_leaderboard_section(table: LeaderboardTable) -> Section:
 
 
 def build_clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
-    """Yields (title, table) per data set and split of what no ranking table shows."""
+    """Yields (title, table) per data set and split, for victims that no ranking table shows."""
     for (dataset, split), rows in grouped(tables.clean, lambda row: row.key.place).items():
         measures = list(dict.fromkeys(measure for row in rows for measure in row.values))
         head = ["model", "defence", *map(str, measures), "users hit@10", "flags"]

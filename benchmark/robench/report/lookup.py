@@ -20,13 +20,13 @@ MOST_MATCHES = 8  # that a message lists
 
 @dataclass(frozen=True, eq=False)
 class StoredCell:
-    """A record with what its folder knows of it.
+    """A record, with the plan and the cell that it belongs to.
 
     Args:
         store: the folder.
         plan: its plan.
-        cell: as planned; None if plan.json no longer has it.
-        record: of the cell.
+        cell: the planned cell; None if plan.json no longer has it.
+        record: the record of the cell.
     """
 
     store: Store
@@ -36,7 +36,7 @@ class StoredCell:
 
     @property
     def role(self) -> str:
-        """Its data set and split in users.npz."""
+        """The name of its data set and split in users.npz."""
         return "" if self.cell is None else "/".join(self.cell.key.place)
 
     def users(self) -> Arrays:
@@ -58,7 +58,7 @@ def read_cell(path: Path) -> StoredCell:
         path: ``results/<suite>/cells/<id>.json``, or the id or its first digits of a cell below ``results/``.
 
     Raises:
-        UserError: there is no such record, or several are meant.
+        UserError: if there is no such record, or several match.
     """
     path = find_record(path)
     store = Store(path.parent.parent)
@@ -74,7 +74,7 @@ def find_record(path: Path) -> Path:
     """Returns the file of the record that a path or the first digits of an id mean.
 
     Raises:
-        UserError: none, or several.
+        UserError: if none or several records match.
     """
     if path.is_file():
         if path.parent.name != "cells" or path.suffix != ".json":

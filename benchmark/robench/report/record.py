@@ -25,7 +25,7 @@ def show_cell(path: Path, user: str | None, console: Console) -> None:
         console: where it is printed.
 
     Raises:
-        UserError: no such record or user, or several records are meant.
+        UserError: if there is no such record or user, or if several records match.
     """
     if path.is_dir() and path.name != "cells":
         console.print(summarise(path), highlight=False, soft_wrap=True)

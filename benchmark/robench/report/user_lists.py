@@ -22,12 +22,12 @@ Titles = NDArray[np.str_]
 
 @dataclass(frozen=True, eq=False)
 class UserList:
-    """What a user is recommended in one cell.
+    """A user's list in one cell, with the ranks of held-out and promoted items.
 
     Args:
-        top: the best items, −1 if there are fewer.
-        ranks: of the held-out items.
-        target_ranks: by item; 0 if it is in the user's data.
+        top: the best items, padded with −1.
+        ranks: the ranks of the held-out items.
+        target_ranks: the rank of each promoted item; 0 if it is in the user's data.
     """
 
     top: IntArray
@@ -39,7 +39,7 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
     """Prints a user's top list and ranks, and what an attack did to this user.
 
     Raises:
-        UserError: the cell was not measured, or not on this user.
+        UserError: if the cell was not measured, or if this user was not evaluated in it.
     """
     record, role, cell = stored.record, stored.role, stored.cell
     if record["status"] != "ok":

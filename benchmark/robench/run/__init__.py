@@ -1,1 +1,1 @@
-"""Runs a plan: what is left to do of it, the data that it needs, and the tasks of the workers."""
+"""Runs a plan: finds the open cells, prepares their data, and gives tasks to workers."""

@@ -40,7 +40,7 @@ class SuiteData:
         key: its key in the cache and its digest.
         data: the prepared data.
         users: int64 [U], the rows of the users that are evaluated.
-        notes: lines about it for the user.
+        notes: lines about the data for the user.
     """
 
     key: DataKey
@@ -74,11 +74,11 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
         part: the data set.
         split: how it is split.
         registry: the plugins.
-        folder: of the suite; relative paths count from there.
-        cache: where prepared data is kept.
+        folder: the folder of the suite; relative paths start there.
+        cache: the cache for prepared data.
 
     Raises:
-        DataError: the source cannot be read, or nothing is left of it.
+        DataError: if the source cannot be read, or nothing is left of it.
     """
     cls: type[Dataset] = registry.class_of("dataset", part.name)
     dataset = registry.make("dataset", replace(part, config=anchor_paths(part.config, cls.Config, folder)))
@@ -128,10 +128,10 @@ def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cac
         cells: the cells of one data set and split.
         suite: their suite.
         registry: the plugins.
-        cache: where prepared data is kept.
+        cache: the cache for prepared data.
 
     Raises:
-        UserError: it cannot be read, or too little is left of it; with the place in the suite.
+        UserError: if the data cannot be read, or if too little of it is left. The error names the place in the suite.
     """
     victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]

@@ -1,4 +1,4 @@
-"""What a cell depends on apart from its spec and its data: code, and files that its plugins read.
+"""Finds what else a cell depends on, apart from its spec and its data: code, and files that its plugins read.
 
 The worker writes both into the record. ``run`` and ``plan`` compare them with the present code and files.
 """
@@ -23,7 +23,7 @@ def classes_of(cell: Cell, registry: Registry) -> list[type]:
     """Returns the classes of the model, the defence and the attack of a cell.
 
     Raises:
-        UserError: a plugin cannot be imported.
+        UserError: if a plugin cannot be imported.
     """
     parts: list[tuple[Kind, Part]] = [("model", cell.victim.model), ("defense", cell.victim.defense)]
     if (attack := attack_of(cell)) is not None:
@@ -37,7 +37,7 @@ def attack_of(cell: Cell) -> Part | None:
 
 
 def readers_of(cell: Cell) -> Iterator[tuple[Reader, Part]]:
-    """Yields the parts of a cell that may read files of their own, such as weights."""
+    """Yields the parts of a cell that may read other files, such as weights."""
     yield "model", cell.victim.model
     if (attack := attack_of(cell)) is not None:
         yield "attack", attack
@@ -47,7 +47,7 @@ def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None
     """Checks the files that models and attacks read, such as weights, before any work.
 
     Raises:
-        UserErrors: some are missing or broken; each with its place in the suite.
+        UserErrors: if some are missing or broken; each with its place in the suite.
     """
     if errors := list(find_file_errors(cells, suite, registry)):
         raise UserErrors(errors)
@@ -86,7 +86,7 @@ class Dependencies:
         """Returns the code digests of everything that takes part in a cell.
 
         Raises:
-            UserError: a plugin cannot be imported.
+            UserError: if a plugin cannot be imported.
         """
         return self._sources.code_of(classes_of(cell, self._registry))
 

@@ -14,7 +14,7 @@ def pick_device(name: str) -> torch.device:
     """Returns the device of a suite; ``auto`` is the GPU if there is one.
 
     Raises:
-        UserError: the suite names a GPU, and there is none.
+        UserError: if the suite names a GPU, and there is none.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("there is no GPU that torch can use", where=f"device: {name}", hint="write device: auto")
@@ -23,9 +23,10 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def torch_settings(threads: int) -> Iterator[None]:
-    """Sets the number of threads and one path of attention kernels within the block, and restores both.
+    """Sets the number of threads and disables the fast path of attention within the block, then restores both.
 
-    Without the fast path, evaluation runs the kernels of training. The two differ by about 1e-6.
+    Without the fast path, evaluation uses the same kernels as training. The results of the two paths differ by about
+    1e-6.
     """
     before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Finds out which texts of a suite are encoded once, for how many victims, and whether that is done already."""
+"""Finds the texts of a suite that are encoded once, how many victims use them, and whether they are cached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Users:
 
 
 def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], registry: Registry) -> list[str]:
-    """Returns a line per encoder and catalogue. A defence that cleans titles makes another catalogue.
+    """Returns a line per encoder and catalogue. A defence that cleans titles changes the catalogue.
 
     Weights that cannot be read, and defences that give no title, are left to the run, which reports them.
 

@@ -36,11 +36,11 @@ class VictimRow:
 
 @dataclass
 class Preview:
-    """What a run would do.
+    """The preview of a run.
 
     Args:
-        name: of the suite.
-        folder: of its results.
+        name: the name of the suite.
+        folder: the folder of its results.
         rows: a row per victim.
         skips: why cells are skipped, one line per reason.
         notes: further lines for the user.
@@ -72,7 +72,7 @@ def make_preview(
         only: conditions that a cell must meet.
 
     Raises:
-        UserError: the suite is wrong, or the folder holds another suite.
+        UserError: if the suite is wrong, or the folder holds another suite.
     """
     suite = load_suite(path, registry, overrides)
     if suite.device.startswith("cuda"):

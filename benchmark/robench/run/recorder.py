@@ -25,8 +25,8 @@ class Recorder:
         dependencies: the code and the files of its cells.
         threads: torch threads.
         data_sha: the digest of the prepared data.
-        device: where the victim is fitted; empty until it is known.
-        fit: what the fit reported; empty until it has ended.
+        device: the device on which the victim is fitted; empty until it is known.
+        fit: the report of the fit; empty until it has ended.
     """
 
     dependencies: Dependencies
@@ -49,8 +49,8 @@ class Recorder:
             cell: the cell.
             start: ``time.perf_counter()`` when its measurement began.
             measurement: its arrays, achieved budget and diagnostics.
-            metrics: value and version by measure.
-            usage: what language models read and wrote meanwhile.
+            metrics: the value and the version of each measure.
+            usage: the texts and tokens that language models read and wrote meanwhile.
         """
         record = self._record(cell, "ok", start)
         if outside := self.dependencies.outside(cell):

@@ -1,4 +1,4 @@
-"""Runs a suite: what is left to do of its plan goes through an executor into the folder of results."""
+"""Runs a suite: an executor measures the open cells, and the results go into the folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = logging.getLogger("robench")
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line or ``robench.run`` adds to a suite; see ``robench.run`` for their meaning."""
+    """The options that the command line or ``robench.run`` adds to a suite; see ``robench.run`` for their meaning."""
 
     results: Path | None = None
     workers: int | None = None
@@ -52,7 +52,7 @@ def make_runner(path: Path, host: Host, registry: Registry, options: Options) ->
     """Returns the runner of a suite file, which is checked here, before any work.
 
     Raises:
-        UserError: the suite or an option is wrong.
+        UserError: if the suite or an option is wrong.
     """
     suite = load_suite(path, registry, options.overrides)
     return Runner(suite, make_plan(suite, registry), host, registry, options)
@@ -62,11 +62,11 @@ class Runner:
     """One run of a suite. ``run`` does the work.
 
     Args:
-        suite: what to run.
+        suite: the suite to run.
         plan: its plan.
         host: receives the lifecycle hooks.
         registry: the plugins.
-        options: what is added to the suite.
+        options: the options of the run.
     """
 
     def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
@@ -82,7 +82,7 @@ class Runner:
         """Measures the cells that are left to do, and stores each as soon as it is done.
 
         Raises:
-            UserError: the data, the targets, the weights of a model or the folder of results do not fit. Nothing was
+            UserError: if the data, the targets, the weights of a model or the folder of results do not fit. Nothing was
                 written then.
         """
         start = time.perf_counter()
@@ -118,7 +118,7 @@ class Runner:
         """Returns the key of every data set and split of the plan, and the arrays of users.npz.
 
         Raises:
-            UserErrors: some data cannot be prepared, or does not fit.
+            UserErrors: if some data cannot be prepared, or does not fit.
         """
         keys: dict[str, DataKey] = {}
         arrays: dict[str, NDArray[Any]] = {}

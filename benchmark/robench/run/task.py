@@ -1,4 +1,4 @@
-"""What travels between the runner and a worker: the payload of a task, events, and records of cells."""
+"""The messages between the runner and a worker: the payload of a task, events, and records of cells."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Payload(TypedDict):
 
 
 class CellEvent(TypedDict):
-    """A cell is done. Its ``arrays`` are None if it failed."""
+    """The event that a cell is done. Its ``arrays`` are None if it failed."""
 
     kind: Literal["cell"]
     task: str
@@ -38,7 +38,7 @@ class CellEvent(TypedDict):
 
 
 class ProgressEvent(TypedDict):
-    """A victim has finished some of its epochs (phase ``fit``) or of its cells (phase ``measure``)."""
+    """The event that a victim has finished epochs (phase ``fit``) or cells (phase ``measure``)."""
 
     kind: Literal["progress"]
     task: str
@@ -48,7 +48,7 @@ class ProgressEvent(TypedDict):
 
 
 class LostEvent(TypedDict):
-    """The process of a task has died."""
+    """The event that the process of a task has died."""
 
     kind: Literal["lost"]
     task: str

@@ -1,4 +1,4 @@
-"""Decides what is left to do of a plan: which cells are stored, stale, changed or missing. No other module does.
+"""Decides which cells of a plan are stored, stale, changed or missing. No other module decides this.
 
 ``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of every state.
 """
@@ -28,7 +28,7 @@ class Todo:
     likes that a metric of the suite needs. ``skipped``: cannot be measured.
 
     Args:
-        states: by the id of the cell.
+        states: the states, by the id of the cell.
     """
 
     states: Mapping[str, State]
@@ -55,7 +55,7 @@ def find_todo(
     *,
     fresh: bool = False,
 ) -> Todo:
-    """Compares the cells of a plan with what is stored of them.
+    """Compares the cells of a plan with the stored records.
 
     Args:
         cells: the cells that were chosen.

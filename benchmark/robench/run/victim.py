@@ -1,4 +1,4 @@
-"""One victim in a worker: what its fit needs, and the measurements of its cells."""
+"""One victim in a worker: the inputs of its fit, and the measurements of its cells."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def make_victim_fit(
     """Returns the fit of a victim. The same victim, data, code and device have the same checkpoint.
 
     Args:
-        victim: what to fit.
+        victim: the victim to fit.
         data: its prepared data.
-        key: their key and digest.
+        key: the key and the digest of this data.
         registry: the plugins.
-        cache: where checkpoints are kept.
-        device: where to fit.
+        cache: the cache for checkpoints.
+        device: the device on which to fit.
         targets: int64 [T], the items that the victim's poisoning promotes.
     """
     return VictimFit(
@@ -61,7 +61,7 @@ def make_victim_fit(
 
 
 def targets_of(victim: Victim, train: Interactions) -> IntArray:
-    """Returns the items whose ranks are stored, int64 [T]: the set that the poisoning promotes, or every set."""
+    """Returns the items for which ranks are stored, int64 [T]: the set that the poisoning promotes, or every set."""
     sets = choose_targets(train, victim.targets) if victim.targets.count else []
     chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]
     return np.concatenate([np.empty(0, np.int64), *chosen])
@@ -78,7 +78,7 @@ class CellMeasurement:
 
 @dataclass(frozen=True, eq=False)
 class _CleanVictim:
-    """A victim on one choice of users, measured clean, and what that read."""
+    """A victim on one choice of users, with its clean measurement and the usage that it cost."""
 
     victim: MeasuredVictim
     measurement: Measurement
@@ -98,10 +98,10 @@ class FittedVictim:
     """A fitted victim whose cells are measured one by one. The clean measurement is made once.
 
     Args:
-        fitted: the model, and what its fit reported.
+        fitted: the model, and the report of its fit.
         data: the prepared data.
         held: the held-out items, which the fit has released.
-        targets: int64 [T], the items whose ranks are stored.
+        targets: int64 [T], the items for which ranks are stored.
         metrics: the metric of each measure of the suite.
         registry: the plugins.
     """
@@ -131,7 +131,7 @@ class FittedVictim:
         return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
-        """Returns the clean measurement with what only the clean cell stores."""
+        """Returns the clean measurement, with the additional arrays of the clean cell."""
         arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
         if len(self.targets):
             arrays["targets"] = self.targets

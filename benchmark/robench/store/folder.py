@@ -24,7 +24,7 @@ class Store:
     """A folder of results. Every file in it is written whole or not at all.
 
     Args:
-        folder: created at the first write.
+        folder: the folder, which is created at the first write.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,10 +36,10 @@ class Store:
         """Checks that the folder can hold the results of a suite.
 
         Args:
-            name: of the suite.
+            name: the name of the suite.
 
         Raises:
-            UserError: it holds another suite, it is a file, or it lies below a file.
+            UserError: if it holds another suite, it is a file, or it lies below a file.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError("a file, not a folder of results", where=str(self.folder), hint="give another --results")
@@ -70,7 +70,7 @@ class Store:
             plan: the content of plan.json.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: if the folder cannot be written.
         """
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
@@ -93,8 +93,8 @@ class Store:
         """Stores a cell: first the arrays, then the record with their digest.
 
         Args:
-            record: of the cell.
-            arrays: of the cell; None if it was not measured.
+            record: the record of the cell.
+            arrays: the arrays of the cell; None if it was not measured.
 
         Returns:
             The record as it is stored, with its checksums.
@@ -113,7 +113,7 @@ class Store:
         """Returns the record of a cell; None if it is missing.
 
         Raises:
-            UserError: it is damaged.
+            UserError: if it is damaged.
         """
         path = self.cells / f"{cell}.json"
         try:
@@ -128,7 +128,7 @@ class Store:
         """Returns the arrays of a record. A file is read and hashed once, and its arrays are kept in memory.
 
         Raises:
-            UserError: they are missing, or not those that were written.
+            UserError: if they are missing, or not those that were written.
         """
         expected = str(record.get("arrays_sha256"))
         if expected not in self._arrays:
@@ -173,7 +173,7 @@ def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, ND
     """Returns the arrays of users.npz for one data set and split.
 
     Args:
-        name: of the data set and split, which begins the name of every array.
+        name: the name of the data set and split, which begins the name of every array.
         data: the prepared data.
         users: int64 [U], the rows of the evaluated users.
 

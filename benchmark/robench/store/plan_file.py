@@ -1,4 +1,4 @@
-"""plan.json: what a run planned, as the tables and ``robench show`` read it."""
+"""plan.json: the plan of a run, for the tables and ``robench show``."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class PlanFile:
     """The content of plan.json.
 
     Args:
-        format_version: of the file.
+        format_version: the version of the file format.
         suite: the name of the suite.
-        protocol_version: of the measurement.
+        protocol_version: the version of the measurement protocol.
         metrics: the measures of every cell.
         ranking: the tables of the leaderboard.
         targets: which items are promoted.
-        seeds: of the victims.
+        seeds: the seeds of the victims.
         cells: every cell of the suite, the skipped ones too.
-        data_sha256: of the data, by data set and split (``movielens-small/leave-last-out``).
+        data_sha256: the digest of the data, by data set and split (``movielens-small/leave-last-out``).
     """
 
     format_version: int
@@ -56,7 +56,7 @@ def read_plan(folder: Path) -> PlanFile:
     """Reads plan.json of a folder of results.
 
     Raises:
-        UserError: there is none, or it is not one.
+        UserError: if there is none, or it is not one.
     """
     path = folder / "plan.json"
     try:

@@ -20,7 +20,7 @@ def version_of(distribution: str) -> str:
 
 
 def stale_note(count: int) -> str:
-    """Returns what ``run`` and ``plan`` say about stale cells."""
+    """Returns the note of ``run`` and ``plan`` about stale cells."""
     return f"stale: {counted(count, 'stored cell')}: code or weights have changed since; --fresh measures again"
 
 
@@ -30,7 +30,7 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
     Args:
         owners: ``distribution:entry`` of every plugin that took part.
         code: digests of the code that took part.
-        device: where the victim was fitted.
+        device: the device on which the victim was fitted.
         threads: torch threads.
     """
     return {

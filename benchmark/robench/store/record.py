@@ -64,7 +64,7 @@ def compute_metric_values(
 
     Args:
         metrics: the metric of each measure of the suite.
-        outcome: of the cell.
+        outcome: the outcome of the cell.
         threat: the threat model of the cell; None if it is clean.
         kind: the kind of its attack.
     """
@@ -109,7 +109,7 @@ def lacks_likes(record: Record, metrics: Iterable[Metric]) -> bool:
 
 
 def to_text(record: Record) -> str:
-    """Returns the record as JSON for people and machines."""
+    """Returns the record as indented JSON."""
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -121,7 +121,7 @@ def from_text(text: str, where: str) -> Record:
         where: what an error calls the file.
 
     Raises:
-        UserError: the record is not whole, of an unknown format, or was changed after it was written.
+        UserError: if the record is not whole, of an unknown format, or was changed after it was written.
     """
     try:
         record = json.loads(text)

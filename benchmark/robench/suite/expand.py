@@ -1,4 +1,4 @@
-"""From the entries of a suite to parts: grids are spelled out, and plugins validate the settings."""
+"""Turns the entries of a suite into parts: grids are spelled out, and plugins validate the settings."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def expand(kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mis
     """Returns all parts of one list of the suite.
 
     Args:
-        kind: of the components.
-        entries: as written.
-        key: of the list in the suite.
+        kind: the kind of the components.
+        entries: the entries as written.
+        key: the key of the list in the suite.
         registry: the plugins.
-        mistakes: what is wrong with the entries is added here.
+        mistakes: mistakes in the entries are added here.
     """
     expanded: list[Expanded] = []
     for index, entry in enumerate(entries):
@@ -98,8 +98,8 @@ def _validate(
     Args:
         short: the component's name in messages.
         passed: the settings as written.
-        path: of the entry.
-        homes: where a setting is written, if not directly below ``path``.
+        path: the path of the entry.
+        homes: the places of settings that are not directly below ``path``.
     """
     try:
         config: BaseConfig = cls.Config.model_validate(passed)

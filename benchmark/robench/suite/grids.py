@@ -20,10 +20,10 @@ class Grid:
     """The settings of one entry.
 
     Args:
-        settings: what all combinations share.
+        settings: the settings that all combinations share.
         axes: setting -> the distinct values that it takes.
-        homes: where the values of an axis are written.
-        epsilons: the budgets of an attack; ε is the host's and no setting of the plugin.
+        homes: the places of the values of an axis.
+        epsilons: the budgets of an attack; ε belongs to the host and is not a setting of the plugin.
     """
 
     settings: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Grid:
 
 
 def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
-    """Returns the grid of an entry; what is wrong in it is a mistake and left out."""
+    """Returns the grid of an entry. Invalid values are reported as mistakes and left out."""
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid")}
     axes = entry.get("grid", {})
     if not isinstance(axes, dict):

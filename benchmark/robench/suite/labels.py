@@ -1,4 +1,4 @@
-"""Tells the parts of one list of a suite apart: no part twice, and each with a label. ``expand.py`` uses it."""
+"""Makes the parts of one list of a suite distinct: removes repeated parts and adds labels. ``expand.py`` uses it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Expanded:
 
     Args:
         part: the configured component.
-        path: where the entry is written.
+        path: the path of the entry in the suite.
         epsilons: the budgets of an attack; empty for other kinds.
-        implied: the part is the ``none`` that a defence with λ = 1 stands for.
+        implied: whether the part is the ``none`` that a defence with λ = 1 stands for.
     """
 
     part: Part

@@ -27,11 +27,11 @@ class Suite:
     """A valid suite, with its defaults spelled out.
 
     Args:
-        metrics: by identity, such as ``ndcg@10``.
+        metrics: the metrics by identity, such as ``ndcg@10``.
         folder: the start of relative paths.
         tree: the suite as written, which knows the lines.
-        homes: where the part of each kind and label is written.
-        notes: what the user should know of the suite.
+        homes: the place of the part of each kind and label.
+        notes: notes about the suite for the user.
     """
 
     name: str
@@ -90,12 +90,12 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
     """Returns the suite of a file.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         registry: the plugins.
         overrides: settings of the command line, as ``a.b=c``.
 
     Raises:
-        UserError: the file is missing or not YAML.
+        UserError: if the file is missing or not YAML.
         UserErrors: every mistake in it, in the order of its lines.
     """
     try:
@@ -168,7 +168,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
 
 
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
-    """Returns what can still be checked of a broken top level: its sound keys, and defaults for the others."""
+    """Returns the valid keys of a broken top level, with defaults for the others, so that they can be checked."""
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}
     empty: Mapping[str, Any] = {"name": "x", "datasets": [], "models": []}

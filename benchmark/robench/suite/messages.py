@@ -36,7 +36,7 @@ _KINDS = {
 
 
 def describe_error(detail: ErrorDetails) -> str:
-    """Returns what is wrong, with the value if it is short. Not for unknown and missing keys."""
+    """Describes a mistake, with the value if it is short. Unknown and missing keys are handled elsewhere."""
     value = detail["input"]
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {value!r}"
     return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown

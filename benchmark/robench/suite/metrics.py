@@ -18,10 +18,10 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
     """Returns the metrics of the suite by identity (``ndcg@10``), without those that are mistakes.
 
     Args:
-        written: as in the suite.
+        written: the metrics as written in the suite.
         registry: the plugins.
-        mistakes: what is wrong is added here.
-        default: the suite names no metrics, and these are robench's own.
+        mistakes: mistakes are added here.
+        default: whether the suite names no metrics, so that these are robench's own.
     """
     metrics: list[str] = []
     for index, name in enumerate(written):
@@ -39,10 +39,10 @@ def check_ranking(
     """Returns the tables that the suite asks for, with their metrics by identity.
 
     Args:
-        entries: as in the suite.
+        entries: the entries as written in the suite.
         metrics: those of the suite, or None if they are not known because of mistakes.
         registry: the plugins.
-        mistakes: what is wrong is added here.
+        mistakes: mistakes are added here.
     """
     tables: list[RankingEntry] = []
     for index, entry in enumerate(entries):

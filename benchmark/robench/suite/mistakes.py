@@ -16,7 +16,7 @@ from robench.suite.yaml import KeyPath, Tree, format_path
 
 @dataclass(frozen=True)
 class _Mistake:
-    """One mistake. ``absent``: the key that is missing, if the mistake is that."""
+    """One mistake. If the mistake is a missing key, ``absent`` is that key."""
 
     line: int
     error: UserError
@@ -24,7 +24,7 @@ class _Mistake:
 
 
 class Mistakes:
-    """The mistakes of one suite, and notes on what is no mistake.
+    """The mistakes of one suite, and notes about it.
 
     Args:
         tree: the suite as written, which knows the lines.
@@ -44,10 +44,10 @@ class Mistakes:
         """Adds a mistake at a path of the suite. The same one twice is reported once.
 
         Args:
-            problem: what is wrong.
-            path: where.
-            hint: what was probably meant.
-            absent: the key that is missing. If a misspelt key was meant to be it, only the spelling is reported.
+            problem: a description of the mistake.
+            path: the path of the mistake.
+            hint: the value that was probably meant.
+            absent: the key that is missing. If a misspelt key probably stands for it, only the spelling is reported.
         """
         error = UserError(problem, where=self.tree.place(path), path=format_path(path), hint=hint)
         self._mistakes.setdefault(str(error), _Mistake(self.tree.line(path), error, absent))
@@ -63,11 +63,11 @@ class Mistakes:
         """Adds every mistake that pydantic reports of one model.
 
         Args:
-            error: of the model.
-            path: of the root of the model in the suite.
+            error: the error of the model.
+            path: the path of the root of the model in the suite.
             known: the keys of the model.
-            homes: where a key is written, if not directly below ``path``.
-            explained: a problem and a hint of its own for some unknown keys.
+            homes: the places of keys that are not directly below ``path``.
+            explained: the special problem and hint of some unknown keys.
         """
         for detail in error.errors():
             loc = location_of(detail)

@@ -17,7 +17,7 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
     file. The schema reports unknown keys later.
 
     Raises:
-        UserError: an override is not ``path=value``, or its path leads nowhere.
+        UserError: if an override is not ``path=value``, or its path leads nowhere.
     """
     for override in overrides:
         try:

@@ -19,9 +19,9 @@ def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: 
     """Returns settings in which every relative path starts at a folder.
 
     Args:
-        settings: of a component.
+        settings: the settings of a component.
         config: the component's ``Config``, which says which settings are paths.
-        folder: of the suite.
+        folder: the folder of the suite.
     """
     paths = {name: settings[name] for name in find_path_fields(config) if settings.get(name) is not None}
     return {**settings, **{name: str(folder / Path(str(path)).expanduser()) for name, path in paths.items()}}

@@ -1,6 +1,6 @@
 """Reads YAML into plain data with the line of every path, and writes it. Nothing is ever executed.
 
-Words mean what a person means by them: ``012`` is 12, ``on`` is a text, ``8/255`` is a number.
+Words have the meaning that a person expects: ``012`` is 12, ``on`` is a text, ``8/255`` is a number.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Tree:
     """The plain data of a file with the places of its values.
 
     Args:
-        data: of the whole file.
+        data: the data of the whole file.
         where: the file.
         lines: the line of every path, from 1.
         origins: the option of the command line that has set a path.
@@ -160,12 +160,12 @@ def parse(text: str, where: str) -> Tree:
     """Returns the plain data of a YAML text.
 
     Args:
-        text: of the file.
+        text: the text of the file.
         where: the file, for messages.
 
     Raises:
-        UserErrors: duplicate keys, keys that are no text, tags, aliases that contain themselves.
-        UserError: the first syntax error, or more values or levels than a suite can have.
+        UserErrors: for duplicate keys, keys that are not text, tags, aliases that contain themselves.
+        UserError: for the first syntax error, or for more values or levels than a suite can have.
     """
     try:
         loader = _Loader(text)

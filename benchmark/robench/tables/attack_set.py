@@ -28,9 +28,9 @@ class AttackSet:
     """The attacks of one table.
 
     Args:
-        points: what is planned for any of the table's models but the baseline.
+        points: the attacks that are planned for any model of the table except the baseline.
         names: the attack of each label as tables write it; an ensemble has its version.
-        standard: whether the only attack is the fixed ensemble of one version, by which leaderboards are published.
+        standard: whether the only attack is the fixed ensemble of one version, by which leaderboards are ranked.
     """
 
     points: frozenset[Point]
@@ -44,7 +44,7 @@ class AttackSet:
 
     @property
     def title(self) -> str:
-        """What the table is called after its attacks."""
+        """The title of the table, after its attacks."""
         return self.attacks[0] if self.standard else "custom attack set"
 
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
@@ -53,7 +53,7 @@ class AttackSet:
         One is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
 
         Args:
-            measured: what each seed of a row has.
+            measured: the attacks that each seed of a row has.
         """
         lacking = [
             (point, seeds)

@@ -39,16 +39,16 @@ class Tables:
         metric_versions: the version of every measure.
         counts: cells by status.
         leaderboard: the ranking tables.
-        poisoning: poisonings beside their null control.
+        poisoning: poisonings, compared with their null control.
         radii: the least ε that breaks a user.
-        ensembles: what the members of ensembles did.
+        ensembles: the outcomes of the members of ensembles.
         curves: values along ε.
         clean: victims that no ranking table shows.
-        defences: what their labels stand for.
+        defences: the meaning of the labels of defences.
         failures: cells that failed.
         skipped: the number of skipped cells by the reason.
-        twins: defended models beside their undefended twins.
-        titles: what attacks on titles did.
+        twins: defended models, compared with their undefended twins.
+        titles: the outcomes of attacks on titles.
         reranking: models that rerank candidates.
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
@@ -85,7 +85,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
         store: the folder, if some of its arrays were read already.
 
     Raises:
-        UserError: there is no plan, a record or array is damaged, or a metric has another version.
+        UserError: if there is no plan, a record or array is damaged, or a metric has another version.
     """
     results = read_results(folder, metrics, store)
     leaderboard = build_leaderboard(results)

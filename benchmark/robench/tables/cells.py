@@ -20,14 +20,14 @@ class ValueRow:
 
     Args:
         suite: its name.
-        cell: of the plan.
+        cell: the cell of the plan.
         achieved_epsilon: the budget that was spent; None if the cell has no record.
-        adaptive: as in the plan.
-        target_set: the set of promoted items that the value is of.
-        seed: as in the plan.
+        adaptive: how the attack knows the pipeline, as in the plan.
+        target_set: the set of promoted items that the value belongs to.
+        seed: the seed, as in the plan.
         status: ``ok``, ``failed``, ``skipped`` or ``missing``.
-        metric: None like the following two if the cell was not measured.
-        metric_version: of the metric.
+        metric: the metric. Like the following two, it is None if the cell was not measured.
+        metric_version: the version of the metric.
         value: the mean over users; None also if it is defined for no user.
     """
 
@@ -55,16 +55,16 @@ class TimingRow:
     It is not in cells.csv because it differs from run to run.
 
     Args:
-        cell: of the plan.
+        cell: the cell of the plan.
         status: ``ok``, ``failed`` or ``skipped``.
-        seconds: of the measurement.
-        fit_seconds: of the victim's fit.
+        seconds: the duration of the measurement.
+        fit_seconds: the seconds of the victim's fit.
         peak_memory_mib: the largest size of the worker so far.
         fit_texts: texts that language models read during the fit; like the following None if there are none.
-        fit_tokens: tokens of these.
-        texts: that they read during the measurement.
-        tokens: of these.
-        written: tokens that they generated.
+        fit_tokens: the tokens of these texts.
+        texts: texts that language models read during the measurement.
+        tokens: the tokens of these texts.
+        written: tokens that language models generated.
     """
 
     cell: CellRow = field(

@@ -25,12 +25,12 @@ class CleanRow:
     """The clean values of a victim that no ranking table shows.
 
     Args:
-        key: the victims.
+        key: the key of the victims.
         values: by measure, the mean with its interval.
-        seeds: of the victims.
-        users: that were measured.
-        users_hit: with a held-out item in the clean top 10, mean over seeds.
-        flags: their names.
+        seeds: the seeds of the victims.
+        users: the number of users that were measured.
+        users_hit: the number of users with a held-out item in the clean top 10, mean over seeds.
+        flags: the names of the row's flags.
         notes: the flags, with their numbers.
     """
 
@@ -47,7 +47,7 @@ def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow
     """Returns a row per victim that no other table shows.
 
     Args:
-        results: of the folder.
+        results: the results of the folder.
         shown: the victims of other tables.
     """
     measures = [measure for measure in results.plan.metrics if results.metric(measure).needs in KINDS]

@@ -24,7 +24,7 @@ WHITE = (GRADIENT, MINIMUM_NORM)
 
 
 class Attacked(NamedTuple):
-    """An attack at one ε, with what tells it from the others of a row."""
+    """An attack at one ε, with the fields that distinguish it from other attacks on the row."""
 
     attack: str
     label: str
@@ -33,13 +33,13 @@ class Attacked(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """An attack beside another one that should not be stronger.
+    """A comparison of an attack with another one that should not be stronger.
 
     Args:
-        flag: to be set if the gap shows that the first attack is weaker.
-        why: what the flag then says.
+        flag: the flag to set if the gap shows that the first attack is weaker.
+        why: the explanation of the flag.
         gap: how much more the first attack leaves, with its interval.
-        level: what the gap is judged against; how this is measured depends on the yardstick.
+        level: the value that the gap is judged against, which depends on the yardstick.
     """
 
     flag: str
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What attacks are compared by.
+    """The values by which attacks are compared.
 
     Args:
         left: what an attack leaves in a cell, float64 [units], less for a stronger attack; None if it was not measured.
@@ -64,8 +64,8 @@ class Yardstick:
     def compare(self, one: Sequence[CellRow], two: Sequence[CellRow]) -> tuple[Interval, float] | None:
         """Returns how much more ``one`` leaves than ``two``, and what ``two`` leaves.
 
-        Each side counts by its strongest cell per unit. Sides are paired over units, on the seeds that both have and
-        the target sets of all of these.
+        The strongest cell of each side counts, unit by unit. Sides are paired over units, on the seeds that both have
+        and the target sets of all of these.
 
         Returns:
             None if nothing is common to both.
@@ -90,7 +90,7 @@ class Yardstick:
         return gap, float(np.nanmean([b for sets in whole for _, b in sets]))
 
     def _least(self, cells: Sequence[CellRow]) -> dict[tuple[int, int], FloatArray]:
-        """Returns by seed and target set the least value of each unit over the cells."""
+        """Returns the least value of each unit over the cells, by seed and target set."""
         least: dict[tuple[int, int], FloatArray] = {}
         for cell in cells:
             values, key = self.left(cell), (cell.seed, cell.target_set or 0)
@@ -110,7 +110,7 @@ def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick
     A stronger attack must be ahead by both.
 
     The first is the share of promoted items in the top k: of a user's items or, if titles are rewritten, of an item's
-    users. The second is what the host chooses between candidates with.
+    users. The second is the value by which the host chooses between candidates.
     """
     per_item = surface == "text"
 
@@ -152,8 +152,8 @@ def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yards
     """Yields attacks on a row, and attacks that should not be stronger.
 
     Args:
-        results: of the folder.
-        cells: of one row.
+        results: the results of the folder.
+        cells: the cells of one row.
         yardstick: what attacks are compared by.
     """
     by_attack = grouped(cells, _attacked)

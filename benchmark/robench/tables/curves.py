@@ -21,11 +21,11 @@ class CurveRow:
     Only seeds of the victim that have the clean cell and every ε count, so a curve is of the same fits all along.
 
     Args:
-        key: the victims.
-        threat: of the attack.
-        attack_label: of the attack.
-        metric: of the values.
-        epsilon: from 0 (clean).
+        key: the key of the victims.
+        threat: the threat model of the attack.
+        attack_label: the label of the attack.
+        metric: the metric of the values.
+        epsilon: the budgets, from 0 (clean).
         value: the mean at each ε.
         area: by the trapezoid rule, divided by the largest ε: the mean value within the budget.
         seeds: the number of these seeds.

@@ -16,7 +16,7 @@ class DefenceRow:
     Args:
         defense_label: as tables write it.
         defense: the name of the plugin.
-        settings: all but λ.
+        settings: all settings except λ.
         models: the labels of the models that it defends.
     """
 

@@ -20,7 +20,7 @@ MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviatio
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:
-    """Returns a flag if two looks at the clean scores of a victim differed."""
+    """Returns a flag if two evaluations of a victim's clean scores differed."""
     differences = [_diagnosis(results, cell, "stochastic") for cell in results.clean_cells(row.key)]
     if max(differences, default=0.0) <= MOST_NOISE:
         return []

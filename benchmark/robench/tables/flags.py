@@ -39,7 +39,7 @@ def set_flags(
     Args:
         reference: the measure of the gaps between attacks. If the suite does not measure it, no gap is judged.
         popularity: the baseline's clean values of it [S, U].
-        table: only attacks of its threat model are judged. None: all attacks at test time.
+        table: the table; only attacks of its threat model are judged. None judges all attacks at test time.
     """
     row.notes += _completeness(row)
     if row.baseline:

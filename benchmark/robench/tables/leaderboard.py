@@ -28,31 +28,31 @@ class LeaderboardRow:
     The columns are a contract with the readers of the file (design A7).
 
     Args:
-        rank: None like the following two if the row is not ranked.
+        rank: the rank. Like the following two, it is None if the row is not ranked.
         rank_low: the best rank that the data allow.
         rank_high: the worst rank that the data allow.
         dataset: its label.
         split: its label.
-        threat: of the table.
+        threat: the threat model of the table.
         epsilon: the largest budget of the table.
-        metric: of the table.
-        key: the victim.
+        metric: the metric of the table.
+        key: the key of the victim.
         baseline: whether the plan notes that the model is the baseline.
-        attack_set: what the worst case is taken over.
+        attack_set: the attacks over which the worst case is taken.
         adaptive: how the attacks know the pipeline.
         own_weights: λ in the defence's own terms.
         clean: mean clean value.
         clean_low: lower end of its interval.
         clean_high: upper end of its interval.
-        worst: mean worst case; None like the following two if no attack was measured.
+        worst: mean worst case. Like the following two, it is None if no attack was measured.
         worst_low: lower end of its interval.
         worst_high: upper end of its interval.
-        drop: 1 − worst / clean; None if there is nothing to divide.
+        drop: 1 − worst / clean; None if either is missing or clean is 0.
         p_value: of the difference from the undefended twin, after Holm; None without a twin.
-        flags: their names.
-        seeds: of the victims.
-        users: that were measured.
-        users_hit: with a held-out item in the clean top k, mean over seeds.
+        flags: the names of the row's flags.
+        seeds: the seeds of the victims.
+        users: the number of users that were measured.
+        users_hit: the number of users with a held-out item in the clean top k, mean over seeds.
         notes: the flags, with their numbers.
     """
 
@@ -97,7 +97,7 @@ class LeaderboardRow:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the model is the line that others must clear."""
+        """Whether the model is the baseline that others must beat."""
         return self.baseline or self.key.model == BASELINE
 
 
@@ -106,15 +106,15 @@ class LeaderboardTable:
     """A table: one data set, split and threat model.
 
     Args:
-        threat: of the attacks.
+        threat: the threat model of the attacks.
         epsilon: their largest budget.
-        metric: what is ranked by.
+        metric: the metric by which rows are ranked.
         dataset: its label.
         split: its label.
         title: the standard ensemble, or ``custom attack set``.
         ensemble: whether the table takes its worst case from ensembles alone.
         hit_k: the k of "users hit at k".
-        rise: whether attacks let the metric rise.
+        rise: whether attacks raise the metric.
         attacks: the attack set.
         rows: ranked rows first, the baseline last.
     """

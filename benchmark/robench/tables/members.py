@@ -21,12 +21,12 @@ MemberRecord = Mapping[str, Any]  # of the record's ``members``
 
 @dataclass(frozen=True)
 class MemberRow:
-    """What one member of an ensemble did, over the seeds of a victim.
+    """The outcome of one member of an ensemble, over the seeds of a victim.
 
     Args:
-        name: of the member.
-        kind: of its attack.
-        users: that it ran on, mean over seeds.
+        name: the name of the member.
+        kind: the kind of its attack.
+        users: the number of users that it ran on, mean over seeds.
         queries: scored users, per user that it ran on.
         gradients: differentiated users, per user that it ran on.
         first_breaks: its share of all broken users; None if one perturbation serves all users.
@@ -47,8 +47,8 @@ class EnsembleRow:
     """An ensemble on one victim at one ε, over its seeds.
 
     Args:
-        key: the victim.
-        attack_label: of the ensemble.
+        key: the key of the victim.
+        attack_label: the label of the ensemble.
         threat: its threat model.
         epsilon: its budget.
         to_break: users for whom the goal was not reached at clean; None if titles are rewritten, for all users at once.
@@ -128,12 +128,12 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
 def compare_members(results: Results, cells: Sequence[CellRow], clean: float) -> Iterator[Comparison]:
     """Yields members that ran on everybody, and members that should not be stronger.
 
-    Compared are random points with every gradient attack that asked for as many scores, a gradient attack with one of
-    fewer steps, and a search through scores with all white-box members together. Members are not compared if items are
-    promoted.
+    Random points are compared with every gradient attack that asked for as many scores. A gradient attack is compared
+    with one of fewer steps. A search by scores is compared with all white-box members together. Members are not
+    compared if items are promoted.
 
     Args:
-        cells: of one row.
+        cells: the cells of one row.
         clean: mean of the reference metric.
     """
     ensembles = [cell for cell in cells if cell.kind == ENSEMBLE and cell.goal == "untargeted"]

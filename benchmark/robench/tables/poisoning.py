@@ -24,14 +24,14 @@ MEASURES = tuple(map(Measure.parse, ("t-percentile", "t-hr@10", "t-hr@50", "t-nd
 
 
 class Effect(NamedTuple):
-    """An effect beside its control.
+    """An effect with its control.
 
     Args:
-        seeds: that were compared.
+        seeds: the seeds that were compared.
         before: mean clean value.
         after: mean value of the poisoned victims.
         effect: their difference, paired.
-        control: the difference if poisoning did nothing but retrain.
+        control: the difference that retraining alone would cause.
         verdict: ``rises``, ``falls`` or ``none``; empty without a control.
     """
 
@@ -50,11 +50,11 @@ class PoisoningRow:
     ``Effect`` explains the fields after ``alike``.
 
     Args:
-        key: the victims.
-        attack_label: of the poisoning.
+        key: the key of the victims.
+        attack_label: the label of the poisoning.
         epsilon: its budget.
-        metric: what the effect is on.
-        alike: whether the metric says how alike two lists are.
+        metric: the metric in which the effect is measured.
+        alike: whether the metric measures the similarity of two lists.
     """
 
     key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))
@@ -180,7 +180,7 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
 
     Args:
         clean_means: their standard deviation is σ.
-        seeds: n, by default as many as there are means.
+        seeds: n, by default the number of means.
     """
     n = len(clean_means) if seeds is None else seeds
     if len(clean_means) < 2:
@@ -192,7 +192,7 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
 def decide_verdict(effect: Interval, control: Interval) -> str:
     """Returns ``rises`` or ``falls`` if the intervals are apart, else ``none``.
 
-    The verdict is empty without a control (one seed, or one pair of seeds for lists), as then nothing can be said.
+    The verdict is empty without a control (one seed, or one pair of seeds for lists).
     """
     if not math.isfinite(control.high):
         return ""

@@ -18,14 +18,14 @@ class RadiusRow:
     """The radii of one attack on a victim, over its seeds.
 
     Args:
-        key: the victims.
-        attack_label: of the attack.
-        hit_share: users hit at clean; the rest is among these.
+        key: the key of the victims.
+        attack_label: the label of the attack.
+        hit_share: the share of users hit at clean; the following shares and radii are among these.
         radius_q25: the lower quartile, in ε.
         radius_q50: the median.
         radius_q75: the upper quartile.
         unbroken_share: users that the attack never broke.
-        seeds: of the victims.
+        seeds: the seeds of the victims.
     """
 
     key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))

@@ -22,15 +22,15 @@ class RerankingRow:
     Values are means over seeds and target sets.
 
     Args:
-        key: the victims.
+        key: the key of the victims.
         attack_label: ``none`` for the clean cells.
-        norm: of the threat model; empty for the clean cells.
-        goal: of the threat model; empty for the clean cells.
+        norm: the norm of the threat model; empty for the clean cells.
+        goal: the goal of the threat model; empty for the clean cells.
         epsilon: the budget.
-        candidates: of a user.
+        candidates: the number of candidates of a user.
         recall: share of the held-out items that are candidates.
         reachable: share of the promoted items that are candidates, over users without them.
-        hits: T-HR@10 among these alone.
+        hits: T-HR@10 among the promoted items that are candidates.
         unusable: share of the answers that could not be used; None if the model gave no answers.
     """
 

@@ -31,7 +31,7 @@ class Results:
         store: the folder of results.
         metrics: metrics by their registered name (``ndcg``).
         plan: the content of plan.json.
-        records: by the id of the cell; a cell without one is missing.
+        records: the records, by the id of the cell; a cell without one is missing.
     """
 
     store: Store
@@ -52,7 +52,7 @@ class Results:
         return "missing" if record is None else str(record["status"])
 
     def ok(self, cell: CellRow) -> bool:
-        """Whether the cell was measured."""
+        """Returns whether the cell was measured."""
         return self.status(cell) == "ok"
 
     def record(self, cell: CellRow) -> Record:
@@ -91,7 +91,7 @@ class Results:
         return self._clean.get(cell.victim)
 
     def outcome(self, cell: CellRow, target_set: int | None = None) -> Outcome:
-        """Returns what was measured in a cell.
+        """Returns the outcome of a measured cell.
 
         Args:
             target_set: the only set whose target ranks the outcome has; clean cells hold those of all sets.
@@ -108,10 +108,10 @@ class Results:
         """Returns float64 [U], or None if the cell does not measure this.
 
         Args:
-            target_set: as in ``outcome``.
+            target_set: see ``outcome``.
 
         Raises:
-            UserError: the record holds the measure in another version of its metric.
+            UserError: if the record holds the measure in another version of its metric.
         """
         metric = self.metric(measure)
         values = measure.per_user(metric, self.outcome(cell, target_set), cell.threat, cell.kind)
@@ -151,7 +151,7 @@ def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
         store: the folder, if some of its arrays were read already.
 
     Raises:
-        UserError: there is no plan, or a record is damaged.
+        UserError: if there is no plan, or a record is damaged.
     """
     plan, store = read_plan(folder), store or Store(folder)
     records = {}
@@ -174,10 +174,10 @@ def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def is_baseline(cell: CellRow) -> bool:
-    """Whether the model of a cell is the line that every other model must clear."""
+    """Returns whether the model of a cell is the baseline that every other model must beat."""
     return cell.baseline or cell.key.model == BASELINE
 
 
 def is_standard(cell: CellRow) -> bool:
-    """Whether the attack of a cell is the ensemble of published leaderboards."""
+    """Returns whether the attack of a cell is the ensemble of published leaderboards."""
     return cell.kind == ENSEMBLE and (cell.standard or cell.attack == STANDARD)

@@ -27,8 +27,8 @@ class Flag:
 
     Args:
         flag: its name, in the column ``flags``.
-        why: what it says, in a sentence.
-        numbers: what it was computed from.
+        why: its explanation, in a sentence.
+        numbers: the numbers from which it was computed.
     """
 
     flag: str
@@ -41,15 +41,15 @@ class Row:
     """One row of a table.
 
     Args:
-        key: what identifies it.
-        baseline: whether its model is the line that others must clear. Such a row is not ranked.
+        key: the key that identifies the row.
+        baseline: whether its model is the baseline that others must beat. Such a row is not ranked.
         seeds: in the order of the arrays.
         clean: float64 [S, U].
         worst: float64 [S, U]; None if no attack was measured in all seeds.
-        attacks: what the worst case is taken over, as the table names it.
+        attacks: the names of the attacks over which the worst case is taken.
         planned: the number of cells that the plan has for the row.
         measured: how many of them were measured.
-        bounds: of the metric.
+        bounds: the bounds of the metric.
         adaptive: how the attacks know the pipeline.
         missing: why the row cannot be ranked: which attacks of the table its seeds lack.
         notes: the flags, with their numbers.
@@ -93,7 +93,7 @@ class Row:
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def drop(self) -> float | None:
-        """Returns 1 − worst / clean; None if there is nothing to divide."""
+        """Returns 1 − worst / clean; None if either is missing or clean is 0."""
         worst, clean = self.worst_interval(), self.clean_interval()
         if worst is None or not clean.mean or math.isnan(worst.mean):
             return None
@@ -202,7 +202,7 @@ def _worst(
         values: per seed, the values [U] of each attack.
         common: the attacks (label, ε) that all seeds have.
         clean: per seed, the clean values [U].
-        metric: of the values.
+        metric: the metric of the values.
         user_by_user: whether each user is attacked alone.
     """
     whole = [

@@ -39,7 +39,7 @@ def _blocks(rows: int, n: int) -> Iterator[int]:
 
 
 def _resamples(n: int) -> Iterator[IntArray]:
-    """Yields int64 [rows, n] users, in blocks of at most BLOCK draws."""
+    """Yields drawn users, int64 [rows, n], in blocks of at most BLOCK draws."""
     generator = np.random.default_rng(0)
     for size in _blocks(RESAMPLES, n):
         yield generator.integers(0, n, (size, n))
@@ -89,8 +89,8 @@ def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.in
 
     Args:
         values: float64 [S, U].
-        bounds: of the metric. Student's t knows none, so with few seeds it reaches values that no mean can have, such
-            as a negative NDCG. The interval is cut there. No test uses these bounds.
+        bounds: the bounds of the metric. Student's t knows none, so with few seeds it reaches values that no mean can
+            have, such as a negative NDCG. The interval is cut there. No test uses these bounds.
     """
     values = values[:, ~np.isnan(values).any(0)]
     if values.shape[1] == 0:

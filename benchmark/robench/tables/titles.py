@@ -22,21 +22,21 @@ class TitleRow:
     """One attack on titles at one ε, over the seeds and target sets of a victim.
 
     Args:
-        key: the victims.
-        attack_label: of the attack.
+        key: the key of the victims.
+        attack_label: the label of the attack.
         norm: words or characters.
-        goal: of the attack.
+        goal: the goal of the attack.
         epsilon: the budget.
-        metric: what the attack moves.
+        metric: the metric that the attack moves.
         before: its mean clean value.
         after: its mean under the attack.
         effect: the difference, with its interval.
         edits_mean: edits per title, as the host counts them; None if the records do not say.
-        similarity_mean: of both titles, by the host's sentence encoder; None as above.
+        similarity_mean: the mean similarity of both titles, by the host's sentence encoder; None as above.
         similarity_min: the least of them; None as above.
         queries: scored users; None as above.
         gradients: differentiated users; None as above.
-        examples: titles before and after, of the first cell.
+        examples: titles of the first cell, before and after.
         strongest: whether no other attack of this victim, goal and ε moves the metric further.
     """
 

@@ -30,15 +30,15 @@ class TwinRow:
 
     Args:
         key: the defended victims.
-        threat: of the attack.
-        attack_label: of the attack.
+        threat: the threat model of the attack.
+        attack_label: the label of the attack.
         epsilon: its budget.
-        seeds: that both models share.
-        metric: what is measured.
-        twin_clean: of the undefended twin.
-        twin_attacked: of the undefended twin.
-        robust_clean: of the defended model.
-        robust_attacked: of the defended model.
+        seeds: the seeds that both models share.
+        metric: the metric that is measured.
+        twin_clean: the clean value of the undefended twin.
+        twin_attacked: the attacked value of the undefended twin.
+        robust_clean: the clean value of the defended model.
+        robust_attacked: the attacked value of the defended model.
         gain: robust − undefended under the attack, paired over users and seeds.
         inverted: fits of the twin and of the defended model with a calibration of a ≤ 0.
     """

@@ -33,8 +33,7 @@ class DefenseTests(Conformance):
     """Tests of a ``Defense``; subclass with ``defense = Mine``.
 
     The defended models are a pairwise and a sequence model. ``settings`` are those of a defence that works.
-    ``adversarial`` says that it trains on a perturbation that raises the model's own loss; it is then tested that the
-    perturbation does.
+    ``adversarial`` says that it trains on a perturbation that raises the model's own loss; a test then checks this.
     """
 
     defense: ClassVar[type[Defense]]

@@ -19,7 +19,7 @@ from robench.testing.worlds import reference_victim
 
 
 class _RandomPoints(EmbeddingAttack):
-    """Random points at full budget, with which an attack is compared."""
+    """Random points that spend the full budget, to compare an attack with."""
 
     draws: ClassVar[int] = 1
 

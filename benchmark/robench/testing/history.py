@@ -24,7 +24,7 @@ from robench.testing.worlds import reference_victim
 
 
 class _RandomEdits(HistoryAttack):
-    """Random edits at full budget, with which an attack is compared."""
+    """Random edits that spend the full budget, to compare an attack with."""
 
     draws: ClassVar[int] = 1
 

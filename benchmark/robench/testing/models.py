@@ -213,7 +213,7 @@ def widened(rows: Interactions) -> Interactions:
 
 
 def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
-    """Allows for rounding, as a matrix product of another shape sums in another order."""
+    """Checks equality up to rounding, because a matrix product of another shape sums in another order."""
     largest = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5 * largest, err_msg=why)
 

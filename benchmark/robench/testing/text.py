@@ -29,7 +29,7 @@ FLOOR_SPREAD = 0.5  # the share of the random rise in exposure by which two rand
 
 
 class _RandomTitles(TextAttack):
-    """Random edits at full budget, with which an attack is compared."""
+    """Random edits that spend the full budget, to compare an attack with."""
 
     draws: ClassVar[int] = 1
 

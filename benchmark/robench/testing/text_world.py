@@ -53,7 +53,7 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
     Half of the users have the first taste, a quarter the second, 15% the third and 10% the fourth.
 
     Returns:
-        What a fit may see, and the held-out item of each user.
+        The data that a fit may see, and the held-out item of each user.
     """
     known, generator = catalogue_of_words(), np.random.default_rng(seed)
     n_items, sequences = len(known.items), []
@@ -94,7 +94,7 @@ class ReferenceText(TokenModel, SequenceModel):
         self.drop = nn.Dropout(self.config.dropout)
 
     def build_layers(self) -> None:
-        """Creates nothing, as there is no item table."""
+        """Creates nothing, because there is no item table."""
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Splits texts into words in lower case, after one special token per text."""
@@ -110,7 +110,7 @@ class ReferenceText(TokenModel, SequenceModel):
         return table
 
     def whole_words(self) -> Mapping[int, str]:
-        """Returns every word of letters by its token."""
+        """Returns all words that consist of letters, each under its token."""
         return {number: word for word, number in self.vocabulary.items() if word.isalpha()}
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:

@@ -24,7 +24,7 @@ from robench.testing.worlds import CPU, catalogue, measured_victim, same_state
 class TorchModelTests(ModelTests):
     """Tests of a ``TorchModel``; subclass with ``model = Mine``.
 
-    They add to ``ModelTests`` what concerns inputs, tables and the training loss.
+    They extend ``ModelTests`` by tests of inputs, tables and the training loss.
     """
 
     model: ClassVar[type[TorchModel]]

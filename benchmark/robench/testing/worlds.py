@@ -34,12 +34,12 @@ def catalogue(n_items: int) -> Catalogue:
 def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[TrainData, Interactions]:
     """Returns a world in which users use only items of their own parity.
 
-    Each user misses a few items of the own colour (parity), and one of these is held out. A model that has learnt the
-    board ranks it above every item of the other colour. Nobody has a validation item, so a fit runs every epoch and
+    Each user lacks a few items of the user's own colour (parity), and one of these is held out. A model that has learnt
+    the board ranks it above every item of the other colour. Nobody has a validation item, so a fit runs every epoch and
     keeps the last weights.
 
     Returns:
-        What a fit may see, and the held-out item of each user.
+        The data that a fit may see, and the held-out item of each user.
     """
     generator = np.random.default_rng(seed)
     train, validation, test = [], [], []
@@ -65,7 +65,7 @@ def crowd(
         ragged: user u keeps only the last ``length − u modulo (length − 1)`` training items.
 
     Returns:
-        What a fit may see, and the held-out item of each user.
+        The data that a fit may see, and the held-out item of each user.
     """
     generator = np.random.default_rng(seed)
     sequences = []

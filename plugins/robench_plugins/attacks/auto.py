@@ -147,7 +147,7 @@ class Auto(Ensemble):
         """Returns the list of the surface.
 
         Args:
-            gradients: whether the victim has gradients by its inputs.
+            gradients: whether the victim has gradients with respect to its inputs.
             stochastic: whether two evaluations of the victim differ.
         """
         match self.config.surface:

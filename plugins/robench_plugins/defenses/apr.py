@@ -63,7 +63,7 @@ class Apr(TrainingDefense):
 
         Args:
             step: the batch in training.
-            gradients: the gradient of the loss by each table, [rows, d] each.
+            gradients: the gradient of the loss with respect to each table, [rows, d] each.
         """
         delta, share = {}, 0.0
         for name, gradient in gradients.items():

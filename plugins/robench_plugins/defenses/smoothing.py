@@ -16,8 +16,8 @@ class SmoothedModel(Wrapped):
     """A fitted model that averages its scores over noisy copies of the inputs.
 
     The noise is drawn anew for every evaluation, from the global generator of torch. The host seeds that generator
-    around its evaluations, so an attack cannot predict the noise. The scores are differentiable by the inputs, draw by
-    draw.
+    around its evaluations, so an attack cannot predict the noise. The scores are differentiable with respect to the
+    inputs, draw by draw.
 
     Args:
         inner: the fitted model.
@@ -52,11 +52,11 @@ class SmoothedModel(Wrapped):
 class Smoothing(Defense):
     """Averages the scores of a fitted model over normal noise on the embedded inputs.
 
-    After randomised smoothing (Cohen et al., ICML 2019, eq. 1, a majority vote under noise) and median smoothing of a
-    real-valued output (Chiang et al., NeurIPS 2020). Here the scores are averaged, with few draws, and no radius is
-    certified. The training is that of the undefended model. σ is relative to the RMS over the valid entries of a row,
-    so the scores of a user do not depend on the other users of the batch. A model that is linear in its inputs (MF)
-    gains nothing from the mean.
+    The defence follows randomised smoothing (Cohen et al., ICML 2019, eq. 1, a majority vote under noise) and median
+    smoothing of a real-valued output (Chiang et al., NeurIPS 2020). Here the scores are averaged, with few draws, and
+    no radius is certified. The training is that of the undefended model. σ is relative to the RMS over the valid
+    entries of a row, so the scores of a user do not depend on the other users of the batch. A model that is linear in
+    its inputs (MF) gains nothing from the mean.
     """
 
     class Config(BaseConfig):
@@ -75,7 +75,7 @@ class Smoothing(Defense):
         """Returns the smoothed model.
 
         Raises:
-            PluginError: the model is not neural, so it has no embedded inputs.
+            PluginError: if the model is not neural, so it has no embedded inputs.
         """
         if not isinstance(model, TorchModel):
             raise PluginError(f"smoothing needs embedded inputs, which {type(model).__name__} does not have")

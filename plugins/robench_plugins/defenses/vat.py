@@ -18,8 +18,8 @@ def vulnerability(losses: Losses, batch: Batch) -> Tensor:
     """Returns the vulnerability g(L(u)) of the user of each row, float [B].
 
     It lies in [0, 1) and is detached. g(L(u)) = σ((L̄ − L(u)) / L(u)), where L(u) is the mean loss of the user's
-    targets in the batch and L̄ is the mean of L(u) over the users of the batch. A row without a user (−1) is a user of
-    its own, and a row without a target has g = 0.
+    targets in the batch and L̄ is the mean of L(u) over the users of the batch. A row without a user (−1) counts as a
+    separate user, and a row without a target has g = 0.
 
     Args:
         losses: the loss of every target, and the row of the batch that it belongs to.
@@ -50,7 +50,7 @@ class Vat(TrainingDefense):
 
     - L(u) is a mean over the batch. The authors' code uses a sum, which depends on the number of a user's interactions,
       and multiplies g by 2.
-    - A window of a sequence model is a user of its own.
+    - A window of a sequence model counts as a separate user.
     - ρ is relative to the RMS of the batch, and ‖Γ‖ covers all inputs of the row.
     - With ``norm: linf`` the sign of Γ replaces Γ / ‖Γ‖.
     - Only the embedded inputs are perturbed. The paper also moves the vectors of the two items of a pair.

@@ -23,9 +23,9 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": 
 
 
 class Local(Executor):
-    """Runs tasks in worker processes, each with the threads of the suite. This process never fits.
+    """Runs tasks in worker processes, each with the threads of the suite. This process never fits a model.
 
-    Workers are started afresh (spawn). A worker that dies loses its own task only, which is answered with ``lost``.
+    Workers are started afresh (spawn). A worker that dies loses only its own task, which is reported as ``lost``.
     A new worker takes its place.
     """
 
@@ -89,7 +89,7 @@ class _Worker:
         other.close()
 
     def give(self, task: Task) -> None:
-        """Sends a task. A worker that is dead already is noticed at the next event."""
+        """Sends a task. If the worker is already dead, the next event shows it."""
         self.task = task
         try:
             self.pipe.send(task)
@@ -105,7 +105,7 @@ class _Worker:
         return event
 
     def cause_of_death(self) -> str:
-        """Returns how the worker died, in words."""
+        """Describes how the worker died."""
         self.process.join()
         code = self.process.exitcode
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
@@ -123,7 +123,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, work: Work) -> None:
-    """Does tasks and sends their events, then ``idle``, until the other side is gone."""
+    """Runs tasks and sends their events, then ``idle``, until the other side closes the pipe."""
     try:
         while True:
             work(pipe.recv(), pipe.send)

@@ -76,7 +76,7 @@ class Accuracy(LikeMetric):
     """Share of right predictions: (TP + TN) / (TP + TN + FP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns right predictions and all predictions."""
+        """Returns the number of right predictions and of all predictions."""
         right = c.true_likes + c.true_dislikes
         return right, right + c.false_likes + c.missed_likes
 

@@ -18,8 +18,8 @@ from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 class PostNormBlock(nn.Module):
     """A transformer block that computes norm(x + dropout(g(x))).
 
-    The sublayer g is attention first, and a position-wise network second. The block of BERT4Rec (Sun et al., CIKM 2019,
-    sections 3.3 and 3.4).
+    The sublayer g is attention first, and a position-wise network second. This is the block of BERT4Rec (Sun et al.,
+    CIKM 2019, sections 3.3 and 3.4).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:

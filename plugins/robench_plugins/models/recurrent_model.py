@@ -34,7 +34,7 @@ def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) ->
 
     Args:
         x: the vectors of the items, float [B, L, d].
-        layers: recurrent layers, each a network of its own.
+        layers: the recurrent layers, each a separate network.
         drop: the dropout on the input and after every layer.
     """
     states: Tensor = drop(x)

@@ -144,7 +144,7 @@ class TextBert(TokenModel, SequenceModel):
         )
 
     def _depends_on(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Returns what the vectors of texts depend on, as a cache key."""
+        """Returns a cache key that holds everything that the vectors of texts depend on."""
         return {"encoder": self.outside(), "texts": texts}
 
     def encodings(self, catalogue: Catalogue) -> Path:

@@ -67,8 +67,8 @@ class SelfAttention(nn.Module):
 class PreNormBlock(nn.Module):
     """A transformer block that computes x + dropout(g(norm(x))).
 
-    The sublayer g is attention first, and a position-wise network second. The block of SASRec (Kang & McAuley, ICDM
-    2018, section III-C).
+    The sublayer g is attention first, and a position-wise network second. This is the block of SASRec (Kang & McAuley,
+    ICDM 2018, section III-C).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:

@@ -66,7 +66,7 @@ class Ball:
 
     @cached_property
     def _alike(self) -> float | None:
-        """The radius if all rows share one, else None. Clamping to a number is faster."""
+        """The radius if all rows share one, else None. Clamping to a single number is faster."""
         same = len(self.radius) > 0 and bool((self.radius == self.radius[0]).all())
         return float(self.radius[0]) if same else None
 
@@ -116,7 +116,7 @@ class Ball:
 
         Args:
             delta: the present δ, [B, ...] by input.
-            gradient: of the objective, [B, ...] by input.
+            gradient: the gradient of the objective, [B, ...] by input.
             factor: the length of the step as a share of the radius, from 0.
         """
         if self.norm == "linf" and self._alike is not None:

@@ -1,4 +1,4 @@
-"""The base class of attacks, and what the host answers to their queries."""
+"""The base class of attacks, and the host's answers to their queries."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
 
 
 class Attack(Component):
-    """An attack: it proposes, and the host projects, scores again and keeps the worst.
+    """An attack, which proposes candidates. The host projects them, scores them again and keeps the worst.
 
-    ε is no setting of ``Config``: it is a grid axis of the suite, and the host enforces it.
+    ε is not a setting of ``Config``: it is a grid axis of the suite, and the host enforces it.
 
     Attributes:
-        surface: what the attack touches.
+        surface: the surface that the attack perturbs.
         stage: when it acts, before the fit (``train``) or after it (``test``).
         adaptive: ``yes`` if the attack is computed against this very pipeline with its defence, ``oblivious`` if it
             needs no model, ``frozen`` if it is computed elsewhere.
@@ -87,7 +87,7 @@ class Evaluation:
         loss: float [B]; higher is worse for the defender.
         broken: bool [B], or a function that computes it on first use. True if the goal is reached: all held-out items
             are out of the top k, or all promoted items are in it.
-        gradient: the gradient of the loss by δ, or None.
+        gradient: the gradient of the loss with respect to δ, or None.
     """
 
     def __init__(self, loss: Tensor, broken: Tensor | Callable[[], Tensor], gradient: Delta | None = None) -> None:

@@ -28,13 +28,14 @@ class Member:
 
 
 class Ensemble(Attack):
-    """A fixed list of attacks, of which the worst outcome per user counts.
+    """A fixed list of attacks. The worst outcome of each user counts.
 
-    The host runs the members in order and leaves users that are broken. It reports each member's cost and its share of
-    the users that it broke first. ``Config`` needs a ``version``, by which tables are called.
+    The host runs the members in order and skips users that are already broken. It reports each member's cost and its
+    share of the users that it broke first. ``Config`` needs a ``version``, which tables show.
 
     Attributes:
-        standard: whether leaderboards are published by this ensemble. Only robench's own ensemble has this role.
+        standard: whether this is the ensemble by which leaderboards are ranked. Only robench's own ensemble has this
+            role.
     """
 
     stage: ClassVar[Stage] = "test"
@@ -50,6 +51,6 @@ class Ensemble(Attack):
         """Returns the attacks in the order in which they run, cheap ones first.
 
         Args:
-            gradients: whether the victim has gradients by its inputs.
+            gradients: whether the victim has gradients with respect to its inputs.
             stochastic: whether the victim's scores differ between two evaluations of the same inputs.
         """

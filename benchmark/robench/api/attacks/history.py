@@ -97,7 +97,7 @@ class HistoryOracle(Protocol):
         ...
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
-        """Returns the slopes of the loss, or None if the model has no gradient by items."""
+        """Returns the slopes of the loss, or None if the model has no gradient with respect to items."""
         ...
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:

@@ -13,7 +13,7 @@ class Slopes:
     """The change of the loss by every substitution, to first order.
 
     If item j replaces item i at place l, the loss rises by about ⟨g_l, v_j − v_i⟩ (HotFlip, Ebrahimi et al., ACL 2018,
-    eq. 1). Here g_l is the gradient by the vector at place l.
+    eq. 1). Here g_l is the gradient with respect to the vector at place l.
 
     Args:
         gradient: g, float [B, W, d], or [B, 1, d] if all places share one gradient.

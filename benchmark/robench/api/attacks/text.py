@@ -1,6 +1,6 @@
 """The base class of attacks on titles, their oracle, and the counting of edits.
 
-Such an attack rewrites titles of a catalogue, so that one rewriting serves all users. Nothing is trained again.
+Such an attack rewrites titles of a catalogue, and the new titles are shown to all users. No model is retrained.
 """
 
 from __future__ import annotations
@@ -65,20 +65,21 @@ def printable(title: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class TokenSlopes:
-    """The slopes of the loss by the tokens of A titles. All tensors are on the CPU.
+    """The slopes of the loss with respect to the tokens of A titles. All tensors are on the CPU.
 
-    A model that scores an item by the likelihood of its tokens has further slopes: ``choice``, ``worth`` and ``tails``.
+    A model that scores an item by the likelihood of its tokens also has ``choice``, ``worth`` and ``tails``.
 
     Args:
         titles: the titles that the model reads, which a defence may have cleaned.
         ids: int64 [A, L], the tokens of every item's text.
         word: int64 [A, L], the number of the title's word (split at blanks) that a token is part of, else −1.
-        gradient: float [A, L, d], the gradient of an item's own loss by a token's vector; 0 at padding.
+        gradient: float [A, L, d], the gradient of an item's own loss with respect to a token's vector; 0 at padding.
         table: float [V, d], the vectors of all tokens.
         words: the tokens that are a whole word, with that word.
-        choice: float [A, L, V], the slope of an item's own loss by the weight of a token at a place. If b replaces a,
-            the loss changes further by the entry of b minus that of a, to first order in the item's score.
-        worth: float [A], the slope of an item's own loss by its score, the mean log-likelihood of the title's tokens.
+        choice: float [A, L, V], the slope of an item's own loss with respect to the weight of a token at a place. If b
+            replaces a, the loss changes further by the entry of b minus that of a, to first order in the item's score.
+        worth: float [A], the slope of an item's own loss with respect to its score, the mean log-likelihood of the
+            title's tokens.
         spelled: the words of the catalogue's titles, with their tokens after another word.
         tails: float [number of ``spelled``], the log-likelihood in nats of a word's further tokens given its first
             token; 0 for a word of one token.
@@ -103,7 +104,7 @@ class Exposure:
     If the attack is untargeted, both values are the same for every item.
 
     Args:
-        loss: float64 [A]; higher is nearer to the goal.
+        loss: float64 [A]; a higher loss is nearer to the goal.
         reached: float64 [A], the share of users without the item that get it within the top k. If the attack is
             untargeted, the share of users without a held-out item there.
     """

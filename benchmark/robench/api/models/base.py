@@ -28,18 +28,18 @@ class Model(Component):
 
     Attributes:
         surfaces: the surfaces that attacks may touch. Every model also has ``interactions``, its training data.
-        baseline: whether the model is the line that every other must clear. Only robench's own model has this role.
+        baseline: whether this is the baseline that every other model must beat. Only robench's own model has this role.
         neural: whether the model derives from ``TorchModel``.
         tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
-        token_goals: the goals for which the model offers slopes by the tokens of titles.
-        reads_text: whether the model needs texts of items. A data set without any text of ``reads_of`` is refused.
+        token_goals: the goals for which the model offers slopes with respect to the tokens of titles.
+        reads_text: whether the model needs texts of items. A data set without any text in these fields is refused.
         reads_of: the fields of ``Item`` that the model reads.
         follows: whether the model answers a prompt that contains titles, which may hold instructions to it.
         cold_user: the source of scores for a user outside the training data. ``history``: scores depend only on the
             history. ``fold-in``: a vector is fitted to the user's items. ``content``: scores depend on the texts of
             these items. ``popularity``: everybody gets the same list.
-        cold_item: the place of an item without training interactions. ``behind``: after the items that a user likes.
-            ``content``: wherever its text puts it.
+        cold_item: the rank of an item without training interactions. ``behind``: after the items that a user likes.
+            ``content``: as its text decides.
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
@@ -124,8 +124,8 @@ class Model(Component):
     def encodings(self, catalogue: Catalogue) -> Path | None:
         """Returns the file in the cache for the encoded texts of a catalogue, or None.
 
-        All victims with the same settings share this file, which need not exist yet. It is None for a model that
-        encodes nothing once. ``robench plan`` shows how much there is to encode.
+        All victims with the same settings share this file, which need not exist yet. The result is None for a model
+        that does not precompute encodings. ``robench plan`` shows how much there is to encode.
 
         Raises:
             DataError: if weights are missing or broken.

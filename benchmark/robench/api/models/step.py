@@ -51,7 +51,7 @@ class Step:
             return self.model.margins_from(self.batch, e)
 
     def accumulate(self, loss: Tensor, e: Embedded) -> dict[str, Tensor]:
-        """Backpropagates ``loss`` into the parameters, and returns its gradient by ``e``.
+        """Backpropagates ``loss`` into the parameters, and returns its gradient with respect to ``e``.
 
         One backward pass serves the optimiser and the inner attack. It frees the graph of ``e``, so a later pass must
         embed again.
@@ -84,7 +84,7 @@ class Step:
         return self.model.under(moved, lambda: self.losses(self.embed()))
 
     def accumulate_tables(self, loss: Tensor) -> dict[str, Tensor]:
-        """Backpropagates ``loss`` into the parameters; returns its gradient by the tables.
+        """Backpropagates ``loss`` into the parameters; returns its gradient with respect to the tables.
 
         One backward pass serves the optimiser and the perturbation of the tables.
         """
@@ -94,14 +94,14 @@ class Step:
         return {name: _grown(table, before[name]) for name, table in tables.items()}
 
     def table_gradients(self, loss: Tensor) -> dict[str, Tensor]:
-        """Returns the gradient of ``loss`` by the tables, and changes no ``grad``."""
+        """Returns the gradient of ``loss`` with respect to the tables, and changes no ``grad``."""
         tables = self.tables()
         gradients = torch.autograd.grad(loss, list(tables.values()), allow_unused=True)
         pairs = zip(tables.items(), gradients, strict=True)
         return {name: torch.zeros_like(table) if g is None else g for (name, table), g in pairs}
 
     def gradient(self, e: Embedded, objective: Objective) -> dict[str, Tensor]:
-        """Returns the gradient of ``objective`` by the inputs, and changes no ``grad``."""
+        """Returns the gradient of ``objective`` with respect to the inputs, and changes no ``grad``."""
         leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
         moved = Embedded(leaves, e.valid, e.context)
         gradients = torch.autograd.grad(objective(moved), list(leaves.values()), allow_unused=True, retain_graph=True)
@@ -180,7 +180,7 @@ class Step:
         return masked(drawn, e.valid)
 
     def spent(self, delta: Delta, ball: Ball) -> dict[str, Tensor]:
-        """Returns ``delta``, detached, and notes the largest share of the radius of a row.
+        """Returns ``delta``, detached, and records the largest share of the radius that any row uses.
 
         The share is in ``achieved`` as ``epsilon_share``.
         """
@@ -190,7 +190,7 @@ class Step:
 
 
 def _grown(table: Tensor, before: Tensor | None) -> Tensor:
-    """Returns what a backward pass added to a parameter's gradient, as a copy."""
+    """Returns a copy of the gradient that a backward pass added to a parameter."""
     if table.grad is None:
         return torch.zeros_like(table)
     return table.grad.clone() if before is None else table.grad - before

@@ -1,6 +1,6 @@
 """Base classes of neural models that read the texts of items by tokens.
 
-Through them the host gives an item another title, and gets the slopes of the loss by tokens.
+The host uses them to give an item another title, and to get the slopes of the loss with respect to tokens.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class LikelihoodModel(TokenReader):
         Args:
             items: A rows of the catalogue.
             tokens: the tokens of their titles, [A, L]; none for a title that the model would not read. Values at
-                padding count for nothing.
+                padding are ignored.
             vectors: float [A, L, d], to read in place of the tokens' rows of ``token_table``.
             choice: float [A, L, V], the weights of all tokens' log-likelihoods at each place. The genuine title has
                 weight 1 at its token.

@@ -1,6 +1,6 @@
 """Defines arenas, and searches one for the worst candidate.
 
-An attack proposes, the arena enforces ε on every proposal, the host judges it and keeps the worst.
+An attack proposes candidates, and the arena enforces ε on each. The host judges them and keeps the worst.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Proposal = Mapping[str, Tensor]
 class Arena(ABC):
     """One chunk of a victim on one surface at one budget.
 
-    Axis 0 of every tensor of a candidate are its rows: users, or rows of tables if one perturbation serves all users.
+    Axis 0 of every tensor of a candidate holds its rows: users, or rows of tables if one perturbation serves all users.
     A subclass is a dataclass with a field ``oracle``.
     """
 
@@ -35,34 +35,34 @@ class Arena(ABC):
 
     @property
     def costs(self) -> Costs:
-        """What the attack has spent here."""
+        """The counters of the attack's queries in this arena."""
         costs: Costs = self.oracle.costs
         return costs
 
     @property
     def diagnosis(self) -> Diagnosis:
-        """What its gradients looked like."""
+        """The diagnosis of the attack's gradients."""
         diagnosis: Diagnosis = self.oracle.diagnosis
         return diagnosis
 
     @property
     def to_break(self) -> Tensor:
-        """The rows whose goal is not reached at clean, bool [B]."""
+        """The rows for which the genuine input does not reach the goal, bool [B]."""
         rows: Tensor = self.oracle.to_break
         return rows
 
     @property
     def stops(self) -> bool:
-        """Whether an ensemble leaves a user who is broken.
+        """Whether an ensemble stops attacking a user once the user is broken.
 
-        It does not if items are promoted, because more still counts, nor if the victim draws at test time, because
-        another draw may judge otherwise.
+        It does not stop if items are promoted, because further gains count. Nor does it stop if the victim draws at
+        test time, because another draw may give another judgement.
         """
         return True
 
     @property
     def gradients(self) -> bool:
-        """Whether an attack can have gradients by what it may touch."""
+        """Whether an attack can get gradients with respect to the inputs that it may perturb."""
         return True
 
     @property
@@ -75,7 +75,7 @@ class Arena(ABC):
 
     @property
     def n_users(self) -> int:
-        """Number of users whose scores one evaluation takes."""
+        """The number of users that one evaluation scores."""
         return len(self.to_break)
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Arena(ABC):
 
     @abstractmethod
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields what an attack proposes.
+        """Yields the candidates that an attack proposes.
 
         Raises:
             TypeError: if the attack is of another surface.
@@ -92,21 +92,21 @@ class Arena(ABC):
 
     @abstractmethod
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Enforces ε: returns what of a proposal may be applied.
+        """Enforces ε: returns the part of a proposal that may be applied.
 
         It also records how far the proposal overshot.
 
         Raises:
-            PluginError: if it does not have the shape of a candidate, or is not finite.
+            PluginError: if the proposal does not have the shape of a candidate, or is not finite.
         """
 
     @abstractmethod
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate as the host does; not counted."""
+        """Judges a candidate as the host does. The queries are not counted."""
 
     @abstractmethod
     def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
-        """Returns the arena of some rows (int64 [b]) with costs of its own.
+        """Returns the arena of some rows (int64 [b]), which has costs of its own.
 
         Args:
             chosen: positions of the rows.
@@ -115,14 +115,14 @@ class Arena(ABC):
 
     @abstractmethod
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the arrays that are stored of the final candidate, a row per user."""
+        """Returns the arrays of the final candidate to be stored, one row per user."""
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns what a candidate does to each user, float64 [U]; higher is worse."""
+        """Returns the damage of a candidate to each user, float64 [U]; higher is worse."""
         return self.judge(candidate).damage
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns what of the budget was spent, unless ``stored`` has it per user."""
+        """Returns how much of the budget was spent, unless ``stored`` has it per user."""
         return {}
 
 
@@ -130,7 +130,7 @@ class Arena(ABC):
 class Worst:
     """The worst candidate so far, row by row.
 
-    Worse is more damage, then a higher loss.
+    A candidate is worse if it does more damage, or equal damage at a higher loss.
     """
 
     candidate: Candidate
@@ -149,11 +149,11 @@ class Worst:
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Takes over the rows in which a part of the arena has a worse candidate.
+        """Takes over the rows in which another arena of some of the rows has a worse candidate.
 
         Args:
-            place: int64 [b], the rows of that part.
-            part: its worst candidate.
+            place: int64 [b], the rows of the other arena.
+            part: the worst candidate of the other arena.
         """
         old = self.judgement
         pairs = zip(old, part.judgement, strict=True)
@@ -175,9 +175,9 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 
 
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
-    """Returns ``new`` in the rows where ``better``, else ``old``.
+    """Returns ``new`` in the rows for which ``better`` is true, else ``old``.
 
-    The shorter is padded with −1 along axis 1.
+    The shorter tensor is padded with −1 along axis 1.
     """
     chosen = {}
     for name, part in old.items():

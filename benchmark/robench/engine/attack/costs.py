@@ -1,4 +1,4 @@
-"""Counts what an attack spends, and records what its gradients look like."""
+"""Counts the queries of an attack, and diagnoses its gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Costs:
-    """What one attack spent.
+    """The counters of one attack's queries.
 
     Args:
         queries: score evaluations, counted per user.
@@ -40,8 +40,8 @@ class Diagnosis:
 
     A gradient is unusable if it is zero or not finite.
 
-    Each user is diagnosed once, by the first attack of an ensemble that attacks them. The users that are left for the
-    later ones are a selection.
+    Each user is diagnosed once, by the first attack of an ensemble that attacks them. The users that remain for later
+    attacks would be a biased sample.
 
     Args:
         judged: number of diagnosed users.
@@ -65,7 +65,7 @@ class Diagnosis:
         return positions
 
     def note(self, sizes: Tensor) -> None:
-        """Records gradients by their largest entries, float [n]."""
+        """Records unusable gradients, given the largest entry of each: float [n]."""
         self.judged += len(sizes)
         self.non_finite += int((~torch.isfinite(sizes)).sum())
         self.zero += int((sizes == 0).sum())

@@ -21,8 +21,8 @@ class Draws:
     A deterministic victim is scored once and needs none.
 
     The host scores every candidate in the same ``HOST_DRAWS`` streams, which no attack sees. Arrays for the record come
-    from fresh streams: the worst of many candidates is partly luck with the draws that chose it. An attack scores
-    ``expectation`` times, in a stream of its own that goes on from one evaluation to the next.
+    from fresh streams. Otherwise the worst of many candidates would partly be luck with the draws that chose it. An
+    attack scores ``expectation`` times, in a stream of its own that goes on from one evaluation to the next.
 
     Args:
         host_rng: the root of the host's streams.
@@ -42,7 +42,7 @@ class Draws:
         """Yields a context per draw of the host.
 
         Args:
-            last: use fresh streams, for arrays to be stored.
+            last: whether to use fresh streams, for arrays to be stored.
         """
         role = "last" if last else "host"
         for draw in range(HOST_DRAWS if self.stochastic else 1):
@@ -61,5 +61,5 @@ def mean(parts: list[Tensor]) -> Tensor:
 
 
 def majority(parts: list[Tensor]) -> Tensor:
-    """Returns where at least half of equally shaped bool tensors are true."""
+    """Returns a bool tensor, true at the entries at which at least half of these tensors are true."""
     return mean([part.float() for part in parts]) >= 0.5

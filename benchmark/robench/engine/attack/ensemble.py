@@ -24,7 +24,7 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
 
     Args:
         ensemble: the ensemble.
-        gradients: whether the victim has gradients by its inputs.
+        gradients: whether the victim has gradients with respect to its inputs.
         stochastic: whether the victim draws at test time.
         follows: whether the victim follows instructions. If not, members that write instructions are left out.
 
@@ -51,13 +51,13 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
 
 @dataclass
 class MemberLog:
-    """What the members of an ensemble did, over all chunks of a victim.
+    """A log of the members of an ensemble, over all chunks of a victim.
 
     Args:
-        members: in order.
-        costs: by member.
+        members: the members, in order.
+        costs: the costs of each member.
         users: number of users on which a member ran.
-        damage: mean damage of a member's own worst candidate, if one perturbation serves all users.
+        damage: the mean damage of each member's own worst candidate, if one perturbation serves all users.
     """
 
     members: Sequence[Member]
@@ -100,7 +100,8 @@ class MemberLog:
 def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
     """Searches for the worst candidate per row over the members.
 
-    A member runs on the rows that are not broken yet, or, if its ``everyone`` is set, on all that were to be broken.
+    A member runs on the rows that are not broken yet. If its ``everyone`` is set, it runs on all rows that were to be
+    broken.
 
     Returns:
         The candidate; and ``first`` int64 [B], the member that broke a row first, with ``member_broke`` int8 [B, M]:

@@ -37,7 +37,8 @@ def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
 class Goal:
     """The goal of an attack for a chunk of users.
 
-    Held-out items shall fall, or promoted items shall rise. Scores are float [B, n_items], −inf at masked items.
+    The goal is that held-out items fall or that promoted items rise. Scores are float [B, n_items], −inf at masked
+    items.
 
     Args:
         name: ``untargeted`` or ``promote``.
@@ -68,23 +69,23 @@ class Goal:
 
     @property
     def applies(self) -> Tensor:
-        """The users with an item that shall fall or rise, bool [B]."""
+        """The users with an item that the goal concerns, bool [B]."""
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
-        """Returns the loss, float [B], higher is nearer to the goal.
+        """Returns the loss, float [B]; a higher loss is nearer to the goal.
 
         It is 0 for a user without items.
 
         ``ce`` is the mean over the items of logsumexp(s) − s_y. ``bpr`` is the mean over items and others of
         softplus(s_j − s_y). To promote, both have the other sign.
 
-        ``margin`` is s_(k) − max s_y, where s_(k) is the k-th best unmasked item that is not among them, or the rival.
-        To promote, it is min s_t − s_(k − T + 1), which is positive if all T items are in the top k.
+        ``margin`` is s_(k) − max s_y. Here s_(k) is the score of the rival, or of the k-th best unmasked item outside
+        the goal. To promote, it is min s_t − s_(k − T + 1), which is positive if all T items are in the top k.
 
         Args:
             scores: float [B, n_items], −inf at masked items; differentiable.
-            name: of the loss, see also ``Oracle``.
+            name: the name of the loss, see also ``Oracle``.
             rival: int64 [B], one item per user for ``margin``.
         """
         if name == "ce" and self.items.shape[1] == 1:
@@ -136,8 +137,8 @@ class Goal:
 
         It is −NDCG@k of the held-out items, or NDCG@k of the promoted ones.
 
-        Candidates that serve all users are compared by its mean, which is what the tables show. For a single user it
-        would tie most of the time.
+        Candidates that serve all users are compared by the mean of this damage, as in the tables. For a single user
+        most candidates would tie.
         """
         ranks = self.ranks(scores)
         gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
@@ -159,7 +160,7 @@ class Goal:
         return valid.any(1) & ((scores > last).sum(1) < self.k)
 
     def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the scores of the items, and which of them are no padding.
+        """Returns the scores of the items, and a mask that is false at the padding.
 
         Returns:
             [B, H] each; scores are arbitrary at the padding.

@@ -14,10 +14,10 @@ from robench.api.attacks.ball import Delta
 
 @contextmanager
 def gradients(device: torch.device, *, enabled: bool = True) -> Iterator[None]:
-    """Opens a context in which a model in eval mode has gradients by its inputs.
+    """Opens a context in which a model in eval mode has gradients with respect to its inputs.
 
     Args:
-        device: of the model.
+        device: the device of the model.
         enabled: if false, the context has no gradients at all.
     """
     # cuDNN's recurrent kernels give no gradient in eval mode. Switching them off takes a while, even without a GPU.

@@ -1,4 +1,4 @@
-"""How the host compares candidates: by the damage that they do, then by the loss."""
+"""Compares candidates as the host does: by their damage, then by their loss."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Returns this judgement where ``better`` (bool [B]), else the other one."""
+        """Returns this judgement in the rows of ``better`` (bool [B]), and the other one elsewhere."""
         return Judgement(*(torch.where(better, new, old) for new, old in zip(self, other, strict=True)))
 
 
 class Harm(Protocol):
-    """Damage and loss of anything that the host compares, per row."""
+    """The damage and the loss, per row, of anything that the host compares."""
 
     @property
     def damage(self) -> Tensor:
@@ -45,9 +45,9 @@ class Harm(Protocol):
 
 
 def worse(new: Harm, old: Harm) -> Tensor:
-    """Returns where ``new`` is worse for the defender than ``old``.
+    """Returns the rows in which ``new`` is worse for the defender than ``old``.
 
-    Worse is more damage, or equal damage and a higher loss.
+    A candidate is worse if it does more damage, or equal damage at a higher loss.
     """
     return (new.damage > old.damage) | ((new.damage == old.damage) & (new.loss > old.loss))
 
@@ -55,10 +55,10 @@ def worse(new: Harm, old: Harm) -> Tensor:
 def judge_scores(goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None) -> Judgement:
     """Judges masked scores by a goal.
 
-    Damage and loss are means over the draws. A user is broken if at least half of the draws are.
+    Damage and loss are means over the draws. A user is broken if the goal is reached in at least half of the draws.
 
     Args:
-        goal: of the users of these scores.
+        goal: the goal of the users of these scores.
         draws: masked scores, float [B, n_items] each.
         damage_of: the measure of damage; ``goal.damage`` by default.
     """

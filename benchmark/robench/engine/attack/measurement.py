@@ -23,9 +23,9 @@ DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; their maxim
 
 
 class MemberOutcome(TypedDict):
-    """What one member of an ensemble did, for the record.
+    """The record's entry for one member of an ensemble.
 
-    ``damage`` is there only if one perturbation serves all users.
+    ``damage`` is present only if one perturbation serves all users.
     """
 
     name: str
@@ -42,7 +42,7 @@ class MemberOutcome(TypedDict):
 class TitleChange(TypedDict):
     """One rewritten title, for the record.
 
-    ``similarity`` is there only if a sentence encoder is installed.
+    ``similarity`` is present only if a sentence encoder is installed.
     """
 
     item: str
@@ -58,9 +58,9 @@ class Measurement:
     """One cell, measured.
 
     Args:
-        arrays: for the npz.
-        achieved: what of the budget was spent, and at what cost.
-        diagnostics: what flags are computed from.
+        arrays: the arrays for the npz.
+        achieved: the part of the budget that was spent, and the attack's costs.
+        diagnostics: the numbers from which flags are computed.
         members: a row per member of an ensemble.
         titles: a row per rewritten title.
     """
@@ -73,7 +73,7 @@ class Measurement:
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
-    """Returns what of the budget was spent, and the attack's costs."""
+    """Returns how much of the budget was spent, and the attack's costs."""
     achieved: dict[str, float] = {}
     if "spent" in arrays:
         achieved |= {"epsilon": float(arrays["spent"].max()), "epsilon_mean": float(arrays["spent"].mean())}
@@ -96,13 +96,13 @@ def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]
 
 
 def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
-    """Returns the arrays of a chunk, per user from the draw of median damage.
+    """Returns the arrays of a chunk; each user's come from the draw of median damage.
 
     Args:
         draws: masked scores, float [B, n_items] each.
-        chunk: of these users.
-        goal: of these users.
-        targets: int64 [T], items whose ranks are stored.
+        chunk: the chunk of users.
+        goal: the goal of these users.
+        targets: int64 [T], the items for which ranks are stored.
     """
     rankings, damages = [], []
     for scores in draws:
@@ -116,15 +116,15 @@ def median_arrays(
 ) -> CellArrays:
     """Returns ranks, lists and ranks of promoted items as they are stored.
 
-    Of several draws it takes, for each user, the one of median damage (of an even number the upper), so that the ranks
-    belong together.
+    Each user's arrays come from one draw, so that they are consistent. It is the draw of median damage, or the upper of
+    two middle draws.
 
     Args:
         chunk: the users.
         rankings: one per draw.
         damages: float64 [B], one per draw.
         n_items: size of the catalogue.
-        targets: int64 [T], items whose ranks are stored.
+        targets: int64 [T], the items for which ranks are stored.
     """
     order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
     user = torch.arange(len(order))

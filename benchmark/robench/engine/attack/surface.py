@@ -1,4 +1,4 @@
-"""What every surface of a victim offers: its measurement under an attack.
+"""The base classes of a victim's surfaces, which measure the victim under attacks.
 
 Each folder of ``engine/surfaces`` holds a subclass, which the row of its surface in ``robench.api.surfaces`` names.
 """
@@ -37,10 +37,10 @@ class VictimSurface(ABC):
 
     @abstractmethod
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures the worst of the genuine input and everything that an attack proposes.
+        """Measures the worst candidate among the genuine input and all proposals of an attack.
 
         Args:
-            attack: of this surface.
+            attack: the attack of this surface.
             epsilon: the budget, in the unit of the attack's threat model.
             key: identifies the attack without ε.
             targets: int64 [T], the promoted items; None if the attack is untargeted.
@@ -60,10 +60,10 @@ class ArenaSurface(VictimSurface):
         """Yields the arenas of the victim under an attack at ε.
 
         Args:
-            attack: of this surface.
+            attack: the attack of this surface.
             epsilon: the budget.
-            costs: shared by all arenas.
-            diagnosis: shared by all arenas.
+            costs: the counters that all arenas share.
+            diagnosis: the diagnosis that all arenas share.
             targets: int64 [T], the promoted items.
         """
 

@@ -26,18 +26,18 @@ Input = TypeVar("Input")  # what an attack perturbs, one row per user
 
 
 class UserOracle(ABC, Generic[Input]):
-    """One chunk of users of one victim, as an attack may query it.
+    """An oracle through which an attack queries one chunk of a victim's users.
 
     Every query of the attack is counted.
 
     A subclass is a dataclass that holds these fields. Its own class method builds it and calls ``judge_genuine``.
 
     Args:
-        chunk: masks and held-out items of these users.
-        goal: of these users.
-        draws: streams if the victim draws at test time.
-        costs: what the attack spends.
-        diagnosis: what its gradients look like.
+        chunk: the masks and held-out items of these users.
+        goal: the goal of these users.
+        draws: the random streams for a victim that draws at test time.
+        costs: the counters of the attack's queries.
+        diagnosis: the diagnosis of the attack's gradients.
         at_clean: the judgement of the genuine input.
     """
 
@@ -64,7 +64,7 @@ class UserOracle(ABC, Generic[Input]):
 
     @property
     def to_break(self) -> Tensor:
-        """The users whose goal is not reached at clean, bool [B]."""
+        """The users for whom the genuine input does not reach the goal, bool [B]."""
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
@@ -72,14 +72,14 @@ class UserOracle(ABC, Generic[Input]):
 
         Args:
             perturbed: the input.
-            last: use fresh streams, for arrays to be stored.
+            last: whether to use fresh streams, for arrays to be stored.
         """
         for context in self.draws.host(last=last):
             with context:
                 yield self.scores_at(perturbed)
 
     def judge(self, perturbed: Input) -> Judgement:
-        """Judges an input as the host does, over its draws; not counted."""
+        """Judges an input as the host does, over its draws. The queries are not counted."""
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
@@ -105,8 +105,7 @@ class UserOracle(ABC, Generic[Input]):
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the mean gradient over the draws, with zeros for unusable entries.
 
-        The first gradient is diagnosed, for each user to be broken without a diagnosis: a defence that hides its
-        gradient shows here.
+        The first gradient of each user to be broken is diagnosed. This reveals a defence that hides its gradient.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
@@ -123,9 +122,9 @@ class UserArena(Arena):
     """One chunk of users of one victim, each with a perturbation of their own.
 
     Args:
-        oracle: of these users.
+        oracle: the oracle of these users.
         unit: float [B], the budget of each user at ε = 1.
-        targets: int64 [T], items whose ranks are stored.
+        targets: int64 [T], the items for which ranks are stored.
     """
 
     oracle: UserOracle[Any]
@@ -149,14 +148,14 @@ class UserArena(Arena):
 
     @abstractmethod
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns what of the budget was spent per user: ``spent`` in ε, and distances."""
+        """Returns each user's share of the budget: ``spent`` in ε, and distances."""
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate through the oracle; not counted."""
+        """Judges a candidate through the oracle. The queries are not counted."""
         return self.oracle.judge(self.input_of(candidate))
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns ranks and lists, losses, and what of the budget was spent, per user."""
+        """Returns each user's ranks, lists, losses and spent budget."""
         oracle = self.oracle
         draws = oracle.host_scores(self.input_of(candidate), last=True)
         arrays = outcome_arrays(draws, oracle.chunk, oracle.goal, self.targets)

@@ -1,4 +1,4 @@
-"""Defines the fitted victim that every surface attacks, with its users."""
+"""Defines the fitted victim that is attacked on its surfaces, and its users."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NOISE = 1e-4  # largest difference of a deterministic victim, in standard deviat
 
 
 class Queries(NamedTuple):
-    """The queries of one chunk to a neural victim, and how answers are judged.
+    """The queries of one chunk to a neural victim, with the goal that judges the answers.
 
     Args:
         batch: the queries [B].
-        chunk: masks and held-out items of these users, on the model's device.
-        goal: of these users.
+        chunk: the masks and held-out items of these users, on the model's device.
+        goal: the goal of these users.
     """
 
     batch: Batch
@@ -45,13 +45,13 @@ class EvaluatedVictim:
     """One fitted victim and the users on which it is evaluated.
 
     Args:
-        model: fitted; in eval mode if it is a ``TorchModel``.
+        model: the fitted model, in eval mode if it is a ``TorchModel``.
         history: the known items of each real user at test time, one row each.
         held: the held-out items, one row per real user.
         users: int64 [U], the evaluated users.
-        seed: of the attacks.
+        seed: the seed of the attacks.
         catalogue: the genuine items, for attacks on their titles.
-        read: how the defence reads a title; None if it does not change titles.
+        read: the function by which the defence reads a title; None if it does not change titles.
         negatives: int64, one negative per held-out item whose scores are stored too; None to store no scores.
     """
 
@@ -114,7 +114,7 @@ class EvaluatedVictim:
         """Yields the queries of each chunk, on the device of a neural model.
 
         Args:
-            goal: of the attack.
+            goal: the goal of the attack.
             k: the top k of the threat model.
             targets: int64 [T], the promoted items.
         """
@@ -125,11 +125,11 @@ class EvaluatedVictim:
             yield Queries(batch, on_device, Goal.of(on_device, goal, k, targets))
 
     def outcome(self, model: Model, targets: IntArray | None) -> CellArrays:
-        """Returns the arrays that are stored of a model, per user from the median draw.
+        """Returns the arrays of a model to be stored; each user's come from the median draw.
 
         Args:
-            model: the victim's own, or one that reads other titles.
-            targets: int64 [T], items whose ranks are stored.
+            model: the victim's own model, or one that reads other titles.
+            targets: int64 [T], the items for which ranks are stored.
         """
         parts: list[CellArrays] = []
         for chunk in self.chunks():
@@ -146,7 +146,7 @@ class EvaluatedVictim:
         return join_chunks(parts, self.users)
 
     def candidate_diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns what the second stage of a two-stage model could rank at all.
+        """Returns which items the second stage of a two-stage model could rank.
 
         It is empty for a model of one stage.
         """

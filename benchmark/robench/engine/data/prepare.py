@@ -26,7 +26,7 @@ class Prepared:
         validation: validation items.
         test: test items.
         catalogue: the items.
-        user_ids: as the source names them.
+        user_ids: the ids of the users in the source.
         timed: whether the source has times. If not, the order of its rows counts as time.
         profiles: a text per user, or empty if the source has none.
     """
@@ -40,7 +40,7 @@ class Prepared:
     profiles: tuple[str, ...] = ()
 
     def train_data(self) -> TrainData:
-        """Returns what a fit may see."""
+        """Returns the data that a fit may see."""
         return TrainData(self.train, self.validation, self.catalogue, self.profiles)
 
     def held_out(self) -> HeldOut:
@@ -88,8 +88,8 @@ class Prepared:
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     """Filters a raw log (rating, repeated pairs, k-core), numbers and splits it.
 
-    Of repeated user-item pairs the first in input order stays. Users and items are numbered in the order of their ids,
-    by value if all are whole numbers, else as text. So row numbers do not depend on the order of the file.
+    The first of repeated user-item pairs, in input order, is kept. Users and items are numbered in the order of their
+    ids, by value if all are whole numbers, else as text. So row numbers do not depend on the order of the file.
 
     Args:
         ratings: the raw log.
@@ -173,8 +173,8 @@ def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_
         users: int64 [n], the user of each row.
         items: int64 [n], the item of each row.
         keep: int64 [m], rows to choose from.
-        per_user: least rows of a user.
-        per_item: least rows of an item.
+        per_user: the smallest number of rows of a user.
+        per_item: the smallest number of rows of an item.
     """
     while True:
         enough = np.bincount(items[keep], minlength=1)[items[keep]] >= per_item

@@ -1,4 +1,4 @@
-"""Splits events into training, validation and test; vectorised."""
+"""Splits events into training, validation and test items."""
 
 from __future__ import annotations
 

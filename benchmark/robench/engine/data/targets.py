@@ -29,12 +29,12 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
 
     They are the same for every seed, model and defence.
 
-    ``unpopular`` items are from the lowest fifth of the catalogue by training count (ties by row), ``popular`` ones
-    from the highest fifth, ``random`` ones from all.
+    ``unpopular`` items are from the lowest fifth of the catalogue by training count (ties by row). ``popular`` items
+    are from the highest fifth, and ``random`` items from all.
 
     Args:
         train: training items.
-        choice: number and size of the sets, and which items.
+        choice: the number and the size of the sets, and the kind of items.
 
     Returns:
         Sorted int64 [count] per set.

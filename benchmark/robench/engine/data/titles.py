@@ -1,4 +1,4 @@
-"""Titles as a defence lets a model read them."""
+"""Titles as a model reads them after a defence's cleaning."""
 
 from __future__ import annotations
 

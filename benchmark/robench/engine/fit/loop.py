@@ -26,13 +26,13 @@ EpochCallback = Callable[[int, int], None]  # (epochs done, epochs planned)
 
 @dataclass
 class FitReport:
-    """How a fit went.
+    """The report of a fit.
 
     Args:
         epochs: number of epochs run.
         best_epoch: the epoch of the weights that are kept.
         validation_ndcg: NDCG@10 of that epoch; NaN if no user has a validation item.
-        achieved: means of what the defence's steps report, such as the share of ε spent.
+        achieved: means of the values that the defence's steps report, such as the share of ε spent.
     """
 
     epochs: int = 0
@@ -52,8 +52,8 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
     The latter have training and validation items.
 
     Args:
-        data: of the fit.
-        most: most users; of more, a sample is drawn that is the same for every victim. None takes all.
+        data: the data of the fit.
+        most: the largest number of users; of more, the same sample is drawn for every victim. None takes all.
 
     Returns:
         A row per real user; int64 [V], sorted.
@@ -74,10 +74,10 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
     """Returns NDCG@k of the validation items; the training items are masked.
 
     Args:
-        model: in eval mode if it is neural.
-        data: of the fit.
+        model: the model, in eval mode if it is neural.
+        data: the data of the fit.
         k: the cutoff.
-        most: most users; of more, a sample is drawn that is the same for every victim. None takes all.
+        most: the largest number of users; of more, the same sample is drawn for every victim. None takes all.
 
     Returns:
         The mean over real users with training and validation items; NaN if there are none.
@@ -112,10 +112,10 @@ def fit(
     that draws more numbers does not change the clean stream.
 
     Args:
-        model: not fitted yet.
-        data: of the fit.
+        model: the model, not fitted yet.
+        data: the data of the fit.
         defense: may replace the loss.
-        rng: of the fit.
+        rng: the random stream of the fit.
         device: on which a neural model is fitted.
         report: called after every epoch with (epochs done, epochs planned).
 

@@ -20,7 +20,7 @@ class PoisonedData:
 
     Args:
         train: rows beyond the real users are fake.
-        achieved: what of the budget the host measured.
+        achieved: the spent budget, as the host measured it.
     """
 
     train: Interactions
@@ -29,11 +29,11 @@ class PoisonedData:
 
 @dataclass(frozen=True, eq=False)
 class ProfileBudget:
-    """What the profiles of fake users may be at ε.
+    """The number and size of the fake users' profiles at ε.
 
     Args:
-        users: number of fake users, ⌈ε · real users⌉.
-        size: items of a profile.
+        users: the number of fake users, ⌈ε · real users⌉.
+        size: the number of items of a profile.
         n_items: size of the catalogue.
         targets: int64 [T], items that every profile must hold.
     """
@@ -57,8 +57,8 @@ class ProfileBudget:
         """Returns the profiles, unchanged.
 
         Raises:
-            PluginError: if there are too many, or one has too many items, a repeated or unknown item, or lacks a
-                target.
+            PluginError: if there are too many profiles. Also if a profile lacks a target, or has too many, repeated or
+                unknown items.
         """
         if len(profiles.rows) > self.users:
             raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
@@ -77,7 +77,7 @@ class ProfileBudget:
 def round_up(epsilon: float, count: int) -> int:
     """Returns ⌈ε · count⌉.
 
-    It is safe against the rounding of the product: 0.07 · 100 gives 7, not 8.
+    Rounding errors of the product do no harm: 0.07 · 100 gives 7, not 8.
     """
     return math.ceil(round(epsilon * count, 9))
 
@@ -90,7 +90,7 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
         train: a row per real user.
         targets: int64 [T], the promoted items.
         epsilon: share of fake users, or of changed interactions.
-        rng: of the attack.
+        rng: the random stream of the attack.
 
     Raises:
         PluginError: if the attack leaves its budget or its contract.

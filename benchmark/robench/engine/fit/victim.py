@@ -38,10 +38,10 @@ class FitResult:
 
     Args:
         model: fitted, and wrapped by the defence.
-        report: how the fit went, for the record.
-        achieved: what of its budget the poisoning spent.
+        report: the report of the fit, for the record.
+        achieved: the part of its budget that the poisoning spent.
         suspicion: float64 per user of the training data, if the defence gives one.
-        read: how the defence reads a title; None if it does not change titles.
+        read: the function by which the defence reads a title; None if it does not change titles.
     """
 
     model: Model
@@ -57,7 +57,7 @@ class FitData:
 
     Args:
         poisoned: after the attack.
-        train: what the model is fitted on, after the defence's cleaning.
+        train: the data that the model is fitted on, after the defence's cleaning.
         suspicion: float64 per user, if the defence gives one.
     """
 
@@ -73,7 +73,7 @@ class VictimFit:
     It reads no test item: they are in ``held``, which stays sealed until the model is fitted.
 
     Args:
-        victim: what to fit.
+        victim: the victim to fit.
         data: real users' training and validation items.
         held: their test items.
         data_sha: digest of the prepared data.
@@ -81,7 +81,7 @@ class VictimFit:
         model: class of the model.
         defense: the defence.
         attack: the poisoning; None if the victim is not poisoned.
-        cache: of profiles and checkpoints.
+        cache: the cache of profiles and checkpoints.
         device: on which the model is fitted.
         data_key: the prepared data's key in the cache. The checkpoint holds it, so it can be used on its own.
     """

@@ -98,7 +98,7 @@ def build_chunk(
 
 
 def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Returns the entries of some rows, flat.
+    """Returns the entries of some rows as flat arrays.
 
     Returns:
         (position in ``users``, place in the row, item), int64 [m] each.

@@ -1,4 +1,4 @@
-"""Masks a chunk's known items for many queries of the same users."""
+"""Masks a chunk's known items, for many queries of the same users."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 class Mask:
-    """``mask_known`` for many queries of the same users, cheap both ways.
+    """A faster ``mask_known`` for many queries of the same users, forward and backward.
 
     From the second query on, 0 or −inf is added to the scores.
 
-    The gradient of an addition needs no copy. It also flows to the scores of masked items. No loss depends on those,
-    except a margin that meets one: for a user with fewer than ``others`` unmasked items, ``mask_known`` does all.
+    The gradient of an addition needs no copy. It also flows to the scores of masked items. No loss depends on these
+    scores, except for a margin that reaches a masked item. Therefore ``mask_known`` is used if a user has fewer than
+    ``others`` unmasked items.
 
     Args:
-        chunk: of these users.
-        others: how many unmasked items a loss may depend on.
+        chunk: the chunk of these users.
+        others: the number of unmasked items that a loss may depend on.
     """
 
     def __init__(self, chunk: EvaluationChunk, others: int) -> None:

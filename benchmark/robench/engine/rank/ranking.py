@@ -42,14 +42,14 @@ def rank_items(
 ) -> Ranking:
     """Masks and ranks the scores of a chunk.
 
-    A few rows at a time go through every step while a core's cache holds them.
+    A few rows at a time go through all steps, so that they stay in the cache of a core.
 
     Args:
-        scores: [B, n_items]; masked in place meanwhile.
-        chunk: of these users, on the CPU.
+        scores: [B, n_items]; they are masked in place during the call.
+        chunk: the chunk of these users, on the CPU.
         targets: int64 [T] promoted items.
         count: length of the top list.
-        masked: the scores come out of ``mask_known``.
+        masked: whether the scores come from ``mask_known``.
 
     Raises:
         PluginError: if a score is not finite.

@@ -1,4 +1,4 @@
-"""Finds top lists by block maxima, without a sort of the catalogue."""
+"""Finds top lists by block maxima, without sorting the catalogue."""
 
 from __future__ import annotations
 

@@ -34,11 +34,11 @@ def changed_share(query: int, queries: int, first: float) -> float:
 class RandomSearch(EmbeddingAttack):
     """Changes some random entries at a time and keeps the change if the loss rises.
 
-    After the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no squares of
-    neighbouring pixels, so this attack draws the entries at random. In L∞ the drawn entries move to ±r, the corners of
-    the cube (eq. 2 of the paper). In L2 they are drawn anew, and the whole is scaled back to the sphere. A proposal
-    changes about two entries of a user at least. As the attack asks for no gradient, a defence that only hides its
-    gradient does not stop it.
+    The attack follows the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no
+    squares of neighbouring pixels, so this attack draws the entries at random. In L∞ the drawn entries move to ±r, the
+    corners of the cube (eq. 2 of the paper). In L2 they are drawn anew, and the whole is scaled back to the sphere. A
+    proposal changes at least about two entries of a user. The attack asks for no gradient, so a defence that only hides
+    its gradient does not stop it.
     """
 
     class Config(EmbeddingConfig):

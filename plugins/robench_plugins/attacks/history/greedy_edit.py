@@ -25,7 +25,7 @@ class GreedyEdit(HistoryAttack):
     then changes its position and its item in turn. An edit is made only if it raises the loss. If ``queries`` is null,
     every edit is evaluated, which suits small worlds only.
 
-    This is the black-box counterpart of ``greedy-gradient``. As it asks for no gradient, it can attack any model, and a
+    This is the black-box counterpart of ``greedy-gradient``. It asks for no gradient, so it can attack any model, and a
     defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random
     proposals and a coordinate-wise refinement of the best one.
     """

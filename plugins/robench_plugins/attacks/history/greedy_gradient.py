@@ -47,7 +47,7 @@ class GreedyGradient(HistoryAttack):
         """Yields the finalists of each substitution, int64 [B, L] each.
 
         Raises:
-            PluginError: the model offers no gradient by the items of a history.
+            PluginError: if the model offers no gradient with respect to the items of a history.
         """
         c = self.config
         search = HistorySearch(oracle, c.loss, c.finalists)

@@ -22,7 +22,7 @@ Proposal: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 class HistorySearch:
     """The state of a greedy search: the worst history of every user so far.
 
-    The proposals for an edit depend on the edits before it only. So the path under a smaller budget is the beginning of
+    The proposals for an edit depend only on the edits before it. So the path under a smaller budget is the beginning of
     the path under a larger one.
 
     Args:
@@ -48,7 +48,7 @@ class HistorySearch:
 
         Args:
             edit: the number of edits before this one.
-            proposals: evaluated one after another, so that a later one may depend on ``leader``.
+            proposals: the proposals. They are evaluated one by one, so that later ones may depend on ``leader``.
 
         Yields:
             The histories of each finalist, int64 [B, L + 1], the best finalist first.

@@ -52,7 +52,7 @@ class HotFlip(TextAttack):
         """Yields the best titles after each step, one per item.
 
         Raises:
-            PluginError: the model offers no gradient by the tokens of a title.
+            PluginError: if the model offers no gradient with respect to the tokens of a title.
         """
         c, budget = self.config, oracle.budget()
         if not any(budget):

@@ -82,7 +82,7 @@ class TitleSearch:
 
 
 def is_better(one: Exposure, other: Exposure) -> Tensor:
-    """Returns where one exposure is better than the other, bool [A].
+    """Returns the items for which one exposure is better than the other, bool [A].
 
     An exposure is better if it reaches more users, or as many users with a higher loss.
     """

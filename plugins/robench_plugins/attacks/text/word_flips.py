@@ -56,7 +56,8 @@ class WordFlips:
             catalogue_only: whether only words of the catalogue's titles may come in.
 
         Raises:
-            PluginError: the model offers no gradient by the tokens of a title, or reads none of the words.
+            PluginError: if the model offers no gradient with respect to the tokens of a title, or reads none of the
+                words.
         """
         slopes = oracle.slopes(titles)
         if slopes is None or not (slopes.words or slopes.spelled):
@@ -90,8 +91,8 @@ class WordFlips:
     def estimates(self, index: int, title: str) -> Tensor:
         """Returns the estimated change of the loss for each word at each position.
 
-        The estimate is −∞ at positions that no token stands for. It is −∞ everywhere if the model reads another number
-        of words than the title has.
+        The estimate is −∞ at positions without a token. It is −∞ everywhere if the number of words that the model reads
+        differs from that of the title.
 
         Args:
             index: the item, in the order of the oracle.
@@ -164,7 +165,7 @@ class WordFlips:
     def _tokens_by_position(self, index: int, title: str) -> Iterator[tuple[int, Tensor]]:
         """Yields each position that has tokens, and the mask of its tokens, bool [L].
 
-        Yields nothing if the model reads another number of words than the title has.
+        Yields nothing if the number of words that the model reads differs from that of the title.
         """
         word = self.slopes.word[index]
         if len(self.slopes.titles[index].split()) == len(title.split()):
@@ -174,7 +175,7 @@ class WordFlips:
         """Returns the change of the mean log-likelihood for each new word, float [W].
 
         Args:
-            choice: the slope of the loss by the weight of a token at a place, float [L, V].
+            choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
             index: the item, in the order of the oracle.
             tokens: the tokens that the word replaces, bool [L].
         """
@@ -196,7 +197,7 @@ class WordFlips:
         """Returns the likelihood part of a title's loss with and without some tokens.
 
         Args:
-            choice: the slope of the loss by the weight of a token at a place, float [L, V].
+            choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
             index: the item, in the order of the oracle.
             tokens: the tokens to leave out, bool [L].
 

@@ -79,14 +79,14 @@ class TitleLikelihoods:
     def of_soft_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
         """Returns the likelihood of a soft title, float [].
 
-        It is not cached, and it is differentiable by ``soft``.
+        It is not cached, and it is differentiable with respect to ``soft``.
         """
         return self._after_prefix(prompt, vectors, title, soft)
 
     def of_soft_title_perturbed(self, vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
         """Returns the likelihood of a soft title after a perturbed prompt, float [].
 
-        It is not cached, and it is differentiable by ``soft``.
+        It is not cached, and it is differentiable with respect to ``soft``.
         """
         return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
 

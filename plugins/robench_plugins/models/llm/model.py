@@ -41,13 +41,13 @@ from robench_plugins.models.llm.titles import CatalogueTitles, TitleTokenizer
 class Llm(LikelihoodModel):
     """Ranks the candidates of a retriever by the likelihood of their titles.
 
-    A decoder reads a prompt with the last titles of the user, and the likelihood of a title after it is the score.
-    After Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"): the history is in order, a retriever
-    chooses the candidates, and nothing is trained. They show all candidates to a chat model and parse a ranking from
-    its text. Here each candidate is scored by itself, as the mean log-likelihood of the tokens of its title. So the
-    ranking depends on no order of the candidates, needs no parsing and has a gradient. Scoring by several tokens is
-    that of Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the length normalisation of Brown
-    et al. (NeurIPS 2020). All other items follow the candidates in the order of the retriever.
+    A decoder reads a prompt with the last titles of the user, and the likelihood of a title after it is the score. The
+    model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"): the history is in order, a
+    retriever chooses the candidates, and nothing is trained. Hou et al. show all candidates to a chat model and parse a
+    ranking from its text. Here each candidate is scored by itself, as the mean log-likelihood of the tokens of its
+    title. So the ranking depends on no order of the candidates, needs no parsing and has a gradient. Scoring by several
+    tokens is that of Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the length
+    normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of the retriever.
 
     ``lora_rank`` > 0 trains LoRA factors (Hu et al., ICLR 2022) on the cross-entropy of the tokens of the next title.
     The pretrained weights are never trained, nor stored in a checkpoint. An item without interactions is never a
@@ -97,7 +97,7 @@ class Llm(LikelihoodModel):
         return Decoder.load(self.config.weights)
 
     def reads_profiles(self) -> bool:
-        """Returns True if the template holds a place for what is known of users."""
+        """Returns True if the template has a placeholder for the user's profile."""
         return "{profile}" in load_template(self.config.prompt)
 
     def outside(self) -> str:
@@ -233,7 +233,7 @@ class Llm(LikelihoodModel):
 
         Args:
             users: int64 [B].
-            history: one row per real user.
+            history: the histories, one row per real user.
         """
         return self._retrieve(self.queries(users, history))[0]
 

@@ -68,7 +68,7 @@ class CandidateScorer:
     def perturbed(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
         """Returns the likelihoods of items with usable titles, float [m].
 
-        The vectors may be perturbed, and the result has a gradient by them.
+        The vectors may be perturbed, and the result has a gradient with respect to them.
 
         Args:
             prompt: the prompt of the user.
@@ -120,14 +120,14 @@ class CandidateScorer:
         return torch.stack([values[item] for item in usable]) if usable else vectors.new_zeros(0)
 
     def _is_unperturbed(self, prompt: Prompt, vectors: Tensor) -> bool:
-        """Returns True if the prompt is unperturbed, and no gradient by it is needed."""
+        """Returns True if the prompt is unperturbed, and no gradient with respect to it is needed."""
         if self.training or self._needs_gradient(vectors):
             return False
         tokens = torch.tensor(prompt.ids, device=vectors.device)
         return torch.equal(vectors, self.likelihoods.decoder.embed(tokens))
 
     def _needs_gradient(self, vectors: Tensor) -> bool:
-        """Returns True if a gradient by the inputs or the trained factors is needed.
+        """Returns True if a gradient with respect to the inputs or the trained factors is needed.
 
         With soft titles it never is.
         """

@@ -24,10 +24,10 @@ class EmbeddingArena(UserArena):
     """One chunk of users, each with a δ of their own.
 
     Args:
-        oracle: of these users.
+        oracle: the oracle of these users.
         unit: float [B], the radius at ε = 1.
         ball: the budget, a radius per user.
-        targets: int64 [T], items whose ranks are stored.
+        targets: int64 [T], the items for which ranks are stored.
     """
 
     oracle: EmbeddingOracle
@@ -38,7 +38,7 @@ class EmbeddingArena(UserArena):
         return self.oracle.zero()
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields what the attack proposes within the ball."""
+        """Yields the candidates that the attack proposes within the ball."""
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no embedded inputs")
         proposals = attack.perturb(self.oracle, self.ball.copy(), rng)

@@ -22,8 +22,8 @@ class Minimum:
     Args:
         deltas: δ per chunk.
         lengths: float [B] per chunk, the norm of δ; inf if the user was not broken.
-        costs: what the attack spent.
-        diagnosis: what its gradients looked like.
+        costs: the counters of the attack's queries.
+        diagnosis: the diagnosis of the attack's gradients.
     """
 
     deltas: list[dict[str, Tensor]]
@@ -44,10 +44,10 @@ class Minimum:
 
         Args:
             attack: the attack.
-            oracles: of all chunks; they count in ``costs`` and ``diagnosis``.
-            rng: of the attack.
-            costs: what the attack spends.
-            diagnosis: what its gradients look like.
+            oracles: the oracles of all chunks; they count in ``costs`` and ``diagnosis``.
+            rng: the random stream of the attack.
+            costs: the counters of the attack's queries.
+            diagnosis: the diagnosis of the attack's gradients.
         """
         deltas, lengths = [], []
         for oracle in oracles:
@@ -70,10 +70,10 @@ class Minimum:
         return cls(deltas, lengths, costs, diagnosis)
 
     def within(self, number: int, radius: Tensor, rounding: float) -> dict[str, Tensor]:
-        """Returns the δ of a chunk where it fits the budget, else 0.
+        """Returns the δ of a chunk for the users whose δ fits the budget, else 0.
 
         Args:
-            number: of the chunk.
+            number: the number of the chunk.
             radius: float [B].
             rounding: share of the radius that a δ may exceed it by.
         """

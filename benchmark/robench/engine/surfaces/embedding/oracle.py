@@ -29,12 +29,12 @@ class EmbeddingOracle(UserOracle[Delta]):
     Args:
         model: the victim, in eval mode.
         batch: the queries [B].
-        chunk: masks and held-out items of the same users.
-        goal: of these users.
-        draws: streams if the victim draws at test time.
+        chunk: the masks and held-out items of the same users.
+        goal: the goal of these users.
+        draws: the random streams for a victim that draws at test time.
         clean: the genuine embedded inputs.
-        costs: what the attack spends.
-        diagnosis: what its gradients look like.
+        costs: the counters of the attack's queries.
+        diagnosis: the diagnosis of the attack's gradients.
     """
 
     model: TorchModel
@@ -82,10 +82,10 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.clean.sizes()
 
     def checked(self, proposal: Delta) -> dict[str, Tensor]:
-        """Returns a proposal with zeros where nothing may be touched.
+        """Returns a proposal with zeros at the entries that may not be perturbed.
 
         Raises:
-            PluginError: if it does not have the shapes of the inputs, or is not finite.
+            PluginError: if the proposal does not have the shapes of the inputs, or is not finite.
         """
         for name, part in self.clean.inputs.items():
             if name not in proposal or proposal[name].shape != part.shape:
@@ -148,7 +148,7 @@ class EmbeddingOracle(UserOracle[Delta]):
     def normal(self, rng: Rng) -> dict[str, Tensor]:
         """Returns standard normal entries at the valid places.
 
-        Each user has a stream, so chunks change nothing.
+        Each user has a separate stream, so the values do not depend on the chunks.
         """
         return self._noise(rng, "normal")
 

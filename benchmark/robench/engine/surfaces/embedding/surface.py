@@ -84,7 +84,7 @@ class EmbeddingSurface(ArenaSurface):
         return super().measure(attack, epsilon, key, targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns the root mean square of the inputs, and what a second stage could rank."""
+        """Returns the root mean square of the inputs, and the items that a second stage could rank."""
         return {"rms": self.rms()} | super().diagnostics(arrays, targets)
 
     def _measure_minimum(

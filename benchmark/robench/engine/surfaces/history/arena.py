@@ -29,9 +29,9 @@ class HistoryArena(UserArena):
     """One chunk of users, each with an edited history.
 
     Args:
-        oracle: of these users.
-        unit: float64 [B], edits that ε = 1 stands for.
-        targets: int64 [T], items whose ranks are stored.
+        oracle: the oracle of these users.
+        unit: float64 [B], the number of edits at ε = 1.
+        targets: int64 [T], the items for which ranks are stored.
     """
 
     oracle: EditOracle
@@ -42,7 +42,7 @@ class HistoryArena(UserArena):
 
     @property
     def gradients(self) -> bool:
-        """Whether the model's inputs are understood as items of the history."""
+        """Whether slopes can be computed by the items of the history."""
         return self.oracle.readable()
 
     def genuine(self) -> Candidate:
@@ -56,7 +56,7 @@ class HistoryArena(UserArena):
         yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal, with the genuine row for one that may not be applied."""
+        """Returns the proposal with the genuine row in place of each row that may not be applied."""
         if ITEMS not in proposal:
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")
         rows = proposal[ITEMS].cpu()

@@ -43,7 +43,7 @@ class EditBudget:
         """Returns which rows may be applied, bool [B], and records the overshoot.
 
         Raises:
-            PluginError: if they are not a row of item ids per user.
+            PluginError: if the rows are not one row of item ids per user.
         """
         if rows.dim() != 2 or len(rows) != len(self.limit) or rows.dtype != torch.int64:
             shape = f"{rows.dtype} {tuple(rows.shape)}"

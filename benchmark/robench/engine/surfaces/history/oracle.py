@@ -67,13 +67,13 @@ class EditOracle(UserOracle[Tensor]):
     Args:
         model: the victim, in eval mode if it is neural.
         history: the known items of each real user at test time.
-        chunk: masks and held-out items of these users, on the CPU.
-        goal: of these users.
+        chunk: the masks and held-out items of these users, on the CPU.
+        goal: the goal of these users.
         limit: int64 [B], edits that each user may have.
-        draws: streams if the victim draws at test time.
+        draws: the random streams for a victim that draws at test time.
         inputs: item vectors of the victim, shared by its chunks; None for a model without gradients.
-        costs: what the attack spends.
-        diagnosis: what its gradients look like.
+        costs: the counters of the attack's queries.
+        diagnosis: the diagnosis of the attack's gradients.
     """
 
     model: Model
@@ -162,16 +162,16 @@ class EditOracle(UserOracle[Tensor]):
         return self.evaluate_loss(rows, loss)
 
     def readable(self) -> bool:
-        """Returns whether ``slopes`` will give any."""
+        """Returns whether ``slopes`` can compute slopes."""
         if self.inputs is None:
             return False
         rows = self._genuine
         return self.inputs.embed(self.users.numpy(), self._histories.with_rows(rows), rows) is not None
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
-        """Returns slopes of the loss at these histories.
+        """Returns the slopes of the loss at these histories, or None.
 
-        It is None if the model's inputs are not understood.
+        The result is None if the model's inputs have neither shape of ``ItemInputs``.
         """
         if self.inputs is None:
             return None

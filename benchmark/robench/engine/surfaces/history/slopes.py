@@ -41,7 +41,7 @@ class ItemInputs:
 
     They are embedded as histories of one item.
 
-    Two shapes of input are understood. One has a vector per place of ``batch.histories`` (sequence models). The other
+    Two shapes of input are supported. One has a vector per place of ``batch.histories`` (sequence models). The other
     has a vector per user that is a sum of item vectors and weighs all items of a user alike (bags). A model with any
     other input, or one that does not read the last items of a history in their order, has no slopes.
 
@@ -68,7 +68,7 @@ class ItemInputs:
         return self._vectors
 
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
-        """Embeds some rows; returns None if the model's inputs are not understood.
+        """Embeds some rows; returns None if the model's inputs have an unknown shape.
 
         Args:
             users: int64 [B].
@@ -116,7 +116,7 @@ class ItemInputs:
     def _weights(self, name: str, embedded: EmbeddedHistories) -> Tensor | None:
         """Returns the weight of an item's vector in an input, float [B, 1, 1].
 
-        It is None if it is not known.
+        The result is None if the weight is not known.
         """
         part, valid, ids = embedded.e.inputs[name], embedded.e.valid[name].cpu(), embedded.batch.histories
         if part.dim() == 3 and part.shape[:2] == ids.shape and torch.equal(valid, embedded.place >= 0):

@@ -27,10 +27,10 @@ class ParametersArena(Arena):
     """All users of a victim, who share one δ.
 
     Args:
-        oracle: of the victim.
+        oracle: the oracle of the victim.
         ball: the budget of every row of the tables.
         unit: float [R], the radius at ε = 1.
-        targets: int64 [T], items whose ranks are stored.
+        targets: int64 [T], the items for which ranks are stored.
     """
 
     oracle: ParametersOracle
@@ -48,7 +48,7 @@ class ParametersArena(Arena):
         return self.oracle.zero()
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields what the attack proposes within the ball."""
+        """Yields the candidates that the attack proposes within the ball."""
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no tables")
         yield from attack.perturb(self.oracle, self.ball.copy(), rng)
@@ -70,7 +70,7 @@ class ParametersArena(Arena):
         return torch.cat([judgement.damage for judgement in self._judge_users(candidate)])
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate by the means over all users, the same for every row."""
+        """Judges a candidate by the means over all users. Every row gets the same judgement."""
         judgements = self._judge_users(candidate)
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*judgements, strict=True))
         rows = len(self.unit)

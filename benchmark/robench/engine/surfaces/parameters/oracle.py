@@ -36,12 +36,12 @@ class ParametersOracle:
     Every row has the same loss, the mean over all users.
 
     Args:
-        tables: of the victim.
-        queries: of every chunk.
-        draws: streams if the victim draws at test time.
-        known: the known items, if their fall counts instead of the held-out items'.
-        costs: what the attack spends.
-        diagnosis: what its gradients look like.
+        tables: the tables of the victim.
+        queries: the queries of every chunk.
+        draws: the random streams for a victim that draws at test time.
+        known: the known items, if the attack lowers these instead of the held-out items.
+        costs: the counters of the attack's queries.
+        diagnosis: the diagnosis of the attack's gradients.
     """
 
     tables: EmbeddingTables
@@ -54,7 +54,7 @@ class ParametersOracle:
 
     @cached_property
     def n_users(self) -> int:
-        """Number of users whose scores one evaluation takes."""
+        """The number of users that one evaluation scores."""
         return sum(len(chunk.users) for _, chunk, _ in self.queries)
 
     @property
@@ -101,7 +101,7 @@ class ParametersOracle:
 
         Args:
             delta: the perturbation.
-            last: use fresh streams, for arrays to be stored.
+            last: whether to use fresh streams, for arrays to be stored.
         """
         tables = self.tables.plus(delta[ROWS])
         for context in self.draws.host(last=last):
@@ -176,7 +176,7 @@ class ParametersOracle:
     def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
         """Yields the largest entries of gradients of single users' own losses.
 
-        They are at most ``DIAGNOSED`` users to be broken. The sum over all users would not show who has no gradient.
+        They are at most ``DIAGNOSED`` users to be broken. The sum over all users would hide users without a gradient.
         """
         places = []
         for number, (batch, chunk, goal) in enumerate(self.queries):

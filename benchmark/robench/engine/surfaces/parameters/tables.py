@@ -16,7 +16,7 @@ from robench.api.models.torch import TorchModel
 class EmbeddingTables:
     """The embedding tables of a victim as one matrix [R, d].
 
-    d is the widest; narrower tables use their first columns.
+    d is the width of the widest table; narrower tables use the first columns.
 
     Args:
         model: the victim, in eval mode.
@@ -56,7 +56,7 @@ class EmbeddingTables:
     def unit(self, norm: str, scale: str) -> Tensor:
         """Returns the radius of every row at ε = 1, float [R].
 
-        If the scale is relative it is the table's mean row norm (l2), or that over √d (linf); else 1.
+        If the scale is relative, it is the table's mean row norm (l2), or this norm over √d (linf). Otherwise it is 1.
         """
         parts = []
         for weight in self.weights.values():

@@ -42,7 +42,7 @@ class TitleBudget:
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
         """Returns the titles that may be applied, and records the overshoot.
 
-        The genuine title stands in place of one that is over budget, not printable or without an edit.
+        The genuine title replaces a title that is over budget, not printable or unchanged.
 
         Raises:
             PluginError: if the proposal is not a title per item.
@@ -58,7 +58,7 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns what some titles spend: edits, and ε as edits over the length."""
+        """Returns the budget that some titles spend: edits, and ε as edits over the length."""
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
         share = edits / length

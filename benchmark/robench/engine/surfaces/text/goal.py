@@ -37,7 +37,7 @@ class TitleGoal(Protocol):
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns sums per item over the users of a chunk, float64 [4, A].
 
-        They are the loss, the users with the goal reached, the damage, and the users that count.
+        They are the loss, the users for whom the goal is reached, the damage, and the users that count.
         """
         ...
 
@@ -98,7 +98,7 @@ class PromotionGoal:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutGoal:
-    """The goal that held-out items fall, whichever titles bring it about.
+    """The goal that held-out items fall, whichever titles cause the fall.
 
     Every item has the same loss.
 

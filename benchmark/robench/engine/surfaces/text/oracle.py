@@ -39,11 +39,11 @@ class TitleOracle:
 
     Args:
         reader: the victim.
-        goal: of the attack; names the items with titles that may change.
+        goal: the goal of the attack; it names the items with titles that may change.
         epsilon: the budget.
         unit: words or characters.
-        costs: what the attack spends.
-        diagnosis: what its gradients look like.
+        costs: the counters of the attack's queries.
+        diagnosis: the diagnosis of the attack's gradients.
     """
 
     reader: TextReader
@@ -76,7 +76,7 @@ class TitleOracle:
 
     @property
     def n_users(self) -> int:
-        """Number of users whose scores one evaluation takes."""
+        """The number of users that one evaluation scores."""
         return sum(len(chunk.users) for chunk in self.reader.chunks)
 
     def titles(self) -> list[str]:
@@ -92,7 +92,7 @@ class TitleOracle:
         return dict(zip(self.items.tolist(), titles, strict=True))
 
     def judge(self, titles: Sequence[str]) -> TitleJudgement:
-        """Judges titles as the host does; not counted."""
+        """Judges titles as the host does. The queries are not counted."""
         victim = self.reader.victim(self.by_row(titles))
         sums = torch.zeros(4, len(self.items), dtype=torch.float64)
         for context in self.reader.draws.host():
@@ -109,8 +109,8 @@ class TitleOracle:
         return Exposure(judgement.loss, judgement.reached)
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes by the tokens of the titles as the model reads them.
+        """Returns slopes with respect to the tokens of the titles as the model reads them.
 
-        It is None if the model offers none.
+        The result is None if the model offers no slopes.
         """
         return Sloper(self.reader, self.goal, self.costs, self.diagnosis).slopes(titles)

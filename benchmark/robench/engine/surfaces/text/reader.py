@@ -1,4 +1,4 @@
-"""A victim that reads titles, as attacks on titles see it."""
+"""A view of a victim that reads titles, for attacks on titles."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class TextReader:
     """One victim whose titles can be rewritten.
 
     Args:
-        model: fitted, with the surface ``text``.
-        history: one row per real user.
-        chunks: of all evaluated users, on the CPU.
+        model: the fitted model, with the surface ``text``.
+        history: the histories, one row per real user.
+        chunks: the chunks of all evaluated users, on the CPU.
         catalogue: the genuine items.
-        draws: streams if the victim draws at test time.
-        clean: how the defence reads a title; None if it does not change titles.
+        draws: the random streams for a victim that draws at test time.
+        clean: the function by which the defence reads a title; None if it does not change titles.
     """
 
     model: Model

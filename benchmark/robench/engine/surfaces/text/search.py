@@ -1,4 +1,4 @@
-"""Searches an attack's proposals for the titles of most damage."""
+"""Searches an attack's proposals for the titles that do the most damage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from robench.engine.surfaces.text.oracle import TitleOracle
 
 @dataclass(frozen=True, eq=False)
 class RewrittenTitles:
-    """Titles within the budget, and what they do.
+    """Titles within the budget, with their damage and loss.
 
     Args:
         titles: one per item.
@@ -35,7 +35,7 @@ class RewrittenTitles:
 
     @classmethod
     def judge(cls, oracle: TitleOracle, titles: Sequence[str]) -> RewrittenTitles:
-        """Judges titles as the host does; not counted."""
+        """Judges titles as the host does. The queries are not counted."""
         judgement = oracle.judge(titles)
         return cls(list(titles), judgement.damage, judgement.loss)
 
@@ -56,7 +56,7 @@ class RewrittenTitles:
 
 @dataclass
 class WorstTitles:
-    """The titles of most mean damage so far, and the worst title of each item.
+    """The titles with the most mean damage so far, and the worst title of each item.
 
     Args:
         together: titles of one proposal.
@@ -100,10 +100,10 @@ class WorstTitles:
 
 
 def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches for the titles of most mean damage, ties by loss.
+    """Searches for the titles with the most mean damage; ties are broken by loss.
 
-    Candidates are the genuine titles, everything that the attack proposes, and, if items are promoted, the worst title
-    of each item together.
+    Candidates are the genuine titles and everything that the attack proposes. If items are promoted, the worst titles
+    of all items together are a candidate too.
 
     Raises:
         TypeError: if the attack rewrites no titles.
@@ -120,7 +120,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 
 
 def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches for the titles of most mean damage over an ensemble's members."""
+    """Searches an ensemble's members for the titles with the most mean damage."""
     worst = WorstTitles.genuine(oracle)
     for member in log.members:
         own = replace(oracle, costs=Costs())

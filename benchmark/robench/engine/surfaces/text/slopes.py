@@ -33,9 +33,9 @@ class Sloper:
 
     Args:
         reader: the victim.
-        goal: of the attack; names the items with titles that may change.
-        costs: what the attack spends.
-        diagnosis: what its gradients look like.
+        goal: the goal of the attack; it names the items with titles that may change.
+        costs: the counters of the attack's queries.
+        diagnosis: the diagnosis of the attack's gradients.
     """
 
     reader: TextReader
@@ -44,9 +44,9 @@ class Sloper:
     diagnosis: Diagnosis
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes by the tokens of the items' titles as the model reads them.
+        """Returns slopes with respect to the tokens of the items' titles as the model reads them.
 
-        It is None if the model offers none.
+        The result is None if the model offers no slopes.
         """
         model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
@@ -101,7 +101,7 @@ class Sloper:
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
-        """Differentiates by the tokens' vectors and by their own likelihoods.
+        """Differentiates with respect to the tokens' vectors and their own likelihoods.
 
         It is exact to first order in the scores.
         """
@@ -143,7 +143,7 @@ class Sloper:
     def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
         """Returns the words of all titles with their tokens after another word.
 
-        Words of no tokens are left out.
+        Words without tokens are left out.
         """
         words = sorted({word for item in self.reader.catalogue.items for word in item.title.split()})
         tokens = model.tokens([f"a {self.reader.read(word)}" for word in words])
@@ -166,9 +166,7 @@ class Sloper:
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
         """Returns which items the model itself ranks for which users, bool [B, A].
 
-        Only users that count for the goal have any.
-
-        The other items have no slope, although nothing hides one.
+        Only users that count for the goal have such items. Other items have no slope, although no gradient is hidden.
         """
         counts = eligible_targets(chunk, goal.items) >= 0
         candidates = model.candidates(chunk.users.numpy(), self.reader.history)
