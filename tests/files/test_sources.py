@@ -30,6 +30,8 @@ EDITS = {
     "benchmark/robench/engine/fit/loop.py": {"robench"},
     "benchmark/robench/api/rng.py": {"robench"},
     "benchmark/robench/spec.py": {"robench"},
+    "benchmark/robench/run/victim.py": {"robench"},
+    "benchmark/robench/run/device.py": {"robench"},
 }
 SCRIPT = """
 import json, sys
@@ -224,3 +226,18 @@ def test_an_object_reads_a_file_once(package, tmp_path):
     (tmp_path / "sample" / "part.py").write_text(PART.format("", "return 1"))
     assert sources.code_of([part]) == before
     assert Sources().code_of([part]) != before
+
+
+def test_a_helper_beside_a_plugin_of_one_file_counts(tmp_path, monkeypatch):
+    (tmp_path / "flat_plugin.py").write_text(
+        "import flat_helper\nfrom robench.api import Model\n\n\nclass Mine(Model):\n    pass\n"
+    )
+    (tmp_path / "flat_helper.py").write_text("SCALE = 1\n")
+    (tmp_path / "flat_other.py").write_text("SCALE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("flat_plugin").Mine
+    before = Sources().digest(mine)
+    (tmp_path / "flat_other.py").write_text("SCALE = 2\n")
+    assert Sources().digest(mine) == before
+    (tmp_path / "flat_helper.py").write_text("SCALE = 2\n")
+    assert Sources().digest(mine) != before

@@ -201,3 +201,15 @@ def test_the_command_lists_owners_and_reports_a_broken_plugin(tmp_path):
     assert "robench:builtin" in line
     assert "factors" in line
     assert "surfaces: embedding" in line
+
+
+def test_a_module_that_is_named_twice_is_one_plugin(tmp_path, monkeypatch):
+    (tmp_path / "named_twice.py").write_text(
+        "from robench.api import hookimpl\n\n\n@hookimpl\ndef robench_models():\n    return {'twice': 'x:Y'}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ROBENCH_PLUGINS", "named_twice, named_twice")
+    host = Host.discover()
+    assert host.owners.count("named_twice:ROBENCH_PLUGINS") == 1
+    assert "named_twice:ROBENCH_PLUGINS" not in host.broken
+    assert "twice" in [name for _, offered in host.registered("robench_models") for name in offered]

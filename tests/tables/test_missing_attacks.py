@@ -162,6 +162,15 @@ def test_where_one_perturbation_serves_all_users_the_same_holds(tmp_path):
     assert (defended.rank, defended.p_value, defended.worst) == (None, None, 0.7)
 
 
+def test_a_row_that_lacks_seeds_is_named_in_the_flags_of_the_rows_ranked_with_it(world):
+    attacked(world, {PGD: 40}, seeds=(0, 1, 2))
+    attacked(world, {PGD: 60}, seeds=(0,), weight=0.5)
+    attacked(world, {PGD: None}, seeds=(1, 2), weight=0.5)
+    twin, defended = twin_and_defended(world.build())
+    assert "ranked on 1 of 3 seeds" in twin.flags
+    assert "ranked on" not in defended.flags
+
+
 def test_rows_without_a_seed_in_common_are_unranked_and_say_so(world):
     attacked(world, {PGD: 40}, seeds=(0, 1))
     attacked(world, {PGD: 60}, seeds=(0,), weight=0.5)

@@ -16,12 +16,16 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from importlib.util import resolve_name
+from pathlib import Path
 
 from robench.api.component import Component
 from robench.files.references import Reference, references
 
-CORE = ("api", "engine", "spec.py")  # of robench: what fits, attacks and judges a model
+# The parts of robench that fit, attack and judge a model.
+CORE = ("api", "engine", "spec.py", "run/device.py", "run/victim.py")
 SHARED = "robench.pretrained"
+INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
+STANDARD_LIBRARY = Path(ast.__file__).parent
 
 
 class Sources:
@@ -51,8 +55,9 @@ class Sources:
         """Returns the digest of the modules that a class is made of.
 
         These are the modules of the class and of its bases, and the modules of the same top-level packages that they
-        import, directly or not. A base counts if it is a component or lies in the package of ``cls``. Of robench, only
-        ``robench.pretrained`` is included, because ``core`` covers the rest.
+        import, directly or not. If such a module is a single file, modules beside it count as well. A base counts if it
+        is a component or lies in the package of ``cls``. Of robench, only ``robench.pretrained`` is included, because
+        ``core`` covers the rest.
 
         Args:
             cls: the class of a component.
@@ -65,19 +70,34 @@ class Sources:
         packages = {_top(base.__module__) for base in cls.__mro__ if base is cls or issubclass(base, Component)}
         packages -= {"robench"}
         waiting = [Reference(base.__module__) for base in cls.__mro__ if _top(base.__module__) in packages]
+        folders = {self._folder_of(name) for name in packages if self._is_file(name)} - {None}
         modules = {reference.module for reference in waiting}
         shared = False
         waiting += [reference for name in sorted(modules) for reference in self._references(name)]
         while waiting:
             reference = waiting.pop()
             shared = shared or f"{reference.module}.".startswith(f"{SHARED}.")
-            if _top(reference.module) in packages:
+            if _top(reference.module) in packages or self._folder_of(_top(reference.module)) in folders:
                 fresh = {name for name in self._imported(reference) if name not in modules}
                 modules |= fresh
                 waiting += [further for name in fresh for further in self._references(name)]
         yield from ((name, content) for name in sorted(modules) if (content := self._content(name)) is not None)
         if shared:
             yield SHARED, self._shared.encode()
+
+    def _is_file(self, name: str) -> bool:
+        """Returns whether a top-level module is a single file, so that its helpers lie beside it."""
+        spec = self._spec(name)
+        return spec is not None and spec.submodule_search_locations is None
+
+    def _folder_of(self, name: str) -> Path | None:
+        """Returns the folder in which a top-level module lies; None for one that is installed or has no file."""
+        spec = self._spec(name)
+        if spec is None or not spec.has_location or spec.origin is None:
+            return None
+        file = Path(spec.origin)
+        folder = file.parent if spec.submodule_search_locations is None else file.parent.parent
+        return None if folder.name in INSTALLED or folder == STANDARD_LIBRARY else folder
 
     def _imported(self, reference: Reference) -> Iterator[str]:
         """Yields the modules that an import runs; the ``__init__`` of a top-level package only if it is named."""
@@ -87,7 +107,7 @@ class Sources:
         is_module = bool(reference.attribute) and self._spec(below) is not None
         if is_module:
             yield below
-        if len(parts) > 1 or (reference.attribute and not is_module):
+        if len(parts) > 1 or (reference.attribute and not is_module) or self._is_file(reference.module):
             yield reference.module
 
     def _references(self, name: str) -> tuple[Reference, ...]:

@@ -47,7 +47,7 @@ class Host:
         points = {(_owner(point), point.value): point for point in metadata.entry_points(group=GROUP)}
         for (owner, _), point in sorted(points.items(), key=lambda pair: pair[0]):
             host._load(owner, point.load)
-        for name in filter(None, (part.strip() for part in os.environ.get(EXTRA, "").split(","))):
+        for name in dict.fromkeys(filter(None, (part.strip() for part in os.environ.get(EXTRA, "").split(",")))):
             host._load(f"{name}:{EXTRA}", partial(_import, name))
         return host
 

@@ -52,6 +52,11 @@ def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
             row.ranked = False
             row.notes.append(Flag("unranked: no seed is common to the rows", why, {"seeds": len(row.seeds)}))
         return
+    for row in group:
+        if len(seeds) < len(row.seeds):
+            name = f"ranked on {len(seeds)} of {len(row.seeds)} seeds"
+            why = "another row lacks seeds that this row has, and ranks compare rows on the same seeds"
+            row.notes.append(Flag(name, why, {"seeds": len(seeds)}))
     chosen = [
         np.stack([row.worst[i] for i, seed in enumerate(row.seeds) if seed in seeds])
         for row in group
