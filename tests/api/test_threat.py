@@ -13,6 +13,13 @@ def test_every_surface_has_a_row():
     assert set(SURFACES) == set(get_args(Surface))
 
 
+def test_the_rules_are_those_of_the_design():
+    alone = {name for name, rules in SURFACES.items() if rules.each_user_alone}
+    across = {name for name, rules in SURFACES.items() if rules.ranks_models}
+    assert alone == {"embedding", "history"}
+    assert across == {"history", "text", "interactions"}
+
+
 def test_an_ensemble_leaves_only_users_who_are_attacked_alone():
     assert all(rules.each_user_alone for rules in SURFACES.values() if rules.leaves_broken_users)
 

@@ -87,3 +87,15 @@ def test_keys_of_checkpoints_and_data_follow_the_code(job, tmp_path, monkeypatch
             patch.setattr(Sources, "code_of", changed)
             run(tmp_path / "t.yaml", fresh=True)
         assert {kind for kind, paths in entries().items() if paths != before[kind]} == again
+
+
+def test_the_cells_of_a_poisoned_victim_depend_on_its_poisoning(tmp_path):
+    suite = SUITE.replace("{name: idle, epsilon: 0.1}", "{name: bandwagon, epsilon: 0.1}")
+    suite += "targets: {count: 1}\n"
+    (tmp_path / "t.yaml").write_text(suite)
+    job = run(tmp_path / "t.yaml")
+    (poisoned,) = (record for record in records(job).values() if record["spec"]["victim"]["poison"])
+    assert any(name.endswith(":Bandwagon") for name in poisoned["provenance"]["code"])
+    others = [record for record in records(job).values() if not record["spec"]["victim"]["poison"]]
+    assert others
+    assert not any("Bandwagon" in name for record in others for name in record["provenance"]["code"])
