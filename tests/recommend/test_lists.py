@@ -14,8 +14,6 @@ from robench.api.data import Interactions, joined
 from robench.api.errors import UserError
 from robench.engine.data.prepare import Prepared
 from robench.files.cache import Cache, read_entry
-from robench.host.discovery import Host
-from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.recommend.lists import recommend
 from robench.recommend.query import Query, Request
@@ -24,52 +22,8 @@ from robench.run.device import pick_device, torch_settings
 from robench.run.victim import make_victim_fit
 from robench.suite.load import load_suite
 
-SUITE = """
-name: four
-seeds: [0, 1]
-device: cpu
-datasets: [{name: synthetic, users: 70, items: 40, interactions_per_user: 12, min_user_interactions: 5}]
-models:
-  - {name: popularity}
-  - {name: mf, factors: 8, epochs: 3}
-  - {name: lstm, dim: 8, hidden: 8, max_length: 10, epochs: 2}
-  - {name: item-knn}
-defenses: [{name: none}, {name: adversarial-training, lambda: [0.75, 0.5], epsilon: 0.05}]
-attacks: [{name: bandwagon, epsilon: 0.1}]
-exclude: [{model: lstm, lambda: 0.75}]
-"""
 MODELS = ("popularity", "mf", "lstm", "item-knn")
 ITEMS = "synthetic 3, 7,Synthetic  9 (1989)"
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry.of(Host.discover())
-
-
-@pytest.fixture(scope="module")
-def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of one seed, with a cache of its own."""
-    folder = tmp_path_factory.mktemp("done")
-    (folder / "four.yaml").write_text(SUITE)
-    only = ("--only", "seed=0", "--workers", "2")
-    result = robench(folder, "run", "four.yaml", *only, ROBENCH_CACHE=str(folder / "cache"))
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-@pytest.fixture
-def asked(done, registry, monkeypatch):
-    """Returns a function that answers a request, and keeps in ``said`` what it said meanwhile."""
-    monkeypatch.setenv("ROBENCH_CACHE", str(done / "cache"))
-    said: list[str] = []
-
-    def ask(source=None, **request):
-        said.clear()
-        return recommend(source or done / "four.yaml", Request(**request), registry, said.append)
-
-    ask.said = said
-    return ask
 
 
 def victims(done, registry, **wanted):
