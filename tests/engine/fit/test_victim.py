@@ -120,6 +120,20 @@ def test_a_checkpoint_is_used_again_and_gives_the_same_model(tmp_path):
     assert epochs == [1, 2, 1, 2]
 
 
+def test_two_seeds_are_two_fits(tmp_path):
+    one, two = (victim_fit(tmp_path, seed=seed).fit().model.state() for seed in (0, 1))
+    for name in ("user_vectors.weight", "item_vectors.weight"):
+        assert not np.array_equal(one[name], two[name]), name
+
+
+def test_a_checkpoint_depends_on_the_data_that_the_fit_sees(tmp_path):
+    one, two = (victim_fit(tmp_path, attack=Bandwagon(Bandwagon.Config())) for _ in range(2))
+    assert one.key == two.key
+    three = victim_fit(tmp_path, attack=Bandwagon(Bandwagon.Config()))
+    three.targets = np.array([4, 9])  # in the victim's spec stands which targets are chosen, not which these are
+    assert three.key != one.key
+
+
 def test_a_damaged_checkpoint_is_made_anew(tmp_path):
     one = victim_fit(tmp_path).fit()
     (path,) = (tmp_path / "checkpoints").rglob("*.safetensors")
