@@ -19,7 +19,7 @@ from robench.api.errors import SealedError
 from robench.engine.data.prepare import Prepared
 from robench.engine.fit.poisoning import poison, round_up
 from robench.engine.fit.victim import VictimFit
-from robench.files.cache import Cache
+from robench.files.cache import Cache, read_entry
 from robench.spec import Part, Poison, TargetChoice, Victim
 from robench.testing import CorruptionTests
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
@@ -156,6 +156,18 @@ def test_profiles_of_an_oblivious_attack_are_made_once_for_all_victims(tmp_path)
     assert one.achieved == two.achieved == {"epsilon": 0.1, "fake_users": 4, "fake_interactions": 40}
     victim_fit(tmp_path, attack=Counted.make(), seed=1).fit()
     assert len(calls) == 2
+
+
+def test_profiles_from_the_cache_are_held_to_the_budget_too(tmp_path):
+    victim_fit(tmp_path, attack=Bandwagon.make()).fit()
+    (path,) = (tmp_path / "profiles").rglob("*.safetensors")
+    arrays, notes = read_entry(path)
+    row = arrays["items"][: arrays["lengths"][0]]
+    many = 99  # fake users; the budget of 40 real users at ε = 0.1 is 4
+    write = Cache(tmp_path).write
+    write("profiles", path.stem, {"items": np.tile(row, many), "lengths": np.full(many, len(row))}, notes)
+    with pytest.raises(PluginError, match="its budget is 4"):
+        victim_fit(tmp_path, attack=Bandwagon.make(), seed=0, epochs=3).fit()
 
 
 def test_zero_fake_users_are_the_clean_victim_bit_for_bit(tmp_path):
