@@ -155,6 +155,7 @@ def test_evaluated_users_have_something_to_learn_and_something_held_out():
     assert len(sample) == 7
     assert set(sample) <= set(users)
     assert (sample == evaluated_users(data, UserSample(7, 3))).all()
+    assert sample.tolist() != evaluated_users(data, UserSample(7, 4)).tolist()
 
 
 def test_test_history_is_training_then_validation():
