@@ -156,7 +156,7 @@ class RowKey:
 
     @property
     def defended(self) -> bool:
-        """Whether the victim has a defence, so that an undefended twin can be compared with it."""
+        """True if the victim has a defence, so that an undefended twin can be compared with it."""
         return self.defense != NO_DEFENSE.name
 
     @property
@@ -224,7 +224,7 @@ class CellRow:
 
     @property
     def clean(self) -> bool:
-        """Whether the cell is clean, without any attack."""
+        """True if the cell is clean, without any attack."""
         return self.attack == "none"
 
 

@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def own(self) -> bool:
-        """Whether robench itself offers the component."""
+        """True if robench itself offers the component."""
         return self.distribution == OWN
 
 

@@ -100,7 +100,7 @@ def build_outcome(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = No
 
 
 def lacks_likes(record: Record, metrics: Iterable[Metric]) -> bool:
-    """Whether a suite asks for metrics of likes that the record lacks.
+    """True if a suite asks for metrics of likes that the record lacks.
 
     It was then measured for a suite that did not ask for them.
     """

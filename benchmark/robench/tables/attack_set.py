@@ -104,7 +104,7 @@ def select_judged_cells(results: Results, table: PlannedTable, cells: Iterable[C
 
 
 def has_ensembles(results: Results, table: PlannedTable) -> bool:
-    """Whether an ensemble attacks under the threat model of a table.
+    """True if an ensemble attacks under the threat model of a table.
 
     If one does, the table takes its worst case from ensembles alone.
     """

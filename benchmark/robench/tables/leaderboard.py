@@ -97,7 +97,7 @@ class LeaderboardRow:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the model is the baseline that others must beat."""
+        """True if the model is the baseline that others must beat."""
         return self.baseline or self.key.model == BASELINE
 
 

@@ -76,7 +76,7 @@ class Row:
 
     @property
     def defended(self) -> bool:
-        """Whether this row has a twin to be compared with."""
+        """True if this row has a twin to be compared with."""
         return self.key.defended
 
     @property

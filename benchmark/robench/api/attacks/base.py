@@ -95,5 +95,5 @@ class Evaluation:
 
     @cached_property
     def broken(self) -> Tensor:
-        """Whether the goal is reached, bool [B]."""
+        """True if the goal is reached, bool [B]."""
         return self._broken() if callable(self._broken) else self._broken

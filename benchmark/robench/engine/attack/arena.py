@@ -53,7 +53,7 @@ class Arena(ABC):
 
     @property
     def stops(self) -> bool:
-        """Whether an ensemble stops attacking a user once the user is broken.
+        """True if an ensemble stops attacking a user once the user is broken.
 
         It does not stop if items are promoted, because further gains count. Nor does it stop if the victim draws at
         test time, because another draw may give another judgement.
@@ -62,7 +62,7 @@ class Arena(ABC):
 
     @property
     def gradients(self) -> bool:
-        """Whether an attack can get gradients with respect to the inputs that it may perturb."""
+        """True if an attack can get gradients with respect to the inputs that it may perturb."""
         return True
 
     @property

@@ -70,7 +70,7 @@ class EmbeddingOracle(UserOracle[Delta]):
 
     @cached_property
     def _all_valid(self) -> bool:
-        """Whether every entry of the inputs may be perturbed."""
+        """True if every entry of the inputs may be perturbed."""
         return all(bool(valid.all()) for valid in self.clean.valid.values())
 
     def zero(self) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ class HistoryArena(UserArena):
 
     @property
     def gradients(self) -> bool:
-        """Whether slopes can be computed by the items of the history."""
+        """True if slopes can be computed by the items of the history."""
         return self.oracle.readable()
 
     def genuine(self) -> Candidate:
