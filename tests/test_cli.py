@@ -1,4 +1,4 @@
-"""What the command says: stale and changed cells, the user's mistakes in one line, odd terminals."""
+"""Tests what the command says: stale and changed cells, the user's mistakes in one line, odd terminals."""
 
 import os
 import subprocess

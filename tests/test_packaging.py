@@ -1,4 +1,4 @@
-"""What a wheel holds: both import roots, typed, with the entry points, and nothing else."""
+"""Tests what a wheel holds: both import roots, typed, with the entry points, and nothing else."""
 
 import subprocess
 import sys

@@ -60,7 +60,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the tests said of a fault: ``killed``, ``survived``, ``hung``, or ``void`` if they could not run."""
+    """The outcome of the tests for a fault: ``killed``, ``survived``, ``hung``, or ``void`` if they could not run."""
 
     name: str
     digest: str

@@ -127,7 +127,7 @@ class Victim:
 
 @dataclass(frozen=True)
 class RowKey:
-    """What identifies a row of a table: the data and the victim without its seed.
+    """The key of a table row: the data, and the victim without its seed.
 
     Args:
         dataset: the label of the data set.
@@ -161,7 +161,7 @@ class RowKey:
 
     @property
     def model_key(self) -> tuple[str, str, str, str]:
-        """What a defended row shares with its undefended twin: the place and the model."""
+        """The place and the model, which a defended row shares with its undefended twin."""
         return self.dataset, self.split, self.model, self.model_label
 
 

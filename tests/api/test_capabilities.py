@@ -1,4 +1,4 @@
-"""What a class can do is declared on its base class, with a default, so that nobody has to ask whether it is there."""
+"""Base classes declare every capability, with a default, so callers need no ``hasattr``."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is read is counted once, for the measurement that reads it, and an attacked title costs one text."""
+"""Each text is counted once, for the measurement that reads it, and an attacked title costs one text."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""What the README names exists."""
+"""Everything that the README names exists."""
 
 import re
 

@@ -34,7 +34,7 @@ def numbers(suite: str) -> set[str]:
 
 
 def is_committed(table: list[dict[str, str]], suite: str) -> bool:
-    """Whether one committed table has every row, in the columns that are shown."""
+    """Returns whether one committed table has every row, in the columns that are shown."""
     columns = list(table[0])
     shown = {tuple(row.values()) for row in table}
     of = [rows for rows in committed(suite) if set(columns) <= set(rows[0])]

@@ -224,7 +224,7 @@ def test_an_attack_moves_the_pairs_it_is_measured_by(surface):
 
 @pytest.mark.parametrize("surface", ["embedding", "history"])
 def test_scores_fit_their_ranks(surface):
-    """Of one look: whoever ranks first scores at least as high as the negative, whatever the attack did."""
+    """In one look, an item that ranks first scores at least as high as the negative, under any attack."""
     bench = likely("sequence")
     arrays = bench.attacked(ATTACKS[surface](), 1.0, surface).arrays
     first = arrays["ranks"] == 1

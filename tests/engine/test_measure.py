@@ -1,4 +1,4 @@
-"""What the host measures: two looks at clean scores, budgets and radii by hand."""
+"""Tests what the host measures: two looks at clean scores, budgets and radii by hand."""
 
 import numpy as np
 import pytest

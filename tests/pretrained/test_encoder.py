@@ -1,4 +1,4 @@
-"""Where encoders come from, what is refused, and what their vectors depend on."""
+"""Tests the sources of encoders, refused weights, and what their vectors depend on."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""What victims recommend: the lists, the two sources, and every mistake in one line."""
+"""Tests what victims recommend: the lists, the two sources, and every mistake in one line."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the sections of a report write, against numbers worked out by hand."""
+"""Tests what the sections of a report write, against numbers worked out by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What docs/findings/article.md says about the founding article, if no other test says it."""
+"""Tests what docs/findings/article.md says about the founding article, if no other test says it."""
 
 from pathlib import Path
 

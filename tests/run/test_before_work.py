@@ -1,4 +1,4 @@
-"""What a run looks at before any work, and that ``plan`` tells of it: texts that models need, weights."""
+"""A run checks the texts and weights that models need before any work, and ``plan`` reports them."""
 
 import pytest
 from tests.tiny_decoder import tiny_decoder
@@ -26,7 +26,7 @@ def registry():
 
 
 def ends(path, registry, only=()):
-    """What plan says that a run would end with."""
+    """Returns the mistakes with which a run would end, as plan reports them."""
     return make_preview(path, registry, None, (), only).refusals
 
 

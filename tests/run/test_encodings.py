@@ -1,4 +1,4 @@
-"""What plan says of texts that are encoded once: per encoder and catalogue, for how many victims, whether done."""
+"""Tests which texts plan reports as encoded once: per encoder and catalogue, for how many victims, whether done."""
 
 from dataclasses import replace
 

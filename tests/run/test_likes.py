@@ -145,7 +145,7 @@ def test_without_budget_everything_is_as_at_clean_bit_for_bit(cells):
 
 
 def test_they_are_left_out_where_they_mean_nothing(cells):
-    """Where items are promoted, and under an ensemble, which leaves users once they are broken."""
+    """Likes are not measured if items are promoted, or under an ensemble, which leaves broken users."""
     for c, record, _ in cells:
         ensemble = c["kind"] == "ensemble"
         promoted = c["stage"] == "test" and c["goal"] == "promote"

@@ -1,4 +1,4 @@
-"""What is left to do: the state of every cell, stored arrays that are read once, skipped cells that are left alone."""
+"""Tests the state of every cell, stored arrays that are read once, and skipped cells that are left alone."""
 
 import json
 from pathlib import Path

@@ -82,7 +82,7 @@ def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
 
 
 def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
-    """Of five items one rises with 60 users: much to the users, but a matter of that one item where titles serve all.
+    """One of five items rises with 60 users: much to the users, but a matter of that one item where titles serve all.
     Attacked alone, these are 60 users.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
@@ -230,7 +230,7 @@ def test_fewer_than_three_titles_decide_nothing(tmp_path, items, name):
 
 
 def test_a_seed_in_which_little_was_measured_does_not_hide_what_all_seeds_have(tmp_path):
-    """Of three seeds only one has the second set: the first one is judged, over all three."""
+    """Only one of three seeds has the second set, so the first set is judged, over all three."""
     notes = in_sets(tmp_path / "w", PROMOTE, [[80, None], [80, None], [80, 20]]).notes
     note = next(note for note in notes if note.flag == "stronger than the ensemble")
     assert note.numbers["gap"] == pytest.approx(60 / USERS)

@@ -127,7 +127,7 @@ def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(wor
 
 
 def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
-    """As in a real cell: most users are not hit at clean, and no member ran on them."""
+    """Like a real cell: most users are not hit at clean, and no member ran on them."""
     more = pool((20, 5, 5, 5, 50))
     hit = np.arange(USERS) < 80
     more["arrays"]["member_broke"][~hit] = -1
@@ -303,7 +303,7 @@ def test_on_titles_nobody_is_attacked_alone_and_tables_say_so(tmp_path):
 
 @pytest.mark.parametrize("goal", ["untargeted", "promote"])
 def test_members_are_not_compared_where_items_are_promoted(tmp_path, goal):
-    """What a search does for promoted items is on no scale of held-out ones."""
+    """Measures of promoted items and of held-out items do not share a scale."""
     threat = {**TABLES, "goal": goal}
     world = World(tmp_path / "w", [])
     more = shifts((50, 150, 150, 60))

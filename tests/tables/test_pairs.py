@@ -1,4 +1,4 @@
-"""What a table compares with what: fits of one seed, targets of one set, victims with popularity itself."""
+"""Tests which cells a table compares: fits of one seed, targets of one set, victims with popularity itself."""
 
 import pytest
 from tests.fakes import EMBEDDING, FAKES, USERS, World, ranks, row

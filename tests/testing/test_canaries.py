@@ -78,7 +78,7 @@ class Neighbourly(Ease):
 
 
 class Egalitarian(Ease):
-    """What is asked for together is centred together."""
+    """A planted fault: the users of one call are centred together."""
 
     def scores(self, users, history):
         own = super().scores(users, history)

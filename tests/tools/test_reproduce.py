@@ -69,7 +69,7 @@ AS_DOCUMENTED = {
 
 
 def turned(good):
-    """Where every gap is the other way round."""
+    """Returns hits by cell, with every gap the other way round."""
     if good is not apr:
         return lambda c: USERS - good(c)
     other = {"none": "apr", "apr": "none"}

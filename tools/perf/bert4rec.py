@@ -1,4 +1,4 @@
-"""What BERT4Rec needs to gain from adversarial training: python tools/perf/bert4rec.py [--test] [--seeds N] [NAME]
+"""Measures how BERT4Rec gains from adversarial training: python tools/perf/bert4rec.py [--test] [--seeds N] [NAME]
 
 Fits each setting of ``TRIALS`` (or those named) per seed on MovieLens latest-small, items with 20 ratings or more, one
 thread, and prints NDCG@10 clean and under PGD-20 at ε = 0.05 of the RMS in both norms. Settings are chosen on

@@ -115,7 +115,7 @@ def path(clean, attacked):
 
 
 def above_popularity(cells, dataset, model, defense):
-    """Whether a victim has learnt something; the number of surprises."""
+    """Says whether a victim clears popularity, and returns the number of surprises."""
     own, line = cells.values(dataset, model, defense), cells.values(dataset, "popularity")
     numbers = f"{own.mean():.4f} against {line.mean():.4f}"
     return say(cells, f"{dataset}: {model}, {defense}, clears popularity", compute_interval(own - line), numbers)

@@ -1,4 +1,4 @@
-"""What a search has found: python tools/perf/tuning.py results/tuning-movielens-small.
+"""Prints the results of a search: python tools/perf/tuning.py results/tuning-movielens-small.
 
 Reads the validation NDCG@10 of every trial from the records (no test metric), and prints the trials of each model, the
 best first. Every model must have had the same number of trials: exit 1 otherwise.

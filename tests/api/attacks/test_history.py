@@ -38,7 +38,7 @@ def by_hand(row, kind, place, item):
 
 
 class Asked:
-    """As much of an oracle as random edits need."""
+    """The part of an oracle that random edits need."""
 
     n_items = N_ITEMS
 

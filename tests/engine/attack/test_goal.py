@@ -1,4 +1,4 @@
-"""What the host calls a success: losses, damage and breaks of both goals, against plain loops."""
+"""Tests what the host calls a success: losses, damage and breaks of both goals, against plain loops."""
 
 import math
 
@@ -33,7 +33,7 @@ def worlds(seed, held, masked, n=12, values=5):
 
 
 def ndcg(ranks, k):
-    """Of items with these ranks, at k."""
+    """Returns the NDCG at k of items with these ranks."""
     best = sum(1 / math.log2(1 + r) for r in range(1, min(k, len(ranks)) + 1))
     return sum(1 / math.log2(1 + r) for r in ranks if r <= k) / best
 

@@ -1,4 +1,4 @@
-"""What must hold exactly: λ = 1, ε = 0, no fakes, FGSM by hand, PGD in its ball."""
+"""Tests what must hold exactly: λ = 1, ε = 0, no fakes, FGSM by hand, PGD in its ball."""
 
 from dataclasses import replace
 

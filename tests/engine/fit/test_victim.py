@@ -261,7 +261,7 @@ def test_a_corruption_beyond_its_budget_is_refused():
 
 
 class Pretrained(ReferencePairwise):
-    """Its weights come from elsewhere, too."""
+    """A model that also reads weights from a file."""
 
     files = "one"
 

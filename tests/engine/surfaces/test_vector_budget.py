@@ -1,4 +1,4 @@
-"""What an attack is handed is its own to write in: no budget, no mask and no outcome of the host's changes by it."""
+"""An attack may write in what it receives: no budget, mask or outcome of the host changes."""
 
 import numpy as np
 import pytest

@@ -52,7 +52,7 @@ def pgd_by_hand(x, centre, norm, epsilon, steps):
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("steps", [3, 5])
 def test_inner_pgd_is_a_loop_of_projected_steps(norm, weight, steps):
-    """With λ = 0.5 the first gradient comes from the clean pass, which must make no difference."""
+    """At λ = 0.5 the first gradient comes from the clean pass, which must make no difference."""
     step, x = recorded_step(CurvedStep)
     step.centre = x + 0.1 * torch.randn(x.shape, generator=Rng(5).torch())
     settings = {"lambda": weight, "epsilon": 0.5, "norm": norm}

@@ -65,7 +65,7 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 
 def broken(bench, attack, radius):
-    """Whether each user is broken by a candidate within the user's own radius: bool [U]."""
+    """Returns whether each user is broken by a candidate within the user's own radius: bool [U]."""
     (oracle,) = bench.surface("embedding").oracles(attack.config.k)
     ball = Ball(attack.config.norm, torch.from_numpy(radius).float())
     users = torch.zeros(len(radius), dtype=torch.bool)
