@@ -1,9 +1,9 @@
 """Writes frozen dataclasses as JSON objects and reads them back.
 
-plan.json, leaderboard.json and the rows of CSV files are written by it.
+It writes plan.json, leaderboard.json and the rows of CSV files.
 
-A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a
-field can change that: ``field(metadata=inline())``. Metadata of several kinds are joined by ``|``.
+A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a field
+can change this: ``field(metadata=inline())``. Join several kinds of metadata with ``|``.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # no column of the CSV file
 
 
 def named(name: str) -> Mapping[str, Any]:
-    """Returns metadata of a field that is written under another name."""
+    """Returns the metadata of a field that is written under another name."""
     return {"name": name}
 
 
 def inline(*names: str) -> Mapping[str, Any]:
-    """Returns metadata of a field that is written as the fields of its dataclass.
+    """Returns the metadata of a field that is written as the fields of its dataclass.
 
     Args:
-        names: the fields that are written, as they are written; all of them without names.
+        names: the names of the fields to write. Without names, all fields are written.
     """
     return {"inline": names}
 
 
 def encode(value: Any) -> Any:
-    """Returns a value as JSON types.
+    """Converts a value to JSON types.
 
     Dataclasses and mappings become objects, tuples become lists, measures become text.
     """
@@ -76,7 +76,7 @@ def columns(cls: Any) -> list[str]:
 def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
     """Returns the dataclass that an object of JSON types describes.
 
-    Names that the class does not know are ignored. A field that is missing has its default.
+    Unknown names are ignored. A missing field gets its default.
 
     Raises:
         ValueError: if a field without a default is missing, or a value has another type.

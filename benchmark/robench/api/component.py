@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class BaseConfig(BaseModel):
-    """The settings of a component, frozen; an unknown key is an error.
+    """The frozen settings of a component. An unknown key is an error.
 
     A field named ``lambda_`` with ``alias="lambda"`` is the grid axis λ of a defence.
     """
@@ -46,5 +46,5 @@ class Component:
 
     @classmethod
     def make(cls, /, **settings: Any) -> Any:
-        """Returns an instance for plain settings, which ``Config`` validates."""
+        """Returns an instance with these settings, which ``Config`` validates."""
         return cls(cls.Config.model_validate(settings))

@@ -52,10 +52,11 @@ class Ratings:
     """A raw log of a data set, with one row per event in input order.
 
     Args:
-        users: [n] user ids, of any hashable type.
-        items: [n] item ids.
-        times: int64 [n] seconds; None if the source has no time, so that input order counts as time.
-        ratings: float64 [n], or None.
+        users: the user id of each event, of any hashable type, [n].
+        items: the item id of each event, [n].
+        times: the time of each event in seconds, int64 [n]. None if the source has no times; then input order counts as
+            time.
+        ratings: the rating of each event, float64 [n], or None if the source has no ratings.
         catalogue: the description of each item, by its id as a string.
         profiles: a text about each user, by the user's id as a string.
     """
@@ -70,13 +71,13 @@ class Ratings:
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """The items of every user in time order, as a sparse matrix with read-only arrays.
+    """The items of every user in time order: a sparse matrix with read-only arrays.
 
     Args:
-        indptr: int64 [n_users + 1]; row u is ``items[indptr[u]:indptr[u + 1]]``.
-        items: int64 [n] in [0, n_items), by user and, within a user, by time.
-        times: int64 [n] seconds, or input positions.
-        n_items: size of the catalogue.
+        indptr: the start of each row, int64 [n_users + 1]. Row u is ``items[indptr[u]:indptr[u + 1]]``.
+        items: the items in [0, n_items), int64 [n], sorted by user and then by time.
+        times: the times in seconds, or input positions, int64 [n].
+        n_items: the size of the catalogue.
 
     Raises:
         TypeError: if an array has a wrong dtype.
@@ -147,7 +148,7 @@ class Interactions:
         """Returns a copy with new users after the present ones.
 
         Args:
-            rows: the items of each new user, oldest first; their times start after the last time.
+            rows: the items of each new user, oldest first. Their times start after the last time.
         """
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         if not sequences:
@@ -164,7 +165,7 @@ class Interactions:
 
     @staticmethod
     def from_rows(rows: Iterable[Sequence[int] | IntArray], n_items: int) -> Interactions:
-        """Returns interactions for one ordered sequence per user; times are positions."""
+        """Returns interactions for one ordered sequence per user. Positions serve as times."""
         empty = np.empty(0, dtype=np.int64)
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         indptr = np.concatenate([[0], np.cumsum([len(row) for row in sequences])]).astype(np.int64)
@@ -219,7 +220,7 @@ class TrainData:
         train: one row per real user, then one per fake user.
         validation: one row per real user, for selection and never for the loss.
         catalogue: the items.
-        profiles: a text about each real user; empty if the data set has none.
+        profiles: a text about each real user. It is empty if the data set has none.
     """
 
     train: Interactions
@@ -251,7 +252,7 @@ class HeldOut:
         self._sealed = True
 
     def release(self) -> None:
-        """Breaks the seal, once fit, selection and poisoning have ended."""
+        """Breaks the seal after fit, selection and poisoning have ended."""
         self._sealed = False
 
     def read(self) -> Interactions:

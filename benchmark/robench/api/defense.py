@@ -22,8 +22,8 @@ class Cleaned:
     """Training data after cleaning.
 
     Args:
-        train: the cleaned interactions; row u is still user u.
-        suspicion: how suspicious each row is, float64 [n_users].
+        train: the cleaned interactions. Row u is still user u.
+        suspicion: the degree of suspicion of each row, float64 [n_users].
     """
 
     train: Interactions
@@ -38,7 +38,7 @@ class Defense(Component):
     defence.
 
     Attributes:
-        neural: whether the defence needs a ``TorchModel``; cells of other models are then skipped. A defence with a
+        neural: whether the defence needs a ``TorchModel``. If so, cells of other models are skipped. A defence with a
             ``loss`` always needs one.
     """
 
@@ -55,7 +55,7 @@ class Defense(Component):
     def loss(self, step: Step) -> Tensor:
         """Returns the loss to backpropagate in this step, a scalar.
 
-        The method may accumulate gradients of further parts itself; these are not in the returned loss.
+        The method may backpropagate other parts of the loss itself. The returned loss must not include these parts.
         """
         raise TypeError(f"{type(self).__name__} has no loss()")
 
@@ -64,9 +64,11 @@ class Defense(Component):
         raise TypeError(f"{type(self).__name__} has no wrap()")
 
     def problem(self, model: type[Model]) -> str:
-        """Returns why the defence cannot protect a model, or an empty text. With a reason, the cells are skipped.
+        """Returns why the defence cannot protect a model, or an empty string if it can.
 
-        The text completes a sentence about the model: ``"is not neural"``. A defence with further needs asks
+        If there is a reason, the cells are skipped.
+
+        The reason completes a sentence about the model, such as ``"is not neural"``. A subclass that checks more calls
         ``super().problem(model)`` first.
         """
         if self.neural and not model.neural:
@@ -78,13 +80,14 @@ class Defense(Component):
         return ""
 
     def check_epochs(self, epochs: int) -> None:
-        """Refuses a training that ends while the defence is still warming up.
+        """Refuses training that ends while the defence is still warming up.
 
         Args:
             epochs: the number of epochs of the training.
 
         Raises:
-            SettingError: if it does. The error's ``field`` is the setting to change, if one setting decides.
+            SettingError: if training ends during the warm-up. The error's ``field`` names the setting to change, if
+                there is a single one.
         """
         if not self.settled(epochs - 1):
             raise SettingError("is still warming up after them", "", "give the model more epochs")
@@ -92,7 +95,8 @@ class Defense(Component):
     def settled(self, epoch: int) -> bool:
         """Returns whether the weights after this epoch (from 0) may be selected.
 
-        It is False while a defence warms up: its weights are still undefended, and validation would prefer them.
+        The result is False while a defence warms up. The weights are still undefended then, and validation would prefer
+        them.
         """
         return True
 

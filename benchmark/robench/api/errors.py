@@ -20,8 +20,8 @@ class UserError(RobenchError):
 
     Args:
         problem: a description of the mistake.
-        where: ``file:line`` or the file, if there is one.
-        path: dotted path inside the file, for example ``attacks[0].epsilon``.
+        where: the file or ``file:line`` of the mistake, if it is in a file.
+        path: the dotted path inside the file, for example ``attacks[0].epsilon``.
         hint: the value that the user probably meant.
     """
 
@@ -33,7 +33,7 @@ class UserError(RobenchError):
         super().__init__(problem)
 
     def __str__(self) -> str:
-        """Returns one line: where, path, problem and hint."""
+        """Returns one line with the file, the path, the problem and the hint."""
         place = ": ".join(part for part in (self.where, self.path) if part)
         text = f"{place}: {self.problem}" if place else self.problem
         return " ".join((f"{text} ({self.hint})" if self.hint else text).split())
@@ -48,7 +48,7 @@ def _user_error(kind: type[UserError], problem: str, where: str, path: str, hint
 
 
 class UserErrors(UserError):
-    """Several mistakes that are reported at once."""
+    """Several mistakes of a user that are reported at once."""
 
     def __init__(self, errors: Sequence[UserError]) -> None:
         self.errors = tuple(errors)
@@ -68,7 +68,7 @@ class SettingError(ValueError):
 
     Args:
         problem: a description of the mistake.
-        field: the setting; the message names its place in the suite.
+        field: the name of the setting. The message gives its place in the suite.
         hint: the value that the user probably meant.
     """
 
@@ -103,7 +103,7 @@ def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> st
     Args:
         name: the unknown name.
         known: the names that are known.
-        most: how many names to list at most; if there are more, the closest are listed. None lists all.
+        most: the largest number of names to list. If there are more, the closest ones are listed. None lists all.
     """
     options = sorted(known)
     if most is not None and len(options) > most:

@@ -39,6 +39,6 @@ class Executor(Component):
 
         Args:
             tasks: the tasks, in the order in which to start them.
-            work: measures one task; it can be pickled, and so can the events that it emits.
-            emit: takes one event; it must be called in this process.
+            work: the function that measures one task. It and the events that it emits can be pickled.
+            emit: the function that receives each event. It must be called in this process.
         """

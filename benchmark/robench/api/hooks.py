@@ -1,7 +1,7 @@
-"""The hooks of plugins: six register components, and four follow a run.
+"""The hooks of plugins. Six of them register components, and four follow a run.
 
-A registration hook returns ``{name: class or "module:Class"}``. With strings robench lists plugins without importing
-their modules.
+A registration hook returns ``{name: class or "module:Class"}``. If the values are strings, robench can list plugins
+without importing their modules.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def robench_executors() -> Registration:  # type: ignore[empty-body]
 
 @hookspec
 def robench_suite_started(suite: str, victims: int, cells: int, stored: int) -> None:
-    """Announces the start of a run, with the cells to measure and those stored."""
+    """Announces the start of a run, with the number of cells to measure and of stored cells."""
 
 
 @hookspec
 def robench_victim_progress(victim: str, label: str, phase: str, done: int, total: int) -> None:
-    """Announces the progress of a victim: epochs of ``fit``, cells of ``measure``."""
+    """Announces the progress of a victim, in epochs of ``fit`` or cells of ``measure``."""
 
 
 @hookspec
@@ -68,4 +68,4 @@ def robench_cell_finished(record: Mapping[str, Any]) -> None:
 
 @hookspec
 def robench_suite_finished(suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
-    """Announces the end of a run, with the cells of each status."""
+    """Announces the end of a run, with the number of cells of each status."""

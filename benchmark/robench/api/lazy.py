@@ -26,7 +26,7 @@ def attach_stub(package: str, file: str) -> Exports:
         file: the package's ``__file__``, which is in the folder of the stub.
 
     Returns:
-        The three values; ``__all__`` is in the order of the stub.
+        The three values. ``__all__`` has the order of the stub.
     """
     tree = ast.parse(Path(file).with_name("__init__.pyi").read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]

@@ -25,14 +25,18 @@ class Outcome:
     """The measurement of one cell, from which metrics are computed.
 
     Args:
-        indptr: int64 [U + 1]; the held-out items of user u are ``ranks[indptr[u]:indptr[u + 1]]``.
-        ranks: int64 [n]; ranks from 1 in the full ranking, with the items of the history masked.
-        top: int64 [U, 10] best items; −1 fills the row if there are fewer.
-        candidates: int64 [U] number of unmasked items of each user.
-        target_ranks: int64 [T, U]; 0 if the user's data or held-out items hold the target. None without targets.
+        indptr: the start of each user's ranks, int64 [U + 1]. Those of user u are ``ranks[indptr[u]:indptr[u + 1]]``.
+        ranks: the ranks of held-out items, int64 [n]. They count from 1 in the full ranking, with the items of the
+            history masked.
+        top: the best items of each user, int64 [U, 10], padded with −1.
+        candidates: the number of unmasked items of each user, int64 [U].
+        target_ranks: the rank of each target for each user, int64 [T, U]. It is 0 if the user's data or held-out items
+            hold the target. None if there are no targets.
         clean: the clean cell of the same victim, for list stability; None if this is the clean cell.
-        likes: float64 [n], calibrated probability that the user likes each held-out item; None if not measured.
-        dislikes: float64 [n], the same for one fixed negative per held-out item; NaN if the user has none left.
+        likes: the calibrated probability that the user likes each held-out item, float64 [n]. None if it was not
+            measured.
+        dislikes: the same probability for one fixed negative per held-out item, float64 [n]. NaN if the user has no
+            unseen item left.
     """
 
     indptr: IntArray
@@ -50,7 +54,7 @@ class Outcome:
         return len(self.indptr) - 1
 
     def per_user_sum(self, values: NDArray[np.float64]) -> FloatArray:
-        """Sums a value per held-out item over each user: float64 [n] to float64 [U]."""
+        """Sums values of held-out items, float64 [n], for each user: float64 [U]."""
         total = np.concatenate([[0.0], np.cumsum(values)])
         # Users with one held-out item keep their value exactly; a difference of running sums would round it.
         if len(values) == self.n_users:
@@ -72,7 +76,7 @@ class Metric(Component):
     """A function of an ``Outcome`` with one value per user.
 
     Attributes:
-        version: raised when the definition changes; rows of two versions are never compared.
+        version: a number that is raised when the definition changes. Rows of two versions are never compared.
         needs: the part of an outcome that the metric reads.
         at_k: whether the metric has a cutoff k.
         higher_is_better: whether a higher value is better for the user.
@@ -91,11 +95,11 @@ class Metric(Component):
 
     @abstractmethod
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the value of every user, float64 [U], NaN if a user has none.
+        """Returns the value of every user, float64 [U]. A user without a value gets NaN.
 
         Args:
             outcome: the measurement of a cell.
-            k: the cutoff; 0 for a metric without one.
+            k: the cutoff, or 0 for a metric without one.
         """
 
 
@@ -106,11 +110,11 @@ _K = re.compile(r"[1-9][0-9]{0,8}\Z")
 class Measure:
     """A metric at its cutoff, as suites, records and tables name it.
 
-    Its text is ``ndcg@10``, or ``t-percentile`` for a metric without a cutoff.
+    It is written as ``ndcg@10``, or as ``t-percentile`` if the metric has no cutoff.
 
     Args:
         name: the registered name of the metric.
-        k: the cutoff; 0 for a metric without one.
+        k: the cutoff, or 0 for a metric without one.
     """
 
     name: str
@@ -118,24 +122,24 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """Returns the measure that a text names; k is 0 if the text has no valid one."""
+        """Returns the measure that a text names. k is 0 if the text has no valid cutoff."""
         name, _, k = text.partition("@")
         return cls(name, int(k) if _K.match(k) else 0)
 
     def __str__(self) -> str:
-        """Returns the name and its cutoff, as ``parse`` reads them."""
+        """Returns the name and the cutoff in the form that ``parse`` reads."""
         return f"{self.name}@{self.k}" if self.k else self.name
 
     def problem(self, metric: Metric | type[Metric], threat: Threat | None, kind: str = "") -> str:
-        """Returns why cells of one kind do not measure this, or an empty text if they do.
+        """Returns why cells of one kind do not have this measure, or an empty string if they do.
 
-        If items are promoted at test time, each user's list is pushed towards them: only metrics of targets make sense.
-        An ensemble that attacks each user alone stops for a user once the user's item has fallen. Its ranks are then
-        bounds, so only metrics within the attacked top k can be computed.
+        If items are promoted at test time, each user's list is pushed towards them. Only metrics of targets make sense
+        then. An ensemble that attacks each user alone stops for a user once the user's item has fallen. The stored
+        ranks are then only bounds, so only metrics within the attacked top k can be computed.
 
         Args:
             metric: the metric of this name.
-            threat: the threat model of the cells; None for clean cells.
+            threat: the threat model of the cells, or None for clean cells.
             kind: the kind of their attack, such as ``ensemble``.
         """
         if threat is None or threat.stage != "test":
@@ -152,7 +156,7 @@ class Measure:
         return ""
 
     def per_user(self, metric: Metric, outcome: Outcome, threat: Threat | None, kind: str = "") -> FloatArray | None:
-        """Returns the value of every user, or None if the cell does not measure this.
+        """Returns the value of every user, or None if the cell does not have this measure.
 
         Args:
             metric: the metric of this name.
@@ -161,7 +165,7 @@ class Measure:
             kind: see ``problem``.
 
         Returns:
-            float64 [U]; None also if the outcome lacks the part that the metric needs.
+            The values, float64 [U]. The result is also None if the outcome lacks the part that the metric needs.
         """
         if self.problem(metric, threat, kind):
             return None

@@ -38,11 +38,11 @@ class Rng:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
     def numpy(self) -> np.random.Generator:
-        """Returns a fresh numpy generator; two calls give the same stream."""
+        """Returns a fresh numpy generator. Two calls give the same stream."""
         return np.random.default_rng(self.entropy())
 
     def torch(self, device: str | torch.device = "cpu") -> torch.Generator:
-        """Returns a fresh torch generator on ``device``; two calls give the same stream."""
+        """Returns a fresh torch generator on ``device``. Two calls give the same stream."""
         import torch  # noqa: PLC0415  # listing and planning use Rng without torch
 
         return torch.Generator(device=device).manual_seed(self.entropy() & (2**63 - 1))

@@ -1,7 +1,7 @@
-"""The table of surfaces. A surface is what an attack may touch, and has rules of its own.
+"""The table of surfaces. A surface is what an attack may touch, and it has its own rules.
 
-The engine, the plan, the tables and the flags read their rules from ``SURFACES``. A new surface is a row here, a name
-in ``Surface``, and a folder in ``robench.engine.surfaces``.
+The engine, the plan, the tables and the flags read their rules from ``SURFACES``. A new surface needs a row here, a
+name in ``Surface``, and a folder in ``robench.engine.surfaces``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ class SurfaceRules:
         leaves_broken_users: whether an ensemble may stop for a user once the goal is reached. Stored ranks are then
             bounds.
         ranks_models: whether models are ranked against each other, because the same ε is equally strong for all.
-        whole_units: whether a budget counts whole edits or users. Otherwise ε bounds a length, which no perturbation
-            exceeds.
-        scale: the scale of ε unless a suite names one.
-        attacks: ``module:class`` of the bases of its attacks, in ``robench.api``.
-        measured_by: ``module:class`` of the engine that measures attacks at test time; empty if there are none.
+        whole_units: whether a budget counts whole edits or users. Otherwise ε bounds a length, and no perturbation
+            exceeds it.
+        scale: the default scale of ε.
+        attacks: the base classes of its attacks in ``robench.api``, as ``module:class``.
+        measured_by: the engine's class that measures attacks at test time, as ``module:class``. It is empty if there
+            are no such attacks.
     """
 
     each_user_alone: bool

@@ -1,4 +1,4 @@
-"""Threat models, which say what an attack may perturb, when it acts, and the unit of its budget ε."""
+"""Threat models. They state what an attack may perturb, when it acts, and the unit of its budget ε."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def share_in_edits(epsilon: float, length: int) -> int:
 
 @dataclass(frozen=True)
 class Threat:
-    """A threat model. Attacks of two threat models never enter one worst case.
+    """A threat model. A worst case never combines attacks of two threat models.
 
     Args:
         surface: the surface that the attack may perturb.
@@ -39,7 +39,7 @@ class Threat:
     k: int = 10
 
     def problem(self, epsilon: float) -> str:
-        """Returns why ε cannot be a budget of this threat model, or an empty text."""
+        """Returns why ε cannot be a budget of this threat model, or an empty string."""
         if self.norm == "edits" and self.scale == "absolute" and epsilon != int(epsilon):
             return f"{epsilon:g} edits: a number of edits is whole; with unit: fraction it is a share of the history"
         return ""

@@ -14,7 +14,7 @@ _RECORDERS: ContextVar[tuple[Usage, ...]] = ContextVar("_RECORDERS", default=())
 
 
 class Usage:
-    """The amounts that were counted while one block of the host ran."""
+    """The amounts that were counted while one block of the host was running."""
 
     def __init__(self) -> None:
         self._amounts: Counter[str] = Counter()
@@ -31,13 +31,13 @@ class Usage:
 def count_usage(**amounts: int) -> None:
     """Adds to the usage of the present measurement.
 
-    A plugin with a network of its own may call it. A call outside of a measurement counts nothing. A new thread starts
-    outside: a plugin that uses threads calls this function in the thread that called the plugin.
+    A plugin with its own network may call it. A call outside a measurement counts nothing. New threads are outside too,
+    so a plugin that uses threads must call this function in the thread that called the plugin.
 
     Args:
-        amounts: how much to add per name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding) and
-            ``written`` (generated tokens). Models count ``prompts`` and ``cut`` (prompts that were too long). Scored
-            titles are ``answers``; of them, ``empty``, ``too_long`` and ``not_finite`` are unusable.
+        amounts: how much to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)
+            and ``written`` (generated tokens). Models count ``prompts`` and ``cut`` (prompts that were too long).
+            Scored titles are ``answers``. Unusable answers also count as ``empty``, ``too_long`` or ``not_finite``.
     """
     for usage in _RECORDERS.get():
         usage.add(**amounts)
@@ -47,7 +47,7 @@ def count_usage(**amounts: int) -> None:
 def record_usage() -> Iterator[Usage]:
     """Yields the usage that is counted within the block.
 
-    Blocks may be nested: an outer block counts what its inner blocks count.
+    Blocks may be nested. An outer block also counts what its inner blocks count.
     """
     usage = Usage()
     token = _RECORDERS.set((*_RECORDERS.get(), usage))
@@ -59,7 +59,7 @@ def record_usage() -> Iterator[Usage]:
 
 @contextmanager
 def ignore_usage() -> Iterator[None]:
-    """Counts nothing within the block, such as the host's own comparison of titles."""
+    """Disables counting within the block, for example for the host's own comparison of titles."""
     token = _RECORDERS.set(())
     try:
         yield

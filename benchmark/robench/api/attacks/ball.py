@@ -21,7 +21,7 @@ def wide(value: Tensor, like: Tensor) -> Tensor:
 
 
 def scaled(delta: Delta, factor: Tensor) -> dict[str, Tensor]:
-    """Returns ``delta``, [B, ...] each, times a factor per row, [B]."""
+    """Returns ``delta`` with every row multiplied by its factor, [B]."""
     return {name: part * wide(factor, part) for name, part in delta.items()}
 
 
@@ -46,8 +46,8 @@ def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns ``delta`` with zeros at the places that may not be perturbed.
 
     Args:
-        delta: float [B, ..., d] by input.
-        valid: the places that may be perturbed, bool [B, ...] by input.
+        delta: the perturbation of each input, float [B, ..., d].
+        valid: the places of each input that may be perturbed, bool [B, ...].
     """
     return {name: part * valid[name].unsqueeze(-1) for name, part in delta.items()}
 
@@ -57,8 +57,8 @@ class Ball:
     """The set of all δ with a norm of at most ``radius`` per row.
 
     Args:
-        norm: ``l2`` (Frobenius over the row's inputs) or ``linf``.
-        radius: [B], in the units of the embedding.
+        norm: ``l2`` (the Frobenius norm over the row's inputs) or ``linf``.
+        radius: the radius of each row, float [B], in the units of the embedding.
     """
 
     norm: BallNorm
@@ -66,7 +66,7 @@ class Ball:
 
     @cached_property
     def _alike(self) -> float | None:
-        """The radius if all rows share one, else None. Clamping to a single number is faster."""
+        """The radius that all rows share, or None if they differ. Clamping to one number is faster."""
         same = len(self.radius) > 0 and bool((self.radius == self.radius[0]).all())
         return float(self.radius[0]) if same else None
 
@@ -93,7 +93,7 @@ class Ball:
         In linf it is r · sign(g) (Goodfellow et al., ICLR 2015, section 4). In l2 it is r · g / ‖g‖₂, or 0 if g is 0.
 
         Args:
-            gradient: g, the gradient of the function, [B, ...] by input.
+            gradient: the gradient g of the function for each input, [B, ...].
         """
         if self.norm == "linf":
             return scaled({name: part.sign() for name, part in gradient.items()}, self.radius)
@@ -115,9 +115,9 @@ class Ball:
         """Returns a new δ, projected after a step along ``ascent``.
 
         Args:
-            delta: the present δ, [B, ...] by input.
-            gradient: the gradient of the objective, [B, ...] by input.
-            factor: the length of the step as a share of the radius, from 0.
+            delta: the present δ for each input, [B, ...].
+            gradient: the gradient of the objective for each input, [B, ...].
+            factor: the length of the step as a share of the radius, at least 0.
         """
         if self.norm == "linf" and self._alike is not None:
             long, bound = factor * self._alike, self._alike

@@ -23,19 +23,19 @@ Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
 
 
 class Attack(Component):
-    """An attack, which proposes candidates. The host projects them, scores them again and keeps the worst.
+    """An attack that proposes candidates. The host projects them, scores them again and keeps the worst.
 
     ε is not a setting of ``Config``: it is a grid axis of the suite, and the host enforces it.
 
     Attributes:
         surface: the surface that the attack perturbs.
         stage: when it acts, before the fit (``train``) or after it (``test``).
-        adaptive: ``yes`` if the attack is computed against this very pipeline with its defence, ``oblivious`` if it
-            needs no model, ``frozen`` if it is computed elsewhere.
+        adaptive: ``yes`` if the attack is computed against this pipeline with its defence. ``oblivious`` if it needs no
+            model, and ``frozen`` if it is computed elsewhere.
         gradient: whether it climbs the loss by gradients. Flags compare it with random points, with a smaller ε and
             with fewer steps.
         heuristic_floor: whether it tries random points, which every gradient attack must beat.
-        instructs: whether it writes instructions, which only a model with ``follows`` may obey.
+        instructs: whether it writes instructions. Only a model with ``follows`` may obey them.
     """
 
     surface: ClassVar[Surface]
@@ -50,7 +50,7 @@ class Attack(Component):
         """Returns the threat model of this configuration."""
 
     def outside(self) -> str:
-        """Returns a digest of other inputs, such as files of weights, or an empty text.
+        """Returns a digest of other inputs, such as files of weights, or an empty string.
 
         Other inputs are those that are neither the victim nor the attack's settings or code. The host calls this before
         any work, so it also reports files that are missing.
@@ -61,15 +61,15 @@ class Attack(Component):
         return ""
 
     def expectation(self) -> int:
-        """Returns the draws that one query of a stochastic victim averages, 1 by default."""
+        """Returns how many draws one query of a stochastic victim averages. The default is 1."""
         return self.setting("expectation", 1)
 
     def steps(self) -> int | None:
-        """Returns the steps of a gradient attack, which flags compare, or None."""
+        """Returns the number of steps of a gradient attack, which flags compare, or None."""
         return self.setting("steps", None)
 
     def positives(self) -> Positives:
-        """Returns the items that the attack pushes down, the held-out ones by default."""
+        """Returns the items that the attack pushes down. By default these are the held-out items."""
         return self.setting("positives", "held-out")
 
     @classmethod
@@ -81,12 +81,12 @@ class Attack(Component):
 class Evaluation:
     """The host's answer to a query at one perturbation.
 
-    On the surface ``parameters`` one δ serves all users, so that ``loss`` and ``broken`` are the same for every row.
+    On the surface ``parameters`` one δ serves all users, so ``loss`` and ``broken`` are the same for every row.
 
     Args:
-        loss: float [B]; higher is worse for the defender.
-        broken: bool [B], or a function that computes it on first use. True if the goal is reached: all held-out items
-            are out of the top k, or all promoted items are in it.
+        loss: the loss of each row, float [B]. A higher loss is worse for the defender.
+        broken: whether each row reaches the goal, bool [B], or a function that computes this on first use. The goal is
+            reached if all held-out items are out of the top k, or if all promoted items are in it.
         gradient: the gradient of the loss with respect to δ, or None.
     """
 
@@ -95,5 +95,5 @@ class Evaluation:
 
     @cached_property
     def broken(self) -> Tensor:
-        """True if the goal is reached, bool [B]."""
+        """True for the rows that reach the goal: bool [B]."""
         return self._broken() if callable(self._broken) else self._broken

@@ -16,12 +16,12 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
 
     Args:
         rows: the histories, int64 [B, L].
-        kind: int64 [B], one of ``KINDS``, or −1 for a row that stays the same.
-        place: int64 [B], the place to substitute or delete, or the place of the inserted item.
-        item: int64 [B], the item that comes in.
+        kind: the index in ``KINDS`` of each row's edit, int64 [B]. −1 leaves the row unchanged.
+        place: the place to substitute or delete, or the place of the inserted item, int64 [B].
+        item: the new item of each row, int64 [B].
 
     Returns:
-        int64 [B, L + 1].
+        The edited histories, int64 [B, L + 1].
     """
     kind, place, item = (part.unsqueeze(1) for part in (kind, place, item))
     at = torch.arange(rows.shape[1] + 1).expand(len(rows), -1)
@@ -37,17 +37,17 @@ def random_edits(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draws allowed edits: the kind among ``edits``, then the place, then the item.
 
-    Each draw is uniform. An empty row allows only insertions, and a row that may get no further item only deletions. A
-    row without any possible edit stays the same.
+    Each draw is uniform. An empty row allows only insertions. A row that may get no further item allows only deletions.
+    A row without any possible edit stays the same.
 
     Args:
         oracle: the oracle of these users.
         rows: the present histories, int64 [B, L].
-        uniform: the draws of Q edits per row, float64 [B, Q, 3] in [0, 1).
+        uniform: uniform numbers in [0, 1) for Q edits per row, float64 [B, Q, 3].
         edits: the kinds to draw from.
 
     Returns:
-        Kind, place and item, int64 [B, Q] each, as ``edited`` takes them.
+        The kind, the place and the item of every edit, int64 [B, Q] each, in the form that ``edited`` takes.
     """
     allowed = oracle.insertable(rows).cumsum(1)
     lengths, left = (rows >= 0).sum(1, keepdim=True), allowed[:, -1:]

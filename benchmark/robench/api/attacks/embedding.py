@@ -50,16 +50,17 @@ class Oracle(Protocol):
         ...
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
-        """Returns loss and outcome at δ, without a gradient."""
+        """Returns the loss and the outcome at δ, without a gradient."""
         ...
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns loss, outcome and gradient at δ.
+        """Returns the loss, the outcome and the gradient at δ.
 
         Args:
             delta: the perturbation.
             loss: the loss to differentiate.
-            rival: int64 [B], one item per user that ``margin`` compares with; the k-th best competitor by default.
+            rival: the item of each user that ``margin`` compares with, int64 [B]. The default is the k-th best
+                competitor.
         """
         ...
 
@@ -67,7 +68,8 @@ class Oracle(Protocol):
         """Returns the best unmasked competitors at δ = 0, best first.
 
         Returns:
-            int64 [B, at most count]; no column on the surface ``parameters``, on which one δ serves all users.
+            The competitors of each user, int64 [B, at most count]. On the surface ``parameters`` there are none,
+            because one δ serves all users.
         """
         ...
 
@@ -147,8 +149,8 @@ class MinimumNormConfig(EmbeddingConfig):
 class MinimumNormAttack(EmbeddingAttack):
     """An attack that searches for the shortest perturbation that breaks each user.
 
-    It does not know ε. The host keeps the shortest candidate that breaks the user. At ε the user counts as broken if
-    this candidate is within the budget.
+    The attack does not depend on ε. The host keeps the shortest candidate that breaks each user. At a given ε, a user
+    counts as broken if this candidate is within the budget.
     """
 
     Config: ClassVar[type[BaseConfig]] = MinimumNormConfig
@@ -160,7 +162,7 @@ class MinimumNormAttack(EmbeddingAttack):
 
     @abstractmethod
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """Yields candidates for the users with ``oracle.to_break``; others are ignored."""
+        """Yields candidates for the users in ``oracle.to_break``. The host ignores other users."""
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Yields the candidates of ``minimise``."""

@@ -52,7 +52,7 @@ class HistoryConfig(BaseConfig):
 class HistoryOracle(Protocol):
     """The queries that an attack may make about one victim and one chunk of users.
 
-    Every evaluation is counted. The host owns the loss, as in ``Oracle``. The masks stay those of the genuine
+    Every evaluation is counted. The host owns the loss, as in ``Oracle``. The masks always come from the genuine
     histories. All tensors are on the CPU.
     """
 
@@ -76,24 +76,24 @@ class HistoryOracle(Protocol):
         ...
 
     def budget(self) -> Tensor:
-        """Returns the edits that each history may have: int64 [B].
+        """Returns the number of edits that each history may have: int64 [B].
 
         The host counts edits as the Levenshtein distance to the genuine history.
         """
         ...
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
-        """Returns the items that may come into ``rows``: bool [B, n_items].
+        """Returns which items may be added to ``rows``: bool [B, n_items].
 
-        Held-out items, promoted items and items of the row itself may not.
+        Held-out items, promoted items and the row's own items may not be added.
 
         Args:
-            rows: histories, int64 [B, L]; the genuine ones by default.
+            rows: the histories, int64 [B, L]. The default is the genuine ones.
         """
         ...
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Returns loss and outcome with these histories."""
+        """Returns the loss and the outcome for these histories."""
         ...
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
@@ -116,14 +116,14 @@ class HistoryAttack(Attack):
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model; ε is relative if it is a share of the length."""
+        """Returns the threat model. ε is relative if it is a share of the length."""
         c = self.config
         scale: Scale = "relative" if c.unit == "fraction" else "absolute"
         return Threat("history", "test", "edits", scale, c.goal, c.k)
 
     @abstractmethod
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields candidates, int64 [B, any L].
+        """Yields candidate histories, int64 [B, any L].
 
         The host refuses a row that is over budget or holds a forbidden item. It scores the others again and keeps the
         worst per user.

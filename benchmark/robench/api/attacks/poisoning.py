@@ -22,7 +22,7 @@ class Profiles:
     """The items of fake users.
 
     Args:
-        rows: an ordered sequence of distinct items per fake user, int64 each.
+        rows: the distinct items of each fake user in order, one int64 array per user.
     """
 
     rows: tuple[IntArray, ...]
@@ -43,7 +43,7 @@ class PoisoningConfig(BaseConfig):
 
 
 class PoisoningAttack(Attack):
-    """An attack that adds fake users to the training data, so that target items rise.
+    """An attack that adds fake users to the training data to make target items rise.
 
     ε is the number of fake users as a share of the real users.
     """
@@ -65,7 +65,7 @@ class PoisoningAttack(Attack):
 
         Args:
             train: the interactions of the real users.
-            targets: the items to promote, int64; every profile must hold all of them.
+            targets: the items to promote, int64. Every profile must hold all of them.
             n_users: the number of fake users.
             profile_size: the number of items per profile.
             rng: the stream of this attack.
@@ -91,8 +91,8 @@ class Corruption(Attack):
         """Returns the changed interactions.
 
         Args:
-            train: the interactions, n of them.
-            share: at most ⌈share · n⌉ interactions may be changed, dropped or added.
+            train: the n interactions of the real users.
+            share: the share of interactions that may be changed, dropped or added: at most ⌈share · n⌉.
             rng: the stream of this attack.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Slopes of the loss by the items of a history, for gradient attacks on histories."""
+"""Slopes of the loss with respect to the items of a history, for gradient attacks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """The change of the loss by every substitution, to first order.
+    """First-order estimates of how every substitution changes the loss.
 
     If item j replaces item i at place l, the loss rises by about ⟨g_l, v_j − v_i⟩ (HotFlip, Ebrahimi et al., ACL 2018,
     eq. 1). Here g_l is the gradient with respect to the vector at place l.
 
     Args:
-        gradient: g, float [B, W, d], or [B, 1, d] if all places share one gradient.
-        place: int64 [B, W], the places of the history that the model reads; −1 fills a row that has fewer.
-        present: int64 [B, W], the items at these places.
-        vectors: v, float [n_items, d].
+        gradient: the gradients g, float [B, W, d], or [B, 1, d] if all places share one gradient.
+        place: the places of the history that the model reads, int64 [B, W], padded with −1.
+        present: the items at these places, int64 [B, W].
+        vectors: the vectors v of all items, float [n_items, d].
     """
 
     gradient: Tensor
@@ -30,7 +30,7 @@ class Slopes:
     def of(self, user: int) -> Tensor:
         """Returns the slopes of one row, float [W, n_items].
 
-        A slope is −inf if there is no such place, or if the item is there already.
+        A slope is −inf if the place does not exist, or if the item is already there.
         """
         gain = self.gradient[user] @ self.vectors.T
         present = self.present[user].clamp_min(0).unsqueeze(1)
@@ -43,10 +43,11 @@ class Slopes:
 
         Args:
             count: the number of substitutions per row.
-            allowed: bool [B, n_items], the items that may come in.
+            allowed: the items that may be substituted in, bool [B, n_items].
 
         Returns:
-            Place int64 [B, count], −1 if there are fewer; item int64 [B, count]; slope float [B, count].
+            The place (int64), the item (int64) and the slope (float) of each substitution, [B, count] each. A place is
+            −1 if there are fewer substitutions.
         """
         rows, n_items = len(self.place), len(self.vectors)
         place = torch.full((rows, count), -1)

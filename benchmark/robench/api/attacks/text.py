@@ -1,6 +1,6 @@
 """The base class of attacks on titles, their oracle, and the counting of edits.
 
-Such an attack rewrites titles of a catalogue, and the new titles are shown to all users. No model is retrained.
+These attacks rewrite titles of a catalogue, and all users see the new titles. No model is retrained.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def item_text(item: Item) -> str:
 def pieces(title: str, unit: Unit) -> list[str]:
     """Splits a title into the units in which edits are counted.
 
-    A word of more than 20 characters gives several pieces. Every piece after its first begins with a blank, so that a
+    A word of more than 20 characters is split into several pieces. Every piece but the first begins with a blank, so a
     long word differs from two short ones.
     """
     if unit == "characters":
@@ -70,19 +70,22 @@ class TokenSlopes:
     A model that scores an item by the likelihood of its tokens also has ``choice``, ``worth`` and ``tails``.
 
     Args:
-        titles: the titles that the model reads, which a defence may have cleaned.
-        ids: int64 [A, L], the tokens of every item's text.
-        word: int64 [A, L], the number of the title's word (split at blanks) that a token is part of, else −1.
-        gradient: float [A, L, d], the gradient of an item's own loss with respect to a token's vector; 0 at padding.
-        table: float [V, d], the vectors of all tokens.
-        words: the tokens that are a whole word, with that word.
-        choice: float [A, L, V], the slope of an item's own loss with respect to the weight of a token at a place. If b
-            replaces a, the loss changes further by the entry of b minus that of a, to first order in the item's score.
-        worth: float [A], the slope of an item's own loss with respect to its score, the mean log-likelihood of the
-            title's tokens.
-        spelled: the words of the catalogue's titles, with their tokens after another word.
-        tails: float [number of ``spelled``], the log-likelihood in nats of a word's further tokens given its first
-            token; 0 for a word of one token.
+        titles: the titles as the model reads them. A defence may have cleaned them.
+        ids: the tokens of every item's text, int64 [A, L].
+        word: the index of the word of the title that each token belongs to, int64 [A, L]. Titles are split at blanks,
+            and −1 means no word.
+        gradient: the gradient of each item's own loss with respect to its tokens' vectors, float [A, L, d]. It is 0 at
+            padding.
+        table: the vectors of all tokens, float [V, d].
+        words: the tokens that are whole words, each with its word.
+        choice: the slope of each item's own loss with respect to the weight of a token at a place, float [A, L, V]. If
+            token b replaces token a, the loss also changes by the entry of b minus that of a. This is exact to first
+            order in the item's score.
+        worth: the slope of each item's own loss with respect to its score, float [A]. The score is the mean
+            log-likelihood of the title's tokens.
+        spelled: the words of the catalogue's titles, each with the tokens that it has after another word.
+        tails: the log-likelihood in nats of each word's later tokens given its first token, one float per entry of
+            ``spelled``. It is 0 for a word of one token.
     """
 
     titles: Sequence[str]
@@ -116,30 +119,30 @@ class Exposure:
 class TextOracle(Protocol):
     """The queries that an attack on titles may make about one victim.
 
-    Every evaluation is counted. The host owns the loss. Under the goal ``promote`` each item has its own loss: the mean
-    over the users without the item of its log softmax over the unmasked catalogue. If the attack is untargeted, it is
-    the mean of −log softmax of the held-out items over all users. Items influence each other little, so a query may
-    change all their titles.
+    Every evaluation is counted. The host owns the loss. Under the goal ``promote`` each item has its own loss, the mean
+    log softmax of its score over the users without the item. If the attack is untargeted, the loss is the mean of −log
+    softmax of the held-out items over all users. The softmax runs over the unmasked catalogue. Items influence each
+    other little, so a query may change all their titles.
     """
 
     @property
     def items(self) -> IntArray:
-        """The items with titles that may be rewritten: int64 [A] rows of the catalogue."""
+        """The items whose titles may be rewritten, as rows of the catalogue: int64 [A]."""
         ...
 
     @property
     def catalogue(self) -> Catalogue:
-        """All items with their genuine titles, as an attacker can read a catalogue."""
+        """All items with their genuine titles, which an attacker can read in the catalogue."""
         ...
 
     @property
     def counts(self) -> IntArray:
-        """The uses of every item: int64 [n_items]. Shops show such numbers."""
+        """How often each item was used: int64 [n_items]. Shops often show such numbers."""
         ...
 
     @property
     def unit(self) -> Unit:
-        """The unit of edits."""
+        """The unit in which edits are counted."""
         ...
 
     def titles(self) -> list[str]:
@@ -154,11 +157,11 @@ class TextOracle(Protocol):
         ...
 
     def evaluate(self, titles: Sequence[str]) -> Exposure:
-        """Returns loss and outcome with these titles of ``items``."""
+        """Returns the loss and the outcome if ``items`` have these titles."""
         ...
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns the slopes at these titles, or None if the model has none by tokens."""
+        """Returns the slopes at these titles, or None if the model offers no slopes for tokens."""
         ...
 
 
@@ -185,7 +188,7 @@ class TextAttack(Attack):
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model; ε is a share of the title's length."""
+        """Returns the threat model. ε is a share of the title's length."""
         c = self.config
         return Threat("text", "test", c.unit, "relative", c.goal, c.k)
 
@@ -194,5 +197,6 @@ class TextAttack(Attack):
         """Yields candidates, one title per item of the oracle.
 
         The host puts the genuine title back if one is over budget, is not printable or differs only in its blanks. It
-        scores the others again and keeps the best title of every item, or, if untargeted, the best rewriting of all.
+        scores the others again and keeps the best title of every item. If the attack is untargeted, it keeps the best
+        rewriting of all titles.
         """

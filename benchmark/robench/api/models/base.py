@@ -1,4 +1,4 @@
-"""The base class of recommenders: what the host asks of every model."""
+"""The base class of recommenders, with everything that the host asks of a model."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Model(Component):
         follows: whether the model answers a prompt that contains titles, which may hold instructions to it.
         cold_user: the source of scores for a user outside the training data. ``history``: scores depend only on the
             history. ``fold-in``: a vector is fitted to the user's items. ``content``: scores depend on the texts of
-            these items. ``popularity``: everybody gets the same list.
-        cold_item: the rank of an item without training interactions. ``behind``: after the items that a user likes.
-            ``content``: as its text decides.
+            these items. ``popularity``: all users get the same list.
+        cold_item: the rank of an item without training interactions. ``behind``: it ranks below the items that a user
+            likes. ``content``: its text decides the rank.
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
@@ -57,7 +57,7 @@ class Model(Component):
         """Checks the surfaces that a subclass declares.
 
         Raises:
-            TypeError: if ``surfaces`` is no set of surfaces, or if the class lacks what one of them needs.
+            TypeError: if ``surfaces`` is not a set of surfaces, or if the class lacks what one of them needs.
         """
         super().__init_subclass__(**more)
         known = get_args(Surface)
@@ -70,7 +70,7 @@ class Model(Component):
 
     @abstractmethod
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Learns from ``data.train``, which has the real users first and then fake ones.
+        """Learns from ``data.train``, which holds the real users and then the fake ones.
 
         ``data.validation`` is for selection only.
         """
@@ -81,11 +81,11 @@ class Model(Component):
 
         Args:
             users: int64 [B], rows of real users.
-            history: one row per real user; at test time the training and validation items.
+            history: one row per real user. At test time it holds the training and validation items.
 
         Returns:
-            float32 [B, n_items], finite, higher is better. The host masks known items. If a user's row is empty, a
-            model that is not neural orders the items by their training counts.
+            Finite scores, float32 [B, n_items]; higher is better. The host masks known items. If a user's row is empty,
+            a model that is not neural orders the items by their training counts.
         """
 
     @classmethod
@@ -102,12 +102,12 @@ class Model(Component):
             history: one row per newcomer, oldest item first.
 
         Returns:
-            float32 [n, n_items], finite. All rows without items get the same list.
+            Finite scores, float32 [n, n_items]. All rows without items get the same list.
         """
         return self.scores(np.arange(history.n_users), history)
 
     def outside(self) -> str:
-        """Returns a digest of other inputs, such as files of weights, or an empty text.
+        """Returns a digest of other inputs, such as files of weights, or an empty string.
 
         Other inputs are those that are neither data nor the model's settings or code. The host calls this before any
         work, so it also reports files that are missing.
@@ -138,15 +138,15 @@ class Model(Component):
         All other items follow in the order of the first stage, which an attack on the second stage cannot change.
 
         Returns:
-            int64 [B, n].
+            The candidates of each user, int64 [B, n].
         """
         return None
 
     def rewritten(self, items: Mapping[int, Item]) -> Model:
         """Returns this fitted model with other texts of some items.
 
-        A model with the surface ``text`` overrides it. The new model shares everything else with this one, which does
-        not change.
+        A model with the surface ``text`` overrides this method. The new model shares everything else with this one,
+        which does not change.
 
         Args:
             items: the new description of each rewritten item, by its row in the catalogue.

@@ -23,15 +23,15 @@ FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers at a time, an
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
     """Draws one uniform item per entry of ``users`` that the user has not used.
 
-    A user that has used the whole catalogue gets any item.
+    A user who has used the whole catalogue gets an arbitrary item.
 
     Args:
-        users: int64 [n].
+        users: the users to draw for, One item per user, int64 [n].
         train: the interactions of all users.
         generator: the source of the draws.
 
     Returns:
-        int64 [n].
+        One item per user, int64 [n].
     """
     n_items = train.n_items
     known = train.keys
@@ -49,17 +49,17 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
 class PairwiseModel(TorchModel):
     """A model of user vectors that is trained with BPR, −ln σ(s_pos − s_neg).
 
-    BPR is equation 4 of Rendle et al. (UAI 2009). There is one uniform unused negative per interaction. A subclass
-    builds its tables. Its ``embed`` gives the input ``user`` [B, d], the context ``items`` [n_items, d] and,
-    optionally, ``bias`` [n_items]. A user without training items gets the mean vector of the others. A newcomer's
-    vector is fitted to the newcomer's items (``fold_in``).
+    BPR is equation 4 of Rendle et al. (UAI 2009). Each interaction gets one negative, drawn uniformly from the unused
+    items. A subclass builds its tables. Its ``embed`` gives the input ``user`` [B, d], the context ``items`` [n_items,
+    d] and, optionally, ``bias`` [n_items]. A user without training items gets the mean vector of the others. A
+    newcomer's vector is fitted to the newcomer's items (``fold_in``).
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
     warm: Tensor
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Sets the sizes, builds the model and notes which users have training items."""
+        """Sets the sizes, builds the model and records which users have training items."""
         super().initialise(data, rng)
         self.register_buffer("warm", torch.from_numpy(data.train.lengths() > 0), persistent=False)
         self._n_warm = int(self.warm.sum())
@@ -114,7 +114,7 @@ class PairwiseModel(TorchModel):
         return Losses(softplus(-margin), row)
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns newcomers' scores by ``fold_in``; an empty row gets popular items."""
+        """Returns newcomers' scores by ``fold_in``. An empty row gets popular items."""
         parts = [np.empty((0, self.n_items), dtype=np.float32)]
         step = max(1, min(FOLD_IN_ROWS, FOLD_IN_ENTRIES // self.n_items))
         for start in range(0, history.n_users, step):
@@ -125,8 +125,9 @@ class PairwiseModel(TorchModel):
     def fold_in(self, history: Interactions) -> NDArray[np.float32]:
         """Returns newcomers' scores at their most probable vectors: float32 [n, n_items].
 
-        A vector maximises Σ log softmax(scores) over the newcomer's items plus its own log density. The density is a
-        diagonal normal distribution, fitted to the known users' vectors. Adam starts at its mean.
+        The vector maximises Σ log softmax(scores) over the newcomer's items plus its own log density. The density is a
+        diagonal normal distribution that is fitted to the known users' vectors. Adam starts at the mean of this
+        distribution.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

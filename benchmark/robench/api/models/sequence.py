@@ -29,10 +29,10 @@ class SequenceConfig(TorchConfig):
 def windows(rows: Interactions, length: int) -> IntArray:
     """Cuts every row from its end into windows of ``length`` items.
 
-    Two neighbouring windows share one item, so that no transition is lost. Windows of one item are dropped.
+    Neighbouring windows share one item, so no transition is lost. Windows of one item are dropped.
 
     Returns:
-        int64 [W, length], right-padded with ``n_items``.
+        The windows, int64 [W, length], right-padded with ``n_items``.
     """
     counts = -(-np.maximum(rows.lengths() - 1, 0) // (length - 1))
     number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -44,7 +44,7 @@ def windows(rows: Interactions, length: int) -> IntArray:
 
 
 class SequenceModel(TorchModel):
-    """A model with a state at every position, which is scored against the item table.
+    """A model that computes a state at every position and scores it against the item table.
 
     A subclass adds its layers in ``build_layers`` and computes ``states``. The table has two further rows: padding
     (``n_items``) and [MASK] (``n_items + 1``).
@@ -63,22 +63,24 @@ class SequenceModel(TorchModel):
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the states that are compared with item vectors: float [B, L, dim].
 
-        The state at position t must not depend on a target of t.
+        The state at position t must not depend on the target of t.
         """
 
     def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
-        """Returns the states at some positions: float [N, dim]; override it to save work.
+        """Returns the states at some positions: float [N, dim].
+
+        Override it to save work.
 
         Args:
             batch: the batch.
             e: its embedded inputs.
-            row: rows of the batch, int64 [N].
-            position: the position in each row, int64 [N].
+            row: the row of the batch for each state, int64 [N].
+            position: the position in that row, int64 [N].
         """
         return self.states(batch, e)[row, position]
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Creates the item table (normal, std dim^-½), the output bias and the layers."""
+        """Creates the item table (normal with deviation dim^-½), the output bias and the layers."""
         dim = self.config.dim
         self.item_table = nn.Embedding(self.n_items + 2, dim)
         nn.init.normal_(self.item_table.weight, std=dim**-0.5)
@@ -86,7 +88,7 @@ class SequenceModel(TorchModel):
         self.build_layers()
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled windows: inputs lack the last item, targets the first."""
+        """Yields shuffled windows. The inputs lack the last item, and the targets lack the first."""
         rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
         order = torch.from_numpy(rng.numpy().permutation(len(rows)))
         for part in torch.split(rows[order], self.config.batch_size):
@@ -105,7 +107,7 @@ class SequenceModel(TorchModel):
         """Returns the last items of each user, right-padded with ``n_items``.
 
         Returns:
-            int64 [B, L]; L is the longest row, but at least 1.
+            The items, int64 [B, L]. L is the length of the longest row, but at least 1.
         """
         end = history.indptr[users + 1]
         start = np.maximum(end - length, history.indptr[users])
@@ -114,7 +116,7 @@ class SequenceModel(TorchModel):
         return torch.from_numpy(padded[np.where(place < end[:, None], place, len(history.items))])
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the input ``items``, float [B, L, dim], zero at padding.
+        """Returns the input ``items``, float [B, L, dim], which is zero at padding.
 
         Neither padding nor [MASK] may be perturbed.
         """
@@ -129,12 +131,12 @@ class SequenceModel(TorchModel):
     def last_position(self, batch: Batch) -> Tensor:
         """Returns the last position that is not padding: int64 [B].
 
-        It is 0 for an empty history.
+        The position is 0 for an empty history.
         """
         return ((batch.histories != self.n_items).sum(1) - 1).clamp_min(0)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the last state's products with the item table: float [B, n_items]."""
+        """Returns the products of the last state with the item table: float [B, n_items]."""
         row = torch.arange(len(batch.histories), device=batch.histories.device)
         last = self.states_at(batch, e, row, self.last_position(batch))
         return torch.addmm(e.context["bias"], last, e.context["table"].T)
@@ -147,7 +149,10 @@ class SequenceModel(TorchModel):
         return Losses(cross_entropy(states, e.context["table"], e.context["bias"], targets[row, position]), row)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns s_y minus the highest score of an item outside the row and its targets."""
+        """Returns the margin of each target y.
+
+        It is s_y minus the highest score of an item that is neither in the row nor one of its targets.
+        """
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
         scores = torch.addmm(e.context["bias"], self.states_at(batch, e, row, position), e.context["table"].T)

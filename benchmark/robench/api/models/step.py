@@ -1,4 +1,4 @@
-"""One training step, which a defence with a loss of its own works on."""
+"""One training step, for defences that define their own loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Step:
         model: the model in training.
         batch: the batch of this step.
         epoch: the epoch, from 0.
-        progress: the finished share of all planned epochs, in [0, 1).
+        progress: the share of all planned epochs that is finished, in [0, 1).
         rng: the stream of this step.
     """
 
@@ -41,12 +41,12 @@ class Step:
             return self.model.embed(self.batch)
 
     def losses(self, e: Embedded) -> Losses:
-        """Returns the model's own loss per target on (perturbed) inputs."""
+        """Returns the model's own loss for each target, given clean or perturbed inputs."""
         with self.rng.child("dropout").stream():
             return self.model.loss_from(self.batch, e)
 
     def margins(self, e: Embedded) -> Losses:
-        """Returns s_y − s_neg per target on (perturbed) inputs."""
+        """Returns s_y − s_neg for each target, given clean or perturbed inputs."""
         with self.rng.child("dropout").stream():
             return self.model.margins_from(self.batch, e)
 
@@ -77,14 +77,14 @@ class Step:
         It embeds again, with the same dropout.
 
         Args:
-            delta: [rows, ...] by the name of a table; other tables keep their values.
+            delta: the shift of each table, [rows, ...], by the table's name. Other tables keep their values.
         """
         tables = self.tables()
         moved = {name: tables[name] + part for name, part in delta.items()}
         return self.model.under(moved, lambda: self.losses(self.embed()))
 
     def accumulate_tables(self, loss: Tensor) -> dict[str, Tensor]:
-        """Backpropagates ``loss`` into the parameters; returns its gradient with respect to the tables.
+        """Backpropagates ``loss`` into the parameters and returns its gradient for the tables.
 
         One backward pass serves the optimiser and the perturbation of the tables.
         """
@@ -111,7 +111,7 @@ class Step:
     def ball(self, e: Embedded, epsilon: float | Tensor, norm: BallNorm) -> Ball:
         """Returns the ball of radius ε · RMS (linf) or ε · RMS · √(d · n_valid) (l2).
 
-        RMS is the root mean square of this batch's inputs, detached.
+        RMS is the detached root mean square of this batch's inputs.
         """
         entries = e.sizes()
         rms = (e.square_sum().sum() / entries.sum()).sqrt().float().detach()
@@ -133,13 +133,13 @@ class Step:
 
         Args:
             e: the clean inputs.
-            inner: ``fgsm`` (Goodfellow et al., ICLR 2015) or ``pgd`` (Madry et al., ICLR 2018) from δ = 0, with steps
-                of 2.5 ε / steps.
-            epsilon: the budget relative to the batch's RMS, a float or [B].
+            inner: ``fgsm`` (Goodfellow et al., ICLR 2015) or ``pgd`` (Madry et al., ICLR 2018). PGD starts at δ = 0,
+                and each step has length 2.5 ε / steps.
+            epsilon: the budget relative to the batch's RMS: one number, or one per row, float [B].
             norm: the norm of the budget.
-            objective: the function to raise, a scalar of the perturbed inputs.
+            objective: the function to increase. It maps the perturbed inputs to a scalar.
             steps: the number of steps of ``pgd``.
-            gradient: the gradient at δ = 0, if it is known already.
+            gradient: the gradient at δ = 0, if it is already known.
         """
         ball = self.ball(e, epsilon, norm)
         first = masked(self.gradient(e, objective) if gradient is None else gradient, e.valid)
@@ -156,10 +156,10 @@ class Step:
     def perturb_noisily(
         self, e: Embedded, *, epsilon: float | Tensor, norm: BallNorm, noise: float, objective: Objective
     ) -> dict[str, Tensor]:
-        """Returns a detached δ: noise η plus a step of length ε up the gradient at x + η.
+        """Returns a detached δ: noise η plus a step of length ε along the gradient at x + η.
 
-        The sum is not projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms every entry of η is uniform in
-        ± ``noise`` · ε · RMS, from this step's stream.
+        The sum is not projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms every entry of η is drawn
+        uniformly from ± ``noise`` · ε · RMS, in this step's stream.
         """
         ball = self.ball(e, epsilon, norm)
         width = self.ball(e, epsilon, "linf").radius * noise
@@ -168,7 +168,7 @@ class Step:
         return self.spent(added(eta, ball.ascent(slope)), ball)
 
     def noise(self, e: Embedded, kind: Literal["normal", "uniform"]) -> dict[str, Tensor]:
-        """Draws entries at the valid places; every call gives the same ones.
+        """Draws random entries at the valid places. Every call gives the same ones.
 
         They are standard normal, or uniform in [−1, 1]. Entries at other places are 0.
         """
@@ -180,7 +180,7 @@ class Step:
         return masked(drawn, e.valid)
 
     def spent(self, delta: Delta, ball: Ball) -> dict[str, Tensor]:
-        """Returns ``delta``, detached, and records the largest share of the radius that any row uses.
+        """Returns ``delta`` detached, and records the largest share of the radius that any row uses.
 
         The share is in ``achieved`` as ``epsilon_share``.
         """

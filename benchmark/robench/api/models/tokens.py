@@ -1,4 +1,4 @@
-"""Base classes of neural models that read the texts of items by tokens.
+"""Base classes of neural models that read the texts of items as tokens.
 
 The host uses them to give an item another title, and to get the slopes of the loss with respect to tokens.
 """
@@ -26,8 +26,9 @@ class Tokens:
 
     Args:
         ids: the tokens, int64 [n, L].
-        mask: bool [n, L], False at padding.
-        start: int64 [n, L], the character of the text at which a token begins; −1 at special tokens and padding.
+        mask: the mask of the tokens, bool [n, L], False at padding.
+        start: the character of the text at which each token begins, int64 [n, L]. It is −1 at special tokens and
+            padding.
     """
 
     ids: Tensor
@@ -36,16 +37,16 @@ class Tokens:
 
 
 class TokenReader(TorchModel):
-    """A neural model that reads items by the tokens of their texts.
+    """A neural model that reads the tokens of items' texts.
 
-    Its subclasses are a ``TokenModel`` or a ``LikelihoodModel``.
+    A concrete model is a ``TokenModel`` or a ``LikelihoodModel``.
     """
 
     reads_text: ClassVar[bool] = True
 
     @abstractmethod
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of texts by the model's own tokenizer."""
+        """Returns the tokens of texts from the model's own tokenizer."""
 
     @abstractmethod
     def token_table(self) -> Tensor:
@@ -53,14 +54,14 @@ class TokenReader(TorchModel):
 
     @abstractmethod
     def whole_words(self) -> Mapping[int, str]:
-        """Returns the tokens that are a whole word of letters, each with its word."""
+        """Returns the tokens that are whole words of letters, each with its word."""
 
 
 class TokenModel(TokenReader):
     """A ``TokenReader`` with a vector per item, computed from the item's text.
 
     The vectors are the buffer ``texts``, float [n_items, D]. Scores and losses read an item only through this buffer,
-    so another row is another text.
+    so replacing a row replaces the text.
     """
 
     texts: Tensor
@@ -75,7 +76,7 @@ class TokenModel(TokenReader):
 
         Args:
             tokens: the tokens of the texts.
-            vectors: float [n, L, d], to read in place of the tokens' rows of ``token_table``.
+            vectors: the vectors to read in place of the tokens' rows of ``token_table``, float [n, L, d].
         """
 
     def encoded(self, texts: Sequence[str]) -> Tensor:
@@ -84,7 +85,7 @@ class TokenModel(TokenReader):
             return self.encode(self.tokens(texts))
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns this model with other texts of some items; only these are encoded."""
+        """Returns this model with other texts of some items. Only these texts are encoded."""
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
         if items:
@@ -97,8 +98,8 @@ class TokenModel(TokenReader):
 class LikelihoodModel(TokenReader):
     """A ``TokenReader`` that scores an item by the likelihood of its title's tokens.
 
-    There is no vector of an item. A token counts twice: by its own likelihood, and as the context of the next tokens.
-    In a history it has neither role, so there are slopes only for promotion.
+    An item has no vector. A token of its title counts twice: by its own likelihood, and as the context of the next
+    tokens. In a history it has neither role, so there are slopes only for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
@@ -110,20 +111,20 @@ class LikelihoodModel(TokenReader):
         Histories keep the genuine titles.
 
         Args:
-            items: A rows of the catalogue.
-            tokens: the tokens of their titles, [A, L]; none for a title that the model would not read. Values at
+            items: the rows of A items in the catalogue.
+            tokens: the tokens of their titles, [A, L]. A title that the model would not read has none. Values at
                 padding are ignored.
-            vectors: float [A, L, d], to read in place of the tokens' rows of ``token_table``.
-            choice: float [A, L, V], the weights of all tokens' log-likelihoods at each place. The genuine title has
-                weight 1 at its token.
+            vectors: the vectors to read in place of the tokens' rows of ``token_table``, float [A, L, d].
+            choice: the weights of all tokens' log-likelihoods at each place, float [A, L, V]. A genuine title has
+                weight 1 at its own token.
         """
 
     @abstractmethod
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word's tokens after its first: float [W].
+        """Returns the log-likelihood of each word's tokens after the first: float [W].
 
         The likelihood is in nats, without a gradient. Every word is read on its own.
 
         Args:
-            words: the tokens of each word, at least one.
+            words: the tokens of each word. A word has at least one token.
         """

@@ -1,6 +1,6 @@
 """The base class of neural recommenders, its batches, embedded inputs and losses.
 
-Training, attacks and defences share one path: ``embed``, then δ is added, then ``score_from`` or ``loss_from``.
+Training, attacks and defences share one path. They call ``embed``, add δ, and call ``score_from`` or ``loss_from``.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class Batch:
     """A batch of users with their histories, before it is embedded.
 
     Args:
-        users: int64 [B].
-        histories: int64 [B, L], right-padded with ``n_items``; items that the model must not see are masked already.
-        targets: tensors that the model names, for training only.
+        users: the users of the batch, int64 [B].
+        histories: the items of each user, int64 [B, L], right-padded with ``n_items``. Items that the model must not
+            see are already masked.
+        targets: the tensors that the model needs for training, by name.
     """
 
     users: Tensor
@@ -51,12 +52,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The embedded inputs of a batch, right after the lookup.
+    """The embedded inputs of a batch, directly after the lookup.
 
     Args:
-        inputs: the tensors that an attack may perturb, float [B, ..., d] by name.
-        valid: the places that it may perturb, bool [B, ...] by name; False at padding and special tokens.
-        context: further values that are computed once, such as the item table or the propagated graph.
+        inputs: the tensors that an attack may perturb, by name, float [B, ..., d].
+        valid: the places that an attack may perturb, by name, bool [B, ...]. They are False at padding and special
+            tokens.
+        context: other values that are computed once, such as the item table or the propagated graph.
     """
 
     inputs: Mapping[str, Tensor]
@@ -64,7 +66,10 @@ class Embedded:
     context: Mapping[str, Any] = field(default_factory=dict)
 
     def plus(self, delta: Delta) -> Embedded:
-        """Returns these inputs with δ added at the valid places of the inputs it names."""
+        """Returns these inputs with δ added at the valid places.
+
+        Inputs that δ does not name stay the same.
+        """
         moved = {
             name: part + delta[name] * self.valid[name].unsqueeze(-1)
             for name, part in self.inputs.items()
@@ -77,7 +82,7 @@ class Embedded:
         return {name: torch.zeros_like(part) for name, part in self.inputs.items()}
 
     def sizes(self) -> Tensor:
-        """Returns the entries of a row that may be perturbed, d · n_valid: float [B]."""
+        """Returns the number of entries of each row that may be perturbed, d · n_valid: float [B]."""
         return (
             torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()])
             .sum(0)
@@ -105,7 +110,7 @@ class Losses(NamedTuple):
 class TorchConfig(BaseConfig):
     """The training settings of a neural model.
 
-    The host trains with Adam, stops early by the NDCG@10 on validation items, and keeps the best weights.
+    The host trains with Adam, stops early based on the NDCG@10 of validation items, and keeps the best weights.
     """
 
     epochs: int = Field(default=20, ge=1, description="Most passes over the training data")
@@ -122,7 +127,7 @@ class TorchConfig(BaseConfig):
 
 
 class TorchModel(Model, nn.Module):
-    """A neural model, in which the embedded inputs can be perturbed.
+    """A neural model whose embedded inputs can be perturbed.
 
     The host trains it; a subclass computes inputs, scores and losses. ``under`` runs any part of the model with other
     values in its ``tables``.
@@ -146,7 +151,7 @@ class TorchModel(Model, nn.Module):
 
     @abstractmethod
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields the training batches of one epoch, drawn from ``rng`` only."""
+        """Yields the training batches of one epoch, which are drawn from ``rng`` alone."""
 
     @abstractmethod
     def queries(self, users: IntArray, history: Interactions) -> Batch:
@@ -154,11 +159,11 @@ class TorchModel(Model, nn.Module):
 
     @abstractmethod
     def embed(self, batch: Batch) -> Embedded:
-        """Looks the batch up, before position embeddings, layer norm and dropout."""
+        """Returns the embedded inputs, before position embeddings, layer norm and dropout."""
 
     @abstractmethod
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the scores of embedded inputs: float [B, n_items], finite.
+        """Returns the finite scores of embedded inputs: float [B, n_items].
 
         Args:
             batch: the batch, from which only masks and positions may be read.
@@ -167,10 +172,10 @@ class TorchModel(Model, nn.Module):
 
     @abstractmethod
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the model's own training loss, one value per target."""
+        """Returns the model's own training loss for each target."""
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns s_y − s_neg per training target, which enables the hinge loss.
+        """Returns s_y − s_neg for each training target, which enables the hinge loss.
 
         The negative is the sampled item, or the unmasked item with the highest score.
         """
@@ -182,7 +187,7 @@ class TorchModel(Model, nn.Module):
         return cls.margins_from is not TorchModel.margins_from
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Sets the sizes, and builds the model under a seeded stream."""
+        """Sets the sizes and builds the model in a seeded stream."""
         self.n_items, self.n_users = data.n_items, data.n_users
         self.register_buffer("item_counts", torch.from_numpy(data.train.counts().astype(np.float32)))
         with rng.child("init").stream():
@@ -191,7 +196,7 @@ class TorchModel(Model, nn.Module):
     def user_table(self, data: TrainData, dim: int, std: float, rng: Rng) -> nn.Embedding:
         """Returns a table [n_users, dim] of normal entries with deviation ``std``.
 
-        Real and fake users have separate streams, so that the real users' rows do not depend on the number of fakes.
+        Real and fake users have separate streams, so the real users' rows do not depend on the number of fake users.
         """
         real = torch.randn(data.n_real_users, dim, generator=rng.child("users").torch()) * std
         fake = torch.randn(data.n_users - data.n_real_users, dim, generator=rng.child("fakes").torch()) * std
@@ -199,7 +204,7 @@ class TorchModel(Model, nn.Module):
         return nn.Embedding(data.n_users, dim, _weight=torch.cat([real, fake]))
 
     def forward(self, call: Callable[..., T], *args: Any) -> T:
-        """Returns ``call(*args)``; ``under`` calls the module through it."""
+        """Returns ``call(*args)``. The method ``under`` calls the module through it."""
         return call(*args)
 
     def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
@@ -217,11 +222,11 @@ class TorchModel(Model, nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device of the parameters."""
+        """The device that holds the parameters."""
         return next(self.parameters()).device
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Raises an error, as the host's loop trains neural models."""
+        """Raises an error, because the host's loop trains neural models."""
         raise TypeError("a TorchModel is trained by the host's loop, not by fit()")
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
@@ -231,7 +236,7 @@ class TorchModel(Model, nn.Module):
             return self.score_from(batch, self.embed(batch)).float().cpu().numpy()
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns newcomers' scores by history; a row without items gets popular items."""
+        """Returns newcomers' scores based on their histories. A row without items gets popular items."""
         scores = super().newcomers(history)
         scores[history.lengths() == 0] = self.item_counts.cpu().numpy()
         return scores

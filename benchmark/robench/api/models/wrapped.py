@@ -21,12 +21,12 @@ class Wrapped(TorchModel):
     """A model that behaves like ``inner`` except for what a subclass overrides.
 
     ``Defense.wrap`` returns one for a ``TorchModel``. A subclass usually overrides only ``score_from``, and calls
-    ``self.inner.score_from`` in it. Queries, embedded inputs, losses, declarations and state are those of the inner
-    model, and so is every other attribute. Its tables are the parameters ``inner.<name>`` of this module. Newcomers are
-    scored through this model if the inner model scores them by their history, else by the inner model (fold-in).
+    ``self.inner.score_from`` in it. Queries, embedded inputs, losses, declarations, state and all other attributes are
+    those of the inner model. Its tables are the parameters ``inner.<name>`` of this module. Newcomers are scored
+    through this model if the inner model scores them by their history. Otherwise the inner model scores them (fold-in).
 
     Args:
-        inner: the fitted model, which this module owns; it stays in its training or evaluation mode.
+        inner: the fitted model, which this module owns. It stays in its training or evaluation mode.
     """
 
     def __init__(self, inner: TorchModel) -> None:
@@ -103,7 +103,7 @@ class Wrapped(TorchModel):
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns newcomers' scores: float32 [n, n_items].
 
-        They come from this model, unless the inner model has its own way to score newcomers.
+        The scores come from this model, unless the inner model has its own way to score newcomers.
         """
         if type(self.inner).newcomers is TorchModel.newcomers:
             return super().newcomers(history)
@@ -112,7 +112,7 @@ class Wrapped(TorchModel):
     def state(self) -> Mapping[str, NDArray[np.generic]]:
         """Returns the inner model's state under its own names.
 
-        A checkpoint of the inner model is therefore one of this model.
+        A checkpoint of the inner model is therefore also a checkpoint of this model.
         """
         return self.inner.state()
 
