@@ -199,3 +199,25 @@ def test_other_threats_are_not_missing(world):
     world.cell(ranks(10, 99), attack="pgd", epsilon=0.1)
     _, defended = twin_and_defended(world.build())
     assert defended.rank == 1
+
+
+def skipped(world, **cell):
+    """Adds a cell per seed that the plan skips, because its attack does not fit the model."""
+    for seed in SEEDS:
+        world.cell([], seed=seed, epsilon=0.05, status="missing", **cell).update(status="skipped", reason="no")
+
+
+def test_an_attack_that_fits_no_model_of_the_table_is_not_in_its_set(world):
+    attacked(world, {PGD: 40})
+    skipped(world, attack="fgsm")
+    tables = world.build()
+    assert tables.leaderboard[0].attacks == ("pgd",)
+    assert (row(tables).rank, row(tables).flags) == (1, "")
+
+
+def test_an_ensemble_that_fits_no_model_leaves_the_table_to_the_other_attacks(world):
+    attacked(world, {PGD: 40})
+    skipped(world, attack="auto")
+    tables = world.build()
+    assert (tables.leaderboard[0].ensemble, tables.leaderboard[0].attacks) == (False, ("pgd",))
+    assert (row(tables).worst, row(tables).rank) == (0.2, 1)

@@ -4,13 +4,23 @@ import pytest
 from tests.fakes import EMBEDDING, FAKES, USERS, World, ranks, row
 
 
-def test_a_defended_row_is_compared_with_its_twin_s_fit_of_the_same_seed(tmp_path):
+@pytest.mark.parametrize("whole", [1.0, 0.5])  # the weight of the row that has two seeds
+def test_a_defended_row_is_compared_with_its_twin_s_fit_of_the_same_seed(tmp_path, whole):
     world = World(tmp_path / "w", [EMBEDDING])
-    for weight, seed, left in ((1.0, 0, 40), (1.0, 1, 92), (0.5, 1, 100)):
+    for weight, seed, left in ((whole, 0, 40), (whole, 1, 92), (1.5 - whole, 1, 100)):
         world.cell(ranks(150, 99), weight=weight, seed=seed)
         world.cell(ranks(left, 99), weight=weight, seed=seed, attack="a", epsilon=0.05)
     # Seed 1: 8 differences of one sign, so 2 of the 2⁸ patterns are as far out.
     assert row(world.build(), **{"lambda": 0.5}).p_value == 2 / 2**8
+
+
+def test_rows_are_ranked_on_their_fits_of_the_same_seed(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for weight, seed, left in ((1.0, 0, 140), (1.0, 1, 40), (0.5, 1, 100)):
+        world.cell(ranks(150, 99), weight=weight, seed=seed)
+        world.cell(ranks(left, 99), weight=weight, seed=seed, attack="a", epsilon=0.05)
+    tables = world.build()
+    assert [row(tables, **{"lambda": weight}).rank for weight in (1.0, 0.5)] == [2, 1]
 
 
 def test_a_poisoning_is_compared_with_the_clean_ranks_of_its_own_targets(tmp_path):
