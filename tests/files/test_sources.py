@@ -110,6 +110,7 @@ PART = "from robench.api.component import Component\n{}\nclass Part(Component):\
         ("", "return 'sample.other:x'", True),
         ("from .deep import *", "pass", True),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .other import x", "pass", False),
+        ("import typing\nif typing.TYPE_CHECKING:\n    import json\nelse:\n    from .other import x", "pass", True),
         ("def robench_models():\n    from .other import x\n    return {'x': 'sample.other:x'}", "pass", False),
         ("from ....... import other", "pass", None),
         ("import json", "pass", False),

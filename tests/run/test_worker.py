@@ -12,7 +12,11 @@ from robench.store import provenance
 OTHERS = """
 from robench.api import EmbeddingAttack, hookimpl
 from robench.api.usage import count_usage
+from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
 from robench_plugins.models.mf import MatrixFactorization
+
+class Parade(Bandwagon):
+    pass
 
 class Idle(EmbeddingAttack):
     def perturb(self, oracle, ball, rng):
@@ -44,7 +48,7 @@ class Reader(MatrixFactorization):
 
 @hookimpl
 def robench_attacks():
-    return {"idle": Idle, "curious": Curious}
+    return {"idle": Idle, "curious": Curious, "parade": Parade}
 
 @hookimpl
 def robench_models():
@@ -74,6 +78,16 @@ def test_a_record_lists_the_code_of_its_own_cell_alone(suite):
     assert {name: record["status"] for name, record in found.items()} == dict.fromkeys(("clean", "idle", "fgsm"), "ok")
     listed = {name: any("others" in key for key in record["provenance"]["code"]) for name, record in found.items()}
     assert listed == {"clean": False, "idle": True, "fgsm": False}
+
+
+def test_a_record_names_the_plugins_of_its_own_cell_alone(suite):
+    attacks = "attacks: [{name: parade, epsilon: 0.1}, {name: fgsm, epsilon: 0.1}]\ntargets: {count: 1}\n"
+    job = run(suite(f"models: [{{name: mf, factors: 4, epochs: 1}}]\n{attacks}"))
+    for cell in job.cells:
+        named = set(job.store.read(cell.id)["provenance"]["plugins"])
+        others = set() if cell.victim.poison is None else {"others:ROBENCH_PLUGINS"}
+        assert named == {"robench:builtin"} | others, cell.victim.poison
+    assert {cell.victim.poison is None for cell in job.cells} == {True, False}
 
 
 def test_every_cell_of_a_victim_that_cannot_be_measured_tells_the_error(suite):

@@ -82,6 +82,16 @@ def test_the_margin_of_promotion_is_positive_just_when_the_items_are_in(k):
     assert torch.equal(goal.loss(scores, "margin") > 0, broken)
 
 
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_the_margin_of_held_out_items_is_positive_just_when_the_user_is_broken(k):
+    generator = torch.Generator().manual_seed(k)
+    scores = torch.randn(400, 12, generator=generator)
+    goal = Goal("untargeted", torch.tensor([[0, 1, -1]]).expand(400, 3), k)
+    broken = goal.broken(scores)
+    assert 0 < int(broken.sum()) < 400
+    assert torch.equal(goal.loss(scores, "margin") > 0, broken)
+
+
 @pytest.mark.parametrize("name", ["ce", "margin", "bpr"])
 def test_promotion_gains_as_the_item_rises(name):
     scores = torch.zeros(1, 8)

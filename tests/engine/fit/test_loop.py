@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from robench.api import Batch, Embedded, Losses, PluginError, Rng, TorchModel
+from robench.api import Batch, Defense, Embedded, Losses, PluginError, Rng, TorchModel
 from robench.engine.fit import loop as training
 from robench.testing.worlds import crowd, fitted
 
@@ -58,11 +58,12 @@ class Script:
         return self.values[len(self.epochs) - 1]
 
 
-def _fit(monkeypatch, values, kind=Ramp, **settings):
+def _fit(monkeypatch, values, kind=Ramp, defense=None, **settings):
     script = Script(values)
     monkeypatch.setattr(training, "validation_ndcg", script)
     data, _ = crowd(n_users=4)
-    model, report = fitted(kind.make(**{"learning_rate": RATE, "epochs": len(script.values), **settings}), data)
+    model = kind.make(**{"learning_rate": RATE, "epochs": len(script.values), **settings})
+    model, report = fitted(model, data, defense)
     return model, report, script
 
 
@@ -119,6 +120,20 @@ def test_patience_counts_validations_and_not_epochs(monkeypatch):
     _, report, script = _fit(monkeypatch, [0.3, 0.2, 0.1, 0.0], epochs=8, validate_every=2, patience=2)
     assert script.epochs == [2, 4, 6]
     assert report.epochs == 6
+
+
+class WarmUp(Defense):
+    """A defence that warms up for two epochs."""
+
+    def settled(self, epoch):
+        return epoch >= 2
+
+
+def test_epochs_of_a_warm_up_are_neither_validated_nor_kept(monkeypatch):
+    model, report, script = _fit(monkeypatch, [0.3, 0.2, 0.1], defense=WarmUp(), epochs=5, patience=2)
+    assert script.epochs == [3, 4, 5]
+    assert (report.epochs, report.best_epoch, report.validation_ndcg) == (5, 3, 0.3)
+    assert _steps(model) == pytest.approx(3, abs=1e-3)
 
 
 def test_validation_users_are_passed_on(monkeypatch):

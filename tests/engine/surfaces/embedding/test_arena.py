@@ -1,0 +1,71 @@
+"""Tests what the host makes of a δ before it judges it: zeros at the padding, and refusals."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from robench.api import EmbeddingAttack, PluginError
+from robench.testing.worlds import reference_victim
+
+
+class Straight(EmbeddingAttack):
+    """A step of the gradient's length."""
+
+    def perturb(self, oracle, ball, rng):
+        yield self.changed(ball.ascent(oracle.gradient(oracle.zero()).gradient))
+
+    def changed(self, delta):
+        return delta
+
+
+class Padded(Straight):
+    """The same step, with large entries at the padding, where the gradient is zero."""
+
+    def changed(self, delta):
+        return {name: torch.where((part == 0).all(-1, keepdim=True), 1e3, part) for name, part in delta.items()}
+
+
+class Named(Straight):
+    """The same step for an input that the model does not have."""
+
+    def changed(self, delta):
+        return {f"other {name}": part for name, part in delta.items()}
+
+
+class Cut(Straight):
+    """The same step with half of its entries."""
+
+    def changed(self, delta):
+        return {name: part[..., ::2] for name, part in delta.items()}
+
+
+class Infinite(Straight):
+    """A step without end."""
+
+    def changed(self, delta):
+        return {name: torch.full_like(part, math.inf) for name, part in delta.items()}
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_entries_at_the_padding_change_nothing_and_cost_no_budget(norm):
+    bench = reference_victim("ragged")
+    plain, padded = (bench.attacked(kind.make(norm=norm), 0.2, kind.__name__) for kind in (Straight, Padded))
+    assert padded.achieved == plain.achieved
+    assert plain.arrays["ranks"].sum() > bench.clean(None).arrays["ranks"].sum()
+    for name, array in plain.arrays.items():
+        np.testing.assert_array_equal(padded.arrays[name], array, name)
+
+
+@pytest.mark.parametrize(
+    ("attack", "problem"),
+    [
+        (Named, "gave nothing for input 'items'"),
+        (Cut, r"gave \(60, 11, 8\) for input 'items' of shape \(60, 11, 16\)"),
+        (Infinite, "not finite for input 'items'"),
+    ],
+)
+def test_a_delta_that_does_not_fit_the_inputs_is_an_error_of_the_plugin(attack, problem):
+    with pytest.raises(PluginError, match=problem):
+        reference_victim("sequence").attacked(attack.make(), 0.2, "")
