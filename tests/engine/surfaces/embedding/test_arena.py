@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from robench.api import EmbeddingAttack, PluginError
+from robench.api import EmbeddingAttack, MinimumNormAttack, PluginError, Rng
+from robench.api.attacks.ball import Ball
+from robench.engine.attack.arena import search_worst
+from robench.engine.attack.costs import Costs, Diagnosis
 from robench.testing.worlds import reference_victim
 
 
@@ -25,6 +28,20 @@ class Padded(Straight):
 
     def changed(self, delta):
         return {name: torch.where((part == 0).all(-1, keepdim=True), 1e3, part) for name, part in delta.items()}
+
+
+class Longer(MinimumNormAttack, Straight):
+    """Steps of growing length."""
+
+    def minimise(self, oracle, rng):
+        gradient = oracle.gradient(oracle.zero()).gradient
+        for length in (0.1, 0.3, 1.0, 3.0):
+            ball = Ball("l2", torch.full_like(oracle.lengths(), length))
+            yield self.changed(ball.ascent(gradient))
+
+
+class PaddedLonger(Longer, Padded):
+    """The same steps, with large entries at the padding."""
 
 
 class Named(Straight):
@@ -56,6 +73,22 @@ def test_entries_at_the_padding_change_nothing_and_cost_no_budget(norm):
     assert plain.arrays["ranks"].sum() > bench.clean(None).arrays["ranks"].sum()
     for name, array in plain.arrays.items():
         np.testing.assert_array_equal(padded.arrays[name], array, name)
+
+
+def test_the_least_delta_has_no_entries_at_the_padding():
+    bench = reference_victim("ragged")
+    radii = [bench.attacked(kind.make(), 1.0, kind.__name__).arrays["radius"] for kind in (Longer, PaddedLonger)]
+    np.testing.assert_array_equal(*radii)
+    assert len(np.unique(radii[0])) > 3, "several lengths, 0 and infinity"
+
+
+def test_in_an_ensemble_a_delta_fits_the_budget_without_its_entries_at_the_padding():
+    ranks = []
+    for attack in (Longer.make(), PaddedLonger.make()):
+        (arena,) = reference_victim("ragged").surface("embedding").arenas(attack, 0.5, Costs(), Diagnosis())
+        ranks.append(arena.stored(search_worst(arena, attack, Rng(0)).candidate)["ranks"])
+    np.testing.assert_array_equal(*ranks)
+    assert ranks[0].sum() > reference_victim("ragged").clean(None).arrays["ranks"].sum()
 
 
 @pytest.mark.parametrize(
