@@ -1,23 +1,20 @@
 """Runs a command in a process that is forked from one with torch imported, which saves seconds per call.
 
-``robench`` calls the same ``robench.cli.main`` as a user does, with three differences. Workers are forked too, instead
-of started afresh. Each picture of the page is a digest of what it would show, as drawing takes most of the time of a
-small run. Settings that Python reads at its own start, such as PYTHONUTF8, have no effect. ``real`` has no such
-difference.
+``robench`` calls the same ``robench.cli.main`` as a user does, with three differences. The fork server of the workers
+is forked too, instead of started afresh. Each picture of the page is a digest of what it would show, as drawing takes
+most of the time of a small run. Settings that Python reads at its own start, such as PYTHONUTF8, have no effect.
+``real`` has no such difference.
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
 
 import hashlib
 import json
 import multiprocessing
-import multiprocessing.context
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
-from multiprocessing.connection import Connection
-from multiprocessing.util import register_after_fork
 from pathlib import Path
 from typing import Any
 
@@ -120,25 +117,16 @@ def _robench() -> None:
     import vl_convert  # noqa: PLC0415  # in the fork
 
     from robench.cli import main  # noqa: PLC0415
-    from robench_plugins.executors.local import Local  # noqa: PLC0415
+    from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415
 
     vl_convert.vegalite_to_svg = _picture
     if FORKS:
-        Local.context = _Forks()
+        Launcher.context = multiprocessing.get_context("fork")
     main()
 
 
 def _picture(chart: dict[str, Any]) -> str:
     return f"<svg><desc>{hashlib.sha256(json.dumps(chart, sort_keys=True).encode()).hexdigest()}</desc></svg>"
-
-
-class _Forks(multiprocessing.context.ForkContext if FORKS else object):
-    """Starts workers by fork; a worker closes its copies of the other side's pipes, or their ends would go unseen."""
-
-    def Pipe(self, duplex=True):
-        ends = super().Pipe(duplex)
-        register_after_fork(ends[0], Connection.close)
-        return ends
 
 
 if __name__ == "forked":

@@ -7,7 +7,8 @@ import pytest
 
 from robench.api import Task
 from robench.testing import ExecutorTests
-from robench_plugins.executors.local import ALLOCATOR, THREAD_VARIABLES, Local
+from robench_plugins.executors.isolation.launch import ALLOCATOR, THREAD_VARIABLES
+from robench_plugins.executors.local import Local
 
 
 class TestOneWorker(ExecutorTests):

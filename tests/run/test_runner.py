@@ -287,6 +287,6 @@ def test_a_killed_worker_costs_its_own_victim(robench, tmp_path):
     environment = {"PYTHONPATH": str(tmp_path), "ROBENCH_PLUGINS": "deadly", "ROBENCH_CACHE": str(tmp_path / "c")}
     result = robench(tmp_path, "run", "t.yaml", "--workers", "1", **environment)
     assert result.returncode == 1, result.stderr
-    assert "killed by signal 9" in result.stderr
+    assert "killed by SIGKILL" in result.stderr
     rows = list(csv.DictReader((tmp_path / "results/t/cells.csv").read_text().splitlines()))
     assert {row["model"]: row["status"] for row in rows} == {"deadly/deadly": "failed", "popularity": "ok"}

@@ -62,8 +62,9 @@ class Recorder:
     def failed(self, cell: Cell, error: BaseException) -> Record:
         """Returns the record of a cell that could not be measured, with the traceback."""
         text = "".join(traceback.format_exception(error))
-        cause = {"type": type(error).__name__, "message": str(error), "traceback": text}
-        return self._record(cell, "failed", None) | {"error": cause}
+        cause = {"type": type(error).__name__, "message": _message(error), "traceback": text}
+        written = {name: value.encode("utf-8", "backslashreplace").decode() for name, value in cause.items()}
+        return self._record(cell, "failed", None) | {"error": written}
 
     def _record(self, cell: Cell, status: Status, start: float | None) -> Record:
         victim, fit = cell.victim, dict(self.fit)
@@ -90,3 +91,10 @@ class Recorder:
             return self.dependencies.code(cell)
         except UserError:  # a plugin that cannot be imported, as the record of the failure says
             return {}
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:  # of a plugin's own class
+        return f"(its text cannot be had: {type(second).__name__})"

@@ -5,6 +5,7 @@ An exception of a plugin ends here. It fails the victim if it is raised before t
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,8 @@ def _work(task: str, payload: Payload, emit: Emit) -> None:
 
     try:
         victim = _fit(cells[0].victim, payload, registry, cache, recorder, lambda done, of: report("fit", done, of))
-    except Exception as error:  # a plugin may raise anything
+    except BaseException as error:  # a plugin may raise anything
+        _raise_if_interrupted(error)
         for cell in cells:
             emit(CellEvent(kind="cell", task=task, record=recorder.failed(cell, error), arrays=None))
         return
@@ -59,10 +61,17 @@ def _work(task: str, payload: Payload, emit: Emit) -> None:
             outcome = victim.measure(cell)
             record = recorder.measured(cell, start, outcome.measurement, outcome.metrics, outcome.usage)
             event = CellEvent(kind="cell", task=task, record=record, arrays=outcome.measurement.arrays)
-        except Exception as error:  # a plugin may raise anything
+        except BaseException as error:  # a plugin may raise anything
+            _raise_if_interrupted(error)
             event = CellEvent(kind="cell", task=task, record=recorder.failed(cell, error), arrays=None)
         emit(event)
         report("measure", number, len(cells))
+
+
+def _raise_if_interrupted(error: BaseException) -> None:
+    """Raises a ``KeyboardInterrupt`` again if the user's Ctrl-C can reach this process; else a plugin raised it."""
+    if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        raise error
 
 
 def _fit(

@@ -1,0 +1,74 @@
+"""Says what ended a worker: its exit code or signal, and what the kernel says about memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+KERNEL_LOG = Path("/dev/kmsg")
+
+
+def describe_exit(code: int) -> str:
+    """Returns an exit code as text; a negative one is the signal that killed the process."""
+    if code >= 0:
+        return f"the worker ended with exit code {code} before its task was done"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"the worker was killed by {name}"
+
+
+class MemoryKills:
+    """The processes that the kernel has killed in this control group since this object was made."""
+
+    def __init__(self) -> None:
+        self._before = _killed()
+
+    def describe(self, pid: int) -> str:
+        """Returns what the kernel says about a process that it killed for memory; an empty text if it says nothing."""
+        if line := _kernel_line(pid):
+            return f"; the kernel says: {line}"
+        kills = _killed() - self._before
+        return f"; out of memory: the kernel's oom_kill counter of this control group rose by {kills}" if kills else ""
+
+
+def _killed() -> int:
+    """Returns the number of processes that were killed for memory in the control group of this process."""
+    with suppress(OSError):
+        for entry in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = entry.split(":", 2)
+            if controllers in ("", "memory"):
+                folder = CGROUPS / controllers
+                for file in (folder / path.lstrip("/"), folder):
+                    for name in ("memory.events", "memory.oom_control"):
+                        with suppress(OSError):
+                            found = re.search(r"^oom_kill (\d+)", (file / name).read_text(), re.MULTILINE)
+                            if found:
+                                return int(found[1])
+    return 0
+
+
+def _kernel_line(pid: int) -> str:
+    """Returns the last line of the kernel's log about killing a process for memory; empty if it cannot be read."""
+    line = ""
+    try:
+        log = os.open(KERNEL_LOG, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return line
+    try:
+        while True:
+            try:
+                text = os.read(log, 8192).decode(errors="replace").partition(";")[2].splitlines()
+            except BrokenPipeError:  # the kernel has dropped old lines meanwhile
+                continue
+            if text and re.search(rf"out of memory.*killed process {pid}\b", text[0], re.IGNORECASE):
+                line = text[0]
+    except OSError:  # no further line
+        return line
+    finally:
+        os.close(log)

@@ -1,0 +1,111 @@
+"""Messages between the processes of a task: a length, then pickled plain data and arrays.
+
+What a worker sends is read piece by piece and never trusted: a message that names any other class is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+MAGIC = b"robench\n"
+HEADER = struct.Struct("!8sQ")
+LARGEST = 16 << 30  # bytes of one message
+PIECE = 1 << 20  # bytes that are read at once
+PIECES = 64  # that are read before another process has its turn
+MODULES = frozenset(
+    f"numpy.{core}.{name}" for core in ("core", "_core") for name in ("multiarray", "numeric")
+)  # where numpy's arrays and scalars are rebuilt
+PLAIN = frozenset(
+    [("numpy", "ndarray"), ("numpy", "dtype")]
+    + [(module, name) for module in MODULES for name in ("_reconstruct", "scalar", "_frombuffer")]
+    + [("builtins", name) for name in ("set", "frozenset", "complex", "bytearray")]
+)
+
+
+class RefusedError(Exception):
+    """A message that is not plain data, or bytes that are no message."""
+
+
+def to_frame(message: object) -> bytes:
+    """Returns a message as bytes."""
+    content = pickle.dumps(message, protocol=5)
+    return HEADER.pack(MAGIC, len(content)) + content
+
+
+class Frames:
+    """The messages that arrive on a socket. Reading never waits.
+
+    Args:
+        connection: the socket, which is closed with the frames.
+
+    Attributes:
+        open: False if the other side has closed the connection, or was refused.
+        fresh: True if the last reading brought something.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection, self.open, self.fresh = connection, True, False
+        connection.setblocking(False)
+        self._buffer = bytearray()
+
+    def read(self) -> Iterator[Any]:
+        """Yields the messages that have arrived whole.
+
+        Raises:
+            RefusedError: if one of them is not plain data.
+        """
+        self.fresh = False
+        for _ in range(PIECES):
+            try:
+                piece = self.connection.recv(PIECE)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                piece = b""
+            if not piece:
+                self.open = False
+                break
+            self._buffer += piece
+            self.fresh = True
+        yield from self._whole()
+
+    def _whole(self) -> Iterator[Any]:
+        while len(self._buffer) >= HEADER.size:
+            magic, length = HEADER.unpack_from(self._buffer)
+            if magic != MAGIC or length > LARGEST:
+                raise RefusedError("it wrote bytes to its pipe that are no message")
+            end = HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            content = bytes(memoryview(self._buffer)[HEADER.size : end])
+            del self._buffer[:end]
+            yield _from_bytes(content)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.open = False
+        self.connection.close()
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler of plain data and numpy arrays."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns a class or function that is needed for arrays, and refuses every other one."""
+        if (module, name) not in PLAIN:
+            raise RefusedError(f"it sent a {module}.{name}, which is not plain data")
+        return super().find_class(module, name)
+
+
+def _from_bytes(content: bytes) -> Any:
+    try:
+        return _PlainUnpickler(io.BytesIO(content)).load()
+    except RefusedError:
+        raise
+    except Exception as error:  # whatever the bytes of a plugin lead to
+        raise RefusedError(f"it sent a message that cannot be read ({type(error).__name__})") from error

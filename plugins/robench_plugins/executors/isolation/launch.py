@@ -1,0 +1,184 @@
+"""Starts tasks, each in a process of its own, and passes on their events."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import register_after_fork
+from types import ModuleType, TracebackType
+from typing import ClassVar, Self
+
+from robench.api import Emit, Task, Work
+from robench_plugins.executors.isolation.ending import describe_exit
+from robench_plugins.executors.isolation.process import TaskProcess
+from robench_plugins.executors.isolation.server import REQUEST, serve
+from robench_plugins.executors.isolation.spawned import work_alone
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# glibc hands freed memory back to the system at once, and every score matrix is then paid for in page faults.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+FORKS = sys.platform == "linux"
+TURN = 1.0  # seconds after which tasks that say nothing are looked at
+
+
+class Launcher:
+    """Starts tasks that share their work. It is a context, whose end ends every task that is left.
+
+    Args:
+        work: measures a task.
+        threads: the threads of the numerical libraries in each worker.
+        forks: whether a fork server starts the workers; else each is spawned.
+    """
+
+    context: ClassVar[SpawnContext] = multiprocessing.get_context("spawn")  # starts the server, and spawned workers
+
+    def __init__(self, work: Work, threads: int, *, forks: bool = FORKS) -> None:
+        self.work, self.threads, self.forks = work, threads, forks
+        self._server: BaseProcess | None = None
+        self._control: socket.socket | None = None
+        self._running: list[TaskProcess] = []
+
+    def __enter__(self) -> Self:
+        """Returns the launcher."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends every task that is left, and the fork server."""
+        for process in self._running:
+            process.end()
+        for process in self._running:
+            process.close()
+        self._stop_server()
+
+    def run(self, tasks: Sequence[Task], workers: int, emit: Emit) -> None:
+        """Does tasks in order, and passes on their events.
+
+        Args:
+            tasks: the tasks.
+            workers: the number of tasks at a time.
+            emit: receives the events.
+        """
+        queue = list(tasks)[::-1]
+        while queue or self._running:
+            while queue and len(self._running) < workers:
+                self.start(queue.pop())
+            wait([one for process in self._running for one in process.sockets()], TURN)
+            for process in list(self._running):
+                for event in process.read():
+                    emit(event)
+                if process.ended:
+                    self._running.remove(process)
+
+    def start(self, task: Task) -> TaskProcess:
+        """Starts a task."""
+        events, lifeline = socket.socketpair(), socket.socketpair()
+        for pair in (events, lifeline):
+            register_after_fork(pair[0], socket.socket.close)  # a copy elsewhere would keep the task alive
+        if self.forks:
+            self._request(task, events[1], lifeline[1])
+            process = TaskProcess(task, events[0], lifeline[0])
+        else:
+            spawned = self._process(work_alone, self.work, task, events[1], lifeline[1])
+            process = TaskProcess(task, events[0], lifeline[0], lambda: _cause(spawned))
+        events[1].close()
+        lifeline[1].close()
+        self._running.append(process)
+        return process
+
+    def _request(self, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
+        """Asks the fork server for a keeper; a server that has died is started again."""
+        file = os.memfd_create("task")
+        try:
+            with os.fdopen(os.dup(file), "wb") as content:
+                pickle.dump(task, content)
+            os.lseek(file, 0, os.SEEK_SET)
+            descriptors = [file, events.fileno(), lifeline.fileno()]
+            try:
+                socket.send_fds(self._connect(), [REQUEST], descriptors)
+            except OSError:
+                self._stop_server()
+                socket.send_fds(self._connect(), [REQUEST], descriptors)
+        finally:
+            os.close(file)
+
+    def _connect(self) -> socket.socket:
+        """Returns the socket to the fork server, which is started first if there is none."""
+        if self._control is None:
+            self._control, theirs = socket.socketpair()
+            register_after_fork(self._control, socket.socket.close)
+            self._server = self._process(serve, theirs, self.work)
+            theirs.close()
+        return self._control
+
+    def _stop_server(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._server is not None:
+            self._server.kill()
+            self._server.join()
+        self._control = self._server = None
+
+    def _process(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
+        process: BaseProcess = self.context.Process(target=target, args=arguments)
+        hidden = nullcontext() if self.work.__module__ == "__main__" else _without_main()
+        with _environment(self.threads), _trusted_path(), hidden:
+            process.start()
+        return process
+
+
+def _cause(process: BaseProcess) -> str:
+    process.join()
+    return describe_exit(process.exitcode or 0)
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Sets the variables that workers inherit: thread counts and, unless the user has set them, the allocator's.
+
+    The numerical libraries read thread counts when they are imported. Python, as it starts, imports nothing from the
+    current folder.
+    """
+    given = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONSAFEPATH": "1"}
+    given |= {name: value for name, value in ALLOCATOR.items() if name not in os.environ}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _trusted_path() -> Iterator[None]:
+    """Moves the current folder, which an interactive Python searches first, to the end of the path."""
+    before = list(sys.path)
+    sys.path[:] = [place for place in before if place] + [os.getcwd() for place in before if not place]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hides the main script. A new process would import it, which would start the same run again."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script

@@ -1,0 +1,51 @@
+"""The limits of a task, and the line about a task that is over one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from robench.api import Task
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a task may use: seconds, and bytes of memory. None is no limit."""
+
+    seconds: float | None = None
+    memory: int | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> Limits:
+        """Returns the limits in the payload of a task."""
+        given: Mapping[str, Any] = task.payload.get("limits") or {}
+        return cls(given.get("seconds"), given.get("memory"))
+
+    def problem(self, seconds: float, memory: int) -> str:
+        """Returns a line about the limit that is exceeded; an empty text if none is.
+
+        Args:
+            seconds: the seconds since the start of the task.
+            memory: the resident memory of its processes, in bytes.
+        """
+        if self.seconds is not None and seconds > self.seconds:
+            return (
+                f"over its limit of {self.seconds:g} seconds: stopped after {seconds:.1f} s; "
+                "raise limits.seconds, or make the victim cheaper"
+            )
+        if self.memory is not None and memory > self.memory:
+            return (
+                f"over its limit of {size(self.memory)} of memory: used {size(memory)}; "
+                "raise limits.memory, or make the victim smaller"
+            )
+        return ""
+
+
+def size(count: float) -> str:
+    """Returns a number of bytes as text, such as ``4 GiB``."""
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
+    place = 0
+    while count >= 1024 and place < len(units) - 1:
+        count, place = count / 1024, place + 1
+    return f"{count:.4g} {units[place]}"

@@ -1,0 +1,140 @@
+"""A task at work, on the side of the executor: its events, its silence and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from robench.api import Task
+from robench.api.executor import Event
+from robench_plugins.executors.isolation import tree
+from robench_plugins.executors.isolation.frames import Frames, RefusedError
+from robench_plugins.executors.isolation.worker import DONE
+
+SILENCE = 60.0  # seconds without an event after which it is reported
+PATIENCE = 5.0  # seconds after which the end of a task that was told to end is no longer awaited
+VANISHED = "the keeper of the worker was killed"
+
+
+class TaskProcess:
+    """A task in a process of its own.
+
+    Args:
+        task: the task.
+        events: this side of the socket for events.
+        lifeline: this side of the lifeline. Closing it ends the task.
+        cause: describes the end of the process if nothing has been said about it on the lifeline.
+
+    Attributes:
+        ended: True if the task and everything that it started have ended, and every event was read.
+    """
+
+    def __init__(
+        self, task: Task, events: socket.socket, lifeline: socket.socket, cause: Callable[[], str] = lambda: VANISHED
+    ) -> None:
+        self.task, self.ended = task, False
+        self._events, self._line, self._cause = Frames(events), Frames(lifeline), cause
+        self._pid = 0
+        self._done = False
+        self._ending: Mapping[str, Any] | None = None
+        self._refusal = ""
+        self._heard, self._reported = time.monotonic(), False
+        self._processor = 0.0
+
+    def sockets(self) -> list[socket.socket]:
+        """Returns the sockets on which something may arrive."""
+        return [frames.connection for frames in (self._events, self._line) if frames.open]
+
+    def read(self) -> Iterator[Event]:
+        """Yields the events that have arrived, without waiting. ``lost`` is the last one of a task that failed."""
+        self._read_line()
+        yield from self._read_events()
+        if self._line.open:
+            yield from self._silence()
+        elif not (self._events.open and self._events.fresh):  # everything that was sent has been read
+            yield from self._conclude()
+
+    def end(self) -> None:
+        """Asks for the end of the task."""
+        with suppress(OSError):
+            self._line.connection.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Ends the task, waits for that, and closes the sockets."""
+        self.end()
+        limit = time.monotonic() + PATIENCE
+        while self._line.open and time.monotonic() < limit:
+            self._read_line()
+            time.sleep(0.005)
+        self._events.close()
+        self._line.close()
+        self.ended = True
+
+    def _read_line(self) -> None:
+        if not self._line.open:
+            return
+        with suppress(RefusedError):
+            for message in self._line.read():
+                if message["kind"] == "started":
+                    self._pid = message["pid"]
+                else:
+                    self._ending = message
+                    self._line.open = False
+
+    def _read_events(self) -> Iterator[Event]:
+        if not self._events.open:
+            return
+        try:
+            for event in self._events.read():
+                self._heard, self._reported = time.monotonic(), False
+                if event == DONE:
+                    self._done = True
+                elif not self._done:
+                    self._check(event)
+                    yield event
+        except RefusedError as error:
+            self._refusal = f"the worker was ended: {error}"
+            self._events.close()
+            self.end()
+
+    def _check(self, event: Any) -> None:
+        if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
+            raise RefusedError("it sent a message that is no event")
+        if event.get("task", self.task.id) != self.task.id:
+            raise RefusedError("it sent an event of another task")
+
+    def _conclude(self) -> Iterator[Event]:
+        ending = self._ending
+        if ending is None:
+            ending = {"error": self._cause(), "again": True}
+            if self._pid:  # nobody else is left to end it
+                with suppress(OSError):
+                    os.killpg(self._pid, signal.SIGKILL)
+        self._events.close()
+        self._line.close()
+        self.ended = True
+        if self._refusal:
+            yield {"kind": "lost", "task": self.task.id, "error": self._refusal, "again": False}
+        elif not self._done:
+            yield {"kind": "lost", "task": self.task.id, "error": ending["error"], "again": ending["again"]}
+
+    def _silence(self) -> Iterator[Event]:
+        """Yields a note if the process has been silent for a minute; once, until it is heard again."""
+        if self._reported or time.monotonic() - self._heard < SILENCE:
+            return
+        self._reported = True
+        yield {"kind": "note", "task": self.task.id, "text": f"silent for {SILENCE:.0f} s{self._activity()}"}
+
+    def _activity(self) -> str:
+        """Returns what a silent process does, as far as the system says it."""
+        if not self._pid or not tree.PROC.is_dir():
+            return ""
+        if tree.is_stopped(self._pid):
+            return f": its process {self._pid} is stopped; kill -CONT {self._pid} continues it"
+        used = tree.processor_seconds([self._pid, *tree.descendants(self._pid)])
+        return f": its process {self._pid} is alive, and has used {used:.0f} s of processor time so far"

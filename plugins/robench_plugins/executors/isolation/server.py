@@ -1,0 +1,74 @@
+"""The fork server on Linux: it has the libraries imported, and forks a keeper per task.
+
+It runs no plugin of others, has no GPU context and starts no thread of its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import traceback
+import warnings
+from contextlib import suppress
+
+from robench.api import Work
+from robench_plugins.executors.isolation.frames import to_frame
+from robench_plugins.executors.isolation.keeper import keep
+
+PRELOADED = ("torch", "numpy", "scipy.sparse", "pandas")  # what almost every victim imports; the work brings its own
+REQUEST = b"!"  # comes with three descriptors: the task, the socket of events, the lifeline
+
+
+def serve(control: socket.socket, work: Work) -> None:
+    """Forks a keeper per request, until the other side closes the socket.
+
+    Args:
+        control: receives the requests.
+        work: measures a task.
+    """
+    os.environ.pop("PYTHONSAFEPATH", None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the executor decides
+    for name in PRELOADED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # the pages of what is imported stay shared with the workers
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets keepers that have ended
+    control.setblocking(True)
+    while True:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(control, len(REQUEST), 3)
+        except OSError:
+            return
+        if not data:
+            return
+        _fork(control, work, descriptors)
+
+
+def _fork(control: socket.socket, work: Work, descriptors: list[int]) -> None:
+    try:
+        with warnings.catch_warnings():
+            # Only a library with several threads, such as OpenBLAS, has any here; it prepares itself for a fork.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+    except OSError as error:
+        with suppress(OSError):
+            text = f"the worker could not be started: {error.strerror}"
+            os.write(descriptors[2], to_frame({"kind": "ended", "error": text, "again": True}))
+        child = -1
+    if child == 0:
+        try:
+            control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            keep(work, *descriptors)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(0)
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""A worker that is spawned, on systems without a fork server. A thread of its own watches its lifeline and limits."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import threading
+import time
+
+from robench.api import Task, Work
+from robench_plugins.executors.isolation.frames import to_frame
+from robench_plugins.executors.isolation.limits import Limits
+from robench_plugins.executors.isolation.worker import do_task
+
+INTERVAL = 0.5  # seconds between two looks at the limits
+LIMIT = 1  # exit code of a worker over its limit
+
+
+def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
+    """Does a task in this process and ends it.
+
+    Args:
+        work: measures the task.
+        task: the task.
+        events: the socket for its events.
+        lifeline: the socket whose end is the end of the task.
+    """
+    os.environ.pop("PYTHONSAFEPATH", None)
+    lifeline.sendall(to_frame({"kind": "started", "pid": os.getpid()}))
+    threading.Thread(target=_watch, args=(lifeline, Limits.of(task)), daemon=True).start()
+    do_task(work, task, events)
+
+
+def _watch(lifeline: socket.socket, limits: Limits) -> None:
+    start = time.monotonic()
+    while True:
+        if select.select([lifeline], [], [], INTERVAL)[0]:
+            os._exit(LIMIT)
+        if problem := limits.problem(time.monotonic() - start, _memory()):
+            lifeline.sendall(to_frame({"kind": "ended", "error": problem, "again": False}))
+            os._exit(LIMIT)
+
+
+def _memory() -> int:
+    """Returns the largest memory of this process so far, in bytes; 0 if the system does not report it."""
+    try:
+        import resource  # noqa: PLC0415  # absent on Windows
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

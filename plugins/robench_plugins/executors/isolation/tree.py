@@ -1,0 +1,106 @@
+"""The processes below a process on Linux, as ``/proc`` shows them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # of prctl
+PROC = Path("/proc")
+PATIENCE = 5.0  # seconds after which processes that cannot be ended are left alone
+
+
+def die_with_parent(parent: int) -> None:
+    """Makes the kernel kill this process as soon as its parent ends.
+
+    Args:
+        parent: the process id of the parent, which may have ended already.
+    """
+    _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of processes below it whose own parent ends."""
+    _prctl(SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """Returns the ids of all processes below a process, parents first."""
+    children = _listed_children if (PROC / "thread-self" / "children").exists() else _all_children()
+    below, level = [], [pid]
+    while level:
+        level = [child for parent in level for child in children(parent)]
+        below += level
+    return below
+
+
+def _listed_children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in (PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):
+                found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def _all_children() -> Callable[[int], list[int]]:
+    """Returns a function from a process to its children, for kernels that do not list them."""
+    below: dict[int, list[int]] = {}
+    for place in PROC.glob("[0-9]*"):
+        if fields := _status(int(place.name)):
+            below.setdefault(int(fields[1]), []).append(int(place.name))
+    return lambda pid: below.get(pid, [])
+
+
+def resident(pids: list[int]) -> int:
+    """Returns the resident memory of processes, in bytes."""
+    pages = 0
+    for pid in pids:
+        with suppress(OSError, ValueError):
+            pages += int((PROC / str(pid) / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE")
+
+
+def processor_seconds(pids: list[int]) -> float:
+    """Returns the processor time of processes, in seconds."""
+    ticks = sum(int(fields[11]) + int(fields[12]) for fields in map(_status, pids) if fields)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def is_stopped(pid: int) -> bool:
+    """Returns whether a process is stopped by a signal."""
+    return _status(pid)[:1] in (["T"], ["t"])
+
+
+def _status(pid: int) -> list[str]:
+    """Returns the fields of ``stat`` from the state on; none if the process has ended."""
+    try:
+        return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def end_descendants() -> None:
+    """Kills every process below this one, and those that they start meanwhile."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        for pid in descendants(os.getpid()):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)

@@ -1,0 +1,60 @@
+"""The process of a task: does the work, sends its events, and ends without a trace."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from robench.api import Task, Work
+from robench_plugins.executors.isolation.frames import to_frame
+
+DONE = "done"  # the last message of a worker, which is no event
+
+
+def do_task(work: Work, task: Task, events: socket.socket) -> None:
+    """Does a task and ends this process.
+
+    Neither threads nor exit handlers of a plugin can delay the end.
+
+    Args:
+        work: measures the task.
+        task: the task.
+        events: the socket for its events.
+    """
+    code = 1
+    try:
+        send = _sender(events)
+        work(task, send)
+        _flush()
+        send(DONE)
+        code = 0
+    except BrokenPipeError:  # nobody listens any more
+        pass
+    except BaseException:
+        with suppress(BaseException):
+            traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(code)
+
+
+def _sender(events: socket.socket) -> Callable[[object], None]:
+    lock = threading.Lock()
+
+    def send(message: object) -> None:
+        frame = to_frame(message)
+        with lock:
+            events.sendall(frame)
+
+    return send
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BaseException):  # a plugin may have closed or replaced it
+            stream.flush()
