@@ -4,7 +4,7 @@
     >>> folder = robench.run("suites/smoke.yaml")
     >>> robench.load(folder).leaderboard
 
-Importing robench imports neither torch nor pandas. Mistakes of the user are raised as ``robench.UserError``.
+Importing robench imports neither torch nor pandas. A mistake of the user raises ``robench.UserError``.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def run(
 
     Args:
         suite: the suite, a YAML file.
-        results: the folder for the results; ``results/<suite>`` unless it is given.
-        workers: the number of worker processes; one per core unless it is given.
+        results: the folder for the results. The default is ``results/<suite>``.
+        workers: the number of worker processes. The default is one per core.
         executor: the executor that fits the victims.
-        overrides: settings of the suite to change, such as ``"seeds=[0]"``; ``--set`` on the command line.
-        only: conditions such as ``"model=mf"``; only cells that match are measured.
+        overrides: settings of the suite to change, such as ``"seeds=[0]"``. The command line calls them ``--set``.
+        only: conditions such as ``"model=mf"``. Only cells that match are measured.
         fresh: whether stored cells are measured again.
 
     Returns:
-        the folder of results, for ``load``.
+        The folder of results, for ``load``.
 
     Raises:
         UserError: if the suite, an option, the data or the folder of results is wrong.
@@ -68,7 +68,7 @@ def load(folder: str | Path) -> ResultFrames:
         folder: the folder that ``run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: if it is no folder of results, a record is damaged, or a metric's plugin is not installed.
+        UserError: if the folder holds no results, a record is damaged, or a metric's plugin is not installed.
     """
     from robench.entrance.results import load_results  # noqa: PLC0415  # imports pandas
 

@@ -1,4 +1,4 @@
-"""``python -m robench``."""
+"""Runs the command line for ``python -m robench``."""
 
 from __future__ import annotations
 

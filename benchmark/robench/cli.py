@@ -36,7 +36,7 @@ Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default
 
 
 def screen() -> Console:
-    """Returns the terminal. A file or a pipe counts as wide, so that lines stay whole."""
+    """Returns the terminal. A file or a pipe counts as wide, so lines are never broken."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
     return Console(width=wide, markup=False)  # labels such as mf[factors=32] are not markup
 
@@ -176,7 +176,7 @@ def version(
 
 
 def main() -> None:
-    """Runs the command line. A mistake of the user ends in one line each and exit code 2."""
+    """Runs the command line. Each mistake of the user prints one line, and the exit code is 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ε shows a question mark
@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def option_mistake(error: Any) -> str:
-    """Describes a mistake in an option or argument, in one line."""
+    """Describes a mistake in an option or argument in one line."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text)
     command = error.ctx.command_path if getattr(error, "ctx", None) else "robench"

@@ -32,7 +32,7 @@ class Calibration(NamedTuple):
     Args:
         a: the slope.
         b: the intercept.
-        pairs: number of validation items to which they are fitted, with as many negatives.
+        pairs: the number of validation items in the fit. There are as many negatives.
     """
 
     a: float
@@ -42,7 +42,7 @@ class Calibration(NamedTuple):
     def diagnostics(self) -> dict[str, float]:
         """Returns the calibration's numbers for the record.
 
-        ``calibration_inverted`` is 1 if likes have the lower scores.
+        ``calibration_inverted`` is 1 if likes have lower scores than dislikes.
         """
         inverted = {} if self.a > 0 else {"calibration_inverted": 1.0}
         return {"calibration_a": self.a, "calibration_b": self.b, "calibration_pairs": float(self.pairs)} | inverted
@@ -55,12 +55,12 @@ def draw_negatives(role: str, positives: Interactions, known: Interactions) -> I
     seed.
 
     Args:
-        role: names the random stream.
-        positives: items that need a negative.
-        known: further items of each user.
+        role: the name of the random stream.
+        positives: the items that need a negative.
+        known: other items that each user has seen.
 
     Returns:
-        int64 [n], −1 once a user has no unseen item left.
+        The negatives, int64 [n]. An entry is −1 if the user has no unseen item left.
     """
     known_items, n_items = joined(known, positives), positives.n_items
     users = positives.users()
@@ -80,8 +80,8 @@ def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
     """Draws one negative per held-out item, int64 [n].
 
     Args:
-        history: training and validation items.
-        held: test items.
+        history: the training and validation items.
+        held: the test items.
     """
     return draw_negatives("test", held, history)
 
@@ -89,13 +89,13 @@ def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
 def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     """Fits a victim's calibration to validation items and their negatives.
 
-    A negative is an item that the user has in neither training nor validation. Test items are unknown here. One may be
-    drawn as a negative, but none can influence the calibration otherwise.
+    A negative is an item that the user has in neither training nor validation. Test items are unknown here. A test item
+    may be drawn as a negative, but it cannot influence the calibration in any other way.
 
     Args:
         model: the fitted model.
         data: the data of the genuine users.
-        draws: the random streams for a victim that draws at test time; scores are then means over the host's draws.
+        draws: the random streams for a victim that draws at test time. Scores are then means over the host's draws.
 
     Raises:
         DataError: if no user has training and validation items.
@@ -126,12 +126,12 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
 def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
     """Returns (a, b) of p = σ(a·s + b) by maximum likelihood (Platt 1999).
 
-    It runs Newton's method on the cross-entropy with his targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) in place of 1 and 0.
-    They keep (a, b) finite if the scores separate the classes. If all scores are equal, a = 0.
+    It runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace 1 and 0. They
+    keep (a, b) finite if the scores separate the classes. If all scores are equal, a = 0.
 
     Args:
-        scores: float64 [n].
-        liked: bool [n].
+        scores: the score of each item, float64 [n].
+        liked: whether each item is a like, bool [n].
     """
     positives = int(liked.sum())
     others = len(liked) - positives

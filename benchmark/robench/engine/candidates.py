@@ -27,17 +27,19 @@ def candidate_diagnostics(
 ) -> dict[str, float]:
     """Returns diagnostics of a model that ranks the candidates of a retriever.
 
-    They are empty for a model of one stage.
+    The result is empty for a model of one stage.
 
-    They are the number of candidates and the retriever's recall of held-out items among them. For promoted items they
-    are also the share of users with one among their candidates, and T-HR@10 among these users.
+    The diagnostics are the number of candidates and the retriever's recall of held-out items among them. If items are
+    promoted, there are two more. One is the share of users with a promoted item among their candidates. The other is
+    T-HR@10 among these users.
 
     Args:
         model: the victim.
         history: the known items of each real user.
         chunks: the chunks of all evaluated users, on the CPU.
-        arrays: with ``target_ranks`` int64 [T, U] if there are ``targets``; 0 if a user has the item.
-        targets: int64 [T], promoted items.
+        arrays: the arrays of the cell. If there are ``targets``, they hold ``target_ranks``, int64 [T, U], which is 0
+            if a user has the item.
+        targets: the promoted items, int64 [T].
     """
     held_count = held_among = width = 0
     reachable_parts = []

@@ -20,7 +20,7 @@ class MeasuredVictim(EvaluatedVictim):
         """Measures ranks, top lists and target ranks without an attack.
 
         Args:
-            targets: int64 [T], the items for which ranks are stored.
+            targets: the items for which ranks are stored, int64 [T].
         """
         arrays = self.outcome(self.model, targets)
         diagnostics = {"stochastic": self.noise()} | self.candidate_diagnostics(arrays, targets)
@@ -34,8 +34,8 @@ class MeasuredVictim(EvaluatedVictim):
         Args:
             attack: an attack at test time.
             epsilon: the budget, in the unit of the attack's threat model.
-            key: identifies the attack without ε; a minimum-norm attack runs once per key.
-            targets: int64 [T], the promoted items.
+            key: the identity of the attack without ε. A minimum-norm attack runs once per key.
+            targets: the promoted items, int64 [T].
 
         Raises:
             TypeError: if attacks on the surface are not measured at test time.
@@ -45,10 +45,12 @@ class MeasuredVictim(EvaluatedVictim):
         return self.surface(threat.surface).measure(attack, epsilon, key, promoted)
 
     def surface(self, name: str) -> VictimSurface:
-        """Returns a surface of this victim; it keeps what it computes once per victim.
+        """Returns a surface of this victim.
+
+        A surface keeps the results that it computes once per victim.
 
         Raises:
-            TypeError: if attacks on it are not measured at test time.
+            TypeError: if attacks on this surface are not measured at test time.
         """
         if name not in self._surfaces:
             module, _, cls = SURFACES[name].measured_by.partition(":")

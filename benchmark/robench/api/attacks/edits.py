@@ -16,7 +16,7 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
 
     Args:
         rows: the histories, int64 [B, L].
-        kind: the index in ``KINDS`` of each row's edit, int64 [B]. −1 leaves the row unchanged.
+        kind: the code in ``KINDS`` of each row's edit, int64 [B]. −1 leaves the row unchanged.
         place: the place to substitute or delete, or the place of the inserted item, int64 [B].
         item: the new item of each row, int64 [B].
 

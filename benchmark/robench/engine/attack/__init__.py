@@ -1,1 +1,1 @@
-"""Holds what all surfaces share: goals, budgets, judgements, searches and costs."""
+"""Everything that all surfaces share: goals, budgets, judgements, searches and costs."""

@@ -1,4 +1,4 @@
-"""Defines arenas, and searches one for the worst candidate.
+"""Defines arenas, and searches an arena for the worst candidate.
 
 An attack proposes candidates, and the arena enforces ε on each. The host judges them and keeps the worst.
 """
@@ -27,15 +27,15 @@ Proposal = Mapping[str, Tensor]
 class Arena(ABC):
     """One chunk of a victim on one surface at one budget.
 
-    Axis 0 of every tensor of a candidate holds its rows: users, or rows of tables if one perturbation serves all users.
-    A subclass is a dataclass with a field ``oracle``.
+    Axis 0 of every tensor of a candidate holds its rows. These are users, or rows of tables if one perturbation serves
+    all users. A subclass is a dataclass with a field ``oracle``.
     """
 
     oracle: Any
 
     @property
     def costs(self) -> Costs:
-        """The counters of the attack's queries in this arena."""
+        """The counters of the queries that the attack makes in this arena."""
         costs: Costs = self.oracle.costs
         return costs
 
@@ -47,7 +47,7 @@ class Arena(ABC):
 
     @property
     def to_break(self) -> Tensor:
-        """The rows for which the genuine input does not reach the goal, bool [B]."""
+        """True for the rows whose genuine input does not reach the goal: bool [B]."""
         rows: Tensor = self.oracle.to_break
         return rows
 
@@ -55,8 +55,8 @@ class Arena(ABC):
     def stops(self) -> bool:
         """True if an ensemble stops attacking a user once the user is broken.
 
-        It does not stop if items are promoted, because further gains count. Nor does it stop if the victim draws at
-        test time, because another draw may give another judgement.
+        It does not stop if items are promoted, because further gains count. It does not stop either if the victim draws
+        at test time, because another draw may give another judgement.
         """
         return True
 
@@ -67,9 +67,9 @@ class Arena(ABC):
 
     @property
     def concerned(self) -> Tensor:
-        """The rows that an ensemble attacks at all, bool [B].
+        """True for the rows that an ensemble attacks at all: bool [B].
 
-        If items are promoted, these include users who have them in the top k already.
+        If items are promoted, these rows include users who already have the items in the top k.
         """
         return self.to_break
 
@@ -92,9 +92,9 @@ class Arena(ABC):
 
     @abstractmethod
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Enforces ε: returns the part of a proposal that may be applied.
+        """Enforces ε, and returns the part of a proposal that may be applied.
 
-        It also records how far the proposal overshot.
+        It also records how far the proposal exceeded the budget.
 
         Raises:
             PluginError: if the proposal does not have the shape of a candidate, or is not finite.
@@ -106,11 +106,11 @@ class Arena(ABC):
 
     @abstractmethod
     def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
-        """Returns the arena of some rows (int64 [b]), which has costs of its own.
+        """Returns the arena of some rows (int64 [b]), with its own costs.
 
         Args:
-            chosen: positions of the rows.
-            expectation: draws per evaluation of the attack.
+            chosen: the positions of the rows.
+            expectation: the number of draws per evaluation of the attack.
         """
 
     @abstractmethod
@@ -118,11 +118,11 @@ class Arena(ABC):
         """Returns the arrays of the final candidate to be stored, one row per user."""
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns the damage of a candidate to each user, float64 [U]; higher is worse."""
+        """Returns the damage that a candidate does to each user, float64 [U]. Higher is worse."""
         return self.judge(candidate).damage
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns how much of the budget was spent, unless ``stored`` has it per user."""
+        """Returns the spent budget, unless ``stored`` already holds it per user."""
         return {}
 
 
@@ -143,16 +143,16 @@ class Worst:
         return cls(candidate, arena.judge(candidate))
 
     def update(self, candidate: Candidate, judgement: Judgement) -> None:
-        """Takes over the rows in which another candidate is worse."""
+        """Replaces the rows in which another candidate is worse."""
         better = worse(judgement, self.judgement)
         self.candidate = choose_rows(better, candidate, self.candidate)
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Takes over the rows in which another arena of some of the rows has a worse candidate.
+        """Replaces the rows in which the arena of some of the rows has a worse candidate.
 
         Args:
-            place: int64 [b], the rows of the other arena.
+            place: the rows of the other arena, int64 [b].
             part: the worst candidate of the other arena.
         """
         old = self.judgement
@@ -175,7 +175,7 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 
 
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
-    """Returns ``new`` in the rows for which ``better`` is true, else ``old``.
+    """Returns ``new`` in the rows in which ``better`` is true, and ``old`` elsewhere.
 
     The shorter tensor is padded with −1 along axis 1.
     """

@@ -14,9 +14,9 @@ class Costs:
     """The counters of one attack's queries.
 
     Args:
-        queries: score evaluations, counted per user.
-        gradients: gradient evaluations, counted per user.
-        overshoot: the largest proposal before the host enforced the budget, as a multiple of the budget.
+        queries: the number of score evaluations, counted per user.
+        gradients: the number of gradient evaluations, counted per user.
+        overshoot: the size of the largest proposal before the host enforced the budget, as a multiple of the budget.
     """
 
     queries: int = 0
@@ -36,7 +36,7 @@ class Costs:
 
 @dataclass
 class Diagnosis:
-    """How often the first gradient of a user, or of a title, was unusable.
+    """The counts of users or titles whose first gradient was unusable.
 
     A gradient is unusable if it is zero or not finite.
 
@@ -44,10 +44,10 @@ class Diagnosis:
     attacks would be a biased sample.
 
     Args:
-        judged: number of diagnosed users.
-        zero: those with a gradient of zero.
-        non_finite: those with a gradient that is not finite.
-        users: their ids.
+        judged: the number of diagnosed users.
+        zero: the number of users with a gradient of zero.
+        non_finite: the number of users with a gradient that is not finite.
+        users: the ids of the diagnosed users.
     """
 
     judged: int = 0
@@ -56,7 +56,7 @@ class Diagnosis:
     users: set[int] = field(default_factory=set)
 
     def take_new(self, users: Sequence[int]) -> list[int]:
-        """Returns the positions of users without a diagnosis.
+        """Returns the positions of the users without a diagnosis.
 
         All of them count as diagnosed from now on.
         """

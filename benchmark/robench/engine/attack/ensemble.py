@@ -26,11 +26,11 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
         ensemble: the ensemble.
         gradients: whether the victim has gradients with respect to its inputs.
         stochastic: whether the victim draws at test time.
-        follows: whether the victim follows instructions. If not, members that write instructions are left out.
+        follows: whether the victim follows instructions. Otherwise members that write instructions are left out.
 
     Raises:
-        PluginError: if the ensemble gives no list of members with distinct names and its own threat model, or if no
-            member is left.
+        PluginError: if no member is left. Also if the members do not have distinct names and the threat model of the
+            ensemble.
     """
     answer: object = ensemble.members(gradients=gradients, stochastic=stochastic)
     name = f"{type(ensemble).__name__}.members()"
@@ -56,8 +56,9 @@ class MemberLog:
     Args:
         members: the members, in order.
         costs: the costs of each member.
-        users: number of users on which a member ran.
-        damage: the mean damage of each member's own worst candidate, if one perturbation serves all users.
+        users: the number of users on which each member ran.
+        damage: the mean damage of each member's own worst candidate. It is empty unless one perturbation serves all
+            users.
     """
 
     members: Sequence[Member]
@@ -71,11 +72,11 @@ class MemberLog:
         self.users[name] = self.users.get(name, 0) + users
 
     def rows(self, arrays: CellArrays) -> list[MemberOutcome]:
-        """Returns a row per member, in order, for the record.
+        """Returns one row per member, in order, for the record.
 
         Args:
-            arrays: with ``first`` int64 [U], the member that broke a user first, −1 if none did. It is absent if one
-                perturbation serves all users.
+            arrays: the arrays of the cell. ``first``, int64 [U], is the member that broke each user first, or −1. It is
+                absent if one perturbation serves all users.
         """
         rows = []
         for number, member in enumerate(self.members):
@@ -100,12 +101,12 @@ class MemberLog:
 def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
     """Searches for the worst candidate per row over the members.
 
-    A member runs on the rows that are not broken yet. If its ``everyone`` is set, it runs on all rows that were to be
-    broken.
+    A member runs on the rows that are not broken yet. If ``everyone`` is set, it runs on all rows that the ensemble has
+    to break.
 
     Returns:
-        The candidate; and ``first`` int64 [B], the member that broke a row first, with ``member_broke`` int8 [B, M]:
-        1 broken by this member, 0 not, −1 not run.
+        The candidate and two arrays. ``first``, int64 [B], is the member that broke each row first. ``member_broke``,
+        int8 [B, M], is 1 if the member broke the row, 0 if it did not, and −1 if it did not run.
     """
     worst = Worst.genuine(arena)
     standing, concerned = arena.to_break.clone(), arena.concerned
@@ -133,7 +134,8 @@ def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, C
     """Searches the members for the one perturbation with the worst mean.
 
     Returns:
-        The candidate; and ``member_damage`` float64 [U, M], what each member's own worst candidate did to every user.
+        The candidate, and ``member_damage``, float64 [U, M], the damage that each member's own worst candidate did to
+        every user.
     """
     worst = Worst.genuine(arena)
     damages = []

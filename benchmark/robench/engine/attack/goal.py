@@ -16,14 +16,14 @@ from robench.engine.rank.ranking import discount, held_out_ranks
 
 
 def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
-    """Returns the promoted items that a user has neither known nor held out.
+    """Returns the promoted items that are neither known nor held out for each user.
 
     Args:
         chunk: the users.
-        targets: int64 [T] promoted items.
+        targets: the promoted items, int64 [T].
 
     Returns:
-        int64 [B, T], −1 for the others.
+        The items, int64 [B, T]. Other promoted items become −1.
     """
     promoted = torch.from_numpy(targets).to(chunk.users.device)
     own = (chunk.held[:, :, None] == promoted).any(1)
@@ -37,13 +37,13 @@ def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
 class Goal:
     """The goal of an attack for a chunk of users.
 
-    The goal is that held-out items fall or that promoted items rise. Scores are float [B, n_items], −inf at masked
-    items.
+    The goal is that held-out items fall or that promoted items rise. Scores are float tensors [B, n_items] with −inf at
+    masked items.
 
     Args:
         name: ``untargeted`` or ``promote``.
-        items: int64 [B, H], padded with −1: the held-out items, or the promoted ones that a user does not have.
-        k: the top k of the threat model.
+        items: the held-out items, or the promoted items that a user does not have, int64 [B, H], padded with −1.
+        k: the k of the threat model.
     """
 
     name: GoalName
@@ -52,7 +52,7 @@ class Goal:
 
     @classmethod
     def of(cls, chunk: EvaluationChunk, name: GoalName, k: int, targets: IntArray | None) -> Goal:
-        """Returns the goal for a chunk; ``targets`` int64 [T] are needed for ``promote``.
+        """Returns the goal for a chunk. The goal ``promote`` needs ``targets``, int64 [T].
 
         Raises:
             ValueError: if no item is to be promoted.
@@ -69,24 +69,25 @@ class Goal:
 
     @property
     def applies(self) -> Tensor:
-        """The users with an item that the goal concerns, bool [B]."""
+        """True for the users with an item that the goal concerns: bool [B]."""
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
-        """Returns the loss, float [B]; a higher loss is nearer to the goal.
+        """Returns the loss, float [B]. A higher loss is closer to the goal.
 
-        It is 0 for a user without items.
+        The loss is 0 for a user without items.
 
-        ``ce`` is the mean over the items of logsumexp(s) − s_y. ``bpr`` is the mean over items and others of
-        softplus(s_j − s_y). To promote, both have the other sign.
+        ``ce`` is the mean over the items of logsumexp(s) − s_y. ``bpr`` is the mean of softplus(s_j − s_y) over all
+        pairs of an item y and another item j. If items are promoted, both have the opposite sign.
 
         ``margin`` is s_(k) − max s_y. Here s_(k) is the score of the rival, or of the k-th best unmasked item outside
-        the goal. To promote, it is min s_t − s_(k − T + 1), which is positive if all T items are in the top k.
+        the goal. If items are promoted, it is min s_t − s_(k − T + 1), which is positive if all T items are in the top
+        k.
 
         Args:
-            scores: float [B, n_items], −inf at masked items; differentiable.
-            name: the name of the loss, see also ``Oracle``.
-            rival: int64 [B], one item per user for ``margin``.
+            scores: the scores with a graph, float [B, n_items], −inf at masked items.
+            name: the name of the loss. See also ``Oracle``.
+            rival: one item per user for ``margin``, int64 [B].
         """
         if name == "ce" and self.items.shape[1] == 1:
             # Equal to the general formula, in half the time forwards and backwards.
@@ -110,7 +111,7 @@ class Goal:
         return value if self.name == "untargeted" else -value
 
     def ranks(self, scores: Tensor) -> Tensor:
-        """Returns the ranks of the items, int64 [B, H], 0 at the padding.
+        """Returns the ranks of the items, int64 [B, H], with 0 at padding.
 
         Ties never help the defender.
         """
@@ -125,8 +126,8 @@ class Goal:
 
         Higher is worse for the defender.
 
-        It is −Σ 1 / log2(1 + rank) over the items, or the opposite if items are promoted. With one held-out item it
-        orders candidates by that item's rank.
+        It is −Σ 1 / log2(1 + rank) over the items. If items are promoted, the sign is the opposite. With one held-out
+        item it orders candidates by the rank of that item.
         """
         ranks = self.ranks(scores)
         gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
@@ -135,10 +136,10 @@ class Goal:
     def damage_at_k(self, scores: Tensor) -> Tensor:
         """Returns the damage within the top k, float64 [B].
 
-        It is −NDCG@k of the held-out items, or NDCG@k of the promoted ones.
+        It is −NDCG@k of the held-out items, or NDCG@k of the promoted items.
 
-        Candidates that serve all users are compared by the mean of this damage, as in the tables. For a single user
-        most candidates would tie.
+        Candidates that serve all users are compared by the mean of this damage, as in the tables. It is not used for
+        single users, because most candidates would tie.
         """
         ranks = self.ranks(scores)
         gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
@@ -160,15 +161,15 @@ class Goal:
         return valid.any(1) & ((scores > last).sum(1) < self.k)
 
     def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the scores of the items, and a mask that is false at the padding.
+        """Returns the scores of the items, and a mask that is False at padding.
 
         Returns:
-            [B, H] each; scores are arbitrary at the padding.
+            Scores and mask, [B, H] each. The scores are arbitrary at padding.
         """
         return scores.gather(1, self.items.clamp_min(0)), self.items >= 0
 
     def _others(self, scores: Tensor) -> Tensor:
-        """Returns ``scores`` with −inf at the items."""
+        """Returns ``scores`` with −inf at the items of the goal."""
         valid = self.items >= 0
         holders = torch.zeros_like(scores, dtype=torch.bool)
         row = torch.arange(len(scores), device=scores.device).unsqueeze(1).expand_as(self.items)

@@ -14,11 +14,11 @@ from robench.api.attacks.ball import Delta
 
 @contextmanager
 def gradients(device: torch.device, *, enabled: bool = True) -> Iterator[None]:
-    """Opens a context in which a model in eval mode has gradients with respect to its inputs.
+    """Opens a context in which a model in evaluation mode has gradients with respect to its inputs.
 
     Args:
         device: the device of the model.
-        enabled: if false, the context has no gradients at all.
+        enabled: whether there are gradients at all.
     """
     # cuDNN's recurrent kernels give no gradient in eval mode. Switching them off takes a while, even without a GPU.
     switch = torch.backends.cudnn.flags(enabled=False) if enabled and device.type != "cpu" else nullcontext()
@@ -27,7 +27,7 @@ def gradients(device: torch.device, *, enabled: bool = True) -> Iterator[None]:
 
 
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
-    """Returns d (sum of ``value``) / d leaf for every leaf.
+    """Returns the gradient of the sum of ``value`` with respect to every leaf.
 
     It is zero for a leaf on which ``value`` does not depend.
     """
@@ -39,7 +39,7 @@ def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
 
 
 def finite(gradient: Delta) -> dict[str, Tensor]:
-    """Returns the gradient with zeros in place of entries that are not finite."""
+    """Replaces entries of a gradient that are not finite by zeros."""
     # A sum is finite only if every term is, and needs no copy.
     return {
         name: part if math.isfinite(float(part.sum())) else torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,4 +1,4 @@
-"""Compares candidates as the host does: by their damage, then by their loss."""
+"""Compares candidates by their damage, and then by their loss, as the host does."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Judgement(NamedTuple):
     """The host's judgement of a candidate, per row.
 
     Args:
-        damage: float64 [B], higher is worse for the defender.
-        loss: float [B], the loss ``ce``.
-        broken: bool [B], whether the goal is reached.
+        damage: the damage of each row, float64 [B]. Higher is worse for the defender.
+        loss: the loss ``ce`` of each row, float [B].
+        broken: whether the goal is reached for each row, bool [B].
     """
 
     damage: Tensor
@@ -26,21 +26,21 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Returns this judgement in the rows of ``better`` (bool [B]), and the other one elsewhere."""
+        """Returns this judgement in the rows in which ``better`` (bool [B]) is true, and the other one elsewhere."""
         return Judgement(*(torch.where(better, new, old) for new, old in zip(self, other, strict=True)))
 
 
 class Harm(Protocol):
-    """The damage and the loss, per row, of anything that the host compares."""
+    """The damage and the loss of each row, for anything that the host compares."""
 
     @property
     def damage(self) -> Tensor:
-        """The damage, float64; higher is worse for the defender."""
+        """The damage, float64. Higher is worse for the defender."""
         ...
 
     @property
     def loss(self) -> Tensor:
-        """The loss, float, which decides between equal damages."""
+        """The loss, float. It decides between candidates of equal damage."""
         ...
 
 
@@ -58,7 +58,7 @@ def judge_scores(goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Tenso
     Damage and loss are means over the draws. A user is broken if the goal is reached in at least half of the draws.
 
     Args:
-        goal: the goal of the users of these scores.
+        goal: the goal of the users to whom these scores belong.
         draws: masked scores, float [B, n_items] each.
         damage_of: the measure of damage; ``goal.damage`` by default.
     """

@@ -1,4 +1,4 @@
-"""Defines what a cell stores: arrays, achieved budget and diagnostics."""
+"""Defines the arrays, the achieved budget and the diagnostics that a cell stores."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class TitleChange(TypedDict):
 
 @dataclass
 class Measurement:
-    """One cell, measured.
+    """The outcome of measuring one cell.
 
     Args:
-        arrays: the arrays for the npz.
-        achieved: the part of the budget that was spent, and the attack's costs.
+        arrays: the arrays for the npz file.
+        achieved: the spent budget, and the costs of the attack.
         diagnostics: the numbers from which flags are computed.
-        members: a row per member of an ensemble.
-        titles: a row per rewritten title.
+        members: one row per member of an ensemble.
+        titles: one row per rewritten title.
     """
 
     arrays: CellArrays
@@ -73,7 +73,7 @@ class Measurement:
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
-    """Returns how much of the budget was spent, and the attack's costs."""
+    """Returns the spent budget and the costs of the attack."""
     achieved: dict[str, float] = {}
     if "spent" in arrays:
         achieved |= {"epsilon": float(arrays["spent"].max()), "epsilon_mean": float(arrays["spent"].mean())}
@@ -96,13 +96,13 @@ def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]
 
 
 def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
-    """Returns the arrays of a chunk; each user's come from the draw of median damage.
+    """Returns the arrays of a chunk. Each user's arrays come from the draw with the median damage.
 
     Args:
-        draws: masked scores, float [B, n_items] each.
+        draws: the masked scores of each draw, float [B, n_items].
         chunk: the chunk of users.
         goal: the goal of these users.
-        targets: int64 [T], the items for which ranks are stored.
+        targets: the items for which ranks are stored, int64 [T].
     """
     rankings, damages = [], []
     for scores in draws:
@@ -114,17 +114,17 @@ def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, 
 def median_arrays(
     chunk: EvaluationChunk, rankings: list[Ranking], damages: list[Tensor], n_items: int, targets: IntArray | None
 ) -> CellArrays:
-    """Returns ranks, lists and ranks of promoted items as they are stored.
+    """Returns the ranks, the lists and the ranks of promoted items that a cell stores.
 
-    Each user's arrays come from one draw, so that they are consistent. It is the draw of median damage, or the upper of
-    two middle draws.
+    Each user's arrays come from a single draw, so they are consistent. It is the draw with the median damage. Of two
+    middle draws, the one with more damage is taken.
 
     Args:
         chunk: the users.
-        rankings: one per draw.
-        damages: float64 [B], one per draw.
-        n_items: size of the catalogue.
-        targets: int64 [T], the items for which ranks are stored.
+        rankings: the ranking of each draw.
+        damages: the damage of each draw, float64 [B].
+        n_items: the size of the catalogue.
+        targets: the items for which ranks are stored, int64 [T].
     """
     order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
     user = torch.arange(len(order))
@@ -147,7 +147,7 @@ def median_arrays(
 
 
 def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:
-    """Joins the arrays of all chunks of a victim; ``indptr`` cuts the ranks by user."""
+    """Joins the arrays of all chunks of a victim. ``indptr`` gives the start of each user's ranks."""
     arrays = {
         name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)
         for name in parts[0]

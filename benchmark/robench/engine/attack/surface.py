@@ -1,6 +1,7 @@
 """The base classes of a victim's surfaces, which measure the victim under attacks.
 
-Each folder of ``engine/surfaces`` holds a subclass, which the row of its surface in ``robench.api.surfaces`` names.
+Each folder of ``engine/surfaces`` holds a subclass. The row of the surface in ``robench.api.surfaces`` names this
+class.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ class VictimSurface(ABC):
         """Measures the worst candidate among the genuine input and all proposals of an attack.
 
         Args:
-            attack: the attack of this surface.
+            attack: an attack on this surface.
             epsilon: the budget, in the unit of the attack's threat model.
-            key: identifies the attack without ε.
-            targets: int64 [T], the promoted items; None if the attack is untargeted.
+            key: the identity of the attack without ε.
+            targets: the promoted items, int64 [T], or None if the attack is untargeted.
         """
 
 
@@ -60,11 +61,11 @@ class ArenaSurface(VictimSurface):
         """Yields the arenas of the victim under an attack at ε.
 
         Args:
-            attack: the attack of this surface.
+            attack: an attack on this surface.
             epsilon: the budget.
             costs: the counters that all arenas share.
             diagnosis: the diagnosis that all arenas share.
-            targets: int64 [T], the promoted items.
+            targets: the promoted items, int64 [T].
         """
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
@@ -91,7 +92,7 @@ class ArenaSurface(VictimSurface):
         return Measurement(arrays, achieved_budget(arrays, costs) | spent, diagnostics, rows)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns the diagnostics of this surface alone."""
+        """Returns the diagnostics that only this surface has."""
         return self.victim.candidate_diagnostics(arrays, targets)
 
     def _members(self, ensemble: Ensemble, arena: Arena) -> list[Member]:

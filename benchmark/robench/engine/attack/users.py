@@ -30,7 +30,7 @@ class UserOracle(ABC, Generic[Input]):
 
     Every query of the attack is counted.
 
-    A subclass is a dataclass that holds these fields. Its own class method builds it and calls ``judge_genuine``.
+    A subclass is a dataclass with these fields. A class method of the subclass builds it and calls ``judge_genuine``.
 
     Args:
         chunk: the masks and held-out items of these users.
@@ -51,27 +51,27 @@ class UserOracle(ABC, Generic[Input]):
 
     @abstractmethod
     def scores_at(self, perturbed: Input) -> Tensor:
-        """Returns masked scores without a graph, float [B, n_items]; not counted."""
+        """Returns masked scores without a graph, float [B, n_items]. The query is not counted."""
 
     def judge_genuine(self, genuine: Input) -> None:
-        """Judges the genuine input, which sets ``at_clean`` and ``to_break``."""
+        """Judges the genuine input, and sets ``at_clean`` and ``to_break``."""
         self.at_clean = self.judge(genuine)
 
     @property
     def users(self) -> Tensor:
-        """The users, int64 [B]; a copy, so that an attack cannot change the host's own."""
+        """A copy of the users, int64 [B], so that an attack cannot change the host's array."""
         return self.chunk.users.clone()
 
     @property
     def to_break(self) -> Tensor:
-        """The users for whom the genuine input does not reach the goal, bool [B]."""
+        """True for the users whose genuine input does not reach the goal: bool [B]."""
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
-        """Yields masked scores once per draw of the host; not counted.
+        """Yields masked scores for each draw of the host. The queries are not counted.
 
         Args:
-            perturbed: the input.
+            perturbed: the perturbed input.
             last: whether to use fresh streams, for arrays to be stored.
         """
         for context in self.draws.host(last=last):
@@ -79,18 +79,18 @@ class UserOracle(ABC, Generic[Input]):
                 yield self.scores_at(perturbed)
 
     def judge(self, perturbed: Input) -> Judgement:
-        """Judges an input as the host does, over its draws. The queries are not counted."""
+        """Judges an input over the draws of the host. The queries are not counted."""
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields a context per draw of one evaluation of the attack, and counts it."""
+        """Yields one context for each draw of one evaluation of the attack, and counts the draw."""
         for context in self.draws.attack():
             self.costs.queries += len(self.chunk.users)
             self.costs.gradients += len(self.chunk.users) if gradients else 0
             yield context
 
     def evaluate_loss(self, perturbed: Input, loss: LossName) -> Evaluation:
-        """Returns loss and outcome at a perturbed input, without a gradient."""
+        """Returns the loss and the outcome at a perturbed input, without a gradient."""
         values, scores = [], []
         for context in self.count_draws():
             with context:
@@ -103,9 +103,9 @@ class UserOracle(ABC, Generic[Input]):
         return Evaluation(mean(values), lambda: majority([self.goal.broken(part) for part in scores]), gradient)
 
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Returns the mean gradient over the draws, with zeros for unusable entries.
+        """Returns the mean gradient over the draws, with zeros in place of unusable entries.
 
-        The first gradient of each user to be broken is diagnosed. This reveals a defence that hides its gradient.
+        It also diagnoses the first gradient of each user to be broken. This reveals a defence that hides its gradient.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
@@ -119,12 +119,12 @@ class UserOracle(ABC, Generic[Input]):
 
 @dataclass(eq=False)
 class UserArena(Arena):
-    """One chunk of users of one victim, each with a perturbation of their own.
+    """One chunk of users of one victim. Each user has a separate perturbation.
 
     Args:
         oracle: the oracle of these users.
-        unit: float [B], the budget of each user at ε = 1.
-        targets: int64 [T], the items for which ranks are stored.
+        unit: the budget of each user at ε = 1, float [B].
+        targets: the items for which ranks are stored, int64 [T].
     """
 
     oracle: UserOracle[Any]
@@ -138,17 +138,17 @@ class UserArena(Arena):
 
     @property
     def concerned(self) -> Tensor:
-        """The users that an ensemble attacks at all, bool [B]."""
+        """True for the users that an ensemble attacks at all: bool [B]."""
         goal = self.oracle.goal
         return self.to_break if goal.name == "untargeted" else goal.applies
 
     def input_of(self, candidate: Candidate) -> Any:
-        """Returns a candidate as the oracle takes it."""
+        """Returns a candidate in the form that the oracle takes."""
         return candidate
 
     @abstractmethod
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns each user's share of the budget: ``spent`` in ε, and distances."""
+        """Returns the budget that each user has spent, as ``spent`` in units of ε and as distances."""
 
     def judge(self, candidate: Candidate) -> Judgement:
         """Judges a candidate through the oracle. The queries are not counted."""

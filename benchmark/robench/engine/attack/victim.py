@@ -31,7 +31,7 @@ class Queries(NamedTuple):
     """The queries of one chunk to a neural victim, with the goal that judges the answers.
 
     Args:
-        batch: the queries [B].
+        batch: the batch of B queries.
         chunk: the masks and held-out items of these users, on the model's device.
         goal: the goal of these users.
     """
@@ -45,14 +45,14 @@ class EvaluatedVictim:
     """One fitted victim and the users on which it is evaluated.
 
     Args:
-        model: the fitted model, in eval mode if it is a ``TorchModel``.
-        history: the known items of each real user at test time, one row each.
+        model: the fitted model, in evaluation mode if it is a ``TorchModel``.
+        history: the known items at test time, one row per real user.
         held: the held-out items, one row per real user.
-        users: int64 [U], the evaluated users.
+        users: the evaluated users, int64 [U].
         seed: the seed of the attacks.
         catalogue: the genuine items, for attacks on their titles.
-        read: the function by which the defence reads a title; None if it does not change titles.
-        negatives: int64, one negative per held-out item whose scores are stored too; None to store no scores.
+        read: the function by which the defence reads a title, or None if it does not change titles.
+        negatives: one negative per held-out item, int64. The scores of both are stored. None if no scores are stored.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class EvaluatedVictim:
         self._chunks: list[EvaluationChunk] = []
 
     def chunks(self) -> list[EvaluationChunk]:
-        """Returns the evaluated users in chunks; built once per victim."""
+        """Returns the evaluated users in chunks, which are built once per victim."""
         size = chunk_size(self.history.n_items)
         starts = range(0, 0 if self._chunks else len(self.users), size)
         self._chunks += [
@@ -83,9 +83,9 @@ class EvaluatedVictim:
         return self._chunks
 
     def noise(self) -> float:
-        """Returns how much two scorings of the first few users differ.
+        """Returns the difference between two scorings of the first few users.
 
-        The unit is the standard deviation of the scores.
+        It is measured in standard deviations of the scores.
         """
         if self._noise is None:
             few, scores = self.chunks()[0].users.numpy()[:FEW], []
@@ -97,14 +97,14 @@ class EvaluatedVictim:
         return self._noise
 
     def draws(self, expectation: int = 1) -> Draws:
-        """Returns the streams in which this victim is scored."""
+        """Returns the random streams in which this victim is scored."""
         return Draws(self._host_rng.child("draws"), self.rng.child("draws"), self.noise() > NOISE, expectation)
 
     def neural(self) -> TorchModel:
         """Returns the model, which must have embedded inputs.
 
         Raises:
-            PluginError: if it has none.
+            PluginError: if the model has no embedded inputs.
         """
         if not isinstance(self.model, TorchModel):
             raise PluginError(f"{type(self.model).__name__} has no embedded inputs")
@@ -115,8 +115,8 @@ class EvaluatedVictim:
 
         Args:
             goal: the goal of the attack.
-            k: the top k of the threat model.
-            targets: int64 [T], the promoted items.
+            k: the k of the threat model.
+            targets: the promoted items, int64 [T].
         """
         for chunk in self.chunks():
             model = self.neural()
@@ -125,11 +125,13 @@ class EvaluatedVictim:
             yield Queries(batch, on_device, Goal.of(on_device, goal, k, targets))
 
     def outcome(self, model: Model, targets: IntArray | None) -> CellArrays:
-        """Returns the arrays of a model to be stored; each user's come from the median draw.
+        """Returns the arrays of a model to be stored.
+
+        Each user's arrays come from the median draw.
 
         Args:
             model: the victim's own model, or one that reads other titles.
-            targets: int64 [T], the items for which ranks are stored.
+            targets: the items for which ranks are stored, int64 [T].
         """
         parts: list[CellArrays] = []
         for chunk in self.chunks():
@@ -146,8 +148,8 @@ class EvaluatedVictim:
         return join_chunks(parts, self.users)
 
     def candidate_diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns which items the second stage of a two-stage model could rank.
+        """Returns diagnostics of the items that the second stage of a two-stage model could rank.
 
-        It is empty for a model of one stage.
+        The result is empty for a model of one stage.
         """
         return candidate_diagnostics(self.model, self.history, self.chunks(), arrays, targets)

@@ -1,1 +1,1 @@
-"""Prepares data: filters, splits, promoted items, titles as models read them."""
+"""Prepares data: filters, splits, promoted items, and titles in the form that models read."""

@@ -19,16 +19,16 @@ from robench.spec import Part
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A data set after filters and split; every ``Interactions`` has a row per user.
+    """A data set after filters and split. Every ``Interactions`` has a row per user.
 
     Args:
-        train: training items.
-        validation: validation items.
-        test: test items.
+        train: the training items.
+        validation: the validation items.
+        test: the test items.
         catalogue: the items.
         user_ids: the ids of the users in the source.
         timed: whether the source has times. If not, the order of its rows counts as time.
-        profiles: a text per user, or empty if the source has none.
+        profiles: a text per user. It is empty if the source has none.
     """
 
     train: Interactions
@@ -55,7 +55,7 @@ class Prepared:
         return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
-        """Writes the data as an npz without pickles."""
+        """Writes the data as an npz file without pickles."""
         texts = {
             "user_ids": self.user_ids,
             "item_ids": self.catalogue.ids,
@@ -71,7 +71,7 @@ class Prepared:
 
     @staticmethod
     def load(path: Path) -> Prepared:
-        """Reads the data that ``save`` has written."""
+        """Reads data that ``save`` has written."""
         with np.load(path, allow_pickle=False) as file:
             texts = json.loads(file["texts"].tobytes())
             n_items = len(texts["item_ids"])
@@ -86,15 +86,16 @@ class Prepared:
 
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
-    """Filters a raw log (rating, repeated pairs, k-core), numbers and splits it.
+    """Filters a raw log, numbers its users and items, and splits it.
 
-    The first of repeated user-item pairs, in input order, is kept. Users and items are numbered in the order of their
-    ids, by value if all are whole numbers, else as text. So row numbers do not depend on the order of the file.
+    The filters are the rating, repeated pairs and the k-core. If a user-item pair is repeated, the first one in input
+    order is kept. Users and items are numbered in the order of their ids: by value if all ids are whole numbers,
+    otherwise as text. So row numbers do not depend on the order of the file.
 
     Args:
         ratings: the raw log.
         config: the filters.
-        split: name and settings of the split.
+        split: the name and the settings of the split.
 
     Raises:
         DataError: if the log is empty or inconsistent, or if nothing is left after the filters.
@@ -154,7 +155,7 @@ def _check_columns(ratings: Ratings) -> IntArray:
 
 
 def _number(ids: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
-    """Returns the distinct ids in order, and each row's place among them, int64 [n]."""
+    """Returns the distinct ids in order, and the index of each row's id, int64 [n]."""
     values = ids
     if values.dtype.kind not in "iu":
         values = values.astype(str)
@@ -170,9 +171,9 @@ def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_
     """Returns the largest subset with enough rows of each user and each item.
 
     Args:
-        users: int64 [n], the user of each row.
-        items: int64 [n], the item of each row.
-        keep: int64 [m], rows to choose from.
+        users: the user of each row, int64 [n].
+        items: the item of each row, int64 [n].
+        keep: the rows to choose from, int64 [m].
         per_user: the smallest number of rows of a user.
         per_item: the smallest number of rows of an item.
     """

@@ -16,13 +16,14 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> I
     """Returns the part of every event, int64 [n]: 0 training, 1 validation, 2 test.
 
     Args:
-        split: name and settings.
-        users: int64 [n], sorted; within a user the events are in time order (ties by input order).
-        times: int64 [n].
+        split: the name and the settings of the split.
+        users: the user of each event, int64 [n], sorted. Within a user the events are in time order, with ties in input
+            order.
+        times: the time of each event, int64 [n].
         timed: whether the source has times.
 
     Raises:
-        DataError: if ``global-time`` has no times.
+        DataError: if the split is ``global-time`` and the source has no times.
     """
     if split.name == "leave-last-out":
         return leave_last_out(users)
@@ -36,14 +37,14 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> I
 
 
 def _places(users: IntArray) -> tuple[IntArray, IntArray]:
-    """Returns each event's place in its user's row, and the row's length."""
+    """Returns the position of each event in its user's row, and the length of the row."""
     counts = np.bincount(users)
     starts = np.cumsum(counts) - counts
     return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
 
 
 def leave_last_out(users: IntArray) -> IntArray:
-    """Holds out the last event of a user, and takes the one before for validation.
+    """Holds out the last event of each user, and uses the one before it for validation.
 
     Users with fewer than 3 events are for training only.
     """
@@ -55,10 +56,10 @@ def leave_last_out(users: IntArray) -> IntArray:
 def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArray:
     """Shuffles the events of each user and cuts them by ratios.
 
-    The ratios are train : validation : test.
+    The ratios are given as train : validation : test.
 
-    A user of n events has round(n · test) test and round(n · validation) validation events; at least one event stays in
-    training.
+    A user with n events has round(n · test) test events and round(n · validation) validation events. At least one event
+    stays in training.
     """
     order = np.lexsort((rng.numpy().random(len(users)), users))
     place, length = np.empty_like(users), _places(users)[1]
@@ -72,7 +73,7 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArr
 
 
 def global_time(times: IntArray, validation: float, test: float) -> IntArray:
-    """Holds out the last shares of all events; events of one instant stay together.
+    """Holds out the last shares of all events. Events with equal times stay together.
 
     Raises:
         DataError: if the shares leave nothing to train on.

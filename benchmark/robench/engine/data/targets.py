@@ -15,7 +15,7 @@ def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
     """Returns the users with a held-out and a training item, or a sample of them.
 
     Returns:
-        int64, sorted.
+        The users, int64, sorted.
     """
     users = np.flatnonzero((data.test.lengths() > 0) & (data.train.lengths() > 0)).astype(np.int64)
     if sample is None or sample.sample >= len(users):
@@ -27,17 +27,17 @@ def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
 def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
     """Draws disjoint sets of promoted items.
 
-    They are the same for every seed, model and defence.
+    The sets are the same for every seed, model and defence.
 
-    ``unpopular`` items are from the lowest fifth of the catalogue by training count (ties by row). ``popular`` items
-    are from the highest fifth, and ``random`` items from all.
+    ``unpopular`` items come from the lowest fifth of the catalogue by training count, with ties broken by row.
+    ``popular`` items come from the highest fifth, and ``random`` items from the whole catalogue.
 
     Args:
-        train: training items.
+        train: the training items.
         choice: the number and the size of the sets, and the kind of items.
 
     Returns:
-        Sorted int64 [count] per set.
+        The items of each set, int64 [count], sorted.
 
     Raises:
         DataError: if there are too few such items.

@@ -1,4 +1,4 @@
-"""Titles as a model reads them after a defence's cleaning."""
+"""Titles in the form that a model reads, after a defence has cleaned them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TitleReader = Callable[[str], str]
 def title_reader(defense: Defense) -> TitleReader | None:
     """Returns the defence's ``clean_text`` with a check of its answers.
 
-    It is None if the defence does not change titles.
+    The result is None if the defence does not change titles.
 
     Raises:
-        PluginError: by the returned function, if an answer is not a string.
+        PluginError: if an answer is not a string. The returned function raises it.
     """
     if not type(defense).overrides("clean_text"):
         return None
@@ -34,7 +34,7 @@ def title_reader(defense: Defense) -> TitleReader | None:
 
 
 def read_catalogue(catalogue: Catalogue, read: TitleReader | None) -> Catalogue:
-    """Returns the catalogue with every title as the model reads it."""
+    """Returns the catalogue with the titles that the model reads."""
     if read is None:
         return catalogue
     return replace(catalogue, items=tuple(replace(item, title=read(item.title)) for item in catalogue.items))

@@ -29,10 +29,10 @@ class FitReport:
     """The report of a fit.
 
     Args:
-        epochs: number of epochs run.
-        best_epoch: the epoch of the weights that are kept.
-        validation_ndcg: NDCG@10 of that epoch; NaN if no user has a validation item.
-        achieved: means of the values that the defence's steps report, such as the share of ε spent.
+        epochs: the number of epochs that were run.
+        best_epoch: the epoch whose weights are kept.
+        validation_ndcg: the validation NDCG@10 of that epoch, or NaN if no user has a validation item.
+        achieved: the means of the values that the defence's steps report, such as the spent share of ε.
     """
 
     epochs: int = 0
@@ -41,22 +41,23 @@ class FitReport:
     achieved: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Returns plain values for the record."""
+        """Returns the values for the record."""
         ndcg = None if math.isnan(self.validation_ndcg) else self.validation_ndcg
         return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
 
 
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
-    """Returns training items of the real users, and the users to validate on.
+    """Returns the training items of the real users, and the users to validate on.
 
-    The latter have training and validation items.
+    The users to validate on have training and validation items.
 
     Args:
         data: the data of the fit.
-        most: the largest number of users; of more, the same sample is drawn for every victim. None takes all.
+        most: the largest number of users. If there are more, the same sample is drawn for every victim. None takes all
+            users.
 
     Returns:
-        A row per real user; int64 [V], sorted.
+        One row of training items per real user, and the users, int64 [V], sorted.
     """
     real = Interactions(
         data.train.indptr[: data.n_real_users + 1],
@@ -71,16 +72,17 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 
 
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
-    """Returns NDCG@k of the validation items; the training items are masked.
+    """Returns NDCG@k of the validation items. The training items are masked.
 
     Args:
-        model: the model, in eval mode if it is neural.
+        model: the model, in evaluation mode if it is neural.
         data: the data of the fit.
         k: the cutoff.
-        most: the largest number of users; of more, the same sample is drawn for every victim. None takes all.
+        most: the largest number of users. If there are more, the same sample is drawn for every victim. None takes all
+            users.
 
     Returns:
-        The mean over real users with training and validation items; NaN if there are none.
+        The mean over real users with training and validation items, or NaN if there are none.
     """
     real, users = validation_users(data, most)
     total = 0.0
@@ -103,21 +105,20 @@ def fit(
     device: torch.device,
     report: EpochCallback = lambda done, of: None,
 ) -> FitReport:
-    """Fits a model under a defence; keeps the weights of the best epoch.
+    """Fits a model under a defence, and keeps the weights of the best epoch.
 
-    An epoch that the defence calls unsettled (its warm-up) is not validated: its weights are not kept, and it costs no
-    patience.
+    An epoch of the defence's warm-up is not validated. Its weights are not kept, and it does not use up patience.
 
-    Randomness comes from ``rng`` alone: ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a defence
+    Randomness comes from ``rng`` alone. ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a defence
     that draws more numbers does not change the clean stream.
 
     Args:
         model: the model, not fitted yet.
         data: the data of the fit.
-        defense: may replace the loss.
+        defense: the defence, which may replace the loss.
         rng: the random stream of the fit.
-        device: on which a neural model is fitted.
-        report: called after every epoch with (epochs done, epochs planned).
+        device: the device on which a neural model is fitted.
+        report: a function that is called after every epoch with (epochs done, epochs planned).
 
     Raises:
         PluginError: if the loss is not finite, or the defence settles after the last epoch.
@@ -165,7 +166,7 @@ def fit(
 
 
 def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -> None:
-    """Takes one step of the optimiser on the defence's loss, or on the model's own."""
+    """Takes one step of the optimiser on the defence's loss, or on the model's own loss."""
     optimiser.zero_grad(set_to_none=True)
     loss = defense.loss(step) if type(defense).overrides("loss") else step.losses(step.embed()).value.mean()
     if not bool(torch.isfinite(loss)):

@@ -1,4 +1,4 @@
-"""Enforces ε on attacks on training data: fake users, changed interactions."""
+"""Enforces ε on attacks on training data: fake users and changed interactions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PoisonedData:
     """Training data after an attack.
 
     Args:
-        train: rows beyond the real users are fake.
+        train: the attacked training data. Rows after those of the real users are fake.
         achieved: the spent budget, as the host measured it.
     """
 
@@ -34,8 +34,8 @@ class ProfileBudget:
     Args:
         users: the number of fake users, ⌈ε · real users⌉.
         size: the number of items of a profile.
-        n_items: size of the catalogue.
-        targets: int64 [T], items that every profile must hold.
+        n_items: the size of the catalogue.
+        targets: the items that every profile must hold, int64 [T].
     """
 
     users: int
@@ -47,14 +47,14 @@ class ProfileBudget:
     def of(cls, attack: PoisoningAttack, train: Interactions, targets: IntArray, epsilon: float) -> ProfileBudget:
         """Returns the budget of an attack at ε.
 
-        Unless the attack sets a profile size, that is the median length in training.
+        If the attack sets no profile size, the size is the median length of a training row.
         """
         median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
         size = min(attack.config.profile_size or max(median, len(targets)), train.n_items)
         return cls(round_up(epsilon, train.n_users), size, train.n_items, targets)
 
     def checked(self, profiles: Profiles) -> Profiles:
-        """Returns the profiles, unchanged.
+        """Checks profiles and returns them unchanged.
 
         Raises:
             PluginError: if there are too many profiles. Also if a profile lacks a target, or has too many, repeated or
@@ -77,7 +77,7 @@ class ProfileBudget:
 def round_up(epsilon: float, count: int) -> int:
     """Returns ⌈ε · count⌉.
 
-    Rounding errors of the product do no harm: 0.07 · 100 gives 7, not 8.
+    It ignores rounding errors of the product: 0.07 · 100 gives 7, not 8.
     """
     return math.ceil(round(epsilon * count, 9))
 
@@ -87,13 +87,13 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
 
     Args:
         attack: a ``PoisoningAttack`` or a ``Corruption``.
-        train: a row per real user.
-        targets: int64 [T], the promoted items.
-        epsilon: share of fake users, or of changed interactions.
+        train: one row per real user.
+        targets: the promoted items, int64 [T].
+        epsilon: the share of fake users, or of changed interactions.
         rng: the random stream of the attack.
 
     Raises:
-        PluginError: if the attack leaves its budget or its contract.
+        PluginError: if the attack exceeds its budget or breaks its contract.
     """
     if isinstance(attack, PoisoningAttack):
         return add_profiles(train, make_profiles(attack, train, targets=targets, epsilon=epsilon, rng=rng))
@@ -132,7 +132,7 @@ def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng
     """Lets an attack change at most ⌈ε · interactions⌉ of the training data.
 
     Raises:
-        PluginError: if it changes more, or the number of users or items.
+        PluginError: if the attack changes more interactions, or changes the number of users or items.
     """
     budget = round_up(epsilon, len(train))
     after = attack.corrupt(train, share=epsilon, rng=rng) if budget else train
@@ -147,7 +147,7 @@ def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng
 def count_changes(before: Interactions, after: Interactions) -> int:
     """Counts the interactions that differ.
 
-    A user counts with the larger of the numbers lost and gained.
+    Each user contributes the number of lost or of gained interactions, whichever is larger.
     """
     total = 0
     for user in range(before.n_users):

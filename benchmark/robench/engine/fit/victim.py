@@ -34,14 +34,14 @@ Notes = dict[str, Any]  # JSON beside a checkpoint
 
 @dataclass(eq=False)
 class FitResult:
-    """A victim ready to be measured.
+    """A victim that is ready to be measured.
 
     Args:
-        model: fitted, and wrapped by the defence.
+        model: the fitted model, which the defence may have wrapped.
         report: the report of the fit, for the record.
-        achieved: the part of its budget that the poisoning spent.
-        suspicion: float64 per user of the training data, if the defence gives one.
-        read: the function by which the defence reads a title; None if it does not change titles.
+        achieved: the budget that the poisoning has spent.
+        suspicion: the suspicion of each user of the training data, float64, or None if the defence gives none.
+        read: the function by which the defence reads a title, or None if it does not change titles.
     """
 
     model: Model
@@ -56,9 +56,9 @@ class FitData:
     """The data of a fit after the attack and the defence.
 
     Args:
-        poisoned: after the attack.
-        train: the data that the model is fitted on, after the defence's cleaning.
-        suspicion: float64 per user, if the defence gives one.
+        poisoned: the data after the attack.
+        train: the data that the model is fitted on, after the defence has cleaned it.
+        suspicion: the suspicion of each user, float64, or None if the defence gives none.
     """
 
     poisoned: PoisonedData
@@ -70,20 +70,21 @@ class FitData:
 class VictimFit:
     """The fit of one victim.
 
-    It reads no test item: they are in ``held``, which stays sealed until the model is fitted.
+    It reads no test item. Test items are in ``held``, which stays sealed until the model is fitted.
 
     Args:
         victim: the victim to fit.
-        data: real users' training and validation items.
-        held: their test items.
-        data_sha: digest of the prepared data.
-        targets: int64 [T], the items that this victim's poisoning promotes.
-        model: class of the model.
+        data: the training and validation items of the real users.
+        held: the test items of the real users.
+        data_sha: the digest of the prepared data.
+        targets: the items that this victim's poisoning promotes, int64 [T].
+        model: the class of the model.
         defense: the defence.
-        attack: the poisoning; None if the victim is not poisoned.
+        attack: the poisoning, or None if the victim is not poisoned.
         cache: the cache of profiles and checkpoints.
-        device: on which the model is fitted.
-        data_key: the prepared data's key in the cache. The checkpoint holds it, so it can be used on its own.
+        device: the device on which the model is fitted.
+        data_key: the key of the prepared data in the cache. It is stored in the checkpoint, so the checkpoint can be
+            used on its own.
     """
 
     victim: Victim
@@ -105,27 +106,27 @@ class VictimFit:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
         """Builds the victim from a state, and releases the held-out items.
 
-        The state may come from other code.
+        The state may have been made by other code.
         """
         return self._finish(self._load(state), {})
 
     def is_cached(self) -> bool:
-        """Returns whether a whole checkpoint of this victim is in the cache."""
+        """Returns whether a complete checkpoint of this victim is in the cache."""
         return self.cache.read("checkpoints", self.key) is not None
 
     @property
     def checkpoint(self) -> Path:
-        """The file of this victim's checkpoint, whether it exists or not."""
+        """The path of this victim's checkpoint, which need not exist."""
         return self.cache.path("checkpoints", self.key)
 
     @cached_property
     def key(self) -> str:
-        """Digest of everything that the checkpoint depends on."""
+        """The digest of everything that the checkpoint depends on."""
         return digest(self._identity(), 32)
 
     @cached_property
     def train_sha(self) -> str:
-        """Digest of the data on which the model is fitted."""
+        """The digest of the data on which the model is fitted."""
         return self._fit_data.train.train.sha256()
 
     def code(self) -> dict[str, str]:
@@ -158,7 +159,7 @@ class VictimFit:
     def _poison(self, rng: Rng) -> PoisonedData:
         """Poisons the training data.
 
-        Profiles that do not depend on a victim are cached, so all victims share them.
+        Profiles that do not depend on a victim are cached and shared by all victims.
         """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:
@@ -183,7 +184,7 @@ class VictimFit:
         return add_profiles(train, budget.checked(_from_arrays(arrays)))
 
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
-        """Returns the model and the notes of its fit, from a checkpoint if there is one."""
+        """Returns the model and the notes of its fit. They come from a checkpoint if there is one."""
         fitted: list[TorchModel] = []
 
         def make() -> tuple[Arrays, Notes]:

@@ -1,6 +1,6 @@
 """Builds chunks of evaluated users, with masked and held-out items.
 
-Measurements, attacks and validation during a fit all ask a model for the scores of one chunk at a time.
+Measurements, attacks and the validation during a fit all request the scores of one chunk at a time.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Scores = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationChunk:
-    """Some evaluated users with their masked and their held-out items.
+    """Some evaluated users with their masked and held-out items.
 
     Args:
-        users: int64 [B].
-        masked: (row, item) int64 [m] each, the known items of each user.
-        held: int64 [B, H] held-out items, padded with −1.
-        negatives: int64 [B, H] one negative per held-out item, −1 if there is none. The scores of both are stored.
-            It is None if no scores are stored.
+        users: the users, int64 [B].
+        masked: the known items of all users, as rows and items, int64 [m] each.
+        held: the held-out items, int64 [B, H], padded with −1.
+        negatives: one negative per held-out item, int64 [B, H], or −1 if there is none. The scores of both are stored.
+            None if no scores are stored.
     """
 
     users: Tensor
@@ -50,7 +50,7 @@ class EvaluationChunk:
         )
 
     def rows(self, chosen: Tensor) -> EvaluationChunk:
-        """Returns the chunk of some of its users (int64 [b], positions)."""
+        """Returns the chunk of some of its users, given by their positions, int64 [b]."""
         row, item = self.masked
         position = torch.full((len(self.users),), -1, device=chosen.device)
         position[chosen] = torch.arange(len(chosen), device=chosen.device)
@@ -60,9 +60,9 @@ class EvaluationChunk:
 
 
 def chunk_size(n_items: int) -> int:
-    """Returns the users per chunk, a power of two from 32 to 1024.
+    """Returns the number of users per chunk, a power of two from 32 to 1024.
 
-    It depends on the size of the catalogue alone, so numbers never depend on the machine.
+    It depends only on the size of the catalogue, so results never depend on the machine.
     """
     return int(min(1024, max(32, 1 << (max(1, CHUNK_SCORES // n_items).bit_length() - 1))))
 
@@ -70,13 +70,13 @@ def chunk_size(n_items: int) -> int:
 def build_chunk(
     users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None
 ) -> EvaluationChunk:
-    """Builds the chunk of some users. Known items are masked, held-out items never.
+    """Builds the chunk of some users. Known items are masked, and held-out items never are.
 
     Args:
         users: rows of ``history`` and ``held``.
         history: the known items of every user.
         held: the held-out items of every user.
-        negatives: int64, one negative per entry of ``held.items``, −1 if there is none.
+        negatives: one negative per entry of ``held.items``, int64, or −1 if there is none.
     """
     row, _, item = flatten_rows(history, users)
     position, place, target = flatten_rows(held, users)
@@ -101,7 +101,7 @@ def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArra
     """Returns the entries of some rows as flat arrays.
 
     Returns:
-        (position in ``users``, place in the row, item), int64 [m] each.
+        For each entry the position in ``users``, the position in the row, and the item, int64 [m] each.
     """
     lengths = rows.indptr[users + 1] - rows.indptr[users]
     position = np.repeat(np.arange(len(users), dtype=np.int64), lengths)
@@ -110,10 +110,10 @@ def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArra
 
 
 def check_scores(scores: Any, users: int, n_items: int) -> Scores:
-    """Returns the scores that a model gave, unchanged.
+    """Checks the scores that a model gave, and returns them unchanged.
 
     Raises:
-        PluginError: if they are not a numpy array of real numbers of shape [users, n_items].
+        PluginError: if the scores are not a numpy array of real numbers of shape [users, n_items].
     """
     if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
         kind = f"an array of {scores.dtype}" if isinstance(scores, np.ndarray) else f"a {type(scores).__name__}"
@@ -124,7 +124,9 @@ def check_scores(scores: Any, users: int, n_items: int) -> Scores:
 
 
 def mask_known(scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-    """Returns ``scores`` [B, n_items] with −inf at the known items; differentiable.
+    """Returns ``scores`` [B, n_items] with −inf at the known items.
+
+    The result is differentiable.
 
     Raises:
         PluginError: if a score is not finite.

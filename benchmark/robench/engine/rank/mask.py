@@ -11,9 +11,9 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 class Mask:
-    """A faster ``mask_known`` for many queries of the same users, forward and backward.
+    """A ``mask_known`` that is faster, forward and backward, for many queries of the same users.
 
-    From the second query on, 0 or −inf is added to the scores.
+    From the second query on, it adds 0 or −inf to the scores.
 
     The gradient of an addition needs no copy. It also flows to the scores of masked items. No loss depends on these
     scores, except for a margin that reaches a masked item. Therefore ``mask_known`` is used if a user has fewer than
@@ -30,7 +30,9 @@ class Mask:
         self._scarce, self._any = False, len(chunk.masked[0]) > 0
 
     def __call__(self, raw: Tensor) -> Tensor:
-        """Returns scores float [B, n_items], −inf at the known items; differentiable.
+        """Returns the scores, float [B, n_items], with −inf at the known items.
+
+        The result is differentiable.
 
         Raises:
             PluginError: if a score is not finite.

@@ -23,11 +23,11 @@ class Ranking:
     """The ranks, top lists and stored scores of a chunk of users.
 
     Args:
-        ranks: int64 [B, H], see ``held_out_ranks``.
-        top: int64 [B, count] best unmasked items, ties by smaller id, padded with −1.
-        targets: int64 [T, B] ranks of promoted items, 1 + #(score > s_t); 0 if the item is in the user's data, known
-            or held out.
-        pairs: float32 [2, B, H] scores of the held-out items and of their negatives, NaN at the padding; None if the
+        ranks: the ranks of the held-out items, int64 [B, H]. See ``held_out_ranks``.
+        top: the best unmasked items, int64 [B, count], padded with −1. The smaller id wins a tie.
+        targets: the ranks of promoted items, 1 + #(score > s_t), int64 [T, B]. The rank is 0 if the item is known or
+            held out for the user.
+        pairs: the scores of the held-out items and of their negatives, float32 [2, B, H], NaN at padding. None if the
             chunk has no negatives.
     """
 
@@ -42,14 +42,14 @@ def rank_items(
 ) -> Ranking:
     """Masks and ranks the scores of a chunk.
 
-    A few rows at a time go through all steps, so that they stay in the cache of a core.
+    A few rows at a time go through all steps, so they stay in the cache of a core.
 
     Args:
-        scores: [B, n_items]; they are masked in place during the call.
+        scores: the scores, [B, n_items]. They are masked in place during the call.
         chunk: the chunk of these users, on the CPU.
-        targets: int64 [T] promoted items.
-        count: length of the top list.
-        masked: whether the scores come from ``mask_known``.
+        targets: the promoted items, int64 [T].
+        count: the length of the top list.
+        masked: whether ``mask_known`` has already masked the scores.
 
     Raises:
         PluginError: if a score is not finite.
@@ -88,14 +88,14 @@ def rank_items(
 
 
 def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
-    """Returns the rank of each held-out item, int64 [B, H], 0 at the padding.
+    """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
     The rank is 1 + #(score > s_y) + #(equal, not held out) + #(equal, held out, smaller id). So ties never help the
     defender.
 
     Args:
-        scores: [B, n_items], −inf at masked items.
-        held: int64 [B, H], padded with −1.
+        scores: the scores, [B, n_items], −inf at masked items.
+        held: the held-out items, int64 [B, H], padded with −1.
     """
     own = torch.where(held >= 0, scores.gather(1, held.clamp_min(0)), torch.inf)
     if scores.device.type == "cpu":
@@ -119,7 +119,7 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
     """Returns the scores of held-out items and of their negatives.
 
     Returns:
-        float32 [2, B, H], NaN if an item is −1.
+        The scores, float32 [2, B, H], NaN if an item is −1.
     """
     places = np.stack([held, negatives])
     pairs = np.take_along_axis(scores[None], np.maximum(places, 0), axis=2).astype(np.float32)
@@ -127,7 +127,7 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
 
 
 def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[int]:
-    """Counts the scores of ``row`` [n_items] that reach each of ``own`` [h].
+    """Counts the scores in ``row`` [n_items] that are at least as high as each score in ``own`` [h].
 
     ``mask`` [n_items] is scratch space.
     """
@@ -139,7 +139,7 @@ def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[i
 
 
 def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> list[int]:
-    """Returns the rank of each target in ``row`` [n_items], 0 if it is masked.
+    """Returns the rank of each target in ``row`` [n_items], or 0 if it is masked.
 
     ``mask`` [n_items] is scratch space.
     """
@@ -148,9 +148,9 @@ def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> li
 
 
 def _break_ties(at_least: Tensor, own: Tensor, held: Tensor) -> Tensor:
-    """Returns ranks, int64 [B, H], from #(score ≥ s_y).
+    """Returns the ranks, int64 [B, H], given the counts #(score ≥ s_y).
 
-    The item itself and an equal held-out item of a larger id do not count.
+    The item itself does not count. An equal held-out item with a larger id does not count either.
     """
     valid = held >= 0
     if held.shape[1] == 1:

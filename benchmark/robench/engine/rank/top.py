@@ -13,18 +13,18 @@ TOP = 10
 
 
 def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) -> IntArray:
-    """Returns the best unmasked items, ties by smaller id.
+    """Returns the best unmasked items. The smaller id wins a tie.
 
-    The list lies within the ``count`` blocks of the largest maxima (ties by smaller id) and the items after the last
-    whole block. The smallest of these maxima bounds its scores from below.
+    All of them are in the ``count`` blocks with the largest maxima or after the last whole block. The smallest of these
+    maxima is a lower bound of their scores.
 
     Args:
-        scores: [B, n_items], −inf at masked items.
-        count: length of the list.
+        scores: the scores, [B, n_items], −inf at masked items.
+        count: the length of the list.
         maxima: ``block_maxima`` of these scores, if they are already known.
 
     Returns:
-        int64 [B, count], padded with −1.
+        The items, int64 [B, count], padded with −1.
     """
     if maxima is None:
         maxima = block_maxima(torch.from_numpy(scores)).numpy()
@@ -61,9 +61,9 @@ def block_size(n_items: int) -> int:
 
 
 def _blocks_at(maxima: Scores, edge: Scores, count: int) -> IntArray:
-    """Returns flat positions of the blocks that reach the edge [B, 1].
+    """Returns the flat positions of the blocks whose maximum reaches the edge [B, 1].
 
-    If several blocks equal the edge, only the first ``count`` of a row are returned.
+    If several maxima equal the edge, only the first ``count`` blocks of a row are returned.
     """
     blocks = np.flatnonzero(maxima >= edge)
     if len(blocks) <= len(maxima) * count:
