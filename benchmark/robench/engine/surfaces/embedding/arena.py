@@ -21,13 +21,13 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class EmbeddingArena(UserArena):
-    """One chunk of users, each with a δ of their own.
+    """One chunk of users. Each user has a separate δ.
 
     Args:
         oracle: the oracle of these users.
-        unit: float [B], the radius at ε = 1.
-        ball: the budget, a radius per user.
-        targets: int64 [T], the items for which ranks are stored.
+        unit: the radius of each user at ε = 1, float [B].
+        ball: the budget, with one radius per user.
+        targets: the items for which ranks are stored, int64 [T].
     """
 
     oracle: EmbeddingOracle
@@ -53,7 +53,7 @@ class EmbeddingArena(UserArena):
     def within_budget(self, proposal: Proposal) -> Candidate:
         """Returns the proposal, projected into the ball of each user.
 
-        Entries that may not be touched are zero.
+        Entries that may not be perturbed are zero.
         """
         return project(self.oracle.checked(proposal), self.ball, self.costs)
 

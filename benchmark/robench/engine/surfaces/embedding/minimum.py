@@ -20,8 +20,8 @@ class Minimum:
     """The shortest δ that breaks each user.
 
     Args:
-        deltas: δ per chunk.
-        lengths: float [B] per chunk, the norm of δ; inf if the user was not broken.
+        deltas: the δ of each chunk.
+        lengths: the norm of each user's δ, float [B] per chunk. It is inf if the user was not broken.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -44,7 +44,7 @@ class Minimum:
 
         Args:
             attack: the attack.
-            oracles: the oracles of all chunks; they count in ``costs`` and ``diagnosis``.
+            oracles: the oracles of all chunks. They count in ``costs`` and ``diagnosis``.
             rng: the random stream of the attack.
             costs: the counters of the attack's queries.
             diagnosis: the diagnosis of the attack's gradients.
@@ -70,12 +70,12 @@ class Minimum:
         return cls(deltas, lengths, costs, diagnosis)
 
     def within(self, number: int, radius: Tensor, rounding: float) -> dict[str, Tensor]:
-        """Returns the δ of a chunk for the users whose δ fits the budget, else 0.
+        """Returns the δ of a chunk for the users whose δ fits the budget, and 0 for others.
 
         Args:
             number: the number of the chunk.
-            radius: float [B].
-            rounding: share of the radius that a δ may exceed it by.
+            radius: the radius of each user, float [B].
+            rounding: the share of the radius by which a δ may exceed it.
         """
         fits = self.lengths[number] <= radius * (1 + rounding)
         return {n: p * wide(fits, p) for n, p in self.deltas[number].items()}

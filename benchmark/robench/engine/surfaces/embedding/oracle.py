@@ -24,11 +24,11 @@ from robench.engine.rank.mask import Mask
 
 @dataclass(eq=False)
 class EmbeddingOracle(UserOracle[Delta]):
-    """An ``Oracle`` over one chunk of users. ``embed`` builds one.
+    """An ``Oracle`` for one chunk of users. ``embed`` builds one.
 
     Args:
-        model: the victim, in eval mode.
-        batch: the queries [B].
+        model: the victim, in evaluation mode.
+        batch: the batch of B queries.
         chunk: the masks and held-out items of the same users.
         goal: the goal of these users.
         draws: the random streams for a victim that draws at test time.
@@ -78,7 +78,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.clean.zero()
 
     def lengths(self) -> Tensor:
-        """Returns d · n_valid per row, float [B]."""
+        """Returns the number d · n_valid of each row, float [B]."""
         return self.clean.sizes()
 
     def checked(self, proposal: Delta) -> dict[str, Tensor]:
@@ -96,7 +96,10 @@ class EmbeddingOracle(UserOracle[Delta]):
         return masked({name: proposal[name].detach() for name in self.clean.inputs}, self.clean.valid)
 
     def scores(self, delta: Delta) -> Tensor:
-        """Returns masked scores at δ, float [B, n_items]; differentiable and not counted."""
+        """Returns masked scores at δ, float [B, n_items].
+
+        They are differentiable, and the query is not counted.
+        """
         return self._mask(self.model.score_from(self.batch, self._inputs_at(delta)))
 
     def _inputs_at(self, delta: Delta) -> Embedded:
@@ -106,7 +109,10 @@ class EmbeddingOracle(UserOracle[Delta]):
         return replace(self.clean, inputs={name: part + delta[name] for name, part in self.clean.inputs.items()})
 
     def scores_at(self, perturbed: Delta) -> Tensor:
-        """Returns masked scores at δ without a graph, float [B, n_items]; not counted."""
+        """Returns masked scores at δ without a graph, float [B, n_items].
+
+        The query is not counted.
+        """
         with torch.no_grad():
             return self.scores(perturbed)
 
@@ -114,7 +120,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         """Returns the best unmasked items that are not held out, at δ = 0.
 
         Returns:
-            int64 [B, at most count], best first.
+            The items, int64 [B, at most count], best first.
         """
         with torch.no_grad():
             scores = self.scores(self.zero())
@@ -125,13 +131,13 @@ class EmbeddingOracle(UserOracle[Delta]):
             return scores.topk(min(count, fewest), dim=1).indices
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
-        """Returns loss and outcome at δ."""
+        """Returns the loss and the outcome at δ."""
         return self.evaluate_loss(delta, loss)
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns loss, outcome and gradient at δ.
+        """Returns the loss, the outcome and the gradient at δ.
 
-        Entries that may not be touched have gradient 0.
+        Entries that may not be perturbed have a gradient of 0.
         """
         leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
         values, draws, slopes = [], [], []
@@ -146,14 +152,14 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.evaluation(values, draws, self.average_gradient(slopes))
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Returns standard normal entries at the valid places.
+        """Draws standard normal entries at the valid places.
 
         Each user has a separate stream, so the values do not depend on the chunks.
         """
         return self._noise(rng, "normal")
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Returns entries uniform in [−1, 1] at the valid places, from a stream per user."""
+        """Draws uniform entries in [−1, 1] at the valid places, from a stream per user."""
         return self._noise(rng, "uniform")
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:

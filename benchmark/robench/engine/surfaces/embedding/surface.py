@@ -46,7 +46,7 @@ class EmbeddingSurface(ArenaSurface):
         targets: IntArray | None = None,
         expectation: int = 1,
     ) -> Iterator[EmbeddingOracle]:
-        """Yields an oracle per chunk; all of them share ``costs`` and ``diagnosis``."""
+        """Yields one oracle per chunk. All of them share ``costs`` and ``diagnosis``."""
         costs, diagnosis = costs or Costs(), diagnosis or Diagnosis()
         for queries in self.victim.queries(goal, k, targets):
             draws = self.victim.draws(expectation)
@@ -68,7 +68,7 @@ class EmbeddingSurface(ArenaSurface):
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[EmbeddingArena]:
-        """Yields an arena per chunk."""
+        """Yields one arena per chunk."""
         threat, expectation = attack.threat(), attack.expectation()
         for oracle in self.oracles(
             threat.k, costs, diagnosis, goal=threat.goal, targets=targets, expectation=expectation
@@ -78,7 +78,7 @@ class EmbeddingSurface(ArenaSurface):
             yield EmbeddingArena(oracle, unit, ball, targets=targets)
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures an attack at ε; a minimum-norm attack runs once per key, for all ε."""
+        """Measures an attack at ε. A minimum-norm attack runs once per key, for all ε."""
         if isinstance(attack, MinimumNormAttack):
             return self._measure_minimum(attack, epsilon, key, targets)
         return super().measure(attack, epsilon, key, targets)
@@ -92,7 +92,7 @@ class EmbeddingSurface(ArenaSurface):
     ) -> Measurement:
         """Measures a minimum-norm attack at ε.
 
-        A user is broken if the least δ fits the budget.
+        A user is broken if the smallest δ fits the budget.
         """
         threat, expectation = attack.threat(), attack.expectation()
         if key not in self._minima:
@@ -116,7 +116,7 @@ class EmbeddingSurface(ArenaSurface):
     def _unit(self, oracle: EmbeddingOracle, threat: Threat) -> Tensor:
         """Returns the radius at ε = 1, float [B].
 
-        It is RMS (linf) or RMS·√(d·n_valid) (l2); 1 if the scale is absolute.
+        If the scale is relative, the radius is RMS (linf) or RMS·√(d·n_valid) (l2). Otherwise it is 1.
         """
         entries = oracle.lengths()
         unit = torch.ones_like(entries)

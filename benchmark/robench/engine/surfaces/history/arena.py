@@ -30,8 +30,8 @@ class HistoryArena(UserArena):
 
     Args:
         oracle: the oracle of these users.
-        unit: float64 [B], the number of edits at ε = 1.
-        targets: int64 [T], the items for which ranks are stored.
+        unit: the number of edits of each user at ε = 1, float64 [B].
+        targets: the items for which ranks are stored, int64 [T].
     """
 
     oracle: EditOracle
@@ -42,7 +42,7 @@ class HistoryArena(UserArena):
 
     @property
     def gradients(self) -> bool:
-        """True if slopes can be computed by the items of the history."""
+        """True if slopes with respect to the items of the history can be computed."""
         return self.oracle.readable()
 
     def genuine(self) -> Candidate:
@@ -56,7 +56,7 @@ class HistoryArena(UserArena):
         yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal with the genuine row in place of each row that may not be applied."""
+        """Replaces every row of the proposal that may not be applied by the genuine row."""
         if ITEMS not in proposal:
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")
         rows = proposal[ITEMS].cpu()
@@ -72,7 +72,7 @@ class HistoryArena(UserArena):
         return HistoryArena(oracle, self.unit[chosen], targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns the number of edits per user, and which they are."""
+        """Returns the number of edits of each user, and the edits themselves."""
         genuine, edited = unpadded(self.oracle.rows()), unpadded(candidate[ITEMS])
         triples = list(zip(self.oracle.users.tolist(), genuine, edited, strict=True))
         edits = np.array([Levenshtein.distance(old, new) for _, old, new in triples], dtype=np.int64)
@@ -88,7 +88,7 @@ def edit_script(user: int, old: list[int], new: list[int]) -> list[tuple[int, in
     """Returns the edits that turn ``old`` into ``new``.
 
     Returns:
-        Per edit (user, place in the old history, item out or −1, item in or −1).
+        For each edit the user, the place in the old history, the removed item or −1, and the added item or −1.
     """
     lines = []
     for op in Levenshtein.editops(old, new):

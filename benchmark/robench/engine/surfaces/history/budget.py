@@ -1,6 +1,6 @@
 """Enforces ε on edits of histories: a row over budget is undone.
 
-A row with items that it may not have is undone too.
+A row with forbidden items is undone too.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from robench.engine.attack.costs import Costs
 
 
 def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
-    """Returns the edits that histories of ``lengths`` may have, int64 [B].
+    """Returns the number of edits that histories of ``lengths`` may have, int64 [B].
 
-    ``absolute``: ⌊ε⌋. ``relative``: ⌊ε · length⌋, and at least one if ε > 0.
+    It is ⌊ε⌋ if the scale is ``absolute``. If it is ``relative``, it is ⌊ε · length⌋, but at least one if ε > 0.
     """
     if scale == "absolute":
         return torch.full_like(lengths, int(epsilon))
@@ -28,12 +28,12 @@ def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
 
 
 class EditBudget:
-    """The budget of one chunk of users, and the items that no edit may bring in.
+    """The budget of one chunk of users, and the items that no edit may add.
 
     Args:
-        genuine: int64 [B, L], the genuine rows, right-padded with −1.
-        limit: int64 [B], edits that each user may have.
-        forbidden: bool [B, n_items], items that no edit may bring in.
+        genuine: the genuine rows, int64 [B, L], right-padded with −1.
+        limit: the number of edits that each user may have, int64 [B].
+        forbidden: the items that no edit may add, bool [B, n_items].
     """
 
     def __init__(self, genuine: Tensor, limit: Tensor, forbidden: Tensor) -> None:
@@ -43,7 +43,7 @@ class EditBudget:
         """Returns which rows may be applied, bool [B], and records the overshoot.
 
         Raises:
-            PluginError: if the rows are not one row of item ids per user.
+            PluginError: if there is not exactly one row of item ids per user.
         """
         if rows.dim() != 2 or len(rows) != len(self.limit) or rows.dtype != torch.int64:
             shape = f"{rows.dtype} {tuple(rows.shape)}"
@@ -64,13 +64,13 @@ class EditBudget:
         return unpadded(self.genuine)
 
     def _lawful(self, rows: Tensor, length: Tensor) -> Tensor:
-        """Returns whether rows hold only items that they may hold, bool [B].
+        """Returns which rows hold only permitted items, bool [B].
 
-        All items exist, no forbidden item comes in, and no further item is repeated.
+        In such a row all items exist, no forbidden item was added, and no added item is repeated.
 
         Args:
-            rows: int64 [B, L].
-            length: int64 [B], without the padding.
+            rows: the edited histories, int64 [B, L].
+            length: the length of each row without padding, int64 [B].
         """
         inside = torch.arange(rows.shape[1]) < length.unsqueeze(1)
         exists = (rows >= 0) & (rows < self.forbidden.shape[1])

@@ -33,11 +33,11 @@ def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
 
 
 class EditedHistories:
-    """Histories in which some users' rows are replaced, as a model reads them.
+    """Histories in which the rows of some users are replaced, in the form that a model reads.
 
     Args:
         genuine: one row per real user.
-        users: int64 [B], distinct: the users with replaced rows. All other rows are empty.
+        users: the distinct users with replaced rows, int64 [B]. All other rows are empty.
     """
 
     def __init__(self, genuine: Interactions, users: IntArray) -> None:
@@ -62,16 +62,16 @@ class EditedHistories:
 
 @dataclass(eq=False)
 class EditOracle(UserOracle[Tensor]):
-    """A ``HistoryOracle`` over one chunk of users. ``read`` builds one.
+    """A ``HistoryOracle`` for one chunk of users. ``read`` builds one.
 
     Args:
-        model: the victim, in eval mode if it is neural.
+        model: the victim, in evaluation mode if it is neural.
         history: the known items of each real user at test time.
         chunk: the masks and held-out items of these users, on the CPU.
         goal: the goal of these users.
-        limit: int64 [B], edits that each user may have.
+        limit: the number of edits that each user may have, int64 [B].
         draws: the random streams for a victim that draws at test time.
-        inputs: item vectors of the victim, shared by its chunks; None for a model without gradients.
+        inputs: the item vectors of the victim, which its chunks share. None for a model without gradients.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -114,12 +114,12 @@ class EditOracle(UserOracle[Tensor]):
 
     @property
     def n_items(self) -> int:
-        """Size of the catalogue."""
+        """The size of the catalogue."""
         return self.history.n_items
 
     @cached_property
     def forbidden(self) -> Tensor:
-        """The held-out and promoted items, which no edit may bring in: bool [B, n_items]."""
+        """The held-out and promoted items, which no edit may add: bool [B, n_items]."""
         table = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
         for items in (self.chunk.held, self.goal.items):
             table.scatter_(1, torch.where(items >= 0, items, self.n_items), True)
@@ -130,14 +130,14 @@ class EditOracle(UserOracle[Tensor]):
         return self._genuine.clone()
 
     def budget(self) -> Tensor:
-        """Returns the edits that each user may have, int64 [B]."""
+        """Returns the number of edits that each user may have, int64 [B]."""
         return self.limit.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
         """Returns the items that are neither forbidden nor in the rows.
 
         Returns:
-            bool [B, n_items].
+            The items, bool [B, n_items].
         """
         own = self._genuine if rows is None else rows
         known = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
@@ -145,20 +145,20 @@ class EditOracle(UserOracle[Tensor]):
         return ~(known[:, :-1] | self.forbidden)
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Returns numbers uniform in [0, 1), from a stream per user: float64 [B, *shape]."""
+        """Draws uniform numbers in [0, 1) from a stream per user: float64 [B, *shape]."""
         draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
     def scores_at(self, perturbed: Tensor) -> Tensor:
-        """Returns masked scores with these histories.
+        """Returns the masked scores for these histories.
 
-        The masks are those of the genuine ones.
+        The masks come from the genuine histories.
         """
         raw = self.model.scores(self.users.numpy(), self._histories.with_rows(perturbed))
         return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.chunk)
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Returns loss and outcome with these histories."""
+        """Returns the loss and the outcome for these histories."""
         return self.evaluate_loss(rows, loss)
 
     def readable(self) -> bool:
@@ -171,7 +171,7 @@ class EditOracle(UserOracle[Tensor]):
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
         """Returns the slopes of the loss at these histories, or None.
 
-        The result is None if the model's inputs have neither shape of ``ItemInputs``.
+        The result is None if ``ItemInputs`` does not support the shape of the model's inputs.
         """
         if self.inputs is None:
             return None
@@ -191,7 +191,7 @@ class EditOracle(UserOracle[Tensor]):
             return gradient_of(self.goal.loss(mask_known(scores, self.chunk), loss), leaves)
 
     def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> EditOracle:
-        """Returns the oracle of some users (int64 [b]); it shares the diagnosis."""
+        """Returns the oracle of some users (int64 [b]), which shares the diagnosis."""
         chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)
         draws, limit = replace(self.draws, expectation=expectation), self.limit[chosen]
         return self.read(self.model, self.history, chunk, goal, limit, draws, self.inputs, costs, self.diagnosis)

@@ -1,6 +1,6 @@
-"""Computes slopes of a neural model's loss by the items of a history.
+"""Computes slopes of a neural model's loss with respect to the items of a history.
 
-A slope is the change of the loss, to first order, if an item is replaced.
+A slope is the first-order change of the loss if an item is replaced.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ LINEAR = 1e-3  # a bag counts as a weighted sum of item vectors if it is one wit
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedHistories:
-    """Some histories as a model reads them.
+    """Some histories in the form that a model reads.
 
     Args:
         batch: the queries.
-        e: their embedded inputs.
-        place: int64 [B, W], for every position of ``batch.histories`` its place in the history, −1 at the padding.
-        present: int64 [B, W], the items there.
+        e: the embedded inputs of the queries.
+        place: the place in the history of every position of ``batch.histories``, int64 [B, W], −1 at padding.
+        present: the items at these places, int64 [B, W].
     """
 
     batch: Batch
@@ -39,15 +39,15 @@ class EmbeddedHistories:
 class ItemInputs:
     """The items of the catalogue as embedded inputs of a model.
 
-    They are embedded as histories of one item.
+    Each item is embedded as a history of one item.
 
-    Two shapes of input are supported. One has a vector per place of ``batch.histories`` (sequence models). The other
-    has a vector per user that is a sum of item vectors and weighs all items of a user alike (bags). A model with any
-    other input, or one that does not read the last items of a history in their order, has no slopes.
+    Two shapes of input are supported. Sequence models have a vector per place of ``batch.histories``. Bags have a
+    vector per user, a sum of item vectors that gives all items of a user the same weight. A model with any other input
+    has no slopes. Neither has a model that does not read the last items of a history in order.
 
     Args:
-        model: the victim, in eval mode.
-        n_users: rows that the model expects of a history.
+        model: the victim, in evaluation mode.
+        n_users: the number of rows that the model expects in a history.
     """
 
     def __init__(self, model: TorchModel, n_users: int) -> None:
@@ -55,7 +55,7 @@ class ItemInputs:
         self._vectors: dict[str, Tensor] | None = None
 
     def vectors(self) -> Mapping[str, Tensor]:
-        """Returns the vector of every item, float [n_items, d] per input; computed once."""
+        """Returns the vector of every item, float [n_items, d] per input. It is computed once."""
         if self._vectors is None:
             parts: dict[str, list[Tensor]] = {}
             for start in range(0, self.model.n_items, self.n_users):
@@ -68,12 +68,12 @@ class ItemInputs:
         return self._vectors
 
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
-        """Embeds some rows; returns None if the model's inputs have an unknown shape.
+        """Embeds some rows. The result is None if the model's inputs have an unknown shape.
 
         Args:
-            users: int64 [B].
-            history: with the rows of ``users``.
-            rows: int64 [B, L], the same rows, right-padded with −1.
+            users: the users of the rows, int64 [B].
+            history: the histories that contain the rows of ``users``.
+            rows: the rows of ``users`` as int64 [B, L], right-padded with −1.
         """
         batch, e = self._embed(users, history)
         ids = batch.histories.cpu()
@@ -92,11 +92,11 @@ class ItemInputs:
         return embedded if understood and e.inputs else None
 
     def slopes(self, embedded: EmbeddedHistories, gradient: Mapping[str, Tensor]) -> Slopes:
-        """Returns slopes on the CPU.
+        """Returns the slopes, on the CPU.
 
         Args:
             embedded: the histories.
-            gradient: by every input, shapes as in ``embedded.e.inputs``.
+            gradient: the gradient with respect to every input, in the shapes of ``embedded.e.inputs``.
         """
         parts = []
         for name, part in gradient.items():

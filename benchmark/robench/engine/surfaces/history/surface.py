@@ -25,7 +25,7 @@ class HistorySurface(ArenaSurface):
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[HistoryArena]:
-        """Yields an arena per chunk.
+        """Yields one arena per chunk.
 
         ε is a number of edits, or a share of the history if the scale is relative.
         """
@@ -42,5 +42,5 @@ class HistorySurface(ArenaSurface):
             yield HistoryArena(oracle, unit, targets=targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns nothing, because a first stage reads the edited histories too."""
+        """Returns no diagnostics, because a first stage reads the edited histories too."""
         return {}

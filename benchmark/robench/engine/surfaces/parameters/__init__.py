@@ -1,4 +1,4 @@
 """The surface ``parameters``: one δ on the embedding tables for all users.
 
-This is the setting of APR and MSAP.
+APR and MSAP perturb models in this way.
 """

@@ -29,8 +29,8 @@ class ParametersArena(Arena):
     Args:
         oracle: the oracle of the victim.
         ball: the budget of every row of the tables.
-        unit: float [R], the radius at ε = 1.
-        targets: int64 [T], the items for which ranks are stored.
+        unit: the radius of each row at ε = 1, float [R].
+        targets: the items for which ranks are stored, int64 [T].
     """
 
     oracle: ParametersOracle
@@ -40,7 +40,7 @@ class ParametersArena(Arena):
 
     @property
     def n_users(self) -> int:
-        """Number of all evaluated users."""
+        """The number of evaluated users."""
         return self.oracle.n_users
 
     def genuine(self) -> Candidate:
@@ -70,7 +70,7 @@ class ParametersArena(Arena):
         return torch.cat([judgement.damage for judgement in self._judge_users(candidate)])
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate by the means over all users. Every row gets the same judgement."""
+        """Judges a candidate by means over all users. Every row gets the same judgement."""
         judgements = self._judge_users(candidate)
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*judgements, strict=True))
         rows = len(self.unit)
@@ -78,7 +78,7 @@ class ParametersArena(Arena):
         return Judgement(damage.expand(rows), loss.expand(rows), never)
 
     def _judge_users(self, candidate: Candidate) -> list[Judgement]:
-        """Judges every user, chunk by chunk; the damage is that within the top k."""
+        """Judges every user, chunk by chunk. The damage is ``Goal.damage_at_k``."""
         draws = list(self.oracle.host_scores(candidate))
         return [
             judge_scores(queries.goal, [draw[number] for draw in draws], queries.goal.damage_at_k)
@@ -86,7 +86,7 @@ class ParametersArena(Arena):
         ]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
-        """Returns the arena with costs of its own.
+        """Returns the arena with its own costs.
 
         All rows must be chosen, because tables are perturbed as a whole.
         """
@@ -97,7 +97,7 @@ class ParametersArena(Arena):
         return replace(self, oracle=oracle)
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns ranks, lists and losses per user."""
+        """Returns the ranks, the lists and the losses of all users."""
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
         clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []
         for number, (_, chunk, goal) in enumerate(self.oracle.queries):

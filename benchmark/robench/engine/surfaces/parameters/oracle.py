@@ -31,15 +31,15 @@ ROWS = "rows"  # the one input: all rows of all tables, one below the other
 
 @dataclass(eq=False)
 class ParametersOracle:
-    """An ``Oracle`` with a row per row of the tables.
+    """An ``Oracle`` whose rows are the rows of the tables.
 
     Every row has the same loss, the mean over all users.
 
     Args:
         tables: the tables of the victim.
-        queries: the queries of every chunk.
+        queries: the queries of each chunk.
         draws: the random streams for a victim that draws at test time.
-        known: the known items, if the attack lowers these instead of the held-out items.
+        known: the known items, if the attack pushes them down instead of the held-out items.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -59,7 +59,7 @@ class ParametersOracle:
 
     @property
     def to_break(self) -> Tensor:
-        """All rows, because every row serves all users: bool [R]."""
+        """True for all rows, because every row serves all users: bool [R]."""
         return torch.ones(len(self.tables.valid), dtype=torch.bool, device=self.tables.valid.device)
 
     def zero(self) -> dict[str, Tensor]:
@@ -87,17 +87,17 @@ class ParametersOracle:
         return torch.empty(len(self.tables.valid), 0, dtype=torch.int64)
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Returns standard normal entries."""
+        """Draws standard normal entries."""
         draw = torch.randn(self.tables.valid.shape, generator=rng.child("normal").torch())
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Returns entries uniform in [−1, 1]."""
+        """Draws uniform entries in [−1, 1]."""
         draw = torch.rand(self.tables.valid.shape, generator=rng.child("uniform").torch()) * 2 - 1
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
     def host_scores(self, delta: Delta, *, last: bool = False) -> Iterator[list[Tensor]]:
-        """Yields masked scores of every chunk, once per draw of the host.
+        """Yields the masked scores of all chunks for each draw of the host.
 
         Args:
             delta: the perturbation.
@@ -109,7 +109,7 @@ class ParametersOracle:
                 yield [self._scores(tables, batch, chunk) for batch, chunk, _ in self.queries]
 
     def _scores(self, tables: Delta, batch: Batch, chunk: EvaluationChunk) -> Tensor:
-        """Returns masked scores of a chunk under moved tables, float [B, n_items]."""
+        """Returns the masked scores of a chunk with perturbed tables, float [B, n_items]."""
         return mask_known(self._raw_scores(tables, batch), chunk)
 
     def _raw_scores(self, tables: Delta, batch: Batch) -> Tensor:
@@ -153,10 +153,10 @@ class ParametersOracle:
             yield torch.nn.functional.softplus(gap).sum() / sum(len(part[0]) for part in pairs)
 
     def _draw_pairs(self) -> list[tuple[Tensor, ...]] | None:
-        """Draws a fresh unused item per known one, as BPR does.
+        """Draws a new unused item for each known item, as BPR does.
 
         Returns:
-            Per chunk (row, known item, unused item), int64 [m] each.
+            For each chunk the row, the known item and the unused item of every pair, int64 [m] each.
         """
         if self.known is None:
             return None
@@ -174,9 +174,9 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
-        """Yields the largest entries of gradients of single users' own losses.
+        """Yields the largest gradient entry of the losses of single users.
 
-        They are at most ``DIAGNOSED`` users to be broken. The sum over all users would hide users without a gradient.
+        It covers at most ``DIAGNOSED`` users to be broken. A sum over all users would hide users without a gradient.
         """
         places = []
         for number, (batch, chunk, goal) in enumerate(self.queries):

@@ -16,10 +16,10 @@ from robench.api.models.torch import TorchModel
 class EmbeddingTables:
     """The embedding tables of a victim as one matrix [R, d].
 
-    d is the width of the widest table; narrower tables use the first columns.
+    d is the width of the widest table. Narrower tables use the first columns.
 
     Args:
-        model: the victim, in eval mode.
+        model: the victim, in evaluation mode.
     """
 
     model: TorchModel
@@ -29,7 +29,7 @@ class EmbeddingTables:
         """The declared tables by name.
 
         Raises:
-            PluginError: if the model declares none, lacks one, or one is no matrix.
+            PluginError: if the model declares no tables, if it lacks a declared table, or if a table is not a matrix.
         """
         tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         missing = [name for name in self.model.tables if name not in tensors or tensors[name].dim() != 2]
@@ -40,7 +40,7 @@ class EmbeddingTables:
 
     @cached_property
     def valid(self) -> Tensor:
-        """The entries that belong to a table, bool [R, d]."""
+        """True for the entries that belong to a table: bool [R, d]."""
         width = max(weight.shape[1] for weight in self.weights.values())
         parts = [torch.arange(width, device=w.device).expand(len(w), width) < w.shape[1] for w in self.weights.values()]
         return torch.cat(parts)
@@ -56,7 +56,8 @@ class EmbeddingTables:
     def unit(self, norm: str, scale: str) -> Tensor:
         """Returns the radius of every row at ε = 1, float [R].
 
-        If the scale is relative, it is the table's mean row norm (l2), or this norm over √d (linf). Otherwise it is 1.
+        If the scale is relative, it is the mean row norm of the table (l2), or this norm divided by √d (linf).
+        Otherwise it is 1.
         """
         parts = []
         for weight in self.weights.values():

@@ -22,8 +22,8 @@ class TitleBudget:
 
     Args:
         genuine: the genuine titles.
-        epsilon: edits as a share of a title's length.
-        unit: words or characters.
+        epsilon: the edits as a share of a title's length.
+        unit: the unit of edits, words or characters.
     """
 
     genuine: tuple[str, ...]
@@ -32,11 +32,11 @@ class TitleBudget:
 
     @cached_property
     def limit(self) -> list[int]:
-        """Edits that each title may have."""
+        """The number of edits that each title may have."""
         return [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
 
     def edits(self, titles: Sequence[str]) -> list[int]:
-        """Returns the edits of each title."""
+        """Returns the number of edits of each title."""
         return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
 
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
@@ -45,7 +45,7 @@ class TitleBudget:
         The genuine title replaces a title that is over budget, not printable or unchanged.
 
         Raises:
-            PluginError: if the proposal is not a title per item.
+            PluginError: if the proposal does not have one title per item.
         """
         texts = not isinstance(proposal, str) and all(isinstance(title, str) for title in proposal)
         if not texts or len(proposal) != len(self.genuine):
@@ -58,7 +58,7 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns the budget that some titles spend: edits, and ε as edits over the length."""
+        """Returns the budget that some titles spend, in edits and in edits over the length."""
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
         share = edits / length

@@ -17,38 +17,38 @@ from robench.engine.rank.ranking import discount
 class TitleGoal(Protocol):
     """A goal of an attack on the titles of some items.
 
-    Its sums over users add up over chunks.
+    The sums over the users of each chunk add up to the sums over all users.
 
     Args:
-        items: int64 [A], rows of the items with titles that may change.
-        k: the top k.
+        items: the rows of the items whose titles may change, int64 [A].
+        k: the k of the threat model.
     """
 
     @property
     def items(self) -> IntArray:
-        """The rows of the items with titles that may change, int64 [A]."""
+        """The rows of the items whose titles may change, int64 [A]."""
         ...
 
     @property
     def k(self) -> int:
-        """The top k."""
+        """The k of the threat model."""
         ...
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns sums per item over the users of a chunk, float64 [4, A].
+        """Returns sums over the users of a chunk for each item, float64 [4, A].
 
-        They are the loss, the users for whom the goal is reached, the damage, and the users that count.
+        They sum the loss, the users for whom the goal is reached, the damage, and the users that count.
         """
         ...
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns how many users of a chunk count for each item, [A]."""
+        """Returns the number of users of a chunk that count for each item, [A]."""
         ...
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the loss summed over the users, [A]; differentiable.
+        """Returns the sum of the loss over the users, [A], with a graph.
 
-        It is [1] if it is the same for every item.
+        The shape is [1] if the loss is the same for every item.
         """
         ...
 
@@ -57,20 +57,20 @@ class TitleGoal(Protocol):
 class PromotionGoal:
     """The goal that some items enter the top k of many users.
 
-    Each has a loss of its own.
+    Each of these items has its own loss.
 
     Args:
-        items: int64 [A].
-        k: the top k.
+        items: the rows of the promoted items, int64 [A].
+        k: the k of the threat model.
     """
 
     items: IntArray
     k: int
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns sums per item over the users without it, float64 [4, A].
+        """Returns sums over the users without each item, float64 [4, A].
 
-        They are its log softmax, the hits in the top k, NDCG, and the users.
+        They sum the log softmax of the item, the hits in the top k, NDCG, and the users.
         """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
@@ -79,13 +79,13 @@ class PromotionGoal:
         return torch.stack([*(part.sum(0) for part in parts), (goal.items >= 0).double().sum(0)])
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns how many users of a chunk are without each item, [A]."""
+        """Returns the number of users of a chunk who do not have each item, [A]."""
         return (eligible_targets(chunk, self.items) >= 0).sum(0).cpu()
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the summed log softmax of each item, [A]; differentiable.
+        """Returns the sum of the log softmax of each item, [A], with a graph.
 
-        The sum runs over the users without the item.
+        The sum is taken over the users without the item.
         """
         return self._log_softmax(scores, eligible_targets(chunk, self.items).to(scores.device)).sum(0)
 
@@ -103,26 +103,26 @@ class HeldOutGoal:
     Every item has the same loss.
 
     Args:
-        items: int64 [A], the items with titles that may change.
-        k: the top k.
+        items: the rows of the items whose titles may change, int64 [A].
+        k: the k of the threat model.
     """
 
     items: IntArray
     k: int
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns sums over the users of a chunk, the same per item: float64 [4, A].
+        """Returns sums over the users of a chunk, which are equal for all items: float64 [4, A].
 
-        They are the loss ``ce``, the users without a held-out item in the top k, −NDCG, and the users.
+        They sum the loss ``ce``, the users without a held-out item in the top k, −NDCG, and the users.
         """
         goal = Goal("untargeted", chunk.held.to(scores.device), self.k)
         parts = [goal.loss(scores, "ce"), goal.broken(scores), goal.damage_at_k(scores), torch.ones(len(scores))]
         return torch.stack([part.double().sum().cpu() for part in parts]).unsqueeze(1).expand(4, len(self.items))
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns the number of users of a chunk, the same for every item: [A]."""
+        """Returns the number of users of a chunk, which is equal for all items: [A]."""
         return torch.full((len(self.items),), len(chunk.held))
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the loss ``ce`` summed over the users, [1]; differentiable."""
+        """Returns the sum of the loss ``ce`` over the users, [1], with a graph."""
         return Goal("untargeted", chunk.held.to(scores.device), self.k).loss(scores, "ce").sum().unsqueeze(0)

@@ -20,12 +20,12 @@ from robench.engine.surfaces.text.slopes import Sloper
 
 
 class TitleJudgement(NamedTuple):
-    """The host's judgement of some titles, per item.
+    """The host's judgement of the title of each item.
 
     Args:
-        damage: float64 [A], higher is worse for the defender.
-        loss: float64 [A].
-        reached: float64 [A], share of users for whom the goal is reached.
+        damage: the damage by each title, float64 [A]. Higher is worse for the defender.
+        loss: the loss of each item, float64 [A].
+        reached: the share of users for whom the goal is reached, float64 [A].
     """
 
     damage: Tensor
@@ -35,13 +35,13 @@ class TitleJudgement(NamedTuple):
 
 @dataclass(eq=False)
 class TitleOracle:
-    """A ``TextOracle`` over a whole victim.
+    """A ``TextOracle`` for all users of a victim.
 
     Args:
         reader: the victim.
-        goal: the goal of the attack; it names the items with titles that may change.
+        goal: the goal of the attack, which names the items whose titles may change.
         epsilon: the budget.
-        unit: words or characters.
+        unit: the unit of edits, words or characters.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -55,13 +55,13 @@ class TitleOracle:
 
     @cached_property
     def allowed(self) -> TitleBudget:
-        """The budget of the genuine titles."""
+        """The budget for edits of the genuine titles."""
         genuine = tuple(self.catalogue.items[row].title for row in self.items)
         return TitleBudget(genuine, self.epsilon, self.unit)
 
     @property
     def items(self) -> IntArray:
-        """The rows of the items with titles that may change, int64 [A]."""
+        """The rows of the items whose titles may change, int64 [A]."""
         return self.goal.items.copy()
 
     @property
@@ -84,7 +84,7 @@ class TitleOracle:
         return list(self.allowed.genuine)
 
     def budget(self) -> list[int]:
-        """Returns the edits that each title may have."""
+        """Returns the number of edits that each title may have."""
         return list(self.allowed.limit)
 
     def by_row(self, titles: Sequence[str]) -> dict[int, str]:
@@ -92,7 +92,7 @@ class TitleOracle:
         return dict(zip(self.items.tolist(), titles, strict=True))
 
     def judge(self, titles: Sequence[str]) -> TitleJudgement:
-        """Judges titles as the host does. The queries are not counted."""
+        """Judges titles for the host. The queries are not counted."""
         victim = self.reader.victim(self.by_row(titles))
         sums = torch.zeros(4, len(self.items), dtype=torch.float64)
         for context in self.reader.draws.host():
@@ -103,13 +103,13 @@ class TitleOracle:
         return TitleJudgement(gain / count.clamp_min(1), loss / count.clamp_min(1), reached / count.clamp_min(1))
 
     def evaluate(self, titles: Sequence[str]) -> Exposure:
-        """Returns loss and outcome with these titles."""
+        """Returns the loss and the outcome for these titles."""
         self.costs.queries += self.n_users
         judgement = self.judge(titles)
         return Exposure(judgement.loss, judgement.reached)
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes with respect to the tokens of the titles as the model reads them.
+        """Returns slopes with respect to the tokens of the titles that the model reads.
 
         The result is None if the model offers no slopes.
         """

@@ -25,7 +25,7 @@ class TextReader:
         chunks: the chunks of all evaluated users, on the CPU.
         catalogue: the genuine items.
         draws: the random streams for a victim that draws at test time.
-        clean: the function by which the defence reads a title; None if it does not change titles.
+        clean: the function by which the defence reads a title, or None if it does not change titles.
     """
 
     model: Model
@@ -36,11 +36,11 @@ class TextReader:
     clean: TitleReader | None = None
 
     def read(self, title: str) -> str:
-        """Returns a title as the model reads it."""
+        """Returns a title in the form that the model reads."""
         return title if self.clean is None else self.clean(title)
 
     def victim(self, titles: Mapping[int, str]) -> Model:
-        """Returns the model with other titles, given by row of the catalogue.
+        """Returns the model with other titles, which are given by row of the catalogue.
 
         Only changed titles are encoded again.
         """
@@ -49,5 +49,5 @@ class TextReader:
         return self.model.rewritten({row: replace(items[row], title=self.read(t)) for row, t in changed.items()})
 
     def scores(self, victim: Model, chunk: EvaluationChunk) -> Tensor:
-        """Returns masked scores of a chunk, float [B, n_items]."""
+        """Returns the masked scores of a chunk, float [B, n_items]."""
         return mask_known(torch.from_numpy(victim.scores(chunk.users.numpy(), self.history)), chunk)

@@ -24,9 +24,9 @@ class RewrittenTitles:
     """Titles within the budget, with their damage and loss.
 
     Args:
-        titles: one per item.
-        damage: float64 [A].
-        loss: float64 [A].
+        titles: the title of each item.
+        damage: the damage by each title, float64 [A].
+        loss: the loss of each item, float64 [A].
     """
 
     titles: list[str]
@@ -35,7 +35,7 @@ class RewrittenTitles:
 
     @classmethod
     def judge(cls, oracle: TitleOracle, titles: Sequence[str]) -> RewrittenTitles:
-        """Judges titles as the host does. The queries are not counted."""
+        """Judges titles for the host. The queries are not counted."""
         judgement = oracle.judge(titles)
         return cls(list(titles), judgement.damage, judgement.loss)
 
@@ -44,7 +44,7 @@ class RewrittenTitles:
         return replace(self, damage=self.damage.mean(), loss=self.loss.mean())
 
     def rows(self, oracle: TitleOracle) -> list[TitleChange]:
-        """Returns a row per title that changed, for the record."""
+        """Returns one row per changed title, for the record."""
         genuine = oracle.titles()
         rows = zip(oracle.items.tolist(), genuine, self.titles, oracle.allowed.edits(self.titles), strict=True)
         return [
@@ -56,11 +56,11 @@ class RewrittenTitles:
 
 @dataclass
 class WorstTitles:
-    """The titles with the most mean damage so far, and the worst title of each item.
+    """The titles with the highest mean damage so far, and the worst title of each item.
 
     Args:
-        together: titles of one proposal.
-        single: titles that may come from several proposals.
+        together: the titles of the worst single proposal.
+        single: the worst title of each item, possibly from several proposals.
     """
 
     together: RewrittenTitles
@@ -73,7 +73,7 @@ class WorstTitles:
         return cls(titles, titles)
 
     def update(self, titles: RewrittenTitles) -> None:
-        """Takes over titles that are worse, on average and item by item."""
+        """Replaces titles by worse ones, on average and item by item."""
         self._update_together(titles)
         old = self.single
         better = worse(titles, old)
@@ -87,7 +87,7 @@ class WorstTitles:
     def finish(self, oracle: TitleOracle) -> RewrittenTitles:
         """Returns the worst titles.
 
-        If items are promoted, their single worst titles are judged together first.
+        If items are promoted, the worst titles of the single items are first judged together.
         """
         if isinstance(oracle.goal, PromotionGoal) and self.single.titles != self.together.titles:
             oracle.costs.queries += oracle.n_users
@@ -100,14 +100,14 @@ class WorstTitles:
 
 
 def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches for the titles with the most mean damage; ties are broken by loss.
+    """Searches for the titles with the highest mean damage. Ties are broken by the loss.
 
-    Candidates are the genuine titles and everything that the attack proposes. If items are promoted, the worst titles
-    of all items together are a candidate too.
+    The candidates are the genuine titles and all proposals of the attack. If items are promoted, the combination of
+    each item's worst title is a candidate too.
 
     Raises:
         TypeError: if the attack rewrites no titles.
-        PluginError: if a proposal is not a title per item.
+        PluginError: if a proposal does not have one title per item.
     """
     if not isinstance(attack, TextAttack):
         raise TypeError(f"{type(attack).__name__} rewrites no titles")
@@ -120,7 +120,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 
 
 def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches an ensemble's members for the titles with the most mean damage."""
+    """Searches the members of an ensemble for the titles with the highest mean damage."""
     worst = WorstTitles.genuine(oracle)
     for member in log.members:
         own = replace(oracle, costs=Costs())

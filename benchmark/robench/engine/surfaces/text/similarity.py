@@ -1,4 +1,4 @@
-"""Compares titles in meaning, by a sentence encoder of the host's own."""
+"""Compares the meaning of titles with the host's own sentence encoder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from robench.pretrained.weights import packaged_folder
 
 @cache
 def _encoder() -> Encoder | None:
-    """Returns all-MiniLM-L6-v2 from its package, or None.
+    """Returns all-MiniLM-L6-v2 from its package, or None if it is not installed.
 
-    It needs the package of the weights, and transformers.
+    It needs the package with the weights, and transformers.
     """
     folder = packaged_folder()
     if folder is None or importlib.util.find_spec("transformers") is None:
@@ -27,12 +27,12 @@ def _encoder() -> Encoder | None:
 
 
 def title_similarity(rows: Sequence[TitleChange]) -> dict[str, float]:
-    """Returns the mean and the least cosine between titles before and after.
+    """Returns the mean and the smallest cosine between old and new titles.
 
-    It is empty without an encoder.
+    The result is empty without an encoder.
 
     Args:
-        rows: rewritten titles; ``similarity`` is set in each.
+        rows: the rewritten titles. The function sets ``similarity`` in each row.
     """
     encoder = _encoder()
     if encoder is None or not rows:

@@ -1,6 +1,6 @@
-"""Computes slopes of a text model's loss by the tokens of titles.
+"""Computes slopes of a text model's loss with respect to the tokens of titles.
 
-A slope is the change of the loss, to first order, if a token is replaced.
+A slope is the first-order change of the loss if a token is replaced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sloper:
 
     Args:
         reader: the victim.
-        goal: the goal of the attack; it names the items with titles that may change.
+        goal: the goal of the attack, which names the items whose titles may change.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -44,7 +44,7 @@ class Sloper:
     diagnosis: Diagnosis
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes with respect to the tokens of the items' titles as the model reads them.
+        """Returns slopes with respect to the tokens of the titles that the model reads.
 
         The result is None if the model offers no slopes.
         """
@@ -81,7 +81,7 @@ class Sloper:
         return replace(_token_slopes(model, read, tokens, by_token), spelled=self._spelled(model))
 
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the gradient of each item's summed loss by its vector, [A, D]."""
+        """Returns the gradient of each item's summed loss with respect to its vector, [A, D]."""
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
         assert isinstance(victim, TorchModel)  # because its innermost model is
@@ -95,7 +95,7 @@ class Sloper:
         return torch.stack(own)
 
     def _scores(self, model: TorchModel, chunk: EvaluationChunk) -> Tensor:
-        """Returns masked scores of a chunk with a graph, [B, n_items]."""
+        """Returns the masked scores of a chunk with a graph, [B, n_items]."""
         batch = model.queries(chunk.users.numpy(), self.reader.history).to(model.device)
         with self.reader.draws.attack_rng.child("slopes").stream():
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
@@ -103,7 +103,7 @@ class Sloper:
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
         """Differentiates with respect to the tokens' vectors and their own likelihoods.
 
-        It is exact to first order in the scores.
+        The result is exact to first order in the scores.
         """
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
@@ -152,9 +152,9 @@ class Sloper:
 
     @staticmethod
     def _weights(scores: Tensor, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns the slope of each item's own summed loss by its own score, [B, A].
+        """Returns the slope of each item's summed loss with respect to its own score, [B, A].
 
-        The slopes by other items' scores are left out, because their titles are attacked by their own losses.
+        Slopes with respect to other items' scores are left out, because each title is attacked by its item's own loss.
         """
         leaf = scores.detach().requires_grad_()
         losses = goal.loss(leaf, chunk)
@@ -164,9 +164,10 @@ class Sloper:
         return torch.stack(own, 1)
 
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns which items the model itself ranks for which users, bool [B, A].
+        """Returns the items that the model itself ranks for each user, bool [B, A].
 
-        Only users that count for the goal have such items. Other items have no slope, although no gradient is hidden.
+        Only users who count for the goal have such items. Other items have no slope, but this does not mean that their
+        gradient is hidden.
         """
         counts = eligible_targets(chunk, goal.items) >= 0
         candidates = model.candidates(chunk.users.numpy(), self.reader.history)
@@ -195,7 +196,7 @@ def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tens
     """Applies the chain rule through the encoder, some texts at a time.
 
     Yields:
-        float [a, L, d].
+        The gradients of some texts, float [a, L, d].
     """
     for at in range(0, len(vectors), AT_ONCE):
         part = Tokens(*(x[at : at + AT_ONCE] for x in (tokens.ids, tokens.mask, tokens.start)))
@@ -210,11 +211,12 @@ def word_numbers(title: str, start: Sequence[int]) -> list[int]:
     """Returns, for each token, the number of its word.
 
     Args:
-        title: split into words at blanks.
-        start: positions of the characters at which tokens start.
+        title: the title. It is split into words at blanks.
+        start: the positions of the characters at which tokens start.
 
     Returns:
-        Per token the word of its first character; −1 for a blank or a position after the title.
+        For each token the number of the word that contains its first character. It is −1 at a blank or after the end of
+        the title.
     """
     number, word = [], -1
     for at, char in enumerate(title):

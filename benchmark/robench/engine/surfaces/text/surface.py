@@ -22,7 +22,7 @@ class TextSurface(VictimSurface):
     """The titles that one victim reads."""
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures the worst rewriting of titles, one for all users."""
+        """Measures the worst rewriting of titles, which serves all users."""
         oracle, victim = self.oracle(attack, epsilon, targets), self.victim
         log = MemberLog(self.members(attack)) if isinstance(attack, Ensemble) else None
         rng = victim.rng
