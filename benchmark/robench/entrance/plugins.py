@@ -9,7 +9,9 @@ from robench.host.registry import Registry
 
 
 def list_plugins() -> pd.DataFrame:
-    """Returns one row per component that a plugin offers: ``kind``, ``name``, ``owner`` (dtype ``string``).
+    """Returns one row per component that a plugin offers.
+
+    The columns ``kind``, ``name`` and ``owner`` have the dtype ``string``.
 
     No plugin class is imported.
     """

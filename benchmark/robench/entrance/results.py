@@ -41,7 +41,7 @@ def load_results(folder: str | Path) -> ResultFrames:
         folder: the folder that ``robench.run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: if it is no folder of results, a record is damaged, or a metric's plugin is not installed.
+        UserError: if the folder holds no results, a record is damaged, or a metric's plugin is not installed.
     """
     path = Path(folder)
     registry = Registry.of(Host.discover())
@@ -58,7 +58,7 @@ class ResultFrames:
     Args:
         folder: the folder of results.
         registry: the plugins.
-        results: the plan of the folder with its records.
+        results: the plan of the folder, with its records.
     """
 
     def __init__(self, folder: Path, registry: Registry, results: Results) -> None:
@@ -67,14 +67,14 @@ class ResultFrames:
         self._results = results
 
     def __repr__(self) -> str:
-        """Returns the folder and the number of its cells."""
+        """Returns a text with the folder and the number of its cells."""
         return f"<results of {self.folder}: {len(self._results.cells)} cells>"
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """The columns of cells.csv, one row per measured cell, metric and target set.
 
-        A cell that was not measured has one row, in which ``status`` says why: ``failed``, ``skipped`` or ``missing``.
+        A cell that was not measured has one row. Its ``status`` is ``failed``, ``skipped`` or ``missing``.
         """
         return frame_of(ValueRow, build_value_rows(self._results))
 
@@ -165,11 +165,11 @@ class ResultFrames:
 
 
 def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
-    """Returns rows as a frame. The dtypes depend on the columns alone, even if there are no rows.
+    """Returns rows as a frame. The dtypes depend only on the columns, even if there are no rows.
 
     Args:
-        row: the dataclass of the rows; its fields are the columns.
-        rows: its instances.
+        row: the dataclass of the rows. Its fields are the columns.
+        rows: the instances of this dataclass.
     """
     plain = [encode(one) for one in rows]
     return pd.DataFrame({name: column_of([one[name] for one in plain], name) for name in columns(row)})

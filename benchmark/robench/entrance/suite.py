@@ -25,7 +25,7 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
         options: the options of the run.
 
     Returns:
-        how the run ended, and the tables.
+        The summary of the run, and the tables.
 
     Raises:
         UserError: if the suite, an option, the data or the folder of results is wrong.
@@ -55,7 +55,7 @@ def options_of(
     only: str | Iterable[str],
     fresh: bool,
 ) -> Options:
-    """Returns the checked options of ``robench.run``. A single override or filter needs no list.
+    """Checks and returns the options of ``robench.run``. A single override or filter need not be in a list.
 
     Raises:
         UserError: if an option has a wrong type.
@@ -67,10 +67,10 @@ def options_of(
 
 
 def texts_of(value: str | Iterable[str], name: str) -> tuple[str, ...]:
-    """Returns one text or several as a tuple.
+    """Returns one string or several strings as a tuple.
 
     Raises:
-        UserError: if one of them is no text.
+        UserError: if one of them is not a string.
     """
     texts = (value,) if isinstance(value, str) else tuple(value)
     for text in texts:

@@ -17,7 +17,7 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
     Args:
         folder: the folder of results.
         registry: the plugins. Only their metrics are used.
-        store: the folder, if some of its arrays were read already.
+        store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
         UserError: if there is no plan, a record is damaged, a metric is unknown, or the folder cannot be written.

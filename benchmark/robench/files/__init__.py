@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, the cache, and digests of source code."""
+"""Atomic writing of files, the cache, and digests of source code."""

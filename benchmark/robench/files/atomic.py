@@ -1,4 +1,4 @@
-"""Writes files whole or not at all."""
+"""Writes files atomically: either the whole file appears, or nothing changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a temporary file beside ``path``, flushes it to the disk, and renames it."""
+    """Writes a temporary file next to ``path``, flushes it to the disk, and renames it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -23,5 +23,5 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text as UTF-8 and keeps its line ends."""
+    """Writes text as UTF-8 and keeps its line endings."""
     write_bytes(path, text.encode("utf-8"))

@@ -26,7 +26,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Entry(NamedTuple):
-    """The content of one key: arrays, and a little JSON."""
+    """The content of one key: arrays, and notes as JSON."""
 
     arrays: dict[str, NDArray[Any]]
     notes: dict[str, Any]
@@ -41,9 +41,9 @@ def read_entry(path: Path) -> Entry:
     """Reads the file of an entry.
 
     Raises:
-        OSError: if it cannot be read.
-        SafetensorError: if it is not a whole safetensors file.
-        json.JSONDecodeError: if its notes are not JSON.
+        OSError: if the file cannot be read.
+        SafetensorError: if the file is not a complete safetensors file.
+        json.JSONDecodeError: if the notes are not JSON.
     """
     with safe_open(path, framework="numpy") as file:
         notes = json.loads((file.metadata() or {}).get("notes", "{}"))
@@ -68,7 +68,7 @@ class Cache:
         """Checks that the folder can be written, before any work.
 
         Raises:
-            UserError: if it is a file, or it cannot be written.
+            UserError: if the path is a file, or if the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,30 +82,32 @@ class Cache:
             ) from None
 
     def path(self, kind: str, key: str) -> Path:
-        """Returns the file of an entry, written or not."""
+        """Returns the path of an entry, which need not exist."""
         return self.folder / kind / key[:2] / f"{key}.safetensors"
 
     def read(self, kind: str, key: str) -> Entry | None:
-        """Returns an entry; None if it is missing or damaged."""
+        """Returns an entry, or None if it is missing or damaged."""
         try:
             return read_entry(self.path(kind, key))
         except (FileNotFoundError, SafetensorError, json.JSONDecodeError):
             return None
 
     def write(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-        """Stores an entry, whole or not at all."""
+        """Stores an entry atomically."""
         path = self.path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {name: np.ascontiguousarray(part) for name, part in arrays.items()}
         write_bytes(path, save(whole, {"notes": json.dumps(dict(notes))}))
 
     def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
-        """Returns an entry, and makes it first if it is missing. Of several processes at once, only one makes it.
+        """Returns an entry, which is made first if it is missing.
+
+        If several processes need it at the same time, only one makes it.
 
         Args:
             kind: the folder of similar entries.
             key: the digest of everything that the entry depends on.
-            make: computes the arrays and the notes.
+            make: the function that computes the arrays and the notes.
         """
         entry = self.read(kind, key)
         if entry is None:
@@ -119,7 +121,7 @@ class Cache:
 
     @contextmanager
     def alone(self, kind: str, key: str) -> Iterator[None]:
-        """Holds the lock of an entry. The system releases it if the process is killed."""
+        """Holds the lock of an entry. The operating system releases it if the process is killed."""
         try:
             import fcntl  # noqa: PLC0415  # absent on Windows, where two processes may make an entry twice
         except ImportError:

@@ -13,12 +13,11 @@ _HOOK = "robench_"
 
 @dataclass(frozen=True)
 class Reference:
-    """A module that another one names, as written: dots at the front make it relative.
+    """A module that another module names. Leading dots mean that the name is relative.
 
     Args:
         module: the name, for example ``package.module`` or ``.module``.
-        attribute: the object that is imported from it: a name, a module below it, ``*``, or empty for the module
-            itself.
+        attribute: the object that is imported from it: a name, a submodule or ``*``. It is empty for the module itself.
     """
 
     module: str
@@ -28,8 +27,8 @@ class Reference:
 def references(tree: ast.AST) -> Iterator[Reference]:
     """Yields the references of a module, including those inside functions.
 
-    Imports for type checkers are left out. So are hooks, because a plugin's list of components is not part of any
-    component.
+    Imports for type checkers are left out. Hooks are left out too, because a plugin's list of components is not part of
+    any component.
     """
     for node in _nodes(tree):
         if isinstance(node, ast.Import):

@@ -29,7 +29,7 @@ STANDARD_LIBRARY = Path(ast.__file__).parent
 
 
 class Sources:
-    """Digests of source code. An object reads every file only once, so each run needs a new object."""
+    """The digests of source code. An instance reads every file only once, so each run needs a new instance."""
 
     def __init__(self) -> None:
         self._contents: dict[str, bytes | None] = {}
@@ -37,7 +37,7 @@ class Sources:
         self._digests: dict[type, str] = {}
 
     def code_of(self, classes: Iterable[type]) -> dict[str, str]:
-        """Returns the digests of robench itself and of each class: ``robench`` or ``module:Class`` -> 16 hex digits."""
+        """Returns the digests of robench itself and of each class, under ``robench`` and ``module:Class``."""
         own = {f"{cls.__module__}:{cls.__qualname__}": self.digest(cls) for cls in classes}
         return {"robench": self.core, **dict(sorted(own.items()))}
 
@@ -55,9 +55,9 @@ class Sources:
         """Returns the digest of the modules that a class is made of.
 
         These are the modules of the class and of its bases, and the modules of the same top-level packages that they
-        import, directly or not. If such a module is a single file, modules beside it count as well. A base counts if it
-        is a component or lies in the package of ``cls``. Of robench, only ``robench.pretrained`` is included, because
-        ``core`` covers the rest.
+        import, directly or indirectly. If such a module is a single file, modules in the same folder count as well. A
+        base counts if it is a component or is in the package of ``cls``. Of robench, only ``robench.pretrained`` is
+        included, because ``core`` covers the rest.
 
         Args:
             cls: the class of a component.
@@ -86,12 +86,12 @@ class Sources:
             yield SHARED, self._shared.encode()
 
     def _is_file(self, name: str) -> bool:
-        """Returns whether a top-level module is a single file, so that its helpers lie beside it."""
+        """Returns whether a top-level module is a single file, so its helpers are in the same folder."""
         spec = self._spec(name)
         return spec is not None and spec.submodule_search_locations is None
 
     def _folder_of(self, name: str) -> Path | None:
-        """Returns the folder in which a top-level module lies; None for one that is installed or has no file."""
+        """Returns the folder of a top-level module, or None if it is installed or has no file."""
         spec = self._spec(name)
         if spec is None or not spec.has_location or spec.origin is None:
             return None
@@ -100,7 +100,10 @@ class Sources:
         return None if folder.name in INSTALLED or folder == STANDARD_LIBRARY else folder
 
     def _imported(self, reference: Reference) -> Iterator[str]:
-        """Yields the modules that an import runs; the ``__init__`` of a top-level package only if it is named."""
+        """Yields the modules that an import runs.
+
+        The ``__init__`` of a top-level package is included only if it is named.
+        """
         parts = reference.module.split(".")
         yield from (".".join(parts[:count]) for count in range(2, len(parts)))
         below = f"{reference.module}.{reference.attribute}"
@@ -111,7 +114,7 @@ class Sources:
             yield reference.module
 
     def _references(self, name: str) -> tuple[Reference, ...]:
-        """Returns the references of a module, with absolute names; nothing if there is no source to read."""
+        """Returns the references of a module with absolute names, or nothing if it has no source."""
         if name not in self._neighbours:
             spec, content = self._spec(name), self._content(name)
             self._neighbours[name] = ()
@@ -121,7 +124,7 @@ class Sources:
         return self._neighbours[name]
 
     def _content(self, name: str) -> bytes | None:
-        """Returns the bytes of a module's file, from a folder or a zip; None for one without a file."""
+        """Returns the bytes of a module's file in a folder or a zip, or None if it has no file."""
         if name not in self._contents:
             spec = self._spec(name)
             try:
@@ -131,7 +134,7 @@ class Sources:
         return self._contents[name]
 
     def _spec(self, name: str) -> ModuleSpec | None:
-        """Returns the spec of a module, which names its file, without importing it; None if there is no such module."""
+        """Returns the spec of a module without importing it, or None if there is no such module."""
         loaded: ModuleSpec | None = getattr(sys.modules.get(name), "__spec__", None)
         if loaded is not None:
             return loaded
@@ -151,7 +154,7 @@ def _top(name: str) -> str:
 
 
 def _parsed(content: bytes) -> ast.AST:
-    """Returns the syntax tree of a file; an empty one if it cannot be parsed."""
+    """Returns the syntax tree of a file, or an empty tree if it cannot be parsed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -178,7 +181,7 @@ def _python_files(path: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _digest(contents: Iterable[tuple[str, bytes]]) -> str:
-    """Returns 16 hex digits of named contents."""
+    """Returns a digest of named contents, 16 hex digits."""
     total = hashlib.sha256()
     for name, content in contents:
         total.update(f"{name}\0{len(content)}\0".encode())

@@ -1,1 +1,1 @@
-"""Finds plugins, and turns the names of their components into classes and instances."""
+"""Finds plugins, and makes classes and instances from the names of their components."""

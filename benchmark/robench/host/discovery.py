@@ -1,4 +1,4 @@
-"""Loads plugins one by one, so that a broken plugin is reported and never fatal. The command line starts here."""
+"""Loads plugins one by one, so a broken plugin is reported and never fatal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Host:
     Attributes:
         owners: the plugins that are loaded, in order.
         idle: the loaded plugins that implement no hook.
-        broken: why each other plugin failed, by owner.
+        broken: the reason why each of the other plugins failed, by owner.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Host:
         """Returns a host with every plugin of this environment.
 
         These are the entry points of the group ``robench``, and the modules in the environment variable
-        ``ROBENCH_PLUGINS`` (comma-separated), which serves plugins that are not packaged yet.
+        ``ROBENCH_PLUGINS``. The variable is comma-separated, and it serves plugins that are not packaged yet.
         """
         host = cls()
         # An editable install can list the same entry point twice.
@@ -53,10 +53,10 @@ class Host:
 
     @classmethod
     def with_plugins(cls, plugins: Mapping[str, Any]) -> Host:
-        """Returns a host with these plugins alone.
+        """Returns a host with only these plugins.
 
         Args:
-            plugins: owner -> a module or an object with hooks.
+            plugins: a module or an object with hooks, by owner.
         """
         host = cls()
         for owner, plugin in plugins.items():
@@ -64,7 +64,7 @@ class Host:
         return host
 
     def _load(self, owner: str, load: Callable[[], Any]) -> None:
-        """Loads and registers one plugin, or notes why it is broken."""
+        """Loads and registers one plugin, or records why it is broken."""
         try:
             plugin = load()
         except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
@@ -73,7 +73,7 @@ class Host:
         self._register(owner, plugin)
 
     def _register(self, owner: str, plugin: Any) -> None:
-        """Registers one plugin, or notes why it is broken."""
+        """Registers one plugin, or records why it is broken."""
         try:
             self.manager.register(plugin, name=owner)
             self.manager.check_pending()
@@ -93,7 +93,10 @@ class Host:
             yield implementation.plugin_name, implementation
 
     def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
-        """Yields each plugin's components under a registration hook: (owner, {name: class or "module:Class"})."""
+        """Yields the owner and the components of each plugin for a registration hook.
+
+        The components are ``{name: class or "module:Class"}``.
+        """
         for owner, implementation in self._calls(hook):
             try:
                 offered = _checked(hook, implementation.function())

@@ -1,4 +1,4 @@
-"""Inspects the classes that plugins register: imports them, finds faults, and describes each in a line."""
+"""Imports the classes that plugins register, finds faults in them, and describes them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def find_fault(cls: Any, base: type[Any]) -> str:
     """Returns the reason why an object is not a valid component, or an empty text.
 
     Args:
-        cls: anything that a plugin registered.
-        base: the base class of this kind of components.
+        cls: the object that a plugin registered.
+        base: the base class of components of this kind.
     """
     if not (isinstance(cls, type) and issubclass(cls, base)):
         return f"is not a subclass of {base.__name__}"
@@ -33,7 +33,7 @@ def find_fault(cls: Any, base: type[Any]) -> str:
 
 
 def describe_component(cls: type[Component]) -> str:
-    """Returns the settings, the surfaces and the default threat model of a component, in a line."""
+    """Describes the settings, surfaces and default threat model of a component in one line."""
     settings = [field.alias or name for name, field in cls.Config.model_fields.items()]
     parts = [f"settings: {', '.join(settings)}"] if settings else []
     surfaces = getattr(cls, "surfaces", None)

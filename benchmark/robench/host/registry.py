@@ -1,7 +1,8 @@
 """Names of components: which plugin offers each, and its class, imported when it is needed.
- A component has two names. Its identity is for machines: it appears in ids, cache keys and the columns of tables. It
-depends only on the distribution that offers the component. Its reference is for people: the shortest name that is
-unambiguous among the plugins that are installed.
+
+A component has two names. Its identity is for machines, and appears in ids, cache keys and the columns of tables. It
+depends only on the distribution that offers the component. Its reference is for people. It is the shortest name that
+is unambiguous among the installed plugins.
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ class Entry:
 
 
 class Registry:
-    """The components that plugins offer, by kind and name. It is passed as an argument, never a global.
+    """The components that plugins offer, by kind and name. It is passed as an argument and is never global.
 
     Args:
-        entries: the offers of each kind, in the order of the plugins.
-        broken: why other plugins failed, by owner; error messages name them.
+        entries: the components of each kind, in the order of the plugins.
+        broken: the reason why each of the other plugins failed, by owner. Error messages name these plugins.
     """
 
     def __init__(self, entries: dict[Kind, list[Entry]], broken: dict[str, str]) -> None:
@@ -119,7 +120,7 @@ class Registry:
     def resolve(self, kind: Kind, identity: str) -> Entry:
         """Returns the entry of an identity, as plans, records and payloads hold it.
 
-        Files of older versions hold a reference instead; it is looked up as if a person had written it.
+        Files of older versions hold a reference instead. It is looked up as if a person had written it.
 
         Raises:
             UserError: if no plugin or several plugins offer it.
@@ -136,7 +137,10 @@ class Registry:
         return f"{entry.owner if same else entry.distribution}/{entry.name}"
 
     def spelling(self, kind: Kind, identity: str) -> str:
-        """Returns an identity in the form for suite files, which is qualified if its bare name is ambiguous here."""
+        """Returns an identity in the form for suite files.
+
+        The name is qualified if the bare name is ambiguous here.
+        """
         return identity if "/" in identity else self.reference(kind, self.resolve(kind, identity))
 
     def load(self, kind: Kind, name: str) -> Any:
@@ -173,7 +177,7 @@ class Registry:
         return component
 
     def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Returns the metrics of ``["ndcg@10", ...]``, by identity (``ndcg``), in order.
+        """Returns the metrics of names such as ``ndcg@10``, by identity (``ndcg``), in order.
 
         Raises:
             UserError: if no plugin offers one of them, or its class cannot be imported.
@@ -207,8 +211,8 @@ class Registry:
     def check(self) -> Iterator[tuple[str, str, str, str]]:
         """Imports every component and yields (kind, name, owner, state).
 
-        The state says what a component needs and offers, or ``error: ...``. If several plugins offer the name, it also
-        says how to write this one.
+        The state describes what a component needs and offers, or it is ``error: ...``. If several plugins offer the
+        name, the state also shows how to name this one.
         """
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):
