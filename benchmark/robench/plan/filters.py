@@ -1,4 +1,4 @@
-"""Selects cells by their columns: ``exclude`` of a suite leaves some out, ``--only`` of the command picks some."""
+"""Selects cells by their columns, for ``exclude`` of a suite and ``--only`` of the command line."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
 
     Args:
         suite: the suite.
-        cells: all its cells.
-        errors: entries that are wrong or match nothing are added here.
+        cells: all cells of the suite.
+        errors: the list to which errors about wrong or unused entries are added.
     """
     columns = [cell.columns() for cell in cells]
     for index, conditions in enumerate(suite.exclude):
@@ -72,15 +72,16 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
 
 
 def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Returns the cells that ``--only`` picks, and the clean cells that their tables need.
+    """Returns the cells that ``--only`` selects, and the clean cells that their tables need.
 
     Args:
-        cells: those of the plan.
-        only: ``["model=mf", "seed=0"]``. A cell must match every key; several values of a key are alternatives. Empty
-            picks every cell.
+        cells: the cells of the plan.
+        only: conditions such as ``["model=mf", "seed=0"]``. A cell must match every key, and several values of a key
+            are alternatives. Without conditions, all cells are selected.
 
     Raises:
-        UserError: if an option is not ``key=value``, its key is unknown, no cell has its value, or no cell matches all.
+        UserError: if an option is not ``key=value``, its key is unknown, no cell has its value, or no cell matches all
+            options.
     """
     if not only:
         return list(cells)
@@ -99,7 +100,7 @@ def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
 
 
 def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any]]:
-    """Returns the key of an option and the values that a column may have for it."""
+    """Returns the key of an option, and the values that this column may have."""
     key, equals, text = option.partition("=")
     path = f"--only {option}"
     if not equals:
@@ -121,7 +122,7 @@ def resolve_names(conditions: Conditions, cells: Collection[Columns]) -> Conditi
     ``toy`` becomes ``their-package/toy`` and ``robench/mf`` becomes ``mf``, unless a cell has just that name or label.
 
     Args:
-        conditions: key -> a value or a list of values.
+        conditions: a value or a list of values for each key.
         cells: the columns of the cells in which names are looked up.
     """
     return {key: _identities(key, value, cells) if key in NAMED else value for key, value in conditions.items()}
@@ -138,7 +139,7 @@ def _identities(key: str, value: Any, cells: Collection[Columns]) -> list[Any]:
 
 
 def make_matcher(conditions: Conditions) -> Callable[[Columns], bool]:
-    """Returns a function that tells whether the columns of a cell match every key of the conditions."""
+    """Returns a function that checks whether the columns of a cell match all conditions."""
 
     def matches(columns: Columns) -> bool:
         for key, value in conditions.items():

@@ -1,4 +1,4 @@
-"""Finds cells that cannot be measured, and warm-ups that never end. ``plan.py`` uses it and shows the reasons."""
+"""Finds cells that cannot be measured, and warm-ups that never end. ``plan.py`` reports the reasons."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from robench.suite.yaml import format_path
 
 
 def find_defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str:
-    """Returns why a defence does not fit a model, or an empty text."""
+    """Returns why a defence does not fit a model, or an empty string."""
     problem = defense.component.problem(model.cls)
     return f"{model.part.name} {problem}, so {defense.part.label} does not fit" if problem else ""
 
 
 def find_attack_misfit(attack: PlannedAttack) -> str:
-    """Returns why this version of robench cannot carry out an attack, or an empty text."""
+    """Returns why this version of robench cannot carry out an attack, or an empty string."""
     component = attack.component
     bases = {f"{base.__module__}:{base.__qualname__}" for base in type(component).__mro__}
     rules = SURFACES.get(component.surface)
@@ -35,7 +35,7 @@ def find_attack_misfit(attack: PlannedAttack) -> str:
 
 
 def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
-    """Returns why an attack at test time cannot touch a model, or an empty text."""
+    """Returns why an attack at test time cannot touch a model, or an empty string."""
     name, label, cls = model.part.name, attack.part.label, model.cls
     surface, gradient = attack.threat.surface, attack.component.gradient
     if surface not in cls.surfaces:
@@ -72,9 +72,9 @@ def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedPart
 
 
 def note_skips(reasons: Iterable[str]) -> list[str]:
-    """Returns a line per reason why cells are skipped, with its count.
+    """Returns one line for each reason to skip cells, with the number of cells.
 
     Args:
-        reasons: the reason of each cell; empty for a cell that is not skipped.
+        reasons: the reason of each cell. It is empty for a cell that is not skipped.
     """
     return [f"skipped: {counted(count, 'cell')}: {reason}" for reason, count in Counter(filter(None, reasons)).items()]

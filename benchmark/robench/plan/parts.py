@@ -23,9 +23,9 @@ class Planned(Generic[C]):
     """A part of a suite and its component.
 
     Args:
-        part: the part as the suite configures it.
+        part: the part that the suite configures.
         component: an instance with these settings.
-        own: whether robench itself offers it. The roles of other packages' components do not count.
+        own: whether robench itself offers the component. Components of other packages cannot have roles.
     """
 
     part: Part
@@ -48,7 +48,7 @@ class PlannedAttack(Planned[Attack]):
 
 @dataclass(frozen=True)
 class PlannedParts:
-    """The models, defences and attacks of a suite, in its order."""
+    """The models, defences and attacks of a suite, in the order of the suite."""
 
     models: tuple[Planned[Model], ...]
     defenses: tuple[Planned[Defense], ...]

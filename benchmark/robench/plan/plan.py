@@ -24,7 +24,7 @@ from robench.suite.load import Suite
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a suite in order, and the tables that it asks for. ``excluded`` counts removed cells."""
+    """Every cell of a suite in order, and the tables that it asks for. ``excluded`` is the number of removed cells."""
 
     suite: str
     cells: tuple[Cell, ...]
@@ -35,7 +35,7 @@ class Plan:
     excluded: int = 0
 
     def to_json(self) -> Mapping[str, object]:
-        """Returns the content of plan.json, which tables need besides the records."""
+        """Returns the content of plan.json. Tables are built from this content and the records."""
         file = PlanFile(
             PLAN_VERSION,
             self.suite,
@@ -54,8 +54,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     """Plans the cells in the order data set, model, defence, seed, poisoning, attack, ε.
 
     Raises:
-        UserErrors: an ``exclude`` entry that matches nothing, a ``ranking`` entry that means no threat of the suite, a
-            warm-up as long as the training.
+        UserErrors: if an ``exclude`` entry matches nothing, if a ``ranking`` entry fits no threat model of the suite,
+            or if a warm-up is as long as the training.
     """
     parts = make_parts(suite, registry)
     cells: dict[str, Cell] = {}

@@ -1,4 +1,4 @@
-"""The tables of a plan: those that the suite's ``ranking`` asks for, or one per threat model."""
+"""The tables of a plan: those in the suite's ``ranking``, or one per threat model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plan_tables(
     """Returns the tables that the suite asks for, or one per threat model at its largest ε.
 
     Args:
-        errors: entries that mean no threat model of the suite are added here.
+        errors: the list to which errors about entries without a matching threat model are added.
     """
     by_threat: dict[Threat, list[Cell]] = {}
     for cell in cells:
@@ -53,7 +53,7 @@ def _problem(
     by_threat: Mapping[Threat, Sequence[Cell]],
     metrics: Mapping[str, Metric],
 ) -> str:
-    """Returns why a ``ranking`` entry means no table, or an empty text.
+    """Returns why a ``ranking`` entry gives no table, or an empty string.
 
     Args:
         matching: the threat models that fit the entry.
@@ -73,8 +73,8 @@ def _problem(
 def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str | None:
     """Returns the default metric of a table.
 
-    It is NDCG@10, or T-HR@10 if items are promoted. If the suite lacks this metric, it is the suite's first metric of
-    that kind, if any.
+    It is NDCG@10, or T-HR@10 if items are promoted. If the suite lacks this metric, the first metric of the same kind
+    is used, if there is one.
 
     Args:
         names: the metrics of the suite.
@@ -90,7 +90,7 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
 
 
 def _unmeasured(name: str, cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str:
-    """Returns why some of the cells of a threat model do not measure a metric, or an empty text."""
+    """Returns why some cells of a threat model do not have a metric, or an empty string."""
     measure = Measure.parse(name)
     problems = (measure.problem(metrics[measure.name], cell.threat, cell.kind) for cell in cells)
     return next(filter(None, problems), "")

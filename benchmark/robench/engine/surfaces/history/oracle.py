@@ -137,7 +137,7 @@ class EditOracle(UserOracle[Tensor]):
         """Returns the items that are neither forbidden nor in the rows.
 
         Returns:
-            The items, bool [B, n_items].
+            The items, The items, bool [B, n_items].
         """
         own = self._genuine if rows is None else rows
         known = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
