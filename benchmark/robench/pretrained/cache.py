@@ -27,26 +27,26 @@ def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]
     Args:
         kind: the name of the folder in the cache.
         content: all inputs that the array depends on, as JSON.
-        make: computes the array.
+        make: the function that computes the array.
     """
     arrays, _ = Cache(default_folder()).get(kind, _key(content), lambda: ({"array": make()}, {}))
     return arrays["array"]
 
 
 def cached_array_path(kind: str, content: Any) -> Path:
-    """Returns the file of ``cached_array`` for the same inputs, which need not exist."""
+    """Returns the path of the file that ``cached_array`` uses for these inputs. It need not exist."""
     return Cache(default_folder()).path(kind, _key(content))
 
 
 def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
     """Returns a folder in the cache, and fills it first if it is not there.
 
-    The folder is whole or absent. If several processes need it at the same time, only one fills it.
+    The folder is either complete or absent. If several processes need it at the same time, only one fills it.
 
     Args:
         kind: the name of the parent folder in the cache.
         content: all inputs that the files depend on, as JSON.
-        make: fills the empty folder that it is given.
+        make: the function that fills the empty folder that it receives.
     """
     cache, key = Cache(default_folder()), _key(content)
     path = cache.path(kind, key).with_suffix("")

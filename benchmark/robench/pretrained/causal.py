@@ -1,4 +1,4 @@
-"""Causal language models: their loading, their tokens and the tokens' vectors."""
+"""Causal language models, their tokens and the vectors of these tokens."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from robench.pretrained.weights import check_files, first_line, transformers
 
 @dataclass(eq=False)
 class CausalModel:
-    """A causal language model, frozen, in evaluation mode and float32.
+    """A frozen causal language model in evaluation mode and float32.
 
     Args:
-        folder: the folder that it was loaded from.
-        tokenizer: its tokenizer, of the library transformers.
-        net: its network, of the library transformers.
+        folder: the folder that the model was loaded from.
+        tokenizer: the tokenizer, from the library transformers.
+        net: the network, from the library transformers.
     """
 
     folder: Path
@@ -34,7 +34,7 @@ class CausalModel:
         """Loads a model by package name, folder, GGUF file or hub id.
 
         Raises:
-            DataError: if files are missing or broken, or if it is no decoder.
+            DataError: if files are missing or broken, or if the model is not a decoder.
         """
         folder = decoder_folder(weights)
         return cls(folder, *_read(folder))
@@ -46,7 +46,7 @@ class CausalModel:
 
     @property
     def context(self) -> int:
-        """The number of tokens that the network reads at most."""
+        """The largest number of tokens that the network can read."""
         return int(getattr(self.net.config, "max_position_embeddings", 0) or 2048)
 
     @property
@@ -57,12 +57,12 @@ class CausalModel:
 
     @cached_property
     def cache_argument(self) -> str:
-        """The network's argument for keys and values, renamed in transformers 5."""
+        """The name of the network's argument for keys and values, which changed in transformers 5."""
         return "cache" if "cache" in inspect.signature(self.net.forward).parameters else "past_key_values"
 
     @cached_property
     def words(self) -> dict[int, str]:
-        """The tokens that are a whole word of at least two letters after a blank."""
+        """The tokens that are whole words of at least two letters after a blank."""
         texts = self.tokenizer.batch_decode([[token] for token in range(len(self.table()))])
         words = sorted({text.strip() for text in texts if len(text.strip()) > 1 and text.strip().isalpha()})
         rows = self.tokenizer([f" {word}" for word in words], add_special_tokens=False).input_ids if words else []
@@ -79,10 +79,10 @@ class CausalModel:
         return [int(token) for token in tokens]
 
     def spans(self, text: str) -> list[int]:
-        """Returns the place in a text at which each of its tokens begins, after blanks.
+        """Returns the position in a text at which each of its tokens begins, without blanks.
 
         Raises:
-            DataError: if the tokenizer does not know the places.
+            DataError: if the tokenizer does not report positions.
         """
         if not self.tokenizer.is_fast:
             raise DataError("the tokenizer does not know the places of its tokens", where=str(self.folder))
@@ -95,19 +95,19 @@ class CausalModel:
         return table
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Returns the vectors of tokens, scaled by the network itself: float [..., d]."""
+        """Returns the vectors of tokens, in the scale that the network uses: float [..., d]."""
         vectors: Tensor = self.net.get_input_embeddings()(ids)
         return vectors
 
     def to(self, like: Tensor) -> None:
-        """Moves the network to a tensor's device and floating type, unless it is there."""
+        """Moves the network to the device and the floating-point type of a tensor, if necessary."""
         table = self.table()
         if table.device != like.device or table.dtype != like.dtype:
             self.net.to(device=like.device, dtype=like.dtype)
 
 
 def _read(folder: Path) -> tuple[Any, Any]:
-    """Returns the tokenizer and the network of a folder."""
+    """Reads the tokenizer and the network of a folder."""
     check_files(folder)
     library = transformers(EXTRA)
     where, options = str(folder), {"local_files_only": True}

@@ -24,10 +24,10 @@ AGREEMENT = 1e-3  # nats by which a title's score may differ if the network read
 
 @dataclass(frozen=True, eq=False)
 class Soft:
-    """A title of l tokens, each of which may be a mixture of tokens.
+    """A title with l places, each of which may hold a mixture of tokens.
 
     Args:
-        vectors: the vectors that are read, float [l, d].
+        vectors: the vectors that the network reads, float [l, d].
         choice: the weights of all tokens' log-likelihoods at each place, float [l, V].
     """
 
@@ -42,7 +42,7 @@ class Prefix:
     Args:
         cache: the prompt's keys and values, in the network's own format.
         length: the number of the prompt's tokens.
-        log: the log-likelihoods of the next token, float [V].
+        log: the log-likelihood of every possible next token, float [V].
     """
 
     cache: Any
@@ -51,7 +51,7 @@ class Prefix:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the keys and values."""
+        """The size of the keys and values in bytes."""
         parts = (part for layer in getattr(self.cache, "layers", ()) for part in vars(layer).values())
         return sum(part.nbytes for part in parts if isinstance(part, Tensor))
 
@@ -74,7 +74,7 @@ class Decoder(CausalModel):
         """Checks that two titles after one prompt do not change each other's scores.
 
         Raises:
-            DataError: if they do, as in a recurrent network or in one that is not causal.
+            DataError: if they do. This happens in a recurrent network, or in a network that is not causal.
         """
         row = [token % len(self.table()) for token in range(3, 10)]
         prompt, first, second = row[:3], row[3:5], row[4:7]
@@ -97,10 +97,10 @@ class Decoder(CausalModel):
 
         Args:
             prompt: the vectors of the prompt's tokens, float [P, d], P ≥ 1.
-            titles: the tokens of each title, at least one.
+            titles: the tokens of each title. A title has at least one token.
 
         Returns:
-            float [n], in nats.
+            The mean log-likelihoods in nats, float [n].
         """
         if not titles:
             return prompt.new_zeros(0)
@@ -146,8 +146,8 @@ class Decoder(CausalModel):
 
         Args:
             prefix: the prompt.
-            title: the title's tokens, at least one.
-            soft: a soft title to score instead; only then is there a gradient.
+            title: the tokens of the title, at least one.
+            soft: a soft title to score instead. There is a gradient only if it is given.
         """
         log = prefix.log.unsqueeze(0)
         if len(title) > 1:
@@ -166,13 +166,13 @@ class Decoder(CausalModel):
         return (log * soft.choice).sum(1).mean()
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word's tokens after its first: float [W].
+        """Returns the log-likelihood of each word's tokens after the first: float [W].
 
-        A word is read as the beginning of a text, after the tokenizer's own start or the mark that ends a text. There
-        is no gradient.
+        A word is read as the beginning of a text. It follows the start token of the tokenizer, or the token that ends a
+        text. There is no gradient.
 
         Args:
-            words: the tokens of each word, at least one.
+            words: the tokens of each word. A word has at least one token.
         """
         end = self.tokenizer.eos_token_id
         front = self.start or ([] if end is None else [end])
@@ -192,8 +192,8 @@ class Decoder(CausalModel):
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
         """Draws answers to a request, and returns the first line of each.
 
-        The draws come from torch's global generator. The request has the form of a chat if the tokenizer has a template
-        for chats. A line may be empty.
+        The draws come from torch's global generator. The request is formatted as a chat if the tokenizer has a chat
+        template. A line may be empty.
 
         Args:
             request: the request.
@@ -229,8 +229,8 @@ class Decoder(CausalModel):
     def adapt(self, rank: int) -> dict[str, nn.Parameter]:
         """Adds LoRA to all queries and values, and returns its parameters.
 
-        LoRA is that of Hu et al. (ICLR 2022); α is 2 · rank. The first factor is drawn from torch's global generator
-        and the second is zero, so that nothing changes at first.
+        LoRA is that of Hu et al. (ICLR 2022), with α = 2 · rank. The first factor is drawn from torch's global
+        generator. The second factor is zero, so nothing changes at first.
 
         Raises:
             DataError: if peft is not installed, or if the network's attention has unknown names.

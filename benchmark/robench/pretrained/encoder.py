@@ -1,4 +1,4 @@
-"""Encoders of texts: pretrained BERT networks with a vector per text."""
+"""Encoders of texts: pretrained BERT networks that compute one vector per text."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ TEXTS_AT_A_TIME = 256
 
 @dataclass(eq=False)
 class Encoder:
-    """A BERT encoder, frozen, in evaluation mode and float32.
+    """A frozen BERT encoder in evaluation mode and float32.
 
     The vector of a text is the mean over its tokens (Reimers & Gurevych, EMNLP 2019). It is scaled to a root mean
     square of 1 per entry.
 
     Args:
-        folder: the folder that it was loaded from.
-        max_tokens: the largest number of tokens of a text; the rest is cut off.
-        tokenizer: its tokenizer, of the library transformers.
-        net: its network, of the library transformers.
+        folder: the folder that the encoder was loaded from.
+        max_tokens: the largest number of tokens of a text. Longer texts are cut.
+        tokenizer: the tokenizer, from the library transformers.
+        net: the network, from the library transformers.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class Encoder:
         """Loads an encoder by package name, folder or hub id.
 
         Raises:
-            DataError: if files are missing or broken, or if it is no BERT encoder.
+            DataError: if files are missing or broken, or if the network is not a BERT encoder.
         """
         folder = folder_of(weights)
         return cls(folder, max_tokens, *_read(folder, max_tokens))
@@ -54,7 +54,7 @@ class Encoder:
         return int(self.net.config.hidden_size)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of texts, special tokens included."""
+        """Returns the tokens of texts, including special tokens."""
         tokens = self.tokenizer(
             list(texts),
             padding=True,
@@ -81,23 +81,23 @@ class Encoder:
 
         Args:
             vectors: the vectors of the tokens, float [n, L, d].
-            mask: bool [n, L], False at padding.
+            mask: the mask of the tokens, bool [n, L], False at padding.
         """
         states: Tensor = self.net(inputs_embeds=vectors, attention_mask=mask.to(vectors.device)).last_hidden_state
         return states
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Returns the vectors of texts, differentiable: float [n, d].
+        """Returns the vectors of texts with a graph: float [n, d].
 
         Args:
             vectors: the vectors of the tokens, float [n, L, d].
-            mask: bool [n, L], False at padding.
+            mask: the mask of the tokens, bool [n, L], False at padding.
         """
         count_usage(texts=len(mask), tokens=int(mask.sum()))
         return pooled(self.states(vectors, mask), mask)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Returns the vectors of texts, without a gradient: float [n, d], on the CPU.
+        """Returns the vectors of texts on the CPU, without a gradient: float [n, d].
 
         Equal texts are encoded once.
         """
@@ -109,7 +109,7 @@ class Encoder:
         return table[[place[text] for text in texts]]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[Tokens]:
-        """Yields batches of about 4,096 tokens; the texts are sorted by length."""
+        """Yields batches of about 4,096 tokens, with the texts sorted by length."""
         at = 0
         while at < len(texts):
             some = self.tokens(texts[at : at + TEXTS_AT_A_TIME])
@@ -120,11 +120,11 @@ class Encoder:
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """Returns the scaled mean over a text's tokens, with root mean square 1: [n, d].
+    """Returns the mean over each text's tokens, scaled to a root mean square of 1: [n, d].
 
     Args:
-        states: float [n, L, d].
-        mask: bool [n, L], False at padding.
+        states: the states of the tokens, float [n, L, d].
+        mask: the mask of the tokens, bool [n, L], False at padding.
     """
     weight = mask.to(states).unsqueeze(-1)
     mean = (states * weight).sum(1) / weight.sum(1).clamp_min(1)
@@ -132,7 +132,7 @@ def pooled(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
-    """Returns the tokenizer and the network of a folder."""
+    """Reads the tokenizer and the network of a folder."""
     check_files(folder)
     # Without its vocabulary the library makes a tokenizer that reads every word as unknown.
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
@@ -167,7 +167,7 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
 def _check_network(missing: Collection[str], tokenizer: Any, config: Any, max_tokens: int, where: str) -> None:
     """Refuses a network that lacks weights, words or positions.
 
-    The library would replace weights that are missing by random numbers.
+    The library would replace missing weights by random numbers.
     """
     if missing:
         raise DataError(f"no weights of the right shape for '{min(missing)}' ({len(missing)} such)", where=where)

