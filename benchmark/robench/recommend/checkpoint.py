@@ -1,4 +1,4 @@
-"""Reads a checkpoint on its own: its victim, its state, and the data that it was fitted on."""
+"""Reads a checkpoint without its suite: the victim, the state, and the data that it was fitted on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from robench.spec import Part, Victim, victim_from_payload
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A checkpoint as it was read from its file.
+    """The content of a checkpoint file.
 
     Args:
         path: the file.
@@ -48,7 +48,7 @@ class Checkpoint:
 
     @property
     def cache(self) -> Cache:
-        """The cache that the file lies in, or the default one."""
+        """The cache that contains the file, or the default cache."""
         parents = self.path.resolve().parents
         inside = len(parents) > 2 and parents[1].name == "checkpoints"
         return Cache(parents[2] if inside else default_folder())
@@ -57,7 +57,7 @@ class Checkpoint:
         """Reads the prepared data that the model was fitted on.
 
         Raises:
-            UserError: if the data is not in the cache, is damaged, or has changed.
+            UserError: if the data is missing from the cache, is damaged, or has changed.
         """
         place = data_path(self.cache, self.key.key)
         hint = "robench recommend SUITE prepares it again"
@@ -81,7 +81,7 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
         registry: the plugins, which must offer the parts of its victim.
 
     Raises:
-        UserError: if the file is missing or damaged, is no checkpoint, or belongs to a plugin that is not installed.
+        UserError: if the file is missing or damaged, is not a checkpoint, or belongs to a plugin that is not installed.
     """
     state, origin = _read(path)
     try:
@@ -119,7 +119,7 @@ def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
 
 
 def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
-    """Refuses a victim of a plugin that is not installed, and names the plugin."""
+    """Refuses a victim whose plugin is not installed, and names the plugin."""
     parts: list[tuple[Kind, Part]] = [("model", victim.model), ("defense", victim.defense)]
     parts += [("attack", victim.poison.attack)] if victim.poison else []
     for kind, part in parts:

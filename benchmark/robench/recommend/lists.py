@@ -1,4 +1,4 @@
-"""Makes the lists that victims recommend to a user of the data set, or to a new user with some items."""
+"""Makes the lists that victims recommend to a user of the data set or to a new user."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def recommend(source: Path, request: Request, registry: Registry, say: Say) -> l
         source: a suite, or a checkpoint (``.safetensors``).
         request: the user, the length of the list, and the victims.
         registry: the plugins.
-        say: receives a line about each slow step or doubtful result.
+        say: a function that receives a line about each slow step or doubtful result.
 
     Raises:
-        UserError: if something in the source or the request is wrong. Nothing was fitted then.
+        UserError: if something in the source or the request is wrong. Nothing has been fitted then.
     """
     if (request.user is None) == (request.items is None):
         problem = "neither is given" if request.user is None else "both are given"
@@ -48,7 +48,7 @@ def recommend(source: Path, request: Request, registry: Registry, say: Say) -> l
 
 
 def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: Say) -> list[Recommendation]:
-    """Returns the lists of a suite's victims, each from its checkpoint; a victim without one is fitted."""
+    """Returns the lists of a suite's victims. A victim without a checkpoint is fitted first."""
     suite = load_suite(path, registry, request.overrides)
     cells = _choose(make_plan(suite, registry).cells, suite.seeds, request)
     cache, device = Cache(default_folder()), pick_device(suite.device)
@@ -72,7 +72,7 @@ def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: S
 
 
 def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, say: Say) -> Recommendation:
-    """Returns the list of a checkpoint's victim. Its data comes from the cache that the file lies in."""
+    """Returns the list of a checkpoint's victim. Its data comes from the cache that contains the file."""
     given = [f"--{name}" for name in ("model", "defense", "seed") if getattr(request, name) is not None]
     given += [*(["--only"] if request.only else []), *(["--set"] if request.overrides else [])]
     if given:
@@ -108,7 +108,7 @@ def _answer(victim: Victim, query: Query, fit: Callable[[], FitResult], checkpoi
 
 
 def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> list[Cell]:
-    """Returns one cell of each victim that is not poisoned, matches the request, and has its seed."""
+    """Returns one cell of each victim that matches the request and is not poisoned."""
     able = [cell for cell in cells if not cell.skip and cell.victim.poison is None]
     for kind in ("model", "defense"):
         name = getattr(request, kind)

@@ -1,4 +1,4 @@
-"""Finds items by the names that people write: titles, titles with a year, ids."""
+"""Finds items by the names that people write: titles, titles with a year, and ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASIDE = re.compile(r"(?P<rest>.+?) \((?:a\.?k\.?a\.? )?(?P<other>[^()]+)\)\Z")
 
 
 def normal(text: str) -> str:
-    """Returns a name in lower case, with the blanks around words, commas and brackets made regular."""
+    """Returns a name in lower case, with regular blanks around words, commas and brackets."""
     return re.sub(r" ?\(", " (", re.sub(r" ?, ?", ", ", " ".join(text.casefold().split()))).strip()
 
 
@@ -47,7 +47,10 @@ class Titles:
                         names.setdefault(whole, set()).add(number)
 
     def shown(self, item: int) -> str:
-        """Returns the title of an item with its year, such as ``Matrix, The (1999)``; its id if it has no title."""
+        """Returns the title of an item with its year, such as ``Matrix, The (1999)``.
+
+        An item without a title has its id instead.
+        """
         title, year = self.catalogue.title(item), self.catalogue.items[item].year
         return title if year is None or _YEAR.match(title) else f"{title} ({year})"
 
@@ -57,17 +60,17 @@ class Titles:
         return shown if self.exact.get(normal(shown)) == {item} else f"id:{self.catalogue.ids[item]}"
 
     def called(self, name: str) -> list[int]:
-        """Returns the items with this name as their whole title. If there are none, it may be a part of the title."""
+        """Returns the items with this title. If there are none, returns those with the name in their title."""
         key = normal(name)
         return sorted(self.exact.get(key) or self.loose.get(key) or ())
 
     def read(self, text: str, path: str) -> list[int]:
-        """Returns the items of a list with commas, in its order and without repeats.
+        """Returns the items of a comma-separated list, in order and without repeats.
 
-        A title may contain commas too. Therefore the longest run of pieces that forms a name is taken.
+        Titles may contain commas too. Therefore the longest run of pieces that forms a name is taken.
 
         Args:
-            text: the list as typed.
+            text: the list that the user typed.
             path: the option, for messages.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A request for recommendations, looked up in a data set, and its answer by a model."""
+"""Requests for recommendations: looking them up in a data set, and answering them with a model."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Request:
     """A request for a list of recommendations by some victims of a suite.
 
     Args:
-        user: the id of a user of the data set; None for a new user.
-        items: the items of a new user, as typed; None for a user of the data set.
+        user: the id of a user of the data set, or None for a new user.
+        items: the items of a new user as text, or None for a user of the data set.
         k: the length of the list.
-        model: only this model, by name or label.
-        defense: only this defence, by name or label.
-        seed: the seed of the victims; the suite's first if it is None.
+        model: the name or label of the only model to use.
+        defense: the name or label of the only defence to use.
+        seed: the seed of the victims, or None for the suite's first seed.
         only: conditions that a victim must meet.
         overrides: settings of the suite to change.
     """
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Line:
-    """One recommended item. If it is ``held_out``, the user has used it, but the model has not seen this."""
+    """One recommended item. If it is ``held_out``, the user has used it, but the model was not trained on this."""
 
     item: str
     title: str
@@ -63,8 +63,8 @@ class Recommendation:
     Args:
         victim: the label of the victim.
         data: the victim's data set and split.
-        recipient: the user that the list is for, in words.
-        checkpoint: the file of the victim.
+        recipient: a description of the user for whom the list is made.
+        checkpoint: the path of the victim's checkpoint.
         lines: the items, best first.
     """
 
@@ -77,13 +77,13 @@ class Recommendation:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A request that fits a data set.
+    """A request whose names have been looked up in a data set.
 
     Args:
         data: the prepared data.
         titles: the names of its items.
         k: the length of the list.
-        user: the row of the user; None for a new one.
+        user: the row of the user, or None for a new user.
         items: the rows of a new user's items, oldest first.
     """
 
@@ -100,7 +100,7 @@ class Query:
         Args:
             request: the request.
             data: the prepared data.
-            where: the name of the data, for messages.
+            where: the name of the data in messages.
 
         Raises:
             UserError: if a user or an item is unknown, or k is larger than the catalogue.
@@ -120,7 +120,9 @@ class Query:
         return cls(data, titles, request.k, data.user_ids.index(name))
 
     def answer(self, model: Model) -> tuple[Line, ...]:
-        """Returns the best items that the user has not used, masked as in the benchmark (design A6).
+        """Returns the best items that the user has not used.
+
+        Known items are masked as in the benchmark (design A6).
 
         Held-out items are not masked.
         """
@@ -150,7 +152,7 @@ class Query:
         return model.scores(np.array([self.user], dtype=np.int64), history)
 
     def recipient(self, model: Model) -> str:
-        """Returns a description of the user that the list is for."""
+        """Returns a description of the user for whom the list is made."""
         if self.user is None:
             how = {
                 "history": "from these items alone",
