@@ -1,1 +1,1 @@
-"""Writes tables for people: CSV, JSON, Markdown, an HTML page and the terminal."""
+"""Writes tables as CSV, JSON, Markdown and HTML, and prints them on the terminal."""

@@ -21,7 +21,7 @@ MEMBERS = (
 
 
 def build_curves_section(tables: Tables) -> Section | None:
-    """Returns the section on values along ε, or None if there are none."""
+    """Returns the section on values along ε, or None if there are no such values."""
     if not tables.curves:
         return None
     head = ["model", "defence", "attack", "clean", "along ε", "area"]
@@ -42,7 +42,7 @@ def build_curves_section(tables: Tables) -> Section | None:
 
 
 def build_radii_section(tables: Tables) -> Section | None:
-    """Returns the section on radii, or None if no attack searches for them."""
+    """Returns the section on radii, or None if no attack searches for radii."""
     if not tables.radii:
         return None
     head = ["model", "defence", "attack", "users hit", "q25", "median", "q75", "never broken"]

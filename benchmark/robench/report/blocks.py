@@ -1,4 +1,4 @@
-"""The parts of a report, before they become Markdown, HTML or text on a terminal."""
+"""The parts of a report, before they are written as Markdown, HTML or terminal output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.tables.twins import TwinRow
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of formatted cells with its header."""
+    """A table of formatted cells with a header."""
 
     head: Sequence[str]
     body: Sequence[Sequence[str]]
@@ -30,7 +30,7 @@ Block = str | Grid | Bullets  # a string is a paragraph; ``**bold**`` and `` `co
 
 @dataclass(frozen=True)
 class LeaderboardChart:
-    """A chart of the rows of one table, clean and attacked."""
+    """A chart of the clean and attacked values of the rows of one table."""
 
     table: LeaderboardTable
 
@@ -44,7 +44,7 @@ class CurvesChart:
 
 @dataclass(frozen=True)
 class TwinsChart:
-    """Charts of defended models beside their twins."""
+    """Charts that compare defended models with their twins."""
 
     rows: Sequence[TwinRow]
 
@@ -54,7 +54,7 @@ Chart = LeaderboardChart | CurvesChart | TwinsChart
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what is below it.
+    """A heading with the content below it.
 
     Args:
         title: the title, in plain words.

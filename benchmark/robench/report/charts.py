@@ -1,4 +1,4 @@
-"""Draws the pictures of the page from the rows of tables, as SVG without scripts."""
+"""Draws the pictures of the page from the rows of tables. They are SVG without scripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Point = Mapping[str, str | float]  # what altair draws
 
 
 def draw_charts(section: Section) -> Iterator[tuple[str, str]]:
-    """Yields (caption, SVG) of every picture of a section."""
+    """Yields the caption and the SVG of every picture of a section."""
     chart = section.chart
     if isinstance(chart, LeaderboardChart):
         yield _draw_leaderboard(chart.table)
@@ -64,7 +64,7 @@ def _printable(value: str | float) -> str | float:
 
 
 def _draw_leaderboard(table: LeaderboardTable) -> tuple[str, str]:
-    """Draws the clean and attacked values of every victim with intervals.
+    """Draws the clean and attacked values of every victim, with their intervals.
 
     A line shows the baseline's clean value.
     """
@@ -90,7 +90,7 @@ def _draw_leaderboard(table: LeaderboardTable) -> tuple[str, str]:
 
 
 def _points(row: LeaderboardRow) -> Iterator[Point]:
-    """Yields the values of a victim with their intervals, clean and attacked."""
+    """Yields the clean and attacked values of a victim, with their intervals."""
     name = format_victim(row.key, row.own_weights)
     for what, interval in (("clean", row.clean_interval), ("attacked", row.worst_interval)):
         if interval is not None:
@@ -109,7 +109,7 @@ def _shape() -> alt.Shape:
 
 
 def _draw_curves(rows: Sequence[CurveRow]) -> Iterator[tuple[str, str]]:
-    """Draws values along ε: a chart per threat model, and in it a panel per model."""
+    """Draws values along ε. Each threat model has a chart with one panel per model."""
     for title, lines in grouped(rows, _curves_title).items():
         values: list[Point] = [
             {
@@ -151,7 +151,7 @@ def _many(count: int) -> alt.Scale:
 
 
 def _draw_twins(rows: Sequence[TwinRow]) -> Iterator[tuple[str, str]]:
-    """Draws a panel per metric, in it a line per victim from clean to attacked."""
+    """Draws one panel per metric, with a line from clean to attacked for each victim."""
     for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
         metrics = list(dict.fromkeys(str(row.metric) for row in group))
@@ -167,9 +167,9 @@ def _draw_twins(rows: Sequence[TwinRow]) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
-    """Returns points of victims, clean and attacked, and the victims in order.
+    """Returns the clean and attacked points of victims, and the victims in order.
 
-    Each point has the other value of the same victim and metric.
+    Each point also holds the other value of the same victim and metric.
     """
     points: dict[tuple[str, str, str], Point] = {}
     for row in rows:

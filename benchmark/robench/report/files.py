@@ -23,7 +23,7 @@ FORMAT_VERSION = 1  # of leaderboard.json
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """Writes every file of the leaderboard, each whole or not at all.
+    """Writes every file of the leaderboard atomically.
 
     Raises:
         UserError: if the folder cannot be written.
@@ -41,7 +41,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def build_texts(tables: Tables) -> dict[str, str]:
-    """Returns the text of every file but the page, by its name."""
+    """Returns the text of every file except the page, by file name."""
     return {
         "cells.csv": to_csv(ValueRow, tables.values),
         "leaderboard.csv": to_csv(LeaderboardRow, tables.rows()),
@@ -75,11 +75,11 @@ def to_json(tables: Tables) -> str:
 
 
 def to_csv(row: type, rows: Iterable[object]) -> str:
-    """Returns CSV text with numbers of 10 digits. A missing value is an empty field.
+    """Returns CSV text with numbers rounded to 10 digits. A missing value is an empty field.
 
     Args:
-        row: the dataclass of the rows; its fields are the columns.
-        rows: its instances.
+        row: the dataclass of the rows. Its fields are the columns.
+        rows: the instances of this dataclass.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -97,7 +97,7 @@ def _field(value: object) -> str:
 
 
 def round_numbers(value: Any) -> Any:
-    """Returns JSON types with numbers of 10 digits, and null for NaN and infinity."""
+    """Returns JSON types with numbers rounded to 10 digits, and with null for NaN and infinity."""
     if isinstance(value, Mapping):
         return {key: round_numbers(part) for key, part in value.items()}
     if isinstance(value, list):

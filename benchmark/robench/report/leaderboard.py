@@ -1,4 +1,4 @@
-"""Builds the tables of the leaderboard, and of clean values that it does not show."""
+"""Builds the tables of the leaderboard, and tables of clean values that it does not show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def format_title(table: LeaderboardTable) -> str:
 def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
     """Returns the drop in percent, or the difference if items are promoted.
 
-    Promoted items start near 0, where a percentage says nothing.
+    Values of promoted items start near 0, so a percentage would be meaningless.
     """
     if table.rise:
         return "–" if row.worst is None else format_number(row.worst - row.clean)
@@ -73,7 +73,7 @@ def build_leaderboard_section(table: LeaderboardTable) -> Section:
 
 
 def build_clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
-    """Yields (title, table) per data set and split, for victims that no ranking table shows."""
+    """Yields the title and the table of each data set and split, for victims that no ranking table shows."""
     for (dataset, split), rows in grouped(tables.clean, lambda row: row.key.place).items():
         measures = list(dict.fromkeys(measure for row in rows for measure in row.values))
         head = ["model", "defence", *map(str, measures), "users hit@10", "flags"]

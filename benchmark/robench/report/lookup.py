@@ -1,4 +1,4 @@
-"""Finds the stored cell that ``robench show`` means."""
+"""Finds the stored cell that ``robench show`` displays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StoredCell:
     Args:
         store: the folder.
         plan: its plan.
-        cell: the planned cell; None if plan.json no longer has it.
+        cell: the planned cell, or None if plan.json no longer has it.
         record: the record of the cell.
     """
 
@@ -40,11 +40,11 @@ class StoredCell:
         return "" if self.cell is None else "/".join(self.cell.key.place)
 
     def users(self) -> Arrays:
-        """Returns users.npz; empty if it is missing."""
+        """Returns the arrays of users.npz, or none if the file is missing."""
         return self.store.users()
 
     def targets(self) -> list[int]:
-        """Returns the promoted items, or those that a clean cell measures for comparison."""
+        """Returns the promoted items, or the items that a clean cell measures for comparison."""
         if self.record["status"] != "ok":
             return []
         items: list[int] = self.store.arrays(self.record).get("targets", np.empty(0, np.int64)).tolist()
@@ -55,7 +55,8 @@ def read_cell(path: Path) -> StoredCell:
     """Reads a record and the plan of its folder.
 
     Args:
-        path: ``results/<suite>/cells/<id>.json``, or the id or its first digits of a cell below ``results/``.
+        path: the path ``results/<suite>/cells/<id>.json`` of a record. It may also be the id of a cell below
+            ``results/``, or the first digits of the id.
 
     Raises:
         UserError: if there is no such record, or several match.
@@ -71,7 +72,7 @@ def read_cell(path: Path) -> StoredCell:
 
 
 def find_record(path: Path) -> Path:
-    """Returns the file of the record that a path or the first digits of an id mean.
+    """Returns the file of the record that a path, or the first digits of an id, refer to.
 
     Raises:
         UserError: if none or several records match.
@@ -95,7 +96,7 @@ def find_record(path: Path) -> Path:
 
 
 def summarise(folder: Path) -> str:
-    """Returns how many cells a folder of results has, and how to find one."""
+    """Describes how many cells a folder of results has, and how to find one."""
     plan, store = read_plan(folder), Store(folder)
     counts: Counter[str] = Counter()
     for cell in plan.cells:

@@ -34,6 +34,6 @@ def _lines(block: Block) -> Iterator[str]:
 def _safe(text: str) -> str:
     """Returns text on one line and without HTML.
 
-    Users wrote labels, titles and errors.
+    This is needed because users wrote the labels, titles and errors.
     """
     return " ".join(text.splitlines()).replace("<", "&lt;")

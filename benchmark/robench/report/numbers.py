@@ -1,4 +1,4 @@
-"""Formats numbers, intervals, ranks and defences in the same way for every report."""
+"""Formats numbers, intervals, ranks and defences for all reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robench.tables.twins import TwinRow
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
-    """Returns ``.0432``, or a dash if there is no value."""
+    """Returns a number such as ``.0432``, or a dash if there is no value."""
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{value:.{digits}f}"
@@ -24,19 +24,19 @@ def format_number(value: float | None, digits: int = 4) -> str:
 
 
 def format_interval(interval: Interval | None) -> str:
-    """Returns a mean with its bounds: ``.0432 [.0401, .0466]``."""
+    """Returns a mean with its bounds, such as ``.0432 [.0401, .0466]``."""
     if interval is None:
         return "–"
     return f"{format_number(interval.mean)} {format_bounds(interval)}"
 
 
 def format_bounds(interval: Interval) -> str:
-    """Returns ``[.0401, .0466]``."""
+    """Returns the bounds of an interval, such as ``[.0401, .0466]``."""
     return f"[{format_number(interval.low)}, {format_number(interval.high)}]"
 
 
 def format_rank(row: LeaderboardRow) -> str:
-    """Returns ``2 (1–3)``: the rank, and the ranks that the data allow."""
+    """Returns a rank and the ranks that the data allow, such as ``2 (1–3)``."""
     if row.rank is None:
         return ""
     low, high = row.rank_low, row.rank_high
@@ -44,7 +44,10 @@ def format_rank(row: LeaderboardRow) -> str:
 
 
 def format_defense(key: RowKey, own_weights: Mapping[str, float] | None = None) -> str:
-    """Returns ``adversarial-training λ=0.5``, with the own terms of the defence if given."""
+    """Returns a defence with its λ, such as ``adversarial-training λ=0.5``.
+
+    The defence's own weights are added if they are given.
+    """
     if key.lambda_ == 1:
         return key.defense_label
     own = "".join(f", {name} {value:g}" for name, value in (own_weights or {}).items())
@@ -52,14 +55,14 @@ def format_defense(key: RowKey, own_weights: Mapping[str, float] | None = None) 
 
 
 def format_victim(key: RowKey, own_weights: Mapping[str, float] | None = None) -> str:
-    """Returns ``lstm, adversarial-training λ=0.5``."""
+    """Returns a model with its defence, such as ``lstm, adversarial-training λ=0.5``."""
     return f"{key.model_label}, {format_defense(key, own_weights)}"
 
 
 def name_places(keys: Sequence[RowKey]) -> list[str]:
     """Returns the data set of every row, with its split if there are several.
 
-    The texts are empty if all rows share one.
+    The names are empty if all rows have the same data set.
     """
     splits = {key.split for key in keys}
     names = [", ".join(key.place) if len(splits) > 1 else key.dataset for key in keys]
@@ -67,7 +70,7 @@ def name_places(keys: Sequence[RowKey]) -> list[str]:
 
 
 def build_grid(keys: Sequence[RowKey], head: list[str], body: list[list[str]]) -> Grid:
-    """Returns a table. Its first column is the data set if there are several."""
+    """Returns a table. The first column holds the data set if there are several data sets."""
     where = name_places(keys)
     if not any(where):
         return Grid(head, body)
@@ -75,13 +78,13 @@ def build_grid(keys: Sequence[RowKey], head: list[str], body: list[list[str]]) -
 
 
 def format_unit(threat: Threat) -> str:
-    """Returns the unit of an ε after a blank, or an empty text for a relative ε."""
+    """Returns a blank and the unit of ε, or an empty string if ε is relative."""
     if threat.norm == "edits":
         return " of the history" if threat.scale == "relative" else " edits"
     return "" if threat.scale == "relative" else f" ({threat.scale})"
 
 
 def format_twins_title(row: TwinRow) -> str:
-    """Returns the title of a row about twins: data, threat model, attack and ε."""
+    """Returns the title of a row about twins, with data, threat model, attack and ε."""
     place = ", ".join((*row.key.place, row.threat.surface, row.threat.norm))
     return f"{place}: {row.attack_label} at ε = {row.epsilon:g}{format_unit(row.threat)}"

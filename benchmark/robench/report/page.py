@@ -1,4 +1,4 @@
-"""Writes index.html: the sections with pictures, in a file that loads nothing."""
+"""Writes index.html, a file that holds all sections and pictures and loads nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| 
 
 
 def to_page(tables: Tables) -> str:
-    """Returns the whole document; equal tables give equal text.
+    """Returns the whole document. Equal tables give equal text.
 
     Labels, titles and errors are escaped, because users wrote them.
     """
@@ -51,6 +51,6 @@ def _kind(block: Block) -> str:
 
 
 def _numeric(grid: Grid) -> list[bool]:
-    """Returns for every column whether it is aligned to the right, as numbers are."""
+    """Returns which columns hold numbers, which are aligned to the right."""
     columns = zip(*grid.body, strict=True) if grid.body else [()] * len(grid.head)
     return [all(_NUMBER.fullmatch(cell) for cell in column) and any(column) for column in columns]

@@ -1,4 +1,4 @@
-"""Builds the section on poisonings beside their null control."""
+"""Builds the section that compares poisonings with their null control."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ def show_cell(path: Path, user: str | None, console: Console) -> None:
     """Prints a record or, with ``user``, that user's list in the cell.
 
     Args:
-        path: ``results/<suite>/cells/<id>.json``, the id or its first digits of a cell below ``results/``, or a
-            folder of results. The cells of a folder are counted.
-        user: the id of a user, whose ranks and top list are shown in this cell and in its clean cell.
-        console: where it is printed.
+        path: the path ``results/<suite>/cells/<id>.json`` of a record. It may also be the id of a cell below
+            ``results/``, the first digits of the id, or a folder of results. The cells of a folder are counted.
+        user: the id of a user. The ranks and the top list of this user are shown for this cell and its clean cell.
+        console: the console to print on.
 
     Raises:
         UserError: if there is no such record or user, or if several records match.
@@ -63,7 +63,7 @@ def _show_record(stored: StoredCell, console: Console) -> None:
 
 
 def mark_invisible(title: str) -> str:
-    """Returns a title that names invisible and look-alike characters.
+    """Returns a title in which invisible and look-alike characters are marked.
 
     An example is ``He‹U+200B›at``.
     """
@@ -71,7 +71,7 @@ def mark_invisible(title: str) -> str:
 
 
 def _mark(char: str) -> str:
-    """Returns a character, with its number if it can pass for another one.
+    """Returns a character, with its number if it looks like another character or is invisible.
 
     Letters with accents are returned unchanged.
     """

@@ -15,7 +15,7 @@ TEXT = (
 
 
 def build_reranking_section(tables: Tables) -> Section | None:
-    """Returns the section, or None if no model reranks candidates."""
+    """Returns the section on reranking, or None if no model reranks candidates."""
     if not tables.reranking:
         return None
     head = ["model", "defence", "attack", "ε", "candidates", "recall", "reachable", "T-HR@10 there", "unusable"]

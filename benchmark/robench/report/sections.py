@@ -1,4 +1,4 @@
-"""Builds the sections of a report in order, for leaderboard.md and index.html."""
+"""Builds the sections of a report, in order, for leaderboard.md and index.html."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build_sections(tables: Tables) -> Iterator[Section]:
 def _defences_section(tables: Tables) -> Section | None:
     """Builds the section on the labels of defences.
 
-    A label may have different settings for different models.
+    A label may stand for different settings with different models.
     """
     labels = [row.defense_label for row in tables.defences]
     lines = []

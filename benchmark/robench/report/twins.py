@@ -1,4 +1,4 @@
-"""Builds the section on defended models beside their undefended twins."""
+"""Builds the section that compares defended models with their undefended twins."""
 
 from __future__ import annotations
 

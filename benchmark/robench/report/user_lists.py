@@ -1,4 +1,4 @@
-"""Shows the list of one user, clean and attacked, for ``robench show --user``."""
+"""Shows the clean and the attacked list of one user, for ``robench show --user``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UserList:
     Args:
         top: the best items, padded with −1.
         ranks: the ranks of the held-out items.
-        target_ranks: the rank of each promoted item; 0 if it is in the user's data.
+        target_ranks: the rank of each promoted item. It is 0 if the item is in the user's data.
     """
 
     top: IntArray
@@ -39,7 +39,7 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
     """Prints a user's top list and ranks, and what an attack did to this user.
 
     Raises:
-        UserError: if the cell was not measured, or if this user was not evaluated in it.
+        UserError: if the cell was not measured, or if this user was not evaluated in the cell.
     """
     record, role, cell = stored.record, stored.role, stored.cell
     if record["status"] != "ok":
@@ -62,9 +62,9 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
 
 
 def _lists(stored: StoredCell, cell: CellRow, user: int) -> dict[str, UserList]:
-    """Returns the user's list in the clean cell of the same seed and in this one.
+    """Returns the user's lists in this cell and in the clean cell of the same seed.
 
-    Keys are the heads of the columns.
+    The keys are the headers of the columns.
     """
     twins = (c for c in stored.plan.cells if c.clean and (c.key, c.seed) == (cell.key, cell.seed))
     clean = next(twins, None)
@@ -99,16 +99,16 @@ def _table(
 
 
 def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
-    """Returns the rank of every target in a user's list; 0 if it is in their data."""
+    """Returns the rank of every target for a user, or 0 if the user's data holds it."""
     if "target_ranks" not in arrays:
         return {}
     return dict(zip(arrays["targets"].tolist(), arrays["target_ranks"][:, row].tolist(), strict=True))
 
 
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
-    """Returns what an attack at test time did to a user, as lines.
+    """Describes in lines what an attack at test time did to a user.
 
-    It may have left the user alone, had nothing to reach, or reached its goal by one of its members.
+    The attack may have left the user alone, had nothing to do, or reached its goal by one of its members.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []
@@ -136,7 +136,7 @@ def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> li
 
 
 def _edits(script: IntArray | None, user: int, titles: Titles) -> list[str]:
-    """Returns the edits of a user's history, as lines."""
+    """Describes the edits of a user's history in lines."""
     if script is None:
         return []
     lines = []
