@@ -1,4 +1,4 @@
-"""Prepares the data of a suite, once per data set and split, and checks that its models can use it."""
+"""Prepares the data of a suite once per data set and split, and checks that the models can use it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class SuiteData:
     """The prepared data of one data set and split of a suite.
 
     Args:
-        key: its key in the cache and its digest.
+        key: the key of the data in the cache, and its digest.
         data: the prepared data.
-        users: int64 [U], the rows of the users that are evaluated.
-        notes: lines about the data for the user.
+        users: the rows of the evaluated users, int64 [U].
+        notes: lines for the user about the data.
     """
 
     key: DataKey
@@ -68,17 +68,17 @@ def data_path(cache: Cache, key: str) -> Path:
 
 
 def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cache: Cache) -> tuple[DataKey, Prepared]:
-    """Returns the prepared data of a data set; it is made first if the cache lacks it.
+    """Returns the prepared data of a data set, which is made first if the cache lacks it.
 
     Args:
         part: the data set.
-        split: how it is split.
+        split: the split of the data set.
         registry: the plugins.
-        folder: the folder of the suite; relative paths start there.
+        folder: the folder of the suite, where relative paths start.
         cache: the cache for prepared data.
 
     Raises:
-        DataError: if the source cannot be read, or nothing is left of it.
+        DataError: if the source cannot be read, or if no interactions are left.
     """
     cls: type[Dataset] = registry.class_of("dataset", part.name)
     dataset = registry.make("dataset", replace(part, config=anchor_paths(part.config, cls.Config, folder)))
@@ -98,7 +98,7 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
 
 
 def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
-    """Returns the digest of the bytes that are read, the settings, the split and the code."""
+    """Returns the digest of the source's bytes, the settings, the split and the code."""
     files = find_path_fields(type(dataset).Config)
     settings = {name: value for name, value in part.config.items() if name not in files}
     return digest(
@@ -114,7 +114,7 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
 
 
 def _load(path: Path) -> Prepared | None:
-    """Returns prepared data; None if it is missing or damaged."""
+    """Returns prepared data, or None if it is missing or damaged."""
     try:
         return Prepared.load(path)
     except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
@@ -122,11 +122,11 @@ def _load(path: Path) -> Prepared | None:
 
 
 def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache) -> SuiteData:
-    """Prepares the data of cells, and checks that it has the targets, the users and the texts that they need.
+    """Prepares the data of cells, and checks that it has all that they need.
 
     Args:
         cells: the cells of one data set and split.
-        suite: their suite.
+        suite: the suite of these cells.
         registry: the plugins.
         cache: the cache for prepared data.
 
@@ -156,7 +156,7 @@ def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cac
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns the error of a model that reads texts which the items lack, or None."""
+    """Returns an error if a model reads texts that the items lack, or None."""
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
         cls: type[Model] = registry.class_of("model", name)
         if cls.reads_text and not any(getattr(item, field) for item in data.catalogue.items for field in cls.reads_of):
@@ -168,7 +168,7 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
 
 
 def _profiles_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns the error of a model that reads profiles of users which the data lacks, or None."""
+    """Returns an error if a model reads profiles of users that the data lacks, or None."""
     for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
         if not data.profiles and registry.class_of("model", part.name).make(**part.config).reads_profiles():
             problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"

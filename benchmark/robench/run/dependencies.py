@@ -1,4 +1,4 @@
-"""Finds what else a cell depends on, apart from its spec and its data: code, and files that its plugins read.
+"""Finds the code and the other files that a cell depends on, apart from its spec and its data.
 
 The worker writes both into the record. ``run`` and ``plan`` compare them with the present code and files.
 """
@@ -32,7 +32,7 @@ def classes_of(cell: Cell, registry: Registry) -> list[type]:
 
 
 def attack_of(cell: Cell) -> Part | None:
-    """Returns the attack of a cell, at test time or by poisoning; None for a clean cell of clean data."""
+    """Returns the attack of a cell, at test time or by poisoning, or None if there is none."""
     return cell.attack if cell.victim.poison is None else cell.victim.poison.attack
 
 
@@ -47,7 +47,7 @@ def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None
     """Checks the files that models and attacks read, such as weights, before any work.
 
     Raises:
-        UserErrors: if some are missing or broken; each with its place in the suite.
+        UserErrors: if files are missing or broken. Each error has its place in the suite.
     """
     if errors := list(find_file_errors(cells, suite, registry)):
         raise UserErrors(errors)
@@ -64,7 +64,7 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
 
 
 def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserError:
-    """Returns an error with its place in the suite; one that names a file stays as it is."""
+    """Returns an error with its place in the suite. An error that names a file is not changed."""
     if error.where:
         return error
     return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=format_path(path), hint=error.hint)
@@ -75,7 +75,7 @@ class Dependencies:
 
     Args:
         registry: the plugins.
-        sources: digests of code.
+        sources: the digests of code.
     """
 
     def __init__(self, registry: Registry, sources: Sources) -> None:
@@ -83,7 +83,7 @@ class Dependencies:
         self._digests: dict[str, str] = {}
 
     def code(self, cell: Cell) -> dict[str, str]:
-        """Returns the code digests of everything that takes part in a cell.
+        """Returns the digests of all code that takes part in a cell.
 
         Raises:
             UserError: if a plugin cannot be imported.
@@ -91,7 +91,10 @@ class Dependencies:
         return self._sources.code_of(classes_of(cell, self._registry))
 
     def outside(self, cell: Cell) -> dict[str, str]:
-        """Returns digests of the files that plugins read, by kind of plugin; files that cannot be read are left out."""
+        """Returns the digests of the files that plugins read, by kind of plugin.
+
+        Files that cannot be read are left out.
+        """
         digests = {kind: self._outside(kind, part) for kind, part in readers_of(cell)}
         return {kind: value for kind, value in digests.items() if value}
 
@@ -109,8 +112,8 @@ class Dependencies:
         """Returns whether code, or a file that a plugin reads, has changed since a cell was measured.
 
         Args:
-            cell: a cell that is stored.
-            record: its record. Files are compared only if it has a digest of them too.
+            cell: a stored cell.
+            record: the record of the cell. Files are compared only if the record holds their digest.
         """
         origin, outside = record["provenance"], self.outside(cell)
         earlier = {**outside, **origin.get("outside", {})}

@@ -1,4 +1,4 @@
-"""The device and the settings of torch with which victims are fitted and measured."""
+"""The device and the torch settings with which victims are fitted and measured."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from robench.api.errors import UserError
 
 
 def pick_device(name: str) -> torch.device:
-    """Returns the device of a suite; ``auto`` is the GPU if there is one.
+    """Returns the device of a suite. ``auto`` means the GPU if there is one.
 
     Raises:
-        UserError: if the suite names a GPU, and there is none.
+        UserError: if the suite names a GPU and there is none.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("there is no GPU that torch can use", where=f"device: {name}", hint="write device: auto")

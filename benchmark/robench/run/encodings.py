@@ -1,4 +1,4 @@
-"""Finds the texts of a suite that are encoded once, how many victims use them, and whether they are cached."""
+"""Finds the texts of a suite that are encoded once, and whether they are already cached."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from robench.spec import Cell
 
 @dataclass
 class _Users:
-    """The models and victims that use one file in the cache."""
+    """The models and victims that use one cached file."""
 
     models: set[str] = field(default_factory=set)
     victims: set[str] = field(default_factory=set)
 
 
 def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], registry: Registry) -> list[str]:
-    """Returns a line per encoder and catalogue. A defence that cleans titles changes the catalogue.
+    """Returns one line per encoder and catalogue. A defence that cleans titles changes the catalogue.
 
-    Weights that cannot be read, and defences that give no title, are left to the run, which reports them.
+    Weights that cannot be read and defences that return no title are ignored here, because the run reports them.
 
     Args:
         cells: the cells that are not skipped.

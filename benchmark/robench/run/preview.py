@@ -1,4 +1,4 @@
-"""Previews a run: its cells and their states, without fitting or measuring anything. ``robench plan`` shows it."""
+"""Previews the cells of a run and their states, for ``robench plan``. Nothing is fitted or measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from robench.suite.load import Suite, load_suite
 
 @dataclass
 class VictimRow:
-    """The counts of one victim's cells. A stale cell is stored too."""
+    """The counts of one victim's cells. A stale cell counts as stored too."""
 
     label: str
     cells: int = 0
@@ -41,11 +41,11 @@ class Preview:
     Args:
         name: the name of the suite.
         folder: the folder of its results.
-        rows: a row per victim.
-        skips: why cells are skipped, one line per reason.
-        notes: further lines for the user.
-        refusals: the lines with which a run would be refused.
-        excluded: how many cells ``exclude`` removed.
+        rows: one row per victim.
+        skips: the reasons why cells are skipped, one line per reason.
+        notes: other lines for the user.
+        refusals: the error lines with which a run would refuse to start.
+        excluded: the number of cells that ``exclude`` removed.
     """
 
     name: str
@@ -60,14 +60,14 @@ class Preview:
 def make_preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Preview:
-    """Returns the victims and cells of a suite, and how many are stored, stale or skipped.
+    """Returns the victims of a suite, with the numbers of stored, stale and skipped cells.
 
-    The data is prepared as in a run, because a stored cell counts only if it was measured on this data.
+    The data is prepared as in a run, because a stored cell counts only if it was measured on the same data.
 
     Args:
         path: the suite.
         registry: the plugins.
-        results: the folder of results; ``results/<suite>`` if it is None.
+        results: the folder of results, or None for ``results/<suite>``.
         overrides: settings of the suite to change.
         only: conditions that a cell must meet.
 
@@ -117,7 +117,10 @@ def _rows(cells: Sequence[Cell], todo: Todo) -> list[VictimRow]:
 def _prepare(
     suite: Suite, cells: Sequence[Cell], registry: Registry, cache: Cache, shown: Preview
 ) -> tuple[dict[str, str], dict[str, Catalogue]]:
-    """Returns the digest and the items of every data set and split; errors are added to the refusals."""
+    """Returns the digest and the items of every data set and split.
+
+    Errors are added to the refusals.
+    """
     digests, catalogues = {}, {}
     for name, some in group_by_data(cells).items():
         try:

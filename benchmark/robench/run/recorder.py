@@ -1,4 +1,4 @@
-"""Turns measurements and errors of one victim into records. The worker uses it."""
+"""Makes records from the measurements and errors of one victim. The worker uses it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from robench.store.record import Record, Status
 
 @dataclass(eq=False)
 class Recorder:
-    """The maker of the records of one victim.
+    """A recorder makes the records of one victim.
 
     Args:
-        dependencies: the code and the files of its cells.
-        threads: torch threads.
+        dependencies: the code and the files that the cells depend on.
+        threads: the number of torch threads.
         data_sha: the digest of the prepared data.
-        device: the device on which the victim is fitted; empty until it is known.
-        fit: the report of the fit; empty until it has ended.
+        device: the device on which the victim is fitted. It is empty until it is known.
+        fit: the report of the fit. It is empty until the fit has ended.
     """
 
     dependencies: Dependencies
@@ -47,10 +47,10 @@ class Recorder:
 
         Args:
             cell: the cell.
-            start: ``time.perf_counter()`` when its measurement began.
-            measurement: its arrays, achieved budget and diagnostics.
+            start: the value of ``time.perf_counter()`` when the measurement began.
+            measurement: the arrays, the achieved budget and the diagnostics of the cell.
             metrics: the value and the version of each measure.
-            usage: the texts and tokens that language models read and wrote meanwhile.
+            usage: the texts and tokens that language models read and wrote during the measurement.
         """
         record = self._record(cell, "ok", start)
         if outside := self.dependencies.outside(cell):

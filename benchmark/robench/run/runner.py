@@ -1,4 +1,4 @@
-"""Runs a suite: an executor measures the open cells, and the results go into the folder."""
+"""Runs a suite. An executor measures the open cells, and the results are stored in the folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Options:
 
 
 def make_runner(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
-    """Returns the runner of a suite file, which is checked here, before any work.
+    """Returns the runner of a suite file. The file is checked here, before any work.
 
     Raises:
         UserError: if the suite or an option is wrong.
@@ -64,7 +64,7 @@ class Runner:
     Args:
         suite: the suite to run.
         plan: its plan.
-        host: receives the lifecycle hooks.
+        host: the host, which calls the lifecycle hooks of plugins.
         registry: the plugins.
         options: the options of the run.
     """
@@ -79,11 +79,11 @@ class Runner:
         self._open: dict[str, dict[str, Cell]] = {}
 
     def run(self) -> Summary:
-        """Measures the cells that are left to do, and stores each as soon as it is done.
+        """Measures the open cells, and stores each one as soon as it is finished.
 
         Raises:
-            UserError: if the data, the targets, the weights of a model or the folder of results do not fit. Nothing was
-                written then.
+            UserError: if the data, the targets, the weights of a model or the folder of results do not fit. Nothing has
+                been written then.
         """
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
@@ -145,7 +145,7 @@ class Runner:
         return find_todo(self.cells, self.store, dependencies, metrics, data, fresh=self.options.fresh)
 
     def _note_skipped(self, todo: Todo) -> None:
-        """Stores a record for each skipped cell, and says how many cells are stale or skipped."""
+        """Stores a record for each skipped cell, and logs how many cells are stale or skipped."""
         for cell in self.cells:
             if cell.skip:
                 self.store.write_skipped(record_of(cell, "skipped", reason=cell.skip, metrics={}, error=None))
@@ -156,7 +156,7 @@ class Runner:
             log.warning("%s", note)
 
     def _tasks(self, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> list[Task]:
-        """Returns a task per victim, in the order of the plan."""
+        """Returns one task per victim, in the order of the plan."""
         for cell in cells:
             self._open.setdefault(cell.victim.id, {})[cell.id] = cell
         tasks = []
@@ -175,7 +175,7 @@ class Runner:
         return tasks
 
     def _on_event(self, event: Event) -> None:
-        """Handles an event of a worker; other kinds of events are left to their executor."""
+        """Handles an event of a worker. Unknown kinds of events are ignored, because executors may add some."""
         known = cast("WorkerEvent", event)
         if known["kind"] == "progress":
             label = self._label(self._victims[known["task"]])
@@ -201,7 +201,7 @@ class Runner:
         self.host.notify("robench_cell_finished", record=stored)
 
     def _label(self, victim: Victim) -> str:
-        """Returns a victim's name for people, with its data set if the suite has several."""
+        """Returns a readable name of a victim. It includes the data set if the suite has several."""
         several = len({other.dataset.label for other in self._victims.values()}) > 1
         return f"{victim.dataset.label}: {describe_victim(victim)}" if several else describe_victim(victim)
 

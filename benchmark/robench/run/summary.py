@@ -1,4 +1,4 @@
-"""The summary of a run: counts of its cells, and its failures."""
+"""The summary of a run, with the counts of its cells and its failures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that failed: its id, its name for people, and the error in one line."""
+    """A cell that failed, with its id, its readable name, and the error in one line."""
 
     cell: str
     name: str
@@ -17,7 +17,7 @@ class Failure:
 
 @dataclass
 class Summary:
-    """The counts of one run: cells that were measured, were stored already, were skipped, or failed."""
+    """The counts of one run: cells that were measured, already stored, skipped, or failed."""
 
     folder: Path
     measured: int = 0
@@ -27,7 +27,7 @@ class Summary:
     failures: list[Failure] = field(default_factory=list)
 
     def failure_lines(self) -> list[str]:
-        """Returns a line for the user about each failed cell."""
+        """Returns one line for the user about each failed cell."""
         return [
             f"failed: {one.name}: {one.error} (robench show {self.folder}/cells/{one.cell}.json)"
             for one in self.failures

@@ -13,10 +13,10 @@ from robench.store.record import Record, Status, new_record
 
 
 class Payload(TypedDict):
-    """One victim with its open cells, as plain data.
+    """A victim with its open cells, as plain data.
 
-    ``metrics`` are measures such as ``ndcg@10``. ``cache`` is a folder; ``data_key`` is the key of the prepared data in
-    it, and ``data_sha`` the digest of that data.
+    ``metrics`` are measures such as ``ndcg@10``. ``cache`` is a folder. ``data_key`` is the key of the prepared data in
+    this folder, and ``data_sha`` is the digest of that data.
     """
 
     cells: list[Mapping[str, Any]]
@@ -29,7 +29,7 @@ class Payload(TypedDict):
 
 
 class CellEvent(TypedDict):
-    """The event that a cell is done. Its ``arrays`` are None if it failed."""
+    """The event that a cell has finished. Its ``arrays`` are None if the cell failed."""
 
     kind: Literal["cell"]
     task: str
@@ -59,7 +59,7 @@ WorkerEvent = CellEvent | ProgressEvent | LostEvent
 
 
 def record_of(cell: Cell, status: Status, **content: Any) -> Record:
-    """Returns the record of a cell with its spec, its settings as they were typed in the suite, and ``content``."""
+    """Returns the record of a cell with its spec, the settings that the suite gives, and ``content``."""
     return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
 
 

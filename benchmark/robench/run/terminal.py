@@ -1,4 +1,4 @@
-"""Prints what a run would do on a terminal."""
+"""Prints the preview of a run on the terminal."""
 
 from __future__ import annotations
 

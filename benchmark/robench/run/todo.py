@@ -1,4 +1,4 @@
-"""Decides which cells of a plan are stored, stale, changed or missing. No other module decides this.
+"""Decides which cells of a plan are stored, stale, changed or missing. Only this module decides it.
 
 ``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of every state.
 """
@@ -23,12 +23,12 @@ State = Literal["stored", "stale", "changed", "missing", "skipped"]
 class Todo:
     """The state of every cell of a plan.
 
-    ``stored``: measured, and nothing that it depends on has changed. ``stale``: measured by other code, or with other
-    files of a plugin. ``changed``: measured on other data. ``missing``: not measured, failed, damaged, or without the
-    likes that a metric of the suite needs. ``skipped``: cannot be measured.
+    A ``stored`` cell was measured, and nothing that it depends on has changed. A ``stale`` cell was measured by other
+    code or with other files of a plugin. A ``changed`` cell was measured on other data. A ``missing`` cell was not
+    measured, failed, is damaged, or lacks the likes that a metric needs. A ``skipped`` cell cannot be measured.
 
     Args:
-        states: the states, by the id of the cell.
+        states: the state of each cell, by the id of the cell.
     """
 
     states: Mapping[str, State]
@@ -58,12 +58,12 @@ def find_todo(
     """Compares the cells of a plan with the stored records.
 
     Args:
-        cells: the cells that were chosen.
+        cells: the selected cells.
         store: the folder of results.
-        dependencies: code and files as they are now.
+        dependencies: the present code and files.
         metrics: the metrics of the suite.
         data: the digest of the prepared data, by data set and split.
-        fresh: whether stored cells are measured again; nothing is read then.
+        fresh: whether stored cells are measured again. If so, no record is read.
     """
     of_suite = tuple(metrics)
 

@@ -1,4 +1,4 @@
-"""One victim in a worker: the inputs of its fit, and the measurements of its cells."""
+"""Fits one victim in a worker, and measures its cells."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def make_victim_fit(
 
     Args:
         victim: the victim to fit.
-        data: its prepared data.
+        data: the prepared data of the victim.
         key: the key and the digest of this data.
         registry: the plugins.
         cache: the cache for checkpoints.
         device: the device on which to fit.
-        targets: int64 [T], the items that the victim's poisoning promotes.
+        targets: the items that the victim's poisoning promotes, int64 [T].
     """
     return VictimFit(
         victim,
@@ -61,7 +61,10 @@ def make_victim_fit(
 
 
 def targets_of(victim: Victim, train: Interactions) -> IntArray:
-    """Returns the items for which ranks are stored, int64 [T]: the set that the poisoning promotes, or every set."""
+    """Returns the items for which ranks are stored, int64 [T].
+
+    They are the items that the poisoning promotes, or the items of every target set.
+    """
     sets = choose_targets(train, victim.targets) if victim.targets.count else []
     chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]
     return np.concatenate([np.empty(0, np.int64), *chosen])
@@ -69,7 +72,7 @@ def targets_of(victim: Victim, train: Interactions) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class CellMeasurement:
-    """The outcome of one cell: arrays and diagnostics, value and version per measure, and usage of language models."""
+    """The measurement of one cell, with the values of its measures and the usage of language models."""
 
     measurement: Measurement
     metrics: Mapping[str, object]
@@ -78,7 +81,7 @@ class CellMeasurement:
 
 @dataclass(frozen=True, eq=False)
 class _CleanVictim:
-    """A victim on one choice of users, with its clean measurement and the usage that it cost."""
+    """A victim on one choice of users, with its clean measurement and its usage of language models."""
 
     victim: MeasuredVictim
     measurement: Measurement
@@ -87,7 +90,7 @@ class _CleanVictim:
 
 @dataclass(frozen=True, eq=False)
 class _Failure:
-    """The error of a clean measurement, which every cell that needs the measurement reports."""
+    """The error of a clean measurement. Every cell that needs the measurement reports it."""
 
     error: Exception
     trace: TracebackType | None
@@ -95,13 +98,13 @@ class _Failure:
 
 @dataclass(eq=False)
 class FittedVictim:
-    """A fitted victim whose cells are measured one by one. The clean measurement is made once.
+    """A fitted victim whose cells are measured one by one. It is measured clean only once.
 
     Args:
         fitted: the model, and the report of its fit.
         data: the prepared data.
         held: the held-out items, which the fit has released.
-        targets: int64 [T], the items for which ranks are stored.
+        targets: the items for which ranks are stored, int64 [T].
         metrics: the metric of each measure of the suite.
         registry: the plugins.
     """
@@ -119,7 +122,7 @@ class FittedVictim:
         """Measures one cell.
 
         Raises:
-            Exception: whatever the model, the attack or a metric raises.
+            Exception: any error of the model, the attack or a metric.
         """
         clean = self._clean_of(cell)
         if cell.attack is None:
@@ -150,17 +153,17 @@ class FittedVictim:
         return measurement, usage.amounts()
 
     def _promoted(self, cell: Cell) -> IntArray | None:
-        """Returns the items that a cell's attack promotes, int64 [T]; None if it has no target set."""
+        """Returns the items that a cell's attack promotes, int64 [T], or None if it has no target set."""
         if cell.target_set is None:
             return None
         count = cell.victim.targets.count
         return self.targets[cell.target_set * count : (cell.target_set + 1) * count]
 
     def _clean_of(self, cell: Cell) -> _CleanVictim:
-        """Returns the victim on a cell's users, measured clean once for all cells of these users.
+        """Returns the victim on a cell's users. All cells of these users share its clean measurement.
 
         Raises:
-            Exception: whatever the victim raises; the same error for every cell.
+            Exception: any error of the victim. Every cell gets the same error.
         """
         key = digest(None if cell.users is None else cell.users.content())
         if key not in self._clean:
@@ -195,7 +198,7 @@ class FittedVictim:
         return _CleanVictim(victim, measurement, usage.amounts())
 
     def _add_calibration(self, measurement: Measurement) -> None:
-        """Adds the calibration of the victim to a measurement, if a metric needs likes."""
+        """Adds the victim's calibration to a measurement if a metric needs likes."""
         if self._calibration is not None:
             measurement.arrays["calibration"] = np.array([self._calibration.a, self._calibration.b])
             measurement.diagnostics |= self._calibration.diagnostics()

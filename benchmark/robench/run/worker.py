@@ -1,6 +1,7 @@
-"""Does one task: fits a victim, or loads its checkpoint, and measures its cells. Runs in a worker process.
+"""Fits one victim or loads its checkpoint, and measures its cells. It runs in a worker process.
 
-An exception of a plugin ends here. It fails the victim if it is raised before the first cell, and one cell otherwise.
+Exceptions of plugins are caught here. An exception before the first cell fails the victim. A later one fails only its
+cell.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ Phase = Literal["fit", "measure"]
 
 
 def work(task: Task, emit: Emit) -> None:
-    """Measures the cells of a task, and emits an event per cell and for progress.
+    """Measures the cells of a task, and emits events for cells and for progress.
 
     Args:
         task: a victim with its open cells (``Payload``).
-        emit: receives the events (``CellEvent`` and ``ProgressEvent``).
+        emit: the function that receives the events (``CellEvent`` and ``ProgressEvent``).
     """
     payload = cast("Payload", task.payload)
     with torch_settings(payload["threads"]):
