@@ -39,7 +39,7 @@ class Store:
             name: the name of the suite.
 
         Raises:
-            UserError: if it holds another suite, it is a file, or it lies below a file.
+            UserError: if the folder holds another suite, is a file, or is below a file.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError("a file, not a folder of results", where=str(self.folder), hint="give another --results")
@@ -81,23 +81,23 @@ class Store:
             raise UserError(f"cannot be written: {error.strerror}", where=str(self.folder), hint=hint) from None
 
     def write_users(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Writes users.npz, made of ``users_arrays`` of every data set and split."""
+        """Writes users.npz, which joins the ``users_arrays`` of every data set and split."""
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
 
     def users(self) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of users.npz; none if the file is missing."""
+        """Returns the arrays of users.npz, or none if the file is missing."""
         path = self.folder / "users.npz"
         return arrays_from_bytes(path.read_bytes()) if path.exists() else {}
 
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
-        """Stores a cell: first the arrays, then the record with their digest.
+        """Stores the arrays of a cell, and then its record with their digest.
 
         Args:
             record: the record of the cell.
-            arrays: the arrays of the cell; None if it was not measured.
+            arrays: the arrays of the cell, or None if it was not measured.
 
         Returns:
-            The record as it is stored, with its checksums.
+            The stored record, with its checksums.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
         digest = None
@@ -110,10 +110,10 @@ class Store:
         return whole
 
     def read(self, cell: str) -> Record | None:
-        """Returns the record of a cell; None if it is missing.
+        """Returns the record of a cell, or None if it is missing.
 
         Raises:
-            UserError: if it is damaged.
+            UserError: if the record is damaged.
         """
         path = self.cells / f"{cell}.json"
         try:
@@ -128,7 +128,7 @@ class Store:
         """Returns the arrays of a record. A file is read and hashed once, and its arrays are kept in memory.
 
         Raises:
-            UserError: if they are missing, or not those that were written.
+            UserError: if the arrays are missing, or if they have changed since they were written.
         """
         expected = str(record.get("arrays_sha256"))
         if expected not in self._arrays:
@@ -144,7 +144,7 @@ class Store:
         return dict(self._arrays[expected])
 
     def measured(self, cell: str) -> Record | None:
-        """Returns the record of a cell that was measured; None if there is none, or if it or its arrays are damaged.
+        """Returns the record of a measured cell, or None if the record or its arrays are missing or damaged.
 
         Damage is logged.
         """
@@ -159,7 +159,7 @@ class Store:
         return record
 
     def write_skipped(self, record: Record) -> None:
-        """Stores the record of a skipped cell, unless it is stored already or the cell was measured earlier."""
+        """Stores the record of a skipped cell, unless it is already stored or the cell was measured earlier."""
         try:
             earlier = self.read(record["id"])
         except UserError:
@@ -173,13 +173,13 @@ def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, ND
     """Returns the arrays of users.npz for one data set and split.
 
     Args:
-        name: the name of the data set and split, which begins the name of every array.
+        name: the name of the data set and split. The name of every array begins with it.
         data: the prepared data.
-        users: int64 [U], the rows of the evaluated users.
+        users: the rows of the evaluated users, int64 [U].
 
     Returns:
-        ``user`` int64 [U] and ``user_id`` text [U]; the held-out items of all users as CSR (``held_out_indptr``,
-        ``held_out_items``); ``title`` text [n_items].
+        The arrays ``user``, int64 [U], ``user_id``, text [U], and ``title``, text [n_items]. The held-out items of all
+        users are stored as CSR, in ``held_out_indptr`` and ``held_out_items``.
     """
     return {
         f"{name}/user": users,

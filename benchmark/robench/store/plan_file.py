@@ -1,4 +1,4 @@
-"""plan.json: the plan of a run, for the tables and ``robench show``."""
+"""The file plan.json, which holds the plan of a run for the tables and ``robench show``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table of the leaderboard: one threat model with budgets up to ``epsilon``."""
+    """A table of the leaderboard, for one threat model with budgets up to ``epsilon``."""
 
     threat: Threat = field(metadata=inline())
     metric: Measure
@@ -37,8 +37,8 @@ class PlanFile:
         ranking: the tables of the leaderboard.
         targets: which items are promoted.
         seeds: the seeds of the victims.
-        cells: every cell of the suite, the skipped ones too.
-        data_sha256: the digest of the data, by data set and split (``movielens-small/leave-last-out``).
+        cells: every cell of the suite, including skipped ones.
+        data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
     """
 
     format_version: int
@@ -56,7 +56,7 @@ def read_plan(folder: Path) -> PlanFile:
     """Reads plan.json of a folder of results.
 
     Raises:
-        UserError: if there is none, or it is not one.
+        UserError: if the file is missing or is not a plan.
     """
     path = folder / "plan.json"
     try:

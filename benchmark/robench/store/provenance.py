@@ -1,4 +1,4 @@
-"""The provenance of a record: versions, code and machine."""
+"""The provenance of a record: versions, code digests and machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.api.errors import counted
 
 
 def version_of(distribution: str) -> str:
-    """Returns the version of an installed distribution; empty if it is not installed."""
+    """Returns the version of a distribution, or an empty string if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -20,18 +20,18 @@ def version_of(distribution: str) -> str:
 
 
 def stale_note(count: int) -> str:
-    """Returns the note of ``run`` and ``plan`` about stale cells."""
+    """Returns the note about stale cells that ``run`` and ``plan`` show."""
     return f"stale: {counted(count, 'stored cell')}: code or weights have changed since; --fresh measures again"
 
 
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
-    """Returns the versions of robench, plugins, Python, torch and numpy, the machine, and digests of the code.
+    """Returns the versions of robench, plugins and libraries, the machine, and the digests of the code.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.
-        code: digests of the code that took part.
+        code: the digests of the code that took part.
         device: the device on which the victim was fitted.
-        threads: torch threads.
+        threads: the number of torch threads.
     """
     return {
         "robench": version_of("robench"),
@@ -47,7 +47,7 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
 
 
 def peak_memory() -> float | None:
-    """Returns the largest resident size of this process so far, in MiB; None if the system does not report it."""
+    """Returns the peak memory of this process in MiB, or None if the system does not report it."""
     try:
         import resource  # noqa: PLC0415  # absent on Windows
     except ImportError:

@@ -1,4 +1,4 @@
-"""Writes and reads records: the JSON file of a cell, with its checksums."""
+"""Writes and reads records, which are the JSON files of cells with their checksums."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Returns an uncompressed npz; the same arrays give the same bytes."""
+    """Returns an uncompressed npz file. The same arrays give the same bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     return buffer.getvalue()
 
 
 def arrays_from_bytes(content: bytes) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of an npz, never unpickled."""
+    """Returns the arrays of an npz file. Nothing is unpickled."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 def seal(record: Record) -> Record:
-    """Returns the record with its own sha256, taken over everything else."""
+    """Returns the record with the sha256 of all its other content."""
     rest = {name: value for name, value in record.items() if name != "sha256"}
     text = json.dumps(rest, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return {**rest, "sha256": hashlib.sha256(text.encode()).hexdigest()}
@@ -60,13 +60,13 @@ def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record
 def compute_metric_values(
     metrics: Mapping[Measure, Metric], outcome: Outcome, threat: Threat | None, kind: str
 ) -> dict[str, dict[str, Any]]:
-    """Returns the ``metrics`` of a record: a mean and a version per measure.
+    """Returns the ``metrics`` of a record, a mean and a version for each measure.
 
     Args:
         metrics: the metric of each measure of the suite.
         outcome: the outcome of the cell.
-        threat: the threat model of the cell; None if it is clean.
-        kind: the kind of its attack.
+        threat: the threat model of the cell, or None if it is clean.
+        kind: the kind of the cell's attack.
     """
     values = {measure: measure.per_user(metric, outcome, threat, kind) for measure, metric in metrics.items()}
     return {
@@ -80,13 +80,13 @@ def compute_mean(values: FloatArray) -> float | None:
     """Returns the mean over the users that have a value, or None if no user has one.
 
     Args:
-        values: float64 [U].
+        values: the value of each user, float64 [U].
     """
     return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
 def build_outcome(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:
-    """Returns the outcome that the arrays of a cell hold.
+    """Returns the outcome that is stored in the arrays of a cell.
 
     Likes are p = σ(a·s + b) of the stored scores, with (a, b) in the array ``calibration``.
     """
@@ -100,9 +100,9 @@ def build_outcome(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = No
 
 
 def lacks_likes(record: Record, metrics: Iterable[Metric]) -> bool:
-    """True if a suite asks for metrics of likes that the record lacks.
+    """Returns whether a suite asks for metrics of likes that the record lacks.
 
-    It was then measured for a suite that did not ask for them.
+    Such a record was made for a suite that did not ask for these metrics.
     """
     needed = any(metric.needs == "likes" for metric in metrics)
     return needed and "calibration_a" not in record.get("diagnostics", {})
@@ -118,10 +118,10 @@ def from_text(text: str, where: str) -> Record:
 
     Args:
         text: the content of the file.
-        where: what an error calls the file.
+        where: the name of the file in error messages.
 
     Raises:
-        UserError: if the record is not whole, of an unknown format, or was changed after it was written.
+        UserError: if the record is incomplete, has an unknown format, or was changed after it was written.
     """
     try:
         record = json.loads(text)
