@@ -1,4 +1,4 @@
-"""Turns the entries of a suite into parts: grids are spelled out, and plugins validate the settings."""
+"""Expands the entries of a suite and their grids into parts. Plugins validate the settings."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def expand(kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mis
 
     Args:
         kind: the kind of the components.
-        entries: the entries as written.
+        entries: the entries in the suite file.
         key: the key of the list in the suite.
         registry: the plugins.
-        mistakes: mistakes in the entries are added here.
+        mistakes: the list to which mistakes in the entries are added.
     """
     expanded: list[Expanded] = []
     for index, entry in enumerate(entries):
@@ -73,7 +73,7 @@ def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, m
 
 
 def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: Mistakes) -> str:
-    """Returns the label of an entry; ``short`` if it has none that is valid."""
+    """Returns the label of an entry, or ``short`` if it has no valid label."""
     label = entry.get("label", short)
     if not isinstance(label, str) or not label.strip():
         mistakes.add("a label must be text, and not blank", (*path, "label"))
@@ -93,11 +93,11 @@ def _validate(
     homes: Mapping[str, KeyPath],
     mistakes: Mistakes,
 ) -> BaseConfig | None:
-    """Returns the settings of a component, or None and mistakes.
+    """Returns the settings of a component. If they are wrong, returns None and adds mistakes.
 
     Args:
         short: the component's name in messages.
-        passed: the settings as written.
+        passed: the settings in the suite file.
         path: the path of the entry.
         homes: the places of settings that are not directly below ``path``.
     """
@@ -121,7 +121,7 @@ def _validate(
 def _check_threat(
     cls: type[Attack], config: BaseConfig, epsilons: Sequence[float], path: KeyPath, mistakes: Mistakes
 ) -> bool:
-    """Returns whether an attack has a threat model. Budgets that the threat model does not allow are mistakes."""
+    """Returns whether an attack has a threat model. Budgets that it does not allow are mistakes."""
     try:
         threat = cls(config).threat()
         threat.as_dict()

@@ -1,4 +1,4 @@
-"""The grid of one entry of a suite: which settings vary, and the budgets of an attack. ``expand.py`` uses it."""
+"""The grid of an entry of a suite: its varying settings and the budgets of an attack."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Grid:
 
     Args:
         settings: the settings that all combinations share.
-        axes: setting -> the distinct values that it takes.
+        axes: the distinct values of each varying setting.
         homes: the places of the values of an axis.
-        epsilons: the budgets of an attack; ε belongs to the host and is not a setting of the plugin.
+        epsilons: the budgets of an attack. ε belongs to the host and is not a setting of the plugin.
     """
 
     settings: Mapping[str, Any]
@@ -65,7 +65,7 @@ def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mis
 
 
 def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, ...]:
-    """Returns the budgets of an attack: a number, or a list of distinct numbers from 0."""
+    """Returns the budgets of an attack, given as one number or a list of distinct numbers."""
     if raw is None:
         mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers", absent=path)
         return ()

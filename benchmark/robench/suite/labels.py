@@ -1,4 +1,4 @@
-"""Makes the parts of one list of a suite distinct: removes repeated parts and adds labels. ``expand.py`` uses it."""
+"""Makes the parts of a list of a suite distinct, by removing repeated parts and adding labels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Expanded:
     Args:
         part: the configured component.
         path: the path of the entry in the suite.
-        epsilons: the budgets of an attack; empty for other kinds.
-        implied: whether the part is the ``none`` that a defence with λ = 1 stands for.
+        epsilons: the budgets of an attack. It is empty for other kinds.
+        implied: whether the part is the defence ``none`` that a defence with λ = 1 implies.
     """
 
     part: Part
@@ -32,7 +32,7 @@ class Expanded:
 
 
 def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
-    """Returns each part once. Two equal entries are a mistake; an implied ``none`` gives way to a written one."""
+    """Returns each part once. Equal entries are a mistake. A written ``none`` replaces an implied one."""
     written = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in expanded)
     distinct: list[Expanded] = []
     by_content: dict[str, list[Expanded]] = defaultdict(list)
@@ -54,7 +54,7 @@ def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expande
 def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
     """Returns the parts with labels such as ``mf[factors=32]``, which name the settings in which they differ.
 
-    Strengths of a defence share a label, because λ and ε have columns of their own.
+    Strengths of a defence share a label, because λ and ε have their own columns.
     """
     groups: dict[str, list[Part]] = defaultdict(list)
     for one in expanded:
@@ -75,7 +75,7 @@ def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
     """Returns the label of a part.
 
     Args:
-        settings: those that a label may name.
+        settings: the settings that a label may name.
         group: the parts that have the same label so far.
     """
     marks = [part.name] if len({other.name for other in group}) > 1 else []

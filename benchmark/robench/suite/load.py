@@ -1,4 +1,4 @@
-"""Loads a suite file into a ``Suite``, or reports every mistake in it at once."""
+"""Loads a suite file into a ``Suite``, or reports all of its mistakes at once."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from robench.suite.yaml import KeyPath, Tree, parse
 
 @dataclass(frozen=True)
 class Suite:
-    """A valid suite, with its defaults spelled out.
+    """A valid suite, including its defaults.
 
     Args:
         metrics: the metrics by identity, such as ``ndcg@10``.
-        folder: the start of relative paths.
-        tree: the suite as written, which knows the lines.
-        homes: the place of the part of each kind and label.
-        notes: notes about the suite for the user.
+        folder: the folder at which relative paths start.
+        tree: the content of the suite file, with the line of every value.
+        homes: the place in the file of the part of each kind and label.
+        notes: notes for the user about the suite.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Suite:
     notes: tuple[str, ...] = ()
 
     def resolved(self, registry: Registry) -> Mapping[str, Any]:
-        """Returns the suite as plain data, which gives the same ids when it is loaded again.
+        """Returns the suite as plain data. Loading this data gives the same ids.
 
         Args:
-            registry: qualifies the names that are ambiguous here.
+            registry: the plugins, which decide the names that must be qualified.
         """
 
         def entry(kind: Kind, part: Part) -> Mapping[str, Any]:
@@ -92,11 +92,11 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
     Args:
         path: the path of the file.
         registry: the plugins.
-        overrides: settings of the command line, as ``a.b=c``.
+        overrides: settings from the command line, in the form ``a.b=c``.
 
     Raises:
         UserError: if the file is missing or not YAML.
-        UserErrors: every mistake in it, in the order of its lines.
+        UserErrors: if the suite has mistakes. All of them are reported in the order of their lines.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -122,7 +122,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
     """Returns the suite of a parsed file.
 
     Raises:
-        UserErrors: every mistake in it, in the order of its lines.
+        UserErrors: if the suite has mistakes. All of them are reported in the order of their lines.
     """
     mistakes = Mistakes(tree)
     data = {"name": path.stem, **tree.data}
@@ -168,7 +168,10 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
 
 
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
-    """Returns the valid keys of a broken top level, with defaults for the others, so that they can be checked."""
+    """Returns the valid keys of a broken top level, with defaults for the others.
+
+    So the valid keys can still be checked.
+    """
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}
     empty: Mapping[str, Any] = {"name": "x", "datasets": [], "models": []}

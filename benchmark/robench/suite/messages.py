@@ -1,4 +1,4 @@
-"""The wording of the mistakes that pydantic reports. ``mistakes.py`` uses it."""
+"""The wording of mistakes that pydantic reports. ``mistakes.py`` uses it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _KINDS = {
 
 
 def describe_error(detail: ErrorDetails) -> str:
-    """Describes a mistake, with the value if it is short. Unknown and missing keys are handled elsewhere."""
+    """Describes a mistake, with the value if it is short. Other code describes unknown and missing keys."""
     value = detail["input"]
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {value!r}"
     return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown
 
 
 def suggest_value(detail: ErrorDetails) -> str:
-    """Returns a hint with the closest of the allowed values, or an empty text."""
+    """Returns a hint with the closest allowed value, or an empty string."""
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):
         return error.hint
@@ -55,7 +55,10 @@ def suggest_value(detail: ErrorDetails) -> str:
 
 
 def location_of(detail: ErrorDetails) -> tuple[str | int, ...]:
-    """Returns the path of a mistake from the root of its model; a ``SettingError`` names its field itself."""
+    """Returns the path of a mistake from the root of its model.
+
+    A ``SettingError`` names its own field.
+    """
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):
         return (error.field,)

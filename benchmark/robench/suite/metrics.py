@@ -1,4 +1,4 @@
-"""Checks the metrics of a suite and the tables that it asks for. ``load.py`` uses it."""
+"""Checks the metrics of a suite, and the tables that it asks for. ``load.py`` uses it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TOP_LIST = 10  # items that a cell stores per user; a metric of lists cannot use
 
 
 def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
-    """Returns the metrics of the suite by identity (``ndcg@10``), without those that are mistakes.
+    """Returns the valid metrics of the suite, named by identity (``ndcg@10``).
 
     Args:
-        written: the metrics as written in the suite.
+        written: the metrics in the suite file.
         registry: the plugins.
-        mistakes: mistakes are added here.
-        default: whether the suite names no metrics, so that these are robench's own.
+        mistakes: the list to which mistakes are added.
+        default: whether these are robench's default metrics, because the suite names none.
     """
     metrics: list[str] = []
     for index, name in enumerate(written):
@@ -39,10 +39,10 @@ def check_ranking(
     """Returns the tables that the suite asks for, with their metrics by identity.
 
     Args:
-        entries: the entries as written in the suite.
-        metrics: those of the suite, or None if they are not known because of mistakes.
+        entries: the entries in the suite file.
+        metrics: the metrics of the suite, or None if mistakes make them unknown.
         registry: the plugins.
-        mistakes: mistakes are added here.
+        mistakes: the list to which mistakes are added.
     """
     tables: list[RankingEntry] = []
     for index, entry in enumerate(entries):
@@ -61,7 +61,7 @@ def check_ranking(
 
 
 def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
-    """Returns ``name@k`` with the metric's identity for its name, or None and a mistake."""
+    """Returns ``name@k`` with the identity of the metric. If it is wrong, returns None and adds a mistake."""
     measure = Measure.parse(written)
     short, k = measure.name, measure.k
     try:

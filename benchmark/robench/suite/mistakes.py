@@ -1,4 +1,4 @@
-"""Collects the mistakes of a suite with their places, so that all are reported at once."""
+"""Collects the mistakes of a suite with their places, to report all of them at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench.suite.yaml import KeyPath, Tree, format_path
 
 @dataclass(frozen=True)
 class _Mistake:
-    """One mistake. If the mistake is a missing key, ``absent`` is that key."""
+    """One mistake. If a key is missing, ``absent`` is that key."""
 
     line: int
     error: UserError
@@ -27,7 +27,7 @@ class Mistakes:
     """The mistakes of one suite, and notes about it.
 
     Args:
-        tree: the suite as written, which knows the lines.
+        tree: the content of the suite file, with the line of every value.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -37,11 +37,11 @@ class Mistakes:
         self._mistakes: dict[str, _Mistake] = {}
 
     def __bool__(self) -> bool:
-        """True if there is a mistake."""
+        """Returns whether there is a mistake."""
         return bool(self._mistakes)
 
     def add(self, problem: str, path: KeyPath, hint: str = "", absent: KeyPath | None = None) -> None:
-        """Adds a mistake at a path of the suite. The same one twice is reported once.
+        """Adds a mistake at a path of the suite. A repeated mistake is reported once.
 
         Args:
             problem: a description of the mistake.
@@ -67,7 +67,7 @@ class Mistakes:
             path: the path of the root of the model in the suite.
             known: the keys of the model.
             homes: the places of keys that are not directly below ``path``.
-            explained: the special problem and hint of some unknown keys.
+            explained: the special problems and hints of some unknown keys.
         """
         for detail in error.errors():
             loc = location_of(detail)
@@ -84,13 +84,13 @@ class Mistakes:
             self.add(*_describe(detail, (*home, *loc[1:]), keys), absent=absent)
 
     def in_order(self) -> list[UserError]:
-        """Returns the mistakes in the order of their lines; those of the command line come first."""
+        """Returns the mistakes in the order of their lines, those of the command line first."""
         reported = [mistake for mistake in self._mistakes.values() if mistake.absent not in self.misspelt]
         return [mistake.error for mistake in sorted(reported, key=lambda mistake: mistake.line)]
 
 
 def _describe(detail: ErrorDetails, path: KeyPath, known: Sequence[str]) -> tuple[str, KeyPath, str]:
-    """Returns the problem, its path and a hint."""
+    """Returns the description, the path and the hint of a mistake."""
     kind, name = detail["type"], str(detail["loc"][-1]) if detail["loc"] else ""
     if kind == "extra_forbidden":
         return f"unknown key '{name}'", path, did_you_mean(name, known) if known else ""

@@ -1,4 +1,4 @@
-"""Settings of a suite that the command line overrides: ``--set a.b=c``."""
+"""Overrides settings of a suite from the command line: ``--set a.b=c``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from robench.suite.yaml import KeyPath, Tree, format_path, parse, parse_scalar
 
 
 def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
-    """Sets values in place: ``models.mf.factors=32``, ``attacks[0].steps=5``, ``seeds=[0]``.
+    """Sets values in place, such as ``models.mf.factors=32``, ``attacks[0].steps=5`` or ``seeds=[0]``.
 
-    An entry of a list is picked by its index, or by a name or label that no other entry has. Values are read as in the
-    file. The schema reports unknown keys later.
+    An entry of a list is selected by its index, or by a name or label that no other entry has. Values are parsed as in
+    the file. The schema reports unknown keys later.
 
     Raises:
-        UserError: if an override is not ``path=value``, or its path leads nowhere.
+        UserError: if an override is not ``path=value``, or its path does not exist.
     """
     for override in overrides:
         try:
@@ -51,7 +51,7 @@ def _apply(tree: Tree, override: str) -> None:
 
 
 def _key(node: Any, step: str, path: KeyPath) -> Any:
-    """Returns a step as a key of its node: a text for a mapping, an index for a list."""
+    """Returns a step as a key of its node: a string for a mapping, an index for a list."""
     if isinstance(node, dict):
         return step
     if not isinstance(node, list):

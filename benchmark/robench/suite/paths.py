@@ -1,4 +1,7 @@
-"""Relative paths in a suite start at its folder. Ids keep them as written, so a suite can move."""
+"""Resolves relative paths, which start at the folder of the suite.
+
+Ids do not contain this folder, so a suite can be moved.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from robench.api.component import BaseConfig
 
 
 def find_path_fields(config: type[BaseConfig]) -> list[str]:
-    """Returns the names of the fields that are annotated ``Path`` or ``Path | None``."""
+    """Returns the names of the fields with the type ``Path`` or ``Path | None``."""
     fields = config.model_fields.items()
     return [name for name, info in fields if info.annotation is Path or Path in get_args(info.annotation)]
 
 
 def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
-    """Returns settings in which every relative path starts at a folder.
+    """Returns settings in which every relative path starts at the given folder.
 
     Args:
         settings: the settings of a component.
-        config: the component's ``Config``, which says which settings are paths.
+        config: the component's ``Config``, whose types show which settings are paths.
         folder: the folder of the suite.
     """
     paths = {name: settings[name] for name in find_path_fields(config) if settings.get(name) is not None}

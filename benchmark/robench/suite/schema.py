@@ -1,4 +1,4 @@
-"""The keys of a suite file. The settings of components are not here: their plugins declare them."""
+"""The keys of a suite file. Plugins declare the settings of their components themselves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Model(BaseModel):
 
 
 class TargetsEntry(_Model):
-    """The key ``targets``: which items are promoted."""
+    """The key ``targets``, which chooses the promoted items."""
 
     count: Count = 5
     pick: Literal["unpopular", "popular", "random"] = "unpopular"
@@ -52,17 +52,17 @@ class TargetsEntry(_Model):
 
 
 class UsersEntry(_Model):
-    """The key ``users``: a sample of the users to evaluate."""
+    """The key ``users``, which samples the users to evaluate."""
 
     sample: Count
     seed: Seed = 0
 
 
 class RankingEntry(_Model):
-    """One entry of ``ranking``: a table of the leaderboard.
+    """One entry of ``ranking``, which asks for a table of the leaderboard.
 
-    A key that is left out matches anything, as long as a single threat model remains. ``scale`` is then the usual one
-    of the surface.
+    A key that is left out matches anything, as long as a single threat model remains. If ``scale`` is left out, it is
+    the default scale of the surface.
     """
 
     surface: Surface
@@ -76,13 +76,13 @@ class RankingEntry(_Model):
 
 
 class LeaveLastOut(_Model):
-    """The split ``leave-last-out``: the last item of each user is held out, the one before it is for validation."""
+    """The split ``leave-last-out``. The last item of each user is held out, and the one before it is for validation."""
 
     seed: Seed = 0
 
 
 class RandomRatio(_Model):
-    """The split ``random-ratio``: training, validation and test items of each user in these ratios."""
+    """The split ``random-ratio``. The items of each user are split at random in these ratios."""
 
     ratios: list[Weight] = [8.0, 1.0, 1.0]
     seed: Seed = 0
@@ -96,7 +96,7 @@ class RandomRatio(_Model):
 
 
 class GlobalTime(_Model):
-    """The split ``global-time``: the last events of all users are for validation and test, by these shares."""
+    """The split ``global-time``. These shares of the last events of all users are for validation and test."""
 
     validation: Share = 0.1
     test: Share = 0.1

@@ -1,6 +1,6 @@
-"""Reads YAML into plain data with the line of every path, and writes it. Nothing is ever executed.
+"""Reads YAML into plain data with the line of every path, and writes it. It never executes anything.
 
-Words have the meaning that a person expects: ``012`` is 12, ``on`` is a text, ``8/255`` is a number.
+Words have the meaning that a person expects: ``012`` is 12, ``on`` is a string, and ``8/255`` is a number.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Tree:
 
     Args:
         data: the data of the whole file.
-        where: the file.
-        lines: the line of every path, from 1.
-        origins: the option of the command line that has set a path.
+        where: the name of the file.
+        lines: the line of every path, counted from 1.
+        origins: the command-line option that has set each overridden path.
     """
 
     data: Any
@@ -44,18 +44,21 @@ class Tree:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int:
-        """Returns the line of a path, or of its nearest parent; 0 if it does not come from the file."""
+        """Returns the line of a path or of its nearest parent, or 0 if it is not in the file."""
         parents = [path[:end] for end in range(len(path), -1, -1)]
         if any(parent in self.origins for parent in parents):
             return 0
         return next((self.lines[parent] for parent in parents if parent in self.lines), 0)
 
     def has(self, path: KeyPath) -> bool:
-        """Returns whether the file or ``--set`` gives a path."""
+        """Returns whether the file or ``--set`` contains a path."""
         return path in self.lines or path in self.origins
 
     def place(self, path: KeyPath) -> str:
-        """Returns ``file:line`` of a path, or of its nearest parent; ``--set a.b=c`` if that has set it."""
+        """Returns ``file:line`` of a path or of its nearest parent.
+
+        If an override has set the path, the result is ``--set a.b=c``.
+        """
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -64,15 +67,15 @@ class Tree:
 
 
 def format_path(path: KeyPath) -> str:
-    """Returns a path as text: ``attacks[0].epsilon``."""
+    """Returns a path as a string such as ``attacks[0].epsilon``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def parse_scalar(text: str) -> Any:
     """Returns the value of an unquoted word.
 
-    ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, ``on`` and ``1:30`` are texts. A number that is not finite as a
-    float stays a text.
+    ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, and ``on`` and ``1:30`` are strings. A number that is not finite
+    as a float stays a string.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -88,14 +91,14 @@ def parse_scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes the graph of nodes, and remembers the tags that are written in the file."""
+    """Composes the graph of nodes, and records the tags in the file."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.tags: dict[int, str] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Returns a node and notes its tag, because a node alone does not tell ``!!str 12`` from ``12``."""
+        """Returns a node and records its tag, because the node alone does not distinguish ``!!str 12`` from ``12``."""
         tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # as its stubs have it
         node: yaml.Node | None = super().compose_node(parent, index)
         if tag is not None:
@@ -104,7 +107,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Turns the graph of nodes into plain data, and collects mistakes with their lines."""
+    """Converts the graph of nodes to plain data, and collects mistakes with their lines."""
 
     def __init__(self, where: str, tags: Mapping[int, str]) -> None:
         self.tree = Tree(None, where)
@@ -161,10 +164,10 @@ def parse(text: str, where: str) -> Tree:
 
     Args:
         text: the text of the file.
-        where: the file, for messages.
+        where: the name of the file in messages.
 
     Raises:
-        UserErrors: for duplicate keys, keys that are not text, tags, aliases that contain themselves.
+        UserErrors: for duplicate keys, keys that are not strings, tags, and aliases that contain themselves.
         UserError: for the first syntax error, or for more values or levels than a suite can have.
     """
     try:
@@ -192,7 +195,7 @@ def parse(text: str, where: str) -> Tree:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that ``parse_scalar`` would not read back unchanged."""
+    """Quotes every string that ``parse_scalar`` would not read back unchanged."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
