@@ -17,7 +17,7 @@ Content = dict[str, object]  # plain data from which an id is made
 
 
 def digest(content: object, length: int = 16) -> str:
-    """Returns the hex digest of plain data, taken over its canonical JSON."""
+    """Returns the hex digest of plain data in canonical JSON."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
@@ -28,8 +28,7 @@ class Part:
 
     Args:
         name: the identity of the component, see ``Registry.identity``.
-        config: the resolved settings as JSON types, with defaults spelled out. λ is under ``lambda``. ε is not
-            included.
+        config: the resolved settings as JSON types, including defaults. λ is under ``lambda``. ε is not included.
         label: the name of the part in tables.
         passed: the settings that the suite's author wrote.
         owner: ``distribution:entry`` of the plugin.
@@ -51,7 +50,7 @@ NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides no
 
 @dataclass(frozen=True)
 class TargetChoice:
-    """Which items are promoted: ``sets`` disjoint draws of ``count`` items."""
+    """The choice of promoted items: ``sets`` disjoint draws of ``count`` items."""
 
     count: int = 5
     pick: str = "unpopular"
@@ -64,7 +63,7 @@ class TargetChoice:
 
 @dataclass(frozen=True)
 class UserSample:
-    """A seeded sample of ``sample`` users; only they are evaluated."""
+    """A seeded sample of ``sample`` users. Only these users are evaluated."""
 
     sample: int
     seed: int = 0
@@ -76,7 +75,7 @@ class UserSample:
 
 @dataclass(frozen=True)
 class Poison:
-    """An attack on the training data at one ε, for one target set."""
+    """An attack on the training data at one ε for one target set."""
 
     attack: Part
     epsilon: float
@@ -89,7 +88,7 @@ class Poison:
 
 @dataclass(frozen=True)
 class Victim:
-    """One fitted model: data, split, poisoning or none, model, defence and seed."""
+    """One fitted model, given by its data, split, poisoning (or none), model, defence and seed."""
 
     dataset: Part
     split: Part
@@ -101,7 +100,7 @@ class Victim:
     poison: Poison | None = None
 
     def content(self) -> Content:
-        """Returns the data that identifies the victim. Target sets matter to the fit only if they are poisoned."""
+        """Returns the data that identifies the victim. Target sets matter to the fit only if it is poisoned."""
         return {
             "dataset": self.dataset.content(),
             "split": self.split.content(),
@@ -115,19 +114,19 @@ class Victim:
 
     @cached_property
     def id(self) -> str:
-        """The id: 16 hex digits."""
+        """The id, 16 hex digits."""
         return digest(self.content())
 
     @property
     def strength(self) -> tuple[float, float | None]:
-        """λ and the training ε of the defence: (1.0, None) if it has neither."""
+        """The λ and the training ε of the defence, or (1.0, None) if it has neither."""
         epsilon = self.defense.config.get("epsilon")
         return float(self.defense.config.get("lambda", 1.0)), None if epsilon is None else float(epsilon)
 
 
 @dataclass(frozen=True)
 class RowKey:
-    """The key of a table row: the data, and the victim without its seed.
+    """The key of a table row, which is the data and the victim without its seed.
 
     Args:
         dataset: the label of the data set.
@@ -136,8 +135,8 @@ class RowKey:
         model_label: the label of the model in tables.
         defense: the name of the plugin; ``none`` for an undefended victim.
         defense_label: the label of the defence in tables.
-        lambda_: the weight of the clean loss; 1 for an undefended victim.
-        train_epsilon: the ε of the defence's inner attack; None without one.
+        lambda_: the weight of the clean loss, which is 1 for an undefended victim.
+        train_epsilon: the ε of the defence's inner attack, or None if there is no inner attack.
     """
 
     dataset: str
@@ -161,34 +160,34 @@ class RowKey:
 
     @property
     def model_key(self) -> tuple[str, str, str, str]:
-        """The place and the model, which a defended row shares with its undefended twin."""
+        """The place and the model. A defended row shares them with its undefended twin."""
         return self.dataset, self.split, self.model, self.model_label
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellRow:
-    """A cell as plan.json holds it, flat. Tables are computed from these and the cells' records.
+    """A cell in the flat form of plan.json. Tables are computed from these rows and the cells' records.
 
     Args:
         cell: the id of the cell.
         victim: the id of the victim.
         key: the row of a table that the cell belongs to.
-        attack: the name of the plugin, at test or at training time; ``none`` for a clean cell.
+        attack: the name of the attack's plugin, at test or training time. ``none`` for a clean cell.
         attack_label: the label of the attack in tables.
-        stage: when the attack acts. Like the following five, it is a field of the threat model and empty for a clean
+        stage: when the attack acts. This field and the next five belong to the threat model, and are empty for a clean
             cell.
         surface: the surface of the attack.
         norm: the norm or unit of ε.
         scale: whether ε is relative or absolute.
         goal: the goal of the attack.
-        k: the k of the threat model; None for a clean cell.
-        epsilon: the budget; 0 for a clean cell.
-        adaptive: how the attack knows the pipeline; see ``Attack.adaptive``.
-        kind: the kind of the attack; see ``Attack.kind``.
-        target_set: the number of the set of items that are promoted; None if none are.
+        k: the k of the threat model, or None for a clean cell.
+        epsilon: the budget, which is 0 for a clean cell.
+        adaptive: whether the attack is computed against this pipeline. See ``Attack.adaptive``.
+        kind: the kind of the attack. See ``Attack.kind``.
+        target_set: the number of the promoted target set, or None if no items are promoted.
         seed: the seed of the victim.
         status: ``planned`` or ``skipped``.
-        reason: why the cell is skipped.
+        reason: the reason why the cell is skipped.
         baseline: whether the model is the baseline that other models must beat.
         standard: whether the attack is the fixed ensemble by which leaderboards are ranked.
     """
@@ -216,7 +215,7 @@ class CellRow:
 
     @cached_property
     def threat(self) -> Threat | None:
-        """The threat model; None for a clean cell."""
+        """The threat model, or None for a clean cell."""
         if not self.surface:
             return None
         names = {name.name: getattr(self, name.name) for name in fields(Threat)}
@@ -234,13 +233,13 @@ class Cell:
 
     Args:
         victim: the model that is measured.
-        attack: an attack at test time; None for a clean cell and for a poisoned victim.
+        attack: an attack at test time. None for a clean cell and for a poisoned victim.
         epsilon: the budget of ``attack``.
-        users: the users that are evaluated; None for all users.
-        threat: the threat model of the attack or the poisoning; None for a clean cell.
-        adaptive: whether the attack is made against this victim, see ``Attack.adaptive``.
-        skip: why the cell cannot be measured, or empty.
-        kind: the kind of an attack at test time, by which flags choose their rules; see ``Attack.kind``.
+        users: the sample of users to evaluate, or None for all users.
+        threat: the threat model of the attack or the poisoning, or None for a clean cell.
+        adaptive: whether the attack is computed against this victim. See ``Attack.adaptive``.
+        skip: the reason why the cell cannot be measured, or an empty string.
+        kind: the kind of an attack at test time, which decides the rules of flags. See ``Attack.kind``.
         target_set: the number of the target set that an attack at test time promotes.
         baseline: whether the model is the baseline that other models must beat.
         standard: whether the attack is the ensemble by which leaderboards are ranked.
@@ -271,16 +270,16 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
-        """The id: 16 hex digits."""
+        """The id, 16 hex digits."""
         return digest(self.content())
 
     @property
     def budget(self) -> float:
-        """ε of the attack or of the poisoning; 0 for a clean cell."""
+        """The ε of the attack or of the poisoning, which is 0 for a clean cell."""
         return self.epsilon if self.victim.poison is None else self.victim.poison.epsilon
 
     def row(self) -> CellRow:
-        """Returns the cell as plan.json holds it. The attack of a poisoned victim is its poisoning."""
+        """Returns the cell in the form of plan.json. The attack of a poisoned victim is its poisoning."""
         v, poison, threat = self.victim, self.victim.poison, self.threat
         attack = poison.attack if poison is not None else self.attack
         weight, train_epsilon = v.strength
@@ -323,7 +322,7 @@ class Cell:
 
 
 def describe_victim(victim: Victim) -> str:
-    """Returns a victim in words: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``."""
+    """Describes a victim in words: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``."""
     weight, _ = victim.strength
     defense = victim.defense.label if weight == 1 else f"{victim.defense.label} λ={weight:g}"
     undefended = victim.defense.name == NO_DEFENSE.name
@@ -334,12 +333,12 @@ def describe_victim(victim: Victim) -> str:
 
 
 def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
-    """Returns the cell as plain data that can travel to a worker."""
+    """Returns the cell as plain data that can be sent to a worker."""
     return asdict(cell)
 
 
 def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
-    """Returns the victim that a payload describes (``dataclasses.asdict``); it has the same id."""
+    """Returns the victim that a payload of ``dataclasses.asdict`` describes. The id is the same."""
     poison = payload["poison"]
     return Victim(
         Part(**payload["dataset"]),
@@ -354,7 +353,7 @@ def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
 
 
 def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
-    """Returns the cell of ``cell_to_payload``; it has the same id."""
+    """Returns the cell of a payload from ``cell_to_payload``. The id is the same."""
     attack, users, threat = payload["attack"], payload["users"], payload["threat"]
     parts = {
         "victim": victim_from_payload(payload["victim"]),
