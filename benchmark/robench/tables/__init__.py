@@ -1,1 +1,1 @@
-"""Computes every table from plan.json and the cells' arrays. Never imports torch."""
+"""Computes every table from plan.json and the arrays of cells. It never imports torch."""

@@ -1,6 +1,6 @@
-"""Finds the attacks that a table names, and those that a row lacks.
+"""Finds the attacks of a table, and the attacks that a row lacks.
 
-Only a row that lacks none is ranked.
+Only a row that lacks no attack is ranked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from robench.tables.results import Results, grouped, is_baseline, is_standard
 
 
 class Point(NamedTuple):
-    """An element of a worst case: an attack at one ε, against one set of targets."""
+    """An element of a worst case, which is an attack at one ε against one set of targets."""
 
     label: str
     epsilon: float
@@ -29,8 +29,8 @@ class AttackSet:
 
     Args:
         points: the attacks that are planned for any model of the table except the baseline.
-        names: the attack of each label as tables write it; an ensemble has its version.
-        standard: whether the only attack is the fixed ensemble of one version, by which leaderboards are ranked.
+        names: the name in tables of each label's attack. An ensemble has its version in the name.
+        standard: whether the only attack is one version of the ensemble by which leaderboards are ranked.
     """
 
     points: frozenset[Point]
@@ -39,18 +39,18 @@ class AttackSet:
 
     @property
     def attacks(self) -> list[str]:
-        """The names, sorted."""
+        """The names of the attacks, sorted."""
         return sorted(set(self.names.values()))
 
     @property
     def title(self) -> str:
-        """The title of the table, after its attacks."""
+        """The title of the table, which depends on its attacks."""
         return self.attacks[0] if self.standard else "custom attack set"
 
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
-        """Returns which attacks some seeds lack, in sentences.
+        """Returns sentences about the attacks that some seeds lack.
 
-        One is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
+        An example is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
 
         Args:
             measured: the attacks that each seed of a row has.
@@ -75,7 +75,7 @@ class AttackSet:
 
 
 def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, str]) -> AttackSet:
-    """Returns the attacks of a table. Args: place: the data set and split."""
+    """Returns the attacks of a table for a place, which is a data set and split."""
     own = [cell for cell in results.cells if cell.key.place == place and not is_baseline(cell)]
     cells = select_judged_cells(results, table, own)
     names = {label: _name(results, label) for label in {cell.attack_label for cell in cells}}
@@ -85,7 +85,7 @@ def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, st
 
 
 def make_point(cell: CellRow) -> Point:
-    """Returns the attack, ε and target set of a cell."""
+    """Returns the attack, the ε and the target set of a cell."""
     return Point(cell.attack_label, cell.epsilon, cell.target_set)
 
 
@@ -104,9 +104,9 @@ def select_judged_cells(results: Results, table: PlannedTable, cells: Iterable[C
 
 
 def has_ensembles(results: Results, table: PlannedTable) -> bool:
-    """True if an ensemble attacks under the threat model of a table.
+    """Returns whether an ensemble attacks under the threat model of a table.
 
-    If one does, the table takes its worst case from ensembles alone.
+    If so, the table takes its worst case from ensembles alone.
     """
     return any(
         cell.kind == ENSEMBLE and cell.status != "skipped" for cell in select_attacked_cells(table, results.cells)
@@ -114,9 +114,9 @@ def has_ensembles(results: Results, table: PlannedTable) -> bool:
 
 
 def _name(results: Results, label: str) -> str:
-    """Returns the attack as a table names it.
+    """Returns the name of an attack in tables.
 
-    An ensemble has its name and version, another attack its label.
+    It is the name and version of an ensemble, and the label of any other attack.
     """
     ensembles = _ensembles(results, label)
     if not ensembles:

@@ -1,4 +1,4 @@
-"""Builds every table of a folder of results. Never imports torch."""
+"""Builds every table of a folder of results. It never imports torch."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Tables:
     """Every table of a folder.
 
     Args:
-        suite: its name.
+        suite: the name of the suite.
         metric_versions: the version of every measure.
-        counts: cells by status.
+        counts: the number of cells of each status.
         leaderboard: the ranking tables.
         poisoning: poisonings, compared with their null control.
-        radii: the least ε that breaks a user.
+        radii: the smallest ε that breaks a user.
         ensembles: the outcomes of the members of ensembles.
         curves: values along ε.
-        clean: victims that no ranking table shows.
+        clean: the clean values of victims that no ranking table shows.
         defences: the meaning of the labels of defences.
-        failures: cells that failed.
-        skipped: the number of skipped cells by the reason.
+        failures: the cells that failed.
+        skipped: the number of skipped cells by reason.
         twins: defended models, compared with their undefended twins.
         titles: the outcomes of attacks on titles.
         reranking: models that rerank candidates.
@@ -81,8 +81,8 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
     """Builds all tables of a folder of results.
 
     Args:
-        metrics: metrics by their registered name; those of plan.json's list.
-        store: the folder, if some of its arrays were read already.
+        metrics: the metrics in plan.json, by registered name.
+        store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
         UserError: if there is no plan, a record or array is damaged, or a metric has another version.

@@ -14,21 +14,21 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class ValueRow:
-    """One value of a cell: a row of cells.csv.
+    """One value of a cell, which is a row of cells.csv.
 
     The columns are a contract with the readers of the file (design A7).
 
     Args:
-        suite: its name.
-        cell: the cell of the plan.
-        achieved_epsilon: the budget that was spent; None if the cell has no record.
-        adaptive: how the attack knows the pipeline, as in the plan.
+        suite: the name of the suite.
+        cell: the cell in the plan.
+        achieved_epsilon: the budget that was spent, or None if the cell has no record.
+        adaptive: whether the attack is computed against this pipeline. See ``Attack.adaptive``.
         target_set: the set of promoted items that the value belongs to.
-        seed: the seed, as in the plan.
+        seed: the seed of the victim.
         status: ``ok``, ``failed``, ``skipped`` or ``missing``.
-        metric: the metric. Like the following two, it is None if the cell was not measured.
+        metric: the metric. This field and the next two are None if the cell was not measured.
         metric_version: the version of the metric.
-        value: the mean over users; None also if it is defined for no user.
+        value: the mean over users. It is also None if no user has a value.
     """
 
     suite: str
@@ -50,21 +50,22 @@ class ValueRow:
 
 @dataclass(frozen=True)
 class TimingRow:
-    """The cost of a cell: a row of timings.csv.
+    """The cost of a cell, which is a row of timings.csv.
 
-    It is not in cells.csv because it differs from run to run.
+    It is not part of cells.csv because it differs from run to run.
 
     Args:
-        cell: the cell of the plan.
+        cell: the cell in the plan.
         status: ``ok``, ``failed`` or ``skipped``.
         seconds: the duration of the measurement.
-        fit_seconds: the seconds of the victim's fit.
-        peak_memory_mib: the largest size of the worker so far.
-        fit_texts: texts that language models read during the fit; like the following None if there are none.
-        fit_tokens: the tokens of these texts.
-        texts: texts that language models read during the measurement.
-        tokens: the tokens of these texts.
-        written: tokens that language models generated.
+        fit_seconds: the duration of the victim's fit.
+        peak_memory_mib: the peak memory of the worker so far.
+        fit_texts: the number of texts that language models read during the fit. This field and the next four are None
+            if there are none.
+        fit_tokens: the number of tokens of these texts.
+        texts: the number of texts that language models read during the measurement.
+        tokens: the number of tokens of these texts.
+        written: the number of tokens that language models generated.
     """
 
     cell: CellRow = field(
@@ -85,7 +86,7 @@ class TimingRow:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """A cell that failed, with its error in a line."""
+    """A cell that failed, with its error in one line."""
 
     cell: CellRow = field(
         metadata=inline(
@@ -97,9 +98,9 @@ class FailureRow:
 
 
 def build_value_rows(results: Results) -> Iterator[ValueRow]:
-    """Yields a row per cell and measure, or a bare row for an unmeasured cell.
+    """Yields one row per cell and measure. A cell that was not measured has one row without values.
 
-    Clean cells have a row per target set for metrics of targets.
+    Clean cells have one row per target set for metrics of targets.
     """
     for cell in results.cells:
         record = results.records.get(cell.cell, {})
@@ -121,7 +122,7 @@ def build_value_rows(results: Results) -> Iterator[ValueRow]:
 
 
 def build_timing_rows(results: Results) -> list[TimingRow]:
-    """Returns a row per cell that has a record."""
+    """Returns one row per cell with a record."""
     return [_timing_row(results, cell) for cell in results.cells if cell.cell in results.records]
 
 
@@ -143,7 +144,7 @@ def _timing_row(results: Results, cell: CellRow) -> TimingRow:
 
 
 def build_failure_rows(results: Results) -> list[FailureRow]:
-    """Returns a row per cell that failed."""
+    """Returns one row per failed cell."""
     rows = []
     for cell in results.cells:
         if results.status(cell) == "failed":

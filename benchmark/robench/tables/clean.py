@@ -1,4 +1,4 @@
-"""Computes clean values of the baseline, and of victims that no table ranks."""
+"""Computes clean values of the baseline and of victims that no table ranks."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class CleanRow:
 
     Args:
         key: the key of the victims.
-        values: by measure, the mean with its interval.
+        values: the mean of each measure, with its interval.
         seeds: the seeds of the victims.
         users: the number of users that were measured.
-        users_hit: the number of users with a held-out item in the clean top 10, mean over seeds.
+        users_hit: the number of users with a held-out item in the clean top 10, averaged over seeds.
         flags: the names of the row's flags.
-        notes: the flags, with their numbers.
+        notes: the flags with their numbers.
     """
 
     key: RowKey = field(metadata=inline())
@@ -44,7 +44,7 @@ class CleanRow:
 
 
 def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow]:
-    """Returns a row per victim that no other table shows.
+    """Returns one row per victim that no other table shows.
 
     Args:
         results: the results of the folder.
@@ -75,9 +75,9 @@ def _clean_row(results: Results, key: RowKey, by_measure: Mapping[Measure, Row])
 
 
 def compute_baseline_values(results: Results, place: tuple[str, str]) -> FloatArray | None:
-    """Returns the undefended baseline's clean values, float64 [S, U], if it has any.
+    """Returns the clean values of the undefended baseline, float64 [S, U], or None.
 
-    They are of the reference measure.
+    The values are those of the reference measure.
     """
     if REFERENCE not in results.plan.metrics:
         return None

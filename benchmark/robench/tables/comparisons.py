@@ -1,4 +1,4 @@
-"""Compares the attacks on one row, and finds those that are too weak."""
+"""Compares the attacks on one row, and finds attacks that are too weak."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Attacked(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A comparison of an attack with another one that should not be stronger.
+    """A comparison of an attack with another attack that should not be stronger.
 
     Args:
         flag: the flag to set if the gap shows that the first attack is weaker.
         why: the explanation of the flag.
-        gap: how much more the first attack leaves, with its interval.
-        level: the value that the gap is judged against, which depends on the yardstick.
+        gap: the difference between the values under the first and the second attack, with its interval.
+        level: the value with which the gap is compared. It depends on the yardstick.
     """
 
     flag: str
@@ -53,8 +53,9 @@ class Yardstick:
     """The values by which attacks are compared.
 
     Args:
-        left: what an attack leaves in a cell, float64 [units], less for a stronger attack; None if it was not measured.
-            Units are users; if one rewriting serves all users, they are the promoted items.
+        left: a function that returns the values that remain under the attack of a cell, float64 [units], or None if
+            they were not measured. A stronger attack leaves smaller values. Units are users, or promoted items if one
+            rewriting serves all users.
         per_item: whether the units are items.
     """
 
@@ -62,13 +63,13 @@ class Yardstick:
     per_item: bool = False
 
     def compare(self, one: Sequence[CellRow], two: Sequence[CellRow]) -> tuple[Interval, float] | None:
-        """Returns how much more ``one`` leaves than ``two``, and what ``two`` leaves.
+        """Returns the gap between the values under ``one`` and ``two``, and the value under ``two``.
 
-        The strongest cell of each side counts, unit by unit. Sides are paired over units, on the seeds that both have
-        and the target sets of all of these.
+        For each unit, the strongest cell of each side counts. Both sides are paired over units, on their common seeds
+        and on the target sets that all of these seeds have.
 
         Returns:
-            None if nothing is common to both.
+            The gap with its interval and the value, or None if the sides have nothing in common.
         """
         first, second = self._least(one), self._least(two)
         seeds: dict[int, dict[int, tuple[FloatArray, FloatArray]]] = {}
@@ -90,7 +91,7 @@ class Yardstick:
         return gap, float(np.nanmean([b for sets in whole for _, b in sets]))
 
     def _least(self, cells: Sequence[CellRow]) -> dict[tuple[int, int], FloatArray]:
-        """Returns the least value of each unit over the cells, by seed and target set."""
+        """Returns the smallest value of each unit over the cells, by seed and target set."""
         least: dict[tuple[int, int], FloatArray] = {}
         for cell in cells:
             values, key = self.left(cell), (cell.seed, cell.target_set or 0)
@@ -100,17 +101,17 @@ class Yardstick:
 
 
 def make_held_out_yardstick(results: Results, measure: Measure) -> Yardstick:
-    """Returns the yardstick of attacks that let held-out items fall."""
+    """Returns the yardstick for attacks on held-out items."""
     return Yardstick(lambda cell: results.per_user(cell, measure))
 
 
 def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick, Yardstick]:
-    """Returns the two yardsticks of attacks that promote items.
+    """Returns the two yardsticks for attacks that promote items.
 
-    A stronger attack must be ahead by both.
+    An attack is stronger only if both yardsticks say so.
 
-    The first is the share of promoted items in the top k: of a user's items or, if titles are rewritten, of an item's
-    users. The second is the value by which the host chooses between candidates.
+    The first one is the share of a user's promoted items in the top k. If titles are rewritten, it is the share of
+    users with an item in the top k. The second one is the value by which the host chooses between candidates.
     """
     per_item = surface == "text"
 
@@ -135,12 +136,12 @@ def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick
 
 
 def compute_mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int) -> FloatArray:
-    """Returns the mean of the defined values along an axis, NaN without any.
+    """Returns the mean of the defined values along an axis, or NaN if there are none.
 
     Args:
-        values: float64 [T, U].
-        defined: bool [T, U].
-        axis: along which the mean is taken.
+        values: the value of each target and user, float64 [T, U].
+        defined: whether each value is defined, bool [T, U].
+        axis: the axis along which the mean is taken.
     """
     count = defined.sum(axis)
     total = np.where(defined, values, 0.0).sum(axis)
@@ -149,12 +150,12 @@ def compute_mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int)
 
 
 def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yardstick) -> Iterator[Comparison]:
-    """Yields attacks on a row, and attacks that should not be stronger.
+    """Yields comparisons of the attacks on a row with attacks that should not be stronger.
 
     Args:
         results: the results of the folder.
         cells: the cells of one row.
-        yardstick: what attacks are compared by.
+        yardstick: the yardstick of the comparison.
     """
     by_attack = grouped(cells, _attacked)
     for one, group in by_attack.items():
@@ -183,7 +184,7 @@ def _attacked(cell: CellRow) -> Attacked:
 def _relation(
     results: Results, one: Attacked, group: Sequence[CellRow], two: Attacked, others: Sequence[CellRow]
 ) -> tuple[str, str] | None:
-    """Returns the flag and its sentence for a weaker ``one``, or None."""
+    """Returns the flag and its sentence for the case that ``one`` is weaker, or None."""
     kind, other_kind, epsilon = group[0].kind, others[0].kind, one.epsilon
     if one.label == two.label:
         if kind in (GRADIENT, ENSEMBLE) and two.epsilon < epsilon:
@@ -207,7 +208,7 @@ def _relation(
 
 
 def _evaluations(results: Results, cells: Sequence[CellRow]) -> float:
-    """Returns the score evaluations that an attack spent, mean over seeds."""
+    """Returns the number of score evaluations of an attack, averaged over seeds."""
     return float(np.mean([results.record(cell)["achieved"].get("queries", 0) for cell in cells]))
 
 
@@ -217,6 +218,6 @@ def _takes_more_steps(results: Results, one: Sequence[CellRow], two: Sequence[Ce
 
 
 def _mean(parts: Sequence[FloatArray]) -> FloatArray:
-    """Returns the mean of the parts entry by entry, over those that are defined there."""
+    """Returns the mean of the parts, entry by entry. Undefined entries are left out."""
     stacked = np.stack(parts)
     return compute_mean_over(stacked, ~np.isnan(stacked), 0)

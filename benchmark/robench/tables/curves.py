@@ -1,4 +1,4 @@
-"""Builds the values of a metric along ε, and the area under that curve."""
+"""Builds the curve of a metric along ε, and the area under this curve."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from robench.tables.results import Results, grouped
 
 @dataclass(frozen=True)
 class CurveRow:
-    """One attack at test time along its ε.
+    """One attack at test time at all of its ε.
 
-    Only seeds of the victim that have the clean cell and every ε count, so a curve is of the same fits all along.
+    Only seeds with the clean cell and every ε count, so all points of a curve belong to the same fits.
 
     Args:
         key: the key of the victims.
         threat: the threat model of the attack.
         attack_label: the label of the attack.
         metric: the metric of the values.
-        epsilon: the budgets, from 0 (clean).
+        epsilon: the budgets, beginning with 0 (clean).
         value: the mean at each ε.
-        area: by the trapezoid rule, divided by the largest ε: the mean value within the budget.
-        seeds: the number of these seeds.
+        area: the area under the curve by the trapezoid rule, divided by the largest ε. This is the mean value within
+            the budget.
+        seeds: the number of seeds that count.
     """
 
     key: RowKey = field(metadata=inline())
@@ -42,9 +43,9 @@ class CurveRow:
 
 
 def build_curve_rows(results: Results, measure: Measure) -> list[CurveRow]:
-    """Returns a row per victim and attack at test time.
+    """Returns one row per victim and attack at test time.
 
-    There are none if the suite does not ask for ``measure``.
+    The list is empty if the suite does not ask for ``measure``.
     """
     if measure not in results.plan.metrics:
         return []

@@ -1,4 +1,4 @@
-"""Lists the defences and settings that the labels of tables mean."""
+"""Lists the defences and settings behind the labels in tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class DefenceRow:
-    """One defence under a label.
+    """One defence that a label refers to.
 
     Args:
-        defense_label: as tables write it.
+        defense_label: the label of the defence in tables.
         defense: the name of the plugin.
         settings: all settings except λ.
         models: the labels of the models that it defends.
@@ -27,9 +27,9 @@ class DefenceRow:
 
 
 def build_defence_rows(results: Results) -> list[DefenceRow]:
-    """Returns each defence with its settings, in the plan's order.
+    """Returns each defence with its settings, in the order of the plan.
 
-    A label that means several defences has several rows.
+    A label that refers to several defences has several rows.
     """
     kinds: list[tuple[str, str, Mapping[str, Any]]] = []
     models: list[list[str]] = []

@@ -20,7 +20,7 @@ MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviatio
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:
-    """Returns a flag if two evaluations of a victim's clean scores differed."""
+    """Returns a flag if two evaluations of a victim's clean scores differ."""
     differences = [_diagnosis(results, cell, "stochastic") for cell in results.clean_cells(row.key)]
     if max(differences, default=0.0) <= MOST_NOISE:
         return []
@@ -29,7 +29,7 @@ def flag_noise(results: Results, row: Row) -> list[Flag]:
 
 
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag per attack that exceeded its budget, or was measured beyond it."""
+    """Returns one flag for each attack that exceeded its budget or was measured beyond it."""
     worst: dict[str, float] = {}
     applied: dict[str, float] = {}
     for cell in cells:
@@ -47,7 +47,7 @@ def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
 
 
 def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> list[Flag]:
-    """Returns a flag per poisoning that spent more than ε, in whole users."""
+    """Returns one flag for each poisoning whose whole number of users exceeds ε."""
     flags = []
     for cell in results.by_row[row.key]:
         if cell.stage != "train" or not results.ok(cell) or not cell.epsilon:
@@ -63,11 +63,11 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag per attack without a usable gradient for 1% of the hit users.
+    """Returns one flag for each attack without a usable gradient for 1% of the hit users.
 
-    Such a gradient is zero or not finite.
+    An unusable gradient is zero or not finite.
 
-    If more than half of the hit users lack one under an ensemble, the row has no rank.
+    If more than half of the hit users lack a usable gradient under an ensemble, the row has no rank.
     """
     shares: dict[str, float] = {}
     for cell in cells:
@@ -80,7 +80,7 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
 
 
 def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag per gradient attack that took one draw of a stochastic victim."""
+    """Returns one flag for each gradient attack that took a single draw of a stochastic victim."""
     flags: dict[str, Flag] = {}
     for cell in cells:
         noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE

@@ -1,6 +1,6 @@
-"""Sets the flags of a row, computed from its cells.
+"""Computes the flags of a row from its cells.
 
-Each flag has its numbers and a sentence.
+Each flag has numbers and a sentence that explains it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def set_flags(
     """Sets the flags of a row.
 
     Args:
-        reference: the measure of the gaps between attacks. If the suite does not measure it, no gap is judged.
-        popularity: the baseline's clean values of it [S, U].
-        table: the table; only attacks of its threat model are judged. None judges all attacks at test time.
+        reference: the measure in which attacks are compared. If the suite does not have it, no gap is judged.
+        popularity: the clean values of the baseline in this measure, [S, U].
+        table: the table. Only attacks of its threat model are judged. None means all attacks at test time.
     """
     row.notes += _completeness(row)
     if row.baseline:
@@ -91,7 +91,7 @@ def _not_above_popularity(results: Results, row: Row, reference: Measure, popula
 
 
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
-    """Yields flags of the paired gaps between attacks, or one of too few hit users."""
+    """Yields flags for gaps between attacks, or one flag for too few hit users."""
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference)]))
     hits = row.hits(results, 10)
     if hits < LEAST_HITS and cells:
@@ -110,11 +110,11 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
 
 
 def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> Iterator[Flag]:
-    """Yields flags of the paired gaps between attacks that promote items.
+    """Yields flags for gaps between attacks that promote items.
 
-    A gap is judged against what the stronger attack reaches, because the clean value is next to nothing.
+    A gap is compared with the value that the stronger attack reaches, because the clean value is close to 0.
 
-    Every user without the item can be reached, whether the model ranks well for them or not.
+    All users without the item count, because an attack can reach users for whom the model ranks badly too.
     """
     ranks = {
         (cell.seed, cell.target_set): array
@@ -142,7 +142,7 @@ def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> 
 def _idle_losses(
     results: Results, row: Row, cells: Sequence[CellRow], measure: Measure, clean: float
 ) -> Iterator[Flag]:
-    """Yields attacks that raise the host's loss clearly but hardly change a rank."""
+    """Yields flags for attacks that clearly raise the host's loss but hardly change ranks."""
     before = {cell.seed: results.per_user(cell, measure) for cell in results.clean_cells(row.key)}
     climbers = [cell for cell in cells if cell.kind in (GRADIENT, ENSEMBLE)]
     for (label, epsilon), group in grouped(climbers, lambda cell: (cell.attack_label, cell.epsilon)).items():
@@ -164,7 +164,7 @@ def _idle_losses(
 
 
 def _clean_values(results: Results, row: Row, measure: Measure) -> list[FloatArray]:
-    """Returns float64 [U] of every clean cell of a row."""
+    """Returns the values of each clean cell of a row, float64 [U]."""
     values = (results.per_user(cell, measure) for cell in results.clean_cells(row.key))
     return [array for array in values if array is not None]
 

@@ -1,4 +1,4 @@
-"""Builds the tables of the leaderboard. Their rows are those of leaderboard.csv."""
+"""Builds the tables of the leaderboard. Their rows are the rows of leaderboard.csv."""
 
 from __future__ import annotations
 
@@ -23,37 +23,38 @@ from robench.tables.stats import Interval
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """A victim in a table: a row of leaderboard.csv.
+    """A victim in a table, which is a row of leaderboard.csv.
 
     The columns are a contract with the readers of the file (design A7).
 
     Args:
-        rank: the rank. Like the following two, it is None if the row is not ranked.
+        rank: the rank. This field and the next two are None if the row is not ranked.
         rank_low: the best rank that the data allow.
         rank_high: the worst rank that the data allow.
-        dataset: its label.
-        split: its label.
+        dataset: the label of the data set.
+        split: the label of the split.
         threat: the threat model of the table.
         epsilon: the largest budget of the table.
         metric: the metric of the table.
         key: the key of the victim.
-        baseline: whether the plan notes that the model is the baseline.
+        baseline: whether the plan marks the model as the baseline.
         attack_set: the attacks over which the worst case is taken.
-        adaptive: how the attacks know the pipeline.
-        own_weights: λ in the defence's own terms.
-        clean: mean clean value.
-        clean_low: lower end of its interval.
-        clean_high: upper end of its interval.
-        worst: mean worst case. Like the following two, it is None if no attack was measured.
-        worst_low: lower end of its interval.
-        worst_high: upper end of its interval.
-        drop: 1 − worst / clean; None if either is missing or clean is 0.
-        p_value: of the difference from the undefended twin, after Holm; None without a twin.
+        adaptive: whether the attacks are computed against this pipeline. See ``Attack.adaptive``.
+        own_weights: the weight λ in the defence's own terms.
+        clean: the mean clean value.
+        clean_low: the lower end of the interval of ``clean``.
+        clean_high: the upper end of the interval of ``clean``.
+        worst: the mean worst case. This field and the next two are None if no attack was measured.
+        worst_low: the lower end of the interval of ``worst``.
+        worst_high: the upper end of the interval of ``worst``.
+        drop: the value 1 − worst / clean, or None if either is missing or clean is 0.
+        p_value: the p-value of the difference from the undefended twin, adjusted by Holm's method, or None without a
+            twin.
         flags: the names of the row's flags.
         seeds: the seeds of the victims.
         users: the number of users that were measured.
-        users_hit: the number of users with a held-out item in the clean top k, mean over seeds.
-        notes: the flags, with their numbers.
+        users_hit: the number of users with a held-out item in the clean top k, averaged over seeds.
+        notes: the flags with their numbers.
     """
 
     rank: int | None
@@ -97,26 +98,26 @@ class LeaderboardRow:
 
     @property
     def is_baseline(self) -> bool:
-        """True if the model is the baseline that others must beat."""
+        """True if the model is the baseline that other models must beat."""
         return self.baseline or self.key.model == BASELINE
 
 
 @dataclass(frozen=True)
 class LeaderboardTable:
-    """A table: one data set, split and threat model.
+    """A table for one data set, split and threat model.
 
     Args:
         threat: the threat model of the attacks.
-        epsilon: their largest budget.
+        epsilon: the largest budget of the attacks.
         metric: the metric by which rows are ranked.
-        dataset: its label.
-        split: its label.
-        title: the standard ensemble, or ``custom attack set``.
+        dataset: the label of the data set.
+        split: the label of the split.
+        title: the name of the standard ensemble, or ``custom attack set``.
         ensemble: whether the table takes its worst case from ensembles alone.
-        hit_k: the k of "users hit at k".
+        hit_k: the k of the column "users hit at k".
         rise: whether attacks raise the metric.
-        attacks: the attack set.
-        rows: ranked rows first, the baseline last.
+        attacks: the names of the attacks.
+        rows: the rows. Ranked rows come first, and the baseline comes last.
     """
 
     threat: Threat = field(metadata=inline())
@@ -133,9 +134,9 @@ class LeaderboardTable:
 
 
 def build_leaderboard(results: Results) -> list[LeaderboardTable]:
-    """Returns the tables of the plan, for every data set and split.
+    """Returns the tables of the plan for every data set and split.
 
-    A table is left out if nothing in it was attacked.
+    A table without attacked rows is left out.
     """
     tables = []
     for place in dict.fromkeys(key.place for key in results.by_row):
@@ -171,18 +172,18 @@ def _table(
 
 
 def choose_hit_k(results: Results, table: PlannedTable) -> int:
-    """Returns the k of "users hit at k".
+    """Returns the k of the column "users hit at k".
 
-    It is the metric's own, or the threat model's for metrics of targets.
+    It is the k of the metric. For metrics of targets it is the k of the threat model.
     """
     k = table.metric.k if results.metric(table.metric).needs == "held-out" else 0
     return k or table.threat.k or 10
 
 
 def _order(row: Row, rows: Sequence[Row], within: bool) -> tuple[object, ...]:
-    """Returns the key by which rows are sorted, the baseline last.
+    """Returns the key by which rows are sorted, with the baseline last.
 
-    Rows are sorted by rank, and model by model if ranks are within models.
+    Rows are sorted by rank. If models are not ranked against each other, rows are first sorted by model.
     """
     models = [other.key.model_label for other in rows]
     model = models.index(row.key.model_label)

@@ -1,4 +1,4 @@
-"""Compares the members of ensembles: first breaks, costs and weaknesses."""
+"""Compares the members of ensembles by their first breaks and costs, and finds weak members."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class MemberRow:
     Args:
         name: the name of the member.
         kind: the kind of its attack.
-        users: the number of users that it ran on, mean over seeds.
-        queries: scored users, per user that it ran on.
-        gradients: differentiated users, per user that it ran on.
-        first_breaks: its share of all broken users; None if one perturbation serves all users.
-        damage: if one perturbation serves all users, the mean of −NDCG@k, or of the promoted items' NDCG@k.
+        users: the number of users that the member ran on, averaged over seeds.
+        queries: the number of scored users per user that the member ran on.
+        gradients: the number of gradients per user that the member ran on.
+        first_breaks: the share of the broken users that the member broke first. None if one perturbation serves all
+            users.
+        damage: the mean of −NDCG@k, or of NDCG@k of the promoted items, if one perturbation serves all users. Otherwise
+            None.
     """
 
     name: str
@@ -49,13 +51,13 @@ class EnsembleRow:
     Args:
         key: the key of the victim.
         attack_label: the label of the ensemble.
-        threat: its threat model.
-        epsilon: its budget.
-        to_break: users for whom the goal was not reached at clean; None if titles are rewritten, for all users at once.
-        broken: users that the ensemble broke; None if one perturbation serves all users.
-        queries: scored users.
-        gradients: differentiated users.
-        members: in the order of the ensemble.
+        threat: the threat model of the ensemble.
+        epsilon: the budget.
+        to_break: the number of users for whom the genuine input does not reach the goal. None if titles are rewritten.
+        broken: the number of users that the ensemble broke. None if one perturbation serves all users.
+        queries: the number of scored users.
+        gradients: the number of gradients, counted per user.
+        members: the rows of the members, in the order of the ensemble.
     """
 
     key: RowKey = field(metadata=inline())
@@ -70,7 +72,7 @@ class EnsembleRow:
 
 
 def build_ensemble_rows(results: Results) -> list[EnsembleRow]:
-    """Returns a row per victim, ensemble and ε, with the work of every member."""
+    """Returns one row per victim, ensemble and ε, with the outcome of every member."""
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.threat, cell.epsilon), lambda cell: cell.kind == ENSEMBLE
     )
@@ -109,8 +111,8 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
     """Returns the row of one member.
 
     Args:
-        members: its record in every seed.
-        broken: users that the ensemble broke, over the seeds.
+        members: the record of the member in every seed.
+        broken: the number of users that the ensemble broke, summed over the seeds.
     """
     users = sum(member["users"] for member in members)
     alone = "first_breaks" in members[0]
@@ -126,15 +128,15 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
 
 
 def compare_members(results: Results, cells: Sequence[CellRow], clean: float) -> Iterator[Comparison]:
-    """Yields members that ran on everybody, and members that should not be stronger.
+    """Yields comparisons of members that ran on all users with members that should not be stronger.
 
-    Random points are compared with every gradient attack that asked for as many scores. A gradient attack is compared
-    with one of fewer steps. A search by scores is compared with all white-box members together. Members are not
-    compared if items are promoted.
+    Random points are compared with every gradient attack that used as many score evaluations. A gradient attack is
+    compared with one of fewer steps. A search by scores is compared with all white-box members together. Members are
+    not compared if items are promoted.
 
     Args:
         cells: the cells of one row.
-        clean: mean of the reference metric.
+        clean: the clean mean of the reference metric.
     """
     ensembles = [cell for cell in cells if cell.kind == ENSEMBLE and cell.goal == "untargeted"]
     for (label, epsilon), group in grouped(ensembles, lambda cell: (cell.attack_label, cell.epsilon)).items():
@@ -148,10 +150,10 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
 
 
 def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
-    """Compares members that attacked each user alone, by the share of broken users.
+    """Compares members that attack each user alone by their shares of broken users.
 
-    The level is the share of users that were to be broken. A member that did not run on a user, because another member
-    had broken the user, is not credited with that user.
+    The level is the share of users that the members had to break. If a member did not run on a user, because another
+    member had already broken the user, it gets no credit for that user.
     """
     broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
     level = float(np.mean([one["hit"].mean() for one in arrays]))
@@ -181,9 +183,9 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
 def _compare_damage(
     members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, clean: float
 ) -> Iterator[Comparison]:
-    """Compares members that perturb once for all users, by the damage to each user.
+    """Compares members with one perturbation for all users by the damage to each user.
 
-    The damage is in the reference metric.
+    The damage is measured in the reference metric.
     """
     damage = np.stack([one["member_damage"] for one in arrays])  # [S, U, M]
     for m, weak in enumerate(members):

@@ -1,6 +1,6 @@
-"""Compares poisoning with its null control, the effect of retraining alone.
+"""Compares poisoning with its null control, which is the effect of retraining alone.
 
-The control comes from clean victims of other seeds.
+The control is computed from clean victims of other seeds.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Effect(NamedTuple):
 
     Args:
         seeds: the seeds that were compared.
-        before: mean clean value.
-        after: mean value of the poisoned victims.
-        effect: their difference, paired.
+        before: the mean clean value.
+        after: the mean value of the poisoned victims.
+        effect: the paired difference of the two.
         control: the difference that retraining alone would cause.
         verdict: ``rises``, ``falls`` or ``none``; empty without a control.
     """
@@ -52,7 +52,7 @@ class PoisoningRow:
     Args:
         key: the key of the victims.
         attack_label: the label of the poisoning.
-        epsilon: its budget.
+        epsilon: the budget of the poisoning.
         metric: the metric in which the effect is measured.
         alike: whether the metric measures the similarity of two lists.
     """
@@ -73,10 +73,11 @@ class PoisoningRow:
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
-    Effect: mean over users and seeds of (poisoned − clean twin of the same seed), with the wider of the user bootstrap
-    and t over seeds. Control: the interval of the same mean if poisoning did nothing but retrain. The seeds' clean
-    means have standard deviation σ, a difference of two means over n seeds has σ·√(2/n), so the control is
-    0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two intervals are apart.
+    The effect is the mean over users and seeds of (poisoned − clean twin of the same seed). Its interval is the wider
+    of the user bootstrap and Student's t over seeds. The control is the interval that this mean would have if poisoning
+    did nothing but retrain. If the clean means of the seeds have standard deviation σ, a difference of two means over n
+    seeds has σ·√(2/n). So the control is 0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two intervals do not
+    overlap.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.epsilon), lambda cell: cell.stage == "train"
@@ -89,7 +90,7 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
 
 
 def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterator[tuple[Measure, bool, Effect]]:
-    """Yields (measure, ``alike``, effect) of the cells of one poisoning."""
+    """Yields the measure, ``alike`` and the effect for the cells of one poisoning."""
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
     for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
         pairs = _pairs(results, cells, clean, measure)
@@ -105,7 +106,7 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
 
 
 def _reach(results: Results, measure: Measure) -> tuple[float, float]:
-    """Returns the bounds of a difference: −1 and 1 for a metric from 0 to 1."""
+    """Returns the bounds of a difference, such as −1 and 1 for a metric between 0 and 1."""
     low, high = results.metric(measure).bounds
     return low - high, high - low
 
@@ -115,7 +116,7 @@ def _effect(
 ) -> Effect:
     """Returns an effect with its verdict.
 
-    A control that is known is cut at ``reach``. This changes no verdict, because an effect is cut there too.
+    A finite control is cut at ``reach``. This changes no verdict, because an effect is cut there too.
     """
     if math.isfinite(control.high):
         control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
@@ -126,15 +127,15 @@ def _effect(
 def _effect_on_lists(
     results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
 ) -> Effect | None:
-    """Returns the effect on list stability.
+    """Returns the effect of a poisoning on list stability.
 
-    ``before`` is the similarity of two clean seeds (every pair), ``after`` that of a poisoned victim and its twin, the
-    effect their difference. In the control σ is over the pairs. Pairs share seeds, so n is the number of seeds, and two
-    seeds, which are one pair, know no σ. Only a fall counts: twins share a seed, so they may well be more alike than
-    two seeds are.
+    ``before`` is the mean similarity over all pairs of clean seeds. ``after`` is the similarity of a poisoned victim
+    and its twin. The effect is their difference. The σ of the control is the standard deviation over the pairs. Pairs
+    share seeds, so n is the number of seeds. Two seeds form only one pair and give no σ. Only a fall counts, because
+    twins share a seed and may be more similar than two seeds.
 
     Returns:
-        None without two clean seeds.
+        The effect, or None if there are fewer than two clean seeds.
     """
 
     def alike(one: CellRow, two: CellRow) -> FloatArray:
@@ -158,7 +159,7 @@ def _effect_on_lists(
 def _pairs(
     results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """Returns (clean, poisoned) values per user and seed, means over target sets."""
+    """Returns the clean and the poisoned values of each user and seed, averaged over target sets."""
     pairs = []
     for seed in sorted({cell.seed for cell in cells} & set(clean)):
         before, after = [], []
@@ -176,11 +177,11 @@ def _pairs(
 def compute_null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
     """Returns the 95% interval of the mean difference of n retrained clean pairs.
 
-    It is unbounded for one mean.
+    The interval is unbounded if there is only one mean.
 
     Args:
-        clean_means: their standard deviation is σ.
-        seeds: n, by default the number of means.
+        clean_means: the clean means of the seeds, with standard deviation σ.
+        seeds: the number of pairs n. The default is the number of means.
     """
     n = len(clean_means) if seeds is None else seeds
     if len(clean_means) < 2:
@@ -190,9 +191,9 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
 
 
 def decide_verdict(effect: Interval, control: Interval) -> str:
-    """Returns ``rises`` or ``falls`` if the intervals are apart, else ``none``.
+    """Returns ``rises`` or ``falls`` if the intervals do not overlap, and ``none`` otherwise.
 
-    The verdict is empty without a control (one seed, or one pair of seeds for lists).
+    The verdict is empty without a control, as with one seed, or with one pair of seeds for lists.
     """
     if not math.isfinite(control.high):
         return ""

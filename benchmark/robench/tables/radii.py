@@ -1,4 +1,4 @@
-"""Summarises the least ε that breaks a user, for attacks that search for it."""
+"""Summarises the smallest ε that breaks a user, for attacks that search for it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class RadiusRow:
     Args:
         key: the key of the victims.
         attack_label: the label of the attack.
-        hit_share: the share of users hit at clean; the following shares and radii are among these.
-        radius_q25: the lower quartile, in ε.
-        radius_q50: the median.
-        radius_q75: the upper quartile.
-        unbroken_share: users that the attack never broke.
+        hit_share: the share of users with a held-out item in the clean top k. The fields below cover only these users.
+        radius_q25: the lower quartile of the radius, in units of ε.
+        radius_q50: the median radius.
+        radius_q75: the upper quartile of the radius.
+        unbroken_share: the share of users that the attack never broke.
         seeds: the seeds of the victims.
     """
 
@@ -39,7 +39,7 @@ class RadiusRow:
 
 
 def build_radius_rows(results: Results) -> list[RadiusRow]:
-    """Returns a row per victim and attack that stores radii."""
+    """Returns one row per victim and attack that stores radii."""
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label),
         lambda cell: cell.stage == "test" and cell.goal == "untargeted" and "radius" in results.arrays(cell),

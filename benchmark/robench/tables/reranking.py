@@ -1,4 +1,4 @@
-"""Summarises models that rerank candidates: their reach and unusable answers."""
+"""Summarises models that rerank candidates, with their recall and unusable answers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class RerankingRow:
 
     Args:
         key: the key of the victims.
-        attack_label: ``none`` for the clean cells.
-        norm: the norm of the threat model; empty for the clean cells.
-        goal: the goal of the threat model; empty for the clean cells.
+        attack_label: the label of the attack, or ``none`` for clean cells.
+        norm: the norm of the threat model. It is empty for clean cells.
+        goal: the goal of the threat model. It is empty for clean cells.
         epsilon: the budget.
         candidates: the number of candidates of a user.
-        recall: share of the held-out items that are candidates.
-        reachable: share of the promoted items that are candidates, over users without them.
-        hits: T-HR@10 among the promoted items that are candidates.
-        unusable: share of the answers that could not be used; None if the model gave no answers.
+        recall: the share of the held-out items that are candidates.
+        reachable: the share of the promoted items that are candidates, over users without these items.
+        hits: the T-HR@10 among the promoted items that are candidates.
+        unusable: the share of unusable answers, or None if the model gave no answers.
     """
 
     key: RowKey = field(metadata=inline())
@@ -47,7 +47,7 @@ class RerankingRow:
 
 
 def build_reranking_rows(results: Results) -> list[RerankingRow]:
-    """Returns a row per victim, attack and ε of models with candidates.
+    """Returns one row per victim, attack and ε, for models with candidates.
 
     Clean cells have rows too.
     """

@@ -25,13 +25,13 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The cells of a plan with the records that are stored.
+    """The cells of a plan with their stored records.
 
     Args:
         store: the folder of results.
-        metrics: metrics by their registered name (``ndcg``).
+        metrics: the metrics by registered name, such as ``ndcg``.
         plan: the content of plan.json.
-        records: the records, by the id of the cell; a cell without one is missing.
+        records: the records by id of the cell. A cell without a record is missing.
     """
 
     store: Store
@@ -41,7 +41,7 @@ class Results:
 
     @property
     def cells(self) -> tuple[CellRow, ...]:
-        """The plan's cells, in its order."""
+        """The cells of the plan, in order."""
         return self.plan.cells
 
     def status(self, cell: CellRow) -> str:
@@ -56,11 +56,11 @@ class Results:
         return self.status(cell) == "ok"
 
     def record(self, cell: CellRow) -> Record:
-        """Returns the record of a cell that has one."""
+        """Returns the record of a cell, which must have one."""
         return self.records[cell.cell]
 
     def arrays(self, cell: CellRow) -> Arrays:
-        """Returns the arrays of a measured cell, checked against their sha256."""
+        """Returns the arrays of a measured cell, after checking their sha256."""
         return self.store.arrays(self.records[cell.cell])
 
     def metric(self, measure: Measure) -> Metric:
@@ -73,7 +73,7 @@ class Results:
 
     @cached_property
     def by_row(self) -> Mapping[RowKey, list[CellRow]]:
-        """The cells of every row, measured or not, in the plan's order."""
+        """The cells of every row in the order of the plan, measured or not."""
         return grouped(self.cells, lambda cell: cell.key)
 
     def clean_cells(self, key: RowKey) -> list[CellRow]:
@@ -94,7 +94,8 @@ class Results:
         """Returns the outcome of a measured cell.
 
         Args:
-            target_set: the only set whose target ranks the outcome has; clean cells hold those of all sets.
+            target_set: the set whose target ranks the outcome has, or None for all sets. Clean cells hold the ranks of
+                all sets.
         """
         arrays = dict(self.arrays(cell))
         ranks = arrays.get("target_ranks")
@@ -105,7 +106,7 @@ class Results:
         return build_outcome(arrays, None if reference is None else self.outcome(reference))
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-        """Returns float64 [U], or None if the cell does not measure this.
+        """Returns the values of a measure, float64 [U], or None if the cell does not have it.
 
         Args:
             target_set: see ``outcome``.
@@ -131,9 +132,11 @@ class Results:
         return range(self.plan.targets.sets)
 
     def over_sets(self, cell: CellRow, measure: Measure) -> FloatArray | None:
-        """Returns float64 [U], for metrics of targets the mean over the target sets.
+        """Returns the values of a measure, float64 [U], or None if the cell does not have it.
 
-        A clean cell holds the ranks of all sets, an attacked cell those of its own.
+        For metrics of targets they are means over the target sets.
+
+        A clean cell holds the ranks of all sets. An attacked cell holds those of its own set.
         """
         if self.metric(measure).needs != "targets" or cell.target_set is not None:
             return self.per_user(cell, measure)
@@ -144,11 +147,11 @@ class Results:
 def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | None = None) -> Results:
     """Reads the plan of a folder and every record that it names.
 
-    A record that was measured on other data than the plan's is left out: its cell is missing.
+    Records that were measured on other data than that of the plan are left out. Their cells count as missing.
 
     Args:
-        metrics: metrics by their registered name (``ndcg``).
-        store: the folder, if some of its arrays were read already.
+        metrics: the metrics by registered name, such as ``ndcg``.
+        store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
         UserError: if there is no plan, or a record is damaged.
@@ -179,5 +182,5 @@ def is_baseline(cell: CellRow) -> bool:
 
 
 def is_standard(cell: CellRow) -> bool:
-    """Returns whether the attack of a cell is the ensemble of published leaderboards."""
+    """Returns whether the attack of a cell is the ensemble by which leaderboards are ranked."""
     return cell.kind == ENSEMBLE and (cell.standard or cell.attack == STANDARD)

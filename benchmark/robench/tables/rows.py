@@ -23,12 +23,12 @@ Values = Mapping[Point, FloatArray]
 
 @dataclass(frozen=True)
 class Flag:
-    """A warning that was computed from the cells.
+    """A warning that is computed from the cells of a row.
 
     Args:
-        flag: its name, in the column ``flags``.
-        why: its explanation, in a sentence.
-        numbers: the numbers from which it was computed.
+        flag: the name in the column ``flags``.
+        why: a sentence that explains the flag.
+        numbers: the numbers from which the flag was computed.
     """
 
     flag: str
@@ -42,20 +42,20 @@ class Row:
 
     Args:
         key: the key that identifies the row.
-        baseline: whether its model is the baseline that others must beat. Such a row is not ranked.
-        seeds: in the order of the arrays.
-        clean: float64 [S, U].
-        worst: float64 [S, U]; None if no attack was measured in all seeds.
+        baseline: whether the model is the baseline that other models must beat. Such a row is not ranked.
+        seeds: the seeds, in the order of the arrays.
+        clean: the clean value of each seed and user, float64 [S, U].
+        worst: the worst case of each seed and user, float64 [S, U], or None if no attack was measured in all seeds.
         attacks: the names of the attacks over which the worst case is taken.
-        planned: the number of cells that the plan has for the row.
-        measured: how many of them were measured.
+        planned: the number of planned cells of the row.
+        measured: the number of measured cells of the row.
         bounds: the bounds of the metric.
-        adaptive: how the attacks know the pipeline.
-        missing: why the row cannot be ranked: which attacks of the table its seeds lack.
-        notes: the flags, with their numbers.
-        ranked: whether it may have a rank.
-        rank: the rank, the best and the worst rank that the data allow.
-        p_value: of the difference from the undefended twin.
+        adaptive: whether the attacks are computed against this pipeline. See ``Attack.adaptive``.
+        missing: the attacks of the table that some seeds lack, because of which the row cannot be ranked.
+        notes: the flags with their numbers.
+        ranked: whether the row may have a rank.
+        rank: the rank, and the best and the worst rank that the data allow.
+        p_value: the p-value of the difference from the undefended twin.
     """
 
     key: RowKey
@@ -76,12 +76,12 @@ class Row:
 
     @property
     def defended(self) -> bool:
-        """True if this row has a twin to be compared with."""
+        """True if this row has an undefended twin to be compared with."""
         return self.key.defended
 
     @property
     def flags(self) -> str:
-        """The names of the flags, each once."""
+        """The names of the flags, without repeats."""
         return "; ".join(dict.fromkeys(note.flag for note in self.notes))
 
     def clean_interval(self) -> Interval:
@@ -93,14 +93,14 @@ class Row:
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def drop(self) -> float | None:
-        """Returns 1 − worst / clean; None if either is missing or clean is 0."""
+        """Returns 1 − worst / clean, or None if either is missing or clean is 0."""
         worst, clean = self.worst_interval(), self.clean_interval()
         if worst is None or not clean.mean or math.isnan(worst.mean):
             return None
         return 1 - worst.mean / clean.mean
 
     def hits(self, results: Results, k: int) -> float:
-        """Returns the users with a held-out item in the clean top k, mean over seeds."""
+        """Returns the number of users with a held-out item in the clean top k, averaged over seeds."""
         counts = []
         for cell in results.clean_cells(self.key):
             outcome = results.outcome(cell)
@@ -109,15 +109,15 @@ class Row:
 
 
 def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], attacks: AttackSet) -> list[Row]:
-    """Returns the rows of a table. Args: place: the data set and split."""
+    """Returns the rows of a table for a place, which is a data set and split."""
     rows = (_attacked_row(results, table, key, attacks) for key in results.by_row if key.place == place)
     return [row for row in rows if row is not None]
 
 
 def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
-    """Returns λ in a defence's own terms, for example ``lambda_apr`` for APR.
+    """Returns the weights in a defence's own terms, for example ``lambda_apr`` for APR.
 
-    The fits of the defence report it.
+    The fits of the defence report these weights.
     """
     fits = [results.record(cell).get("fit") or {} for cell in results.clean_cells(key)]
     names = dict.fromkeys(name for fit in fits for name in fit if name.startswith("train_lambda_"))
@@ -125,7 +125,7 @@ def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
 
 
 def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | None:
-    """Returns a row without an attack; None if nothing of it was measured."""
+    """Returns a row without an attack, or None if it has no measured clean cell."""
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped" and cell.clean]
     cells = results.clean_cells(key)
     values = [array for cell in cells if (array := results.over_sets(cell, measure)) is not None]
@@ -138,7 +138,7 @@ def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | No
 def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: AttackSet) -> Row | None:
     """Returns a row, or None if it has nothing to show.
 
-    A row needs a measured clean cell, and an attack that is planned under the table's threat model.
+    A row needs a measured clean cell and an attack that is planned under the threat model of the table.
     """
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped"]
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
@@ -178,7 +178,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
 def _values(
     results: Results, measure: Measure, cells: Sequence[CellRow], seeds: Sequence[int]
 ) -> dict[int, dict[Point, FloatArray]]:
-    """Returns by seed the values of every measured attack."""
+    """Returns the values of every measured attack, by seed."""
     values: dict[int, dict[Point, FloatArray]] = {seed: {} for seed in seeds}
     for cell in cells:
         if cell.seed in values and results.ok(cell) and (array := results.over_sets(cell, measure)) is not None:
@@ -196,12 +196,13 @@ def _worst(
 ) -> FloatArray | None:
     """Returns the worst case, float64 [S, U].
 
-    It is taken per user over clean and all attacks, or it is the single attack with the worst mean.
+    It is taken for each user over the clean value and all attacks. If users are not attacked alone, it is the attack
+    with the worst mean.
 
     Args:
-        values: per seed, the values [U] of each attack.
+        values: the values [U] of each attack, by seed.
         common: the attacks (label, ε) that all seeds have.
-        clean: per seed, the clean values [U].
+        clean: the clean values [U] of each seed.
         metric: the metric of the values.
         user_by_user: whether each user is attacked alone.
     """

@@ -1,6 +1,6 @@
 """Computes intervals, paired tests and rank ranges for every table.
 
-Seeds are fixed, so equal values give equal bytes.
+The seeds are fixed, so equal values give equal results.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Interval(NamedTuple):
 
 
 def _blocks(rows: int, n: int) -> Iterator[int]:
-    """Yields the sizes of blocks that make up ``rows``.
+    """Yields the sizes of the blocks that ``rows`` are divided into.
 
-    A block has at most BLOCK draws, but at least one row.
+    A block has at most BLOCK draws, and at least one row.
     """
     size = max(1, BLOCK // n)
     for start in range(0, rows, size):
@@ -39,7 +39,7 @@ def _blocks(rows: int, n: int) -> Iterator[int]:
 
 
 def _resamples(n: int) -> Iterator[IntArray]:
-    """Yields drawn users, int64 [rows, n], in blocks of at most BLOCK draws."""
+    """Yields resampled users, int64 [rows, n], in blocks of at most BLOCK draws."""
     generator = np.random.default_rng(0)
     for size in _blocks(RESAMPLES, n):
         yield generator.integers(0, n, (size, n))
@@ -47,9 +47,9 @@ def _resamples(n: int) -> Iterator[IntArray]:
 
 @lru_cache(maxsize=2)
 def _cached_resamples(n: int) -> tuple[IntArray, ...]:
-    """Returns ``_resamples``, drawn once.
+    """Returns the blocks of ``_resamples``, which are drawn only once.
 
-    A table needs them hundreds of times, and drawing takes half of the time.
+    A table needs them hundreds of times, and drawing them would take half of the time.
     """
     return tuple(_resamples(n))
 
@@ -58,7 +58,7 @@ def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
     """Returns the 95% percentile interval of the mean over users.
 
     Args:
-        values: float64 [U], no NaN.
+        values: the value of each user, float64 [U], without NaN.
     """
     if len(values) < 2:
         return -math.inf, math.inf
@@ -82,15 +82,15 @@ def compute_t_quantile(degrees: int) -> float:
 
 
 def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
-    """Returns the mean over users and seeds, with the wider of two 95% intervals.
+    """Returns the mean over users and seeds with the wider of two 95% intervals.
 
-    One is the bootstrap over users, the other (from two seeds) Student's t over the means of the seeds. Users for whom
-    the value is not defined (NaN) in some seed are left out.
+    One interval is the bootstrap over users. The other one, if there are at least two seeds, is Student's t over the
+    means of the seeds. Users with an undefined value (NaN) in some seed are left out.
 
     Args:
-        values: float64 [S, U].
-        bounds: the bounds of the metric. Student's t knows none, so with few seeds it reaches values that no mean can
-            have, such as a negative NDCG. The interval is cut there. No test uses these bounds.
+        values: the value of each seed and user, float64 [S, U].
+        bounds: the bounds of the metric, at which the interval is cut. Student's t has no bounds. With few seeds it
+            reaches values that no mean can have, such as a negative NDCG. No test uses these bounds.
     """
     values = values[:, ~np.isnan(values).any(0)]
     if values.shape[1] == 0:
@@ -105,14 +105,15 @@ def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.in
 
 
 def compute_paired_p(differences: FloatArray) -> float:
-    """Returns p of the two-sided sign-flip permutation test (Fisher 1935).
+    """Returns the p-value of the two-sided sign-flip permutation test (Fisher 1935).
 
     The hypothesis is that the mean paired difference is 0.
 
-    Up to 12 non-zero differences every pattern of flips counts, otherwise 10,000 random ones with the usual +1.
+    With up to 12 non-zero differences, all patterns of flips are counted. Otherwise 10,000 random patterns are drawn,
+    and 1 is added to the numerator and the denominator.
 
     Args:
-        differences: float64 [U].
+        differences: the paired difference of each user, float64 [U].
     """
     differences = differences[~np.isnan(differences) & (differences != 0)]
     n = len(differences)
@@ -135,9 +136,9 @@ def compute_paired_p(differences: FloatArray) -> float:
 
 
 def adjust_p_values(values: Sequence[float]) -> list[float]:
-    """Returns Holm's step-down adjustment (1979), in the given order.
+    """Returns the p-values in the given order, adjusted by Holm's step-down method (1979).
 
-    The adjusted p-values hold together.
+    The adjusted p-values control the family-wise error rate.
     """
     order = sorted(range(len(values)), key=lambda i: values[i])
     adjusted, floor = [1.0] * len(values), 0.0
@@ -148,13 +149,13 @@ def adjust_p_values(values: Sequence[float]) -> list[float]:
 
 
 def compute_rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -> list[tuple[int, int, int]]:
-    """Returns (rank, best, worst) of each row.
+    """Returns the rank, the best rank and the worst rank of each row.
 
-    Two rows share a range of ranks if the paired 95% interval of their difference contains 0.
+    Two rows share ranks if the paired 95% interval of their difference contains 0.
 
     Args:
-        rows: float64 [S, U] each, over the same users and seeds.
-        higher_is_better: whether a higher value has a better rank.
+        rows: the values of each row, float64 [S, U], over the same users and seeds.
+        higher_is_better: whether a higher value gives a better rank.
     """
     sign = 1.0 if higher_is_better else -1.0
     means = [sign * compute_interval(row).mean for row in rows]

@@ -1,4 +1,4 @@
-"""Summarises attacks on titles: effect, cost and distance from genuine titles."""
+"""Summarises attacks on titles by their effect, their cost and the distance from genuine titles."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class TitleRow:
     Args:
         key: the key of the victims.
         attack_label: the label of the attack.
-        norm: words or characters.
+        norm: the unit of edits, words or characters.
         goal: the goal of the attack.
         epsilon: the budget.
-        metric: the metric that the attack moves.
-        before: its mean clean value.
-        after: its mean under the attack.
-        effect: the difference, with its interval.
-        edits_mean: edits per title, as the host counts them; None if the records do not say.
-        similarity_mean: the mean similarity of both titles, by the host's sentence encoder; None as above.
-        similarity_min: the least of them; None as above.
-        queries: scored users; None as above.
-        gradients: differentiated users; None as above.
-        examples: titles of the first cell, before and after.
-        strongest: whether no other attack of this victim, goal and ε moves the metric further.
+        metric: the metric that the attack changes.
+        before: the mean clean value of the metric.
+        after: the mean value of the metric under the attack.
+        effect: the difference of the two, with its interval.
+        edits_mean: the mean number of edits per title. This field and the next four are None if the records lack them.
+        similarity_mean: the mean similarity of old and new titles, by the host's sentence encoder.
+        similarity_min: the smallest of these similarities.
+        queries: the number of scored users.
+        gradients: the number of gradients, counted per user.
+        examples: some titles of the first cell, before and after the attack.
+        strongest: whether no other attack with this victim, goal and ε changes the metric more.
     """
 
     key: RowKey = field(metadata=inline())
@@ -59,9 +59,10 @@ class TitleRow:
 
 
 def build_title_rows(results: Results) -> list[TitleRow]:
-    """Returns a row per victim, attack on titles and ε.
+    """Returns one row per victim, attack on titles and ε.
 
-    The metric is t-hr@10 if items are promoted, else ndcg@10, or the first of its kind that the suite measures.
+    The metric is t-hr@10 if items are promoted, and ndcg@10 otherwise. If the suite lacks it, it is the suite's first
+    metric of the same kind.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.norm, cell.goal, cell.epsilon),
@@ -122,7 +123,7 @@ def _before_and_after(
 ) -> tuple[FloatArray, FloatArray] | None:
     """Returns the clean and the attacked values, float64 [cells, U] each.
 
-    Both are of the same items.
+    Both arrays cover the same items.
     """
     pairs = []
     for cell in cells:

@@ -1,4 +1,4 @@
-"""Compares each robust model with its undefended twin, clean and attacked.
+"""Compares each defended model with its undefended twin, clean and attacked.
 
 docs/findings/article.md shows the comparison.
 """
@@ -26,21 +26,21 @@ Cells = Mapping[int, CellRow]  # by seed
 class TwinRow:
     """One measure of a defended model and of its twin, clean and under one attack.
 
-    Means are over users and the seeds that both models share.
+    Means are taken over users and over the seeds that both models share.
 
     Args:
-        key: the defended victims.
+        key: the key of the defended victims.
         threat: the threat model of the attack.
         attack_label: the label of the attack.
-        epsilon: its budget.
+        epsilon: the budget of the attack.
         seeds: the seeds that both models share.
         metric: the metric that is measured.
         twin_clean: the clean value of the undefended twin.
         twin_attacked: the attacked value of the undefended twin.
         robust_clean: the clean value of the defended model.
         robust_attacked: the attacked value of the defended model.
-        gain: robust − undefended under the attack, paired over users and seeds.
-        inverted: fits of the twin and of the defended model with a calibration of a ≤ 0.
+        gain: the attacked value of the defended model minus that of the twin, paired over users and seeds.
+        inverted: the number of fits whose calibration has a slope a ≤ 0, for the twin and for the defended model.
     """
 
     key: RowKey = field(metadata=inline())
@@ -58,9 +58,9 @@ class TwinRow:
 
 
 def build_twin_rows(results: Results) -> list[TwinRow]:
-    """Returns a row per defended model, attack at test time with its ε, and measure.
+    """Returns one row per defended model, attack at test time, ε and measure.
 
-    There are none if the suite asks for no metric of likes.
+    The list is empty if the suite asks for no metric of likes.
     """
     needs = {measure: results.metric(measure).needs for measure in results.plan.metrics}
     if "likes" not in needs.values():
@@ -89,7 +89,7 @@ def build_twin_rows(results: Results) -> list[TwinRow]:
 def _values(
     results: Results, measures: Sequence[Measure], seeds: Sequence[int], four: Sequence[Cells]
 ) -> Iterator[tuple[Measure, list[FloatArray]]]:
-    """Yields float64 [S, U] of the four groups, for every measure that all have."""
+    """Yields each measure that all four groups have, with the values of each group, float64 [S, U]."""
     for measure in measures:
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]
         whole = [[part for part in parts if part is not None] for parts in values]
