@@ -1,4 +1,4 @@
-"""The base of all conformance classes; there is one module per kind of plugin."""
+"""The base of all conformance classes. Each kind of plugin has its own module."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Settings = Mapping[str, Any]
 
 
 class Conformance:
-    """Tests that one plugin class must pass; a subclass names the plugin.
+    """Tests that a plugin class must pass. A subclass names the plugin.
 
-    ``settings`` go to the plugin's ``make``: they make it small and fast.
+    ``settings`` are passed to the plugin's ``make``. Choose settings that make it small and fast.
     """
 
     settings: ClassVar[Settings] = {}
 
     @pytest.fixture(autouse=True)
     def one_thread(self) -> Iterator[None]:
-        """Gives torch one thread, as the victims of a suite have; executors and metrics are tested without torch.
+        """Gives torch one thread, as in a suite. Executors and metrics are tested without torch.
 
-        In worlds of this size further threads only wait for each other.
+        In worlds of this size, more threads would only wait for each other.
         """
         torch = sys.modules.get("torch")
         if torch is None:

@@ -11,9 +11,9 @@ from robench.testing.conformance import Conformance
 
 
 class DatasetTests(Conformance):
-    """Tests of a ``Dataset``; subclass with ``dataset = Mine``.
+    """Tests of a ``Dataset``. Subclass it with ``dataset = Mine``.
 
-    ``settings`` are those of a small data set.
+    ``settings`` should give a small data set.
     """
 
     dataset: ClassVar[type[Dataset]]

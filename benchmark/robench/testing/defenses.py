@@ -30,10 +30,10 @@ TITLES = (
 
 
 class DefenseTests(Conformance):
-    """Tests of a ``Defense``; subclass with ``defense = Mine``.
+    """Tests of a ``Defense``. Subclass it with ``defense = Mine``.
 
-    The defended models are a pairwise and a sequence model. ``settings`` are those of a defence that works.
-    ``adversarial`` says that it trains on a perturbation that raises the model's own loss; a test then checks this.
+    The defended models are a pairwise and a sequence model. ``settings`` should give an effective defence. Set
+    ``adversarial`` if it trains on a perturbation that raises the model's own loss. A test then checks this.
     """
 
     defense: ClassVar[type[Defense]]

@@ -19,7 +19,7 @@ from robench.testing.worlds import reference_victim
 
 
 class _RandomPoints(EmbeddingAttack):
-    """Random points that spend the full budget, to compare an attack with."""
+    """Random points that spend the full budget, for comparison with an attack."""
 
     draws: ClassVar[int] = 1
 
@@ -29,9 +29,9 @@ class _RandomPoints(EmbeddingAttack):
 
 
 class EmbeddingAttackTests(Conformance):
-    """Tests of an ``EmbeddingAttack``; subclass with ``attack = Mine``.
+    """Tests of an ``EmbeddingAttack``. Subclass it with ``attack = Mine``.
 
-    The victims are a pairwise and a sequence model. ``norms`` are those that the attack supports.
+    The victims are a pairwise and a sequence model. ``norms`` lists the norms that the attack supports.
     """
 
     attack: ClassVar[type[EmbeddingAttack]]
@@ -44,7 +44,7 @@ class EmbeddingAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, victim: str, norm: str, epsilon: float) -> Measurement:
-        """Returns a measurement that is made once per process and only read."""
+        """Returns a measurement, which is made once per process and must not be changed."""
         return cls().measure(victim, norm, epsilon)
 
     @pytest.fixture(params=["pairwise", "sequence"])

@@ -20,10 +20,10 @@ from robench.testing.worlds import reference_victim
 
 
 class EnsembleTests(Conformance):
-    """Tests of an ``Ensemble``; subclass with ``attack = Mine``.
+    """Tests of an ``Ensemble``. Subclass it with ``attack = Mine``.
 
-    ``settings`` choose the threat model. The victim is a sequence model, or on the surface ``text`` a model that reads
-    titles.
+    ``settings`` choose the threat model. The victim is a sequence model. On the surface ``text`` it is a model that
+    reads titles.
     """
 
     attack: ClassVar[type[Ensemble]]
@@ -53,7 +53,10 @@ class EnsembleTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls) -> Measurement:
-        """Returns the measurement at the budget of ``epsilon``, made once per process and only read."""
+        """Returns the measurement at the budget ``epsilon``.
+
+        It is made once per process and must not be changed.
+        """
         return cls().measure(cls().epsilon())
 
     def test_an_unknown_setting_is_refused(self) -> None:

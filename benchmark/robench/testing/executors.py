@@ -11,14 +11,14 @@ from robench.testing.conformance import Conformance
 
 
 def echo(task: Task, emit: Emit) -> None:
-    """Emits the ``say`` of a task's payload, or kills its process if it has ``die``."""
+    """Emits the entry ``say`` of a task's payload, or kills its process if there is an entry ``die``."""
     if task.payload.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     emit({"kind": "cell", "task": task.id, "said": task.payload["say"]})
 
 
 class ExecutorTests(Conformance):
-    """Tests of an ``Executor``; subclass with ``executor = Mine``."""
+    """Tests of an ``Executor``. Subclass it with ``executor = Mine``."""
 
     executor: ClassVar[type[Executor]]
 

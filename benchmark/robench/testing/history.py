@@ -24,7 +24,7 @@ from robench.testing.worlds import reference_victim
 
 
 class _RandomEdits(HistoryAttack):
-    """Random edits that spend the full budget, to compare an attack with."""
+    """Random edits that spend the full budget, for comparison with an attack."""
 
     draws: ClassVar[int] = 1
 
@@ -40,9 +40,9 @@ class _RandomEdits(HistoryAttack):
 
 
 class HistoryAttackTests(Conformance):
-    """Tests of a ``HistoryAttack``; subclass with ``attack = Mine``.
+    """Tests of a ``HistoryAttack``. Subclass it with ``attack = Mine``.
 
-    The victims are sequence models, one on histories of equal length and one on histories of all lengths.
+    The victims are two sequence models. One has histories of equal length, and one has histories of all lengths.
     """
 
     attack: ClassVar[type[HistoryAttack]]
@@ -54,7 +54,7 @@ class HistoryAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, victim: str, epsilon: float) -> Measurement:
-        """Returns a measurement that is made once per process and only read."""
+        """Returns a measurement, which is made once per process and must not be changed."""
         return cls().measure(victim, epsilon)
 
     @pytest.fixture(params=["sequence", "ragged"])

@@ -16,13 +16,13 @@ USERS, ITEMS, TARGETS = 30, 1000, 3
 
 
 class MetricTests(Conformance):
-    """Tests of a ``Metric`` at cutoff ``k``; subclass with ``metric = Mine``."""
+    """Tests of a ``Metric`` at the cutoff ``k``. Subclass it with ``metric = Mine``."""
 
     metric: ClassVar[type[Metric]]
     k: ClassVar[int] = 10
 
     def outcome(self, seed: int = 0, worst: bool = False) -> Outcome:
-        """Draws an outcome; if ``worst``, all ranks are last and all predictions wrong."""
+        """Draws an outcome. If ``worst`` is set, all ranks are last and all predictions are wrong."""
         generator = np.random.default_rng(seed)
         counts = generator.integers(1, 4, USERS)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -40,7 +40,7 @@ class MetricTests(Conformance):
         return Outcome(indptr, flat, top, candidates, targets.astype(np.int64), likes=likes, dislikes=dislikes)
 
     def values(self, outcome: Outcome) -> FloatArray:
-        """Returns the metric's value per user; the clean outcome has another seed."""
+        """Returns the value of the metric for each user. The clean outcome has another seed."""
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)
 

@@ -1,4 +1,4 @@
-"""Conformance of models of any kind; ``torch_models`` has more for neural models."""
+"""Conformance of models of any kind. ``torch_models`` has further tests for neural models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Scores = NDArray[np.float32]
 
 
 class World(NamedTuple):
-    """A fitted model with the data that it was fitted on and the held-out items."""
+    """A fitted model with its training data and the held-out items."""
 
     model: Model
     data: TrainData
@@ -36,11 +36,11 @@ class World(NamedTuple):
 
 
 class ModelTests(Conformance):
-    """Tests of a ``Model``; subclass with ``model = Mine``.
+    """Tests of a ``Model``. Subclass it with ``model = Mine``.
 
-    ``board`` has further settings for the checkerboard, a matrix of rank 2: few factors, enough epochs. ``personal`` is
-    False for a model that gives every user the same list. ``collaborative`` is False for a model that learns nothing
-    from other users, so that no fake user may change it.
+    ``board`` has additional settings for the checkerboard, a matrix of rank 2, which needs few factors and enough
+    epochs. ``personal`` is False for a model that gives every user the same list. ``collaborative`` is False for a
+    model that learns nothing from other users. No fake user may change such a model.
     """
 
     model: ClassVar[type[Model]]
@@ -208,18 +208,18 @@ def _checked(scores: Scores, method: str, n_users: int, n_items: int) -> Scores:
 
 
 def widened(rows: Interactions) -> Interactions:
-    """Returns the same rows over a catalogue with one more item."""
+    """Returns the same rows for a catalogue with one more item."""
     return Interactions(rows.indptr, rows.items, rows.times, rows.n_items + 1)
 
 
 def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
-    """Checks equality up to rounding, because a matrix product of another shape sums in another order."""
+    """Checks equality up to rounding, because the order of a sum depends on the shapes of matrices."""
     largest = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5 * largest, err_msg=why)
 
 
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:
-    """Checks that unused items of a user's colour rank above all of the other colour."""
+    """Checks that unused items of a user's colour rank above all items of the other colour."""
     users = np.arange(history.n_users)
     known = build_chunk(users, history, test).masked
     scores[known[0].numpy(), known[1].numpy()] = np.nan

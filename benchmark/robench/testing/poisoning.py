@@ -18,7 +18,7 @@ TARGETS = (2, 11, 30)
 
 
 class PoisoningAttackTests(Conformance):
-    """Tests of a ``PoisoningAttack``; subclass with ``attack = Mine``."""
+    """Tests of a ``PoisoningAttack``. Subclass it with ``attack = Mine``."""
 
     attack: ClassVar[type[PoisoningAttack]]
 
@@ -54,7 +54,7 @@ class PoisoningAttackTests(Conformance):
 
 
 class CorruptionTests(Conformance):
-    """Tests of a ``Corruption``; subclass with ``attack = Mine``."""
+    """Tests of a ``Corruption``. Subclass it with ``attack = Mine``."""
 
     attack: ClassVar[type[Corruption]]
 

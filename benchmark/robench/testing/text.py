@@ -29,7 +29,7 @@ FLOOR_SPREAD = 0.5  # the share of the random rise in exposure by which two rand
 
 
 class _RandomTitles(TextAttack):
-    """Random edits that spend the full budget, to compare an attack with."""
+    """Random edits that spend the full budget, for comparison with an attack."""
 
     draws: ClassVar[int] = 1
 
@@ -48,7 +48,7 @@ class _RandomTitles(TextAttack):
 
 
 class _Cheat(TextAttack):
-    """The titles of ``inner``, but one is over budget and one has a line feed."""
+    """The attack ``inner`` with one title over budget and one title with a line feed."""
 
     inner: TextAttack
 
@@ -71,10 +71,10 @@ def title_oracle(attack: TextAttack, epsilon: float) -> TitleOracle:
 
 
 class TextAttackTests(Conformance):
-    """Tests of a ``TextAttack``; subclass with ``attack = Mine``.
+    """Tests of a ``TextAttack``. Subclass it with ``attack = Mine``.
 
-    The victim is a model that reads titles. ``promotes_only`` says that the attack refuses the goal ``untargeted``;
-    tests of that goal are then skipped.
+    The victim is a model that reads titles. Set ``promotes_only`` if the attack refuses the goal ``untargeted``. Tests
+    of that goal are then skipped.
     """
 
     attack: ClassVar[type[TextAttack]]
@@ -105,7 +105,10 @@ class TextAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, epsilon: float, goal: str | None = None) -> Measurement:
-        """Returns a measurement that is made once per process; ``goal`` is the attack's own by default."""
+        """Returns a measurement, which is made once per process.
+
+        ``goal`` is the attack's own goal by default.
+        """
         return cls().measure(epsilon, **({} if goal is None else {"goal": goal}))
 
     def test_an_unknown_setting_is_refused(self) -> None:

@@ -1,4 +1,4 @@
-"""A small world in which titles decide what users like, and a model for it."""
+"""A small world in which users like items for their titles, and a model for this world."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def catalogue_of_words(n_items: int = 48) -> Catalogue:
 
 
 def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainData, Interactions]:
-    """Returns a world in which four of five items of a user are of the user's taste.
+    """Returns a world in which four fifths of a user's items match the user's taste.
 
-    Half of the users have the first taste, a quarter the second, 15% the third and 10% the fourth.
+    The four tastes are shared by 50%, 25%, 15% and 10% of the users.
 
     Returns:
         The data that a fit may see, and the held-out item of each user.
@@ -67,14 +67,14 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
 
 
 class ReferenceText(TokenModel, SequenceModel):
-    """The smallest model that reads titles; it scores the mean of a history.
+    """The smallest model that reads titles. It scores the mean of a history.
 
-    A text is the mean of its words' vectors, which are drawn once and not trained. Unknown words share one vector.
-    There is no bias and no vector per item: an item is only its text.
+    The vector of a text is the mean of its words' vectors, which are drawn once and not trained. Unknown words share
+    one vector. Items have no bias and no vector of their own.
     """
 
     class Config(ReferenceSequence.Config):
-        """Settings that fit it in a second."""
+        """The settings, with which a fit takes a second."""
 
         epochs: int = 30
 
@@ -94,7 +94,7 @@ class ReferenceText(TokenModel, SequenceModel):
         self.drop = nn.Dropout(self.config.dropout)
 
     def build_layers(self) -> None:
-        """Creates nothing, because there is no item table."""
+        """Does nothing, because there is no item table."""
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Splits texts into words in lower case, after one special token per text."""
@@ -110,16 +110,16 @@ class ReferenceText(TokenModel, SequenceModel):
         return table
 
     def whole_words(self) -> Mapping[int, str]:
-        """Returns all words that consist of letters, each under its token."""
+        """Returns all words that consist of letters, by token."""
         return {number: word for word, number in self.vocabulary.items() if word.isalpha()}
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Returns the scaled mean of each text's word vectors: float [n, d]."""
+        """Returns the scaled mean of the word vectors of each text: float [n, d]."""
         rows = self.token_table()[tokens.ids] if vectors is None else vectors
         return pooled(rows, tokens.mask)
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the input ``texts``: the text vectors of the history, float [B, L, d]."""
+        """Returns the text vectors of the history as the input ``texts``, float [B, L, d]."""
         real = batch.histories < self.n_items
         vectors = self.texts[batch.histories.clamp_max(self.n_items - 1)] * real.unsqueeze(-1)
         context = {"table": self.outwards(self.texts), "bias": self.texts.new_zeros(self.n_items)}
@@ -134,7 +134,7 @@ class ReferenceText(TokenModel, SequenceModel):
 
 
 def _words(text: str) -> list[tuple[str, int]]:
-    """Returns the words of a text in lower case, each with its place in the text."""
+    """Returns the words of a text in lower case, each with its position in the text."""
     return [(match.group().lower(), match.start()) for match in re.finditer(r"\w+", text)]
 
 
@@ -148,5 +148,5 @@ def text_victim() -> MeasuredVictim:
 
 
 def promoted(count: int = 3) -> IntArray:
-    """Returns the items of the world that are used least: int64 [count], sorted."""
+    """Returns the least used items of the world: int64 [count], sorted."""
     return np.sort(np.argsort(text_victim().history.counts(), kind="stable")[:count])

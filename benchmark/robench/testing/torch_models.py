@@ -1,4 +1,4 @@
-"""Conformance of neural models, in which embedded inputs can be perturbed."""
+"""Conformance of neural models, whose embedded inputs can be perturbed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from robench.testing.worlds import CPU, catalogue, measured_victim, same_state
 
 
 class TorchModelTests(ModelTests):
-    """Tests of a ``TorchModel``; subclass with ``model = Mine``.
+    """Tests of a ``TorchModel``. Subclass it with ``model = Mine``.
 
-    They extend ``ModelTests`` by tests of inputs, tables and the training loss.
+    The class extends ``ModelTests`` by tests of inputs, tables and the training loss.
     """
 
     model: ClassVar[type[TorchModel]]

@@ -1,6 +1,6 @@
 """Small worlds with a known truth, and reference models to attack and defend.
 
-Conformance classes use both, and so do the tests of robench.
+The conformance classes and the tests of robench use both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[T
     """Returns a world in which users use only items of their own parity.
 
     Each user lacks a few items of the user's own colour (parity), and one of these is held out. A model that has learnt
-    the board ranks it above every item of the other colour. Nobody has a validation item, so a fit runs every epoch and
+    the board ranks it above every item of the other colour. There are no validation items, so a fit runs all epochs and
     keeps the last weights.
 
     Returns:
@@ -55,14 +55,14 @@ def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[T
 def crowd(
     n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0, *, ragged: bool = False
 ) -> tuple[TrainData, Interactions]:
-    """Returns a world in which four of five items of user u are of genre u modulo 4.
+    """Returns a world in which four fifths of the items of user u have the genre u modulo 4.
 
     Args:
-        n_users: number of users.
-        n_items: size of the catalogue.
-        length: training items of each user; a validation and a test item come on top.
-        seed: seed of all draws.
-        ragged: user u keeps only the last ``length − u modulo (length − 1)`` training items.
+        n_users: the number of users.
+        n_items: the size of the catalogue.
+        length: the number of training items of each user. A validation item and a test item are added.
+        seed: the seed of all draws.
+        ragged: whether user u keeps only the last ``length − u modulo (length − 1)`` training items.
 
     Returns:
         The data that a fit may see, and the held-out item of each user.
@@ -85,7 +85,7 @@ class ReferencePairwise(PairwiseModel):
     """The smallest matrix factorisation."""
 
     class Config(TorchConfig):
-        """Settings that fit it in a second."""
+        """The settings, with which a fit takes a second."""
 
         epochs: int = 30
         batch_size: int = 64
@@ -107,10 +107,10 @@ class ReferencePairwise(PairwiseModel):
 
 
 class ReferenceSequence(SequenceModel):
-    """The smallest recurrent model; it has dropout, so that random streams matter."""
+    """The smallest recurrent model. It has dropout, so random streams matter."""
 
     class Config(SequenceConfig):
-        """Settings that fit it in a second."""
+        """The settings, with which a fit takes a second."""
 
         dim: int = 16
         max_length: int = 12
@@ -124,13 +124,13 @@ class ReferenceSequence(SequenceModel):
         self.drop = nn.Dropout(self.config.dropout)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the GRU's states, float [B, L, dim]."""
+        """Returns the states of the GRU, float [B, L, dim]."""
         out: Tensor = self.drop(self.gru(self.drop(e.inputs["items"]))[0])
         return out
 
 
 def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, seed: int = 0) -> tuple[Model, FitReport]:
-    """Fits ``model`` in the host's own loop, and returns it with the fit's report."""
+    """Fits a model with the host's training loop, and returns it with the report of the fit."""
     report = fit(model, data, defense or Defense(), Rng(seed).child("fit"), device=CPU)
     return model, report
 
