@@ -1,1 +1,1 @@
-"""Built-in attacks, a package per surface."""
+"""The built-in attacks, with one package per surface."""

@@ -1,4 +1,4 @@
-"""auto: the fixed ensemble by which leaderboards are ranked."""
+"""The ensemble auto, by which leaderboards are ranked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 
 
 def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
-    """Returns True if the value is one of the names.
+    """Returns whether the value is one of the names.
 
     A suite may hold a list or a mapping instead of a name.
     """
@@ -37,27 +37,28 @@ def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
 
 
 class Auto(Ensemble):
-    """Takes the worst over a fixed list of attacks, none of which can be tuned.
+    """Takes the worst case over a fixed list of attacks, none of which can be tuned.
 
-    AutoAttack (Croce & Hein, ICML 2020) made the case for such an ensemble. Some members run on every user, so that
-    they can be compared; the others run on the users that no member before them has broken.
+    The idea of such an ensemble comes from AutoAttack (Croce & Hein, ICML 2020). Some members run on every user, so
+    that they can be compared. The others run only on users that no earlier member has broken.
 
     On ``embedding``, random points and PGD with 10 and with 40 steps run on every user. APGD on the losses ``ce``,
-    ``margin`` and ``bpr``, and Carlini & Wagner in L2, run on the remaining users. A random search, which asks for no
+    ``margin`` and ``bpr``, and Carlini & Wagner in L2, run on the remaining users. A random search, which needs no
     gradient, runs on every user.
 
     On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on the three losses, and a
     random search.
 
-    On ``history``, random edits, greedy substitutions along the gradient (if the model has one) and a greedy search for
-    substitutions by scores run on every user. A greedy search for edits of all kinds runs on the remaining users.
+    On ``history``, three members run on every user: random edits, greedy substitutions along the gradient (if the model
+    has one), and a greedy search for substitutions by scores. A greedy search for edits of all kinds runs on the
+    remaining users.
 
-    On ``text``, one rewriting serves all users. By words, the members are random words, added popular words, flips
-    along the gradient (if the model has one) and instructions (if the model follows any). By characters, they are
-    random letters and typos.
+    On ``text``, one rewriting serves all users. If edits are words, the members are random words, added popular words,
+    flips along the gradient (if the model has one) and instructions (if the model follows any). If edits are
+    characters, the members are random letters and typos.
 
-    If the victim is stochastic, members average over several draws (EOT, Athalye et al., ICML 2018). A change of a list
-    raises the ``version`` of its surface, because results under two lists are not comparable.
+    If the victim is stochastic, members average over several draws (EOT, Athalye et al., ICML 2018). Changing a list
+    raises the ``version`` of its surface, because results under different lists are not comparable.
     """
 
     class Config(BaseConfig):
@@ -144,7 +145,7 @@ class Auto(Ensemble):
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
-        """Returns the list of the surface.
+        """Returns the list of members for the surface.
 
         Args:
             gradients: whether the victim has gradients with respect to its inputs.
@@ -192,7 +193,7 @@ class Auto(Ensemble):
         ]
 
     def _edits(self, **settings: Any) -> dict[str, Any]:
-        """Returns settings for attacks on histories and titles."""
+        """Returns the given settings together with those of the threat model, for edits."""
         c = self.config
         return {"unit": c.unit, "goal": c.goal, "k": c.k, **settings}
 

@@ -1,4 +1,4 @@
-"""APGD: projected ascent with momentum and a step size that halves itself."""
+"""APGD: projected ascent with momentum and a step size that is halved automatically."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def checkpoints(steps: int) -> list[int]:
 
 
 class Apgd(EmbeddingAttack):
-    """Climbs the loss with momentum and a step size that adapts itself to each user.
+    """Climbs the loss with momentum and a step size that adapts to each user.
 
-    Auto-PGD of Croce & Hein (ICML 2020, algorithm 1), on a loss of the host. The step is 2r at first. At a checkpoint
-    it is halved for a user under one of two conditions. Condition 1: too few steps raised the loss. Condition 2: the
-    best loss has not risen since the last checkpoint, and the step was not halved there. After a halving the search
-    continues from the best point. Restart 0 starts from δ = 0, which makes it deterministic; the paper starts from a
-    random point, as further restarts do here.
+    The attack is Auto-PGD of Croce & Hein (ICML 2020, algorithm 1), on a loss of the host. The first steps have length
+    2r. At a checkpoint the step is halved for a user under one of two conditions. Condition 1 holds if too few steps
+    raised the loss. Condition 2 holds if the best loss has not risen since the last checkpoint and the step was not
+    halved there. After a halving the search continues from the best point. Restart 0 starts from δ = 0, so it is
+    deterministic. The paper starts from a random point, as further restarts do here.
     """
 
     class Config(EmbeddingConfig):
@@ -59,7 +59,8 @@ class Apgd(EmbeddingAttack):
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Yields two candidates per restart, [B, ...] per input.
 
-        They are the iterate of the highest loss, and the iterate of the highest loss among those that reach the goal.
+        They are the iterate with the highest loss, and the iterate with the highest loss among those that reach the
+        goal.
         """
         for restart in range(self.config.restarts):
             start = oracle.zero() if restart == 0 else random_start(oracle, ball, rng.child("start", restart))
@@ -106,7 +107,7 @@ class Apgd(EmbeddingAttack):
         """Returns the evaluation at ``delta``.
 
         Returns:
-            The loss, float [B]; whether the goal is reached, bool [B]; the gradient, [B, ...] per input.
+            The loss, float [B]; whether the goal is reached, bool [B]; and the gradient for each input, [B, ...].
         """
         evaluation = oracle.gradient(delta, self.config.loss)
         assert evaluation.gradient is not None  # an evaluation by gradient() always has one

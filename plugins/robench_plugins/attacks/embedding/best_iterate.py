@@ -1,4 +1,4 @@
-"""The iterate of the highest loss on the path of an iterated attack."""
+"""Keeps the iterate with the highest loss on the path of an iterated attack."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def select_rows(mask: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
     """Returns ``new`` in the rows of the mask, and ``old`` in the other rows.
 
     Args:
-        mask: bool [B].
-        new: [B, ...] per input.
-        old: [B, ...] per input.
+        mask: the rows to replace, bool [B].
+        new: the new tensor of each input, [B, ...].
+        old: the old tensor of each input, [B, ...].
     """
     return {name: torch.where(wide(mask, part), new[name], part) for name, part in old.items()}
 
 
 class BestIterate:
-    """The iterate of the highest loss so far, per row.
+    """The iterate with the highest loss so far, for each row.
 
-    If several iterates have the same loss, it is the first of them. Iterates wait in a buffer, and their best rows are
-    copied only when it is full. Beside a small model each further operation of a step is noticeable, so nothing is
-    compared at every step.
+    If several iterates have the same loss, the first of them is kept. Iterates are collected in a buffer, and their
+    best rows are copied only when it is full. With a small model, every additional operation per step is noticeable.
+    Therefore iterates are not compared at every step.
 
     Args:
-        start: the first iterate, [B, ...] per input. Nobody may write to an iterate after it is added.
+        start: the first iterate, [B, ...] per input. An iterate must not be changed after it is added.
         loss: the loss at the first iterate, float [B].
     """
 
@@ -54,13 +54,13 @@ class BestIterate:
     def best(self) -> dict[str, Tensor]:
         """Returns the best iterate of every row.
 
-        It is the start if the loss of a row was never a number.
+        If the loss of a row was never a number, the start is returned.
         """
         self._flush()
         return self._best
 
     def _flush(self) -> None:
-        """Copies the rows that improve on the best so far and empties the buffer."""
+        """Copies the rows that improve on the best so far, and empties the buffer."""
         losses = torch.stack([self._best_loss, *self._losses]).nan_to_num(-torch.inf, torch.inf, -torch.inf)
         # numpy's argmax returns the first of equal values, torch's any of them. Index 0 is the best so far.
         index = torch.from_numpy(losses.cpu().numpy().argmax(0)).to(losses.device)

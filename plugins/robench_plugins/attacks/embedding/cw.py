@@ -1,4 +1,4 @@
-"""Carlini & Wagner: the least perturbation that removes an item from the top k."""
+"""Carlini & Wagner: the smallest perturbation that removes an item from the top k."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ NOISE = 0.5  # length of a random start, as a share of the first-order distance
 
 
 class CarliniWagner(MinimumNormAttack):
-    """Searches for the least δ that removes the held-out item from the top k.
+    """Searches for the smallest δ that removes the held-out item from the top k.
 
     C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A) minimises ‖δ‖² + c · f(δ) with Adam and finds c by binary
     search. Here f(δ) = max(s_y − s_(k), 0), where s_(k) is the score of the k-th best competitor. So f = 0 if y is out
-    of the top k. This is their f6 with the top k in place of the top 1, and without their confidence margin κ. Inputs
-    are unbounded, so no change of variables is needed.
+    of the top k. This is f6 of the paper with the top k in place of the top 1, and without its confidence margin κ.
+    Inputs are unbounded, so no change of variables is needed.
 
     Adam measures its steps in the distance that the first-order expansion of the margin predicts, so one learning rate
-    fits every victim. All entries of a user share one second moment, because the distance is shared too. A second
-    moment per entry would spend length on entries that hardly matter (on an LSTM the median radius was .029 instead of
-    .021). Each step of the binary search ends with halvings along the ray of the best δ, which need forward passes
-    only. Further restarts aim at the best rivals in turn if k = 1 (the targeted form of the paper), and start from
-    noise otherwise.
+    fits every victim. All entries of a user share one second moment, because the distance is shared too. With a second
+    moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was .029 instead of
+    .021.) Each step of the binary search ends by halving the best δ along its ray, which needs only forward passes.
+    Further restarts aim at the best rivals in turn if k = 1 (the targeted form of the paper). Otherwise they start from
+    noise.
     """
 
     class Config(MinimumNormConfig):
@@ -62,11 +62,11 @@ class CarliniWagner(MinimumNormAttack):
             yield from self._search(oracle, noise, rival)
 
     def _search(self, oracle: Oracle, noise: Delta, rival: Tensor | None) -> Iterator[Delta]:
-        """Yields the shortest breaking δ for every c of a binary search per user.
+        """Yields the shortest breaking δ for every c of the binary search, which each user has separately.
 
         Args:
             oracle: the users to break.
-            noise: the direction of the starting point, [B, ...] per input; 0 starts from δ = 0.
+            noise: the direction of the starting point, [B, ...] per input. With 0 the search starts from δ = 0.
             rival: the item that should pass the held-out item, int64 [B], or None for the k-th best competitor.
         """
         origin = oracle.gradient(oracle.zero(), "margin", rival)
@@ -98,7 +98,8 @@ class CarliniWagner(MinimumNormAttack):
             rival: see ``_search``.
 
         Returns:
-            The shortest iterate that breaks each user, and its length, float [B]; the length is ∞ if none does.
+            The shortest iterate that breaks each user, and its length, float [B]. The length is ∞ if no iterate breaks
+            the user.
         """
         delta = {name: part.clone() for name, part in start.items()}
         first = {name: torch.zeros_like(part) for name, part in delta.items()}
@@ -125,12 +126,12 @@ class CarliniWagner(MinimumNormAttack):
         return best, best_length
 
     def _shorten(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
-        """Returns the shortest breaking point on the ray from 0 to δ, found by halving.
+        """Searches the ray from 0 to δ for the shortest breaking point, by halving.
 
         Args:
             oracle: the users to break.
             delta: a δ that breaks every user in ``broken``, [B, ...] per input.
-            broken: bool [B].
+            broken: the users that δ breaks, bool [B].
         """
         inside, outside = torch.zeros_like(broken, dtype=torch.float32), broken.float()
         for _ in range(self.config.refine):

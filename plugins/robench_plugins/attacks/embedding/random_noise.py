@@ -13,8 +13,8 @@ from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, Oracle, R
 class RandomNoise(EmbeddingAttack):
     """Takes the worst of several random points on the surface of the ball.
 
-    In L2 a point is a uniform direction at full length. In L∞ it is a random corner of the cube (every entry is ±r),
-    which is where the FGSM point lies as well. For a fair comparison, give it as many draws as the gradient attack has
+    In L2 a point has a uniform direction and full length. In L∞ it is a random corner of the cube (every entry is ±r).
+    The FGSM point is a corner too. For a fair comparison, give this attack as many draws as the gradient attack has
     score evaluations.
     """
 
@@ -29,7 +29,7 @@ class RandomNoise(EmbeddingAttack):
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Yields one candidate per draw, [B, ...] per input.
 
-        ``Ball.ascent`` takes a normal draw to the sphere (L2) or to a corner of the cube (L∞).
+        ``Ball.ascent`` moves a normal draw to the sphere (L2) or to a corner of the cube (L∞).
         """
         for draw in range(self.config.draws):
             yield ball.ascent(oracle.normal(rng.child("draw", draw)))

@@ -25,7 +25,7 @@ def changed_share(query: int, queries: int, first: float) -> float:
 
     Args:
         query: the number of the query, from 1.
-        queries: the number of all queries.
+        queries: the total number of queries.
         first: the share at the beginning.
     """
     return float(first * 0.5 ** sum(query * 10_000 > mark * queries for mark in HALVINGS))
@@ -36,9 +36,9 @@ class RandomSearch(EmbeddingAttack):
 
     The attack follows the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no
     squares of neighbouring pixels, so this attack draws the entries at random. In L∞ the drawn entries move to ±r, the
-    corners of the cube (eq. 2 of the paper). In L2 they are drawn anew, and the whole is scaled back to the sphere. A
-    proposal changes at least about two entries of a user. The attack asks for no gradient, so a defence that only hides
-    its gradient does not stop it.
+    corners of the cube (eq. 2 of the paper). In L2 they are drawn anew, and the whole vector is scaled back to the
+    sphere. A proposal changes at least about two entries of a user. The attack needs no gradient, so a defence that
+    only hides its gradient does not stop it.
     """
 
     class Config(EmbeddingConfig):
@@ -51,7 +51,7 @@ class RandomSearch(EmbeddingAttack):
     config: Config
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """Yields the point of the highest loss, [B, ...] per input."""
+        """Yields the point with the highest loss, [B, ...] per input."""
         c = self.config
         best = ball.project(random_start(oracle, ball, rng.child("start")))
         best_loss = oracle.evaluate(best, c.loss).loss

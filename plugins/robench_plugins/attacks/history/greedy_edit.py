@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class GreedyEdit(HistoryAttack):
-    """Makes one edit at a time, the evaluated one that raises the loss most.
+    """Makes one edit at a time, which is the evaluated edit that raises the loss most.
 
     The first half of the ``queries`` edits is uniform in kind, position and item. The other half starts from the best
-    edit so far. The attack first turns that edit into a substitution, which combines a deletion and an insertion, and
-    then changes its position and its item in turn. An edit is made only if it raises the loss. If ``queries`` is null,
-    every edit is evaluated, which suits small worlds only.
+    edit so far. The attack turns this edit into a substitution, which combines a deletion and an insertion. It then
+    changes the position and the item in turn. An edit is made only if it raises the loss. If ``queries`` is null, every
+    edit is evaluated, which is feasible only for small data.
 
-    This is the black-box counterpart of ``greedy-gradient``. It asks for no gradient, so it can attack any model, and a
+    This is the black-box counterpart of ``greedy-gradient``. It needs no gradient, so it can attack any model. A
     defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random
     proposals and a coordinate-wise refinement of the best one.
     """

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class GreedyGradient(HistoryAttack):
     """Makes one substitution at a time, chosen by gradient and then by score.
 
-    The change of the loss if item j replaces item i is estimated as ⟨g, v_j − v_i⟩, where g is the gradient by the
-    vector at that position (HotFlip, Ebrahimi et al., ACL 2018, eq. 3 and 4). The ``candidates`` pairs of position and
-    item with the highest estimate are scored. The best one is applied if it raises the loss, and the gradient is
-    computed anew.
+    If item j replaces item i, the loss changes by about ⟨g, v_j − v_i⟩. Here g is the gradient with respect to the
+    vector at that position (HotFlip, Ebrahimi et al., ACL 2018, eq. 3 and 4). The attack scores the ``candidates``
+    pairs of position and item with the highest estimates. It applies the best one if it raises the loss, and then
+    computes the gradient anew.
 
     The attacks of Yue et al. have the same form (RecSys 2021, section 3.3; RecSys 2022, algorithm 1) but use another
-    first-order rule. They rank the positions by the norm of a single gradient, and the items of each position by the
-    cosine with e + sign(g). Like theirs, this attack verifies the best pairs by scoring. Their limit on the cosine
+    first-order rule. Those attacks rank the positions by the norm of a single gradient, and the items of each position
+    by the cosine with e + sign(g). Like them, this attack verifies the best pairs by scoring. Their limit on the cosine
     between an item and its substitute is not part of this threat model.
     """
 

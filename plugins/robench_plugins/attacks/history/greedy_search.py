@@ -1,4 +1,4 @@
-"""The search of the greedy attacks on histories, which makes one edit at a time."""
+"""The search that the greedy attacks on histories share. It makes one edit at a time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Proposal: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 class HistorySearch:
     """The state of a greedy search: the worst history of every user so far.
 
-    The proposals for an edit depend only on the edits before it. So the path under a smaller budget is the beginning of
-    the path under a larger one.
+    The proposals for an edit depend only on earlier edits. So the path under a smaller budget is the beginning of the
+    path under a larger one.
 
     Args:
         oracle: the users whose histories are edited.
@@ -48,7 +48,7 @@ class HistorySearch:
 
         Args:
             edit: the number of edits before this one.
-            proposals: the proposals. They are evaluated one by one, so that later ones may depend on ``leader``.
+            proposals: the proposed edits. They are evaluated one by one, so later ones may depend on ``leader``.
 
         Yields:
             The histories of each finalist, int64 [B, L + 1], the best finalist first.

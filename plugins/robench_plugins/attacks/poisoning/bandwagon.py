@@ -12,10 +12,10 @@ from robench_plugins.attacks.poisoning.random_profiles import shuffled_profiles
 class Bandwagon(PoisoningAttack):
     """Adds fake users with all targets, popular items and uniform filler items.
 
-    The bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005); attacks by fake profiles go back to O'Mahony et
-    al. (TOIT 2004). In an implicit setting a rating is an interaction, so the ratings have no counterpart. The popular
-    items are the same in every profile. The order within a profile is random, so sequence models see the targets both
-    before and after popular items.
+    This is the bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005). Attacks by fake profiles go back to
+    O'Mahony et al. (TOIT 2004). In an implicit setting a rating is an interaction, so the ratings of the original have
+    no counterpart. The popular items are the same in every profile. The order within a profile is random, so sequence
+    models see the targets both before and after popular items.
     """
 
     class Config(PoisoningConfig):

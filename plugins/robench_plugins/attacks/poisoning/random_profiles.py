@@ -8,7 +8,7 @@ from robench.api import IntArray, Interactions, PoisoningAttack, Profiles, Rng
 
 
 def shuffled_profiles(targets: IntArray, fillers: list[IntArray], generator: np.random.Generator) -> Profiles:
-    """Returns a profile per row of fillers, with targets and fillers in random order.
+    """Returns one profile per row of fillers, with targets and fillers in random order.
 
     Args:
         targets: the promoted items, int64 [T].
@@ -21,8 +21,8 @@ def shuffled_profiles(targets: IntArray, fillers: list[IntArray], generator: np.
 class RandomProfiles(PoisoningAttack):
     """Adds fake users with all targets and uniform filler items.
 
-    The random attack (RandomBot) of Lam & Riedl (WWW 2004). In an implicit setting a rating is an interaction, so the
-    random ratings of the original have no counterpart.
+    This is the random attack (RandomBot) of Lam & Riedl (WWW 2004). In an implicit setting a rating is an interaction,
+    so the random ratings of the original have no counterpart.
     """
 
     def profiles(

@@ -1,4 +1,4 @@
-"""Typos, and titles with typos in them."""
+"""Draws typos, and inserts them into titles."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def random_typos(title: str, count: int, kinds: Sequence[TypoKind], generator: n
     """Returns typos that are uniform in word, kind and position.
 
     Args:
-        title: the genuine title; one without words has no typos.
+        title: the genuine title. A title without words has no typos.
         count: the number of typos.
         kinds: the kinds to choose from.
         generator: the source of the draws.
@@ -58,7 +58,7 @@ def random_typos(title: str, count: int, kinds: Sequence[TypoKind], generator: n
 
 
 def with_typos(title: str, typos: Sequence[Typo], budget: int) -> str:
-    """Returns the title after these typos, without those that exceed the budget.
+    """Returns the title with these typos. Typos that exceed the budget are left out.
 
     Args:
         title: the genuine title.
@@ -78,7 +78,7 @@ def misspell(word: str, kind: TypoKind, share: float) -> str:
     Args:
         word: any word.
         kind: the kind of the typo.
-        share: which of the possible typos to take, in [0, 1).
+        share: the position of the typo among all possible ones, as a share in [0, 1).
     """
     misspellings = list(_misspellings(word, kind))
     return misspellings[int(share * len(misspellings))] if misspellings else word

@@ -1,4 +1,4 @@
-"""Titles with added words that promote them."""
+"""An attack that adds words to titles to promote them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PUNCTUATION = ",.:;!?()[]\"'&-"
 
 
 class Prefix(TextAttack):
-    """Adds words before or after a title one by one, each the best of a pool.
+    """Adds words before or after a title one by one, choosing the best word of a pool each time.
 
-    Keyword stuffing, the term spam in titles of Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005), guided here
-    by scores. The genuine title stays whole. The pool holds the words of the most used items, which anybody can see, or
-    a list of keywords. A word may be added twice.
+    This is keyword stuffing, guided by scores. Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005) describe it as
+    term spam in titles. The genuine title is not changed. The pool holds the words of the most used items, which are
+    public, or a list of keywords. A word may be added twice.
 
     An untargeted attack has one outcome for all items. It adds random words of the pool to all titles and redraws a
     quarter of the titles at a time, in ``looks`` evaluations.
@@ -69,7 +69,7 @@ class Prefix(TextAttack):
             yield from search.step(search.within_budget(titles) for titles in proposals)
 
     def words(self, oracle: TextOracle) -> list[str]:
-        """Returns the pool: distinct words, each of which costs one edit."""
+        """Returns the pool of distinct words, each of which costs one edit."""
         c = self.config
         words: dict[str, str] = {}
         if c.source == "keywords":

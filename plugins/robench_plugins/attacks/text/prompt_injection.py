@@ -1,4 +1,4 @@
-"""Instructions to a language model inside a title."""
+"""An attack that writes instructions to a language model into titles."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PAYLOADS = (
 class PromptInjection(TextAttack):
     """Writes an instruction to the language model into a title.
 
-    Indirect prompt injection (Greshake et al., AISec 2023): the model reads text of an attacker as if it came from the
-    person who asks. An added word counts as an edit, and instructions over budget are skipped. So a budget of one or
-    two words allows few of them. The attack is meant for models that answer a prompt; other models see added words and
-    nothing more.
+    This is indirect prompt injection (Greshake et al., AISec 2023). The model treats text of an attacker as if it came
+    from its user. An added word counts as an edit, and instructions over budget are skipped. So a budget of one or two
+    words allows only a few instructions. The attack is meant for models that answer a prompt. Other models only see
+    added words.
     """
 
     class Config(TextConfig):

@@ -20,8 +20,8 @@ class RandomRewrite(TextAttack):
     """Takes the best of several random titles per item.
 
     Each title spends the whole budget on edits. The edits are substitutions, insertions and deletions, uniform in kind
-    and position. New words come from the titles of the catalogue, new letters from the alphabet. For a fair comparison,
-    give it as many draws as the other attack has score evaluations.
+    and position. New words come from the titles of the catalogue, and new letters come from the alphabet. For a fair
+    comparison, give this attack as many draws as the other attack has score evaluations.
     """
 
     class Config(TextConfig):
@@ -55,7 +55,7 @@ def randomly_edited(title: str, budget: int, unit: Unit, pool: Sequence[str], ge
     Args:
         title: the genuine title.
         budget: the number of edits.
-        unit: what an edit changes, words or characters.
+        unit: the unit of edits, words or characters.
         pool: the words or characters that may be inserted.
         generator: the source of the draws.
     """

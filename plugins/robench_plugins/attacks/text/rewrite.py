@@ -1,4 +1,4 @@
-"""Titles that a language model rewrites."""
+"""An attack in which a language model rewrites titles."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Rewrite(TextAttack):
 
     Rewriting by a language model was proposed by Zhang et al. (Stealthy attack on large language model based
     recommendation, ACL 2024). The examples in the request follow ATR-ICL (Oh et al., Adversarial text rewriting for
-    text-aware recommender systems, CIKM 2024). Unlike there, the scores of the victim choose among several answers. The
-    first examples are the titles of the most used items, which anybody can see. In later rounds they are the titles
-    that this attack has written for other items and that reach most users.
+    text-aware recommender systems, CIKM 2024). Unlike in that work, the scores of the victim decide between several
+    answers. The first examples are the titles of the most used items, which are public. In later rounds they are titles
+    that this attack has written for other items and that reach the most users.
 
-    An answer over budget is cut at its end. If nothing is left, which happens if the budget is smaller than the title,
+    An answer over budget is cut at its end. If the budget is smaller than the title, nothing may be left. In that case
     the first words of the answer are put before the genuine title. The decoder does not see the scores while it writes,
-    so a weak writer makes a weak attack: compare it with ``random-rewrite``.
+    so a weak writer makes a weak attack. Compare it with ``random-rewrite``.
     """
 
     class Config(TextConfig):
@@ -73,8 +73,8 @@ class Rewrite(TextAttack):
     def _examples(self, search: TitleSearch) -> list[list[str]]:
         """Returns the example titles for each item.
 
-        The rewritten titles of other items come first, those that reach most users at the front. Titles of the most
-        used items follow.
+        The rewritten titles of other items come first, sorted by the number of users that they reach. Titles of the
+        most used items follow.
         """
         oracle, exposure = search.oracle, search.exposure
         order = sorted(
@@ -94,7 +94,7 @@ class Rewrite(TextAttack):
         """Returns the longest beginning of the answer that is within budget.
 
         Introductions, list marks and quotation marks around the answer are removed. If no beginning fits by itself, it
-        is put before the genuine title; if that does not fit either, the genuine title is returned.
+        is put before the genuine title. If that does not fit either, the genuine title is returned.
         """
         words = LIST_MARK.sub("", INTRODUCTION.sub("", LIST_MARK.sub("", answer.strip()))).strip(" \"'*“”").split()
         for tail in ([], search.genuine[index].split()):

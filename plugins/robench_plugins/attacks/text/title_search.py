@@ -32,7 +32,7 @@ class TitleSearch:
         genuine: the genuine titles, one per item.
         budget: the edits that each title may have, one number per item.
         titles: the best titles so far.
-        exposure: loss and reach of the best titles.
+        exposure: the loss and the reach of the best titles.
     """
 
     def __init__(self, oracle: TextOracle) -> None:
@@ -41,7 +41,7 @@ class TitleSearch:
         self.exposure = oracle.evaluate(self.titles)
 
     def fits(self, index: int, title: str) -> bool:
-        """Returns True if the title is within the budget of an item.
+        """Returns whether the title is within the budget of an item.
 
         Args:
             index: the item, in the order of the oracle.
@@ -50,9 +50,9 @@ class TitleSearch:
         return edits_between(self.genuine[index], title, self.oracle.unit) <= self.budget[index]
 
     def within_budget(self, proposal: Sequence[str]) -> list[str]:
-        """Returns the proposal without the titles that are over budget.
+        """Replaces the titles of a proposal that are over budget.
 
-        The best title so far replaces each of them.
+        Each of them is replaced by the best title so far.
         """
         return [new if self.fits(index, new) else self.titles[index] for index, new in enumerate(proposal)]
 
@@ -92,7 +92,7 @@ def is_better(one: Exposure, other: Exposure) -> Tensor:
 def search_jointly(
     oracle: TextOracle, rng: Rng, draw: Callable[[int, np.random.Generator], str], evaluations: int
 ) -> Iterator[list[str]]:
-    """Searches for titles if all items share one outcome, as in an untargeted attack.
+    """Searches for titles in the case that all items share one outcome, as in an untargeted attack.
 
     The search draws the titles of all items once. It then draws a quarter of them anew at a time, and keeps the new
     titles if they are better.

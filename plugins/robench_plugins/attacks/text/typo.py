@@ -1,4 +1,4 @@
-"""Titles with typos, look-alike letters and invisible characters."""
+"""An attack by typos, look-alike letters and invisible characters in titles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_NEW = 8  # new typos per proposal
 
 
 def _distinct(kinds: tuple[TypoKind, ...]) -> tuple[TypoKind, ...]:
-    """Returns the kinds, or raises if there are none or one is repeated."""
+    """Returns the kinds, or raises an error if there are none or one is repeated."""
     if not kinds or len(set(kinds)) < len(kinds):
         raise ValueError("name each kind of typo once, and at least one")
     return kinds
@@ -29,14 +29,14 @@ class TypoAttack(TextAttack):
     """Searches for the typos that promote an item most, starting from random ones.
 
     The attack scores ``draws`` titles with a few random typos. In each of ``rounds`` further evaluations it keeps most
-    typos of the best title and adds new ones. The kinds ``swap`` (two adjacent letters, which costs 2 edits), ``drop``,
-    ``insert`` and ``replace`` (a random letter) come from DeepWordBug (Gao et al., IEEE Security and Privacy Workshops
-    2018). The kinds ``homoglyph`` and ``zero-width`` come from Boucher et al. (IEEE S&P 2022).
+    typos of the best title, and adds new ones. The kinds ``swap`` (two adjacent letters, which costs 2 edits),
+    ``drop``, ``insert`` and ``replace`` (a random letter) come from DeepWordBug (Gao et al., IEEE Security and Privacy
+    Workshops 2018). The kinds ``homoglyph`` and ``zero-width`` come from Boucher et al. (IEEE S&P 2022).
 
     The search is our own. DeepWordBug and TextBugger (Li et al., NDSS 2019) choose the most important words and
-    misspell them one by one. Often no single typo promotes a title, but several at once do. There is no limit on the
-    similarity of sentences, and the titles of all items are scored in the same evaluations. A kind that changes no
-    score is not tried again, for example invisible characters if the tokenizer drops them.
+    misspell them one by one. Often no single typo promotes a title, but several typos together do. There is no limit on
+    the similarity of sentences. The titles of all items are scored in the same evaluations. A kind of typo that changes
+    no score is not tried again. An example is invisible characters that the tokenizer drops.
 
     An untargeted attack has one outcome for all items. It puts random typos into all titles and redraws a quarter of
     the titles at a time, in ``looks`` evaluations.

@@ -7,7 +7,7 @@ from robench.api.attacks.text import pieces
 
 
 def is_one_word(text: str) -> bool:
-    """Returns True if the text counts as one word; very long words count as several."""
+    """Returns whether the text counts as one word. Very long words count as several."""
     return len(pieces(text, "words")) == 1
 
 

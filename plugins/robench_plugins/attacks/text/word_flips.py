@@ -19,24 +19,24 @@ STEEPEST = 200  # substitutions per title with the highest estimates, from which
 
 @dataclass(frozen=True, eq=False)
 class WordFlips:
-    """The words that may come into titles, and the slopes of the loss there.
+    """The words that may be inserted into titles, and the slopes of the loss at these titles.
 
-    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss by
-    ⟨e_b − e_a, ∂L/∂e_a⟩. Here whole words are exchanged: every token of the old word is replaced by the mean vector of
-    the tokens of the new word.
+    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss by ⟨e_b −
+    e_a, ∂L/∂e_a⟩. Here whole words are exchanged: every token of the old word is replaced by the mean vector of the
+    tokens of the new word.
 
-    Some models score an item by the mean log-likelihood of its tokens. In that case the likelihood of the new word in
-    its place is added to the estimate. (ARCA, Jones et al., ICML 2023, separates the two parts in the same way.) The
-    likelihood of the first token follows from the tokens before it. The likelihoods of further tokens are those of the
-    word read by itself. The mean is taken over the new number of tokens.
+    Some models score an item by the mean log-likelihood of its tokens. For these models the likelihood of the new word
+    in its place is added to the estimate. (ARCA, Jones et al., ICML 2023, separates the two parts in the same way.) The
+    likelihood of the first token is computed given the tokens before it. The likelihoods of later tokens are computed
+    for the word by itself. The mean is taken over the new number of tokens.
 
     Args:
         slopes: the slopes of the loss, as the host computes them.
-        words: the W words that may come in.
+        words: the W words that may be inserted.
         sizes: the number of tokens of each word, float [W].
         vectors: the mean vector of the tokens of each word, float [W, d].
         first: the first token of each word, int64 [W].
-        tails: the log-likelihood of the further tokens of each word, float [W]; 0 for a model without likelihoods.
+        tails: the log-likelihood of the later tokens of each word, float [W]. It is 0 for a model without likelihoods.
     """
 
     slopes: TokenSlopes
@@ -53,7 +53,7 @@ class WordFlips:
         Args:
             oracle: the victim.
             titles: the titles of all attacked items.
-            catalogue_only: whether only words of the catalogue's titles may come in.
+            catalogue_only: whether only words of the catalogue's titles may be inserted.
 
         Raises:
             PluginError: if the model offers no gradient with respect to the tokens of a title, or reads none of the
@@ -91,8 +91,8 @@ class WordFlips:
     def estimates(self, index: int, title: str) -> Tensor:
         """Returns the estimated change of the loss for each word at each position.
 
-        The estimate is −∞ at positions without a token. It is −∞ everywhere if the number of words that the model reads
-        differs from that of the title.
+        The estimate is −∞ at positions without a token. It is −∞ everywhere if the model reads another number of words
+        than the title has.
 
         Args:
             index: the item, in the order of the oracle.
@@ -114,7 +114,7 @@ class WordFlips:
         Args:
             index: the item, in the order of the oracle.
             title: its title.
-            position: the only position to change, or None for all; −1 is the last one.
+            position: the only position to change, or None for all positions. −1 is the last one.
         """
         estimates = self.estimates(index, title)
         positions = range(len(estimates)) if position is None or not len(estimates) else [position % len(estimates)]
@@ -128,8 +128,8 @@ class WordFlips:
     def deletions(self, index: int, title: str) -> Iterator[str]:
         """Yields the title without each of its words, the highest estimate first.
 
-        HotFlip estimates a deletion as a chain of flips of all later tokens. Here the word is replaced by the typical
-        word, or, if the model has likelihoods, its likelihood is taken out of the mean.
+        HotFlip estimates a deletion as a chain of flips of all later tokens. Here the estimate replaces the word by the
+        typical word. If the model has likelihoods, the likelihood of the word is instead removed from the mean.
 
         Args:
             index: the item, in the order of the oracle.
@@ -156,16 +156,16 @@ class WordFlips:
             title: its title.
 
         Returns:
-            Estimate, position and word of each substitution.
+            The estimate, the position and the word of each substitution.
         """
         values, best = (part.tolist() for part in self.estimates(index, title).max(1))
         flips = [(value, place, self.words[word]) for place, (value, word) in enumerate(zip(values, best, strict=True))]
         return sorted((flip for flip in flips if flip[0] > -torch.inf), reverse=True)
 
     def _tokens_by_position(self, index: int, title: str) -> Iterator[tuple[int, Tensor]]:
-        """Yields each position that has tokens, and the mask of its tokens, bool [L].
+        """Yields each position that has tokens, and the mask of these tokens, bool [L].
 
-        Yields nothing if the number of words that the model reads differs from that of the title.
+        It yields nothing if the model reads another number of words than the title has.
         """
         word = self.slopes.word[index]
         if len(self.slopes.titles[index].split()) == len(title.split()):
@@ -194,7 +194,7 @@ class WordFlips:
         return rest * count / rest_count - total
 
     def _likelihood_without(self, choice: Tensor, index: int, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns the likelihood part of a title's loss with and without some tokens.
+        """Returns the sum and the number of a title's slopes with and without some tokens.
 
         Args:
             choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
@@ -202,7 +202,7 @@ class WordFlips:
             tokens: the tokens to leave out, bool [L].
 
         Returns:
-            Sum and number of all tokens, then sum and number of the remaining tokens, each of shape [].
+            The sum and the number for all tokens, and then for the remaining tokens, each of shape [].
         """
         s = self.slopes
         real = s.word[index] >= 0
@@ -211,14 +211,14 @@ class WordFlips:
 
 
 def _pool(slopes: TokenSlopes, catalogue: Sequence[str], *, catalogue_only: bool) -> dict[str, tuple[int, ...]]:
-    """Returns the words that may come in, with their tokens.
+    """Returns the words that may be inserted, with their tokens.
 
-    Of several words that the model reads as the same tokens, the first one is taken.
+    If the model reads several words as the same tokens, the first of them is taken.
 
     Args:
         slopes: the model's tokens for words.
         catalogue: the words of the catalogue's titles.
-        catalogue_only: whether tokens that are whole words need to be in the catalogue.
+        catalogue_only: whether tokens that are whole words must be in the catalogue.
     """
     known = {part.casefold() for word in catalogue for part in LETTERS.findall(word)}
     spelled = [(word, slopes.spelled[word]) for word in catalogue if word in slopes.spelled]
