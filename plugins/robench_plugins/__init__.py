@@ -1,6 +1,6 @@
 """The built-in plugins of robench.
 
-They come through the entry-point group ``robench``, like any other plugin. ``registration.py`` has their names.
+They are loaded through the entry-point group ``robench``, like any other plugin. ``registration.py`` lists their names.
 """
 
 from robench_plugins.registration import (

@@ -1,4 +1,4 @@
-"""The progress of a run, shown by the lifecycle hooks of a plugin."""
+"""Shows the progress of a run through lifecycle hooks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ INTERVAL = 60.0  # seconds after which a line is printed, if there are no bars
 
 
 class ProgressBar:
-    """A display of the victims at work, the cells left and the remaining time.
+    """A display of the active victims, the remaining cells and the remaining time.
 
-    On a terminal that can move its cursor the display is live. Elsewhere it prints one line per finished victim, and
+    On a terminal that can move its cursor, the display is live. Elsewhere it prints one line per finished victim, and
     about one line per minute in between.
 
     Args:
-        console: where to print; by default the standard error.
+        console: the console to print on. The default is standard error.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -102,14 +102,14 @@ class ProgressBar:
         self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
 
     def print_line(self, text: str) -> None:
-        """Prints a line, if there are no bars."""
+        """Prints a line if there are no bars."""
         self.printed = time.monotonic()
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
-        """Returns the number of cells left, and their time at the present pace.
+        """Describes how many cells remain, and how long they take at the present pace.
 
-        The first victims are often cheap and say little about the pace. So no time is given until a victim that is
+        The first victims are often cheap and say little about the pace. So no time is given before a victim that is
         trained in epochs, or a tenth of the cells, is finished.
         """
         left = self.total - self.done

@@ -1,6 +1,6 @@
 """Registers the built-in plugins: the names of all components, and the progress bar.
 
-A new built-in component is one line here. The hooks are those of ``robench.api.hooks``, as in any other package.
+A new built-in component needs one line here. The hooks are those of ``robench.api.hooks``, as in any other package.
 """
 
 from __future__ import annotations

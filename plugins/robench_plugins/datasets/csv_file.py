@@ -27,9 +27,10 @@ SEPARATORS = ("\t", ";", ",", "|", "::")
 class CsvFile(Dataset):
     """Reads interactions from delimited text with a header.
 
-    Ids are kept as written, so ``007`` stays ``007``. ``items`` names a file about items and ``users`` one about users.
-    All columns of the users' file, or those in ``profile``, make the text about a user that models may read. Of a
-    repeated user-item pair the first row counts. Times are seconds; without them the order of the rows counts.
+    Ids are not parsed, so ``007`` stays ``007``. ``items`` names a file about items, and ``users`` names a file about
+    users. Models may read a text about each user. It consists of all columns of the users' file, or of those in
+    ``profile``. If a user-item pair is repeated, the first row counts. Times are in seconds. Without times, the order
+    of the rows counts.
     """
 
     class Config(DatasetConfig):
@@ -87,7 +88,7 @@ class CsvFile(Dataset):
         """Returns the table in a file.
 
         Raises:
-            DataError: if the file is no table, or if its header has another separator.
+            DataError: if the file is not a table, or if its header has another separator.
         """
         separator = self.config.separator or ("\t" if path.suffix in (".tsv", ".tab") else ",")
         table = read_table(path, separator)
@@ -99,7 +100,7 @@ class CsvFile(Dataset):
         return table
 
     def _ids(self, table: pd.DataFrame, path: Path, key: str) -> pd.Series[str]:
-        """Returns the column of distinct ids that a setting names.
+        """Returns the column of ids that a setting names. The ids are distinct.
 
         If the default column does not exist, a column with the name of the setting is used.
 
@@ -116,7 +117,7 @@ class CsvFile(Dataset):
         return ids
 
     def _catalogue(self) -> dict[str, Item]:
-        """Returns the description of every item by its id; empty without a file of items."""
+        """Returns the description of every item by its id, or nothing without a file about items."""
         path = self.config.items
         if path is None:
             return {}
@@ -135,9 +136,9 @@ class CsvFile(Dataset):
         }
 
     def _profiles(self) -> dict[str, str]:
-        """Returns the text about every user by id; empty without a file of users.
+        """Returns the text about every user by id, or nothing without a file about users.
 
-        A text reads ``age: 24, occupation: nurse``, in the order of the columns and without empty cells.
+        A text such as ``age: 24, occupation: nurse`` has the order of the columns, without empty cells.
         """
         path = self.config.users
         if path is None:

@@ -21,7 +21,7 @@ TIME_LIMIT = 2.0**63  # the first time that does not fit into 64 bits
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """Returns the sha256 of the bytes of some files as a hex digest.
+    """Returns the sha256 of the bytes of some files, as a hex digest.
 
     Raises:
         DataError: if a file cannot be opened.

@@ -1,4 +1,4 @@
-"""A folder of atomic files in the format of RecBole."""
+"""Data sets in the format of RecBole, as a folder of atomic files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GENRES = ("class", "genre", "genres", "categories")
 class Recbole(Dataset):
     """Reads the atomic files of RecBole, ``NAME.inter`` and optionally ``NAME.item``.
 
-    The format (Zhao et al., CIKM 2021) is tab-separated text, with ``name:type`` in the header.
+    The format (Zhao et al., CIKM 2021) is tab-separated text with ``name:type`` in the header.
     """
 
     class Config(DatasetConfig):
@@ -57,7 +57,7 @@ class Recbole(Dataset):
         return Ratings(users, items, times, ratings, self._catalogue())
 
     def _file(self, ending: str) -> Path | None:
-        """Returns the only file with an ending, or None if there is none.
+        """Returns the only file with the given ending, or None if there is none.
 
         Raises:
             DataError: if the folder does not exist, or if it has several such files.
@@ -76,7 +76,7 @@ class Recbole(Dataset):
         """Returns the file of interactions.
 
         Raises:
-            DataError: if there is none.
+            DataError: if there is no such file.
         """
         path = self._file("inter")
         if path is None:
@@ -84,7 +84,7 @@ class Recbole(Dataset):
         return path
 
     def _catalogue(self) -> dict[str, Item]:
-        """Returns the description of every item by its id; empty without a file of items."""
+        """Returns the description of every item by its id, or nothing without a file about items."""
         path = self._file("item")
         if path is None:
             return {}

@@ -1,4 +1,4 @@
-"""Synthetic interactions: users with a taste, and items of skewed popularity."""
+"""Synthetic interactions of users with a taste, and items of skewed popularity."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Synthetic(Dataset):
 
     Every user and every item has one taste. An interaction is drawn from the items of the user's taste with probability
     ``loyalty``, and from all items otherwise. Within either pool the popularity of the items follows Zipf's law with
-    the exponent ``skew``. Repeated pairs stay in the data; the host keeps the first. The memory never grows with users
-    times items.
+    the exponent ``skew``. Repeated pairs stay in the data, and the host keeps the first. Memory does not grow with the
+    product of users and items.
     """
 
     class Config(DatasetConfig):

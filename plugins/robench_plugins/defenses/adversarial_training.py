@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 class AdversarialTraining(TrainingDefense):
     """Trains on inputs that an inner attack perturbs within ε.
 
-    L_total = λ · L_clean + (1 − λ) · L_robust (Goodfellow et al., ICLR 2015, section 6; Madry et al., ICLR 2018, eq.
-    2.1). L_robust is the model's own loss on the perturbed inputs, or the hinge mean max(0, margin − (s_y − s_neg)).
-    The perturbation is computed anew for every batch, with the dropout of the clean pass, and ε is relative to the RMS
-    of the batch. With λ = 1 no inner attack runs, and the model is bit for bit the undefended one.
+    The loss is L_total = λ · L_clean + (1 − λ) · L_robust (Goodfellow et al., ICLR 2015, section 6; Madry et al., ICLR
+    2018, eq. 2.1). L_robust is the model's own loss on the perturbed inputs, or the hinge mean max(0, margin − (s_y −
+    s_neg)). The perturbation is computed anew for every batch, with the dropout of the clean pass, and ε is relative to
+    the RMS of the batch. With λ = 1 no inner attack runs, and the model is bit for bit the undefended one.
 
-    ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2). Let η be
-    uniform in [−kε, kε] per entry, and g the gradient at x + η; then δ = η + ε sign(g). Nothing is clipped, so δ is
-    longer than ε; the record says by how much (``train_epsilon_share``). The paper covers L∞ only. The L2 form is our
-    own: δ = η + r g / ‖g‖₂ with the same η. The width of η is the same in both norms, because ε · RMS is the share of
+    A ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2). Every
+    entry of η is uniform in [−kε, kε], g is the gradient at x + η, and δ = η + ε sign(g). Nothing is clipped, so δ is
+    longer than ε. The record holds the ratio (``train_epsilon_share``). The paper covers only L∞. The L2 form δ = η + r
+    g / ‖g‖₂, with the same η, is our own. The width of η is the same in both norms, because ε · RMS is the budget of
     one entry in both.
     """
 
@@ -48,7 +48,7 @@ class AdversarialTraining(TrainingDefense):
 
         @model_validator(mode="after")
         def _check_noise(self) -> Self:
-            """Refuses noise with another inner attack than FGSM."""
+            """Refuses noise if the inner attack is not FGSM."""
             if self.noise and self.inner != "fgsm":
                 raise SettingError("noise belongs to inner fgsm", "noise", "leave it out, or write inner: fgsm")
             return self
@@ -65,7 +65,7 @@ class AdversarialTraining(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns (1 − λ) · L_robust, a scalar.
 
-        λ · L_clean is backpropagated on the way, in one pass for the optimiser and the inner attack.
+        The method also backpropagates λ · L_clean, in one pass for the optimiser and the inner attack.
         """
         c = self.config
 

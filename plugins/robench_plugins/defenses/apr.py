@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 class Apr(TrainingDefense):
     """Trains on embedding tables that one gradient step perturbs within ε.
 
-    Adversarial Personalized Ranking (He et al., SIGIR 2018): L(Θ) + λ_APR · L(Θ + Δ_adv), where Δ_adv = ε Γ / ‖Γ‖ and
-    Γ = ∂L/∂Δ at Δ = 0. As in the authors' code, Γ is normalised row by row. There is one Δ per batch, which every
-    lookup of a row shares, and a row that the loss of the batch does not depend on stays. In the weights of this suite
-    λ_APR = (1 − λ)/λ: L_total = λ L(Θ) + (1 − λ) L(Θ + Δ_adv) is λ times the objective of the paper. The record holds
-    both (``train_lambda_apr``, which is absent if λ = 0, because it is infinite then).
+    Adversarial Personalized Ranking (He et al., SIGIR 2018) minimises L(Θ) + λ_APR · L(Θ + Δ_adv), where Δ_adv = ε Γ /
+    ‖Γ‖ and Γ = ∂L/∂Δ at Δ = 0. As in the authors' code, Γ is normalised row by row. There is one Δ per batch, and every
+    lookup of a row shares it. A row that does not affect the loss of the batch is not perturbed. In the terms of
+    robench, λ_APR = (1 − λ)/λ, because L_total = λ L(Θ) + (1 − λ) L(Θ + Δ_adv) is λ times the objective of the paper.
+    The record holds both weights. (``train_lambda_apr`` is absent if λ = 0, because it would be infinite.)
 
     The paper uses ε = 0.5 in the unit of the embeddings (``scale: absolute``) and λ_APR = 1, and starts from a trained
     BPR model. Set ``warmup`` for such an ε, because it destroys a model with small initial tables. The default scale
     ``relative`` is the budget of the surface ``parameters``: ε times the mean row norm of the table, detached. The
-    paper covers matrix factorisation; here the named tables of every model are perturbed in the same way. A softmax
-    over the catalogue depends on the row of every item and so moves all of them.
+    paper covers matrix factorisation. Here the named tables of every model are perturbed in the same way. A softmax
+    over the catalogue depends on the rows of all items, so all of them are perturbed.
     """
 
     class Config(TrainingConfig):
@@ -47,7 +47,7 @@ class Apr(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns (1 − λ) · L(Θ + Δ_adv), a scalar.
 
-        λ · L(Θ) is backpropagated on the way, in one pass for the optimiser and Γ.
+        The method also backpropagates λ · L(Θ), in one pass for the optimiser and Γ.
         """
         c = self.config
         clean = step.losses(step.embed()).value.mean()

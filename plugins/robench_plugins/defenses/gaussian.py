@@ -1,4 +1,4 @@
-"""Noise training: the control of adversarial training."""
+"""Noise training, which is the control of adversarial training."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 class Gaussian(TrainingDefense):
     """Trains on inputs that move by ε in a random direction.
 
-    Training with noise (Bishop, Neural Computation 1995), with the length of an adversarial perturbation. In L2 the
-    noise is uniform on the sphere of radius ε; in L∞ it is a random corner of the cube (the signs of normal noise).
-    L_robust is the model's own loss on the noisy inputs. A defence that is not better than this one has gained nothing
-    from its gradient.
+    This is training with noise (Bishop, Neural Computation 1995), with noise as long as an adversarial perturbation. In
+    L2 the noise is uniform on the sphere of radius ε. In L∞ it is a random corner of the cube (the signs of normal
+    noise). L_robust is the model's own loss on the noisy inputs. A defence that is not better than this one has gained
+    nothing from its gradient.
     """
 
     Config = PerturbationConfig
     config: PerturbationConfig
 
     def total_loss(self, step: Step) -> Tensor:
-        """Returns L_total, a scalar; both parts share one graph."""
+        """Returns L_total, a scalar. Both parts share one graph."""
         c = self.config
         e = step.embed()
         clean = step.losses(e).value.mean()

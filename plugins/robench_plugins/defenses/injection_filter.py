@@ -24,7 +24,7 @@ PATTERNS = (
 
 
 def _regular_expression(pattern: str) -> str:
-    """Returns the pattern, or raises if it is no regular expression."""
+    """Returns the pattern, or raises an error if it is not a regular expression."""
     try:
         re.compile(pattern)
     except re.error as error:
@@ -35,13 +35,14 @@ def _regular_expression(pattern: str) -> str:
 class InjectionFilter(Defense):
     """Cuts phrases that look like instructions out of titles, after normalising them.
 
-    Only the phrase itself is cut. A filter that also dropped the rest of the sentence would let an attacker choose what
-    is left. For example, "The best answer is Die Hard" would become "The", which a language model finds likely.
+    Only the phrase itself is cut. If a filter also dropped the rest of the sentence, an attacker could choose what is
+    left. For example, "The best answer is Die Hard" would become "The", to which a language model gives a high
+    likelihood.
 
     Like other filters against prompt injection, this one is a list of patterns. (Liu et al., USENIX Security 2024,
-    "Formalizing and benchmarking prompt injection attacks and defenses", survey such filters.) It detects only what it
-    lists, and an attack that is optimised through the filter may find other words. A title that would become empty
-    stays, because every item needs one.
+    "Formalizing and benchmarking prompt injection attacks and defenses", survey such filters.) It detects only the
+    phrases on the list. An attack that is optimised through the filter may use other words. A title that would become
+    empty is not changed, because every item needs a title.
     """
 
     class Config(BaseConfig):

@@ -1,4 +1,4 @@
-"""No defence."""
+"""The undefended case."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from robench.api import Defense
 
 
 class NoDefense(Defense):
-    """Changes nothing: the model is the undefended twin of every defence."""
+    """Changes nothing. The model is the undefended twin of every defence."""

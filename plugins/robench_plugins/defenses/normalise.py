@@ -1,4 +1,4 @@
-"""Normalisation: titles without look-alike letters and invisible characters."""
+"""Normalisation, which removes look-alike letters and invisible characters from titles."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LOOK_ALIKES = dict(
 
 
 class Normalise(Defense):
-    """Cleans titles of look-alike letters and invisible characters.
+    """Removes look-alike letters and invisible characters from titles.
 
     The model reads the cleaned titles in training and at test time. A title is converted to the compatibility form of
     Unicode (NFKC). Invisible characters (category Cf) are removed, and runs of spaces become one space. If the title
-    has Latin letters, look-alike letters become Latin ones in every word without other foreign letters. Boucher et al.
-    ("Bad Characters", IEEE S&P 2022, section VII) recommend such cleaning against attacks with look-alikes. It changes
-    nothing in a clean catalogue, and it does not detect typos in plain letters.
+    has Latin letters, look-alike letters become Latin letters. Words with other foreign letters are not changed.
+    Boucher et al. ("Bad Characters", IEEE S&P 2022, section VII) recommend such cleaning against attacks with
+    look-alikes. It changes nothing in a clean catalogue, and it does not detect typos in plain letters.
     """
 
     class Config(BaseConfig):
@@ -46,14 +46,14 @@ class Normalise(Defense):
 
 
 def _is_latin(char: str) -> bool:
-    """Returns True for a Latin letter."""
+    """Returns whether a character is a Latin letter."""
     return char.isalpha() and char not in LOOK_ALIKES and "LATIN" in unicodedata.name(char, "")
 
 
 def _with_latin_letters(word: str) -> str:
     """Returns the word with Latin letters in place of look-alikes.
 
-    A word with any other foreign letter belongs to another alphabet and stays.
+    A word with any other foreign letter belongs to another alphabet and is not changed.
     """
     foreign = any(char.isalpha() and char not in LOOK_ALIKES and not _is_latin(char) for char in word)
     return word if foreign else "".join(LOOK_ALIKES.get(char, char) for char in word)

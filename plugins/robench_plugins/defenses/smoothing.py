@@ -1,4 +1,4 @@
-"""Smoothing: the mean or the median of the scores on noisy inputs."""
+"""Smoothing, which takes the mean or the median of scores on noisy inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SmoothedModel(Wrapped):
 
     Args:
         inner: the fitted model.
-        sigma: standard deviation of the noise of an entry, relative to the RMS over the valid entries of its row.
+        sigma: the standard deviation of the noise of an entry, relative to the RMS over the valid entries of its row.
         draws: the number of noisy copies.
         average: ``mean``, or ``median`` (the lower of two middle values), entry by entry.
     """
@@ -44,7 +44,7 @@ class SmoothedModel(Wrapped):
         return total / self.draws
 
     def _noisy(self, e: Embedded, spread: Tensor) -> Embedded:
-        """Returns the inputs with normal noise; its spread is given per row, float [B]."""
+        """Returns the inputs with normal noise, whose spread is given per row, float [B]."""
         factor = {name: wide(spread.to(part.dtype), part) for name, part in e.inputs.items()}
         return e.plus({name: factor[name] * torch.randn_like(part) for name, part in e.inputs.items()})
 
@@ -75,7 +75,7 @@ class Smoothing(Defense):
         """Returns the smoothed model.
 
         Raises:
-            PluginError: if the model is not neural, so it has no embedded inputs.
+            PluginError: if the model is not neural, because it has no embedded inputs then.
         """
         if not isinstance(model, TorchModel):
             raise PluginError(f"smoothing needs embedded inputs, which {type(model).__name__} does not have")

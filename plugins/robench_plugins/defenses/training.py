@@ -1,4 +1,4 @@
-"""The base of the defences that train on perturbed inputs or tables."""
+"""The base class of the defences that train on perturbed inputs or tables."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class PerturbationConfig(TrainingConfig):
 class TrainingDefense(Defense):
     """Trains on L_total = λ · L_clean + (1 − λ) · L_robust.
 
-    Each subclass defines L_robust. With λ = 1 the model is bit for bit the undefended one, whatever the warm-up. The
-    epochs of the warm-up are bit for bit those of the undefended model as well. A subclass draws from the streams of
-    the step alone, so it never advances the stream of the training.
+    Each subclass defines L_robust. With λ = 1 the model is bit for bit the undefended one, with any warm-up. The epochs
+    of the warm-up are bit for bit those of the undefended model too. A subclass draws only from the streams of the
+    step, so it never advances the stream of the training.
     """
 
     Config = TrainingConfig
@@ -57,7 +57,7 @@ class TrainingDefense(Defense):
         """
 
     def loss(self, step: Step) -> Tensor:
-        """Returns the clean loss in the warm-up and if λ = 1, else the total loss."""
+        """Returns the clean loss in the warm-up or if λ = 1, and the total loss otherwise."""
         c = self.config
         if step.epoch < c.warmup or (c.lambda_ == 1 and c.shortcut):
             return step.losses(step.embed()).value.mean()
@@ -67,14 +67,14 @@ class TrainingDefense(Defense):
         """Refuses a warm-up that is as long as the training.
 
         Raises:
-            SettingError: of the setting ``warmup``.
+            SettingError: if the warm-up is too long. Its field is ``warmup``.
         """
         if not self.settled(epochs - 1):
             hint = f"give it a warmup below {epochs}, or the model more epochs"
             raise SettingError("is still warming up after them", "warmup", hint)
 
     def settled(self, epoch: int) -> bool:
-        """Returns True if the warm-up is over in an epoch, or if λ = 1.
+        """Returns whether the warm-up is over in an epoch, or λ = 1.
 
         Args:
             epoch: the number of the epoch, from 0.

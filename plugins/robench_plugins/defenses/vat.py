@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def vulnerability(losses: Losses, batch: Batch) -> Tensor:
     """Returns the vulnerability g(L(u)) of the user of each row, float [B].
 
-    It lies in [0, 1) and is detached. g(L(u)) = σ((L̄ − L(u)) / L(u)), where L(u) is the mean loss of the user's
-    targets in the batch and L̄ is the mean of L(u) over the users of the batch. A row without a user (−1) counts as a
-    separate user, and a row without a target has g = 0.
+    It is g(L(u)) = σ((L̄ − L(u)) / L(u)), detached and in [0, 1). L(u) is the mean loss of the user's targets in the
+    batch. L̄ is the mean of L(u) over the users of the batch. A row without a user (−1) counts as a separate user, and
+    a row without a target has g = 0.
 
     Args:
         losses: the loss of every target, and the row of the batch that it belongs to.
@@ -40,11 +40,11 @@ def vulnerability(losses: Losses, batch: Batch) -> Tensor:
 
 
 class Vat(TrainingDefense):
-    """Trains on inputs perturbed within a budget that grows with the fit of a user.
+    """Trains on inputs that are perturbed within a budget that grows with the fit of a user.
 
-    Vulnerability-aware adversarial training (Zhang et al., RecSys 2024): δ_u = ρ g(L(u)) Γ / ‖Γ‖, where Γ is the
-    gradient of the loss at δ = 0 and g(L(u)) = σ((L̄ − L(u)) / L(u)). So a user of average loss gets half of ρ, and
-    no user gets more than ρ. The setting ``epsilon`` is ρ. As in the paper, training can start clean (``warmup``).
+    In vulnerability-aware adversarial training (Zhang et al., RecSys 2024), δ_u = ρ g(L(u)) Γ / ‖Γ‖. Here Γ is the
+    gradient of the loss at δ = 0, and g(L(u)) = σ((L̄ − L(u)) / L(u)). So a user with an average loss gets half of ρ,
+    and no user gets more than ρ. The setting ``epsilon`` is ρ. As in the paper, training can start clean (``warmup``).
 
     This defence deviates from the paper as follows.
 
@@ -52,7 +52,7 @@ class Vat(TrainingDefense):
       and multiplies g by 2.
     - A window of a sequence model counts as a separate user.
     - ρ is relative to the RMS of the batch, and ‖Γ‖ covers all inputs of the row.
-    - With ``norm: linf`` the sign of Γ replaces Γ / ‖Γ‖.
+    - With ``norm: linf``, the sign of Γ replaces Γ / ‖Γ‖.
     - Only the embedded inputs are perturbed. The paper also moves the vectors of the two items of a pair.
     - λ weights the two losses as in every training defence.
     """
@@ -63,7 +63,7 @@ class Vat(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns (1 − λ) · L_robust, a scalar.
 
-        λ · L_clean is backpropagated on the way, in one pass for the optimiser and Γ.
+        The method also backpropagates λ · L_clean, in one pass for the optimiser and Γ.
         """
         c = self.config
         e = step.embed()

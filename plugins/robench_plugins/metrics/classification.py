@@ -1,4 +1,4 @@
-"""Metrics of the classification into likes and dislikes.
+"""Metrics of the classification of items into likes and dislikes.
 
 The prediction is a calibrated probability p. Every held-out item is a like, and one fixed negative per held-out item is
 a dislike.
@@ -16,7 +16,7 @@ from robench.api.metric import Needs
 
 
 class Confusion(NamedTuple):
-    """The counts of a confusion matrix per user, float64 [U] each.
+    """The counts of each user's confusion matrix, float64 [U] each.
 
     A like is predicted if p > 0.5, so a tie predicts a dislike.
     """
@@ -40,7 +40,7 @@ def confusion(outcome: Outcome) -> Confusion:
 
 
 class LikeMetric(Metric):
-    """Base of the metrics that are a ratio R = Σ part / Σ whole over all users.
+    """The base class of metrics that are a ratio R = Σ part / Σ whole over all users.
 
     The value of user u is R + (part_u − R · whole_u) / mean whole. This is the linearisation that gives ratio
     estimators their standard errors (Cochran, Sampling Techniques, 1977, section 6.4); its mean over users is R. If Σ
@@ -54,10 +54,10 @@ class LikeMetric(Metric):
 
     @abstractmethod
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns part and whole of every user, float64 [U] each."""
+        """Returns the part and the whole of every user, float64 [U] each."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns a value per user, float64 [U], NaN if likes were not measured.
+        """Returns one value per user, float64 [U], or NaN if likes were not measured.
 
         The mean over users is the ratio, in [0, 1].
         """
@@ -73,36 +73,36 @@ class LikeMetric(Metric):
 
 
 class Accuracy(LikeMetric):
-    """Share of right predictions: (TP + TN) / (TP + TN + FP + FN)."""
+    """The share of correct predictions, (TP + TN) / (TP + TN + FP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns the number of right predictions and of all predictions."""
+        """Returns the number of correct predictions and of all predictions."""
         right = c.true_likes + c.true_dislikes
         return right, right + c.false_likes + c.missed_likes
 
 
 class LikePrecision(LikeMetric):
-    """Share of right predictions among predicted likes: TP / (TP + FP).
+    """The share of correct predictions among predicted likes, TP / (TP + FP).
 
     It is 0 if no like is predicted.
     """
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns right likes and predicted likes."""
+        """Returns the number of correct likes and of predicted likes."""
         return c.true_likes, c.true_likes + c.false_likes
 
 
 class LikeRecall(LikeMetric):
-    """Share of predicted likes among actual likes: TP / (TP + FN)."""
+    """The share of actual likes that are predicted, TP / (TP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns right likes and actual likes."""
+        """Returns the number of correct likes and of actual likes."""
         return c.true_likes, c.true_likes + c.missed_likes
 
 
 class LikeF1(LikeMetric):
-    """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN)."""
+    """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns twice the right likes, and predicted plus actual likes."""
+        """Returns twice the number of correct likes, and the number of predicted plus actual likes."""
         return 2 * c.true_likes, 2 * c.true_likes + c.false_likes + c.missed_likes

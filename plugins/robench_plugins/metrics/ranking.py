@@ -24,19 +24,20 @@ def ratio(part: FloatArray, whole: FloatArray | IntArray) -> FloatArray:
 
 
 class RankMetric(Metric):
-    """Base of the metrics of ranks, which lie in [0, 1]."""
+    """The base class of metrics of ranks, which are in [0, 1]."""
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
 
 class Ndcg(RankMetric):
-    """NDCG@k: Σ 1/log₂(1 + rank) over held-out items in the top k, over its maximum.
+    """NDCG@k: Σ 1/log₂(1 + rank) over held-out items in the top k, divided by its maximum.
 
-    Järvelin & Kekäläinen (TOIS 2002), with binary gains. The maximum is that of min(k, held-out) items.
+    The metric of Järvelin & Kekäläinen (TOIS 2002), with binary gains. The maximum is the sum over the first min(k,
+    number of held-out items) ranks.
     """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [U] in [0, 1]."""
         gain = np.where(outcome.ranks <= k, 1 / np.log2(1 + outcome.ranks), 0.0)
         ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
         return ratio(outcome.per_user_sum(gain), ideal[np.minimum(held_out_counts(outcome), k)])
@@ -46,7 +47,7 @@ class Recall(RankMetric):
     """Recall@k: the share of held-out items with rank ≤ k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [U] in [0, 1]."""
         return ratio(outcome.per_user_sum((outcome.ranks <= k).astype(np.float64)), held_out_counts(outcome))
 
 
@@ -54,7 +55,7 @@ class HitRate(RankMetric):
     """HR@k: 1 if any held-out item has rank ≤ k, else 0."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U], 0 or 1."""
+        """Returns the values of all users, float64 [U], each 0 or 1."""
         hits = outcome.per_user_sum((outcome.ranks <= k).astype(np.float64))
         return np.where(held_out_counts(outcome) > 0, (hits > 0).astype(np.float64), np.nan)
 
@@ -63,7 +64,7 @@ class Precision(RankMetric):
     """Precision@k: the number of held-out items with rank ≤ k, divided by k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [U] in [0, 1]."""
         hits = outcome.per_user_sum((outcome.ranks <= k).astype(np.float64))
         return np.where(held_out_counts(outcome) > 0, hits / k, np.nan)
 
@@ -72,7 +73,7 @@ class Mrr(RankMetric):
     """MRR@k: 1 / (best rank of a held-out item), or 0 if that rank exceeds k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [U] in [0, 1]."""
         best = np.full(outcome.n_users, np.inf)
         user = np.repeat(np.arange(outcome.n_users), held_out_counts(outcome))
         np.minimum.at(best, user, outcome.ranks.astype(np.float64))
@@ -82,11 +83,11 @@ class Mrr(RankMetric):
 class Map(RankMetric):
     """MAP@k: the mean precision at the ranks of held-out items in the top k.
 
-    The sum of (held-out items up to a rank) / rank is divided by min(k, held-out items).
+    The sum of these precisions is divided by min(k, number of held-out items).
     """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [U] in [0, 1]."""
         user = np.repeat(np.arange(outcome.n_users), held_out_counts(outcome))
         order = np.lexsort((outcome.ranks, user))
         position = np.arange(len(order)) - outcome.indptr[user[order]] + 1

@@ -19,8 +19,8 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
     """Returns the size of the overlap of two lists at each depth, float64 [U, k].
 
     Args:
-        one: item ids, int64 [U, 10], padded with −1.
-        two: item ids, int64 [U, 10], padded with −1.
+        one: the first list of each user, int64 [U, 10], padded with −1.
+        two: the second list of each user, int64 [U, 10], padded with −1.
         k: the greatest depth.
     """
     one, two = one[:, :k], two[:, :k]
@@ -32,7 +32,7 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
 
 
 class StabilityMetric(Metric):
-    """Base of the metrics of list stability; NaN for every user without a clean cell."""
+    """The base class of metrics of list stability. Without a clean cell, all values are NaN."""
 
     needs: ClassVar[Needs] = "clean"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
@@ -42,7 +42,7 @@ class StabilityMetric(Metric):
         raise TypeError(f"{type(self).__name__} has no compare()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U] in [0, 1]; 1 for identical lists."""
+        """Returns the values of all users, float64 [U] in [0, 1]. Identical lists have the value 1."""
         if outcome.clean is None:
             return np.full(outcome.n_users, np.nan)
         one, two = outcome.top[:, :k], outcome.clean.top[:, :k]
@@ -51,13 +51,14 @@ class StabilityMetric(Metric):
 
 
 class Rbo(StabilityMetric):
-    """RBO@k: rank-biased overlap with p = 0.9, cut at k, over its maximum 1 − pᵏ.
+    """RBO@k: rank-biased overlap with p = 0.9, cut at k and divided by its maximum 1 − pᵏ.
 
-    Webber et al. (TOIS 2010, eq. 4). Without the division, two identical lists of finite length would not reach 1.
+    The metric is eq. 4 of Webber et al. (TOIS 2010). Without the division, two identical lists of finite length would
+    not reach 1.
     """
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Returns Σ_d p^(d−1) · overlap_d / d, over the same sum for identical lists."""
+        """Returns Σ_d p^(d−1) · overlap_d / d, divided by the same sum for identical lists."""
         weight = PERSISTENCE ** np.arange(k) / np.arange(1, k + 1)
         most = overlaps(one, one, k)
         result: FloatArray = (overlaps(one, two, k) @ weight) / np.maximum(most @ weight, np.finfo(float).tiny)
@@ -65,10 +66,10 @@ class Rbo(StabilityMetric):
 
 
 class Jaccard(StabilityMetric):
-    """Jaccard@k: the number of items in both top k, over that of items in either."""
+    """Jaccard@k: the number of items in both top k lists, divided by the number of items in either."""
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Returns intersection over union."""
+        """Returns the intersection over the union."""
         both = overlaps(one, two, k)[:, -1]
         size = (one[:, :k] >= 0).sum(1) + (two[:, :k] >= 0).sum(1)
         result: FloatArray = both / np.maximum(size - both, 1)

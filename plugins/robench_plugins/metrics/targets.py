@@ -1,6 +1,6 @@
 """Metrics of promoted items, averaged over the targets.
 
-A user is eligible for a target that is nowhere in the user's data.
+A user is eligible for a target if the user's data does not contain it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from robench.api.metric import Needs
 
 
 def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
-    """Returns a value per user, so that their mean is the mean over targets.
+    """Returns one value per user. The mean of these values is the mean over targets.
 
     Each target contributes the mean over its eligible users. The value of a user is U/T · Σ_t value(t, u) / n_t, where
     n_t is the number of eligible users of target t. Targets without an eligible user do not count in T.
 
     Args:
         values: the value of every target and user, float64 [T, U].
-        eligible: bool [T, U].
+        eligible: whether each user is eligible for each target, bool [T, U].
 
     Returns:
-        float64 [U].
+        The values, float64 [U].
     """
     counts = eligible.sum(1)
     used = counts > 0
@@ -36,9 +36,9 @@ def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ..
 
 
 class TargetMetric(Metric):
-    """Base of the metrics of targets; NaN for every user if there are no targets.
+    """The base class of metrics of targets. Without targets, all values are NaN.
 
-    Since version 2, users whose held-out item is the target are not eligible.
+    Since version 2, users are not eligible for a target that is their held-out item.
     """
 
     version: ClassVar[int] = 2
@@ -47,11 +47,11 @@ class TargetMetric(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """Returns the value of each rank: [T, U] to [T, U]."""
+        """Returns the value of each rank, [T, U]."""
         raise TypeError(f"{type(self).__name__} has no values()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns float64 [U], see ``averaged_over_targets``."""
+        """Returns the values of all users, float64 [U]. See ``averaged_over_targets``."""
         if outcome.target_ranks is None:
             return np.full(outcome.n_users, np.nan)
         eligible = outcome.target_ranks > 0
@@ -63,7 +63,7 @@ class TargetHitRate(TargetMetric):
     """T-HR@k: the share of eligible users with the target in their top k."""
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """Returns 1 if rank ≤ k, else 0."""
+        """Returns 1 if rank ≤ k, and 0 otherwise."""
         return (ranks <= k).astype(np.float64)
 
 
@@ -76,7 +76,7 @@ class TargetNdcg(TargetMetric):
 
 
 class TargetPercentile(TargetMetric):
-    """Rank percentile of the targets: 1 − (rank − 1) / (candidates − 1).
+    """The rank percentile of the targets, 1 − (rank − 1) / (candidates − 1).
 
     It is 1 at the top of the list.
     """

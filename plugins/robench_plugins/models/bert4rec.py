@@ -18,8 +18,8 @@ from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 class PostNormBlock(nn.Module):
     """A transformer block that computes norm(x + dropout(g(x))).
 
-    The sublayer g is attention first, and a position-wise network second. This is the block of BERT4Rec (Sun et al.,
-    CIKM 2019, sections 3.3 and 3.4).
+    The first sublayer g is attention, and the second one is a position-wise network. This is the block of BERT4Rec (Sun
+    et al., CIKM 2019, sections 3.3 and 3.4).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -52,10 +52,9 @@ class PostNormBlock(nn.Module):
 class Bert4Rec(SequenceModel):
     """Predicts masked items with bidirectional self-attention.
 
-    The scores of a user are those of a mask after the history. BERT4Rec of Sun et al. (CIKM 2019), with the cloze
-    objective (eq. 8) and a [MASK] appended to the history for scoring (section 3.6). As in section 3.6, some training
-    samples mask only the last item. Unlike the paper, the output has a layer norm in addition to eq. 7, and attention
-    weights have no dropout.
+    The model is BERT4Rec of Sun et al. (CIKM 2019), with the cloze objective (eq. 8). For scoring, a [MASK] is appended
+    to the history (section 3.6). As in section 3.6, some training samples mask only the last item. Unlike in the paper,
+    the output has a layer norm in addition to eq. 7, and attention weights have no dropout.
     """
 
     class Config(TransformerConfig):
@@ -93,7 +92,7 @@ class Bert4Rec(SequenceModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields shuffled windows with masked items.
 
-        A share ρ of the items is masked, at least one, or only the last item.
+        Either a share ρ of the items is masked, but at least one, or only the last item is.
         """
         generator = rng.numpy()
         rows = windows(data.train, self.config.max_length)
@@ -117,9 +116,9 @@ class Bert4Rec(SequenceModel):
         return Batch(torch.from_numpy(np.array(users, dtype=np.int64)), ids)
 
     def attended(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the vectors after the last attention, float [B, L, dim].
+        """Returns the vectors after the last attention layer, float [B, L, dim].
 
-        No position sees padding. All later layers work on each position by itself.
+        No position sees padding. All later layers work on each position separately.
         """
         padding = batch.histories == self.n_items
         x = self.drop(self.norm(e.inputs["items"] + self.positions[: padding.shape[1]]))
@@ -135,7 +134,7 @@ class Bert4Rec(SequenceModel):
     def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
         """Returns the states at N positions, float [N, dim].
 
-        The layers after the last attention are computed for these positions only.
+        The layers after the last attention layer are computed only for these positions.
         """
         out: Tensor = self.project(self.top.transform(self.attended(batch, e)[row, position]))
         return out

@@ -19,10 +19,10 @@ from robench_plugins.models.sparse_matrix import Matrix, from_state, to_state
 
 
 class Content(HistoryModel):
-    """Scores an item by the cosine of its text and the mean text of the history.
+    """Scores an item by the cosine between its text and the mean text of the history.
 
-    A text consists of the words of title and description, the year and the genres, weighted by TF-IDF. This is the
-    vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). The model learns nothing
+    A text consists of the words of title and description, the year and the genres, weighted by TF-IDF. The method is
+    the vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). The model learns nothing
     from other users, so fake users do not affect it. An item without interactions is treated like any other.
     """
 
@@ -56,7 +56,7 @@ class Content(HistoryModel):
         """Learns the weights of words and returns the rows of the catalogue.
 
         Returns:
-            A sparse matrix, float32 [n_items, words].
+            The rows as a sparse matrix, float32 [n_items, words].
         """
         c = self.config
         self.vectorizer = TfidfVectorizer(
@@ -78,7 +78,7 @@ class Content(HistoryModel):
         return dots / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the parts of the catalogue's rows, a sparse matrix [n_items, words].
+        """Returns the parts of the sparse matrix of the catalogue, [n_items, words].
 
         Every row has length 1.
         """
@@ -92,7 +92,7 @@ class Content(HistoryModel):
     def rewritten(self, items: Mapping[int, Item]) -> Self:
         """Returns a copy of this model with other texts for some items.
 
-        The weights of words stay.
+        The weights of words do not change.
 
         Args:
             items: the new descriptions, by row of the catalogue.
@@ -109,7 +109,7 @@ class Content(HistoryModel):
 def words_of(item: Item) -> str:
     """Returns the words of an item, separated by spaces.
 
-    Title and description are in lower case and consist of letters and digits only. Words such as ``year:1995`` and
+    Title and description are in lower case, with only letters and digits. Words such as ``year:1995`` and
     ``genre:Crime`` follow.
     """
     text = f"{item.title} {item.description}".rstrip()

@@ -17,9 +17,10 @@ MOST_ITEMS = 30_000  # a fit holds up to 2.2 dense float64 matrices of items x i
 
 
 class Ease(HistoryModel):
-    """Scores an item by the linear autoencoder of histories that has a closed form.
+    """Scores an item by a linear autoencoder of histories, which has a closed form.
 
-    EASE (Steck, WWW 2019): S = X B, where B = I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹ (eq. 8) and diag B = 0.
+    The scores of EASE (Steck, WWW 2019) are S = X B. Here B = I − P · diag(1 / diag P) with P = (XᵀX + λI)⁻¹ (eq. 8),
+    so diag B = 0.
     """
 
     class Config(BaseConfig):
@@ -34,7 +35,7 @@ class Ease(HistoryModel):
     weights: NDArray[np.float32]
 
     def learn(self, data: TrainData) -> None:
-        """Solves for B.
+        """Computes B.
 
         Raises:
             DataError: if there are more items than a dense inverse can hold.

@@ -13,8 +13,8 @@ from robench_plugins.models.recurrent_model import RecurrentConfig, RecurrentMod
 class Gru4Rec(RecurrentModel):
     """Predicts the next item at every position with a gated recurrent network.
 
-    GRU4Rec of Hidasi et al. (ICLR 2016, section 3), with item embeddings and dropout on them as in Tan et al. (DLRS
-    2016, section 3.1). Tan et al. split each session into all its prefixes; here one pass over a window has the same
+    The model is GRU4Rec of Hidasi et al. (ICLR 2016, section 3). Item embeddings with dropout follow Tan et al. (DLRS
+    2016, section 3.1). Tan et al. split each session into all its prefixes. Here one pass over a window has the same
     targets. The loss is the cross-entropy over the whole catalogue (Hidasi & Karatzoglou, CIKM 2018, eq. 2, without
     their sampling). Input and output share the item table.
     """

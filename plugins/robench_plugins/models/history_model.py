@@ -1,4 +1,4 @@
-"""The base of models that score a history by its items alone."""
+"""The base class of models that score a history only by its items."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class HistoryModel(Model):
 
     @abstractmethod
     def learn(self, data: TrainData) -> None:
-        """Learns all that ``score_rows`` needs."""
+        """Learns everything that ``score_rows`` needs."""
 
     @abstractmethod
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
         """Returns the scores of the whole catalogue, float32 [B, n_items].
 
         Args:
-            rows: the histories, sparse float32 [B, n_items], 1 for each item that a history holds.
-            users: the user of each history, int64 [B]; None for users who are not in the training data.
+            rows: the histories, sparse float32 [B, n_items], with 1 for each item of a history.
+            users: the user of each history, int64 [B], or None for users who are not in the training data.
         """
 
     @abstractmethod
@@ -45,7 +45,7 @@ class HistoryModel(Model):
 
         Args:
             data: the training data.
-            state: named arrays.
+            state: the named arrays.
         """
 
     def fit(self, data: TrainData, rng: Rng) -> None:

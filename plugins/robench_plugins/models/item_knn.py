@@ -24,10 +24,10 @@ from robench_plugins.models.sparse_matrix import (
 class ItemKnn(HistoryModel):
     """Scores an item by its similarity to the items of the history.
 
-    s(u, i) = Σ_j∈history sim(j, i), where sim(j, i) counts only if i is one of the k items most similar to j. The
-    similarity is the cosine of the columns of two items with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h). The method is that of
-    Sarwar et al. (WWW 2001, section 3.1.1) and of Deshpande & Karypis (TOIS 2004, section 4), with the shrinkage of
-    Ferrari Dacrema et al. (RecSys 2019).
+    The score is s(u, i) = Σ_j∈history sim(j, i). A similarity sim(j, i) counts only if i is one of the k items most
+    similar to j. It is the cosine of the columns of two items with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h). The method is
+    that of Sarwar et al. (WWW 2001, section 3.1.1) and of Deshpande & Karypis (TOIS 2004, section 4), with the
+    shrinkage of Ferrari Dacrema et al. (RecSys 2019).
     """
 
     class Config(BaseConfig):
@@ -45,7 +45,7 @@ class ItemKnn(HistoryModel):
     similarity: Matrix
 
     def learn(self, data: TrainData) -> None:
-        """Computes the similarities, a block of items at a time."""
+        """Computes the similarities, one block of items at a time."""
         by_item = interaction_matrix(data.train).T.tocsr()
         norms = np.sqrt(data.train.counts().astype(np.float64))
 
@@ -63,7 +63,7 @@ class ItemKnn(HistoryModel):
         return scores
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the similarities, a sparse matrix [n_items, n_items] in parts."""
+        """Returns the parts of the sparse matrix of similarities, [n_items, n_items]."""
         return to_state("similarity", self.similarity)
 
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:

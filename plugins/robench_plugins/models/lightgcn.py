@@ -30,7 +30,7 @@ def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
     """Returns the matrix with entries 1 / √(|N_u| |N_i|), and its transpose.
 
     Returns:
-        Sparse float32 [users, items] and [items, users].
+        Two sparse float32 matrices, [users, items] and [items, users].
     """
     users, by_user, by_item = train.users(), train.lengths(), train.counts()
     values = (1 / np.sqrt(by_user[users] * by_item[train.items])).astype(np.float32)
@@ -43,7 +43,7 @@ def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
 
 
 class _Propagation(torch.autograd.Function):
-    """The mean of the layers 0 to K.
+    """The mean of the layers 0 to K as a function with a gradient.
 
     The function is linear and symmetric, so its backward pass is the same function.
     """
@@ -74,10 +74,10 @@ def _mean_of_layers(
 class LightGcn(PairwiseModel):
     """Scores an item by vectors that are averaged over the graph of interactions.
 
-    LightGCN of He et al. (SIGIR 2020): e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items (eq. 3). The
-    final vector is the mean over the layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and the optimiser's
-    weight decay replaces its L2 term. The input of a user is the propagated vector, so a perturbation of it changes the
-    scores of this user alone.
+    The layers of LightGCN (He et al., SIGIR 2020) are e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items
+    (eq. 3). The final vector is the mean over the layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and
+    the optimiser's weight decay replaces its L2 term. The input of a user is the propagated vector, so a perturbation
+    of it changes the scores of this user alone.
     """
 
     class Config(TorchConfig):
@@ -115,7 +115,7 @@ class LightGcn(PairwiseModel):
     def propagated(self) -> tuple[Tensor, Tensor]:
         """Returns the final vectors of all users, [n_users, d], and items, [n_items, d].
 
-        Without a gradient they are cached until a table changes.
+        If no gradient is needed, they are cached until a table changes.
         """
         users, items = self.user_vectors.weight, self.item_vectors.weight
         cache, versions = self._cache, (users._version, items._version)

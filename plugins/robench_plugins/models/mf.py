@@ -40,7 +40,7 @@ class MatrixFactorization(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Builds the tables, normal with a standard deviation of 0.1 / √d."""
+        """Builds the tables, which are normal with a standard deviation of 0.1 / √d."""
         std = 0.1 * self.config.factors**-0.5
         self.user_vectors = self.user_table(data, self.config.factors, std, rng)
         self.item_vectors = nn.Embedding(data.n_items, self.config.factors)
@@ -53,7 +53,7 @@ class MatrixFactorization(PairwiseModel):
         return Embedded({"user": users}, {"user": valid}, {"items": self.item_vectors.weight})
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the loss per interaction, [B]."""
+        """Returns the loss of each interaction, [B]."""
         if self.config.loss == "bpr":
             return super().loss_from(batch, e)
         items, positives = e.context["items"], batch.targets["positives"]

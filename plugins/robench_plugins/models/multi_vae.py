@@ -28,18 +28,18 @@ from robench.api import (
 class MultiVae(TorchModel):
     """Scores an item by a variational autoencoder with a multinomial likelihood.
 
-    Mult-VAE of Liang et al. (WWW 2018): the likelihood is eq. 2, and the weight of the KL term is annealed to β (eq.
-    7). The first layer of the encoder is a table with one row per item. The bag of items is scaled to length 1 and then
-    thinned by dropout, as in the authors' code. So the layer is a weighted sum of the rows of the user's items. This
-    sum, before bias and tanh, is the input that attacks perturb. The loss per item is −ln π_i + β KL / n_u, so the
-    items of a user add up to the bound of the paper.
+    In Mult-VAE (Liang et al., WWW 2018) the likelihood is eq. 2, and the weight of the KL term is annealed to β (eq.
+    7). The first layer of the encoder is a table with one row per item. The bag of items is scaled to length 1, and
+    dropout then removes some of them, as in the authors' code. So the layer is a weighted sum of the rows of the user's
+    items. This sum, before bias and tanh, is the input that attacks perturb. The loss per item is −ln π_i + β KL / n_u.
+    The losses of a user's items add up to the bound of the paper.
     """
 
     class Config(TorchConfig):
         """Settings of Mult-VAE.
 
-        Widths, batch size and learning rate are those of section 4.4 of the paper and of the authors' code. Dropout and
-        β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml).
+        Widths, batch size and learning rate are taken from section 4.4 of the paper and from the authors' code. Dropout
+        and β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml).
         """
 
         hidden: int = Field(default=600, ge=1, description="Units of the hidden layers")
@@ -81,8 +81,8 @@ class MultiVae(TorchModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields shuffled users with at least one item.
 
-        The target ``beta`` is the weight of the KL term. The annealing counts the epochs that have begun in this fit,
-        which are part of the state.
+        The target ``beta`` is the weight of the KL term. The annealing depends on the number of epochs that have begun
+        in this fit, which is part of the state.
         """
         users = np.flatnonzero(data.train.lengths() > 0)
         order = rng.numpy().permutation(users)
@@ -111,7 +111,7 @@ class MultiVae(TorchModel):
         return Embedded({"bag": bag}, {"bag": own.any(1)})
 
     def _encoded(self, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Returns mean and log variance of q(z | x), [B, latent] each."""
+        """Returns the mean and the log variance of q(z | x), [B, latent] each."""
         mean, log_variance = self.encode(torch.tanh(e.inputs["bag"] + self.first_bias)).chunk(2, 1)
         return mean, log_variance
 
@@ -125,10 +125,10 @@ class MultiVae(TorchModel):
         return self._decoded(self._encoded(e)[0])
 
     def _sampled(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Returns the logits at a draw of z and the KL divergence from the prior.
+        """Returns the logits at a draw of z, and the KL divergence from the prior.
 
         Returns:
-            [B, n_items] and [B].
+            The logits, [B, n_items], and the KL divergence, [B].
         """
         mean, log_variance = self._encoded(e)
         noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
@@ -136,7 +136,7 @@ class MultiVae(TorchModel):
         return self._decoded(mean + noise * (0.5 * log_variance).exp()), divergence
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns −ln π_i + β KL / n_u per item of every row."""
+        """Returns −ln π_i + β KL / n_u for every item of every row."""
         logits, divergence = self._sampled(batch, e)
         own = batch.histories != self.n_items
         row, position = own.nonzero(as_tuple=True)
@@ -146,7 +146,7 @@ class MultiVae(TorchModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the margin of every item of every row.
 
-        The margin is the score minus the highest score of an item outside the row.
+        The margin is the score of the item minus the highest score of an item outside the row.
         """
         logits, _ = self._sampled(batch, e)
         row, position = (batch.histories != self.n_items).nonzero(as_tuple=True)

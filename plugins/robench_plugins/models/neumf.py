@@ -21,10 +21,10 @@ CHUNK_HIDDEN = 1 << 24  # entries of the first hidden layer that exist at a time
 class NeuMf(PairwiseModel):
     """Scores an item by matrix factorisation fused with a multi-layer perceptron.
 
-    NeuMF of He et al. (WWW 2017, eq. 12): s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])]. The model is trained end to end on the
-    binary cross-entropy (eq. 7), with uniform unused items as negatives. The paper also pretrains the two parts, which
-    this model does not do. The vector of a user is [p_G ; p_M]. The first layer of the perceptron is linear in [p_M ;
-    q_M], so its two halves are computed once per user and once per item.
+    The score of NeuMF (He et al., WWW 2017, eq. 12) is s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])]. The model is trained end
+    to end on the binary cross-entropy (eq. 7), with uniform unused items as negatives. The paper also pretrains the two
+    parts, which this model does not do. The vector of a user is [p_G ; p_M]. The first layer of the perceptron is
+    linear in [p_M ; q_M], so its two halves are computed once per user and once per item.
     """
 
     class Config(TorchConfig):
@@ -87,8 +87,8 @@ class NeuMf(PairwiseModel):
         """Returns the scores of n items per user, float [B, n].
 
         Args:
-            users: user vectors, [B, d].
-            items: item vectors, [n, d] if they are the same for all users, else [B, n, d].
+            users: the user vectors, [B, d].
+            items: the item vectors, [n, d] if they are the same for all users, and [B, n, d] otherwise.
         """
         c = self.config
         user_factor, user_deep = torch.split(users, [c.factors, c.mlp_factors], -1)
@@ -105,7 +105,8 @@ class NeuMf(PairwiseModel):
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the scores of the catalogue, float [B, n_items].
 
-        Users are scored a chunk at a time. With several chunks, the backward pass computes the hidden layers again.
+        Users are scored one chunk at a time. If there are several chunks, the backward pass computes the hidden layers
+        again.
         """
         users, items = e.inputs["user"], e.context["items"]
         rows = max(1, CHUNK_HIDDEN // (len(items) * self.config.hidden[0]))
@@ -121,13 +122,13 @@ class NeuMf(PairwiseModel):
         return scores[:, 0], scores[:, 1:]
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns −ln σ(s_pos) − Σ ln(1 − σ(s_neg)) per interaction."""
+        """Returns −ln σ(s_pos) − Σ ln(1 − σ(s_neg)) for each interaction."""
         positive, negative = self._sampled(batch, e)
         return Losses(
             softplus(-positive) + softplus(negative).sum(1), torch.arange(len(positive), device=positive.device)
         )
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns s_pos minus the highest score of a sampled negative, per interaction."""
+        """Returns s_pos minus the highest score of a sampled negative for each interaction."""
         positive, negative = self._sampled(batch, e)
         return Losses(positive - negative.amax(1), torch.arange(len(positive), device=positive.device))

@@ -1,4 +1,4 @@
-"""Rows of padded tokens, which text-bert selects and replaces."""
+"""Selects and replaces rows of padded tokens, for text-bert."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def select_texts(tokens: Tokens, rows: Tensor) -> Tokens:
 
 
 def replace_texts(tokens: Tokens, rows: Tensor, replacements: Tokens) -> Tokens:
-    """Returns all texts with new ones in some rows.
+    """Returns all texts, with new texts in some rows.
 
     Args:
         tokens: the tokens of all texts, [n, L].

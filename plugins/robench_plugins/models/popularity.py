@@ -1,4 +1,4 @@
-"""Popularity: the baseline that every model must beat."""
+"""Popularity, the baseline that every model must beat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of models with a recurrent network over the items of a history."""
+"""The base class of models with a recurrent network over the items of a history."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RecurrentConfig(SequenceConfig):
 def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) -> Tensor:
     """Returns the states of a recurrent network, float [B, L, hidden].
 
-    Position t sees the positions up to t.
+    Position t sees only the positions up to t.
 
     Args:
         x: the vectors of the items, float [B, L, d].
@@ -46,7 +46,7 @@ def recurrent_states(x: Tensor, layers: Iterable[nn.Module], drop: nn.Module) ->
 class RecurrentModel(SequenceModel):
     """A model with item vectors and a recurrent network.
 
-    A projection takes the states back to the space of item vectors. It is trained on the cross-entropy over the whole
+    A projection maps the states to the space of item vectors. The model is trained on the cross-entropy over the whole
     catalogue. A subclass names the kind of network in ``cell``.
     """
 
@@ -66,7 +66,7 @@ class RecurrentModel(SequenceModel):
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at every position, float [B, L, dim].
 
-        Padding on the right reaches no earlier state.
+        Padding on the right does not affect earlier states.
         """
         states: Tensor = self.project(recurrent_states(e.inputs["items"], self.network, self.drop))
         return states

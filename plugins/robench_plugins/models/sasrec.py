@@ -18,10 +18,10 @@ from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, 
 class SasRec(SequenceModel):
     """Predicts the next item at every position with causal self-attention.
 
-    SASRec of Kang & McAuley (ICDM 2018), with learned positions, and the inner product of state and item vector as the
-    score. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue, which gives better rankings than
-    the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With ``loss: bce`` it is eq. 7 of the paper, with one
-    uniform negative per position. Positions count from the start of the window.
+    The model is SASRec of Kang & McAuley (ICDM 2018) with learned positions. The score is the inner product of state
+    and item vector. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue, which gives better
+    rankings than the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With ``loss: bce`` it is eq. 7 of the
+    paper, with one uniform negative per position. Positions are counted from the start of the window.
     """
 
     class Config(TransformerConfig):
@@ -52,7 +52,7 @@ class SasRec(SequenceModel):
         self.drop = nn.Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields windows; with ``loss: bce`` also a uniform negative item per position."""
+        """Yields windows. With ``loss: bce`` they have a uniform negative item per position."""
         generator = rng.child("negatives").torch()
         for batch in super().batches(data, rng):
             if self.config.loss == "bce":
@@ -64,7 +64,7 @@ class SasRec(SequenceModel):
     def _negatives(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Returns a uniform item per position, int64 [B, L].
 
-        An item that the window holds is drawn again, up to eight times.
+        If the window holds a drawn item, it is drawn again, up to eight times.
         """
         items = batch.targets["items"]
         own = torch.cat([batch.histories, items], 1)
@@ -79,7 +79,7 @@ class SasRec(SequenceModel):
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at every position, float [B, L, dim].
 
-        Position t sees the positions up to t.
+        Position t sees only the positions up to t.
         """
         return causal_states(e.inputs["items"], self.positions, self.blocks, self.drop, self.norm)
 

@@ -1,6 +1,6 @@
 """Sparse matrices of interactions and similarities.
 
-The models that score a history use them.
+Models that score a history use them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def interaction_matrix(rows: Interactions) -> Matrix:
 def matrix_of_users(rows: Interactions, users: IntArray) -> Matrix:
     """Returns ``interaction_matrix(rows)[users]``, sparse float32 [B, n_items].
 
-    The matrix of all users is never formed.
+    The matrix of all users is never built.
     """
     start = rows.indptr[users]
     lengths = rows.indptr[users + 1] - start
@@ -45,10 +45,10 @@ def dots_to_cosines(
     The result is 0 if the divisor is 0.
 
     Args:
-        shrinkage: the h that is added to the product of the norms.
-        dots: dot products, float32 [B, n]; overwritten.
-        row_norms: float64 [B].
-        column_norms: float64 [n].
+        shrinkage: the shrinkage h, which is added to the product of the norms.
+        dots: the dot products, float32 [B, n], which are overwritten.
+        row_norms: the norms of the vectors a, float64 [B].
+        column_norms: the norms of the vectors b, float64 [n].
     """
     divisor = row_norms[:, None] * column_norms[None, :] + shrinkage
     np.divide(dots, divisor, out=dots, where=divisor > 0)
@@ -57,7 +57,7 @@ def dots_to_cosines(
 def largest_entries(values: NDArray[np.float32], k: int) -> Matrix:
     """Returns the ``k`` largest positive entries of each row, sparse [B, n].
 
-    Among equal entries the first ones are taken.
+    Of equal entries, the first ones are taken.
     """
     n = values.shape[1]
     if k < n:
@@ -73,19 +73,19 @@ def largest_entries(values: NDArray[np.float32], k: int) -> Matrix:
 
 
 def stack_blocks(rows: int, width: int, block: Callable[[slice], Matrix]) -> Matrix:
-    """Returns the matrix of all rows, computed a block at a time.
+    """Returns the matrix of all rows, computed one block at a time.
 
     Args:
         rows: the number of rows.
         width: the number of dense entries that a row needs while it is computed.
-        block: returns the sparse matrix of a slice of rows.
+        block: a function that returns the sparse matrix of a slice of rows.
     """
     step = max(1, BLOCK_ENTRIES // max(1, width))
     return sparse.vstack([block(slice(start, min(start + step, rows))) for start in range(0, rows, step)], format="csr")
 
 
 def to_state(name: str, matrix: Matrix) -> dict[str, NDArray[np.generic]]:
-    """Returns the parts of a sparse matrix as arrays, with ``name`` as prefix."""
+    """Returns the parts of a sparse matrix as arrays whose names begin with ``name``."""
     return {
         f"{name}_data": matrix.data.astype(np.float32),
         f"{name}_indices": matrix.indices.astype(np.int64),
@@ -95,6 +95,6 @@ def to_state(name: str, matrix: Matrix) -> dict[str, NDArray[np.generic]]:
 
 
 def from_state(name: str, state: Mapping[str, NDArray[np.generic]]) -> Matrix:
-    """Returns the sparse matrix that ``to_state`` took apart."""
+    """Restores a sparse matrix from the arrays of ``to_state``."""
     parts = tuple(np.asarray(state[f"{name}_{part}"]) for part in ("data", "indices", "indptr"))
     return sparse.csr_array(parts, shape=tuple(np.asarray(state[f"{name}_shape"]).tolist()))

@@ -37,16 +37,16 @@ from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, 
 class TextBert(TokenModel, SequenceModel):
     """Predicts the next item from the texts of the history.
 
-    A pretrained BERT encoder reads the texts. The vector of an item is the projected vector of its text, ``title
+    A pretrained BERT encoder reads the texts. The vector of an item is a projection of the vector of its text, ``title
     (year). genres``. A causal transformer or an LSTM reads the vectors of the history, and its state is compared with
     the vector of every item. The architecture follows UniSRec (Hou et al., KDD 2022), without its pretraining and its
     mixture-of-experts adaptor.
 
     Every vector of an item comes from its text. Items without interactions are left out of the softmax in training, so
-    the model ranks them like any other item. The encoder is frozen, or its last layers or all of it are trained too
-    (``tuned_layers``). In that case each step encodes the items of its batch anew, and all items are encoded before
-    every validation. Attacks on embeddings perturb the text vectors of the history (``inputs: texts``) or the vectors
-    of their tokens before the encoder (``inputs: tokens``).
+    the model ranks them like any other item. The encoder is frozen, or some or all of its layers are trained too
+    (``tuned_layers``). If layers are trained, each step encodes the items of its batch anew, and all items are encoded
+    before every validation. Attacks on embeddings perturb the text vectors of the history (``inputs: texts``) or the
+    vectors of their tokens before the encoder (``inputs: tokens``).
     """
 
     class Config(TransformerConfig):
@@ -74,7 +74,7 @@ class TextBert(TokenModel, SequenceModel):
         @field_validator("tuned_layers", mode="before")
         @classmethod
         def _check_tuned_layers(cls, value: Any) -> Any:
-            """Returns the value, or raises with one message instead of one per type."""
+            """Returns the value, or raises an error with one message instead of one per type."""
             if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
                 return value
             raise ValueError("must be a number of layers from 0, or all")
@@ -86,12 +86,12 @@ class TextBert(TokenModel, SequenceModel):
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder; its trained layers belong to this model alone."""
+        """The encoder. Its trained layers belong to this model alone."""
         return Encoder.load(self.config.weights, self.config.max_tokens)
 
     @property
     def _placed_encoder(self) -> Encoder:
-        """The encoder on the device of this model and in its precision."""
+        """The encoder on the device of this model, and in its precision."""
         self.encoder.net.to(self.device, self.texts.dtype)
         return self.encoder
 
@@ -136,7 +136,7 @@ class TextBert(TokenModel, SequenceModel):
     def _pretrained_vectors(self) -> Tensor:
         """Returns the text vectors of the pretrained encoder, float [n_items, D].
 
-        They are computed once per encoder, catalogue and machine.
+        The vectors are computed once per encoder, catalogue and machine.
         """
         texts = self._item_texts
         return torch.from_numpy(
@@ -154,7 +154,7 @@ class TextBert(TokenModel, SequenceModel):
     def train(self, mode: bool = True) -> Self:
         """Switches the mode as torch does.
 
-        Before an evaluation, all texts are encoded by the present layers.
+        Before an evaluation, all texts are encoded with the present layers.
         """
         super().train(mode)
         if not mode and self.config.tuned_layers and "texts" in self._buffers:
@@ -163,7 +163,7 @@ class TextBert(TokenModel, SequenceModel):
         return self
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Builds the model, loads the state, and encodes all texts by the loaded layers."""
+        """Builds the model, loads the state, and encodes all texts with the loaded layers."""
         super().restore(data, state, rng)
         self.eval()
 
@@ -185,7 +185,7 @@ class TextBert(TokenModel, SequenceModel):
         return model
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of texts by the encoder's tokenizer."""
+        """Returns the tokens of texts from the encoder's tokenizer."""
         return self.encoder.tokens(texts)
 
     def token_table(self) -> Tensor:
@@ -206,13 +206,13 @@ class TextBert(TokenModel, SequenceModel):
 
         Args:
             tokens: the tokens of n texts.
-            vectors: token vectors in place of those of the encoder, float [n, L, d].
+            vectors: the token vectors to use in place of those of the encoder, float [n, L, d].
         """
         encoder, mask = self._placed_encoder, tokens.mask.to(self.device)
         return encoder.forward(encoder.embed(tokens) if vectors is None else vectors, mask)
 
     def encoded(self, texts: Sequence[str]) -> Tensor:
-        """Returns the vectors of texts, float [n, D]; a text is encoded once."""
+        """Returns the vectors of texts, float [n, D]. Equal texts are encoded once."""
         new = [text for text in dict.fromkeys(texts) if text not in self._encoded_texts]
         if new:
             self._encoded_texts.update(zip(new, self._placed_encoder.encode(new), strict=True))
@@ -230,7 +230,7 @@ class TextBert(TokenModel, SequenceModel):
         return self.texts.index_copy(0, items, self.encode(select_texts(self._tokens, items.cpu())))
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the vectors of the history as input; padding is 0.
+        """Returns the vectors of the history as input. Padding is 0.
 
         The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d].
         """
@@ -251,7 +251,7 @@ class TextBert(TokenModel, SequenceModel):
         return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
 
     def _with_gradient(self, vectors: Tensor) -> Tensor:
-        """Returns the vectors; in training they require a gradient, which defences need."""
+        """Returns the vectors. In training they require a gradient, which defences need."""
         training = self.training and torch.is_grad_enabled()
         return vectors.requires_grad_() if training and not vectors.requires_grad else vectors
 
@@ -268,7 +268,7 @@ class TextBert(TokenModel, SequenceModel):
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at every position, float [B, L, dim].
 
-        Position t sees the positions up to t.
+        Position t sees only the positions up to t.
         """
         x = self.inwards(self._history_texts(e))
         if self.config.history == "lstm":

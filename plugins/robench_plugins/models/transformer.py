@@ -16,7 +16,7 @@ def check_heads(dim: int, heads: int) -> None:
     """Refuses a number of heads that does not divide the dimensions.
 
     Raises:
-        SettingError: if it does not.
+        SettingError: if the number does not divide the dimensions.
     """
     if dim % heads:
         raise SettingError(f"dim {dim} cannot be shared by {heads} heads", "heads", "dim must be a multiple of heads")
@@ -38,8 +38,9 @@ class TransformerConfig(SequenceConfig):
 class SelfAttention(nn.Module):
     """Multi-head scaled dot-product attention.
 
-    Vaswani et al. (NeurIPS 2017, section 3.2). The computation is the same with and without a gradient. The fused
-    kernels of torch are not used, because their results with and without a gradient differ in the last digits.
+    The layer is that of Vaswani et al. (NeurIPS 2017, section 3.2). The computation is the same with and without a
+    gradient. The fused kernels of torch are not used, because their results with and without a gradient differ in the
+    last digits.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
@@ -50,11 +51,11 @@ class SelfAttention(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Returns a mix of the visible positions for every position, float [B, L, d].
+        """Returns a mixture of the visible positions for every position, float [B, L, d].
 
         Args:
             x: the vectors at all positions, float [B, L, d].
-            hidden: bool, broadcast to [B, heads, L, L]; True if a query (row) must not see a key (column).
+            hidden: the mask, bool, broadcast to [B, heads, L, L]. True if a query (row) must not see a key (column).
         """
         parts = self.inwards(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = parts.unbind()
@@ -67,8 +68,8 @@ class SelfAttention(nn.Module):
 class PreNormBlock(nn.Module):
     """A transformer block that computes x + dropout(g(norm(x))).
 
-    The sublayer g is attention first, and a position-wise network second. This is the block of SASRec (Kang & McAuley,
-    ICDM 2018, section III-C).
+    The first sublayer g is attention, and the second one is a position-wise network. This is the block of SASRec (Kang
+    & McAuley, ICDM 2018, section III-C).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -83,7 +84,7 @@ class PreNormBlock(nn.Module):
 
         Args:
             x: the vectors at all positions, float [B, L, d].
-            hidden: bool [L, L], True if a query (row) must not see a key (column).
+            hidden: the mask, bool [L, L], True if a query (row) must not see a key (column).
         """
         x = x + self.drop(self.attention(self.norms[0](x), hidden))
         out: Tensor = x + self.drop(self.feed(self.norms[1](x)))
@@ -95,12 +96,12 @@ def causal_states(
 ) -> Tensor:
     """Returns the states of a causal transformer, float [B, L, d].
 
-    Position t sees the positions up to t.
+    Position t sees only the positions up to t.
 
     Args:
         x: the vectors of the items, float [B, L, d].
         positions: the vectors of the positions, float [at least L, d].
-        blocks: transformer blocks, which take vectors and a mask.
+        blocks: the transformer blocks, which take vectors and a mask.
         drop: the dropout on the sum of item and position.
         norm: the layer norm at the end.
     """

@@ -22,9 +22,9 @@ from robench_plugins.models.sparse_matrix import (
 class UserKnn(HistoryModel):
     """Scores an item by the similarity of the nearest neighbours that used it.
 
-    s(u, i) = Σ_v sim(u, v) · [v used i] over the k training users v most similar to u. The similarity is the cosine
-    with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h), between the history that is scored and the training rows. User-based
-    neighbours go back to Resnick et al. (CSCW 1994); the cosine on implicit feedback follows Ferrari Dacrema et al.
+    The score is s(u, i) = Σ_v sim(u, v) · [v used i] over the k training users v most similar to u. The similarity is
+    the cosine with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h), between the scored history and the training rows. User-based
+    neighbours go back to Resnick et al. (CSCW 1994). The cosine on implicit feedback follows Ferrari Dacrema et al.
     (RecSys 2019). No user is their own neighbour.
     """
 
@@ -53,7 +53,7 @@ class UserKnn(HistoryModel):
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
         """Returns the scores, float32 [B, n_items].
 
-        Rows are scored a block at a time, because their similarities to all training users are dense.
+        Rows are scored one block at a time, because their similarities to all training users are dense.
         """
         scores = np.empty(rows.shape, dtype=np.float32)
         step = max(1, BLOCK_ENTRIES // max(1, self.train.shape[0]))
@@ -67,7 +67,7 @@ class UserKnn(HistoryModel):
         return scores
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns nothing, because the model is the training data."""
+        """Returns no arrays, because the training data is the whole model."""
         return {}
 
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:

@@ -1,4 +1,4 @@
-"""Log-likelihoods of titles after a prompt, each of which is computed once."""
+"""Log-likelihoods of titles after a prompt. Each of them is computed once."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ PREFIX_BYTES = 2**30  # bytes of cached prompts, beyond which the oldest prompts
 class TitleLikelihoods:
     """The mean log-likelihoods of titles after prompts, in nats per token.
 
-    The genuine titles of a user are evaluated together, and a rewritten title by itself. The last bits of a likelihood
-    depend on the titles that are evaluated with it. So this rule makes every number independent of what was evaluated
-    before. Results are cached and have no gradient, unless a method says otherwise.
+    The genuine titles of a user are evaluated together, and a rewritten title is evaluated by itself. The last bits of
+    a likelihood depend on the titles that are evaluated with it. So this rule makes every number independent of earlier
+    evaluations. Results are cached and have no gradient, unless a method says otherwise.
 
     Args:
         decoder: the language model.
 
     Attributes:
-        values: results by the hash of their inputs.
-        prefixes: prompts that the decoder has read, by hash, the latest last.
+        values: the results by the hash of their inputs.
+        prefixes: the prompts that the decoder has read, by hash, with the latest at the end.
     """
 
     def __init__(self, decoder: Decoder) -> None:
@@ -55,7 +55,7 @@ class TitleLikelihoods:
     def of_titles_perturbed(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
         """Returns the likelihoods of several titles after a perturbed prompt, float [n].
 
-        They are cached by the content of the vectors, because the host often evaluates a perturbation twice.
+        The results are cached by the content of the vectors, because the host often evaluates a perturbation twice.
 
         Args:
             prompt: the tokens of the prompt.
@@ -79,14 +79,14 @@ class TitleLikelihoods:
     def of_soft_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
         """Returns the likelihood of a soft title, float [].
 
-        It is not cached, and it is differentiable with respect to ``soft``.
+        The result is not cached, and it is differentiable with respect to ``soft``.
         """
         return self._after_prefix(prompt, vectors, title, soft)
 
     def of_soft_title_perturbed(self, vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
         """Returns the likelihood of a soft title after a perturbed prompt, float [].
 
-        It is not cached, and it is differentiable with respect to ``soft``.
+        The result is not cached, and it is differentiable with respect to ``soft``.
         """
         return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
 
@@ -108,9 +108,9 @@ class TitleLikelihoods:
         return self.decoder.log_likelihood_after(prefix, title, soft)
 
     def _cached(self, inputs: object, vectors: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """Returns the cached result for the inputs.
+        """Returns the result for the inputs from the cache.
 
-        If there is none, it is computed without a gradient.
+        If the cache lacks it, it is computed without a gradient.
         """
         key = _hash(inputs, vectors)
         if key not in self.values:

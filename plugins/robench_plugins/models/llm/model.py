@@ -41,21 +41,23 @@ from robench_plugins.models.llm.titles import CatalogueTitles, TitleTokenizer
 class Llm(LikelihoodModel):
     """Ranks the candidates of a retriever by the likelihood of their titles.
 
-    A decoder reads a prompt with the last titles of the user, and the likelihood of a title after it is the score. The
-    model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"): the history is in order, a
-    retriever chooses the candidates, and nothing is trained. Hou et al. show all candidates to a chat model and parse a
-    ranking from its text. Here each candidate is scored by itself, as the mean log-likelihood of the tokens of its
-    title. So the ranking depends on no order of the candidates, needs no parsing and has a gradient. Scoring by several
-    tokens is that of Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the length
-    normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of the retriever.
+    A decoder reads a prompt with the last titles of the user, and the likelihood of a title after the prompt is its
+    score. The model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"). The history is in
+    order, a retriever chooses the candidates, and nothing is trained. Hou et al. show all candidates to a chat model
+    and parse a ranking from its text. Here each candidate is scored by itself, by the mean log-likelihood of the tokens
+    of its title. So the ranking does not depend on the order of the candidates, needs no parsing and has a gradient.
+    Scoring by several tokens follows Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the
+    length normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of the
+    retriever.
 
-    ``lora_rank`` > 0 trains LoRA factors (Hu et al., ICLR 2022) on the cross-entropy of the tokens of the next title.
-    The pretrained weights are never trained, nor stored in a checkpoint. An item without interactions is never a
-    candidate. Attacks on embeddings perturb the vectors of the title tokens of the history, not those of the template
-    or of the candidates. The candidates do not depend on δ.
+    With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the tokens of the
+    next title. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is
+    never a candidate. Attacks on embeddings perturb the vectors of the title tokens of the history, not those of the
+    template or of the candidates. The candidates do not depend on δ.
 
-    Every record counts ``prompts``, prompts that were ``cut`` for lack of room, and ``answers``, one per candidate.
-    Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable and rank after the other candidates.
+    Every record counts ``prompts``, prompts that were ``cut`` because they were too long, and ``answers``, one per
+    candidate. Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank after the other
+    candidates.
     """
 
     class Config(TorchConfig):
@@ -93,11 +95,11 @@ class Llm(LikelihoodModel):
 
     @cached_property
     def decoder(self) -> Decoder:
-        """The language model; its LoRA factors belong to this model alone."""
+        """The language model. Its LoRA factors belong to this model alone."""
         return Decoder.load(self.config.weights)
 
     def reads_profiles(self) -> bool:
-        """Returns True if the template has a placeholder for the user's profile."""
+        """Returns whether the template has a placeholder for the user's profile."""
         return "{profile}" in load_template(self.config.prompt)
 
     def outside(self) -> str:
@@ -137,7 +139,7 @@ class Llm(LikelihoodModel):
     def rewritten(self, items: Mapping[int, Item]) -> Self:
         """Returns a copy of this model with other titles for some items.
 
-        They are read in histories and as candidates.
+        The new titles are read in histories and as candidates.
 
         Args:
             items: the new descriptions, by row of the catalogue.
@@ -147,7 +149,7 @@ class Llm(LikelihoodModel):
         return model
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of titles, padded on the right; none for an unusable title."""
+        """Returns the tokens of titles, padded on the right. An unusable title has no tokens."""
         return self.titles.tokenizer.padded(texts)
 
     def token_table(self) -> Tensor:
@@ -156,16 +158,16 @@ class Llm(LikelihoodModel):
         return self.decoder.embed(torch.arange(len(self.decoder.table()), device=self.device))
 
     def whole_words(self) -> Mapping[int, str]:
-        """Returns the tokens that are a whole word after a space, by token id."""
+        """Returns the tokens that are whole words after a space, by token id."""
         return self.decoder.words
 
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
         """Returns a copy of this model with soft titles for some candidates.
 
-        Histories are read as before.
+        Histories do not change.
 
         Args:
-            items: rows of the catalogue, A of them.
+            items: A rows of the catalogue.
             tokens: the tokens of their titles, [A, L].
             vectors: the vectors that are read in place of the tokens, float [A, L, d].
             choice: the weight of the log-likelihood of every token at each position, float [A, L, V].
@@ -180,7 +182,7 @@ class Llm(LikelihoodModel):
         return self.likelihoods.tails(words)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields sampled interactions, each the target of the items before it."""
+        """Yields sampled interactions. Each of them is the target for the items before it."""
         if not self.config.lora_rank:
             return
         c, rows = self.config, data.train
@@ -208,7 +210,7 @@ class Llm(LikelihoodModel):
         """Returns a range of items per row, int64 [B, width], padded with ``n_items``.
 
         Args:
-            rows: interactions, one after another.
+            rows: the interactions of all rows.
             first: the index of the first item of each row, int64 [B].
             end: the index after the last item of each row, int64 [B].
             width: the length of the longest row.
@@ -227,12 +229,12 @@ class Llm(LikelihoodModel):
         return scores
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray:
-        """Returns the candidates of users, the best first.
+        """Returns the candidates of users, best first.
 
         The result is int64 [B, candidates], padded with −1.
 
         Args:
-            users: int64 [B].
+            users: the users, int64 [B].
             history: the histories, one row per real user.
         """
         return self._retrieve(self.queries(users, history))[0]
@@ -241,7 +243,7 @@ class Llm(LikelihoodModel):
         """Returns the candidates and the order of all items.
 
         Returns:
-            int64 [B, candidates] and int64 [B, n_items].
+            The candidates, int64 [B, candidates], and the order, int64 [B, n_items].
         """
         users = batch.users.cpu().numpy()
         rows = [row[row < self.n_items] for row in batch.histories.cpu().numpy()]
@@ -280,7 +282,7 @@ class Llm(LikelihoodModel):
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the scores of the catalogue, float [B, n_items].
 
-        Candidates have their likelihood. All other items have lower scores, in the order of the retriever.
+        The score of a candidate is its likelihood. All other items have lower scores, in the order of the retriever.
         """
         row, item, values = [], [], [e.context["others"].new_zeros(0)]
         scorer = self._scorer()
@@ -294,11 +296,11 @@ class Llm(LikelihoodModel):
         return scores
 
     def _scorer(self) -> CandidateScorer:
-        """Returns the scoring of candidates by the present state of the model."""
+        """Returns a scorer of candidates for the present state of the model."""
         return CandidateScorer(self.likelihoods, self.titles, self.training, len(self.adapters) > 0)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the mean cross-entropy of the next title's tokens, one value per row."""
+        """Returns the mean cross-entropy of the tokens of the next title for each row."""
         scorer, values = self._scorer(), []
         for row, (prompt, item) in enumerate(zip(e.context["prompts"], batch.targets["items"].tolist(), strict=True)):
             vectors = e.inputs["tokens"][row, : len(prompt.ids)]

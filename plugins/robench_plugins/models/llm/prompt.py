@@ -1,4 +1,4 @@
-"""Prompts: a template that is filled with the titles of a history."""
+"""Prompts, which are templates filled with the titles of a history."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def load_template(setting: str | None) -> str:
     """Returns the template of a setting, without whitespace at its end.
 
     Args:
-        setting: a template, which holds ``{history}``; the path of a file with one; or None for the default.
+        setting: a template with ``{history}``, the path of a file with a template, or None for the default.
 
     Raises:
-        DataError: if there is no such file, if ``{history}`` does not occur exactly once, or if other names in braces
-            occur.
+        DataError: if there is no such file, if ``{history}`` does not occur exactly once, or if there are other names
+            in braces.
     """
     if setting is None:
         return DEFAULT
@@ -66,9 +66,9 @@ class Prompt:
     """A filled template.
 
     Args:
-        ids: the tokens.
-        own: for each token, whether it belongs to a title.
-        cut: whether titles were shortened or left out for lack of room.
+        ids: the tokens of the prompt.
+        own: whether each token belongs to a title.
+        cut: whether titles were shortened or left out because the prompt was too long.
     """
 
     ids: list[int]
@@ -79,9 +79,9 @@ class Prompt:
 class Template:
     """A tokenised template.
 
-    The titles form a list with one line each (``- Heat``), the latest last. Every part is tokenised by itself. So a
-    title has the same tokens in every position, and no title can contain the special tokens that mark the speaker in a
-    chat.
+    The titles form a list with one line each (``- Heat``), with the latest at the end. Every part is tokenised by
+    itself. So a title has the same tokens in every position. No title can contain the special tokens that mark the
+    speaker in a chat.
 
     Args:
         text: the template, with ``{history}`` and optionally ``{profile}``.
@@ -112,10 +112,10 @@ class Template:
     def fill(self, titles: Sequence[Sequence[int]], profile: str = "") -> Prompt:
         """Returns the prompt for a history.
 
-        The oldest titles are left out if there is no room for them.
+        The oldest titles are left out if the prompt would be too long.
 
         Args:
-            titles: the tokens of each title, the latest last.
+            titles: the tokens of each title, oldest first.
             profile: a text about the user.
         """
         profile_tokens = self._tokens(profile) if profile else []

@@ -1,4 +1,4 @@
-"""Retrieval: the choice of the candidates that the language model ranks."""
+"""Retrieval, which chooses the candidates that the language model ranks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ def retrieve(
 ) -> tuple[IntArray, IntArray]:
     """Returns the candidates of some histories and the order of all items.
 
-    A candidate is an item that the history does not hold and that some user has used.
+    A candidate is an item that is not in the history and that some user has used.
 
     Args:
         retriever: the fitted first stage.
-        rows: one history per row, B of them.
-        users: the user of each history, int64 [B]; None for users who are not in the training data.
+        rows: B histories, one per row.
+        users: the user of each history, int64 [B], or None for users who are not in the training data.
         count: the number of candidates per history.
 
     Returns:
-        Candidates, int64 [B, count], the best first and padded with −1; then all items, int64 [B, n_items], the best
-        first.
+        The candidates, int64 [B, count], padded with −1, and all items, int64 [B, n_items]. Both are sorted best first.
     """
     scores = retriever.score_rows(interaction_matrix(rows), users)
     scores[rows.lengths() == 0] = retriever.counts
@@ -48,7 +47,7 @@ def scores_in_order(order: IntArray, highest: float) -> NDArray[np.float64]:
     """Returns scores that fall by 1 from item to item: float64 [B, n_items].
 
     Args:
-        order: all items, int64 [B, n_items], the best first.
+        order: all items, int64 [B, n_items], best first.
         highest: the score of the best item.
     """
     scores = np.empty(order.shape)

@@ -1,4 +1,4 @@
-"""Scores of the candidates of one user by the likelihood of their titles."""
+"""Scores the candidates of one user by the likelihood of their titles."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
 
 @dataclass(frozen=True, eq=False)
 class CandidateScorer:
-    """The scoring of candidates by the state that a model is in.
+    """A scorer of candidates for the present state of a model.
 
-    Users are scored one by one. So the δ of one user never affects another, and a chunk of users needs no more memory
-    than a single one.
+    Users are scored one by one. So the δ of one user never affects another user, and a chunk needs no more memory than
+    a single user.
 
     Args:
         likelihoods: the likelihoods of titles, with their cache.
@@ -43,7 +43,7 @@ class CandidateScorer:
         Args:
             prompt: the prompt of the user.
             vectors: the vectors of its tokens, perturbed or not, float [P, d].
-            items: the candidates, the best of the retriever first.
+            items: the candidates in the order of the retriever, best first.
         """
         tokenizer, device = self.titles.tokenizer, vectors.device
         tokens = [self.titles.tokens_of(item) for item in items]
@@ -73,7 +73,7 @@ class CandidateScorer:
         Args:
             prompt: the prompt of the user.
             vectors: the vectors of its tokens, perturbed or not, float [P, d].
-            items: items with usable titles, m of them.
+            items: m items with usable titles.
         """
         titles = [self.titles.tokens_of(item) for item in items]
         if soft_titles := self.titles.soft:
@@ -96,13 +96,14 @@ class CandidateScorer:
     def _cached(self, prompt: Prompt, vectors: Tensor, items: Sequence[int], usable: Sequence[int]) -> Tensor:
         """Returns the likelihoods of usable candidates after a genuine prompt, float [m].
 
-        Genuine titles are evaluated with the genuine titles of all candidates, and rewritten titles by themselves.
+        A genuine title is evaluated together with the genuine titles of all candidates. A rewritten title is evaluated
+        by itself.
 
         Args:
             prompt: the prompt of the user.
             vectors: the vectors of its tokens, float [P, d].
             items: all candidates of the user.
-            usable: the candidates with usable titles, m of them.
+            usable: the m candidates with usable titles.
         """
         genuine = {item: self.titles.genuine_tokens_of(item) for item in items}
         evaluated = [item for item in items if self.titles.tokenizer.is_usable(genuine[item])]
@@ -120,15 +121,15 @@ class CandidateScorer:
         return torch.stack([values[item] for item in usable]) if usable else vectors.new_zeros(0)
 
     def _is_unperturbed(self, prompt: Prompt, vectors: Tensor) -> bool:
-        """Returns True if the prompt is unperturbed, and no gradient with respect to it is needed."""
+        """Returns whether the prompt is unperturbed and needs no gradient."""
         if self.training or self._needs_gradient(vectors):
             return False
         tokens = torch.tensor(prompt.ids, device=vectors.device)
         return torch.equal(vectors, self.likelihoods.decoder.embed(tokens))
 
     def _needs_gradient(self, vectors: Tensor) -> bool:
-        """Returns True if a gradient with respect to the inputs or the trained factors is needed.
+        """Returns whether a gradient with respect to the inputs or the trained factors is needed.
 
-        With soft titles it never is.
+        With soft titles it is never needed.
         """
         return not self.titles.soft and torch.is_grad_enabled() and (vectors.requires_grad or self.trainable)

@@ -1,4 +1,4 @@
-"""The titles of the items, as a language model reads them."""
+"""The titles of items in the form that a language model reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TitleTokenizer:
-    """A tokenizer of titles, each of which stands after a space.
+    """A tokenizer of titles. Each title is tokenised as if it followed a space.
 
     Args:
         decoder: the language model.
@@ -30,9 +30,9 @@ class TitleTokenizer:
         self._cache: dict[str, list[int]] = {}
 
     def tokens_of(self, title: str) -> list[int]:
-        """Returns the tokens of a title; none for an empty title.
+        """Returns the tokens of a title. An empty title has no tokens.
 
-        The title is read with one space before each word.
+        Every word of the title is preceded by one space.
         """
         text = " ".join(title.split())
         if text not in self._cache:
@@ -40,14 +40,14 @@ class TitleTokenizer:
         return self._cache[text]
 
     def is_usable(self, tokens: Sequence[int]) -> bool:
-        """Returns True if a title is neither empty nor too long to be a candidate."""
+        """Returns whether a title is neither empty nor too long for a candidate."""
         return 0 < len(tokens) <= self.limit
 
     def padded(self, titles: Sequence[str]) -> Tokens:
-        """Returns the tokens of titles, padded on the right; none for an unusable title.
+        """Returns the tokens of titles, padded on the right. An unusable title has no tokens.
 
         Args:
-            titles: titles with one space between two words.
+            titles: the titles, with one space between words.
         """
         rows = [self.tokens_of(title) for title in titles]
         rows = [row if self.is_usable(row) else [] for row in rows]
@@ -76,7 +76,7 @@ class CatalogueTitles:
     soft: Mapping[int, Soft] = field(default_factory=dict)
 
     def tokens_of(self, item: int) -> list[int]:
-        """Returns the tokens of an item's title; none if it has no title."""
+        """Returns the tokens of an item's title, or none if it has no title."""
         return self.tokenizer.tokens_of(self.texts[item])
 
     def genuine_tokens_of(self, item: int) -> list[int]:
@@ -84,17 +84,17 @@ class CatalogueTitles:
         return self.tokenizer.tokens_of(self.genuine[item])
 
     def rewritten(self, items: Mapping[int, Item]) -> CatalogueTitles:
-        """Returns these titles with other ones for some items, by row of the catalogue."""
+        """Returns these titles with new titles for some items, by row of the catalogue."""
         texts = list(self.texts)
         for row, item in items.items():
             texts[row] = item.title
         return replace(self, texts=texts)
 
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> CatalogueTitles:
-        """Returns these titles with soft ones for some candidates.
+        """Returns these titles with soft titles for some candidates.
 
         Args:
-            items: rows of the catalogue, A of them.
+            items: A rows of the catalogue.
             tokens: the tokens of their titles, [A, L].
             vectors: the vectors that are read in place of the tokens, float [A, L, d].
             choice: the weight of the log-likelihood of every token at each position, float [A, L, V].
