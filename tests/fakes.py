@@ -6,8 +6,10 @@ import random
 import numpy as np
 
 from robench.api.codec import columns, decode, encode
+from robench.spec import digest
 from robench.store.folder import Store
 from robench.store.record import new_record
+from robench.store.seal import seal
 from robench.tables.build import build_tables
 from robench.tables.curves import CurveRow
 from robench.tables.twins import TwinRow
@@ -28,6 +30,14 @@ KINDS = {
     "random-noise": "floor",
     "random-search": "black-box",
     "auto": "ensemble",
+}
+FAILED = {"type": "ValueError", "message": "it failed", "traceback": ""}
+PROVENANCE = {
+    **dict.fromkeys(("robench", "python", "torch", "numpy", "platform", "device"), "1"),
+    "plugins": {},
+    "threads": 1,
+    "code": {},
+    "data_sha256": "of the data",
 }
 EMBEDDING = {**L2, "metric": "ndcg@10", "epsilon": 0.05}
 PARAMETERS = {**TABLES, "metric": "ndcg@10", "epsilon": 0.05}
@@ -59,28 +69,44 @@ class World:
             threat: The columns of the threat model; by default those of ``attack``.
             **more: Columns, or entries of the record and its arrays, that differ from the usual ones.
         """
-        name = f"{len(self.cells):016x}"
         threat = threat or (NOTHING if attack == "none" else L2)
         defense = "none" if weight == 1 else "at"
-        victim = f"{model}-{weight}-{seed}" + ("-p" if threat is FAKES else "")
+        strength = {} if weight == 1 else {"lambda": weight, "epsilon": 0.05}
+        label = more.pop("label", attack)
+        target_set = more.pop("target_set", 0) if threat is FAKES or threat["goal"] == "promote" else None
+        settings = {**strength, **more.pop("settings", {})}
+        dataset = more.pop("dataset", "d")
+        spec = more.pop("spec", None) or spec_of(
+            dataset=dataset,
+            model=model,
+            defense={"name": defense, "config": settings},
+            attack=None
+            if attack == "none"
+            else {"name": attack, "config": {**more.pop("config", {}), "label": label, "threat": threat}},
+            epsilon=epsilon,
+            seed=seed,
+            target_set=target_set,
+            poisoned=threat is FAKES,
+        )
+        name, victim = digest(spec), digest(spec["victim"])
         columns = {
             "cell": name,
             "victim": victim,
-            "dataset": "d",
+            "dataset": dataset,
             "split": "s",
             "model": model,
             "model_label": model,
             "defense": defense,
             "defense_label": defense,
             "lambda": weight,
-            "train_epsilon": None if weight == 1 else 0.05,
+            "train_epsilon": settings.get("epsilon"),
             "attack": attack,
-            "attack_label": more.pop("label", attack),
+            "attack_label": label,
             **threat,
             "epsilon": epsilon,
             "adaptive": more.pop("adaptive", ""),
             "kind": more.pop("kind", KINDS.get(attack, "")),
-            "target_set": more.pop("target_set", 0) if threat is FAKES or threat["goal"] == "promote" else None,
+            "target_set": target_set,
             "seed": seed,
             "status": "planned",
             "reason": "",
@@ -107,10 +133,7 @@ class World:
             name,
             victim,
             status,
-            spec={
-                "attack": {"config": more.pop("config", {})},
-                "victim": {"defense": {"config": {"lambda": weight, **more.pop("settings", {})}}},
-            },
+            spec=spec,
             metrics={"ndcg@10": {"value": 0.5, "version": more.pop("version", 1)}},
             achieved={
                 "epsilon": epsilon,
@@ -127,13 +150,17 @@ class World:
                 **more.pop("diagnostics", {}),
             },
             reading=more.pop("reading", {}),
-            members=more.pop("members", []),
+            members=[
+                {"everyone": False, "steps": None, "users": 0, "queries": 0, "gradients": 0, "kind": "", **member}
+                for member in more.pop("members", [])
+            ],
             titles=more.pop("titles", []),
             fit=more.pop("fit", {}),
             seconds=1.0,
             fit_seconds=2.0,
             peak_memory_mib=3.0,
-            error=more.pop("error", None),
+            error=more.pop("error", FAILED if status == "failed" else None),
+            provenance=PROVENANCE,
         )
         self.store.write(record, arrays if status == "ok" else None)
         return columns
@@ -152,8 +179,38 @@ class World:
             "cells": cells,
         }
         self.store.cells.mkdir(parents=True, exist_ok=True)
-        (self.store.folder / "plan.json").write_text(json.dumps(plan))
+        (self.store.folder / "plan.json").write_text(json.dumps(seal(plan)))
         return build_tables(self.store.folder, METRICS)
+
+
+def paths(folder):
+    """Returns the records of a folder, in the order of its plan."""
+    files = (
+        folder / "cells" / f"{cell['cell']}.json" for cell in json.loads((folder / "plan.json").read_text())["cells"]
+    )
+    return [file for file in files if file.exists()]
+
+
+def spec_of(*, dataset, model, defense, attack, epsilon, seed, target_set, poisoned):
+    """Returns the spec of a cell, whose digest is its id."""
+    targets = {"count": 1, "pick": "unpopular", "sets": 1}
+    poison = {"attack": attack, "epsilon": epsilon, "target_set": target_set, "targets": targets}
+    return {
+        "victim": {
+            "dataset": {"name": dataset, "config": {}},
+            "split": {"name": "s", "config": {}},
+            "model": {"name": model, "config": {}},
+            "defense": defense,
+            "seed": seed,
+            "threads": 1,
+            "poison": poison if poisoned else None,
+            "protocol": 1,
+        },
+        "attack": None if poisoned else attack,
+        "epsilon": 0.0 if poisoned else epsilon,
+        "users": None,
+        "targets": None if target_set is None or poisoned else {**targets, "set": target_set},
+    }
 
 
 def ranks(good, bad, n=USERS):

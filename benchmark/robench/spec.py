@@ -7,13 +7,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from robench.api.codec import IF_SET, encode, inline
-from robench.api.threat import Threat
+from robench.api.surfaces import Scale, Surface
+from robench.api.threat import GoalName, Norm, Stage, Threat
 
 PROTOCOL_VERSION = 1  # of the measurement itself: raise it when equal specs would no longer give equal numbers
 Content = dict[str, object]  # plain data from which an id is made
+LARGEST = 2**63 - 1
+# Values that are read back from files, where anything may stand.
+CellId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # of a victim too; it is also the name of a file
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Epsilon = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1)]
 
 
 def digest(content: object, length: int = 16) -> str:
@@ -52,9 +63,9 @@ NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides no
 class TargetChoice:
     """The choice of promoted items: ``sets`` disjoint draws of ``count`` items."""
 
-    count: int = 5
+    count: Count = 5
     pick: str = "unpopular"
-    sets: int = 1
+    sets: Count = 1
 
     def content(self) -> Content:
         """Returns the data that identifies the choice."""
@@ -120,8 +131,13 @@ class Victim:
     @property
     def strength(self) -> tuple[float, float | None]:
         """The λ and the training ε of the defence, or (1.0, None) if it has neither."""
-        epsilon = self.defense.config.get("epsilon")
-        return float(self.defense.config.get("lambda", 1.0)), None if epsilon is None else float(epsilon)
+        return strength_of(self.defense.config)
+
+
+def strength_of(config: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Returns λ and the training ε of a defence with these settings."""
+    epsilon = config.get("epsilon")
+    return float(config.get("lambda", 1.0)), None if epsilon is None else float(epsilon)
 
 
 @dataclass(frozen=True)
@@ -145,8 +161,8 @@ class RowKey:
     model_label: str
     defense: str
     defense_label: str
-    lambda_: float
-    train_epsilon: float | None
+    lambda_: Weight
+    train_epsilon: Epsilon | None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -192,23 +208,23 @@ class CellRow:
         standard: whether the attack is the fixed ensemble by which leaderboards are ranked.
     """
 
-    cell: str
-    victim: str
+    cell: CellId
+    victim: CellId
     key: RowKey = field(metadata=inline())
     attack: str
     attack_label: str
-    stage: str
-    surface: str
-    norm: str
-    scale: str
-    goal: str
-    k: int | None
-    epsilon: float
+    stage: Literal[Stage, ""]
+    surface: Literal[Surface, ""]
+    norm: Literal[Norm, ""]
+    scale: Literal[Scale, ""]
+    goal: Literal[GoalName, ""]
+    k: Annotated[int, Field(ge=1, le=LARGEST)] | None
+    epsilon: Epsilon
     adaptive: str
     kind: str = ""
-    target_set: int | None = None
-    seed: int
-    status: str = "planned"
+    target_set: Count | None = None
+    seed: Whole
+    status: Literal["planned", "skipped"] = "planned"
     reason: str = ""
     baseline: bool = field(default=False, metadata=IF_SET)
     standard: bool = field(default=False, metadata=IF_SET)

@@ -187,12 +187,10 @@ def test_control_characters_do_not_take_the_process_along(tmp_path):
 def test_where_there_are_several_data_sets_every_row_says_which_is_its(tmp_path):
     world = World(tmp_path / "w", [])
     for dataset in ("one", "two"):
-        for columns in (
-            world.cell(ranks(50, 99)),
-            world.cell(ranks(20, 99), attack="pgd", epsilon=0.05),
-            world.cell(ranks(50, 99), attack="cw", epsilon=0.05, arrays={"radius": np.full(USERS, 0.1)}),
-        ):
-            columns["dataset"] = dataset
+        world.cell(ranks(50, 99), dataset=dataset)
+        world.cell(ranks(20, 99), dataset=dataset, attack="pgd", epsilon=0.05)
+        arrays = {"radius": np.full(USERS, 0.1)}
+        world.cell(ranks(50, 99), dataset=dataset, attack="cw", epsilon=0.05, arrays=arrays)
     found = {section.title: section.blocks for section in build_sections(world.build())}
     for title in ("Along ε", "Radius of hit users"):
         (grid,) = (block for block in found[title] if isinstance(block, Grid))

@@ -15,7 +15,8 @@ def test_a_flag_of_single_draws_advises_no_setting_that_the_attack_lacks(tmp_pat
     world = World(tmp_path / "w", [{**threat, "metric": "ndcg@10", "epsilon": 0.05}])
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed, stochastic=0.1)
-        more = {"stochastic": 0.1, "kind": "gradient", "config": attack.Config().resolved(), "threat": threat}
+        config = {**attack.Config().resolved(), "goal": "untargeted"}
+        more = {"stochastic": 0.1, "kind": "gradient", "config": config, "threat": threat}
         arrays = {"loss": ranks(1, 1), "clean_loss": ranks(1, 1)}
         world.cell(ranks(100, 99), seed=seed, attack="mine", epsilon=0.05, arrays=arrays, **more)
     (note,) = (flag for flag in row(world.build()).notes if flag.flag == "attack without expectation")

@@ -28,8 +28,7 @@ def test_a_poisoning_is_compared_with_the_clean_ranks_of_its_own_targets(tmp_pat
     for seed in (0, 1):
         world.cell([1] * USERS, seed=seed, arrays={"target_ranks": [[30] * USERS, [80] * USERS]})
         arrays = {"target_ranks": [[40] * USERS]}
-        cell = world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.05, threat=FAKES, arrays=arrays)
-        cell["target_set"] = 1
+        world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.05, threat=FAKES, arrays=arrays, target_set=1)
     found = next(r for r in world.build().poisoning if str(r.metric) == "t-percentile")
     assert found.before == pytest.approx(1 - 79 / 99)
     assert found.effect[0] == pytest.approx(40 / 99)

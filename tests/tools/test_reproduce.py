@@ -14,6 +14,7 @@ from tools.perf.reproduce import SUITES, main
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
+from robench.store.seal import seal
 from robench.suite.load import load_suite
 
 # How many users get their item, by cell. One user is a gap above 0 on average, and its interval holds 0.
@@ -79,15 +80,22 @@ def turned(good):
 def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False):
     """A folder of a suite's results; ``lost``: cells without a record, ``left_out``: those its plan does not have."""
     registry, world = Registry.of(Host.discover()), World(folder, [])
-    plan = make_plan(load_suite(reproduce.SUITES / f"{suite}.yaml", registry), registry).to_json()
+    whole = make_plan(load_suite(reproduce.SUITES / f"{suite}.yaml", registry), registry)
+    plan, specs = whole.to_json(), {cell.id: cell.content() for cell in whole.cells}
     kept = [c for c in plan["cells"] if not left_out(c)]
     for planned in random.Random(0).sample(kept, len(kept)):  # the order of a plan means nothing
         measured = planned["status"] != "skipped" and not lost(planned)
         users = ranks(good(planned), 99) if measured else []
         spent = CLIPPED if planned["attack"] == "msap" else {}
-        made = world.cell(users, status="ok" if measured else "missing", epsilon=planned["epsilon"], achieved=spent)
-        made.update({name: value for name, value in planned.items() if name not in ("cell", "victim")})
-    (folder / "plan.json").write_text(json.dumps({**plan, "cells": world.cells}))
+        made = world.cell(
+            users,
+            status="ok" if measured else "missing",
+            epsilon=planned["epsilon"],
+            achieved=spent,
+            spec=specs[planned["cell"]],
+        )
+        made.update(planned)
+    (folder / "plan.json").write_text(json.dumps(seal({**plan, "cells": world.cells})))
     return folder
 
 

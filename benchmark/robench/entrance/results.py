@@ -5,6 +5,7 @@ Frames are computed from plan.json, the records and the arrays, never from the C
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,14 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.spec import CellRow
 from robench.store.folder import Store
+from robench.store.npz import Arrays
 from robench.store.plan_file import read_plan
-from robench.store.record import Arrays
 from robench.tables.build import build_tables
 from robench.tables.cells import ValueRow, build_value_rows
 from robench.tables.leaderboard import LeaderboardRow
 from robench.tables.results import Results, read_results
+
+log = logging.getLogger("robench")
 
 FEW = 8  # similar ids that a message lists
 INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
@@ -41,12 +44,15 @@ def load_results(folder: str | Path) -> ResultFrames:
         folder: the folder that ``robench.run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: if the folder holds no results, a record is damaged, or a metric's plugin is not installed.
+        UserError: if it is no folder of results, its plan contradicts a record, or a metric's plugin is not installed.
     """
     path = Path(folder)
     registry = Registry.of(Host.discover())
     metrics = registry.metrics(map(str, read_plan(path).metrics))
-    return ResultFrames(path, registry, read_results(path, metrics))
+    results = read_results(path, metrics)
+    for error in results.damaged.values():
+        log.warning("%s; its cell counts as missing", error)
+    return ResultFrames(path, registry, results)
 
 
 class ResultFrames:

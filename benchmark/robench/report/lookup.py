@@ -11,9 +11,11 @@ import numpy as np
 
 from robench.api.errors import UserError, counted
 from robench.spec import CellRow
+from robench.store.agreement import contradiction
 from robench.store.folder import Store
+from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
-from robench.store.record import Arrays, Record
+from robench.store.record import Record
 
 MOST_MATCHES = 8  # that a message lists
 
@@ -68,6 +70,8 @@ def read_cell(path: Path) -> StoredCell:
         raise UserError("no such record", where=str(path))
     plan = read_plan(store.folder)
     cell = next((cell for cell in plan.cells if cell.cell == path.stem), None)
+    if cell is not None and (problem := contradiction(plan, cell, record)):
+        raise UserError(problem, where=str(store.folder / "plan.json"))
     return StoredCell(store, plan, cell, record)
 
 
@@ -99,8 +103,13 @@ def summarise(folder: Path) -> str:
     """Describes how many cells a folder of results has, and how to find one."""
     plan, store = read_plan(folder), Store(folder)
     counts: Counter[str] = Counter()
+    store.check_cells()
     for cell in plan.cells:
-        record = store.read(cell.cell)
+        try:
+            record = store.read(cell.cell)
+        except UserError:
+            counts["damaged"] += 1
+            continue
         counts["not run" if record is None else str(record["status"])] += 1
     listed = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
     hint = f"their ids stand in {folder}/cells.csv; robench show ID (or its first digits) shows one"

@@ -14,7 +14,7 @@ from robench.api.data import IntArray
 from robench.api.errors import UserError, did_you_mean
 from robench.report.lookup import StoredCell
 from robench.spec import CellRow
-from robench.store.record import Arrays
+from robench.store.npz import Arrays
 
 MOST_USERS = 50  # of whom a message may suggest one
 Titles = NDArray[np.str_]

@@ -95,6 +95,9 @@ def make_preview(
     shown.rows = _rows(cells, todo)
     if changed := todo.count("changed"):
         shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
+    if todo.damaged:
+        shown.notes.append(f"damaged: {counted(len(todo.damaged), 'stored cell')}: run measures again")
+        shown.notes += map(str, todo.damaged.values())
     if stale := todo.count("stale"):
         shown.notes.append(stale_note(stale))
     return shown

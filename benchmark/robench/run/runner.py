@@ -149,6 +149,8 @@ class Runner:
         for cell in self.cells:
             if cell.skip:
                 self.store.write_skipped(record_of(cell, "skipped", reason=cell.skip, metrics={}, error=None))
+        for error in todo.damaged.values():
+            log.warning("%s; the cell is measured again", error)
         self.summary.stored = todo.count("stored") + todo.count("stale")
         self.summary.skipped = todo.count("skipped")
         stale = todo.count("stale")

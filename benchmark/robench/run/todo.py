@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from robench.api.errors import UserError
 from robench.api.metric import Metric
 from robench.run.data import data_name
 from robench.run.dependencies import Dependencies
@@ -29,9 +30,11 @@ class Todo:
 
     Args:
         states: the state of each cell, by the id of the cell.
+        damaged: what is wrong with the stored files of cells that count as missing, by the id of the cell.
     """
 
     states: Mapping[str, State]
+    damaged: Mapping[str, UserError] = field(default_factory=dict)
 
     def state(self, cell: Cell) -> State:
         """Returns the state of a cell."""
@@ -66,11 +69,16 @@ def find_todo(
         fresh: whether stored cells are measured again. If so, no record is read.
     """
     of_suite = tuple(metrics)
+    damaged: dict[str, UserError] = {}
 
     def state(cell: Cell) -> State:
         if cell.skip:
             return "skipped"
-        record = None if fresh else store.measured(cell.id)
+        try:
+            record = None if fresh else store.measured(cell.id)
+        except UserError as error:
+            damaged[cell.id] = error
+            return "missing"
         if record is None:
             return "missing"
         if record["provenance"]["data_sha256"] != data.get(data_name(cell.victim)):
@@ -79,4 +87,4 @@ def find_todo(
             return "missing"
         return "stale" if dependencies.is_stale(cell, record) else "stored"
 
-    return Todo({cell.id: state(cell) for cell in cells})
+    return Todo({cell.id: state(cell) for cell in cells}, damaged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 
 from robench.api.errors import UserError
 from robench.files.atomic import write_bytes, write_text
-from robench.store.record import Record, arrays_from_bytes, arrays_to_bytes, from_text, seal, to_text
-
-log = logging.getLogger("robench")
+from robench.files.reading import read_file
+from robench.store.npz import arrays_from_bytes, arrays_to_bytes
+from robench.store.record import Record, parse_record, to_text
+from robench.store.seal import seal
 
 
 class Store:
@@ -31,6 +31,7 @@ class Store:
         self.folder = folder
         self.cells = folder / "cells"
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
+        self._records: dict[str, Record] = {}
 
     def check_name(self, name: str) -> None:
         """Checks that the folder can hold the results of a suite.
@@ -47,8 +48,7 @@ class Store:
         if not above.is_dir():
             reason = f"cannot be written: '{above.name}' is a file, not a folder"
             raise UserError(reason, where=str(self.folder), hint="give another --results")
-        if self.cells.exists() and not self.cells.is_dir():
-            raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
+        self.check_cells()
         path = self.folder / "suite.yaml"
         if not path.exists():
             return
@@ -67,7 +67,7 @@ class Store:
 
         Args:
             suite: the validated suite as YAML text.
-            plan: the content of plan.json.
+            plan: the content of plan.json, which is sealed here.
 
         Raises:
             UserError: if the folder cannot be written.
@@ -75,7 +75,7 @@ class Store:
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
-            write_text(self.folder / "plan.json", json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+            write_text(self.folder / "plan.json", json.dumps(seal(plan), indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             hint = "give another --results"
             raise UserError(f"cannot be written: {error.strerror}", where=str(self.folder), hint=hint) from None
@@ -85,9 +85,16 @@ class Store:
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
 
     def users(self) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of users.npz, or none if the file is missing."""
+        """Returns the arrays of users.npz; none if the file is missing.
+
+        Raises:
+            UserError: if it is damaged.
+        """
         path = self.folder / "users.npz"
-        return arrays_from_bytes(path.read_bytes()) if path.exists() else {}
+        try:
+            return arrays_from_bytes(read_file(path), str(path))
+        except FileNotFoundError:
+            return {}
 
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
         """Stores the arrays of a cell, and then its record with their digest.
@@ -107,22 +114,31 @@ class Store:
             write_bytes(self.cells / f"{record['id']}.npz", content)
         whole = seal({**record, "arrays_sha256": digest})
         write_text(self.cells / f"{record['id']}.json", to_text(whole))
+        self._records[record["id"]] = whole
         return whole
 
-    def read(self, cell: str) -> Record | None:
-        """Returns the record of a cell, or None if it is missing.
+    def check_cells(self) -> None:
+        """Checks that the folder of the cells is one, so that a wrong one is a single mistake.
 
         Raises:
-            UserError: if the record is damaged.
+            UserError: if a file is in its place.
         """
-        path = self.cells / f"{cell}.json"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except UnicodeDecodeError:
-            raise UserError("not UTF-8", where=str(path)) from None
-        return from_text(text, str(path))
+        if self.cells.exists() and not self.cells.is_dir():
+            raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
+
+    def read(self, cell: str) -> Record | None:
+        """Returns the record of a cell; None if it is missing. A file is read and checked once.
+
+        Raises:
+            UserError: if it is damaged, or the record of another cell.
+        """
+        if cell not in self._records:
+            path = self.cells / f"{cell}.json"
+            try:
+                self._records[cell] = parse_record(read_file(path), cell, str(path))
+            except FileNotFoundError:
+                return None
+        return self._records[cell]
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Returns the arrays of a record. A file is read and hashed once, and its arrays are kept in memory.
@@ -134,28 +150,25 @@ class Store:
         if expected not in self._arrays:
             path = self.cells / f"{record['id']}.npz"
             try:
-                content = path.read_bytes()
+                content = read_file(path)
             except FileNotFoundError:
                 raise UserError("the arrays of this cell are missing", where=str(path)) from None
             if hashlib.sha256(content).hexdigest() != expected:
                 problem = "the arrays were changed after they were written: their sha256 differs"
                 raise UserError(problem, where=str(path))
-            self._arrays[expected] = arrays_from_bytes(content)
+            self._arrays[expected] = arrays_from_bytes(content, str(path))
         return dict(self._arrays[expected])
 
     def measured(self, cell: str) -> Record | None:
-        """Returns the record of a measured cell, or None if the record or its arrays are missing or damaged.
+        """Returns the record of a cell that was measured; None if there is none.
 
-        Damage is logged.
+        Raises:
+            UserError: if it or its arrays are damaged.
         """
-        try:
-            record = self.read(cell)
-            if record is None or record["status"] != "ok":
-                return None
-            self.arrays(record)
-        except UserError as error:
-            log.warning("%s; the cell is measured again", error)
+        record = self.read(cell)
+        if record is None or record["status"] != "ok":
             return None
+        self.arrays(record)
         return record
 
     def write_skipped(self, record: Record) -> None:

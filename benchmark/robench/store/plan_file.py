@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from robench.api.codec import IF_SET, decode, inline
 from robench.api.errors import UserError
 from robench.api.metric import Measure
 from robench.api.threat import Threat
-from robench.spec import CellRow, TargetChoice
+from robench.files.reading import parse_json, read_file
+from robench.spec import CellRow, Count, Epsilon, TargetChoice, Whole
+from robench.store.models import Sha256, first_problem, model_of
+from robench.store.seal import SEAL, check_seal
 
 PLAN_VERSION = 1
 
@@ -22,7 +28,7 @@ class PlannedTable:
 
     threat: Threat = field(metadata=inline())
     metric: Measure
-    epsilon: float
+    epsilon: Epsilon
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,13 @@ class PlanFile:
         data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
     """
 
-    format_version: int
+    format_version: Count
     suite: str
-    protocol_version: int
+    protocol_version: Count
     metrics: tuple[Measure, ...]
     ranking: tuple[PlannedTable, ...]
     targets: TargetChoice
-    seeds: tuple[int, ...]
+    seeds: tuple[Whole, ...]
     cells: tuple[CellRow, ...]
     data_sha256: Mapping[str, str] = field(default_factory=dict, metadata=IF_SET)
 
@@ -56,26 +62,63 @@ def read_plan(folder: Path) -> PlanFile:
     """Reads plan.json of a folder of results.
 
     Raises:
-        UserError: if the file is missing or is not a plan.
+        UserError: if there is none, it is not one, or it was changed after it was written.
     """
     path = folder / "plan.json"
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        content = read_file(path)
     except FileNotFoundError:
         raise UserError(
             "no plan.json: not a folder of results", where=str(folder), hint="robench run writes one"
         ) from None
-    except NotADirectoryError:
-        raise UserError("a file, not a folder of results", where=str(folder)) from None
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    except UnicodeDecodeError:
-        raise UserError("not UTF-8", where=str(path)) from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"not JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
+    except UserError as error:
+        if folder.exists() and not folder.is_dir():
+            raise UserError("a file, not a folder of results", where=str(folder)) from None
+        raise error from None
+    return parse_plan(content, str(path))
+
+
+def parse_plan(content: bytes, where: str) -> PlanFile:
+    """Returns the plan of a JSON text.
+
+    Args:
+        content: the bytes of the file.
+        where: what an error calls it.
+
+    Raises:
+        UserError: if it is no plan, or it was changed after it was written.
+    """
+    plan = parse_json(content, where)
     if not isinstance(plan, dict) or plan.get("format_version") != PLAN_VERSION:
-        raise UserError(f"not a plan of format {PLAN_VERSION}", where=str(path))
+        raise UserError(f"not a plan of format {PLAN_VERSION}", where=where)
+    if SEAL not in plan:
+        raise UserError("a plan without a seal", where=where, hint="robench run SUITE writes it anew")
+    check_seal(plan, "a plan", where)
     try:
-        return decode(PlanFile, plan)
+        plan_model().model_validate(plan)
+        decoded = decode(PlanFile, plan)
+    except ValidationError as error:
+        raise UserError(f"not a plan: {first_problem(error)}", where=where) from None
     except ValueError as error:
-        raise UserError(f"not a plan: {error}", where=str(path)) from None
+        raise UserError(f"not a plan: {error}", where=where) from None
+    if problem := _problem(decoded):
+        raise UserError(f"not a plan: {problem}", where=where)
+    return decoded
+
+
+def _problem(plan: PlanFile) -> str:
+    """Returns what the types do not say and is wrong with a plan, or an empty text."""
+    ids = Counter(cell.cell for cell in plan.cells)
+    for cell in plan.cells:
+        if ids[cell.cell] > 1:
+            return f"cell {cell.cell} stands in it {ids[cell.cell]} times"
+        threat = (cell.stage, cell.surface, cell.norm, cell.scale, cell.goal, cell.k)
+        if any(threat) if cell.clean else not all(threat):
+            return f"cell {cell.cell} has half a threat model"
+    return ""
+
+
+@cache
+def plan_model() -> type[BaseModel]:
+    """Returns the model of plan.json, made from ``PlanFile``."""
+    return model_of(PlanFile, {SEAL: (Sha256, ...)})

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from robench.api.data import FloatArray
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric, Outcome, probability
 from robench.api.threat import Threat
-from robench.spec import PROTOCOL_VERSION
+from robench.files.reading import parse_json
+from robench.spec import PROTOCOL_VERSION, digest
+from robench.store.models import first_problem
+from robench.store.npz import Arrays
+from robench.store.record_schema import record_adapter
+from robench.store.seal import check_seal
 
 FORMAT_VERSION = 1
 ENSEMBLE = "ensemble"  # kind of a cell
 Status = Literal["ok", "failed", "skipped"]
 Record = dict[str, Any]
-Arrays = Mapping[str, NDArray[Any]]
-
-
-def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Returns an uncompressed npz file. The same arrays give the same bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
-    return buffer.getvalue()
-
-
-def arrays_from_bytes(content: bytes) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of an npz file. Nothing is unpickled."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def seal(record: Record) -> Record:
-    """Returns the record with the sha256 of all its other content."""
-    rest = {name: value for name, value in record.items() if name != "sha256"}
-    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return {**rest, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record:
@@ -85,8 +67,8 @@ def compute_mean(values: FloatArray) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
-def build_outcome(arrays: Mapping[str, NDArray[Any]], clean: Outcome | None = None) -> Outcome:
-    """Returns the outcome that is stored in the arrays of a cell.
+def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:
+    """Returns the outcome that the arrays of a cell hold.
 
     Likes are p = σ(a·s + b) of the stored scores, with (a, b) in the array ``calibration``.
     """
@@ -113,22 +95,27 @@ def to_text(record: Record) -> str:
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def from_text(text: str, where: str) -> Record:
-    """Returns the record of a JSON text.
+def parse_record(content: bytes, cell: str, where: str) -> Record:
+    """Returns the record of a JSON text, if it is the record of this cell.
 
     Args:
-        text: the content of the file.
-        where: the name of the file in error messages.
+        content: the bytes of the file.
+        cell: the id of the cell, which is the file's name.
+        where: what an error calls the file.
 
     Raises:
-        UserError: if the record is incomplete, has an unknown format, or was changed after it was written.
+        UserError: if it is no record, was changed after it was written, or belongs to another cell.
     """
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}") from None
+    record = parse_json(content, where)
     if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
         raise UserError(f"not a record of format {FORMAT_VERSION}", where=where)
-    if seal(record)["sha256"] != record.get("sha256"):
-        raise UserError("the record was changed after it was written: its sha256 differs", where=where)
+    check_seal(record, "a record", where)
+    try:
+        record_adapter().validate_python(record)
+    except ValidationError as error:
+        raise UserError(f"not a record: {first_problem(error)}", where=where) from None
+    if record["id"] != cell:
+        raise UserError(f"the record of another cell: {record['id']}", where=where)
+    if (digest(record["spec"]), digest(record["spec"]["victim"])) != (record["id"], record["victim"]):
+        raise UserError("its id is not the digest of its spec", where=where)
     return record

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric
 from robench.store.folder import Store
 from robench.tables.cells import (
@@ -52,6 +53,7 @@ class Tables:
         reranking: models that rerank candidates.
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
+        damaged: what is wrong with files that the tables are made without.
     """
 
     suite: str
@@ -71,6 +73,7 @@ class Tables:
     reranking: list[RerankingRow]
     values: list[ValueRow]
     timings: list[TimingRow]
+    damaged: list[UserError] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of the leaderboard, table after table."""
@@ -85,7 +88,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
-        UserError: if there is no plan, a record or array is damaged, or a metric has another version.
+        UserError: if there is no plan, it contradicts a record, or a metric has another version.
     """
     results = read_results(folder, metrics, store)
     leaderboard = build_leaderboard(results)
@@ -107,4 +110,5 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
         build_reranking_rows(results),
         list(build_value_rows(results)),
         build_timing_rows(results),
+        list(results.damaged.values()),
     )

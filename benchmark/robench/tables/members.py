@@ -11,7 +11,8 @@ import numpy as np
 from robench.api.codec import IF_SET, inline
 from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
-from robench.store.record import ENSEMBLE, Arrays
+from robench.store.npz import Arrays
+from robench.store.record import ENSEMBLE
 from robench.tables.comparisons import BLACK_BOX, FLOOR, GRADIENT, WHITE, Comparison
 from robench.tables.results import Results, grouped
 from robench.tables.stats import compute_interval

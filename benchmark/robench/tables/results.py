@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +14,11 @@ from robench.api.data import FloatArray
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric, Outcome
 from robench.spec import CellRow, RowKey
+from robench.store.agreement import find_contradiction
 from robench.store.folder import Store
+from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
-from robench.store.record import ENSEMBLE, Arrays, Record, build_outcome
+from robench.store.record import ENSEMBLE, Record, build_outcome
 
 BASELINE, STANDARD = "popularity", "auto"  # what had these roles in plans that do not note them
 T = TypeVar("T")
@@ -31,13 +33,15 @@ class Results:
         store: the folder of results.
         metrics: the metrics by registered name, such as ``ndcg``.
         plan: the content of plan.json.
-        records: the records by id of the cell. A cell without a record is missing.
+        records: the records, by the id of the cell; a cell without one is missing.
+        damaged: what is wrong with the files of cells that are missing because of it, by the id of the cell.
     """
 
     store: Store
     metrics: Mapping[str, Metric]
     plan: PlanFile
     records: Mapping[str, Record]
+    damaged: Mapping[str, UserError] = field(default_factory=dict)
 
     @property
     def cells(self) -> tuple[CellRow, ...]:
@@ -147,25 +151,35 @@ class Results:
 def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | None = None) -> Results:
     """Reads the plan of a folder and every record that it names.
 
-    Records that were measured on other data than that of the plan are left out. Their cells count as missing.
+    A cell is missing if its record or its arrays are damaged, or if it was measured on other data than the plan's.
 
     Args:
         metrics: the metrics by registered name, such as ``ndcg``.
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
-        UserError: if there is no plan, or a record is damaged.
+        UserError: if there is no plan, or it contradicts a record.
     """
     plan, store = read_plan(folder), store or Store(folder)
-    records = {}
+    store.check_cells()
+    records, damaged = {}, {}
     for cell in plan.cells:
-        record = store.read(cell.cell)
+        try:
+            record = store.read(cell.cell)
+            if record is not None and record["status"] == "ok":
+                store.arrays(record)
+        except UserError as error:
+            damaged[cell.cell] = error
+            continue
         if record is None:
             continue
         data = plan.data_sha256.get("/".join(cell.key.place))
         if data in (None, record.get("provenance", {}).get("data_sha256", data)):
             records[cell.cell] = record
-    return Results(store, metrics, plan, records)
+    if problem := find_contradiction(plan, records):
+        hint = "the plan was edited; robench run SUITE writes it anew"
+        raise UserError(problem, where=str(folder / "plan.json"), hint=hint)
+    return Results(store, metrics, plan, records, damaged)
 
 
 def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:

@@ -1,0 +1,74 @@
+"""Reads files that anyone may have damaged. Whatever is wrong with one is a ``UserError`` that names it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from robench.api.errors import UserError
+
+MOST_BYTES = 1 << 32  # of any file that is read into memory
+
+
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Returns the bytes of a file.
+
+    Args:
+        path: the file.
+        most: the largest size that is read.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        UserError: if it is no regular file, is too large, or cannot be read.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise UserError(f"{kind}, where a file belongs", where=str(path))
+        if status.st_size > most:
+            raise UserError(f"too large: {status.st_size} bytes, of at most {most}", where=str(path))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
+
+
+def parse_json(content: bytes, where: str) -> Any:
+    """Returns the value of a JSON text: UTF-8, no key twice, no NaN or Infinity.
+
+    Args:
+        content: the bytes of the text.
+        where: what an error calls the file.
+
+    Raises:
+        UserError: if it is no such text.
+    """
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError:
+        raise UserError("not UTF-8", where=where) from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}") from None
+    except RecursionError:
+        raise UserError("not JSON that can be read: nested too deeply", where=where) from None
+    except ValueError as error:
+        problem = "a number with too many digits" if "digits" in str(error) else str(error)
+        raise UserError(f"not JSON that can be read: {problem}", where=where) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in values if names.count(name) > 1)
+        raise ValueError(f"{twice[:80]!a} stands twice in one object")
+    return values
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")

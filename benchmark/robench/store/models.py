@@ -1,0 +1,71 @@
+"""Pydantic models of what is read from files: their base, those of dataclasses, and what is wrong in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from robench.api.metric import Measure
+
+MOST_TEXT = 120  # characters of a value in a message
+Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Content(BaseModel):
+    """An object of JSON. Values have exactly their type; a later robench may add fields, which are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Returns the first mistake in a line, such as ``'cells[1].epsilon': Input should be a valid number``."""
+    mistake = error.errors(include_url=False, include_input=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"])
+    text = ascii(place.removeprefix("."))[:MOST_TEXT]
+    more = error.error_count() - 1
+    return f"{text}: {mistake['msg'][:MOST_TEXT]}" + (f" (and {more} more)" if more else "")
+
+
+def model_of(cls: Any, more: Mapping[str, Any] | None = None) -> type[BaseModel]:
+    """Returns the model of what ``robench.api.codec`` writes for a dataclass.
+
+    Args:
+        cls: the dataclass. Its annotations bound the values.
+        more: further fields, as ``pydantic.create_model`` takes them.
+    """
+    content: dict[str, Any] = {**dict(_fields(cls)), **(more or {})}
+    return create_model(cls.__name__, __base__=Content, __doc__=(cls.__doc__ or "").partition("\n")[0], **content)
+
+
+def _fields(cls: Any) -> Iterator[tuple[str, Any]]:
+    hints = get_type_hints(cls, include_extras=True)
+    for field in fields(cls):
+        if "inline" in field.metadata:
+            yield from _fields(hints[field.name])
+        else:
+            name = field.metadata.get("name", field.name.removesuffix("_"))
+            yield name, (_plain(hints[field.name]), _default(field))
+
+
+def _plain(hint: Any) -> Any:
+    """Returns the type of the JSON that is written for a value of another type."""
+    kind, arguments = get_origin(hint), get_args(hint)
+    if hint is Measure:
+        return str
+    if is_dataclass(hint):
+        return model_of(hint)
+    if kind is tuple:
+        return list[_plain(arguments[0])]  # type: ignore[misc]  # a type that is made here
+    if kind is Mapping:
+        return dict[str, _plain(arguments[1])]  # type: ignore[misc]  # as above
+    return hint
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return pydantic.Field(default_factory=field.default_factory)
+    return ... if field.default is MISSING else field.default

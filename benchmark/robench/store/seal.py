@@ -1,0 +1,51 @@
+"""Seals JSON objects with a sha256 over everything else in them, and checks ids that are digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from robench.api.errors import UserError
+
+SEAL = "sha256"  # the key that holds it
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the content with its own sha256, taken over everything else."""
+    rest = {name: value for name, value in content.items() if name != SEAL}
+    return {**rest, SEAL: sha256_of(rest)}
+
+
+def sha256_of(content: object) -> str:
+    """Returns the sha256 of JSON types, in hex digits.
+
+    Raises:
+        ValueError: if a number is not finite, or a text holds half a character.
+    """
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_seal(content: Mapping[str, Any], noun: str, where: str) -> None:
+    """Checks the seal of what was read from a file.
+
+    Args:
+        content: the object of the file.
+        noun: what the file is, for the error.
+        where: what an error calls the file.
+
+    Raises:
+        UserError: if it was changed after it was sealed, or holds what JSON cannot hold.
+    """
+    try:
+        sealed = seal(content)[SEAL]
+    except RecursionError:
+        raise UserError(f"not {noun}: nested too deeply", where=where) from None
+    except UnicodeEncodeError:
+        raise UserError(f"not {noun}: a text holds half a character (a lone surrogate)", where=where) from None
+    except ValueError:
+        raise UserError(f"not {noun}: a number is not finite", where=where) from None
+    if sealed != content.get(SEAL):
+        raise UserError(f"{noun} that was changed after it was written: its sha256 differs", where=where)
