@@ -87,7 +87,7 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 @app.command()
 def leaderboard(folder: Folder) -> None:
     """Rebuild the tables and the page from plan.json and the records alone."""
-    from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # scipy takes a second
+    from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # numpy and scipy take a moment
 
     print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder)
 

@@ -31,6 +31,25 @@ def test_resamples_are_the_same_in_any_blocks_kept_or_not(monkeypatch):
     assert bootstrap_mean(values) == kept
 
 
+def test_resamples_are_gathered_in_pieces_with_the_same_bits(monkeypatch):
+    values = np.random.default_rng(4).normal(0, 1, 300)
+    draws = np.random.default_rng(0).integers(0, 300, (2_000, 300))
+    means = values[draws].mean(1)
+    monkeypatch.setattr("robench.tables.stats.PIECE", 300 * 7)
+    assert bootstrap_mean(values) == tuple(np.quantile(means, [0.025, 0.975]))
+
+
+@given(st.integers(2, 60), st.floats(0, 3), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_student_t_decides_alone_only_if_it_is_the_wider_interval(users, spread, seed):
+    generator = np.random.default_rng(seed)
+    values = generator.exponential(1, users) ** 3 + spread * generator.normal(0, 1, (3, 1))
+    width = np.subtract(*bootstrap_mean(values.mean(0))[::-1])
+    student = 2 * scipy_stats.t.ppf(0.975, 2) * values.mean(1).std(ddof=1) / np.sqrt(3)
+    found = compute_interval(values)
+    assert found.high - found.low == pytest.approx(max(width, student))
+
+
 def test_the_wider_of_the_two_intervals_is_taken():
     generator = np.random.default_rng(0)
     calm = np.tile(generator.normal(0, 1, 400), (3, 1))

@@ -5,6 +5,7 @@ Only a row that lacks no attack is ranked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -108,9 +109,7 @@ def has_ensembles(results: Results, table: PlannedTable) -> bool:
 
     If so, the table takes its worst case from ensembles alone.
     """
-    return any(
-        cell.kind == ENSEMBLE and cell.status != "skipped" for cell in select_attacked_cells(table, results.cells)
-    )
+    return results.ensemble_budgets.get(table.threat, math.inf) <= table.epsilon
 
 
 def _name(results: Results, label: str) -> str:
@@ -118,7 +117,7 @@ def _name(results: Results, label: str) -> str:
 
     It is the name and version of an ensemble, and the label of any other attack.
     """
-    ensembles = _ensembles(results, label)
+    ensembles = results.ensembles.get(label)
     if not ensembles:
         return label
     version = _version(results, label)
@@ -127,10 +126,6 @@ def _name(results: Results, label: str) -> str:
 
 def _version(results: Results, label: str) -> int | None:
     """Returns the version of an ensemble's list of attacks, from any record of it."""
-    records = [results.records[cell.cell] for cell in _ensembles(results, label) if cell.cell in results.records]
+    records = [results.records[cell.cell] for cell in results.ensembles.get(label, []) if cell.cell in results.records]
     versions = ((record.get("spec", {}).get("attack") or {}).get("config", {}).get("version") for record in records)
     return next((version for version in versions if version is not None), None)
-
-
-def _ensembles(results: Results, label: str) -> list[CellRow]:
-    return [cell for cell in results.cells if cell.attack_label == label and cell.kind == ENSEMBLE]

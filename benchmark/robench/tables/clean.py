@@ -51,18 +51,21 @@ def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow
         shown: the victims of other tables.
     """
     measures = [measure for measure in results.plan.metrics if results.metric(measure).needs in KINDS]
-    rows = []
+    rows, others = [], set(shown)
+    baselines = {place: compute_baseline_values(results, place) for place in results.places}
     for key in results.by_row:
-        if key not in shown:
+        if key not in others:
             by_measure = {m: row for m in measures if (row := build_clean_row(results, key, m)) is not None}
             if by_measure:
-                rows.append(_clean_row(results, key, by_measure))
+                rows.append(_clean_row(results, key, by_measure, baselines[key.place]))
     return rows
 
 
-def _clean_row(results: Results, key: RowKey, by_measure: Mapping[Measure, Row]) -> CleanRow:
+def _clean_row(
+    results: Results, key: RowKey, by_measure: Mapping[Measure, Row], baseline: FloatArray | None
+) -> CleanRow:
     first = by_measure.get(REFERENCE) or next(iter(by_measure.values()))
-    set_flags(results, first, REFERENCE, compute_baseline_values(results, key.place))
+    set_flags(results, first, REFERENCE, baseline)
     return CleanRow(
         key,
         {measure: row.clean_interval() for measure, row in by_measure.items()},

@@ -139,7 +139,7 @@ def build_leaderboard(results: Results) -> list[LeaderboardTable]:
     A table without attacked rows is left out.
     """
     tables = []
-    for place in dict.fromkeys(key.place for key in results.by_row):
+    for place in results.places:
         popularity = compute_baseline_values(results, place)
         for table in results.plan.ranking:
             attacks = build_attack_set(results, table, place)
@@ -156,7 +156,8 @@ def _table(
     results: Results, table: PlannedTable, place: tuple[str, str], rows: Sequence[Row], attacks: AttackSet
 ) -> LeaderboardTable:
     within = not SURFACES[table.threat.surface].ranks_models
-    ordered = sorted(rows, key=lambda row: _order(row, rows, within))
+    models = {label: place for place, label in enumerate(dict.fromkeys(row.key.model_label for row in rows))}
+    ordered = sorted(rows, key=lambda row: _order(row, models[row.key.model_label], within))
     return LeaderboardTable(
         table.threat,
         table.epsilon,
@@ -180,13 +181,15 @@ def choose_hit_k(results: Results, table: PlannedTable) -> int:
     return k or table.threat.k or 10
 
 
-def _order(row: Row, rows: Sequence[Row], within: bool) -> tuple[object, ...]:
+def _order(row: Row, model: int, within: bool) -> tuple[object, ...]:
     """Returns the key by which rows are sorted, with the baseline last.
 
     Rows are sorted by rank. If models are not ranked against each other, rows are first sorted by model.
+
+    Args:
+        model: the place of the row's model among the models.
+        within: whether ranks are within models.
     """
-    models = [other.key.model_label for other in rows]
-    model = models.index(row.key.model_label)
     return row.baseline, model if within else 0, row.rank is None, row.rank or (math.inf,), model
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from robench.api.data import FloatArray
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric, Outcome
+from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
 from robench.store.agreement import find_contradiction
 from robench.store.folder import Store
@@ -80,15 +81,37 @@ class Results:
         """The cells of every row in the order of the plan, measured or not."""
         return grouped(self.cells, lambda cell: cell.key)
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """The data sets with their splits, in the plan's order."""
+        return tuple(dict.fromkeys(key.place for key in self.by_row))
+
+    @cached_property
+    def _clean_by_row(self) -> Mapping[RowKey, list[CellRow]]:
+        """The measured clean cells of every row, by seed."""
+        cells = (cell for cell in self.cells if cell.clean and self.ok(cell))
+        return grouped(sorted(cells, key=lambda cell: cell.seed), lambda cell: cell.key)
+
     def clean_cells(self, key: RowKey) -> list[CellRow]:
         """Returns the measured clean cells of a row's unpoisoned victims, by seed."""
-        cells = [cell for cell in self.by_row[key] if cell.clean and self.ok(cell)]
-        return sorted(cells, key=lambda cell: cell.seed)
+        return self._clean_by_row.get(key, [])
 
     @cached_property
     def _clean(self) -> Mapping[str, CellRow]:
         """The measured clean cell of every victim."""
         return {cell.victim: cell for cell in reversed(self.cells) if cell.clean and self.ok(cell)}
+
+    @cached_property
+    def ensembles(self) -> Mapping[str, list[CellRow]]:
+        """The cells of ensembles, by the label of the ensemble."""
+        return grouped((cell for cell in self.cells if cell.kind == ENSEMBLE), lambda cell: cell.attack_label)
+
+    @cached_property
+    def ensemble_budgets(self) -> Mapping[Threat | None, float]:
+        """The least ε at which an ensemble is planned, by threat model."""
+        planned = (cell for cells in self.ensembles.values() for cell in cells if cell.status != "skipped")
+        by_threat = grouped(planned, lambda cell: cell.threat)
+        return {threat: min(cell.epsilon for cell in cells) for threat, cells in by_threat.items()}
 
     def clean_of(self, cell: CellRow) -> CellRow | None:
         """Returns the measured clean cell of the same victim."""

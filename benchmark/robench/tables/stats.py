@@ -18,6 +18,8 @@ RESAMPLES = 2_000
 FLIPS = 10_000
 MOST_USERS = 20_000  # beyond this the bootstrap of a mean is its normal limit, to three digits
 BLOCK = 1 << 22  # draws held at once: 32 MiB, however many users
+PIECE = 1 << 18  # values gathered at once: 2 MiB, which stay in the processor's cache
+SURELY = 1.5  # times the normal limit: no bootstrap of a mean is that wide
 
 
 class Interval(NamedTuple):
@@ -66,19 +68,38 @@ def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
         half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return float(values.mean()) - half, float(values.mean()) + half
     n = len(values)
-    means = [
-        values.take(draws).mean(1) for draws in (_cached_resamples(n) if RESAMPLES * n <= BLOCK else _resamples(n))
-    ]
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    blocks = _cached_resamples(n) if RESAMPLES * n <= BLOCK else _resamples(n)
+    means = np.concatenate([_gather_means(values, draws) for draws in blocks])
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _gather_means(values: FloatArray, draws: IntArray) -> FloatArray:
+    """Returns the mean of the drawn values of each row, float64 [rows].
+
+    Numbers are those of ``values[draws].mean(1)``, in half the time: a piece is gathered into the same memory as the
+    one before it, and added up while it is in the cache.
+
+    Args:
+        values: float64 [U].
+        draws: int64 [rows, U], each below U.
+    """
+    rows, n = draws.shape
+    means, size = np.empty(rows), max(1, PIECE // n)
+    piece = np.empty((min(size, rows), n))
+    for start in range(0, rows, size):
+        some = draws[start : start + size]
+        gathered = values.take(some, out=piece[: len(some)], mode="clip")  # "raise" would copy the piece once more
+        gathered.mean(1, out=means[start : start + size])
+    return means
 
 
 @cache
 def compute_t_quantile(degrees: int) -> float:
     """Returns the 97.5% quantile of Student's t."""
-    from scipy.stats import t  # noqa: PLC0415  # scipy.stats takes a second to import
+    from scipy.special import stdtrit  # noqa: PLC0415  # most of the time that a table without seeds takes
 
-    return float(t.ppf(0.975, degrees))
+    return float(stdtrit(degrees, 0.975))
 
 
 def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
@@ -95,12 +116,15 @@ def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.in
     values = values[:, ~np.isnan(values).any(0)]
     if values.shape[1] == 0:
         return Interval(math.nan, math.nan, math.nan)
-    mean = float(values.mean(0).mean())
-    low, high = bootstrap_mean(values.mean(0))
+    users = values.mean(0)
+    mean, half = float(users.mean()), 0.0
     if len(values) > 1:
         half = compute_t_quantile(len(values) - 1) * float(values.mean(1).std(ddof=1)) / math.sqrt(len(values))
-        if 2 * half > high - low:
-            low, high = mean - half, mean + half
+    low, high = mean - half, mean + half
+    if len(users) < 2 or not half > SURELY * 1.96 * float(users.std()) / math.sqrt(len(users)):
+        resampled = bootstrap_mean(users)
+        if not 2 * half > resampled[1] - resampled[0]:
+            low, high = resampled
     return Interval(mean, max(low, bounds[0]), min(high, bounds[1]))
 
 

@@ -1,0 +1,192 @@
+"""CPU seconds and peak memory of the host itself: suites of many cells whose model and attack do nothing.
+
+    python tools/perf/host.py [--cells 1000 5000 10000] [--folder DIR]
+
+The script is also the plugin that offers the model and the attack. For every size it writes a suite, and ``robench
+run`` measures and stores its cells. A victim has 20 cells: the clean one, and two attacks at 10 and 9 budgets. Five
+victims, one per seed, are a row of the table. Then each command runs in a process of its own: ``run`` with nothing left
+to do, ``plan`` and ``leaderboard``. The last columns are the size of index.html, and the CPU seconds and the time spent
+waiting per cell that the first run needs to store them. Lines of one size have the cost per cell relative to the first
+size, so a linear command shows about 1. With ``--folder`` the suites are kept, and measured suites are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from robench.api import (
+    BaseConfig,
+    HistoryAttack,
+    HistoryOracle,
+    IntArray,
+    Interactions,
+    Model,
+    Rng,
+    Surface,
+    TrainData,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+USERS, ITEMS = 50, 40
+CELLS_OF_ROW = 100  # five seeds of a victim with 20 cells
+COMMANDS = ("run", "plan", "leaderboard")
+SUITE = """\
+name: host-{cells}
+seeds: [0, 1, 2, 3, 4]
+datasets:
+  - {{name: synthetic, users: {users}, items: {items}, interactions_per_user: 5}}
+models:
+  - {{name: idle-model, grid: {{variant: [{variants}]}}}}
+attacks:
+  - {{name: idle-attack, label: one, epsilon: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}
+  - {{name: idle-attack, label: two, k: 5, epsilon: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}
+"""
+
+
+class IdleModel(Model):
+    """Scores items by numbers that are drawn once per user, and reads no history."""
+
+    class Config(BaseConfig):
+        """Settings."""
+
+        variant: int = Field(default=0, description="Number that tells the victims of a suite apart")
+
+    config: Config
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"history"})
+    table: NDArray[np.float32]
+
+    def fit(self, data: TrainData, rng: Rng) -> None:
+        """Draws the scores of every user."""
+        draw = rng.child("variant", self.config.variant).numpy()
+        self.table = draw.random((data.train.n_users, data.train.n_items), dtype=np.float32)
+
+    def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
+        """Returns the scores of these users, float32 [B, n_items]."""
+        return self.table[users]
+
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Returns all scores, float32 [U, n_items]."""
+        return {"table": self.table}
+
+    def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
+        """Restores the scores."""
+        self.table = np.asarray(state["table"], dtype=np.float32)
+
+
+class IdleAttack(HistoryAttack):
+    """Leaves every history as it is."""
+
+    def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
+        """Yields the genuine histories, int64 [B, L]."""
+        yield oracle.rows()
+
+
+@hookimpl
+def robench_models() -> dict[str, type[Model]]:
+    """Returns the model that does nothing."""
+    return {"idle-model": IdleModel}
+
+
+@hookimpl
+def robench_attacks() -> dict[str, type[HistoryAttack]]:
+    """Returns the attack that does nothing."""
+    return {"idle-attack": IdleAttack}
+
+
+def robench(command: str, suite: Path, folder: Path) -> dict[str, float]:
+    """Runs a command of robench in a process of its own, and returns its cost with that of its workers.
+
+    Returns:
+        ``cpu`` and ``wall`` in seconds, ``memory`` of the largest process in MiB.
+    """
+    results = folder / "results" / suite.stem
+    arguments = [str(results)] if command == "leaderboard" else [str(suite), "--results", str(results)]
+    measured = [sys.executable, __file__, "--measure", command, *arguments]
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    places = {"PYTHONPATH": paths, "ROBENCH_PLUGINS": Path(__file__).stem, "ROBENCH_CACHE": str(folder / "cache")}
+    done = subprocess.run(measured, env={**os.environ, **places}, check=True, capture_output=True, text=True)
+    cost: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return cost
+
+
+def measure(arguments: list[str]) -> None:
+    """Runs the command line in this process, and prints what it took as the last line."""
+    from robench.cli import app  # noqa: PLC0415  # a part of what is measured
+
+    start = time.perf_counter()
+    app(arguments, standalone_mode=False)
+    own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = sum(usage.ru_utime + usage.ru_stime for usage in (own, workers))
+    memory = max(own.ru_maxrss, workers.ru_maxrss) / 1024
+    print(json.dumps({"cpu": cpu, "wall": time.perf_counter() - start, "memory": memory}))
+
+
+def write_suite(cells: int, folder: Path) -> Path:
+    """Writes the suite with this number of cells, and returns its path."""
+    variants = ", ".join(map(str, range(cells // CELLS_OF_ROW)))
+    path = folder / f"host-{cells}.yaml"
+    path.write_text(SUITE.format(cells=cells, users=USERS, items=ITEMS, variants=variants), encoding="utf-8")
+    return path
+
+
+def measure_size(cells: int, folder: Path) -> dict[str, Any]:
+    """Returns the costs of every command on a finished suite of this size."""
+    suite = write_suite(cells, folder)
+    results = folder / "results" / suite.stem
+    if not (results / "index.html").exists():
+        first = robench("run", suite, folder)
+        print(f"{cells} cells measured and stored: {first['cpu']:.0f} s of CPU, {first['wall']:.0f} s", flush=True)
+    costs = {command: robench(command, suite, folder) for command in COMMANDS}
+    return {**costs, "page": (results / "index.html").stat().st_size}
+
+
+def main() -> None:
+    """Prints a line per size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, nargs="+", default=[1_000, 5_000, 10_000])
+    parser.add_argument("--folder", type=Path, help="where the suites are kept [default: a temporary folder]")
+    parser.add_argument("--measure", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        measure(given.measure)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (given.folder or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        print_table(given.cells, folder)
+
+
+def print_table(sizes: list[int], folder: Path) -> None:
+    """Measures every size and prints its costs, and per cell their ratio to the first size."""
+    head = [f"{command} {unit}" for command in COMMANDS for unit in ("s", "MiB")]
+    print(" ".join(f"{name:>15}" for name in ("cells", *head, "page MB")))
+    first: list[float] = []
+    for cells in sizes:
+        costs = measure_size(cells, folder)
+        numbers = [costs[command][unit] for command in COMMANDS for unit in ("cpu", "memory")]
+        numbers.append(costs["page"] / 1e6)
+        first = first or [number / cells for number in numbers]
+        ratios = [number / cells / base for number, base in zip(numbers, first, strict=True)]
+        print(" ".join([f"{cells:15}", *(f"{number:15.2f}" for number in numbers)]))
+        print(" ".join([f"{'per cell':>15}", *(f"{ratio:15.2f}" for ratio in ratios)]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
