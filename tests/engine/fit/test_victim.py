@@ -7,21 +7,15 @@ import torch
 from robench.api import (
     BaseConfig,
     Cleaned,
-    Corruption,
     Defense,
     Interactions,
     PluginError,
-    PoisoningAttack,
-    Profiles,
-    Rng,
 )
 from robench.api.errors import SealedError
 from robench.engine.data.prepare import Prepared
-from robench.engine.fit.poisoning import poison, round_up
 from robench.engine.fit.victim import VictimFit
 from robench.files.cache import Cache, read_entry
 from robench.spec import Part, Poison, TargetChoice, Victim
-from robench.testing import CorruptionTests
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
 from robench_plugins.models.popularity import Popularity
@@ -196,68 +190,6 @@ def test_a_wrapping_defence_is_what_is_measured(tmp_path):
             return model
 
     assert victim_fit(tmp_path, defense=Wrapped()).fit().model.wrapped
-
-
-@pytest.mark.parametrize(
-    ("share", "count", "wanted"), [(0.07, 100, 7), (0.01, 671, 7), (0, 671, 0), (0.1, 30, 3), (1e-9, 5, 1)]
-)
-def test_the_budget_of_fake_users_is_rounded_up_and_no_further(share, count, wanted):
-    assert round_up(share, count) == (wanted if share > 1e-8 else round_up(share, count))
-    assert round_up(share, count) <= wanted
-
-
-class Cheat(PoisoningAttack):
-    """Breaks one rule of its contract."""
-
-    rule = ""
-
-    def profiles(self, train, *, targets, n_users, profile_size, rng):
-        row = list(dict.fromkeys([*targets.tolist(), *range(20)]))[:profile_size]
-        rows = {
-            "budget": [row] * (n_users + 1),
-            "profile size": [[*row, 39]] * n_users,
-            "twice": [[*row[:-1], row[0]]] * n_users,
-            "outside": [[*row[:-1], 4000]] * n_users,
-            "target": [[i for i in range(20) if i not in targets][:profile_size]] * n_users,
-        }
-        return Profiles.of(rows[self.rule])
-
-
-@pytest.mark.parametrize("rule", ["budget", "profile size", "twice", "outside", "target"])
-def test_a_poisoning_that_breaks_its_contract_is_refused(rule):
-    data, _ = crowd()
-    attack = Cheat.make()
-    attack.rule = rule
-    with pytest.raises(PluginError, match=rule):
-        poison(attack, data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
-
-
-class Dropping(Corruption):
-    """Drops a share of the interactions, from the end."""
-
-    extra = 0
-
-    def corrupt(self, train, *, share, rng):
-        count = round_up(share, len(train)) + self.extra
-        rows = [train.row(u).tolist() for u in range(train.n_users)]
-        while count:
-            for row in rows:
-                if row and count:
-                    row.pop()
-                    count -= 1
-        return Interactions.from_rows(rows, train.n_items)
-
-
-class TestDropping(CorruptionTests):
-    attack = Dropping
-
-
-def test_a_corruption_beyond_its_budget_is_refused():
-    data, _ = crowd()
-    attack = Dropping.make()
-    attack.extra = 1
-    with pytest.raises(PluginError, match="its budget is"):
-        poison(attack, data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
 
 
 class Pretrained(ReferencePairwise):

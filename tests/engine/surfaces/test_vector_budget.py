@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robench.api import EmbeddingAttack, HistoryAttack, TextAttack
+from robench.api import EmbeddingAttack, HistoryAttack, MinimumNormAttack, TextAttack
 from robench.testing.text_world import promoted, text_victim
 from robench.testing.worlds import reference_victim
 
@@ -83,3 +83,22 @@ def test_titles_and_their_budgets_that_the_attack_overwrites_are_not_the_host_s(
         measurement.arrays["target_ranks"], text_victim().clean(promoted()).arrays["target_ranks"]
     )
     assert text_victim().history.counts().any()
+
+
+class Far(MinimumNormAttack):
+    """Breaks users with one long δ."""
+
+    def minimise(self, oracle, rng):
+        slope = oracle.gradient(oracle.zero()).gradient
+        yield {
+            name: 5 * part / part.flatten(1).norm(dim=1).clamp_min(1e-9)[:, None, None] for name, part in slope.items()
+        }
+
+
+def test_a_shortest_delta_beyond_the_budget_is_not_used():
+    bench = reference_victim("sequence")
+    radius = bench.attacked(Far.make(), 0, "far").arrays["radius"]
+    broken = np.isfinite(radius) & (radius > 0)
+    assert broken.any()
+    assert not bench.attacked(Far.make(), 0.99 * radius[broken].min(), "far").arrays["l2"].any()
+    assert bench.attacked(Far.make(), 1.01 * radius[broken].max(), "far").arrays["l2"][broken].all()

@@ -23,8 +23,9 @@ from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.api.usage import record_usage
 from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
+from robench.engine.fit.budget import ProfileBudget
 from robench.engine.fit.loop import EpochCallback, fit
-from robench.engine.fit.poisoning import PoisonedData, ProfileBudget, add_profiles, make_profiles, poison
+from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, poison
 from robench.files.cache import Arrays, Cache
 from robench.spec import Victim, digest
 from robench.store.provenance import version_of

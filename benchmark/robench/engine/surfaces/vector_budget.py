@@ -1,14 +1,17 @@
 """Enforces ε on perturbations of vectors, by projection into a ball.
 
+A shortest δ, which is found without a budget, is not projected: it counts if it fits the ball.
+
 The other budgets are enforced by ``surfaces/history/budget.py`` (edits of histories), ``surfaces/text/budget.py``
-(edits of titles) and ``fit/poisoning.py`` (fake users and changed interactions).
+(edits of titles) and ``fit/budget.py`` (fake users and changed interactions).
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from robench.api.attacks.ball import Ball, sizes
+from robench.api.attacks.ball import Ball, sizes, wide
 from robench.engine.attack.arena import Candidate
 from robench.engine.attack.costs import Costs
 
@@ -21,3 +24,15 @@ def project(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
     share = torch.where(ball.radius > 0, sizes(delta, ball.norm) / ball.radius.clamp_min(TINY), 0.0)
     costs.note_overshoot(float(share.max()))
     return ball.project(delta)
+
+
+def keep_fitting(shortest: Candidate, lengths: Tensor, radius: Tensor) -> Candidate:
+    """Returns the shortest δ of the users whose δ fits the budget, and 0 for others.
+
+    Args:
+        shortest: the shortest δ that breaks each user.
+        lengths: the norm of each user's δ, float [B]. It is inf if the user was not broken.
+        radius: the radius of each user, float [B].
+    """
+    fits = lengths <= radius * (1 + ROUNDING)
+    return {name: part * wide(fits, part) for name, part in shortest.items()}

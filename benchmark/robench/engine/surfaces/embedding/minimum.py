@@ -13,6 +13,7 @@ from robench.api.attacks.embedding import MinimumNormAttack
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
+from robench.engine.surfaces.vector_budget import keep_fitting
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +70,11 @@ class Minimum:
             lengths.append(length)
         return cls(deltas, lengths, costs, diagnosis)
 
-    def within(self, number: int, radius: Tensor, rounding: float) -> dict[str, Tensor]:
+    def within(self, number: int, radius: Tensor) -> dict[str, Tensor]:
         """Returns the δ of a chunk for the users whose δ fits the budget, and 0 for others.
 
         Args:
             number: the number of the chunk.
             radius: the radius of each user, float [B].
-            rounding: the share of the radius by which a δ may exceed it.
         """
-        fits = self.lengths[number] <= radius * (1 + rounding)
-        return {n: p * wide(fits, p) for n, p in self.deltas[number].items()}
+        return keep_fitting(self.deltas[number], self.lengths[number], radius)

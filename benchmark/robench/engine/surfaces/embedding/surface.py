@@ -25,7 +25,7 @@ from robench.engine.attack.victim import EvaluatedVictim
 from robench.engine.surfaces.embedding.arena import EmbeddingArena
 from robench.engine.surfaces.embedding.minimum import Minimum
 from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
-from robench.engine.surfaces.vector_budget import ROUNDING, TINY
+from robench.engine.surfaces.vector_budget import TINY
 
 
 class EmbeddingSurface(ArenaSurface):
@@ -104,8 +104,8 @@ class EmbeddingSurface(ArenaSurface):
         minimum = self._minima[key]
         parts = []
         for number, arena in enumerate(self.arenas(attack, epsilon, Costs(), Diagnosis(), targets)):
-            part = arena.stored(minimum.within(number, arena.ball.radius, ROUNDING))
-            # A user who is not hit at clean needs no perturbation: radius 0 (A4), and no part in the statistics.
+            part = arena.stored(minimum.within(number, arena.ball.radius))
+            # A user who is not hit at clean needs no perturbation: radius 0, and no part in the statistics.
             length = minimum.lengths[number] / arena.unit.clamp_min(TINY)
             parts.append(part | {"radius": torch.where(arena.to_break, length, 0.0).cpu().numpy()})
         arrays = join_chunks(parts, self.victim.users)

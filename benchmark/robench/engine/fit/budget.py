@@ -1,0 +1,93 @@
+"""Enforces ε on attacks on training data, by counting fake users and changed interactions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from robench.api.attacks.poisoning import PoisoningAttack, Profiles
+from robench.api.data import IntArray, Interactions
+from robench.api.errors import PluginError
+
+
+@dataclass(frozen=True, eq=False)
+class ProfileBudget:
+    """The number and size of the fake users' profiles at ε.
+
+    Args:
+        users: the number of fake users, ⌈ε · real users⌉.
+        size: the number of items of a profile.
+        n_items: the size of the catalogue.
+        targets: the items that every profile must hold, int64 [T].
+    """
+
+    users: int
+    size: int
+    n_items: int
+    targets: IntArray
+
+    @classmethod
+    def of(cls, attack: PoisoningAttack, train: Interactions, targets: IntArray, epsilon: float) -> ProfileBudget:
+        """Returns the budget of an attack at ε.
+
+        If the attack sets no profile size, the size is the median length of a training row.
+        """
+        median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
+        size = min(attack.config.profile_size or max(median, len(targets)), train.n_items)
+        return cls(round_up(epsilon, train.n_users), size, train.n_items, targets)
+
+    def checked(self, profiles: Profiles) -> Profiles:
+        """Checks profiles and returns them unchanged.
+
+        Raises:
+            PluginError: if there are too many profiles. Also if a profile lacks a target, or has too many, repeated or
+                unknown items.
+        """
+        if len(profiles.rows) > self.users:
+            raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
+        for number, row in enumerate(profiles.rows):
+            if len(row) > self.size:
+                raise PluginError(f"fake user {number} has {len(row)} items; the profile size is {self.size}")
+            if len(np.unique(row)) != len(row):
+                raise PluginError(f"fake user {number} has an item twice")
+            if len(row) and (row.min() < 0 or row.max() >= self.n_items):
+                raise PluginError(f"fake user {number} has an item outside the catalogue of {self.n_items}")
+            if not np.isin(self.targets, row).all():
+                raise PluginError(f"fake user {number} lacks a target item")
+        return profiles
+
+
+def round_up(epsilon: float, count: int) -> int:
+    """Returns ⌈ε · count⌉.
+
+    It ignores rounding errors of the product: 0.07 · 100 gives 7, not 8.
+    """
+    return math.ceil(round(epsilon * count, 9))
+
+
+def checked_changes(before: Interactions, after: Interactions, budget: int) -> int:
+    """Returns the number of changed interactions.
+
+    Raises:
+        PluginError: if it exceeds the budget.
+    """
+    count = count_changes(before, after)
+    if count > budget:
+        raise PluginError(f"the corruption changed {count} interactions; its budget is {budget}")
+    return count
+
+
+def count_changes(before: Interactions, after: Interactions) -> int:
+    """Counts the interactions that differ.
+
+    Each user contributes the number of lost or of gained interactions, whichever is larger.
+    """
+    total = 0
+    for user in range(before.n_users):
+        old, new = before.row(user), after.row(user)
+        lost = len(np.setdiff1d(old, new))
+        gained = len(np.setdiff1d(new, old)) + (len(new) - len(np.unique(new)))
+        total += max(lost, gained)
+    return total
