@@ -5,8 +5,6 @@ import pytest
 from tests.fakes import L2, METRICS, USERS, World, ranks
 
 from robench.entrance.results import ResultFrames
-from robench.host.discovery import Host
-from robench.host.registry import Registry
 from robench.tables.results import read_results
 
 
@@ -25,7 +23,7 @@ def users(world, cell):
     """Returns the frame of a cell that the world holds."""
     world.build()
     folder = world.store.folder
-    return ResultFrames(folder, Registry.of(Host()), read_results(folder, METRICS)).users(cell["cell"])
+    return ResultFrames(folder, read_results(folder, METRICS)).users(cell["cell"])
 
 
 @pytest.mark.parametrize("surface", ["embedding", "parameters", "history"])

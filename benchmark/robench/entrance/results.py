@@ -47,12 +47,11 @@ def load_results(folder: str | Path) -> ResultFrames:
         UserError: if it is no folder of results, its plan contradicts a record, or a metric's plugin is not installed.
     """
     path = Path(folder)
-    registry = Registry.of(Host.discover())
-    metrics = registry.metrics(map(str, read_plan(path).metrics))
+    metrics = Registry.of(Host.discover()).metrics(map(str, read_plan(path).metrics))
     results = read_results(path, metrics)
     for error in results.damaged.values():
         log.warning("%s; its cell counts as missing", error)
-    return ResultFrames(path, registry, results)
+    return ResultFrames(path, results)
 
 
 class ResultFrames:
@@ -63,13 +62,11 @@ class ResultFrames:
 
     Args:
         folder: the folder of results.
-        registry: the plugins.
         results: the plan of the folder, with its records.
     """
 
-    def __init__(self, folder: Path, registry: Registry, results: Results) -> None:
+    def __init__(self, folder: Path, results: Results) -> None:
         self.folder = folder
-        self._registry = registry
         self._results = results
 
     def __repr__(self) -> str:
