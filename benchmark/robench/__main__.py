@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from robench.cli import main
+import sys
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the current folder, whose torch.py or yaml.py may be anything
+
+    from robench.cli import main
+
     main()

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from robench import __version__
 from robench.api.errors import UserError
+from robench.entrance.signals import exit_code, interrupting_signals
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
@@ -52,14 +53,15 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
 ) -> None:
     """Run a suite: fit the victims, measure every cell that is not stored yet, write the leaderboard and its page."""
-    from robench.entrance.suite import run_suite  # noqa: PLC0415  # the only command that needs torch
-    from robench.run.runner import Options  # noqa: PLC0415  # as above
-
-    options = Options(results, workers, executor, tuple(set_ or ()), tuple(only or ()), fresh)
     try:
-        summary, tables = run_suite(suite, options)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        with interrupting_signals():
+            from robench.entrance.suite import run_suite  # noqa: PLC0415  # the only command that needs torch
+            from robench.run.runner import Options  # noqa: PLC0415  # as above
+
+            options = Options(results, workers, executor, tuple(set_ or ()), tuple(only or ()), fresh)
+            summary, tables = run_suite(suite, options)
+    except KeyboardInterrupt as error:
+        raise typer.Exit(exit_code(error)) from None
     print_tables(tables, summary.folder)
     for line in summary.failure_lines():
         typer.echo(line, err=True)

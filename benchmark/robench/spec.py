@@ -43,6 +43,7 @@ class Part:
         label: the name of the part in tables.
         passed: the settings that the suite's author wrote.
         owner: ``distribution:entry`` of the plugin.
+        limits: the most that a victim with this part may use, ``seconds`` and ``memory`` in bytes. They change no id.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Part:
     label: str
     passed: Mapping[str, Any] = field(default_factory=dict)
     owner: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def content(self) -> Content:
         """Returns the data that identifies the part."""

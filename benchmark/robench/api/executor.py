@@ -35,7 +35,12 @@ class Executor(Component):
         """Runs ``work(task, emit)`` for every task.
 
         If the process of a task dies, the executor emits ``{"kind": "lost", "task": id, "error": text}`` and goes on
-        with the others.
+        with the others. The host gives it what is left of such a task once more, by a second call of ``run``. With
+        ``"again": False`` in the event it does not. An executor may have a line for the user, too:
+        ``{"kind": "note", "task": id, "text": text}``.
+
+        A payload has ``threads``, the threads of the numerical libraries, and ``limits``: ``seconds`` and ``memory`` in
+        bytes, if the suite sets them. The executor ends a task that exceeds one.
 
         Args:
             tasks: the tasks, in the order in which to start them.

@@ -35,10 +35,10 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
     runner = make_runner(path, host, registry, options)
     try:
         summary = runner.run()
+        return summary, rebuild_tables(summary.folder, registry, runner.store)
     except KeyboardInterrupt:
         log.warning("interrupted; finished cells are kept in %s, run again to go on", runner.store.folder)
         raise
-    return summary, rebuild_tables(summary.folder, registry, runner.store)
 
 
 def log_failures(summary: Summary) -> None:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from numpy.typing import NDArray
 
 from robench.api.errors import UserError, UserErrors
-from robench.api.executor import Event, Executor, Task
+from robench.api.executor import Executor, Task
 from robench.files.cache import Cache, default_folder
+from robench.files.leftovers import remove_leftovers
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
@@ -22,14 +23,15 @@ from robench.plan.plan import Plan, make_plan
 from robench.run.data import DataKey, data_name, group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
-from robench.run.summary import Failure, Summary
-from robench.run.task import Payload, WorkerEvent, record_of
+from robench.run.inbox import Inbox
+from robench.run.limits import strictest
+from robench.run.summary import Summary
+from robench.run.task import Payload, record_of
 from robench.run.todo import Todo, find_todo
 from robench.run.worker import work
 from robench.spec import Cell, Victim, cell_to_payload, describe_victim
 from robench.store.folder import Store, users_arrays
 from robench.store.provenance import stale_note
-from robench.store.record import Record
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
 
@@ -76,7 +78,6 @@ class Runner:
         self.cache = Cache(default_folder())
         self.summary = Summary(self.store.folder)
         self._victims = {cell.victim.id: cell.victim for cell in plan.cells}
-        self._open: dict[str, dict[str, Cell]] = {}
 
     def run(self) -> Summary:
         """Measures the open cells, and stores each one as soon as it is finished.
@@ -88,6 +89,7 @@ class Runner:
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
         self.cache.check()
+        remove_leftovers([self.store.folder, self.cache.folder])
         pick_device(self.suite.device)
         executor = self._executor()
         keys, users = self._data()
@@ -99,7 +101,7 @@ class Runner:
         self.store.write_users(users)
         self._note_skipped(todo)
         self._notify_start(cells)
-        executor.run(self._tasks(cells, keys), work, self._on_event)
+        self._measure(executor, cells, keys)
         self.summary.seconds = time.perf_counter() - start
         self._notify_end()
         return self.summary
@@ -157,12 +159,18 @@ class Runner:
         for note in [*([stale_note(stale)] if stale else []), *note_skips(cell.skip for cell in self.cells)]:
             log.warning("%s", note)
 
-    def _tasks(self, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> list[Task]:
-        """Returns one task per victim, in the order of the plan."""
-        for cell in cells:
-            self._open.setdefault(cell.victim.id, {})[cell.id] = cell
+    def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
+        """Measures cells. What is left of a victim whose worker dies is measured in a second round, once."""
+        inbox = Inbox(cells, self.store, self.summary, self.host, lambda cell: self._label(cell.victim))
+        executor.run(self._tasks(inbox.open, keys), work, inbox.receive)
+        if left := inbox.unfinished():
+            executor.run(self._tasks(left, keys), work, inbox.receive)
+        inbox.close()
+
+    def _tasks(self, cells: Mapping[str, Mapping[str, Cell]], keys: Mapping[str, DataKey]) -> list[Task]:
+        """Returns a task per victim, in the order of the plan."""
         tasks = []
-        for victim, some in self._open.items():
+        for victim, some in cells.items():
             key = keys[data_name(self._victims[victim])]
             payload = Payload(
                 cells=[cell_to_payload(cell) for cell in some.values()],
@@ -172,35 +180,10 @@ class Runner:
                 cache=str(self.cache.folder),
                 data_key=key.key,
                 data_sha=key.sha256,
+                limits=strictest(self.suite.limits, some.values()),
             )
             tasks.append(Task(victim, payload))
         return tasks
-
-    def _on_event(self, event: Event) -> None:
-        """Handles an event of a worker. Unknown kinds of events are ignored, because executors may add some."""
-        known = cast("WorkerEvent", event)
-        if known["kind"] == "progress":
-            label = self._label(self._victims[known["task"]])
-            names = {"victim": known["task"], "label": label, "phase": known["phase"]}
-            self.host.notify("robench_victim_progress", **names, done=known["done"], total=known["total"])
-        elif known["kind"] == "cell":
-            self._finish(known["record"], known["arrays"])
-        elif known["kind"] == "lost":
-            error = {"type": "WorkerLost", "message": known["error"], "traceback": ""}
-            for cell in list(self._open.get(known["task"], {}).values()):
-                self._finish(record_of(cell, "failed", metrics={}, error=error), None)
-
-    def _finish(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> None:
-        """Stores a cell, and counts it."""
-        stored = self.store.write(record, arrays)
-        cell = self._open[record["victim"]].pop(record["id"])
-        if record["status"] == "ok":
-            self.summary.measured += 1
-        else:
-            attack = f"{cell.attack.label} ε={cell.epsilon:g}" if cell.attack else "clean"
-            error = " ".join(f"{record['error']['type']}: {record['error']['message']}".split())
-            self.summary.failures.append(Failure(cell.id, f"{self._label(cell.victim)}, {attack}", error))
-        self.host.notify("robench_cell_finished", record=stored)
 
     def _label(self, victim: Victim) -> str:
         """Returns a readable name of a victim. It includes the data set if the suite has several."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from numpy.typing import NDArray
 
@@ -16,7 +16,8 @@ class Payload(TypedDict):
     """A victim with its open cells, as plain data.
 
     ``metrics`` are measures such as ``ndcg@10``. ``cache`` is a folder. ``data_key`` is the key of the prepared data in
-    this folder, and ``data_sha`` is the digest of that data.
+    this folder, and ``data_sha`` is the digest of that data. ``limits`` are the victim's:
+    ``seconds``, and ``memory`` in bytes.
     """
 
     cells: list[Mapping[str, Any]]
@@ -26,6 +27,7 @@ class Payload(TypedDict):
     cache: str
     data_key: str
     data_sha: str
+    limits: Mapping[str, float]
 
 
 class CellEvent(TypedDict):
@@ -47,15 +49,24 @@ class ProgressEvent(TypedDict):
     total: int
 
 
+class NoteEvent(TypedDict):
+    """The event that an executor has a line about a task for the user."""
+
+    kind: Literal["note"]
+    task: str
+    text: str
+
+
 class LostEvent(TypedDict):
-    """The event that the process of a task has died."""
+    """The event that the process of a task has died. ``again`` is False if a second try would end the same way."""
 
     kind: Literal["lost"]
     task: str
     error: str
+    again: NotRequired[bool]
 
 
-WorkerEvent = CellEvent | ProgressEvent | LostEvent
+WorkerEvent = CellEvent | ProgressEvent | NoteEvent | LostEvent
 
 
 def record_of(cell: Cell, status: Status, **content: Any) -> Record:

@@ -18,6 +18,7 @@ from robench.spec import NO_DEFENSE, Part
 from robench.suite.grids import read_grid
 from robench.suite.labels import Expanded, add_labels, drop_twins
 from robench.suite.mistakes import Mistakes
+from robench.suite.schema import LimitsEntry
 from robench.suite.yaml import KeyPath
 
 MOST_COMBINATIONS = 1_000  # of one entry: more are a slip, and would fill the memory before the user notices
@@ -52,6 +53,7 @@ def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, m
         return []
     short = offer.name if offer.own else registry.reference(kind, offer)
     label = _read_label(entry, short, path, mistakes)
+    limits = _read_limits(entry, path, mistakes)
     grid = read_grid(kind, entry, path, mistakes)
     if grid.size > MOST_COMBINATIONS:
         mistakes.add(f"the grids make more than {MOST_COMBINATIONS} combinations", path)
@@ -63,7 +65,7 @@ def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, m
             continue
         if issubclass(cls, Attack) and not _check_threat(cls, config, grid.epsilons, path, mistakes):
             continue
-        part = Part(registry.identity(kind, offer), config.resolved(), label, passed, offer.owner)
+        part = Part(registry.identity(kind, offer), config.resolved(), label, passed, offer.owner, limits)
         implied = kind == "defense" and part.config.get("lambda") == 1
         if implied:
             part = replace(NO_DEFENSE, owner=registry.resolve("defense", NO_DEFENSE.name).owner)
@@ -82,6 +84,15 @@ def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: M
     else:
         return label
     return short
+
+
+def _read_limits(entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Mapping[str, float]:
+    """Returns the limits of an entry; none if they are not valid."""
+    try:
+        return LimitsEntry.model_validate(entry.get("limits", {})).content()
+    except ValidationError as error:
+        mistakes.add_validation(error, (*path, "limits"), list(LimitsEntry.model_fields))
+        return {}
 
 
 def _validate(
@@ -104,7 +115,7 @@ def _validate(
     try:
         config: BaseConfig = cls.Config.model_validate(passed)
     except ValidationError as error:
-        known = [*(info.alias or name for name, info in cls.Config.model_fields.items()), "label", "grid"]
+        known = [*(info.alias or name for name, info in cls.Config.model_fields.items()), "label", "grid", "limits"]
         known += ["epsilon"] if kind == "attack" else []
         explained = _explain_unknown(cls, short, known, passed) if issubclass(cls, Attack) else {}
         mistakes.add_validation(error, path, known, homes, explained)

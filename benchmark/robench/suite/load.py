@@ -28,6 +28,7 @@ class Suite:
 
     Args:
         metrics: the metrics by identity, such as ``ndcg@10``.
+        limits: the most that any victim may use, ``seconds`` and ``memory`` in bytes.
         folder: the folder at which relative paths start.
         tree: the content of the suite file, with the line of every value.
         homes: the place in the file of the part of each kind and label.
@@ -48,6 +49,7 @@ class Suite:
     exclude: tuple[Mapping[str, Any], ...]
     metrics: tuple[str, ...]
     users: UserSample | None
+    limits: Mapping[str, float]
     folder: Path
     tree: Tree
     homes: Mapping[str, Mapping[str, KeyPath]]
@@ -61,7 +63,8 @@ class Suite:
         """
 
         def entry(kind: Kind, part: Part) -> Mapping[str, Any]:
-            return {"name": registry.spelling(kind, part.name), "label": part.label, **part.config}
+            limits = {"limits": dict(part.limits)} if part.limits else {}
+            return {"name": registry.spelling(kind, part.name), "label": part.label, **part.config, **limits}
 
         def metric(name: str) -> str:
             measure = Measure.parse(name)
@@ -83,6 +86,7 @@ class Suite:
             "exclude": list(self.exclude),
             "metrics": [metric(name) for name in self.metrics],
             **({} if self.users is None else {"users": self.users.content()}),
+            **({"limits": dict(self.limits)} if self.limits else {}),
         }
 
 
@@ -160,6 +164,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         tuple(file.exclude),
         metrics,
         None if file.users is None else UserSample(file.users.sample, file.users.seed),
+        file.limits.content(),
         path.parent,
         tree,
         {kind: {one.part.label: one.path for one in reversed(parts)} for kind, parts in expanded.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -37,6 +38,7 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
 Weight = Annotated[StrictFloat, Field(gt=0)]
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgt]?)(i?)b", re.IGNORECASE)
 
 
 class _Model(BaseModel):
@@ -56,6 +58,31 @@ class UsersEntry(_Model):
 
     sample: Count
     seed: Seed = 0
+
+
+class LimitsEntry(_Model):
+    """The key ``limits`` of the suite or of an entry: the most that a victim may use.
+
+    ``seconds`` count from the start of its process. ``memory`` is written ``4 GiB``, ``500 MB`` or in bytes.
+    """
+
+    seconds: Weight | None = None
+    memory: Count | None = None
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _in_bytes(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        size = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if size is None:
+            raise ValueError("must be a size such as 4 GiB or 500 MB, or a whole number of bytes")
+        number, prefix, binary = float(size[1]), size[2], size[3]
+        return int(number * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
+
+    def content(self) -> dict[str, float]:
+        """Returns the limits that are set, by name."""
+        return self.model_dump(exclude_none=True)
 
 
 class RankingEntry(_Model):
@@ -133,11 +160,13 @@ class SuiteFile(_Model):
     exclude: list[Mapping[str, Any]] = Field(default_factory=list)
     metrics: list[StrictStr] = Field(default=list(DEFAULT_METRICS), min_length=1)
     users: UsersEntry | None = None
+    limits: LimitsEntry = Field(default_factory=LimitsEntry)
 
 
 # The keys of the sections of the top level, for hints on misspelt ones.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "targets": list(TargetsEntry.model_fields),
     "users": list(UsersEntry.model_fields),
+    "limits": list(LimitsEntry.model_fields),
     "ranking": list(RankingEntry.model_fields),
 }

@@ -1,0 +1,124 @@
+"""Takes the events of workers: checks that they belong to their task, stores the cells, and counts them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from numpy.typing import NDArray
+
+from robench.api.errors import counted
+from robench.api.executor import Event
+from robench.host.discovery import Host
+from robench.run.summary import Failure, Summary
+from robench.run.task import LostEvent, ProgressEvent, WorkerEvent, record_of
+from robench.spec import Cell, digest
+from robench.store.folder import Store
+from robench.store.record import Record
+
+log = logging.getLogger("robench")
+UNFINISHED = "its worker ended without measuring this cell"
+
+
+class Inbox:
+    """The receiver of the events of one run. It knows which cells of each task are still open.
+
+    Args:
+        cells: the cells to measure.
+        store: the folder of results.
+        summary: the counts of the run.
+        host: receives the lifecycle hooks.
+        label: names a cell's victim for people.
+    """
+
+    def __init__(
+        self, cells: Iterable[Cell], store: Store, summary: Summary, host: Host, label: Callable[[Cell], str]
+    ) -> None:
+        self.open: dict[str, dict[str, Cell]] = {}
+        for cell in cells:
+            self.open.setdefault(cell.victim.id, {})[cell.id] = cell
+        self._labels = {task: label(next(iter(some.values()))) for task, some in self.open.items()}
+        self._store, self._summary, self._host = store, summary, host
+        self._lost: dict[str, str] = {}
+        self._refused: set[str] = set()
+        self._last = False
+
+    def receive(self, event: Event) -> None:
+        """Handles an event. Other kinds of events, and those of unknown tasks, are left to their executor."""
+        task = event.get("task")
+        if not isinstance(task, str) or task not in self.open or task in self._refused:
+            return
+        known = cast("WorkerEvent", event)
+        try:
+            if known["kind"] == "progress":
+                self._progress(known)
+            elif known["kind"] == "note":
+                log.warning("%s: %s", self._labels[task], known["text"])
+            elif known["kind"] == "cell":
+                self._finish(self._own_cell(task, known["record"]), known["record"], known["arrays"])
+            elif known["kind"] == "lost":
+                self._lose(known)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # forged, or no plain data
+            reason = str(error) if isinstance(error, _ForeignCellError) else f"{type(error).__name__}: {error}"
+            self._refused.add(task)
+            self._fail(task, f"its worker sent an event that is refused: {reason}")
+
+    def unfinished(self) -> dict[str, dict[str, Cell]]:
+        """Returns the open cells of each task that has some. From now on a lost task is not tried again."""
+        self._last = True
+        return {task: dict(cells) for task, cells in self.open.items() if cells}
+
+    def close(self) -> None:
+        """Fails the cells that are still open."""
+        for task in self.open:
+            self._fail(task, self._lost.get(task, UNFINISHED))
+
+    def _progress(self, event: ProgressEvent) -> None:
+        names = {"victim": event["task"], "label": self._labels[event["task"]], "phase": event["phase"]}
+        self._host.notify("robench_victim_progress", **names, done=event["done"], total=event["total"])
+
+    def _own_cell(self, task: str, record: Record) -> Cell:
+        """Returns the open cell of a record.
+
+        Raises:
+            _ForeignCellError: if the record is not of an open cell of this task.
+        """
+        cell = self.open[task].get(record["id"])
+        if cell is None or record["victim"] != task or digest(record["spec"]) != cell.id:
+            raise _ForeignCellError("a cell that is not one of its open cells")
+        if record["status"] not in ("ok", "failed"):
+            raise _ForeignCellError("a cell that is neither measured nor failed")
+        return cell
+
+    def _finish(self, cell: Cell, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> None:
+        """Stores a cell, and counts it."""
+        failure = None
+        if record["status"] != "ok":
+            attack = f"{cell.attack.label} ε={cell.epsilon:g}" if cell.attack else "clean"
+            error = " ".join(f"{record['error']['type']}: {record['error']['message']}".split())
+            failure = Failure(cell.id, f"{self._labels[cell.victim.id]}, {attack}", error)
+        stored = self._store.write(record, arrays)
+        del self.open[cell.victim.id][cell.id]
+        if failure is None:
+            self._summary.measured += 1
+        else:
+            self._summary.failures.append(failure)
+        self._host.notify("robench_cell_finished", record=stored)
+
+    def _lose(self, event: LostEvent) -> None:
+        task, error = event["task"], event["error"].encode("utf-8", "backslashreplace").decode()
+        self._lost[task] = error
+        if self._last or not event.get("again", True):
+            self._fail(task, error)
+        elif left := len(self.open[task]):
+            log.warning("%s: %s; %s left, which are tried once more", self._labels[task], error, counted(left, "cell"))
+
+    def _fail(self, task: str, message: str) -> None:
+        error = {"type": "WorkerLost", "message": message, "traceback": ""}
+        for cell in list(self.open[task].values()):
+            self._finish(cell, record_of(cell, "failed", metrics={}, error=error), None)
+
+
+class _ForeignCellError(ValueError):
+    """A record that does not belong to the task that sent it."""

@@ -1,0 +1,35 @@
+"""Finds and ends the processes of a run, as ``/proc`` shows them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+
+def started_by(name: str, value: str) -> list[int]:
+    """Returns the living processes that have a variable in the environment with which they were started."""
+    entry = f"{name}={value}".encode()
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if entry in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+    return found
+
+
+def below(pid: int) -> list[int]:
+    """Returns the processes below a process."""
+    with suppress(OSError):
+        children = (Path(f"/proc/{pid}/task/{pid}/children")).read_text().split()
+        return [one for child in map(int, children) for one in (child, *below(child))]
+    return []
+
+
+def end_all(pids: Iterable[int]) -> None:
+    """Kills processes."""
+    for pid in pids:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
