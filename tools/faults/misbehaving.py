@@ -1,0 +1,577 @@
+"""A plugin of models that misbehave in their fit. ``plugins.py`` and the tests run them before built-in victims.
+
+Each is ``popularity`` with one misdeed. Its name is that of the function below.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import ctypes
+import gc
+import json
+import locale
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from robench.api import Model, hookimpl
+from robench.api.rng import Rng
+from robench.engine.rank import ranking
+from robench_plugins.executors.isolation.frames import to_frame
+from robench_plugins.models.popularity import Popularity
+
+Misdeed = Callable[[], Any]
+MISDEEDS: dict[str, Misdeed] = {}
+FAILED: set[str] = set()  # names of those whose victim must fail
+LIMITS: dict[str, dict[str, Any]] = {}  # limits of those that would never end
+
+
+def misdeed(fails: bool = False, **limits: Any) -> Callable[[Misdeed], Misdeed]:
+    """Registers a function as the misdeed of a model."""
+
+    def register(function: Misdeed) -> Misdeed:
+        name = function.__name__.replace("_", "-")
+        MISDEEDS[name] = function
+        if fails or limits:
+            FAILED.add(name)
+        if limits:
+            LIMITS[name] = limits
+        return function
+
+    return register
+
+
+def model(name: str, function: Misdeed) -> type[Model]:
+    """Returns a popularity model that commits a misdeed before its fit."""
+
+    def fit(self: Any, data: Any, rng: Rng) -> Any:
+        function()
+        return Popularity.fit(self, data, rng)
+
+    return type(name.title().replace("-", ""), (Popularity,), {"fit": fit, "__doc__": name})
+
+
+@hookimpl
+def robench_models() -> dict[str, type[Model]]:
+    return {name: model(name, function) for name, function in MISDEEDS.items()}
+
+
+# Ends
+
+
+@misdeed(fails=True)
+def raises() -> None:
+    raise RuntimeError("no luck")
+
+
+@misdeed(fails=True)
+def exits_by_sys() -> None:
+    sys.exit(0)
+
+
+@misdeed(fails=True)
+def exits_with_a_text() -> None:
+    raise SystemExit("good-bye")
+
+
+@misdeed(fails=True)
+def interrupts() -> None:
+    raise KeyboardInterrupt
+
+
+@misdeed(fails=True)
+def generator_exit() -> None:
+    raise GeneratorExit
+
+
+@misdeed(fails=True)
+def exits_at_once() -> None:
+    os._exit(0)
+
+
+@misdeed(fails=True)
+def exits_at_once_with_3() -> None:
+    os._exit(3)
+
+
+@misdeed(fails=True)
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@misdeed(fails=True)
+def abort() -> None:
+    os.abort()
+
+
+@misdeed(fails=True)
+def kills_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@misdeed(fails=True)
+def terminates_itself() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@misdeed(fails=True)
+def kills_its_group() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+@misdeed(fails=True)
+def kills_its_parent() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@misdeed(fails=True)
+def recursion() -> None:
+    recursion()
+
+
+# Hangs and memory
+
+
+@misdeed(seconds=3)
+def stops_itself() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@misdeed(seconds=3)
+def sleeps() -> None:
+    time.sleep(3600)
+
+
+@misdeed(seconds=3)
+def hangs_with_the_lock() -> None:
+    ctypes.PyDLL(None).sleep(3600)
+
+
+@misdeed(seconds=3)
+def loops() -> None:
+    while True:
+        pass
+
+
+@misdeed(seconds=3)
+def ignores_signals_and_sleeps() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    time.sleep(3600)
+
+
+def _fill() -> None:
+    kept = []
+    while len(kept) < 60:
+        kept.append(b"x" * (50 << 20))
+        time.sleep(0.05)
+    time.sleep(60)
+
+
+@misdeed(memory="900 MiB", seconds=60)
+def fills_memory() -> None:
+    _fill()
+
+
+@misdeed(memory="900 MiB", seconds=60)
+def fills_memory_of_a_child() -> None:
+    if os.fork() == 0:
+        os.setsid()
+        _fill()
+    time.sleep(60)
+
+
+# Threads and processes
+
+
+@misdeed()
+def leaves_a_thread() -> None:
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+
+
+@misdeed()
+def leaves_a_daemon_thread() -> None:
+    threading.Thread(target=_spin, daemon=True).start()
+
+
+def _spin() -> None:
+    while True:
+        sum(range(1000))
+        time.sleep(0.001)
+
+
+@misdeed()
+def leaves_a_fork() -> None:
+    if os.fork() == 0:
+        time.sleep(3600)
+
+
+@misdeed()
+def leaves_a_daemon() -> None:
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.closerange(0, 256)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(3600)
+        os._exit(0)
+    os.wait()
+
+
+@misdeed()
+def leaves_a_command() -> None:
+    subprocess.Popen(["sleep", "3600"])
+
+
+@misdeed()
+def leaves_a_pool() -> None:
+    multiprocessing.get_context("fork").Pool(2)
+
+
+@misdeed()
+def forks_and_both_go_on() -> None:
+    os.fork()
+
+
+@misdeed()
+def hangs_at_exit() -> None:
+    atexit.register(time.sleep, 3600)
+
+
+# State of torch and numpy
+
+
+@misdeed()
+def default_dtype() -> None:
+    torch.set_default_dtype(torch.float64)
+
+
+@misdeed()
+def grad_mode() -> None:
+    torch.set_grad_enabled(False)
+
+
+@misdeed()
+def inference_mode() -> None:
+    torch.inference_mode().__enter__()
+
+
+@misdeed()
+def default_device() -> None:
+    torch.set_default_device("meta")
+
+
+@misdeed()
+def deterministic_algorithms() -> None:
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+
+
+@misdeed()
+def many_threads() -> None:
+    torch.set_num_threads(7)
+
+
+@misdeed()
+def flushes_denormals() -> None:
+    torch.set_flush_denormal(True)
+
+
+@misdeed()
+def matmul_precision() -> None:
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.mkldnn.enabled = False
+
+
+@misdeed()
+def seeds() -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002  # the misdeed
+    random.seed(1)
+
+
+@misdeed()
+def patched_loss() -> None:
+    torch.nn.functional.softplus = lambda x: x * 0 + 1
+    torch.nn.functional.logsigmoid = lambda x: x * 0
+
+
+@misdeed()
+def patched_optimiser() -> None:
+    torch.optim.Adam.step = lambda self, closure=None: None
+
+
+@misdeed()
+def patched_tensor() -> None:
+    torch.Tensor.backward = lambda self, *a, **k: None
+
+
+@misdeed()
+def patched_numpy() -> None:
+    np.argsort = lambda a, *rest, **more: np.zeros(len(a), int)
+    np.concatenate = None
+
+
+@misdeed()
+def patched_robench() -> None:
+    Rng.torch = lambda self: torch.Generator()
+    ranking.__dict__.clear()
+
+
+@misdeed()
+def numpy_errors() -> None:
+    np.seterr(all="raise")
+
+
+# State of Python
+
+
+@misdeed()
+def patched_builtins() -> None:
+    builtins.sorted = lambda values, **more: list(values)
+
+
+@misdeed()
+def patched_json() -> None:
+    json.dumps = lambda *a, **k: "{}"
+
+
+@misdeed()
+def warnings_are_errors() -> None:
+    warnings.resetwarnings()
+    warnings.simplefilter("error")
+
+
+@misdeed()
+def no_garbage_collection() -> None:
+    gc.disable()
+
+
+@misdeed()
+def low_recursion_limit() -> None:
+    sys.setrecursionlimit(len(_frames()) + 30)
+
+
+def _frames() -> list[Any]:
+    frame, frames = sys._getframe(), []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+@misdeed()
+def search_path() -> None:
+    place = tempfile.mkdtemp()
+    for name in ("numpy", "torch", "yaml"):
+        with open(os.path.join(place, f"{name}.py"), "w") as file:
+            file.write("raise RuntimeError('the wrong module')\n")
+    sys.path[:] = [place]
+
+
+@misdeed()
+def forgets_modules() -> None:
+    for name in [name for name in sys.modules if name.startswith(("robench.", "numpy."))]:
+        del sys.modules[name]
+
+
+@misdeed()
+def import_hook() -> None:
+    sys.meta_path[:] = []
+
+
+@misdeed()
+def traces() -> None:
+    sys.setprofile(lambda *event: None)
+
+
+@misdeed()
+def no_output() -> None:
+    sys.stdout = sys.stderr = None
+
+
+# State of the process
+
+
+@misdeed()
+def folder() -> None:
+    place = tempfile.mkdtemp()
+    os.chdir(place)
+    os.rmdir(place)
+
+
+@misdeed()
+def environment() -> None:
+    os.environ.clear()
+    os.environ.update(OMP_NUM_THREADS="9", ROBENCH_CACHE="/nowhere", PYTHONPATH="/nowhere")
+
+
+@misdeed()
+def few_files() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+
+
+@misdeed()
+def little_processor_time() -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + 60
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+
+@misdeed()
+def no_large_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
+
+
+@misdeed()
+def mask_of_files() -> None:
+    os.umask(0o777)
+
+
+@misdeed()
+def language() -> None:
+    os.environ["LC_ALL"] = "C"
+    locale.setlocale(locale.LC_ALL, "C")
+
+
+@misdeed()
+def signal_handlers() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+
+
+@misdeed()
+def own_session() -> None:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+
+@misdeed()
+def slow_and_on_one_core() -> None:
+    os.nice(19)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+@misdeed()
+def closed_standard_files() -> None:
+    for number in (0, 1, 2):
+        os.close(number)
+
+
+@misdeed()
+def closed_files() -> None:
+    os.closerange(3, 256)
+
+
+# What it sends
+
+
+class Unpicklable(Exception):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        super().__init__("with a lock")
+
+    def __reduce__(self) -> Any:
+        raise TypeError("never")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+@misdeed(fails=True)
+def surrogate_error() -> None:
+    raise RuntimeError("lone \udc80 surrogate, ESC \x1b[31m and NUL \0")
+
+
+@misdeed(fails=True)
+def unpicklable_error() -> None:
+    raise Unpicklable
+
+
+@misdeed(fails=True)
+def mute_error() -> None:
+    raise Mute
+
+
+@misdeed(fails=True)
+def huge_error() -> None:
+    raise RuntimeError("x" * (20 << 20))
+
+
+def _sockets() -> list[int]:
+    numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    found = []
+    for number in numbers:
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                found.append(number)
+        except OSError:
+            continue
+    return found
+
+
+def _send(content: bytes) -> None:
+    for number in _sockets():
+        with socket.socket(fileno=os.dup(number)) as pipe:
+            pipe.sendall(content)
+
+
+@misdeed(fails=True)
+def garbage() -> None:
+    _send(b"nonsense" * 1000)
+
+
+@misdeed(fails=True)
+def half_a_message() -> None:
+    _send(to_frame({"kind": "progress"})[:12])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@misdeed(fails=True)
+def code_in_a_message() -> None:
+    _send(to_frame(_Run()))
+
+
+class _Run:
+    def __reduce__(self) -> Any:
+        return os.kill, (os.getpid(), signal.SIGKILL)
+
+
+@misdeed(fails=True)
+def event_of_another_task() -> None:
+    _send(to_frame({"kind": "lost", "task": "0" * 16, "error": "forged"}))
+
+
+@misdeed(fails=True)
+def cell_of_another_victim() -> None:
+    _send(to_frame({"kind": "cell", "record": {"id": "0" * 16}, "arrays": None}))
+
+
+@misdeed(fails=True)
+def says_that_it_is_done() -> None:
+    _send(to_frame("done"))
+    os._exit(0)
