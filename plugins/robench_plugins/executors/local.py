@@ -1,4 +1,4 @@
-"""The executor that runs each victim in a process of its own on this machine."""
+"""The executor that runs each victim in a separate process on this machine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from robench_plugins.executors.isolation.launch import Launcher
 
 
 class Local(Executor):
-    """Runs every task in a process of its own, with the threads of the suite. This process never fits a model.
+    """Runs every task in a separate process, with the threads of the suite. This process never fits a model.
 
-    A process ends with its task, and everything that it has started ends with it. One that dies loses only its own
-    task, which is reported as ``lost``.
+    A process ends with its task, and everything that it has started ends with it. A process that dies loses only its
+    own task, which is reported as ``lost``.
     """
 
     class Config(BaseConfig):
-        """Settings."""
+        """Settings of the local executor."""
 
         workers: int | None = Field(
             default=None, ge=1, description="Processes; if `null`, as many as the cores that this process may use"

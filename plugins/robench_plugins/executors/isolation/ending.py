@@ -1,4 +1,4 @@
-"""Says what ended a worker: its exit code or signal, and what the kernel says about memory."""
+"""Describes what ended a worker, from its exit code or signal and the kernel's log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KERNEL_LOG = Path("/dev/kmsg")
 
 
 def describe_exit(code: int) -> str:
-    """Returns an exit code as text; a negative one is the signal that killed the process."""
+    """Returns an exit code as text. A negative code is the signal that killed the process."""
     if code >= 0:
         return f"the worker ended with exit code {code} before its task was done"
     try:
@@ -30,7 +30,7 @@ class MemoryKills:
         self._before = _killed()
 
     def describe(self, pid: int) -> str:
-        """Returns what the kernel says about a process that it killed for memory; an empty text if it says nothing."""
+        """Returns the kernel's message about a process that it killed for memory, or an empty string."""
         if line := _kernel_line(pid):
             return f"; the kernel says: {line}"
         kills = _killed() - self._before
@@ -54,7 +54,7 @@ def _killed() -> int:
 
 
 def _kernel_line(pid: int) -> str:
-    """Returns the last line of the kernel's log about killing a process for memory; empty if it cannot be read."""
+    """Returns the last line of the kernel's log about killing a process for memory, or an empty string."""
     line = ""
     try:
         log = os.open(KERNEL_LOG, os.O_RDONLY | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Messages between the processes of a task: a length, then pickled plain data and arrays.
+"""Messages between the processes of a task, which hold a length and then pickled plain data.
 
 What a worker sends is read piece by piece and never trusted: a message that names any other class is refused.
 """
@@ -28,7 +28,7 @@ PLAIN = frozenset(
 
 
 class RefusedError(Exception):
-    """A message that is not plain data, or bytes that are no message."""
+    """A message that is not plain data, or bytes that are not a message."""
 
 
 def to_frame(message: object) -> bytes:
@@ -45,7 +45,7 @@ class Frames:
 
     Attributes:
         open: False if the other side has closed the connection, or was refused.
-        fresh: True if the last reading brought something.
+        fresh: True if the last read returned data.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -54,7 +54,7 @@ class Frames:
         self._buffer = bytearray()
 
     def read(self) -> Iterator[Any]:
-        """Yields the messages that have arrived whole.
+        """Yields the messages that have arrived completely.
 
         Raises:
             RefusedError: if one of them is not plain data.

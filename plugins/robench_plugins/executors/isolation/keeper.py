@@ -31,7 +31,7 @@ def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
     """Starts the worker of a task, and returns when it and everything that it started have ended.
 
     Args:
-        work: measures the task.
+        work: the function that measures the task.
         task_file: a file descriptor with the pickled task.
         events: the worker's end of the socket for events.
         lifeline: this process's end of the lifeline.
@@ -70,7 +70,10 @@ def _become_worker(keeper: int) -> None:
 
 
 def _watch(worker: int, line: socket.socket, limits: Limits, start: float) -> str | None:
-    """Returns None as soon as the worker has ended, or why it must be ended; empty if the executor has gone."""
+    """Waits, and returns None if the worker has ended, or the reason to end it.
+
+    The reason is empty if the executor has ended.
+    """
     ended = os.pidfd_open(worker)
     poll = select.poll()
     poll.register(ended, select.POLLIN)

@@ -1,4 +1,4 @@
-"""Starts tasks, each in a process of its own, and passes on their events."""
+"""Starts each task in a separate process, and passes on the events."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TURN = 1.0  # seconds after which tasks that say nothing are looked at
 
 
 class Launcher:
-    """Starts tasks that share their work. It is a context, whose end ends every task that is left.
+    """Starts tasks that share their work. It is a context, and leaving it ends all remaining tasks.
 
     Args:
-        work: measures a task.
+        work: the function that measures a task.
         threads: the threads of the numerical libraries in each worker.
-        forks: whether a fork server starts the workers; else each is spawned.
+        forks: whether a fork server starts the workers. Otherwise each worker is spawned.
     """
 
     context: ClassVar[SpawnContext] = multiprocessing.get_context("spawn")  # starts the server, and spawned workers
@@ -53,7 +53,7 @@ class Launcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends every task that is left, and the fork server."""
+        """Ends all remaining tasks and the fork server."""
         for process in self._running:
             process.end()
         for process in self._running:
@@ -66,7 +66,7 @@ class Launcher:
         Args:
             tasks: the tasks.
             workers: the number of tasks at a time.
-            emit: receives the events.
+            emit: the function that receives the events.
         """
         queue = list(tasks)[::-1]
         while queue or self._running:
@@ -96,7 +96,7 @@ class Launcher:
         return process
 
     def _request(self, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
-        """Asks the fork server for a keeper; a server that has died is started again."""
+        """Asks the fork server for a keeper. A server that has died is started again."""
         file = os.memfd_create("task")
         try:
             with os.fdopen(os.dup(file), "wb") as content:
@@ -143,7 +143,9 @@ def _cause(process: BaseProcess) -> str:
 
 @contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    """Sets the variables that workers inherit: thread counts and, unless the user has set them, the allocator's.
+    """Sets the environment variables that workers inherit.
+
+    They are thread counts and, unless the user has set them, settings of the allocator.
 
     The numerical libraries read thread counts when they are imported. Python, as it starts, imports nothing from the
     current folder.
@@ -175,7 +177,7 @@ def _trusted_path() -> Iterator[None]:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hides the main script. A new process would import it, which would start the same run again."""
+    """Hides the main script. Otherwise a new process would import it and start the same run again."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

@@ -1,4 +1,4 @@
-"""The limits of a task, and the line about a task that is over one of them."""
+"""The limits of a task, and messages about tasks that exceed them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robench.api import Task
 
 @dataclass(frozen=True)
 class Limits:
-    """What a task may use: seconds, and bytes of memory. None is no limit."""
+    """The seconds and the bytes of memory that a task may use. None means no limit."""
 
     seconds: float | None = None
     memory: int | None = None
@@ -23,7 +23,7 @@ class Limits:
         return cls(given.get("seconds"), given.get("memory"))
 
     def problem(self, seconds: float, memory: int) -> str:
-        """Returns a line about the limit that is exceeded; an empty text if none is.
+        """Returns a line about the exceeded limit, or an empty string.
 
         Args:
             seconds: the seconds since the start of the task.

@@ -1,4 +1,4 @@
-"""A task at work, on the side of the executor: its events, its silence and its end."""
+"""The executor's side of a running task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VANISHED = "the keeper of the worker was killed"
 
 
 class TaskProcess:
-    """A task in a process of its own.
+    """A task in a separate process.
 
     Args:
         task: the task.
@@ -60,12 +60,12 @@ class TaskProcess:
             yield from self._conclude()
 
     def end(self) -> None:
-        """Asks for the end of the task."""
+        """Asks the task to end."""
         with suppress(OSError):
             self._line.connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Ends the task, waits for that, and closes the sockets."""
+        """Ends the task, waits for its end, and closes the sockets."""
         self.end()
         limit = time.monotonic() + PATIENCE
         while self._line.open and time.monotonic() < limit:
@@ -124,14 +124,14 @@ class TaskProcess:
             yield {"kind": "lost", "task": self.task.id, "error": ending["error"], "again": ending["again"]}
 
     def _silence(self) -> Iterator[Event]:
-        """Yields a note if the process has been silent for a minute; once, until it is heard again."""
+        """Yields one note if the process has been silent for a minute."""
         if self._reported or time.monotonic() - self._heard < SILENCE:
             return
         self._reported = True
         yield {"kind": "note", "task": self.task.id, "text": f"silent for {SILENCE:.0f} s{self._activity()}"}
 
     def _activity(self) -> str:
-        """Returns what a silent process does, as far as the system says it."""
+        """Describes what a silent process is doing, if the system reports it."""
         if not self._pid or not tree.PROC.is_dir():
             return ""
         if tree.is_stopped(self._pid):

@@ -1,6 +1,6 @@
-"""The fork server on Linux: it has the libraries imported, and forks a keeper per task.
+"""The fork server on Linux, which has imported the libraries and forks a keeper per task.
 
-It runs no plugin of others, has no GPU context and starts no thread of its own.
+It runs no foreign plugin, has no GPU context and starts no threads.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def serve(control: socket.socket, work: Work) -> None:
     """Forks a keeper per request, until the other side closes the socket.
 
     Args:
-        control: receives the requests.
-        work: measures a task.
+        control: the socket for requests.
+        work: the function that measures a task.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the executor decides

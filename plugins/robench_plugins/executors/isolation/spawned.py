@@ -22,10 +22,10 @@ def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.s
     """Does a task in this process and ends it.
 
     Args:
-        work: measures the task.
+        work: the function that measures the task.
         task: the task.
         events: the socket for its events.
-        lifeline: the socket whose end is the end of the task.
+        lifeline: the socket whose closing ends the task.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
     lifeline.sendall(to_frame({"kind": "started", "pid": os.getpid()}))
@@ -44,7 +44,7 @@ def _watch(lifeline: socket.socket, limits: Limits) -> None:
 
 
 def _memory() -> int:
-    """Returns the largest memory of this process so far, in bytes; 0 if the system does not report it."""
+    """Returns the peak memory of this process in bytes, or 0 if the system does not report it."""
     try:
         import resource  # noqa: PLC0415  # absent on Windows
     except ImportError:

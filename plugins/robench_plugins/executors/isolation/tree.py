@@ -84,7 +84,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def _status(pid: int) -> list[str]:
-    """Returns the fields of ``stat`` from the state on; none if the process has ended."""
+    """Returns the fields of ``stat`` from the state on, or none if the process has ended."""
     try:
         return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The process of a task: does the work, sends its events, and ends without a trace."""
+"""The process of a task, which does the work, sends its events, and exits."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ DONE = "done"  # the last message of a worker, which is no event
 def do_task(work: Work, task: Task, events: socket.socket) -> None:
     """Does a task and ends this process.
 
-    Neither threads nor exit handlers of a plugin can delay the end.
+    Threads and exit handlers of a plugin cannot delay the exit.
 
     Args:
-        work: measures the task.
+        work: the function that measures the task.
         task: the task.
         events: the socket for its events.
     """
