@@ -1,4 +1,4 @@
-"""Fixtures of all tests, and the mark ``unit`` of those that need no torch."""
+"""Fixtures of all tests, and the mark ``unit`` for tests that need no torch."""
 
 import itertools
 import os
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves the other folders alone if only the tests of ``UNIT`` are asked for: their modules import torch."""
+    """Ignores the other folders, which import torch, if only the tests of ``UNIT`` are requested."""
     inside = collection_path.is_relative_to(HERE) and collection_path != HERE
     if config.option.markexpr == "unit" and inside:
         return collection_path.relative_to(HERE).parts[0] not in UNIT or None
@@ -40,7 +40,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test of the ``UNIT`` folders, except those that run the command line; sorts ``FIRST`` first."""
+    """Marks every test of the ``UNIT`` folders that does not run the command line, and sorts ``FIRST`` first."""
     names = [item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else "" for item in items]
     for item, name in zip(items, names, strict=True):
         runs = item.get_closest_marker("command") or "robench" in getattr(item, "fixturenames", ())
@@ -52,13 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line as a user calls it: ``robench(folder, *arguments, **environment)``, run in ``folder``."""
+    """Returns a function that runs the command line: ``robench(folder, *arguments, **environment)``."""
     return forked.robench
 
 
 @pytest.fixture
 def ml100k() -> Path:
-    """The folder of MovieLens 100K in atomic files, which may not be shipped; without it the test is skipped."""
+    """Returns the folder of MovieLens 100K, which may not be redistributed. Without it the test is skipped."""
     root = Path(os.environ.get("ROBENCH_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     folder = root / "ml-100k"
     if not (folder / "ml-100k.inter").exists():
@@ -68,12 +68,12 @@ def ml100k() -> Path:
 
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Yields paths of caches, a new one each time."""
+    """Returns an iterator over paths of new caches."""
     root = tmp_path_factory.mktemp("caches")
     return (root / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
 def own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives each test an empty cache, so that none reads or fills the user's."""
+    """Gives each test an empty cache, so that no test uses the cache of the user."""
     monkeypatch.setenv("ROBENCH_CACHE", str(next(caches)))

@@ -1,6 +1,6 @@
-"""A stand-in for torch, with which the tests of suites, plans, tables and reports run in seconds.
+"""A replacement of torch, with which the tests of suites, plans, tables and reports run in seconds.
 
-Classes of plugins are defined on it as on torch, and none of their code may run: a call of torch fails. ``conftest.py``
+Plugin classes can be defined on it, but none of their code may run, because every call of torch fails. ``conftest.py``
 installs it for ``pytest -m unit``.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class _Class(type):
-    """The class of torch's names: each can be subclassed and has further names, and none can be called."""
+    """The class of torch's names. Each name can be subclassed and has further names, but cannot be called."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
@@ -48,11 +48,11 @@ class Finder:
         return _Module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is in it before it is asked for."""
+        """Does nothing, because names are created when they are requested."""
 
 
 def install() -> None:
-    """Puts the stand-in in torch's place, for this process."""
+    """Installs the replacement of torch in this process."""
     if "torch" in sys.modules:
         raise RuntimeError("torch is imported already")
     sys.meta_path.insert(0, Finder())

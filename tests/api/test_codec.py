@@ -1,4 +1,4 @@
-"""The codec: dataclasses as JSON objects and as rows of CSV files, there and back."""
+"""The codec converts dataclasses to JSON objects and CSV rows, and back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

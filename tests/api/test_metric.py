@@ -1,4 +1,4 @@
-"""Measures: metrics at their cutoff, and the one rule that says which cells measure them."""
+"""Measures are metrics at a cutoff, and one rule decides which cells have them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The table of surfaces: a row for every surface, and the rules that the tables and the engine read from it."""
+"""The table of surfaces has a row for every surface, with rules for the tables and the engine."""
 
 import importlib
 from typing import get_args

@@ -1,4 +1,4 @@
-"""The plugins that the documentation shows, as the files that a reader would write."""
+"""Writes the plugins of the documentation to files, as a reader would."""
 
 import re
 
@@ -8,7 +8,7 @@ PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROO
 
 
 def files(page: str) -> dict[str, str]:
-    """Returns {name: text} of the Python files of a page: each block has the name that stands last before it."""
+    """Returns the Python files of a page by name. The name of a block is the last one mentioned before it."""
     text = read(page)
     if page == "README.md":
         return dict(zip(("momentum.py", "test_momentum.py"), blocks(text, "python"), strict=True))

@@ -1,4 +1,4 @@
-"""The pages of the documentation, as the tests of this folder read them."""
+"""Reads the pages of the documentation for the tests in this folder."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")
 
 
 def read(path: str | Path) -> str:
-    """Returns the text of a page, named from the root of the repository."""
+    """Returns the text of a page, given its path from the root of the repository."""
     return (ROOT / path).read_text("utf-8")
 
 
@@ -19,7 +19,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def prose(text: str) -> list[tuple[int, str]]:
-    """Returns the lines that are neither code, a table, a heading nor a picture, with their numbers from 1."""
+    """Returns the numbered lines that are neither code, a table, a heading nor a picture."""
     lines, code = [], False
     for number, line in enumerate(text.splitlines(), start=1):
         fence = line.lstrip().startswith("```")
@@ -30,13 +30,13 @@ def prose(text: str) -> list[tuple[int, str]]:
 
 
 def section(text: str, heading: str) -> str:
-    """Returns what stands under ``## heading``, without the sections that follow."""
+    """Returns the section ``## heading`` without the sections that follow."""
     assert f"## {heading}\n" in text, heading
     return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
 
 def tables(text: str) -> list[list[dict[str, str]]]:
-    """Returns every Markdown table as its rows: {column: cell}, without bold marks."""
+    """Returns the rows of every Markdown table as {column: cell}, without bold marks."""
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.M):
         head, _, *rows = [

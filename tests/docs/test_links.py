@@ -1,4 +1,4 @@
-"""Every link of the documentation leads to a file and a heading that exist, and so does every path that it names."""
+"""Every link and every path in the documentation leads to an existing file and heading."""
 
 import re
 
@@ -7,7 +7,7 @@ from tests.docs.pages import PAGES, README, ROOT
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of a page's headings, as GitHub names them."""
+    """Returns the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
     plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
     assert len(plain) == len(set(plain)), "two headings of one name"
@@ -15,7 +15,7 @@ def anchors(text: str) -> set[str]:
 
 
 def links(text: str) -> list[str]:
-    """The targets of all links and pictures that stay inside the repository."""
+    """Returns the targets of all links and pictures inside the repository."""
     text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http:", "https:"))]
 

@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tested(folder):
-    """All conformance tests in one process, because they share the small worlds that they train and attack."""
+    """Runs all conformance tests in one process, because they share small worlds."""
     return conformance(folder, "-v", *(f"test_{name}.py" for name in MODULES))
 
 

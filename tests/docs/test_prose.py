@@ -1,4 +1,4 @@
-"""The pages are written one sentence to a line, in lines that a diff and an editor can show."""
+"""The pages have one sentence per line, and no overlong lines."""
 
 import re
 

@@ -13,7 +13,7 @@ STEPS = re.findall(r"^```python\n(.*?)^```\n\n```\n(.*?)^```", PAGE, re.M | re.S
 
 
 class Here(Local):
-    """Does the work of a worker in the process of the test, which saves its start."""
+    """An executor that works in the process of the test, which saves the start of a worker."""
 
     def run(self, tasks, work, emit):
         for task in tasks:
@@ -22,7 +22,7 @@ class Here(Local):
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    """The folder in which the page is executed, with the committed results that it reads."""
+    """Returns the folder in which the page is executed, with the committed results that it reads."""
     folder = tmp_path_factory.mktemp("notebook")
     (folder / "results").mkdir()
     (folder / "results" / "article").symlink_to(ROOT / "results" / "article")

@@ -22,7 +22,7 @@ def committed(suite: str) -> list[list[dict[str, str]]]:
 
 @cache
 def numbers(suite: str) -> set[str]:
-    """Every number of a folder as reports write it, and as a whole percentage."""
+    """Returns every number of a folder as reports write it, and as a whole percentage."""
     values, todo = set(), [json.loads(read(f"results/{suite}/leaderboard.json"))]
     while todo:
         part = todo.pop()
@@ -42,7 +42,7 @@ def is_committed(table: list[dict[str, str]], suite: str) -> bool:
 
 
 def claims(text: str) -> list[str]:
-    """The numbers in the sentences of a section that claim to be of a folder."""
+    """Returns the numbers in a section that are said to come from a folder."""
     told = [p for p in text.split("\n\n") if OPEN not in p and not p.startswith(("|", "```"))]
     return re.findall(r"(?<![\w.])(?:\d?\.\d{4}|\d+%(?! interval))", "\n".join(told))
 
@@ -82,7 +82,7 @@ def test_the_readme_shows_all_victims_of_one_model():
 
 
 def test_the_picture_is_of_the_committed_results():
-    """Coordinates depend on the fonts of a machine, what the marks say does not."""
+    """Coordinates depend on the fonts of a machine, but the labels of the marks do not."""
     spoken = r"aria-label=\"[^\"]*\"|(?<=>)[^<>]+(?=</text>)"
     drawn = LEADERBOARD.read_text("utf-8")
     assert re.findall(spoken, drawn) == re.findall(spoken, leaderboard())

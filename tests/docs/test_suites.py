@@ -28,15 +28,16 @@ def registry():
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A cache for all suites, because most of them prepare the same data."""
+    """Returns a cache for all suites, because most of them prepare the same data."""
     return tmp_path_factory.mktemp("prepared")
 
 
 @pytest.fixture
 def planned(prepared, registry, tmp_path, monkeypatch):
-    """Plans a file as ``robench plan`` does.
+    """Returns a function that plans a file as ``robench plan`` does.
 
-    A packaged GGUF is found but not converted, which takes half a minute: tests/pretrained converts a small one.
+    A packaged GGUF file is found but not converted, because that takes half a minute. tests/pretrained converts a small
+    one.
     """
     monkeypatch.setenv("ROBENCH_CACHE", str(prepared))
     monkeypatch.setattr(gguf, "_convert", lambda library, file, folder: tiny_decoder(folder))
@@ -104,7 +105,7 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
 
 
 def rows(pattern):
-    """Rows of 20 users with 10 items each, among them those that the guide shows."""
+    """Returns rows of 20 users with 10 items each, including the rows in the guide."""
     names = ["heat", "fargo", *(f"item{n}" for n in range(8))]
     return "".join(pattern[1:].format(user=u, item=i, time=t) for u in range(20) for t, i in enumerate(names))
 

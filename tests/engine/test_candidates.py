@@ -1,4 +1,4 @@
-"""Two stages: recall among the candidates, and promotion where the target is one of them, against plain loops."""
+"""Diagnostics of two-stage models equal plain loops."""
 
 import copy
 
@@ -69,7 +69,7 @@ def test_recall_among_candidates_is_a_share_of_held_out_items_not_of_users(world
 
 
 class Named(TextAttack):
-    """Writes the most used item's title over all others."""
+    """An attack that replaces all titles by that of the most used item."""
 
     def rewrite(self, oracle, rng):
         best = oracle.catalogue.items[int(oracle.counts.argmax())].title

@@ -1,4 +1,4 @@
-"""Tests what the host measures: two looks at clean scores, budgets and radii by hand."""
+"""Tests the two looks at clean scores, and checks budgets and radii by hand."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from robench_plugins.models.popularity import Popularity
 
 
 class Noisy(ReferencePairwise):
-    """Smoothed by noise that is drawn anew for every call."""
+    """A model with noise that is drawn anew for every call."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)
@@ -29,7 +29,7 @@ def test_a_victim_that_draws_at_test_time_is_diagnosed():
 
 
 class Narrow(Popularity):
-    """Forgets the first item of the catalogue."""
+    """A model that leaves out the first item of the catalogue."""
 
     def scores(self, users, history):
         return super().scores(users, history)[:, 1:]
@@ -68,7 +68,7 @@ def test_who_is_not_hit_has_radius_zero(kind):
 
 
 def inputs_by_hand(bench):
-    """Every user's embedded inputs, out of the tables: float64 [n_valid, d] each."""
+    """Returns the embedded inputs of every user from the tables: float64 [n_valid, d] each."""
     tables = {name: part.detach().double().numpy() for name, part in bench.model.named_parameters()}
     if "user_vectors.weight" in tables:
         return [tables["user_vectors.weight"][user : user + 1] for user in bench.users]

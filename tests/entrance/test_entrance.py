@@ -1,4 +1,4 @@
-"""``import robench``: a run from a script without a guard, its frames, the plugins, and mistakes."""
+"""Tests ``import robench``: a run from a script, its frames, the plugins, and mistakes."""
 
 import csv
 import inspect
@@ -37,7 +37,7 @@ print(folder)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A finished run of a script that calls ``robench.run`` at its top level, as notebooks do."""
+    """Returns the folder of a script that has called ``robench.run`` at its top level."""
     place = tmp_path_factory.mktemp("script")
     (place / "s.yaml").write_text(SUITE)
     (place / "script.py").write_text(SCRIPT)

@@ -1,4 +1,4 @@
-"""Which edit changes the digest of which class, and what is not a reason to fail."""
+"""Tests which edits change the digest of which class."""
 
 import importlib
 import json

@@ -31,19 +31,19 @@ class Mine(Defense):
 
 
 class Half(Model):
-    """Forgets most of its methods."""
+    """A component that lacks most of its methods."""
 
     def fit(self, data: Any, rng: Any) -> None: ...
 
 
 class Poison(PoisoningAttack):
-    """A whole attack."""
+    """A complete attack."""
 
     def profiles(self, train: Any, **given: Any) -> Any: ...
 
 
 class OldConfig(Defense):
-    """Configured by something else."""
+    """A component whose settings are not a ``BaseConfig``."""
 
     Config: Any = dict
 

@@ -1,4 +1,4 @@
-"""Planning of surfaces and goals at test time: what fits which model, target sets, tables."""
+"""Tests which surfaces and goals fit which models, target sets and tables."""
 
 import pytest
 
@@ -80,7 +80,7 @@ def test_a_defence_says_what_a_model_lacks_for_it(load, registry):
 
 
 class Late(Defense):
-    """A defence that never settles; it names no setting of it."""
+    """A defence that never settles and names no setting for this."""
 
     def loss(self, step): ...
 

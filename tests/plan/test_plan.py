@@ -222,13 +222,13 @@ def test_only_takes_labels_that_look_like_numbers(load):
 
 
 class Shuffle(Corruption):
-    """Changes real users' interactions; aims at no item."""
+    """A corruption of real users' interactions without targets."""
 
     def corrupt(self, train: Any, **given: Any) -> Any: ...
 
 
 class Rewrite(Attack):
-    """An attack of a surface that nothing here can measure yet."""
+    """An attack on a surface that cannot be measured yet."""
 
     surface = "history"
     stage = "test"
@@ -254,7 +254,7 @@ def test_attacks_of_other_kinds(load, registry):
 
 
 class Climber(EmbeddingAttack):
-    """Somebody's gradient attack."""
+    """A gradient attack of another package."""
 
     gradient = True
 
@@ -262,7 +262,7 @@ class Climber(EmbeddingAttack):
 
 
 class Dice(EmbeddingAttack):
-    """Somebody's random attack."""
+    """A random attack of another package."""
 
     heuristic_floor = True
 

@@ -22,7 +22,7 @@ KINDS = {
 
 
 class Reversed(Wrapped):
-    """The worst first."""
+    """A wrapper that reverses the ranking."""
 
     def score_from(self, batch, e):
         return -self.inner.score_from(batch, e)

@@ -1,4 +1,4 @@
-"""Victims that draw at test time: looked at sixteen times by the host, by expectation by an attack."""
+"""Victims that draw at test time are scored sixteen times by the host."""
 
 import copy
 
@@ -15,7 +15,7 @@ from robench_plugins.attacks.embedding.pgd import Pgd
 
 
 class Noisy(ReferencePairwise):
-    """Scores with noise of the size of their spread; it notes how often it was asked."""
+    """A model whose scores have noise as large as their spread, which counts its calls."""
 
     looks = 0
 
@@ -26,7 +26,7 @@ class Noisy(ReferencePairwise):
 
 
 def ranks_by_hand(bench, scores):
-    """Rank of each user's held-out item (one each): how many unknown items, itself too, score no less."""
+    """Returns the rank of each user's held-out item, by counting unknown items with no lower score."""
     return np.array([
         sum(score >= row[item] for i, score in enumerate(row) if i not in set(bench.history.row(user)))
         for user, row in zip(bench.users, np.asarray(scores), strict=True)

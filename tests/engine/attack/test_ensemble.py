@@ -1,4 +1,4 @@
-"""Ensembles: early stop, first breaks, costs, and per user the worst over the members."""
+"""Ensembles stop early, count first breaks and costs, and keep each user's worst outcome."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ KINDS = ["pairwise", "sequence"]
 
 
 class Idle(EmbeddingAttack):
-    """Asks nothing and changes nothing."""
+    """An attack without queries that changes nothing."""
 
     def perturb(self, oracle, ball, rng):
         yield oracle.zero()
 
 
 class Pair(Ensemble):
-    """Members given by the test."""
+    """An ensemble whose members are given by the test."""
 
     Config = EmbeddingConfig
     surface = "embedding"
@@ -169,7 +169,7 @@ def test_nothing_of_auto_can_be_tuned(given, problem):
 
 
 def test_the_version_is_in_the_settings_that_every_record_holds():
-    """The surface's own: a new list on one surface leaves results on the others as they are."""
+    """Each surface has its own version, so a new list on one surface does not affect the others."""
     for surface, version in {"embedding": 2, "parameters": 2, "history": 1}.items():
         assert Auto.make(surface=surface).config.resolved()["version"] == version
 
@@ -192,7 +192,7 @@ def test_an_ensemble_of_no_members_of_its_threat_model_is_told_by_its_name(liste
 
 
 class Shrunk(EmbeddingAttack):
-    """Users' vectors times a factor: all items are ranked as before, by scores that lie closer together."""
+    """A model with scaled user vectors, which ranks items as before by scores that are closer together."""
 
     factor = 1.0
 
@@ -218,7 +218,7 @@ def test_of_two_members_that_leave_the_same_ranks_the_one_of_the_higher_loss_is_
 
 
 class Noted(EmbeddingAttack):
-    """Notes the noise that it proposes."""
+    """An attack that records the noise that it proposes."""
 
     notes = ()
 
@@ -239,7 +239,7 @@ def test_two_members_of_one_class_draw_from_streams_of_their_own(surface, monkey
 
 
 class Steps(EmbeddingAttack):
-    """Goes some radii far."""
+    """An attack that moves by a number of radii."""
 
     radii = 1
 

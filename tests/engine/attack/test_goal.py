@@ -1,4 +1,4 @@
-"""Tests what the host calls a success: losses, damage and breaks of both goals, against plain loops."""
+"""Losses, damage and breaks of both goals equal plain loops."""
 
 import math
 
@@ -21,7 +21,7 @@ TARGETS = np.array([3, 17, 30])
 
 
 def worlds(seed, held, masked, n=12, values=5):
-    """Scores of few distinct values, so that ties abound: float64 [4, n] with −inf at the last ``masked`` items."""
+    """Returns scores with many ties: float64 [4, n], with −inf at the last ``masked`` items."""
     generator = np.random.default_rng(seed)
     scores = generator.integers(0, values, (4, n)).astype(float)
     scores[:, n - masked :] = -math.inf
@@ -39,7 +39,7 @@ def ndcg(ranks, k):
 
 
 def rank(row, item, others):
-    """Rank of a held-out item as design A6 says it."""
+    """Returns the rank of a held-out item by the rule of design A6."""
     same = [j for j in range(len(row)) if j != item and row[j] == row[item]]
     ahead = sum(row[j] > row[item] for j in range(len(row)))
     return 1 + ahead + sum(j not in others or j < item for j in same)

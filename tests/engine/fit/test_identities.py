@@ -1,4 +1,4 @@
-"""Tests what must hold exactly: λ = 1, ε = 0, no fakes, FGSM by hand, PGD in its ball."""
+"""Tests exact identities: λ = 1, ε = 0, no fakes, FGSM by hand, and PGD in its ball."""
 
 from dataclasses import replace
 
@@ -94,7 +94,7 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
 
 
 class _Witness:
-    """An oracle that notes the points at which gradients are computed."""
+    """An oracle that records the points at which gradients are computed."""
 
     def __init__(self, oracle, candidates):
         self.oracle, self.candidates = oracle, candidates

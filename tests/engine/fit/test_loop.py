@@ -1,6 +1,6 @@
-"""The loop around a model whose weights tell the epoch, with validation values from a script.
+"""Tests the training loop with a model whose weights show the epoch, and with scripted validation values.
 
-The loss is linear, so its gradient is constant and each of Adam's steps is the learning rate: after n steps
+The loss is linear, so its gradient is constant and each step of Adam has the length of the learning rate. After n steps
 w = −n · rate.
 """
 
@@ -18,7 +18,10 @@ RATE = 0.01
 
 
 class Ramp(TorchModel):
-    """One parameter, one step per epoch; ``slopes`` are the gradients epoch by epoch (the last one goes on)."""
+    """A model with one parameter and one step per epoch.
+
+    ``slopes`` are the gradients of the epochs, and the last one repeats.
+    """
 
     slopes = (1.0,)
 
@@ -46,7 +49,7 @@ class Ramp(TorchModel):
 
 
 class Script:
-    """Stands in for ``validation_ndcg``: plays ``values``, and notes when it was asked and how."""
+    """A replacement of ``validation_ndcg`` that returns ``values`` in turn and records its calls."""
 
     def __init__(self, values):
         self.values, self.epochs, self.most, self.modes = list(values), [], [], []
@@ -141,7 +144,7 @@ def test_validation_users_are_passed_on(monkeypatch):
 
 
 def test_clip_bounds_the_gradient_of_a_step(monkeypatch):
-    """Gradients 1 and 1000 clipped to 1 are two full steps; unclipped, Adam's second step is shorter by a quarter."""
+    """Clipped to 1, gradients of 1 and 1000 give two full steps; unclipped, the second is a quarter shorter."""
 
     class Cliff(Ramp):
         slopes = (1.0, 1000.0)

@@ -1,4 +1,4 @@
-"""The order of a victim's life: poison, clean, fit, and only then the test items."""
+"""A victim is poisoned, cleaned and fitted before its test items are released."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def victim_fit(cache, *, model=ReferencePairwise, defense=None, attack=None, eps
 
 
 class Forgetful(Popularity):
-    """Keeps half of what it has learnt; ``epochs`` as every model of these tests."""
+    """A model that stores only half of its state."""
 
     class Config(BaseConfig):
         epochs: int = 2
@@ -52,7 +52,7 @@ class Forgetful(Popularity):
 
 
 class Lost(Forgetful):
-    """Keeps nothing."""
+    """A model that stores nothing."""
 
     def state(self):
         return {}
@@ -72,7 +72,7 @@ def test_a_state_that_a_plugin_does_not_take_back_is_its_own_mistake_at_once(tmp
 
 
 class Spy(ReferencePairwise):
-    """Tries to look at the test items while it is trained."""
+    """A model that tries to read the test items during training."""
 
     shop = None
 
@@ -211,14 +211,14 @@ def test_other_files_of_weights_are_another_checkpoint(tmp_path, monkeypatch):
 
 
 class Blanks(Defense):
-    """Reads titles without a word."""
+    """A defence that returns titles without words."""
 
     def clean_text(self, title):
         return title.replace("Title ", "")
 
 
 class Reader(ReferencePairwise):
-    """Notes the titles that it was fitted on."""
+    """A model that records the titles that it was fitted on."""
 
     def build(self, data, rng):
         type(self).read = [item.title for item in data.catalogue.items]
@@ -235,7 +235,7 @@ def test_titles_are_cleaned_before_the_fit_and_the_reader_goes_on_to_the_measure
 
 
 class Answers(Defense):
-    """Reads every title as what it is told to."""
+    """A defence that returns a given answer for every title."""
 
     answer: object = None
 

@@ -1,4 +1,4 @@
-"""Masks that are added to scores: what a loss says of masked items reaches no model."""
+"""Masks are added to scores, and no gradient of masked items reaches a model."""
 
 import torch
 
@@ -8,7 +8,7 @@ from robench.engine.rank.mask import Mask
 
 
 def questions_of(free, n_items=30):
-    """A user per number in ``free``: so many items are unmasked, the first of them is held out."""
+    """Returns one user per number in ``free``, with that many unmasked items. The first of them is held out."""
     masked = torch.ones(len(free), n_items, dtype=torch.bool)
     for row, count in enumerate(free):
         masked[row, :count] = False

@@ -1,4 +1,4 @@
-"""An attack may write in what it receives: no budget, mask or outcome of the host changes."""
+"""An attack may write to everything that it receives without changing the host's budgets, masks or outcomes."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from robench.testing.worlds import reference_victim
 
 
 class Widened(EmbeddingAttack):
-    """Ten times the radius, written into the ball that it was given."""
+    """An attack that writes ten times the radius into its ball."""
 
     def perturb(self, oracle, ball, rng):
         ball.radius.mul_(10)
@@ -19,7 +19,7 @@ class Widened(EmbeddingAttack):
 
 
 class Straight(Widened):
-    """The same step within the budget."""
+    """An attack that takes the same step within the budget."""
 
     def perturb(self, oracle, ball, rng):
         yield ball.ascent(oracle.gradient(oracle.zero()).gradient)
@@ -43,7 +43,7 @@ def test_a_radius_that_the_attack_widens_is_not_the_host_s(kind, surface, norm):
 
 
 class More(HistoryAttack):
-    """Five edits each, after writing that many into the budget."""
+    """An attack that makes five edits per user after writing five into the budget."""
 
     def rewrite(self, oracle, rng):
         oracle.budget().fill_(5)
@@ -64,7 +64,7 @@ def test_a_number_of_edits_that_the_attack_raises_is_not_the_host_s():
 
 
 class Longer(TextAttack):
-    """Titles of other items, after writing into everything that it was given."""
+    """An attack that writes to everything that it receives and proposes titles of other items."""
 
     def rewrite(self, oracle, rng):
         titles, limit = oracle.titles(), oracle.budget()

@@ -1,6 +1,6 @@
-"""Exact radii on factor models: for scores linear in the user vector, k = 1 has a closed form.
+"""Exact radii on factor models. If scores are linear in the user vector, k = 1 has a closed form.
 
-For k = 10 the tenth smallest margin ratio bounds the radius from below: that many rivals must pass at once.
+For k = 10 the tenth smallest margin ratio is a lower bound of the radius, because ten rivals must pass at once.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ ROUNDING = 1e-6  # of the model's float32 scores, in distance
 
 
 def linear_bench(seed, n_users=30, n_items=12, dim=16):
-    """Random factors in which every user's held-out item is the best unmasked one."""
+    """Returns random factors with which every user's held-out item is the best unmasked item."""
     data, _ = crowd(n_users=n_users, n_items=n_items, length=4, seed=seed)
     model = ReferencePairwise()
     model.initialise(data, Rng(seed))
@@ -39,7 +39,7 @@ def linear_bench(seed, n_users=30, n_items=12, dim=16):
 
 
 def margin_ratios(bench, scores, best, norm):
-    """(s_y − s_j) / ‖v_j − v_y‖* for every unmasked rival j, sorted: float64 [U][rivals]."""
+    """Returns the sorted ratios (s_y − s_j) / ‖v_j − v_y‖* of the unmasked rivals j: float64 [U][rivals]."""
     items = bench.model.item_vectors.weight.detach().double().numpy()
     ratios = []
     for user, y in enumerate(best):
@@ -100,7 +100,7 @@ def test_apgd_breaks_every_user_at_the_exact_radius_with_restarts_and_most_with_
 
 
 def certified(bench, scores, best, norm, k=10):
-    """The k-th smallest margin ratio of each user: float64 [U]."""
+    """Returns the k-th smallest margin ratio of each user: float64 [U]."""
     return np.array([ratios[k - 1] for ratios in margin_ratios(bench, scores, best, norm)])
 
 

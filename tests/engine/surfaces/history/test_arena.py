@@ -1,4 +1,4 @@
-"""The host of attacks on histories: what it refuses, how it counts, and what models must say of histories."""
+"""Tests which edits of histories the host refuses, and how it counts them."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def arena_of(bench, attack, epsilon=1.0, targets=None):
 
 
 class Fixed(HistoryAttack):
-    """Proposes what it is told to."""
+    """An attack that proposes given rows."""
 
     proposal = None
 
@@ -34,7 +34,7 @@ class Fixed(HistoryAttack):
 
 
 def cheat(change):
-    """An attack that changes the row of the first user, and gives the second one away at once by a lawful edit."""
+    """Returns an attack that changes the first user's row by ``change`` and makes a lawful edit for the second user."""
 
     def proposal(oracle):
         rows = [[item for item in row if item >= 0] for row in oracle.rows().tolist()]
@@ -123,7 +123,7 @@ def test_some_rows_of_an_arena_are_seen_as_in_the_whole():
 
 
 class Noisy(ReferenceSequence):
-    """Smoothed by noise that is drawn anew for every call."""
+    """A model with noise that is drawn anew for every call."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)
@@ -155,20 +155,20 @@ def test_edited_rows_stand_in_a_history_of_all_users():
 
 
 class Nosy(ItemKnn):
-    """Looks at the other users' histories too."""
+    """A model that also reads the histories of other users."""
 
     def scores(self, users, history):
         return super().scores(users, history) + np.float32(len(history))
 
 
 class Silent(ItemKnn):
-    """Does not say what it reads."""
+    """A model that does not declare what it reads."""
 
     surfaces = frozenset()
 
 
 class Deaf(ItemKnn):
-    """Says that it reads the history, but does not."""
+    """A model that declares the history but does not read it."""
 
     def scores(self, users, history):
         return np.tile(self.counts, (len(users), 1))

@@ -1,4 +1,4 @@
-"""Edits that brute force finds to be the best, and slopes against finite changes of the embedded inputs."""
+"""Attacks find the edits that brute force finds, and slopes agree with finite differences."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def linear_bench(cls, **settings):
 
 
 def neighbours(row, free):
-    """Every history one edit away: lists."""
+    """Returns every history that is one edit away."""
     for place in range(len(row)):
         yield row[:place] + row[place + 1 :]
         yield from ([*row[:place], item, *row[place + 1 :]] for item in free)
@@ -58,7 +58,7 @@ def test_one_greedy_edit_is_the_best_of_all(cls, weights):
 
 
 class Linear(TorchModel):
-    """Scores are the sum of the rows of a table, and some items are never near."""
+    """A model whose scores are sums of table rows."""
 
     def build(self, data, rng):
         self.table = nn.Embedding(data.n_items + 1, data.n_items, padding_idx=data.n_items)

@@ -1,4 +1,4 @@
-"""The surface ``parameters``: one δ on the tables, budgets per row, seen by all users."""
+"""On the surface ``parameters``, one δ on the tables has a budget per row and affects all users."""
 
 import math
 
@@ -141,7 +141,7 @@ def test_the_tables_that_are_scored_are_the_tables_plus_delta():
 
 
 class Wide(EmbeddingAttack):
-    """Ten times the budget, and a wrong shape if it is told to."""
+    """An attack that proposes ten times the budget, or a wrong shape."""
 
     shape = None
 
@@ -161,7 +161,7 @@ def test_a_cheat_is_projected_and_told():
 
 
 class Proposed(EmbeddingAttack):
-    """Some random tables of full length."""
+    """An attack that proposes random tables of full length."""
 
     numbers = range(12)
 
@@ -171,7 +171,7 @@ class Proposed(EmbeddingAttack):
 
 
 def ndcg(bench, numbers, k):
-    """NDCG@k (one held-out item each) left by the candidate that the host keeps."""
+    """Returns the mean NDCG@k under the candidate that the host keeps."""
     attack = Proposed.make(surface="parameters", norm="l2", k=k)
     attack.numbers = numbers
     ranks = bench.attacked(attack, 0.4, "").arrays["ranks"]
@@ -181,7 +181,7 @@ def ndcg(bench, numbers, k):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kind, k):
-    """Without a cut at k a table that sinks items from rank 30 to 60 can be kept before one that empties the top k."""
+    """Without a cut at k, moving items from rank 30 to 60 could count more than emptying the top k."""
     bench = reference_victim(kind)
     single = [ndcg(bench, [number], k) for number in Proposed.numbers]
     assert len(set(single)) > 1
@@ -189,7 +189,7 @@ def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kin
 
 
 class _Masked(torch.autograd.Function):
-    """Scores as they are; the gradient of some users is 0, or no number."""
+    """A model with unchanged scores in which the gradient of some users is 0 or not finite."""
 
     @staticmethod
     def forward(ctx, scores, sighted, instead):
@@ -204,7 +204,7 @@ class _Masked(torch.autograd.Function):
 
 
 def hidden(bench, monkeypatch, users, instead):
-    """The bench, where these users' gradients are hidden."""
+    """Hides the gradients of these users."""
     inner, blind = type(bench.model).score_from, torch.tensor(sorted(users), dtype=torch.int64)
 
     def score_from(self, batch, e):
@@ -218,7 +218,7 @@ def hidden(bench, monkeypatch, users, instead):
 @pytest.mark.parametrize(("instead", "name"), [(0.0, "zero_gradient_share"), (math.nan, "non_finite_share")])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.45, 1.0])
 def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeypatch, surface, instead, name, share):
-    """Each counts once, whatever members of an ensemble come after the first; on tables among all others' gradients."""
+    """Each user counts once, whatever members of an ensemble follow the first one."""
     bench = reference_victim("pairwise")
     arrays = bench.attacked(Pgd.make(steps=1), 0.1, "").arrays
     hit = arrays["users"][arrays["hit"]].tolist()
@@ -230,7 +230,7 @@ def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeyp
 
 
 class Given(EmbeddingAttack):
-    """Proposes what it is told to."""
+    """An attack that proposes given tables."""
 
     proposals = ()
 
@@ -254,7 +254,7 @@ def test_what_is_said_to_be_spent_by_two_rows_that_moved_is_so_by_hand():
 
 
 class Narrow(ReferencePairwise):
-    """Users of 3 factors; items of 5, of which the first 3 count."""
+    """A model with 3 factors per user and 5 per item, of which the first 3 count."""
 
     def build(self, data, rng):
         self.user_vectors, self.item_vectors = nn.Embedding(data.n_real_users, 3), nn.Embedding(data.n_items, 5)

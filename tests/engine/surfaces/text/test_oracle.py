@@ -1,4 +1,4 @@
-"""The host of attacks on titles: how it counts edits, what it takes for damage, and the slopes that it gives."""
+"""Tests how the host counts edits of titles, measures damage and computes slopes."""
 
 import math
 from dataclasses import replace
@@ -23,7 +23,7 @@ TITLES = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
 
 class Fixed(TextAttack):
-    """Proposes what it is told to."""
+    """An attack that proposes given titles."""
 
     proposals = ()
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_printed(title):
 
 
 def plain_scores(titles):
-    """The victim's scores with these titles, known items at −inf."""
+    """Returns the victim's scores for these titles, with known items at −inf."""
     bench, oracle = text_victim(), oracle_of()
     model = oracle.reader.victim(oracle.by_row(titles))
     scores = model.scores(bench.users, bench.history).astype(np.float64)

@@ -1,4 +1,4 @@
-"""How alike titles are, by a tiny encoder in place of the host's own."""
+"""The similarity of titles is computed with a tiny encoder in place of the host's own."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Attacks on titles: what is said to be spent, streams of members, and slopes of many titles."""
+"""Tests the reported budget of attacks on titles, the streams of members, and slopes of many titles."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from robench.testing.text_world import promoted, text_victim
 
 
 class Told(TextAttack):
-    """Proposes what it is told to, and notes a draw."""
+    """An attack that proposes given titles and records a draw."""
 
     proposals = ()
     notes = ()
