@@ -1,4 +1,4 @@
-"""A second package that offers names of robench itself, for tests of what another installed package may change."""
+"""A second package that offers robench's own names, for tests of the effects of other packages."""
 
 from robench.api import hookimpl
 from robench_plugins.attacks.auto import Auto
@@ -12,7 +12,7 @@ RIVAL = "rival:ROBENCH_PLUGINS"
 
 
 class Weak(Popularity):
-    """Recommends the least popular items, and calls itself the line that others must clear."""
+    """A model that recommends the least popular items and declares itself the baseline."""
 
     baseline = True
 
@@ -22,7 +22,7 @@ class Weak(Popularity):
 
 
 class Feeble(Auto):
-    """An ensemble of one feeble attack, which calls itself the one by which leaderboards are published."""
+    """An ensemble with one weak attack that declares itself the standard ensemble."""
 
     standard = True
 

@@ -1,4 +1,4 @@
-"""Tests what the command says: stale and changed cells, the user's mistakes in one line, odd terminals."""
+"""Tests the output of the command: stale and changed cells, mistakes in one line, and unusual terminals."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The command: eight usual mistakes end in one line and leave nothing; a plan imports only what it names."""
+"""Common mistakes end the command with one line and without files. A plan imports only what it names."""
 
 import subprocess
 import sys

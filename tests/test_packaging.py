@@ -1,4 +1,4 @@
-"""Tests what a wheel holds: both import roots, typed, with the entry points, and nothing else."""
+"""A wheel holds both import roots with types and entry points, and nothing else."""
 
 import subprocess
 import sys

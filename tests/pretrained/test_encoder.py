@@ -1,4 +1,4 @@
-"""Tests the sources of encoders, refused weights, and what their vectors depend on."""
+"""Tests the sources of encoders, refused weights, and the inputs that vectors depend on."""
 
 import importlib.util
 import json
@@ -153,7 +153,7 @@ def test_texts_longer_than_the_encoder_reads_are_refused(folder):
 
 
 class Bomb:
-    """Writes a file when it is unpickled."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -210,7 +210,7 @@ def load_from_hub(home, code=FOLDER, **environment):
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The little of the hub's interface that fetching needs: the commit of main, its files, and a file each."""
+    """The part of the hub's interface that fetching needs: the commit of main, the list of files, and each file."""
 
     folder: Path
     asked: list[str]

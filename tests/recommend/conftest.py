@@ -1,4 +1,4 @@
-"""A finished run, and a way to ask its victims for lists."""
+"""Fixtures with a finished run and a function that asks its victims for lists."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of one seed, with a cache of its own."""
+    """Returns a finished run of one seed with its own cache."""
     folder = tmp_path_factory.mktemp("done")
     (folder / "four.yaml").write_text(SUITE)
     only = ("--only", "seed=0", "--workers", "2")
@@ -43,7 +43,7 @@ def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(done, registry, monkeypatch):
-    """Returns a function that answers a request, and keeps in ``said`` what it said meanwhile."""
+    """Returns a function that answers a request and keeps its messages in ``said``."""
     monkeypatch.setenv("ROBENCH_CACHE", str(done / "cache"))
     said: list[str] = []
 

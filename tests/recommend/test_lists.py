@@ -1,4 +1,4 @@
-"""Tests what victims recommend: the lists, the two sources, and every mistake in one line."""
+"""Tests the lists that victims recommend, both sources, and every mistake."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def victims(done, registry, **wanted):
 
 
 def best(scores, known, k, catalogue):
-    """(id, score) of the best items that are not known, ties by the smaller row."""
+    """Returns (id, score) of the best unknown items. The smaller row wins a tie."""
     order = [item for item in np.argsort(-scores, kind="stable").tolist() if item not in known]
     return [(catalogue.ids[item], pytest.approx(float(scores[item]))) for item in order[:k]]
 
@@ -182,7 +182,7 @@ def test_records_do_not_hold_the_notes_of_the_checkpoint(done):
 
 
 def changed(source: Path, target: Path, change) -> Path:
-    """A copy of a checkpoint with other arrays or notes."""
+    """Writes a copy of a checkpoint with other arrays or notes."""
     arrays, notes = read_entry(source)
     change(arrays, notes)
     save_file(arrays, target, {"notes": json.dumps(notes)})

@@ -1,4 +1,4 @@
-"""Items as people write them."""
+"""Tests how items are found by the names that people write."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The page's pictures, read back from their SVG: every mark stands where its number is, and says whose it is."""
+"""Reads the pictures of the page back from their SVG. Every mark has the right place and label."""
 
 import re
 from xml.etree import ElementTree
@@ -19,7 +19,7 @@ def numbers(text):
 
 
 class Picture:
-    """Points: label -> (x, y, fill, path); lines: (x, y, length across, length down, stroke, dashed)."""
+    """A picture with points, label -> (x, y, fill, path), and lines, (x, y, width, height, stroke, dashed)."""
 
     def __init__(self, svg):
         self.points, self.lines, self.paths, self.texts = {}, [], [], []
@@ -42,7 +42,7 @@ class Picture:
             self._walk(part, group, (x, y))
 
     def across(self):
-        """value -> x, from the points."""
+        """Returns the function from a value to x, fitted to the points."""
         values = [float(label.rpartition(": ")[2].split()[0]) for label in self.points]
         slope, start = np.polyfit(values, [point[0] for point in self.points.values()], 1)
         assert slope > 0
@@ -51,7 +51,7 @@ class Picture:
 
 @pytest.fixture
 def world(tmp_path):
-    """Values of clean and attacked, of popularity, and their intervals all differ."""
+    """Returns a folder in which all clean, attacked and popularity values and their intervals differ."""
     world = World(tmp_path / "w", [EMBEDDING])
     for seed in (0, 1):
         world.cell(ranks(24, 99), model="popularity", seed=seed)

@@ -1,4 +1,4 @@
-"""index.html: what leaderboard.md says, drawn too; nothing that a user wrote becomes markup, nothing is loaded."""
+"""index.html has the content of leaderboard.md with pictures. It escapes texts of users and loads nothing."""
 
 import re
 from dataclasses import replace
@@ -22,7 +22,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
 class Read(HTMLParser):
-    """Elements, what is open, cells of tables, list entries, headings, references and labels of marks."""
+    """A parser that collects elements, table cells, list entries, headings, references and labels of marks."""
 
     def __init__(self, text):
         super().__init__()

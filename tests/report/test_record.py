@@ -1,4 +1,4 @@
-"""`robench show`: records, users' lists, folders, and ids by their first digits."""
+"""Tests `robench show` with records, users' lists, folders, and the first digits of ids."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from robench.report.record import mark_invisible, show_cell
 
 
 def with_users(world):
-    """users.npz of a world: a held-out item each."""
+    """Writes users.npz with one held-out item per user."""
     world.store.write_users(
         {
             "d/s/user": np.arange(USERS),
@@ -143,7 +143,7 @@ def test_the_edits_of_a_history_are_told_in_words(tmp_path, monkeypatch):
 
 
 def first(text, start):
-    """The cells of the row that begins so."""
+    """Returns the cells of the row that begins with a text."""
     line = next(line for line in text.splitlines() if line.startswith(f"│ {start}"))
     return [part.strip() for part in line.strip("│").split("│")][1:]
 

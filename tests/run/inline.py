@@ -1,4 +1,4 @@
-"""Runs a suite in this process, with plugins that are written into a folder: no worker, no command."""
+"""Runs a suite in this process, without workers, with plugins that are written to a folder."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ SMALL = "datasets: [{name: synthetic, users: 40, items: 30, interactions_per_use
 
 
 class Inline(Executor):
-    """Does the work in the process of the test."""
+    """An executor that works in the process of the test."""
 
     def run(self, tasks, work, emit):
         for task in tasks:
@@ -27,7 +27,7 @@ class InlineRunner(Runner):
 
 
 def run(path: Path, **options) -> Runner:
-    """Runs a suite file and returns its runner, whose ``summary`` says how it ended."""
+    """Runs a suite file and returns its runner with the ``summary`` of the run."""
     host = Host.discover()
     registry = Registry.of(host)
     job = make_runner(path, host, registry, Options(path.parent / "results", **options))

@@ -26,7 +26,7 @@ def registry():
 
 
 def ends(path, registry, only=()):
-    """Returns the mistakes with which a run would end, as plan reports them."""
+    """Returns the mistakes with which a run would end, taken from the plan."""
     return make_preview(path, registry, None, (), only).refusals
 
 

@@ -1,4 +1,4 @@
-"""A cell is stale, and a checkpoint made anew, if code that took part has changed; other code does not count."""
+"""A cell is stale, and a checkpoint is made anew, only if code that took part has changed."""
 
 import sys
 
@@ -30,7 +30,7 @@ attacks: [{{name: idle, epsilon: 0.1}}, {{name: fgsm, epsilon: 0.1}}]
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """A finished run of a clean cell, a built-in attack and a third-party attack."""
+    """Returns a finished run of a clean cell, a built-in attack and a third-party attack."""
     (tmp_path / "idle.py").write_text(ATTACK)
     (tmp_path / "t.yaml").write_text(SUITE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -40,7 +40,7 @@ def job(tmp_path, monkeypatch):
 
 
 def stale(job, **changed):
-    """The cells that are stale, after the code digests of their records were replaced by ``changed``."""
+    """Returns the stale cells after replacing code digests in their records by ``changed``."""
     dependencies, cells = (
         Dependencies(job.registry, Sources()),
         {c.attack.label if c.attack else "clean": c for c in job.cells},

@@ -1,4 +1,4 @@
-"""Records of two versions of the data never meet in a table."""
+"""No table combines records of two versions of the data."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def run(folder: Path, *arguments: str) -> None:
 
 
 def states(folder: Path) -> dict[tuple[str, str], set[str]]:
-    """(model, seed) -> the states of its cells."""
+    """Returns the states of the cells of each model and seed."""
     found: dict[tuple[str, str], set[str]] = {}
     for cell in csv.DictReader((folder / "results/t/cells.csv").read_text().splitlines()):
         found.setdefault((cell["model"], cell["seed"]), set()).add(cell["status"])
@@ -39,7 +39,7 @@ def states(folder: Path) -> dict[tuple[str, str], set[str]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, caches) -> Path:
-    """A finished run on the first version of the data."""
+    """Returns a finished run on the first version of the data."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "t.yaml").write_text(SUITE)
     (folder / "r.csv").write_text(rows(20))

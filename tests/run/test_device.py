@@ -1,4 +1,4 @@
-"""The settings of torch hold while a victim is at work, and importing robench changes none."""
+"""The settings of torch hold while a victim is measured, and importing robench changes none of them."""
 
 import subprocess
 import sys

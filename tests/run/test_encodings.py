@@ -1,4 +1,4 @@
-"""Tests which texts plan reports as encoded once: per encoder and catalogue, for how many victims, whether done."""
+"""Tests the plan's report on texts that are encoded once per encoder and catalogue."""
 
 from dataclasses import replace
 

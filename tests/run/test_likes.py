@@ -1,4 +1,4 @@
-"""Like/dislike the whole way, through the command: one calibration per victim, fixed pairs, recomputed tables."""
+"""Tests like/dislike from the command to the tables: one calibration per victim, and fixed pairs."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", 
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, made once, with a cache of its own."""
+    """Returns a finished run with its own cache, made once."""
     folder = tmp_path_factory.mktemp("liked")
     (folder / "liked.yaml").write_text(LIKED)
     result = robench(folder, "run", "liked.yaml", "--workers", "1", ROBENCH_CACHE=str(folder / "cache"))
@@ -59,7 +59,7 @@ def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cells(done):
-    """(columns, record, arrays) of every measured cell."""
+    """Returns the columns, the record and the arrays of every measured cell."""
     out = done / "results" / "liked"
     found = []
     for c in json.loads((out / "plan.json").read_text())["cells"]:
@@ -111,8 +111,9 @@ def test_the_calibration_is_the_victim_s_and_frozen_under_attack(cells):
 
 
 def test_negatives_are_those_of_the_data_for_every_model_defence_and_seed(done, cells):
-    """They come from the prepared data alone, and every victim's own scores of these very items are stored: its list
-    of ten says so, where one of a pair is in it.
+    """The negatives come from the prepared data alone.
+
+    Every victim's scores of them are stored, and agree with its list of ten.
     """
     (path,) = (done / "cache" / "data").rglob("*.npz")
     data = Prepared.load(path)
@@ -145,7 +146,7 @@ def test_without_budget_everything_is_as_at_clean_bit_for_bit(cells):
 
 
 def test_they_are_left_out_where_they_mean_nothing(cells):
-    """Likes are not measured if items are promoted, or under an ensemble, which leaves broken users."""
+    """Likes are not measured if items are promoted, or under an ensemble, which stops for broken users."""
     for c, record, _ in cells:
         ensemble = c["kind"] == "ensemble"
         promoted = c["stage"] == "test" and c["goal"] == "promote"
@@ -209,7 +210,7 @@ def test_the_section_of_twins_by_hand(done, cells):
 
 
 def test_stored_cells_without_likes_are_measured_again_when_a_suite_asks_for_them(robench, tmp_path):
-    """And until then nothing of a cell changes: the arrays that both hold are equal."""
+    """The arrays that both versions of a cell hold are equal."""
     small = SUITE.partition("attacks:")[0].replace("seeds: [0, 1]", "seeds: [0]")
     small = "\n".join(line for line in small.splitlines() if "lstm" not in line and "content" not in line)
     plain = f"{small}\nattacks: [{{name: fgsm, epsilon: 0.3}}]\nmetrics: [ndcg@10]\n"

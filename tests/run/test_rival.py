@@ -1,4 +1,4 @@
-"""A second package that offers names of robench itself is installed between two runs of one suite."""
+"""Between two runs of a suite, a second package that offers robench's own names is installed."""
 
 import csv
 import json

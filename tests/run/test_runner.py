@@ -1,4 +1,4 @@
-"""The whole way, through the command: run, run again, kill, resume, recompute, show."""
+"""Tests the command from end to end: run, run again, kill, resume, recompute, show."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, made once, with a cache of its own."""
+    """Returns a finished run with its own cache, made once."""
     folder = tmp_path_factory.mktemp("done")
     (folder / "tiny.yaml").write_text(SUITE)
     result = robench(folder, "run", "tiny.yaml", "--workers", "2", ROBENCH_CACHE=str(folder / "cache"))
@@ -65,7 +65,7 @@ def test_everything_is_written(done):
 
 
 def test_popularity_s_stored_ranks_equal_a_naive_loop_over_the_prepared_data(done):
-    """Known items (training and validation) stand nowhere, the held-out item is one of the others, ties count above."""
+    """Known items are left out of the ranking, and tied items count as better."""
     out = done / "results" / "tiny"
     (path,) = (done / "cache" / "data").rglob("*.npz")
     data = Prepared.load(path)
@@ -129,7 +129,7 @@ def test_workers_and_order_change_no_byte_of_the_tables(robench, done, tmp_path,
 
 
 def test_kill_and_run_again(robench, done, tmp_path):
-    """Kill -9 in the middle: finished cells are kept, the tables are those of an undisturbed run."""
+    """After kill -9, finished cells are kept, and the tables equal those of an undisturbed run."""
     (tmp_path / "tiny.yaml").write_text(SUITE)
     environment = {**os.environ, "ROBENCH_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "robench", "run", "tiny.yaml", "--workers", "2"]

@@ -31,13 +31,13 @@ class Likes(Metric):
 
 @pytest.fixture
 def job(tmp_path):
-    """A finished run: six cells, of which two cannot be measured."""
+    """Returns a finished run of six cells, two of which cannot be measured."""
     (tmp_path / "t.yaml").write_text(SUITE)
     return run(tmp_path / "t.yaml")
 
 
 def states(job, metrics=(), **options):
-    """The state of every cell, in the order of the plan."""
+    """Returns the state of every cell in the order of the plan."""
     plan = json.loads((job.store.folder / "plan.json").read_text())
     dependencies = Dependencies(job.registry, Sources())
     data = options.pop("data", plan["data_sha256"])

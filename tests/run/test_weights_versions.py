@@ -1,4 +1,4 @@
-"""A cell whose attack read other weights than those that are there now is stale; others are not."""
+"""A cell is stale only if its attack read weights that have changed since."""
 
 import json
 

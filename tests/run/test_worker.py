@@ -1,4 +1,4 @@
-"""The records of one victim: which code each lists, and which error each tells."""
+"""Tests the code digests and the errors in the records of one victim."""
 
 import runpy
 import sys

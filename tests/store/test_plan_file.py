@@ -1,4 +1,4 @@
-"""plan.json: plans of other versions, and files that are no plan."""
+"""Tests plan.json with plans of other versions, and with files that are not plans."""
 
 import json
 

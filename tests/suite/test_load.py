@@ -1,4 +1,4 @@
-"""A suite as loaded: defaults, grids, labels, and every mistake with its place."""
+"""Tests the loading of suites: defaults, grids, labels, and every mistake with its place."""
 
 import types
 from pathlib import Path
@@ -19,7 +19,7 @@ from robench.suite.yaml import dump, parse
 
 
 class Table(Dataset):
-    """No data at all."""
+    """A data set without data."""
 
     class Config(BaseConfig):
         path: Path = Path("table.csv")
@@ -31,7 +31,7 @@ class Table(Dataset):
 
 
 class Toy(Model):
-    """A model with a setting of every sort."""
+    """A model with one setting of every type."""
 
     class Config(BaseConfig):
         factors: int = Field(default=8, ge=1)
@@ -63,7 +63,7 @@ class Push(EmbeddingAttack):
 
 
 class Shield(Defense):
-    """A λ-defence."""
+    """A defence with the setting λ."""
 
     class Config(BaseConfig):
         lambda_: float = Field(default=0.5, ge=0, le=1, alias="lambda")
@@ -72,7 +72,7 @@ class Shield(Defense):
 
 
 class Nothing(Defense):
-    """No defence."""
+    """A defence that changes nothing."""
 
 
 METRICS = {entry.name: entry.target for entry in Registry.of(Host.discover()).entries["metric"]}
@@ -292,7 +292,7 @@ def test_a_label_that_another_entry_gets_by_itself_is_refused():
 
 def test_a_clash_is_told_at_its_place_and_a_qualified_name_solves_it():
     class Other(Toy):
-        """Another."""
+        """Another component."""
 
     entries = [Entry("toy", "a:x", Toy), Entry("toy", "b:x", Other)]
     both = Registry({**REGISTRY.entries, "model": entries}, {})

@@ -1,4 +1,4 @@
-"""A wrong suite ends in one line per mistake, with the place and the hint, and exit code 2; nothing is written."""
+"""A wrong suite gives one line per mistake with place and hint, and exit code 2. Nothing is written."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -262,7 +262,7 @@ ONCE = [
 
 @pytest.mark.parametrize(("text", "problem"), ONCE)
 def test_a_misspelt_word_is_one_mistake(tmp_path, text, problem):
-    """Not a second one as well: that what it was meant to be is missing."""
+    """The intended key is not reported as missing too."""
     path = tmp_path / "t.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as caught:

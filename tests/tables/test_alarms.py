@@ -1,4 +1,4 @@
-"""Planted false defences look robust to FGSM and PGD alone; auto and the flags expose them, and leave honest ones."""
+"""Planted false defences look robust to FGSM and PGD, but auto and the flags expose them."""
 
 import json
 from pathlib import Path
@@ -39,13 +39,13 @@ attacks: [{name: auto, surface: parameters, norm: l2, epsilon: 0.2}]
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
-    """leaderboard.json of the suite."""
+    """Returns leaderboard.json of the suite."""
     return leaderboard(tmp_path_factory.mktemp("alarms"), SUITE)
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """The same where one shift of the tables serves all users."""
+    """Returns leaderboard.json of the suite with one shift of the tables for all users."""
     return leaderboard(tmp_path_factory.mktemp("tables"), TABLES)
 
 
@@ -63,7 +63,7 @@ def leaderboard(folder, suite):
 
 
 def attacked(board, defense, attack):
-    """(clean, attacked) NDCG@10 of a row under one attack."""
+    """Returns the clean and the attacked NDCG@10 of a row under one attack."""
     (found,) = (c for c in board["curves"] if (c["defense_label"], c["attack_label"]) == (defense, attack))
     return found["value"]
 

@@ -1,4 +1,4 @@
-"""Tables out of records made by hand, against numbers worked out by hand."""
+"""Tests tables of made-up records against numbers that were computed by hand."""
 
 import csv
 import io
@@ -332,7 +332,7 @@ def test_intervals_stay_where_a_metric_can_be(world):
 
 
 def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
-    """Two seeds that disagree: Student's t with one degree of freedom is far wider than a metric is."""
+    """If two seeds disagree, Student's t with one degree of freedom is wider than the range of a metric."""
     world = World(tmp_path / "w", [POISONING])
     for seed, (before, after) in enumerate(((99, 1), (1, 99))):
         world.cell([1] * USERS, seed=seed, arrays={"target_ranks": [[before] * USERS]})

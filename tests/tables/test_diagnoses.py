@@ -1,4 +1,4 @@
-"""Flags of single cells: what an attack that takes one draw of a stochastic victim is advised to do."""
+"""Tests the advice to attacks that take one draw of a stochastic victim."""
 
 import pytest
 from tests.fakes import World, ranks, row

@@ -1,4 +1,4 @@
-"""Flags: set by the numbers, and only by them."""
+"""Flags depend on the numbers alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Flags on what was spent: more than ε in the record."""
+"""Tests flags of cells whose record shows more than ε."""
 
 import numpy as np
 import pytest

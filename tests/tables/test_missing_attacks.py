@@ -12,7 +12,7 @@ def world(tmp_path):
 
 
 def attacked(world, left, *, weight=1.0, seeds=SEEDS, model="mf", **more):
-    """Clean cells that hit 150 of the users, and per (attack, ε) of ``left`` the users that it leaves: None fails."""
+    """Adds clean cells that hit 150 users, and the attacks in ``left`` with the users that they leave. None fails."""
     for seed in seeds:
         world.cell(ranks(150, 99), seed=seed, weight=weight, model=model)
         for (attack, epsilon), users in left.items():

@@ -1,4 +1,4 @@
-"""Tests which cells a table compares: fits of one seed, targets of one set, victims with popularity itself."""
+"""Tests which cells a table compares."""
 
 import pytest
 from tests.fakes import EMBEDDING, FAKES, USERS, World, ranks, row

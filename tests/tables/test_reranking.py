@@ -1,4 +1,4 @@
-"""Tables of models of two stages: means over seeds of what the records say, clean and attacked."""
+"""Tests tables of two-stage models, which show clean and attacked means over seeds."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The results of this repository are what its code makes of their cells: whoever changes a table changes them too."""
+"""The committed results equal the tables that the code builds from their cells."""
 
 import shutil
 from pathlib import Path

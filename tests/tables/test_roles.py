@@ -1,4 +1,4 @@
-"""Which rows and titles the roles of components decide, and how plans are read that do not note roles."""
+"""Tests the effects of the roles of components, and plans that do not hold roles."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ MEMBER = {"name": "pgd", "kind": "gradient", "everyone": True, "steps": 10, "use
 
 
 def filled(world, *, line="popularity", attack="auto"):
-    """A good model and a weak line, and an ensemble of one member against the model."""
+    """Fills a folder with a good model, a weak baseline, and an ensemble of one member."""
     broke = (np.arange(USERS) < 30).astype(np.int8)
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
@@ -32,7 +32,7 @@ def filled(world, *, line="popularity", attack="auto"):
 
 
 def note(world, **roles):
-    """Write roles into the plan's cells: ``baseline="line"`` for the cells of the model ``line``."""
+    """Writes roles into the plan, such as ``baseline="line"`` for the cells of the model ``line``."""
     columns = {"baseline": "model", "standard": "attack"}
     for cell in world.cells:
         cell.update({role: True for role, name in roles.items() if cell[columns[role]] == name})

@@ -1,4 +1,4 @@
-"""The section on attacks on titles: before and after of the same items, the cost, and which attack is the strongest."""
+"""Tests the section on attacks on titles: effects on the same items, costs, and the strongest attack."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ ALL = [1] * USERS
 
 
 def targets(reached):
-    """Ranks of one target: 1 for the first ``reached`` users, else 50."""
+    """Returns the ranks of one target: 1 for the first ``reached`` users, and 50 for others."""
     return {"target_ranks": [[1] * reached + [50] * (USERS - reached)]}
 
 

@@ -1,4 +1,4 @@
-"""The conformance classes must fail what the field let pass: disconnected models, attacks and defences."""
+"""The conformance classes detect disconnected models, attacks and defences, which others have missed."""
 
 import subprocess
 import sys
@@ -18,14 +18,14 @@ from robench_plugins.models.ease import Ease
 
 
 class Detached(ReferencePairwise):
-    """Scores well, and no gradient reaches its inputs."""
+    """A planted fault: no gradient reaches the inputs."""
 
     def score_from(self, batch: Batch, e: Embedded):
         return super().score_from(batch, Embedded({n: x.detach() for n, x in e.inputs.items()}, e.valid, e.context))
 
 
 class Bypass(ReferencePairwise):
-    """Looks the user up again, past the perturbed input."""
+    """A planted fault: the user is looked up again, past the perturbed input."""
 
     def score_from(self, batch: Batch, e: Embedded):
         own = self.user_vectors(batch.users)
@@ -33,7 +33,7 @@ class Bypass(ReferencePairwise):
 
 
 class Leaky(ReferenceSequence):
-    """Padding takes part in the scores and may be perturbed."""
+    """A planted fault: padding affects the scores and may be perturbed."""
 
     def embed(self, batch: Batch):
         e = super().embed(batch)
@@ -44,21 +44,21 @@ class Leaky(ReferenceSequence):
 
 
 class Blurred(Leaky):
-    """Padding takes part in the scores, though it may not be perturbed."""
+    """A planted fault: padding affects the scores but may not be perturbed."""
 
     def embed(self, batch: Batch):
         return ReferenceSequence.embed(self, batch)
 
 
 class Idling(Leaky):
-    """Padding may be perturbed, though it takes no part."""
+    """A planted fault: padding may be perturbed but does not affect the scores."""
 
     def states_at(self, batch, e, row, position):
         return ReferenceSequence.states_at(self, batch, e, row, position)
 
 
 class Deaf(ReferencePairwise):
-    """Trains on real users only: poison never reaches its loss."""
+    """A planted fault: training ignores fake users, so poison never reaches the loss."""
 
     def batches(self, data, rng):
         for b in super().batches(data, rng):
@@ -70,7 +70,7 @@ class Deaf(ReferencePairwise):
 
 
 class Neighbourly(Ease):
-    """Scores take a little of the user's who is asked for before."""
+    """A planted fault: the scores of a user depend on the user before."""
 
     def scores(self, users, history):
         own = super().scores(users, history)
@@ -86,7 +86,7 @@ class Egalitarian(Ease):
 
 
 class Favourite(Ease):
-    """Everybody gets the scores of the first user."""
+    """A planted fault: all users get the scores of the first user."""
 
     def scores(self, users, history):
         return super().scores(np.zeros_like(users), history)
@@ -102,21 +102,21 @@ def test_a_model_whose_users_are_mixed_fails_its_conformance_test(kind):
 
 
 class Narrow(Ease):
-    """Leaves two items of the catalogue out."""
+    """A planted fault: two items of the catalogue are left out."""
 
     def newcomers(self, history):
         return super().newcomers(history)[:, :-2]
 
 
 class Everybody(Ease):
-    """Scores all users, whoever is asked for."""
+    """A planted fault: all users are scored, whatever users are requested."""
 
     def scores(self, users, history):
         return super().scores(np.arange(history.n_users), history)
 
 
 class Double(Ease):
-    """Scores in double precision."""
+    """A planted fault: the scores have double precision."""
 
     def scores(self, users, history):
         return super().scores(users, history).astype(np.float64)
@@ -231,21 +231,21 @@ def test_honest_models_pass_the_same_tests():
 
 
 class Idle(EmbeddingAttack):
-    """Returns what it was given."""
+    """A planted fault: the attack returns its input."""
 
     def perturb(self, oracle, ball, rng):
         yield oracle.zero()
 
 
 class Greedy(Fgsm):
-    """Ten times the budget."""
+    """A planted fault: the attack proposes ten times the budget."""
 
     def perturb(self, oracle, ball, rng):
         yield from super().perturb(oracle, ball.shrunk(10), rng)
 
 
 class Backwards(Fgsm):
-    """Walks down the loss."""
+    """A planted fault: the attack descends the loss."""
 
     def perturb(self, oracle, ball, rng):
         for delta in super().perturb(oracle, ball, rng):
@@ -270,7 +270,7 @@ def test_false_attacks_fail_their_conformance_tests(victim):
 
 
 class Clean(AdversarialTraining):
-    """The field's bug: the "adversarial" loss of clean inputs."""
+    """A planted fault: the "adversarial" loss is computed on clean inputs."""
 
     def loss(self, step):
         return step.losses(step.embed()).value.mean()
@@ -286,7 +286,7 @@ def test_a_defence_that_trains_on_clean_inputs_fails_its_conformance_test():
 
 @pytest.mark.parametrize("model", [ReferencePairwise, ReferenceSequence])
 def test_the_robust_loss_is_on_perturbed_inputs_and_above_the_clean_one(model):
-    """λ = 0 leaves nothing but the robust loss."""
+    """With λ = 0 only the robust loss is left."""
     data, _ = crowd()
     trained, _ = fitted(model(), data)
     trained.train()

@@ -1,4 +1,4 @@
-"""auto on titles: the list of its version, and the one rewriting for all users that its members lead to."""
+"""Tests the list of auto on titles, and the rewriting that its members find for all users."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ class TestMedianSmoothing(DefenseTests):
 
 @pytest.fixture(params=[ReferencePairwise, ReferenceSequence])
 def world(request):
-    """A fitted model, its data and the held-out items."""
+    """Returns a fitted model, its data and the held-out items."""
     data, test = crowd(ragged=True)
     model, _ = fitted(request.param.make(epochs=4), data)
     return model, data, test

@@ -6,7 +6,7 @@ from tests.tiny_decoder import tiny_decoder
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """The folder of a small decoder."""
+    """Returns the folder of a small decoder."""
     return str(tiny_decoder(tmp_path_factory.mktemp("llama")))
 
 

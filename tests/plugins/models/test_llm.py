@@ -26,7 +26,7 @@ USERS = np.arange(9)
 
 @pytest.fixture(scope="module")
 def world():
-    """The data, the history at test time, and the held-out items."""
+    """Returns the data, the history at test time, and the held-out items."""
     data, test = crowd(n_users=24)
     return data, joined(data.train, data.validation), test
 
@@ -39,7 +39,7 @@ def _fit(data, weights, **settings: Any) -> Llm:
 
 @pytest.fixture(scope="module")
 def victim(world, weights):
-    """A fitted model that no test changes."""
+    """Returns a fitted model that no test changes."""
     return _fit(world[0], weights)
 
 

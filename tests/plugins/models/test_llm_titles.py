@@ -33,7 +33,7 @@ K = 3
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory):
-    """A decoder with a token for every word of the catalogue, in double precision."""
+    """Returns a victim whose decoder has a token for every word, in double precision."""
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
@@ -44,7 +44,7 @@ def victim(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def targets(victim):
-    """Two of the most frequent candidates, and an item that is no candidate."""
+    """Returns two of the most frequent candidates, and an item that is not a candidate."""
     counts = np.bincount(
         victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
     )
@@ -54,7 +54,7 @@ def targets(victim):
 
 @pytest.fixture(scope="module")
 def nobodys(victim, targets):
-    """The index of the target that is no candidate."""
+    """Returns the index of the target that is not a candidate."""
     candidates = victim.model.candidates(victim.users, victim.history)
     return next(at for at, item in enumerate(targets) if not (candidates == item).any())
 
@@ -214,7 +214,7 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(victim, targets, no
 
 @pytest.fixture(scope="module")
 def memoryless(tmp_path_factory):
-    """A decoder that reads the previous token only; every other word of the catalogue has several tokens."""
+    """Returns a victim whose decoder reads only the previous token. Every other word has several tokens."""
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})[::2]
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))

@@ -31,7 +31,7 @@ KINDS = {
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
-    """The folder of a tiny encoder."""
+    """Returns the folder of a tiny encoder."""
     return str(tiny_bert(tmp_path_factory.mktemp("encoder")))
 
 

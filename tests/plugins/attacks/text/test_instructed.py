@@ -118,7 +118,7 @@ def test_without_a_budget_nothing_is_evaluated(weights):
 
 
 def misfit(attack, model, name, goal="promote"):
-    """Why an attack on titles cannot touch a model, as the plan says it."""
+    """Returns the plan's reason why an attack on titles cannot touch a model."""
     label = "prompt-injection" if attack is PromptInjection else "hotflip"
     threat = Threat("text", "test", "words", goal=goal)
     planned = PlannedAttack(Part(label, {}, label), attack.make(), own=True, threat=threat, epsilons=(0.1,))
