@@ -4,7 +4,7 @@
     python tools/same_cells.py OTHER_CHECKOUT FOLDER/every-plugin.yaml
 
 The models that read text use tiny encoders and decoders with random weights, so the whole suite runs in about a minute.
-Its numbers mean nothing: it exists to show that a change of the code changes no number.
+Its numbers have no meaning. It serves to show that a change of the code changes no number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}
 
 
 def datasets(folder: Path) -> list[dict[str, Any]]:
-    """Returns an entry per data set; the files of the first two lie in ``folder``."""
+    """Returns one entry per data set. The files of the first two are in ``folder``."""
     return [
         {"name": "csv", **{key: str(folder / f"{key}.csv") for key in ("path", "items", "users")}},
         {"name": "recbole", "path": str(folder / "atomic")},
@@ -36,7 +36,7 @@ def datasets(folder: Path) -> list[dict[str, Any]]:
 
 
 def models(folder: Path) -> list[dict[str, Any]]:
-    """Returns an entry per model, and a second one for each model that can train pretrained weights."""
+    """Returns one entry per model, and a second one for each model that can train pretrained weights."""
     short = {"dim": 8, "max_length": 10, "epochs": 2}
     bert = {"name": "text-bert", "weights": str(folder / "bert"), **short}
     llm = {"name": "llm", "weights": str(folder / "decoder"), "history_items": 2, "validation_users": 2}
@@ -64,7 +64,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
 
 
 def defenses() -> list[dict[str, Any]]:
-    """Returns an entry per defence, and further ones for the variants of adversarial training and smoothing."""
+    """Returns one entry per defence, and more for the variants of adversarial training and smoothing."""
     return [
         {"name": "none"},
         ADVERSARIAL,
@@ -81,7 +81,7 @@ def defenses() -> list[dict[str, Any]]:
 
 
 def attacks(folder: Path) -> list[dict[str, Any]]:
-    """Returns an entry per attack, and further ones for the surfaces, norms and goals of some."""
+    """Returns one entry per attack, and more for the surfaces, norms and goals of some attacks."""
     ball: dict[str, Any] = {"epsilon": 0.05}
     return [
         {"name": "random-noise", "draws": 3, **ball},
@@ -120,12 +120,12 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
 
 
 def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
-    """Returns the label of every entry, or its name if it has none, but for those in ``left_out``."""
+    """Returns the label or else the name of every entry, except for those in ``left_out``."""
     return [label for entry in entries if (label := entry.get("label", entry["name"])) not in left_out]
 
 
 def suite(folder: Path) -> dict[str, Any]:
-    """Returns the suite: one data set where every plugin meets what it fits, and three for the readers of data."""
+    """Returns the suite. One data set is used with every plugin, and three data sets test their readers."""
     learned, defended, attacking = models(folder), defenses(), attacks(folder)
     elsewhere = ["recbole", "synthetic", "movielens-small"]
     few = ("none", "normalise", "injection-filter")
@@ -173,7 +173,7 @@ def suite(folder: Path) -> dict[str, Any]:
 
 
 def write_data(folder: Path) -> None:
-    """Writes interactions, items and users as CSV files, and the interactions and items as atomic files too."""
+    """Writes interactions, items and users as CSV files, and interactions and items as atomic files."""
     rng = np.random.default_rng(0)
     rows = [(u, i, t) for u in range(USERS) for t, i in enumerate(rng.permutation(ITEMS)[: rng.integers(6, 14)])]
     titles = [" ".join(rng.choice(WORDS, rng.integers(2, 5))) for _ in range(ITEMS)]

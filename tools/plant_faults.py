@@ -2,9 +2,9 @@
 
     python -m tools.plant_faults [--tree .] [--faults tools/faults.yaml] [--results build/faults.jsonl] [NAME ...]
 
-A fault is a small edit that a careless change could make: a sign, an edge, a dropped check. One that no test sees is a
-gap of the suite. Each line of ``--results`` holds one outcome, and a fault with an outcome is not planted again, so a
-run can be interrupted. The exit code is 1 if a fault survived.
+A fault is a small edit that a careless change could make, such as a wrong sign, a wrong bound or a dropped check. A
+fault that no test detects is a gap in the tests. Each line of ``--results`` holds one outcome, and a fault with an
+outcome is not planted again, so a run can be interrupted. The exit code is 1 if a fault survived.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Fault:
 
     @property
     def digest(self) -> str:
-        """A hash of everything but the explanation."""
+        """The hash of everything except the explanation."""
         content = [self.file, self.text, self.fault, self.tests]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
@@ -70,7 +70,7 @@ class Outcome:
 
 
 class FirstFailure:
-    """A pytest plugin that notes the first test that fails."""
+    """A pytest plugin that records the first failing test."""
 
     test = ""
 
@@ -97,7 +97,7 @@ class Tree:
         (folder / "results").symlink_to(source / "results")
 
     def write(self, name: str, text: str) -> None:
-        """Writes a file with a time of its own, because Python tells stale byte code by time and size."""
+        """Writes a file with a new time, because Python detects stale byte code by time and size."""
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
         self.clock += 2
@@ -110,7 +110,7 @@ class Tree:
         return text.replace(fault.text, fault.fault) if text.count(fault.text) == 1 else None
 
     def run(self, tests: tuple[str, ...], log: Path) -> tuple[int | None, str]:
-        """Runs tests in a forked process; returns pytest's exit code (None if it hung) and the first that failed."""
+        """Runs tests in a forked process. Returns pytest's exit code (None if it hung) and the first failing test."""
         note = log.with_suffix(".test")
         note.unlink(missing_ok=True)
         child = os.fork()
@@ -134,7 +134,7 @@ class Tree:
         return os.waitstatus_to_exitcode(ended[1]), note.read_text() if note.exists() else ""
 
     def _child(self, tests: tuple[str, ...], log: Path, note: Path) -> int:
-        """Runs pytest in a process group of its own; returns its exit code."""
+        """Runs pytest in a separate process group, and returns its exit code."""
         os.setsid()
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
@@ -151,9 +151,9 @@ class Tree:
 
 
 def plant(tree: Tree, fault: Fault, log: Path) -> Outcome:
-    """Plants one fault, runs its tests, and takes it out again.
+    """Plants one fault, runs its tests, and removes the fault.
 
-    The test that sees it is run once more without it: it must pass then.
+    The test that detects the fault is run again without it, and must pass then.
     """
     start = time.monotonic()
 
@@ -180,7 +180,7 @@ def plant(tree: Tree, fault: Fault, log: Path) -> Outcome:
 
 
 def outcomes(tree: Tree, faults: list[Fault], results: Path) -> Iterator[Outcome]:
-    """Yields an outcome per fault: those in ``results``, and new ones, which are added to it."""
+    """Yields one outcome per fault. New outcomes are added to the file ``results``."""
     results.parent.mkdir(parents=True, exist_ok=True)
     lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     known = {line["name"]: Outcome(**line) for line in map(json.loads, lines)}
@@ -197,14 +197,14 @@ def outcomes(tree: Tree, faults: list[Fault], results: Path) -> Iterator[Outcome
 
 
 def load(path: Path, names: list[str]) -> list[Fault]:
-    """Returns the faults of a file: all, or those with one of some names."""
+    """Returns the faults of a file, or only those with the given names."""
     entries: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     faults = [Fault(**{**entry, "tests": tuple(entry["tests"])}) for entry in entries]
     return [fault for fault in faults if not names or fault.name in names]
 
 
 def main() -> int:
-    """Plants all faults and prints how many were seen."""
+    """Plants all faults, and prints how many were detected."""
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Plants faults, and runs the tests that must see them.")
     parser.add_argument("names", nargs="*", help="faults to plant; all if there is none")

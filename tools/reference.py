@@ -68,7 +68,7 @@ def cell(text: str) -> str:
 
 
 def default_of(schema: dict[str, Any]) -> str:
-    """Returns the default of a setting; long lists are cut."""
+    """Returns the default of a setting. Long lists are cut."""
     if "default" not in schema:
         return "required"
     value = schema["default"]
@@ -80,7 +80,7 @@ def default_of(schema: dict[str, Any]) -> str:
 
 
 def values_of(schema: dict[str, Any], parts: dict[str, Any]) -> str:
-    """Returns what a setting may be, in words, from its JSON schema."""
+    """Describes the values of a setting, given its JSON schema."""
     if "$ref" in schema:
         return values_of(parts[schema["$ref"].rpartition("/")[2]], parts)
     if "anyOf" in schema:
@@ -97,7 +97,7 @@ def values_of(schema: dict[str, Any], parts: dict[str, Any]) -> str:
 
 
 def bounds(schema: dict[str, Any]) -> Iterator[str]:
-    """Yields ``≥ 1``, ``< 1`` and the like."""
+    """Yields the bounds of a setting, such as ``≥ 1`` or ``< 1``."""
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     yield from (f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema)
 
@@ -151,7 +151,7 @@ def sentence(cls: type[Any]) -> list[str]:
 
 
 def facts(kind: Kind, cls: Any) -> list[str]:
-    """Returns what a class says of itself to the host, as list items."""
+    """Returns the declarations of a class as list items."""
     if kind == "model":
         return [f"Surfaces: {', '.join(f'`{name}`' for name in sorted(cls.surfaces))}."] if cls.surfaces else []
     if kind == "attack":
@@ -200,7 +200,7 @@ def page() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the page, or with ``--check`` compares it; returns the exit code."""
+    """Writes the page, or compares it if ``--check`` is given. Returns the exit code."""
     written = page()
     if "--check" in arguments:
         return int(PAGE.read_text("utf-8") != written)

@@ -47,7 +47,7 @@ def differences(one: Path, two: Path) -> tuple[int, list[str]]:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a record's entry without what a clock measures."""
+    """Returns an entry of a record without durations."""
     return {k: v for k, v in value.items() if k not in TIMED} if isinstance(value, dict) else value
 
 

@@ -45,7 +45,7 @@ USERS, ITEMS, KNOWN = 670, 1303, 60
 
 
 class Classifier(TorchModel):
-    """A network over pictures, which are its users; labels are its items."""
+    """A classifier of pictures as a victim. Its users are pictures, and its items are labels."""
 
     def __init__(self, net, pictures):
         super().__init__()
@@ -82,7 +82,7 @@ def cnn():
 
 
 def classifier(net):
-    """Labels as the network has them; PGD-40 at ε = .1 stays within [0, 1]."""
+    """Returns a classifier with the network's own labels. PGD-40 at ε = .1 stays within [0, 1]."""
     x = 0.2 + 0.6 * torch.rand(PICTURES, 1, 28, 28)
     with torch.no_grad():
         labels = net(x).argmax(1)
@@ -92,7 +92,7 @@ def classifier(net):
 
 
 def recommender(model):
-    """Random histories; one random item held out."""
+    """Returns an untrained recommender with random histories and one random held-out item per user."""
     generator = np.random.default_rng(0)
     lengths = np.minimum(generator.geometric(1 / KNOWN, USERS) + 3, ITEMS // 2)
     rows = [generator.choice(ITEMS, length + 1, replace=False) for length in lengths]
@@ -112,7 +112,7 @@ VICTIMS = {
 
 
 class Scores(nn.Module):
-    """x, shaped as the one embedded input -> scores, −1e4 where masked."""
+    """A module that maps the embedded input to scores, with −1e4 at masked items."""
 
     def __init__(self, bench):
         super().__init__()
@@ -129,14 +129,14 @@ class Scores(nn.Module):
 
 
 def bare(scores, points):
-    """40 gradients."""
+    """Computes the 40 bare gradients."""
     for number in range(STEPS):
         x = points[number * len(points) // STEPS].detach().requires_grad_()
         torch.autograd.grad(cross_entropy(scores(x), scores.labels, reduction="sum"), x)
 
 
 def plain(scores, norm, radius):
-    """PGD-40 by hand."""
+    """Runs PGD-40 as a plain loop."""
     long, delta = 2.5 * radius / STEPS, torch.zeros_like(scores.x)
 
     def lengths(part):
@@ -154,7 +154,7 @@ def plain(scores, norm, radius):
 
 
 class Watched:
-    """An oracle that notes where its gradient is asked for."""
+    """An oracle that records the points at which gradients are computed."""
 
     def __init__(self, oracle):
         self.oracle, self.seen = oracle, []
@@ -168,7 +168,7 @@ class Watched:
 
 
 def imported(name):
-    """The module, or None."""
+    """Returns a module, or None if it cannot be imported."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -179,7 +179,7 @@ def imported(name):
 
 
 def sides(bench, norm, others):
-    """(what to time: name -> call, the bare gradients first)."""
+    """Returns the calls to time by name, with the bare gradients first."""
     attack, scores = Pgd.make(norm=norm, scale="absolute", k=1, steps=STEPS), Scores(bench).eval()
     (oracle,) = bench.surface("embedding").oracles(1)
     radius = 0.1 if norm == "linf" else 0.1 * float(oracle.lengths().max()) ** 0.5 / 2
@@ -208,7 +208,7 @@ def sides(bench, norm, others):
 
 
 def least(calls, rounds):
-    """Least process seconds of each, interleaved, after a round that does not count."""
+    """Returns the least process seconds of each call. Rounds are interleaved, and the first one does not count."""
     seconds = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():

@@ -52,7 +52,7 @@ TRIALS = {
 
 
 def world():
-    """The registry and the prepared data."""
+    """Returns the registry and the prepared data."""
     registry = Registry.of(Host.discover())
     split, part = (
         Part("leave-last-out", {"seed": 0}, "leave-last-out"),
@@ -62,7 +62,7 @@ def world():
 
 
 def fitted(registry, data, name, settings, defense, seed):
-    """The model to measure, and a note on its fit."""
+    """Returns the model to measure, and a note on its fit."""
     start = time.perf_counter()
     model = registry.load("model", name).make(**settings)
     report = fit(model, data.train_data(), defense, Rng(seed).child("fit"), device=torch.device("cpu"))
@@ -72,7 +72,7 @@ def fitted(registry, data, name, settings, defense, seed):
 
 
 def measured(registry, data, model, seed, test):
-    """NDCG@10 clean, under l2 and under linf."""
+    """Returns NDCG@10 clean, under l2 and under linf."""
     history, held = (joined(data.train, data.validation), data.test) if test else (data.train, data.validation)
     users = np.flatnonzero((held.lengths() > 0) & (data.train.lengths() > 0))
     bench = MeasuredVictim(model, history, held, users, seed)
@@ -83,7 +83,7 @@ def measured(registry, data, model, seed, test):
 
 
 def show(label, values, note):
-    """A line per measurement."""
+    """Prints one line per measurement."""
     clean, l2, linf = values
     print(f"{label:42} clean {clean:.4f}  l2 {l2:.4f}  linf {linf:.4f}  {note}", flush=True)
 

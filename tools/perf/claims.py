@@ -1,7 +1,7 @@
-"""Judge the claims of the default suite from its records: python tools/perf/claims.py results/default results/proof.
+"""Judges the claims of the default suite from its records: python tools/perf/claims.py results/default results/proof.
 
-Every line is a claim, its numbers, and whether they bear it out (95% intervals, paired over users and seeds). Exit 1
-where one is not borne out that is not among the known exceptions.
+Every line holds a claim, its numbers, and whether they support it (95% intervals, paired over users and seeds). The
+exit code is 1 if a claim fails that is not a known exception.
 """
 
 import re
@@ -30,7 +30,7 @@ KNOWN = {
 
 
 def matrices(folder: Path):
-    """{(model, λ): {(attack label, ε): [S, U]}}, clean under ("none", 0); evaluations likewise; all tables."""
+    """Returns {(model, λ): {(attack label, ε): [S, U]}}, the evaluations in the same form, and all tables."""
     registry = Registry.of(Host.discover())
     names = ("ndcg", "recall", "hr", "mrr", "rbo", "jaccard", "t-hr", "t-ndcg", "t-percentile")
     metrics = {name: registry.load("metric", name)() for name in names}
@@ -48,12 +48,12 @@ def matrices(folder: Path):
 
 
 def known(claim):
-    """Why a claim is known not to hold, or empty."""
+    """Returns why a claim is known not to hold, or an empty string."""
     return next((why for pattern, why in KNOWN.items() if re.fullmatch(pattern, claim)), "")
 
 
 def say(claim, holds, *numbers):
-    """Print a claim; 1 if it is neither borne out nor a known exception, else 0."""
+    """Prints a claim. Returns 1 if it fails and is not a known exception, else 0."""
     why = "" if holds else known(claim)
     verdict = "yes" if holds else "no " if why else "NO "
     print(f"{verdict}  {claim}: {' '.join(numbers)}{f' ({why})' if why else ''}")
@@ -65,7 +65,7 @@ def show(gap):
 
 
 def clean_and_attacked(model, own, line):
-    """Above popularity, falling with ε, PGD against FGSM; the number of failures."""
+    """Compares clean and attacked values with popularity, over ε, and between attacks. Returns the failures."""
     clean = own["none", 0.0]
     gap = compute_interval(clean - line)
     wrong = say(f"{model} above popularity", gap.low > 0, f"{clean.mean():.4f} against {line.mean():.4f},", show(gap))
@@ -78,7 +78,7 @@ def clean_and_attacked(model, own, line):
 
 
 def defended(model, cells):
-    """The worst case at the headline ε against the undefended twin; the number of failures."""
+    """Compares worst cases at the headline ε with the undefended twin. Returns the number of failures."""
     wrong = 0
     for norm, names in (("l2", ("pgd-l2", "cw-l2")), ("linf", ("fgsm-linf", "pgd-linf"))):
         worst = {}
@@ -98,7 +98,7 @@ def defended(model, cells):
 
 
 def against_noise(model, own, spent):
-    """FGSM and PGD below random points with at least as many evaluations; the number of failures."""
+    """Compares FGSM and PGD with random points of as many evaluations. Returns the number of failures."""
     wrong = 0
     for name in (f"{attack}-{norm}" for attack in ("fgsm", "pgd") for norm in ("linf", "l2")):
         floor = f"random-noise-{name.partition('-')[2]}", 0.05
@@ -114,7 +114,7 @@ def against_noise(model, own, spent):
 
 
 def main(default: Path, proof: Path | None) -> int:
-    """Print every claim; the number of those that are neither borne out nor known exceptions."""
+    """Prints every claim. Returns the number of failures that are not known exceptions."""
     cells, _, tables = matrices(default)
     line = cells["popularity", 1.0]["none", 0.0]
     wrong = 0

@@ -28,18 +28,18 @@ SPLIT = Part("leave-last-out", {"seed": 0}, "leave-last-out")
 
 
 def without(rows, cold):
-    """The rows without some items (bool [n_items])."""
+    """Returns the rows without the items in ``cold``, bool [n_items]."""
     parts = [rows.row(user)[~cold[rows.row(user)]] for user in range(rows.n_users)]
     return Interactions.from_rows(parts, rows.n_items)
 
 
 def gain(above):
-    """NDCG@10 of one held-out item with ``above`` items before it: [U]."""
+    """Returns NDCG@10 of one held-out item with ``above`` items before it: [U]."""
     return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
 
 
 def outcome(model, seen, test, cold):
-    """Per user with a test item: whether it is cold, NDCG@10, NDCG@10 among the cold items, share that is behind."""
+    """Returns for each test item whether it is cold, NDCG@10, NDCG@10 among cold items, and the share below it."""
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))
     scores = mask_known(scores, build_chunk(users, history, test)).double().numpy()

@@ -38,7 +38,7 @@ SEARCHED = {
 
 
 def one(job):
-    """Fit and measure: (clean, l2, linf) and a note."""
+    """Fits and measures one victim, and returns (clean, l2, linf) and a note."""
     model, (defense, passed), seed, test = job
     torch.set_num_threads(1)
     registry, data = world()
@@ -48,7 +48,7 @@ def one(job):
 
 
 def members(search):
-    """label -> (defence, settings)."""
+    """Returns the defence and the settings of each label."""
     if not search:
         return MEMBERS
     trials = {
@@ -60,7 +60,7 @@ def members(search):
 
 
 def choose(models):
-    """Say the best trial of each member. Args: models[name][label] = (clean, l2, linf)."""
+    """Prints the best trial of each member, given models[name][label] = (clean, l2, linf)."""
     for label in SEARCHED:
         shares = {
             e: sum(sum(means[f"{label} {e}"][1:]) / sum(means["none"][1:]) for means in models.values()) for e in TRIALS

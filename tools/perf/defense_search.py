@@ -1,7 +1,8 @@
-"""Choose the setting of adversarial training on validation users: python tools/perf/defense_search.py [model ...].
+"""Chooses settings of adversarial training on validation users: python tools/perf/defense_search.py [model ...].
 
-The test items are not read: the victims are attacked on their validation items, with the training items as history.
-Prints, per model and setting, clean NDCG@10 and the worst of clean and PGD-10 at ε = 0.05 in both norms, seeds 0 to 2.
+The test items are not read. The victims are attacked on their validation items, with the training items as history. For
+each model and setting it prints clean NDCG@10 and the worst of clean and PGD-10 at ε = 0.05 in both norms, for seeds 0
+to 2.
 """
 
 import sys

@@ -30,12 +30,12 @@ FACTORS, KNOWN = 64, 165
 
 
 def peak() -> float:
-    """MiB."""
+    """Returns the peak memory in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def interactions(n_users: int, n_items: int) -> tuple[Interactions, Interactions]:
-    """About 165 known items per user, and one held-out item that is none of them."""
+    """Returns about 165 known items per user, and one held-out item outside of them."""
     generator = np.random.default_rng(0)
     lengths = np.minimum(generator.geometric(1 / KNOWN, n_users) + 1, n_items // 2)
     rows = [generator.choice(n_items, length + 1, replace=False) for length in lengths]
@@ -45,7 +45,7 @@ def interactions(n_users: int, n_items: int) -> tuple[Interactions, Interactions
 
 
 def fitted(n_users: int, n_items: int) -> PairwiseModel:
-    """A model of random vectors."""
+    """Returns a model with random vectors."""
     model, generator = ReferencePairwise(), torch.Generator().manual_seed(0)
     model.user_vectors = torch.nn.Embedding(
         n_users, FACTORS, _weight=torch.randn(n_users, FACTORS, generator=generator)
@@ -57,7 +57,7 @@ def fitted(n_users: int, n_items: int) -> PairwiseModel:
 
 
 def bare(model: PairwiseModel, size: int) -> float:
-    """Process seconds of the product alone, in one buffer of ``size`` rows that is used again and again."""
+    """Returns the process seconds of the product alone, in one reused buffer of ``size`` rows."""
     users, items = model.user_vectors.weight.detach(), model.item_vectors.weight.detach()
     out = torch.empty(size, len(items))
     start = time.process_time()
@@ -67,7 +67,7 @@ def bare(model: PairwiseModel, size: int) -> float:
 
 
 def ours(bench: MeasuredVictim, targets: np.ndarray) -> float:
-    """Process seconds of a clean cell and its metrics."""
+    """Returns the process seconds of a clean cell and its metrics."""
     start = time.process_time()
     arrays = bench.clean(targets).arrays
     outcome = build_outcome(arrays, build_outcome(arrays))

@@ -41,7 +41,7 @@ REFERENCE = Path(__file__).parent / "reference"
 
 @dataclass
 class Pair:
-    """One model on both sides. ``epochs``: RecBole's; it stops early where its validation does not rise."""
+    """One model in both libraries. ``epochs`` is the limit for RecBole, which may stop early."""
 
     split: str
     name: str
@@ -68,7 +68,7 @@ PAIRS = [
 
 
 def reference(pair, work, python):
-    """RecBole's run of a pair, made where it is not kept."""
+    """Returns RecBole's run of a pair, which is made first if it is not stored."""
     out, settings = work / f"{pair.recbole.lower()}.json", {"epochs": pair.epochs, "stopping_step": pair.stopping}
     if out.exists():
         kept = json.loads(out.read_text())
@@ -79,7 +79,7 @@ def reference(pair, work, python):
 
 
 def environment(work):
-    """A Python with RecBole."""
+    """Returns the path of a Python with RecBole."""
     folder = work / "recbole"
     if not folder.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -88,7 +88,7 @@ def environment(work):
 
 
 def outcome(model, data, split):
-    """NDCG@10 and Recall@10 per user, float64 [U] each, ranked as RecBole ranks."""
+    """Returns NDCG@10 and Recall@10 per user, float64 [U] each, with RecBole's ranking."""
     known, users = joined(data.train, data.validation), evaluated_users(data, None)
     history = data.train if split == "random" else known
     ndcg, recall = [], []
@@ -106,7 +106,7 @@ def outcome(model, data, split):
 
 
 def measured(pair, data, registry, seeds):
-    """NDCG@10 and Recall@10 per user, means over the seeds, and seconds of one thread."""
+    """Returns NDCG@10 and Recall@10 per user, averaged over seeds, and the seconds of one thread."""
     cls, found, seconds = registry.load("model", pair.name), [], []
     for seed in range(seeds):
         start = time.process_time()

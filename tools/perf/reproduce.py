@@ -48,7 +48,7 @@ DOCUMENTED = {
 class Cells:
     """Values per user of every measured cell of a folder, [seeds, users], and what the attacks spent.
 
-    ``missing``: what the folder plans, or its suite has, and is not measured. ``said``: the claims that were judged.
+    ``missing`` holds the planned cells that were not measured. ``said`` holds the claims that were judged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,20 +76,20 @@ class Cells:
         return [c for c in found if c.epsilon == epsilon and norm in (None, c.norm)]
 
     def values(self, dataset, model, defense="none", attack="none", epsilon=0.0, norm=None):
-        """[S, U]."""
+        """Returns the values of a cell over seeds and users, [S, U]."""
         found = self._found(dataset, model, defense, attack, epsilon, norm)
         if not found:
             raise SystemExit(f"{self.name}: no cell {dataset} {model} {defense} {attack} {norm} {epsilon}")
         return np.stack([self.results.per_user(c, METRIC) for c in found])
 
     def spent(self, dataset, model, attack, epsilon, name):
-        """Mean over the seeds of what the record says that was spent."""
+        """Returns the spent budget in the records, averaged over seeds."""
         found = self._found(dataset, model, "none", attack, epsilon, None)
         return float(np.mean([self.results.record(c)["achieved"][name] for c in found]))
 
 
 def say(cells, claim, gap, numbers):
-    """Print a claim that ``gap`` (an interval) is positive; 1 if the verdict is not the documented one."""
+    """Prints the claim that the interval ``gap`` is positive. Returns 1 if the verdict is not the documented one."""
     verdict = "borne out" if gap.low > 0 else "refuted" if gap.high < 0 else "undecided"
     documented = DOCUMENTED.get(cells.name, {})
     expected = next((how for pattern, how in documented.items() if re.fullmatch(pattern, claim)), "borne out")
@@ -100,7 +100,7 @@ def say(cells, claim, gap, numbers):
 
 
 def unsaid(cells):
-    """Print what is documented of a suite and was no claim of its folder; how many these are."""
+    """Prints documented verdicts of a suite without a claim in its folder, and returns their number."""
     patterns = DOCUMENTED.get(cells.name, {})
     stale = [pattern for pattern in patterns if not any(re.fullmatch(pattern, claim) for claim in cells.said)]
     for pattern in stale:
@@ -109,20 +109,20 @@ def unsaid(cells):
 
 
 def path(clean, attacked):
-    """``clean -> attacked (-share)``."""
+    """Returns the text ``clean -> attacked (-share)``."""
     share = 1 - attacked.mean() / clean.mean()
     return f"{clean.mean():.4f} -> {attacked.mean():.4f} ({-share:+.0%})"
 
 
 def above_popularity(cells, dataset, model, defense):
-    """Says whether a victim clears popularity, and returns the number of surprises."""
+    """Prints whether a victim beats popularity, and returns the number of surprises."""
     own, line = cells.values(dataset, model, defense), cells.values(dataset, "popularity")
     numbers = f"{own.mean():.4f} against {line.mean():.4f}"
     return say(cells, f"{dataset}: {model}, {defense}, clears popularity", compute_interval(own - line), numbers)
 
 
 def apr(cells):
-    """He et al. 2018: BPR-MF loses more than AMF under the same ε, and AMF is the better model."""
+    """Judges He et al. 2018: BPR-MF loses more than AMF under the same ε, and AMF is the better model."""
     wrong = 0
     groups = {
         "known positives": (("fgsm", "pgd[steps=10]"), (0.1, 0.5, 1.0, 2.0)),
@@ -159,7 +159,7 @@ def apr(cells):
 
 
 def msap(cells):
-    """Anelli et al. 2021: many steps beat one at equal ε; how much of it is the larger budget."""
+    """Judges Anelli et al. 2021: many steps beat one at equal ε, and how much is due to the larger budget."""
     wrong = 0
     for dataset in cells.datasets:
         wrong += above_popularity(cells, dataset, "mf", "none")
@@ -191,7 +191,7 @@ def msap(cells):
 
 
 def training(cells):
-    """PGD hurts, and adversarial training raises what is left."""
+    """Judges whether PGD hurts, and whether adversarial training raises the remaining value."""
     wrong = 0
     (model,) = {c.key.model for c in cells.cells} - {"popularity"}
     labels = sorted({c.key.defense_label for c in cells.cells} - {"none"})
@@ -214,7 +214,7 @@ def training(cells):
 
 
 def main(folders):
-    """Print every claim; the number of verdicts that are not as documented."""
+    """Prints every claim, and returns the number of verdicts that differ from the documented ones."""
     wrong = 0
     for folder in folders:
         cells = Cells(folder)

@@ -21,7 +21,7 @@ from robench_plugins.models.mf import MatrixFactorization
 
 
 def step(name, work, *given):
-    """Do it, and print what it took."""
+    """Runs one step, and prints its seconds and memory."""
     start = time.process_time()
     found = work(*given)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -6,7 +6,7 @@ mean share of users who get such an item within their first ten; ``random`` the 
 with at least as many evaluations, ``clean`` that of genuine titles. Intervals are of the paired difference over items
 (bootstrap, 95%). Also: how like the new titles are to the genuine ones by the host's encoder, and evaluations.
 
-Exit 1 where an attack is not above random edits.
+The exit code is 1 if an attack is not better than random edits.
 """
 
 import argparse
@@ -33,7 +33,7 @@ ATTACKS = [("prefix", 1.0), ("hotflip", 1.0), ("typo", 0.34), ("rewrite", 2.0)] 
 
 
 def reach(found, k=10):
-    """Share of the users without the item who have it in their first k: [T]."""
+    """Returns the share of users with each item in their first k, among users who do not own it: [T]."""
     ranks = found.arrays["target_ranks"]
     return ((ranks > 0) & (ranks <= k)).sum(1) / (ranks > 0).sum(1)
 

@@ -39,7 +39,7 @@ CPU, SCORE = torch.device("cpu"), "validation_ndcg@10"
 
 @dataclass
 class Pair:
-    """One model on both sides. ``like``: the settings of RecBole's defaults."""
+    """One model in both libraries. ``like`` holds the settings that match RecBole's defaults."""
 
     split: str
     recbole: str
@@ -56,7 +56,7 @@ PAIRS = {
 
 
 def shared(cls, settings, data, epochs):
-    """Seconds of each epoch of the shared loop but the first, without validation."""
+    """Returns the seconds of each epoch of the shared loop except the first, without validation."""
     moments = []
     never = {"epochs": epochs, "validate_every": epochs + 1, "validation_users": 1}
     model = cls.make(**{**settings, **never})
@@ -65,7 +65,7 @@ def shared(cls, settings, data, epochs):
 
 
 def plain(cls, settings, data, epochs):
-    """Seconds of each epoch of a bare loop but the first."""
+    """Returns the seconds of each epoch of a bare loop except the first."""
     model = cls.make(**settings)
     model.initialise(data, Rng(0))
     optimiser = torch.optim.Adam(model.parameters(), lr=model.config.learning_rate, fused=True)
@@ -81,7 +81,7 @@ def plain(cls, settings, data, epochs):
 
 
 def plain_mf(model, data):
-    """BPR: shuffled triples, negatives redrawn where a dense table of users x items knows them."""
+    """Runs BPR on shuffled triples. Negatives that a dense table marks as used are redrawn."""
     users, items = (torch.from_numpy(np.array(part)) for part in (data.train.users(), data.train.items))
     known = torch.zeros(data.n_users, data.n_items, dtype=torch.bool)
     known[users, items] = True
@@ -100,7 +100,7 @@ def plain_mf(model, data):
 
 
 def plain_sasrec(model, data):
-    """The model's own layers, and torch's cross-entropy over the logits of all positions that have a target."""
+    """Runs the model's own layers with torch's cross-entropy over all positions with a target."""
 
     def losses():
         for batch in model.batches(data, Rng(torch.randint(1 << 30, ()).item())):
@@ -118,11 +118,11 @@ PLAIN = {"MatrixFactorization": plain_mf, "SasRec": plain_sasrec}
 
 
 class Reached(Exception):
-    """The wanted quality is there."""
+    """The exception that ends a fit when the target quality is reached."""
 
 
 def unmasked(model, data):
-    """Validation NDCG@10 with known items left in the ranking, as RecBole has it for sequence models."""
+    """Returns validation NDCG@10 without masks, as RecBole computes it for sequence models."""
     gains, users = [], np.flatnonzero((data.validation.lengths() > 0) & (data.train.lengths() > 0))
     for part in np.array_split(users, max(1, len(users) // 256)):
         ranks = held_out_ranks(
@@ -133,7 +133,7 @@ def unmasked(model, data):
 
 
 def time_to(cls, data, wanted):
-    """(seconds until unmasked validation NDCG@10 reaches ``wanted``, or None, and the best seen); own settings."""
+    """Returns the seconds until unmasked validation NDCG@10 reaches ``wanted``, or None, and the best value."""
     start, best, original = time.process_time(), [0.0], training.validation_ndcg
 
     def watched(model, data, **more):
@@ -153,7 +153,7 @@ def time_to(cls, data, wanted):
 
 
 def targets(cls, settings, data):
-    """Training targets of an epoch."""
+    """Returns the number of training targets of an epoch."""
     model = cls.make(**settings)
     model.initialise(data, Rng(0))
     batches = model.batches(data, Rng(0).child("batches", 0))
@@ -194,7 +194,7 @@ def main():
 
 
 def goal(text, ratio, most=None, least=None):
-    """Print a ratio; 1 where it misses its bound."""
+    """Prints a ratio, and returns 1 if it misses its bound."""
     missed = ratio > most if most is not None else ratio < least
     bound = f"at most {most}" if most is not None else f"at least {least}"
     print(f"{'':10} {ratio:.2f}x {text} (goal: {bound}x{', MISSED' if missed else ''})", flush=True)
@@ -202,7 +202,7 @@ def goal(text, ratio, most=None, least=None):
 
 
 def compared(cls, pair, rows, per_target, reference):
-    """Print how RecBole's run compares; goals missed."""
+    """Prints a comparison with RecBole's run, and returns the number of missed goals."""
     epochs = reference["epochs"]
     theirs = statistics.median(epoch["seconds"] for epoch in epochs)
     ratio, least = theirs / reference["targets"] / per_target, 20 if pair.split == "last" else 2

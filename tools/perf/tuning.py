@@ -1,7 +1,7 @@
 """Prints the results of a search: python tools/perf/tuning.py results/tuning-movielens-small.
 
-Reads the validation NDCG@10 of every trial from the records (no test metric), and prints the trials of each model, the
-best first. Every model must have had the same number of trials: exit 1 otherwise.
+It reads the validation NDCG@10 of every trial from the records, but no test metric. It prints the trials of each model,
+best first. If models have different numbers of trials, the exit code is 1.
 """
 
 import json

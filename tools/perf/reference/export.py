@@ -1,4 +1,4 @@
-"""Write robench's own splits of MovieLens 100K as RecBole files, so that both sides see the same interactions.
+"""Writes robench's own splits of MovieLens 100K as RecBole files, so that both sides use the same interactions.
 
 python export.py ML100K_FOLDER OUT
 """
@@ -19,7 +19,7 @@ SPLITS = {
 
 
 def prepared(source: Path, split: str):
-    """The data set after the split: all interactions, no filter."""
+    """Returns the data set after the split, without filters."""
     data = Recbole.make(path=source)
     return prepare(data.load(), data.config, SPLITS[split])
 
