@@ -127,7 +127,7 @@ class Victim:
 
     @cached_property
     def id(self) -> str:
-        """The id, 16 hex digits."""
+        """The id, which has 16 hex digits."""
         return digest(self.content())
 
     @property
@@ -288,7 +288,7 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
-        """The id, 16 hex digits."""
+        """The id, which has 16 hex digits."""
         return digest(self.content())
 
     @property
