@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.forked import robench
 
@@ -73,3 +74,31 @@ def test_cells_of_the_old_data_are_missing_until_they_are_measured_again(folder,
     for cell in plan["cells"]:
         record = json.loads((folder / f"results/t/cells/{cell['cell']}.json").read_text())
         assert cell["status"] == "skipped" or record["provenance"]["data_sha256"] == wanted
+
+
+@pytest.mark.parametrize("damaged", ["edited", "swapped"])
+def test_prepared_data_that_somebody_edited_are_prepared_again(tmp_path, caches, damaged):
+    cache = Path(next(caches))
+    (tmp_path / "t.yaml").write_text(SUITE)
+    (tmp_path / "r.csv").write_text(rows(20))
+    done = robench(tmp_path, "run", "t.yaml", "--only", "model=popularity", ROBENCH_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    (path,) = cache.rglob("*.npz")
+    before = path.read_bytes()
+    if damaged == "edited":
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["test_items"] = np.roll(arrays["test_items"], 1)
+        np.savez(path, **arrays)
+    else:
+        other = path.with_name("0" * 32 + ".npz")
+        path.rename(other)
+        path.with_suffix(".json").rename(other.with_suffix(".json"))
+        for end in (".npz", ".json"):
+            shutil.copy(other.with_suffix(end), path.with_suffix(end))
+        notes = json.loads(path.with_suffix(".json").read_text())
+        path.with_suffix(".json").write_text(json.dumps({**notes, "key": "0" * 32}))
+    done = robench(tmp_path, "plan", "t.yaml", ROBENCH_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert f"{path}: its content is not what its sha256 says; it is made again" in done.stderr
+    assert path.read_bytes() == before

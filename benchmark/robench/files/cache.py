@@ -1,12 +1,16 @@
 """The cache of results that are expensive to compute and depend only on their key: data, profiles, checkpoints.
 
-A key hashes everything that the result depends on.
+A key hashes everything that the result depends on. An entry holds its own key and a digest of its content, which are
+checked whenever it is read. A bad entry is dropped and made again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +19,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from robench.api.errors import UserError
 from robench.files.atomic import write_bytes
+from robench.files.reading import check_file, parse_json
 from robench.files.sources import Sources
 
+log = logging.getLogger("robench")
+
 Arrays = Mapping[str, NDArray[Any]]
+MOST_ENTRY = 1 << 36  # bytes of a file
+MOST_NAME = 200  # characters of a problem in a message
 
 
 class Entry(NamedTuple):
@@ -37,17 +46,45 @@ def default_folder() -> Path:
     return Path(os.environ.get("ROBENCH_CACHE") or Path.home() / ".cache" / "robench")
 
 
-def read_entry(path: Path) -> Entry:
-    """Reads the file of an entry.
+def read_entry(path: Path, name: str = "") -> Entry:
+    """Reads the file of an entry, and compares it with its digest if it has one.
+
+    Args:
+        path: the file.
+        name: the kind and the key that the entry must have, as ``kind/key``; empty for any, and for a file without a
+            digest.
 
     Raises:
         OSError: if the file cannot be read.
         SafetensorError: if the file is not a complete safetensors file.
-        json.JSONDecodeError: if the notes are not JSON.
+        UserError: if the file is not a regular one, or its content is not what it was when it was written.
     """
+    check_file(path, MOST_ENTRY)
     with safe_open(path, framework="numpy") as file:
-        notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-        return Entry({name: file.get_tensor(name) for name in file.keys()}, notes)  # noqa: SIM118  # not a dict
+        facts = file.metadata() or {}
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+    text = facts.get("notes", "{}")
+    if (name or "sha256" in facts) and facts.get("sha256") != _sha256(facts.get("name", ""), arrays, text):
+        raise UserError("its content is not what its sha256 says", where=str(path))
+    if name and facts["name"] != name:
+        raise UserError(f"the entry of another key: {facts['name'][:MOST_NAME]}", where=str(path))
+    return Entry(arrays, parse_json(text.encode("utf-8", "replace"), str(path)))
+
+
+def write_entry(path: Path, name: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
+    """Writes the file of an entry with its name and its digest, either completely or not at all."""
+    complete = {key: np.ascontiguousarray(part) for key, part in arrays.items()}
+    text = json.dumps(dict(notes))
+    write_bytes(path, save(complete, {"notes": text, "name": name, "sha256": _sha256(name, complete, text)}))
+
+
+def _sha256(name: str, arrays: Arrays, notes: str) -> str:
+    """Returns the digest of an entry."""
+    shapes = [[key, str(arrays[key].dtype), list(arrays[key].shape)] for key in sorted(arrays)]
+    whole = hashlib.sha256(json.dumps([name, shapes, notes]).encode())
+    for key in sorted(arrays):
+        whole.update(np.ascontiguousarray(arrays[key]).data if arrays[key].size else b"")
+    return whole.hexdigest()
 
 
 class Cache:
@@ -86,23 +123,37 @@ class Cache:
         return self.folder / kind / key[:2] / f"{key}.safetensors"
 
     def read(self, kind: str, key: str) -> Entry | None:
-        """Returns an entry, or None if it is missing or damaged."""
+        """Returns an entry, or None if it is missing or bad."""
+        return self._read(kind, key)[0]
+
+    def _read(self, kind: str, key: str) -> tuple[Entry | None, str]:
+        """Returns an entry, and what is wrong with a bad one."""
+        path = self.path(kind, key)
         try:
-            return read_entry(self.path(kind, key))
-        except (FileNotFoundError, SafetensorError, json.JSONDecodeError):
-            return None
+            return read_entry(path, f"{kind}/{key}"), ""
+        except FileNotFoundError:
+            return None, ""
+        except UserError as error:
+            return None, error.problem
+        except Exception as error:  # the reader raises exceptions of many classes on damaged files
+            return None, f"{type(error).__name__}: {error}"
+
+    def drop(self, path: Path, problem: str) -> None:
+        """Removes a bad entry, a file or a folder, and logs a line about it."""
+        log.warning("%s: %s; it is made again", path, " ".join(problem.split())[:MOST_NAME])
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def write(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-        """Stores an entry atomically."""
+        """Stores an entry, either completely or not at all."""
         path = self.path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {name: np.ascontiguousarray(part) for name, part in arrays.items()}
-        write_bytes(path, save(whole, {"notes": json.dumps(dict(notes))}))
+        write_entry(path, f"{kind}/{key}", arrays, notes)
 
     def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
-        """Returns an entry, which is made first if it is missing.
-
-        If several processes need it at the same time, only one makes it.
+        """Returns an entry, which is made first if it is missing or bad. Of several processes at once, one makes it.
 
         Args:
             kind: the folder of similar entries.
@@ -112,7 +163,9 @@ class Cache:
         entry = self.read(kind, key)
         if entry is None:
             with self.alone(kind, key):
-                entry = self.read(kind, key)
+                entry, problem = self._read(kind, key)
+                if problem:
+                    self.drop(self.path(kind, key), problem)
                 if entry is None:
                     arrays, notes = make()
                     self.write(kind, key, arrays, notes)

@@ -25,17 +25,27 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
         UserError: if it is no regular file, is too large, or cannot be read.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise UserError(f"{kind}, where a file belongs", where=str(path))
-        if status.st_size > most:
-            raise UserError(f"too large: {status.st_size} bytes, of at most {most}", where=str(path))
+        check_file(path, most)
         return path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from None
+
+
+def check_file(path: Path, most: int = MOST_BYTES) -> None:
+    """Checks that a path is a regular file that is not too large. To open a pipe would wait for ever.
+
+    Raises:
+        OSError: if its status cannot be read.
+        UserError: if it is another kind of file, or too large.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise UserError(f"{kind}, where a file belongs", where=str(path))
+    if status.st_size > most:
+        raise UserError(f"too large: {status.st_size} bytes, of at most {most}", where=str(path))
 
 
 def parse_json(content: bytes, where: str) -> Any:

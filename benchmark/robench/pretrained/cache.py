@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.files.cache import Cache, default_folder
+from robench.api.errors import UserError
+from robench.files.atomic import write_text
+from robench.files.cache import MOST_ENTRY, Cache, default_folder
+from robench.files.reading import check_file, parse_json, read_file
 
 
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -50,11 +53,14 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
     """
     cache, key = Cache(default_folder()), _key(content)
     path = cache.path(kind, key).with_suffix("")
-    if path.is_dir():
+    if path.is_dir() and not _find_problem(path, key):
         return path
     with cache.alone(kind, key):
-        if path.is_dir():
-            return path
+        if os.path.lexists(path):
+            problem = _find_problem(path, key)
+            if not problem:
+                return path
+            cache.drop(path, problem)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{key}.") as around:
             folder = Path(around) / "whole"
@@ -69,7 +75,37 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
             except OSError:  # without a lock another process may have been first
                 if not path.is_dir():
                     raise
+        write_text(_sums_path(path), json.dumps({"key": key, "files": _sums(path)}))
     return path
+
+
+def _sums_path(folder: Path) -> Path:
+    """Returns the file beside a folder that holds its key and the digest of every file."""
+    return folder.with_suffix(".json")
+
+
+def _find_problem(folder: Path, key: str) -> str:
+    """Returns why a folder is not what it was when it was filled, or an empty text."""
+    try:
+        noted = parse_json(read_file(_sums_path(folder)), str(_sums_path(folder)))
+        same = noted == {"key": key, "files": _sums(folder)}
+    except FileNotFoundError:
+        return "it has no digests of its files"
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    return "" if same else "its files are not what their digests say"
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Returns the sha256 of every file of a folder."""
+    sums = {}
+    for file in sorted(folder.iterdir()):
+        check_file(file, MOST_ENTRY)
+        with file.open("rb") as opened:
+            sums[file.name] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return sums
 
 
 def _key(content: Any) -> str:

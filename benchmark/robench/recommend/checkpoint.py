@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +63,7 @@ class Checkpoint:
             data = Prepared.load(place)
         except FileNotFoundError:
             raise UserError(f"its data is not in the cache: {place}", where=str(self.path), hint=hint) from None
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        except Exception:  # readers raise exceptions of many classes on damaged files
             problem = f"its data cannot be read: {place}"
             raise UserError(problem, where=str(self.path), hint=f"delete it: {hint}") from None
         if data.sha256() != self.key.sha256:
@@ -108,10 +106,11 @@ def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
         raise UserError("no such checkpoint", where=str(path), hint=hint) from None
     except OSError as error:
         raise _unusable(path, f"it cannot be read: {error}") from None
-    except SafetensorError as error:
+    except (SafetensorError, TypeError, ValueError) as error:
         raise _unusable(path, f"it is damaged or of another format: {error}") from None
-    except json.JSONDecodeError:
-        raise _unusable(path, "its notes are damaged") from None
+    except UserError as error:
+        problem = error.problem if error.problem.startswith("its content") else "its notes are damaged"
+        raise _unusable(path, problem) from None
     origin = notes.get("origin") if isinstance(notes, dict) else None
     if not isinstance(origin, dict):
         raise _unusable(path, "it does not say which victim it is")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from robench.api.errors import DataError
 from robench.api.models.base import Model
 from robench.engine.data.prepare import Prepared, prepare
 from robench.engine.data.targets import choose_targets, evaluated_users
+from robench.files.atomic import write_text
 from robench.files.cache import Cache
+from robench.files.reading import parse_json, read_file
 from robench.files.sources import Sources
 from robench.host.registry import Registry
 from robench.run.dependencies import placed
@@ -83,18 +86,52 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
     cls: type[Dataset] = registry.class_of("dataset", part.name)
     dataset = registry.make("dataset", replace(part, config=anchor_paths(part.config, cls.Config, folder)))
     key = _key(dataset, part, split, cache.sources)
-    path = data_path(cache, key)
-    data = _load(path)
+    data, _ = _load(cache, key)
     if data is None:
         with cache.alone("data", key):
-            data = _load(path)
+            data, problem = _load(cache, key)
+            if problem:
+                cache.drop(data_path(cache, key), problem)
             if data is None:
-                data = prepare(dataset.load(), dataset.config, split)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                unfinished = path.with_name(f"{path.stem}.{os.getpid()}.npz")
-                data.save(unfinished)
-                os.replace(unfinished, path)
-    return DataKey(key, data.sha256()), data
+                data = SealedData.of(prepare(dataset.load(), dataset.config, split))
+                data.save(cache, key)
+    return DataKey(key, data.sha256), data.data
+
+
+def load_prepared(cache: Cache, key: DataKey) -> Prepared:
+    """Returns prepared data of the cache, for a worker.
+
+    Raises:
+        DataError: if it is missing, or not the data that the run prepared.
+    """
+    data, problem = _load(cache, key.key)
+    if data is None or data.sha256 != key.sha256:
+        problem = problem or "it is not the data that this run prepared"
+        raise DataError(problem, where=str(data_path(cache, key.key)), hint="robench run prepares it again")
+    return data.data
+
+
+@dataclass(frozen=True, eq=False)
+class SealedData:
+    """Prepared data with its digest. The digest, the key and the digest of the file lie in a file beside it."""
+
+    data: Prepared
+    sha256: str
+
+    @classmethod
+    def of(cls, data: Prepared) -> SealedData:
+        """Returns the data with its digest."""
+        return cls(data, data.sha256())
+
+    def save(self, cache: Cache, key: str) -> None:
+        """Writes the data, and then its digests."""
+        path = data_path(cache, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+        self.data.save(unfinished)
+        digests = {"key": key, "file": hashlib.sha256(unfinished.read_bytes()).hexdigest(), "data": self.sha256}
+        os.replace(unfinished, path)
+        write_text(path.with_suffix(".json"), json.dumps(digests))
 
 
 def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
@@ -113,12 +150,19 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
     )
 
 
-def _load(path: Path) -> Prepared | None:
-    """Returns prepared data, or None if it is missing or damaged."""
+def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
+    """Returns prepared data, or None if it is missing or bad, and what is wrong with bad data."""
+    path = data_path(cache, key)
     try:
-        return Prepared.load(path)
-    except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
-        return None
+        content = read_file(path)
+        digests = parse_json(read_file(path.with_suffix(".json")), str(path.with_suffix(".json")))
+        if (digests["key"], digests["file"]) != (key, hashlib.sha256(content).hexdigest()):
+            return None, "its content is not what its sha256 says"
+        return SealedData(Prepared.load(path), str(digests["data"])), ""
+    except FileNotFoundError:
+        return None, "" if not os.path.lexists(path) else "it has no digests"
+    except Exception as error:  # readers raise exceptions of many classes on damaged files
+        return None, f"{type(error).__name__}: {error}"
 
 
 def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache) -> SuiteData:

@@ -14,11 +14,10 @@ from typing import Literal, cast
 
 from robench.api.executor import Emit, Task
 from robench.api.metric import Measure
-from robench.engine.data.prepare import Prepared
 from robench.files.cache import Cache
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.run.data import DataKey, data_path
+from robench.run.data import DataKey, load_prepared
 from robench.run.dependencies import Dependencies
 from robench.run.device import pick_device, torch_settings
 from robench.run.recorder import Recorder
@@ -87,7 +86,7 @@ def _fit(
     device = pick_device(payload["device"])
     recorder.device = str(device)
     key = DataKey(payload["data_key"], payload["data_sha"])
-    data = Prepared.load(data_path(cache, key.key))
+    data = load_prepared(cache, key)
     targets = targets_of(victim, data.train)
     fit = make_victim_fit(victim, data, key, registry, cache, device, targets)
     metrics = registry.metrics(payload["metrics"])

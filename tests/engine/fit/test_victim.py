@@ -136,6 +136,16 @@ def test_a_damaged_checkpoint_is_made_anew(tmp_path):
     assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
 
 
+def test_a_checkpoint_with_other_tensors_is_dropped_and_the_victim_fitted_again(tmp_path, caplog):
+    one = victim_fit(tmp_path).fit()
+    job = victim_fit(tmp_path)
+    _, notes = job.cache.read("checkpoints", job.key)
+    job.cache.write("checkpoints", job.key, {"wrong": np.ones(3)}, notes)
+    two = victim_fit(tmp_path).fit()
+    assert all(np.array_equal(a, two.model.state()[n]) for n, a in one.model.state().items())
+    assert ["it is made again" in record.getMessage() for record in caplog.records] == [True]
+
+
 def test_profiles_of_an_oblivious_attack_are_made_once_for_all_victims(tmp_path):
     calls = []
 

@@ -187,6 +187,7 @@ class VictimFit:
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
         """Returns the model and the notes of its fit. They come from a checkpoint if there is one."""
         fitted: list[TorchModel] = []
+        made: list[Model] = []
 
         def make() -> tuple[Arrays, Notes]:
             model = self._new_model()
@@ -195,6 +196,7 @@ class VictimFit:
             with record_usage() as usage:
                 result = fit(model, self._fit_data.train, self.defense, rng, device=self.device, report=report)
             seconds = round(time.perf_counter() - start, 3)
+            made.append(model)
             if isinstance(model, TorchModel):
                 fitted.append(model)
             # The labels too, so that the file alone says what it is.
@@ -203,9 +205,17 @@ class VictimFit:
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
         state, notes = self.cache.get("checkpoints", self.key, make)
-        notes.pop("origin", None)
         # The state of a TorchModel is the base class's own. Any other model is measured as its restore() gives it back.
-        return fitted[0] if fitted else self._load(state), notes
+        try:
+            model = fitted[0] if fitted else self._load(state)
+        except PluginError as error:
+            if made:
+                raise
+            self.cache.drop(self.checkpoint, str(error))
+            state, notes = self.cache.get("checkpoints", self.key, make)
+            model = fitted[0] if fitted else self._load(state)
+        notes.pop("origin", None)
+        return model, notes
 
     def _finish(self, model: Model, notes: Notes) -> FitResult:
         """Releases the held-out items and lets the defence wrap the model."""
