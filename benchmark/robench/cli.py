@@ -94,6 +94,19 @@ def leaderboard(folder: Folder) -> None:
     print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder)
 
 
+@app.command()
+def pack(
+    folder: Folder,
+    to: Annotated[Path | None, typer.Option(help="a new folder for it [default: the folder itself]")] = None,
+) -> None:
+    """Pack a folder of results into its published form: all records in one file, all arrays in another, hashes."""
+    from robench.entrance.pack import pack_results  # noqa: PLC0415  # scipy takes a second
+
+    packed = pack_results(folder, Registry.of(Host.discover()), to)
+    missing = f", {packed.missing} more are not measured" if packed.missing else ""
+    typer.echo(f"packed: {packed.folder}, {packed.cells} cells{missing}, {packed.size / 2**20:.1f} MiB")
+
+
 def print_tables(tables: Tables, folder: Path) -> None:
     """Prints the leaderboard of a folder, and the paths of its files."""
     from robench.report.terminal import print_leaderboard  # noqa: PLC0415  # numpy takes a moment

@@ -20,6 +20,10 @@ from robench.tables.cells import TimingRow, ValueRow
 from robench.tables.leaderboard import LeaderboardRow
 
 FORMAT_VERSION = 1  # of leaderboard.json
+TABLE_FILES = (
+    *("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "timings.csv"),
+    "index.html",
+)
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -57,45 +56,44 @@ def read_cell(path: Path) -> StoredCell:
     """Reads a record and the plan of its folder.
 
     Args:
-        path: the path ``results/<suite>/cells/<id>.json`` of a record. It may also be the id of a cell below
-            ``results/``, or the first digits of the id.
+        path: ``results/<suite>/<id>`` or ``results/<suite>/cells/<id>.json``, or the id of a cell below ``results/``.
+            The first digits of an id are enough.
 
     Raises:
         UserError: if there is no such record, or several match.
     """
-    path = find_record(path)
-    store = Store(path.parent.parent)
-    record = store.read(path.stem)
+    folder, name = find_cell(path)
+    store = Store(folder)
+    record = store.read(name)
     if record is None:
         raise UserError("no such record", where=str(path))
-    plan = read_plan(store.folder)
-    cell = next((cell for cell in plan.cells if cell.cell == path.stem), None)
+    plan = read_plan(folder)
+    cell = next((cell for cell in plan.cells if cell.cell == name), None)
     if cell is not None and (problem := contradiction(plan, cell, record)):
-        raise UserError(problem, where=str(store.folder / "plan.json"))
+        raise UserError(problem, where=str(folder / "plan.json"))
     return StoredCell(store, plan, cell, record)
 
 
-def find_record(path: Path) -> Path:
-    """Returns the file of the record that a path, or the first digits of an id, refer to.
+def find_cell(path: Path) -> tuple[Path, str]:
+    """Returns the folder and the id of the cell that a path or the first digits of an id refer to.
 
     Raises:
-        UserError: if none or several records match.
+        UserError: if none or several cells match.
     """
-    if path.is_file():
-        if path.parent.name != "cells" or path.suffix != ".json":
-            raise UserError("not a record", where=str(path), hint="records are results/<suite>/cells/<id>.json")
-        return path
-    start = escape(path.name.removesuffix(".json"))
+    if path.is_file() and (path.parent.name != "cells" or path.suffix != ".json"):
+        raise UserError("not a record", where=str(path), hint="records are results/<suite>/cells/<id>.json")
     if path.parent == Path():
-        matches = sorted(Path("results").glob(f"*/cells/{start}*.json"))
+        folders = sorted(folder for folder in Path("results").glob("*") if folder.is_dir())
     else:
-        matches = sorted([*path.parent.glob(f"{start}*.json"), *path.parent.glob(f"cells/{start}*.json")])
-        matches = [match for match in matches if match.parent.name == "cells"]
+        folders = [path.parent.parent if path.parent.name == "cells" else path.parent]
+    start = path.name.removesuffix(".json")
+    matches = [(folder, cell) for folder in folders for cell in Store(folder).ids(start)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        listed = ", ".join(map(str, matches[:MOST_MATCHES])) + (", …" if len(matches) > MOST_MATCHES else "")
-        raise UserError(f"{len(matches)} records begin so", where=str(path), hint=listed)
+        listed = ", ".join(str(folder / cell) for folder, cell in matches[:MOST_MATCHES])
+        more = ", …" if len(matches) > MOST_MATCHES else ""
+        raise UserError(f"{len(matches)} records begin so", where=str(path), hint=listed + more)
     raise UserError("no such record", where=str(path), hint="robench show results/<suite> says where ids are")
 
 

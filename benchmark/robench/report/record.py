@@ -19,7 +19,7 @@ def show_cell(path: Path, user: str | None, console: Console) -> None:
     """Prints a record or, with ``user``, that user's list in the cell.
 
     Args:
-        path: the path ``results/<suite>/cells/<id>.json`` of a record. It may also be the id of a cell below
+        path: ``results/<suite>/<id>``, or the path of a record. It may also be the id of a cell below
             ``results/``, the first digits of the id, or a folder of results. The cells of a folder are counted.
         user: the id of a user. The ranks and the top list of this user are shown for this cell and its clean cell.
         console: the console to print on.

@@ -1,10 +1,14 @@
-"""The folder of one suite's results: suite.yaml, plan.json, users.npz, and a record with arrays per cell."""
+"""The folder of one suite's results: suite.yaml, plan.json, users.npz, and a record with arrays per cell.
+
+The cells may be packed. A cell that was measured after the packing has files of its own, which count before the packed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from robench.api.errors import UserError
 from robench.files.atomic import write_bytes, write_text
 from robench.files.reading import read_file
+from robench.store.archive import Archive
 from robench.store.npz import arrays_from_bytes, arrays_to_bytes
 from robench.store.record import Record, parse_record, to_text
 from robench.store.seal import seal
@@ -32,6 +37,7 @@ class Store:
         self.cells = folder / "cells"
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
         self._records: dict[str, Record] = {}
+        self.archive = Archive(folder) if Archive.is_in(folder) else None
 
     def check_name(self, name: str) -> None:
         """Checks that the folder can hold the results of a suite.
@@ -94,7 +100,13 @@ class Store:
         try:
             return arrays_from_bytes(read_file(path), str(path))
         except FileNotFoundError:
-            return {}
+            return {} if self.archive is None else self.archive.users()
+
+    def ids(self, start: str = "") -> list[str]:
+        """Returns the ids of all stored cells that begin so, sorted."""
+        loose = [path.stem for path in self.cells.glob(f"{escape(start)}*.json")]
+        packed = [] if self.archive is None else [cell for cell in self.archive.cells if cell.startswith(start)]
+        return sorted({*loose, *packed})
 
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
         """Stores the arrays of a cell, and then its record with their digest.
@@ -137,7 +149,10 @@ class Store:
             try:
                 self._records[cell] = parse_record(read_file(path), cell, str(path))
             except FileNotFoundError:
-                return None
+                packed = None if self.archive is None else self.archive.read(cell)
+                if packed is None:
+                    return None
+                self._records[cell] = packed
         return self._records[cell]
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
@@ -152,6 +167,9 @@ class Store:
             try:
                 content = read_file(path)
             except FileNotFoundError:
+                if self.archive is not None and self.archive.holds(record):
+                    self._arrays[expected] = self.archive.arrays(record)
+                    return dict(self._arrays[expected])
                 raise UserError("the arrays of this cell are missing", where=str(path)) from None
             if hashlib.sha256(content).hexdigest() != expected:
                 problem = "the arrays were changed after they were written: their sha256 differs"

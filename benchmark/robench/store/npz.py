@@ -52,7 +52,7 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
                     raise UserError(f"not an npz: member {member.filename[:80]!a}", where=where)
                 if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(content):
                     raise UserError(f"the array {name[:80]!a} is compressed or too large", where=where)
-                arrays[name] = _array(file.read(member), name, where)
+                arrays[name] = parse_array(file.read(member), name, where)
     except UserError:
         raise
     except Exception as error:  # the reader of archives raises exceptions of many classes on damaged ones
@@ -61,7 +61,7 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _array(content: bytes, name: str, where: str) -> NDArray[Any]:
+def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
     """Returns the array of a member, whose header must say exactly as many bytes as there are."""
     begin = len(_MAGIC) + _LENGTH.size
     header = None

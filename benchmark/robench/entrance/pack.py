@@ -1,0 +1,86 @@
+"""Packs a folder of results into its published form, for ``robench pack``."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.api.errors import UserError
+from robench.entrance.tables import rebuild_tables
+from robench.files.atomic import write_bytes
+from robench.host.registry import Registry
+from robench.report.files import TABLE_FILES
+from robench.store.archive import Archive, check_archive, write_archive
+from robench.store.folder import Store
+from robench.store.plan_file import read_plan
+from robench.store.provenance import version_of
+from robench.store.npz import Arrays
+
+DRAWING = ("altair", "jinja2", "vl-convert-python")  # packages that the bytes of index.html depend on
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What was packed.
+
+    Args:
+        folder: the folder with the published form.
+        cells: the number of cells of the plan that have a record.
+        missing: the number of cells of the plan that have none.
+        size: the size of the published files in bytes.
+    """
+
+    folder: Path
+    cells: int
+    missing: int
+    size: int
+
+
+def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Packing:
+    """Writes the published form of a folder, reads it back, and then removes what it replaces.
+
+    Args:
+        folder: the folder of results, packed already or not.
+        registry: the plugins. Only their metrics are used.
+        to: an empty or new folder for the published form; ``folder`` is not changed then, except for its tables.
+
+    Raises:
+        UserError: if a record is damaged, ``to`` is not empty, or a folder cannot be written.
+    """
+    store = Store(folder)
+    rebuild_tables(folder, registry, store)
+    cells = [cell.cell for cell in read_plan(folder).cells]
+    records = {cell: record for cell in cells if (record := store.read(cell)) is not None}
+
+    def read(cell: str) -> Arrays:
+        return store.arrays(records[cell]) if records[cell]["status"] == "ok" else {}
+
+    files = ["suite.yaml", "plan.json", *TABLE_FILES]
+    target = folder if to is None else _copied(folder, to, files)
+    versions = {name: version_of(name) for name in ("robench", "numpy", *DRAWING)}
+    write_archive(target, records, read, store.users(), files, versions)
+    check_archive(Archive(target))
+    if to is None:
+        for path in (*(store.cells / f"{cell}{end}" for cell in records for end in (".json", ".npz")),):
+            path.unlink(missing_ok=True)
+        (folder / "users.npz").unlink(missing_ok=True)
+        if store.cells.is_dir() and not any(store.cells.iterdir()):
+            store.cells.rmdir()
+    published = [*files, *Archive.FILES]
+    size = sum((target / name).stat().st_size for name in published)
+    return Packing(target, len(records), len(cells) - len(records), size)
+
+
+def _copied(folder: Path, to: Path, files: list[str]) -> Path:
+    """Copies files into a new or empty folder, and returns it."""
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UserError("the folder for the published form is not empty", where=str(to), hint="give another --to")
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            write_bytes(to / name, (folder / name).read_bytes())
+    except OSError as error:
+        shutil.rmtree(to, ignore_errors=True)
+        raise UserError(f"cannot be written: {error.strerror}", where=str(to)) from None
+    return to

@@ -1,0 +1,210 @@
+"""The published form of a folder of results: records.jsonl, arrays.npz and MANIFEST.json instead of a file per cell.
+
+``robench pack`` writes it, and ``Store`` reads it. It holds every bit of the loose form, so a run can continue from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from robench.api.errors import UserError, counted
+from robench.files.atomic import replacing
+from robench.spec import CellId, digest
+from robench.files.reading import parse_json, read_file
+from robench.store.models import Content, Sha256, first_problem
+from robench.store.npz import Arrays
+from robench.store.record import Record, parse_record
+from robench.store.stacks import StackKey, Stacks, write_arrays
+
+RECORDS, ARRAYS, MANIFEST = "records.jsonl", "arrays.npz", "MANIFEST.json"
+FORMAT_VERSION = 1
+
+
+class Manifest(Content):
+    """The content of MANIFEST.json.
+
+    Args:
+        format_version: the version of the published form.
+        versions: versions of the packages that wrote the tables and the page.
+        files: the sha256 of every other file, by its name.
+        cells: ``hash_cell`` of every cell, by its id, in the order of the lines of records.jsonl.
+        root: the sha256 of all of the above.
+    """
+
+    format_version: Literal[1]
+    versions: dict[str, str]
+    files: dict[str, Sha256]
+    cells: dict[CellId, Sha256]
+    root: Sha256
+
+
+def to_line(record: Record) -> str:
+    """Returns the canonical line of a record: its fields in their order, no spaces, no line end inside."""
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def hash_cell(record: Record, arrays: Arrays) -> str:
+    """Returns the sha256 of a record and the content of its arrays, whatever file they are in."""
+    total = hashlib.sha256(to_line(record).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"\n{StackKey.of(name, array)}\n".encode())
+        total.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return total.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Returns the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_manifest(manifest: Mapping[str, Any]) -> str:
+    """Returns the root of a manifest: the sha256 of everything else in it."""
+    rest = {name: part for name, part in manifest.items() if name != "root"}
+    return digest(rest, length=64)
+
+
+def write_archive(
+    folder: Path,
+    records: Mapping[str, Record],
+    read: Callable[[str], Arrays],
+    users: Arrays,
+    files: Sequence[str],
+    versions: Mapping[str, str],
+) -> None:
+    """Writes records.jsonl, arrays.npz and, last, MANIFEST.json.
+
+    Args:
+        folder: the folder to write to, which has the other files already.
+        records: the records, by the id of the cell.
+        read: returns the arrays of a cell; none if it was not measured.
+        users: the arrays of users.npz.
+        files: the names of the other files that are published.
+        versions: versions of the packages that wrote the tables and the page.
+    """
+    cells = sorted(records)
+    with replacing(folder / RECORDS) as file:
+        file.write("".join(f"{to_line(records[cell])}\n" for cell in cells).encode())
+    with replacing(folder / ARRAYS) as file:
+        write_arrays(file, cells, read, {f"users/{name}": array for name, array in users.items()})
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "versions": dict(versions),
+        "files": {name: hash_file(folder / name) for name in sorted([*files, RECORDS, ARRAYS])},
+        "cells": {cell: hash_cell(records[cell], read(cell)) for cell in cells},
+    }
+    manifest["root"] = hash_manifest(manifest)
+    with replacing(folder / MANIFEST) as file:
+        file.write((json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+class Archive:
+    """The packed results of a folder.
+
+    Args:
+        folder: the folder, which has a records.jsonl.
+    """
+
+    FILES = (RECORDS, ARRAYS, MANIFEST)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Returns whether a folder has packed results."""
+        return (folder / MANIFEST).is_file()
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The content of MANIFEST.json.
+
+        Raises:
+            UserError: if it is damaged.
+        """
+        path = self.folder / MANIFEST
+        manifest = parse_json(read_file(path), str(path))
+        try:
+            Manifest.model_validate(manifest)
+        except ValidationError as error:
+            raise UserError(f"not a manifest of format {FORMAT_VERSION}: {first_problem(error)}", where=str(path)) from None
+        if hash_manifest(manifest) != manifest.get("root"):
+            raise UserError("the manifest was changed after it was written: its root differs", where=str(path))
+        return manifest
+
+    @cached_property
+    def _lines(self) -> dict[str, tuple[int, bytes]]:
+        """The number and the text of every record's line, by the id of the cell."""
+        path = self.folder / RECORDS
+        try:
+            lines = read_file(path).splitlines()
+        except FileNotFoundError:
+            raise UserError("the file is missing", where=str(path)) from None
+        if len(lines) != len(self.cells):
+            problem = f"{counted(len(lines), 'line')} for the {counted(len(self.cells), 'cell')} of the manifest"
+            raise UserError(problem, where=str(path))
+        return {cell: (number, line) for number, (cell, line) in enumerate(zip(self.cells, lines, strict=True))}
+
+    @cached_property
+    def _stacks(self) -> Stacks:
+        return Stacks(self.folder / ARRAYS, len(self.cells))
+
+    @property
+    def cells(self) -> list[str]:
+        """The ids of the packed cells, in the order of their lines."""
+        return list(self.manifest["cells"])
+
+    def read(self, cell: str) -> Record | None:
+        """Returns the record of a cell; None if it is not packed.
+
+        Raises:
+            UserError: if it is damaged.
+        """
+        if cell not in self.manifest["cells"]:
+            return None
+        number, line = self._lines[cell]
+        return parse_record(line, cell, f"{self.folder / RECORDS}:{number + 1}")
+
+    def holds(self, record: Record) -> bool:
+        """Returns whether a record is packed in just this version."""
+        cell = record["id"]
+        return cell in self.manifest["cells"] and self._lines[cell][1] == to_line(record).encode()
+
+    def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
+        """Returns the arrays of a record, in the types that they were measured in; none if it was not measured.
+
+        Raises:
+            UserError: if they are damaged.
+        """
+        cell = record["id"]
+        arrays = self._stacks.read(self._lines[cell][0])
+        if hash_cell(record, arrays) != self.manifest["cells"][cell]:
+            problem = f"the arrays of cell {cell} were changed after they were packed: its hash differs"
+            raise UserError(problem, where=str(self.folder / ARRAYS))
+        return arrays
+
+    def users(self) -> dict[str, NDArray[Any]]:
+        """Returns the arrays of users.npz."""
+        return {name.removeprefix("users/"): self._stacks.other(name) for name in self._stacks.others}
+
+
+def check_archive(archive: Archive) -> None:
+    """Reads every record and array of an archive, and compares them with the hashes of the manifest.
+
+    Raises:
+        UserError: if one differs, or a file is damaged.
+    """
+    for cell in archive.cells:
+        record = archive.read(cell)
+        assert record is not None  # the manifest names it
+        archive.arrays(record)

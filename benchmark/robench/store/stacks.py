@@ -1,0 +1,209 @@
+"""Stacks of arrays: the arrays of one name, type and shape over all cells, as members of one npz.
+
+An npz of stacks is read by plain ``numpy.load``. Its bytes depend on the content alone.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api.errors import UserError
+from robench.store.npz import Arrays, parse_array
+
+_TIME = (1980, 1, 1, 0, 0, 0)  # of every ZIP member, so that the bytes depend on the content alone
+_PART = 4096  # the smallest part that zipfile reads: it inflates to 30 MB at most
+_HEADER = 1 << 12  # more bytes than the header of an array has
+_RATIO = 1000  # texts and users are not compressed further than this
+_MOST = 1 << 32  # bytes of a stack
+
+
+@dataclass(frozen=True, order=True)
+class StackKey:
+    """The arrays of one name, type and shape, which form one stack.
+
+    Args:
+        name: the name of the array in a cell, for example ``ranks``.
+        dtype: the type of the array in the cell; the stack may have a smaller integer type.
+        shape: the shape of the array in a cell.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, array: NDArray[Any]) -> StackKey:
+        """Returns the key of a cell's array."""
+        return cls(name, array.dtype.str.lstrip("<|="), array.shape)
+
+    def __str__(self) -> str:
+        """Returns the path of the stack in the archive: ``cells/top/i8/671x10``."""
+        return f"cells/{self.name}/{self.dtype}/{'x'.join(map(str, self.shape)) or 'scalar'}"
+
+    @property
+    def lines(self) -> str:
+        """The path of the numbers of the records (lines of records.jsonl, from 0) that have the array."""
+        return f"{self}/lines"
+
+    @classmethod
+    def parse(cls, path: str) -> StackKey:
+        """Returns the key of a path.
+
+        Raises:
+            ValueError: if it is not the path of a stack.
+        """
+        kind, name, dtype, shape = path.split("/")
+        sizes = () if shape == "scalar" else tuple(int(size) for size in shape.split("x"))
+        key = cls(name, np.dtype(dtype).str.lstrip("<|="), sizes)
+        if kind != "cells" or str(key) != path:
+            raise ValueError(path)
+        return key
+
+
+def narrow_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:
+    """Returns the smallest integer type that holds ``low`` to ``high``; other types stay as they are."""
+    if dtype.kind not in "iu":
+        return dtype
+    types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64)
+    return next(np.dtype(t) for t in types if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+
+
+@dataclass
+class _Stack:
+    """What is known of a stack before it is written: the lines that have it, and the range of its integers."""
+
+    lines: list[int]
+    low: int = 0
+    high: int = 0
+
+
+def write_arrays(
+    file: IO[bytes], cells: Sequence[str], read: Callable[[str], Arrays], others: Mapping[str, NDArray[Any]]
+) -> None:
+    """Writes arrays.npz. One cell is in memory at a time.
+
+    Args:
+        file: a file that is open for writing.
+        cells: the ids of the cells, in the order of the records.
+        read: returns the arrays of a cell; none if it was not measured.
+        others: further arrays, by their path.
+    """
+    stacks: dict[StackKey, _Stack] = {}
+    for line, cell in enumerate(cells):
+        for name, array in read(cell).items():
+            stack = stacks.setdefault(StackKey.of(name, array), _Stack([]))
+            stack.lines.append(line)
+            if array.dtype.kind in "iu" and array.size:
+                stack.low, stack.high = min(stack.low, int(array.min())), max(stack.high, int(array.max()))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        for key in sorted(stacks):
+            stack = stacks[key]
+            dtype = narrow_type(np.dtype(key.dtype), stack.low, stack.high)
+            rows = (read(cells[line])[key.name].astype(dtype) for line in stack.lines)
+            _write_member(archive, str(key), dtype, (len(stack.lines), *key.shape), rows)
+            lines = np.array(stack.lines, dtype=narrow_type(np.dtype(np.int64), 0, max(stack.lines)))
+            _write_member(archive, key.lines, lines.dtype, lines.shape, [lines])
+        for name in sorted(others):
+            _write_member(archive, name, others[name].dtype, others[name].shape, [others[name]])
+
+
+def _write_member(
+    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]
+) -> None:
+    """Writes one array of an npz, in parts."""
+    info = zipfile.ZipInfo(f"{name}.npy", _TIME)
+    info.compress_type, info.create_system, info.external_attr = zipfile.ZIP_LZMA, 3, 0o644 << 16
+    with archive.open(info, "w", force_zip64=True) as member:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(member, header)
+        for part in parts:
+            member.write(np.ascontiguousarray(part).tobytes())
+
+
+class Stacks:
+    """The stacks of an npz, each read at its first use.
+
+    Args:
+        path: the npz.
+        lines: the number of records; a stack has at most as many rows.
+    """
+
+    def __init__(self, path: Path, lines: int) -> None:
+        self.path, self.lines = path, lines
+        self._rows: dict[StackKey, tuple[dict[int, int], NDArray[Any]]] = {}
+        with self._opened() as archive:
+            self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        self.others = [name for name in self._members if not name.startswith("cells/")]
+        names = [name for name in self._members if name.startswith("cells/") and not name.endswith("/lines")]
+        try:
+            self._keys = [StackKey.parse(name) for name in names]
+        except (ValueError, TypeError) as error:
+            raise UserError(f"not the path of a stack: {str(error)[:80]!a}", where=str(path)) from None
+
+    def read(self, line: int) -> dict[str, NDArray[Any]]:
+        """Returns the arrays of a cell, in the types that they were measured in.
+
+        Args:
+            line: the number of its record, from 0.
+
+        Raises:
+            UserError: if a stack is damaged.
+        """
+        arrays = {}
+        for key in self._keys:
+            rows, stack = self._stack(key)
+            if line in rows:
+                arrays[key.name] = np.array(stack[rows[line]], dtype=key.dtype)
+        return arrays
+
+    def other(self, name: str) -> NDArray[Any]:
+        """Returns an array that belongs to no cell.
+
+        Raises:
+            UserError: if it is damaged.
+        """
+        return self._read(name, most=_RATIO * self._members[name].compress_size)
+
+    def _stack(self, key: StackKey) -> tuple[dict[int, int], NDArray[Any]]:
+        """Returns the rows of a stack by line, and the stack."""
+        if key not in self._rows:
+            lines = self._read(key.lines, most=8 * self.lines + _HEADER)
+            row = 8 * max(math.prod(key.shape), 1) if np.dtype(key.dtype).kind in "iufb" else _RATIO * _HEADER
+            stack = self._read(str(key), most=min(len(lines) * row, _MOST) + _HEADER)
+            if lines.ndim != 1 or lines.dtype.kind not in "iu" or stack.shape != (len(lines), *key.shape):
+                raise UserError(f"{key}: the shape of the stack is {stack.shape}", where=str(self.path))
+            self._rows[key] = {int(line): row for row, line in enumerate(lines)}, stack
+        return self._rows[key]
+
+    def _read(self, name: str, most: int) -> NDArray[Any]:
+        """Returns a member of at most so many bytes. It is inflated in small parts, as its size may be forged."""
+        info = self._members.get(name)
+        if info is None:
+            raise UserError(f"the array {name[:80]!a} is missing", where=str(self.path))
+        if info.file_size > most:
+            raise UserError(f"the array {name[:80]!a} is too large: {info.file_size} bytes", where=str(self.path))
+        try:
+            with self._opened() as archive, archive.open(info) as member:
+                content = b"".join(iter(lambda: member.read(_PART), b""))
+        except UserError:
+            raise
+        except Exception as error:  # the reader of archives raises exceptions of many classes on damaged ones
+            problem = f"the array {name[:80]!a} cannot be read: {type(error).__name__}"
+            raise UserError(problem, where=str(self.path)) from None
+        return parse_array(content, name, str(self.path))
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except FileNotFoundError:
+            raise UserError("the file is missing", where=str(self.path)) from None
+        except Exception as error:  # as above
+            raise UserError(f"not a whole npz: {type(error).__name__}", where=str(self.path)) from None
