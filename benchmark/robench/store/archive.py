@@ -137,10 +137,12 @@ class Archive:
         try:
             Manifest.model_validate(manifest)
         except ValidationError as error:
-            raise UserError(f"not a manifest of format {FORMAT_VERSION}: {first_problem(error)}", where=str(path)) from None
+            raise UserError(
+                f"not a manifest of format {FORMAT_VERSION}: {first_problem(error)}", where=str(path)
+            ) from None
         if hash_manifest(manifest) != manifest.get("root"):
             raise UserError("the manifest was changed after it was written: its root differs", where=str(path))
-        return manifest
+        return dict(manifest)
 
     @cached_property
     def _lines(self) -> dict[str, tuple[int, bytes]]:

@@ -130,13 +130,15 @@ class Store:
         return whole
 
     def check_cells(self) -> None:
-        """Checks that the folder of the cells is one, so that a wrong one is a single mistake.
+        """Checks what all cells depend on, so that one damage is one mistake.
 
         Raises:
-            UserError: if a file is in its place.
+            UserError: if the folder of the cells is a file, or the manifest of the packed cells is damaged.
         """
         if self.cells.exists() and not self.cells.is_dir():
             raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
+        if self.archive is not None:
+            _ = self.archive.cells
 
     def read(self, cell: str) -> Record | None:
         """Returns the record of a cell; None if it is missing. A file is read and checked once.

@@ -176,9 +176,11 @@ class Stacks:
         """Returns the rows of a stack by line, and the stack."""
         if key not in self._rows:
             lines = self._read(key.lines, most=8 * self.lines + _HEADER)
+            if lines.ndim != 1 or lines.dtype.kind not in "iu" or len(lines) > self.lines:
+                raise UserError(f"{key.lines}: not the lines of {self.lines} records", where=str(self.path))
             row = 8 * max(math.prod(key.shape), 1) if np.dtype(key.dtype).kind in "iufb" else _RATIO * _HEADER
             stack = self._read(str(key), most=min(len(lines) * row, _MOST) + _HEADER)
-            if lines.ndim != 1 or lines.dtype.kind not in "iu" or stack.shape != (len(lines), *key.shape):
+            if stack.shape != (len(lines), *key.shape):
                 raise UserError(f"{key}: the shape of the stack is {stack.shape}", where=str(self.path))
             self._rows[key] = {int(line): row for row, line in enumerate(lines)}, stack
         return self._rows[key]
