@@ -13,9 +13,9 @@ from robench.host.registry import Registry
 from robench.report.files import TABLE_FILES
 from robench.store.archive import Archive, check_archive, write_archive
 from robench.store.folder import Store
+from robench.store.npz import Arrays
 from robench.store.plan_file import read_plan
 from robench.store.provenance import version_of
-from robench.store.npz import Arrays
 
 DRAWING = ("altair", "jinja2", "vl-convert-python")  # packages that the bytes of index.html depend on
 

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from robench.api.errors import UserError, counted
 from robench.files.atomic import replacing
-from robench.spec import CellId, digest
 from robench.files.reading import parse_json, read_file
+from robench.spec import CellId, digest
 from robench.store.models import Content, Sha256, first_problem
 from robench.store.npz import Arrays
 from robench.store.record import Record, parse_record
