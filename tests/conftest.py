@@ -6,11 +6,15 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tests import forked, no_torch
 
 # One thread, as in a worker: on small worlds further threads only wait for each other. torch reads it at its import.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A test is never timed: on a busy machine, drawing an example may take long.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 UNIT = ("host", "plan", "report", "suite", "tables")  # folders
