@@ -59,6 +59,8 @@ class Push(EmbeddingAttack):
     def threat(self) -> Any:
         if self.config.k == 13:
             raise ValueError("13 is no k")
+        if self.config.k == 14:
+            raise RuntimeError("no 14")
         return super().threat()
 
 
@@ -219,6 +221,7 @@ def test_the_resolved_suite_means_the_same(seeds, factors, rates, weights, budge
 
 
 MODELS = HEAD + "models: [toy]\n"
+PLUGIN_FAILS = "attack 'push' of plugin robench:toys fails when its threat model is read: RuntimeError: no 14"
 CASES = [
     (HEAD + "models:\n  - {name: toy, factors: true}\n", 4, "models[0].factors: must be a number, got true"),
     (HEAD + "models:\n  - name: toy\n    grid:\n      factors: [1, 0]\n", 6, "models[0].grid.factors"),
@@ -238,6 +241,7 @@ CASES = [
     (MODELS + "defenses: []\n", 4, "the list is empty"),
     (MODELS + "defenses: [{name: shield, lambda: []}]\n", 4, "defenses[0].lambda: the grid is empty"),
     (MODELS + "attacks: [{name: push, epsilon: 0.1, k: 13}]\n", 4, "attacks[0]: 13 is no k"),
+    (MODELS + "attacks: [{name: push, epsilon: 0.1, k: 14}]\n", 4, PLUGIN_FAILS),
     (MODELS + "attacks: [{name: push, epsilon: yes}]\n", 4, "ε must be a number, got 'yes'"),
     (MODELS + "attacks: [{name: push, epsilon: true}]\n", 4, "ε must be a number, got True"),
     (MODELS + "attacks: [{name: push, epsilon: 1e999}]\n", 4, "ε must be a number"),

@@ -43,3 +43,23 @@ def test_a_defended_popularity_is_not_what_victims_have_to_clear(tmp_path):
         world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
     found = row(world.build(), model="mf")
     assert (found.rank, found.flags) == (1, "")
+
+
+def test_a_victim_is_compared_with_popularity_s_fit_of_the_same_seed(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed, hits in ((0, 150), (1, 60)):
+        world.cell(ranks(hits, 99), model="popularity", seed=seed)
+    world.cell([], seed=0, status="failed")
+    world.cell(ranks(100, 99), seed=1)
+    world.cell(ranks(50, 99), seed=1, attack="a", epsilon=0.05)
+    assert "not above popularity" not in row(world.build(), model="mf").flags
+
+
+def test_a_victim_that_shares_no_seed_with_popularity_is_not_judged_by_it(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    world.cell([], model="popularity", seed=0, status="failed")
+    world.cell(ranks(150, 99), model="popularity", seed=1)
+    world.cell(ranks(100, 99), seed=0)
+    world.cell([], seed=1, status="failed")
+    world.cell(ranks(50, 99), seed=0, attack="a", epsilon=0.05)
+    assert "not above popularity" not in row(world.build(), model="mf").flags

@@ -13,7 +13,7 @@ from robench.api.attacks.base import Attack
 from robench.api.attacks.ensemble import Ensemble
 from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError
-from robench.host.registry import Kind, Registry
+from robench.host.registry import Entry, Kind, Registry
 from robench.spec import NO_DEFENSE, Part
 from robench.suite.grids import read_grid
 from robench.suite.labels import Expanded, add_labels, drop_twins
@@ -63,7 +63,7 @@ def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, m
         config = _validate(kind, short, cls, passed, path, grid.homes, mistakes)
         if config is None:
             continue
-        if issubclass(cls, Attack) and not _check_threat(cls, config, grid.epsilons, path, mistakes):
+        if issubclass(cls, Attack) and not _check_threat(cls, offer, config, grid.epsilons, path, mistakes):
             continue
         part = Part(registry.identity(kind, offer), config.resolved(), label, passed, offer.owner, limits)
         implied = kind == "defense" and part.config.get("lambda") == 1
@@ -130,14 +130,30 @@ def _validate(
 
 
 def _check_threat(
-    cls: type[Attack], config: BaseConfig, epsilons: Sequence[float], path: KeyPath, mistakes: Mistakes
+    cls: type[Attack],
+    offer: Entry,
+    config: BaseConfig,
+    epsilons: Sequence[float],
+    path: KeyPath,
+    mistakes: Mistakes,
 ) -> bool:
-    """Returns whether an attack has a threat model. Budgets that it does not allow are mistakes."""
+    """Returns whether an attack has a threat model. Budgets that it does not allow are mistakes.
+
+    Args:
+        offer: the attack's entry in the registry, for messages.
+        config: the settings of the attack.
+        epsilons: the budgets in the suite.
+        path: the path of the entry.
+    """
     try:
         threat = cls(config).threat()
         threat.as_dict()
     except (ValueError, TypeError) as error:
         mistakes.add(str(error) or type(error).__name__, path)
+        return False
+    except (Exception, SystemExit) as error:  # the plugin is wrong, not the suite
+        problem = f"attack '{offer.name}' of plugin {offer.owner} fails when its threat model is read"
+        mistakes.add(f"{problem}: {type(error).__name__}: {error}", path)
         return False
     for problem in dict.fromkeys(filter(None, map(threat.problem, epsilons))):
         mistakes.add(problem, (*path, "epsilon"))

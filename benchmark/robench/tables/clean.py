@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from robench.api.codec import inline
 from robench.api.data import FloatArray
 from robench.api.metric import Measure
@@ -62,7 +60,7 @@ def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow
 
 
 def _clean_row(
-    results: Results, key: RowKey, by_measure: Mapping[Measure, Row], baseline: FloatArray | None
+    results: Results, key: RowKey, by_measure: Mapping[Measure, Row], baseline: Mapping[int, FloatArray]
 ) -> CleanRow:
     first = by_measure.get(REFERENCE) or next(iter(by_measure.values()))
     set_flags(results, first, REFERENCE, baseline)
@@ -77,18 +75,17 @@ def _clean_row(
     )
 
 
-def compute_baseline_values(results: Results, place: tuple[str, str]) -> FloatArray | None:
-    """Returns the clean values of the undefended baseline, float64 [S, U], or None.
+def compute_baseline_values(results: Results, place: tuple[str, str]) -> dict[int, FloatArray]:
+    """Returns the clean values of the undefended baseline by seed, float64 [U] each.
 
-    The values are those of the reference measure.
+    The values are those of the reference measure. Without this measure or the baseline there are none.
     """
     if REFERENCE not in results.plan.metrics:
-        return None
+        return {}
     cells = [
         cell
         for cell in results.cells
         if is_baseline(cell) and cell.key.place == place and not cell.key.defended and cell.clean
     ]
     ordered = sorted(filter(results.ok, cells), key=lambda cell: cell.seed)
-    values = [array for cell in ordered if (array := results.per_user(cell, REFERENCE)) is not None]
-    return np.stack(values) if values else None
+    return {cell.seed: array for cell in ordered if (array := results.per_user(cell, REFERENCE)) is not None}

@@ -5,7 +5,7 @@ Each flag has numbers and a sentence that explains it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -31,14 +31,14 @@ def set_flags(
     results: Results,
     row: Row,
     reference: Measure,
-    popularity: FloatArray | None,
+    popularity: Mapping[int, FloatArray],
     table: PlannedTable | None = None,
 ) -> None:
     """Sets the flags of a row.
 
     Args:
         reference: the measure in which attacks are compared. If the suite does not have it, no gap is judged.
-        popularity: the clean values of the baseline in this measure, [S, U].
+        popularity: the clean values of the baseline in this measure by seed, [U] each. It may be empty.
         table: the table. Only attacks of its threat model are judged. None means all attacks at test time.
     """
     row.notes += _completeness(row)
@@ -76,12 +76,17 @@ def _completeness(row: Row) -> Iterator[Flag]:
         yield Flag("one seed", "one fit says nothing about the spread between fits", {"seeds": 1})
 
 
-def _not_above_popularity(results: Results, row: Row, reference: Measure, popularity: FloatArray | None) -> Flag | None:
-    if popularity is None:
+def _not_above_popularity(
+    results: Results, row: Row, reference: Measure, popularity: Mapping[int, FloatArray]
+) -> Flag | None:
+    """Returns the flag, or None if the row clears the baseline or they share no seed."""
+    if not popularity:  # perhaps because the suite lacks the measure
         return None
     clean = _clean_values(results, row, reference)
-    seeds = min(len(clean), len(popularity))
-    gap = compute_interval(np.stack(clean[:seeds]) - popularity[:seeds])
+    gaps = [values - popularity[seed] for seed, values in clean.items() if seed in popularity]
+    if not gaps:
+        return None
+    gap = compute_interval(np.stack(gaps))
     if gap.low > 0:
         return None
     why = (
@@ -92,7 +97,7 @@ def _not_above_popularity(results: Results, row: Row, reference: Measure, popula
 
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
     """Yields flags for gaps between attacks, or one flag for too few hit users."""
-    clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference)]))
+    clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference).values()]))
     hits = row.hits(results, 10)
     if hits < LEAST_HITS and cells:
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
@@ -163,10 +168,10 @@ def _idle_losses(
             yield Flag("loss up, ranks unchanged", why, numbers)
 
 
-def _clean_values(results: Results, row: Row, measure: Measure) -> list[FloatArray]:
-    """Returns the values of each clean cell of a row, float64 [U]."""
-    values = (results.per_user(cell, measure) for cell in results.clean_cells(row.key))
-    return [array for array in values if array is not None]
+def _clean_values(results: Results, row: Row, measure: Measure) -> dict[int, FloatArray]:
+    """Returns the clean values of a row by seed, float64 [U] each."""
+    cells = results.clean_cells(row.key)
+    return {cell.seed: array for cell in cells if (array := results.per_user(cell, measure)) is not None}
 
 
 def _numbers(gap: Interval) -> dict[str, float]:
