@@ -95,18 +95,19 @@ class TaskProcess:
                 if event == DONE:
                     self._done = True
                 elif not self._done:
-                    self._check(event)
-                    yield event
+                    yield self._checked(event)
         except RefusedError as error:
             self._refusal = f"the worker was ended: {error}"
             self._events.close()
             self.end()
 
-    def _check(self, event: Any) -> None:
+    def _checked(self, event: Any) -> Event:
+        """Returns an event, which belongs to this task."""
         if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
             raise RefusedError("it sent a message that is no event")
-        if event.get("task", self.task.id) != self.task.id:
+        if event.setdefault("task", self.task.id) != self.task.id:
             raise RefusedError("it sent an event of another task")
+        return event
 
     def _conclude(self) -> Iterator[Event]:
         ending = self._ending
