@@ -25,6 +25,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -536,7 +537,7 @@ def _sockets() -> list[int]:
 
 def _send(content: bytes) -> None:
     for number in _sockets():
-        with socket.socket(fileno=os.dup(number)) as pipe:
+        with suppress(OSError), socket.socket(fileno=os.dup(number)) as pipe:
             pipe.sendall(content)
 
 

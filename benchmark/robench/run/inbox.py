@@ -112,7 +112,7 @@ class Inbox:
         if self._last or not event.get("again", True):
             self._fail(task, error)
         elif left := len(self.open[task]):
-            log.warning("%s: %s; %s left, which are tried once more", self._labels[task], error, counted(left, "cell"))
+            log.warning("%s: %s; %s left to try once more", self._labels[task], error, counted(left, "cell"))
 
     def _fail(self, task: str, message: str) -> None:
         error = {"type": "WorkerLost", "message": message, "traceback": ""}

@@ -54,7 +54,7 @@ def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
     if problem is None:
         code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
     tree.end_descendants()
-    ending: dict[str, Any] = {"kind": "ended", "error": problem, "again": False}
+    ending: dict[str, Any] = {"kind": "ended", "error": problem, "again": False, "swept": True}
     if code is not None:
         words = kills.describe(worker) if code == -signal.SIGKILL else ""
         ending |= {"error": describe_exit(code) + words, "again": True}

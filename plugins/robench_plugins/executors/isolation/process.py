@@ -113,9 +113,9 @@ class TaskProcess:
         ending = self._ending
         if ending is None:
             ending = {"error": self._cause(), "again": True}
-            if self._pid:  # nobody else is left to end it
-                with suppress(OSError):
-                    os.killpg(self._pid, signal.SIGKILL)
+        if self._pid and not ending.get("swept") and hasattr(os, "killpg"):  # no keeper has ended what it started
+            with suppress(OSError):
+                os.killpg(self._pid, signal.SIGKILL)
         self._events.close()
         self._line.close()
         self.ended = True

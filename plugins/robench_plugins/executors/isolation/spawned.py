@@ -28,6 +28,8 @@ def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.s
         lifeline: the socket whose closing ends the task.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
+    if hasattr(os, "setsid"):
+        os.setsid()  # so that the executor can end the group; signals of the terminal are for the executor
     lifeline.sendall(to_frame({"kind": "started", "pid": os.getpid()}))
     threading.Thread(target=_watch, args=(lifeline, Limits.of(task)), daemon=True).start()
     do_task(work, task, events)

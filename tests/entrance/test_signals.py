@@ -1,0 +1,69 @@
+"""Signals end a run as Ctrl-C does, and no module of the current folder is imported."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from robench.entrance.signals import TerminatedError, exit_code, interrupting_signals
+
+SUITE = """name: t
+datasets: [{name: synthetic, users: 60, items: 40}]
+models: [{name: mf, factors: 4, epochs: 1}, {name: mf, label: long, factors: 8, epochs: 100000, patience: 100000}]
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_is_raised_once_and_then_has_its_own_effect(name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with pytest.raises(TerminatedError) as error, interrupting_signals():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+    assert exit_code(error.value) == 128 + number
+    assert exit_code(KeyboardInterrupt()) == 130
+
+
+def test_an_ignored_signal_stays_ignored(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupting_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.command
+def test_a_terminated_run_says_so_ends_its_workers_and_imports_nothing_from_the_current_folder(tmp_path):
+    (tmp_path / "t.yaml").write_text(SUITE)
+    for name in ("numpy", "torch", "yaml", "struct", "pluggy"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong module')\n")
+    command = [sys.executable, "-m", "robench", "run", "t.yaml", "--workers", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+        cells = tmp_path / "results" / "t" / "cells"
+        limit = time.monotonic() + 120
+        while not list(cells.glob("*.json")) and run.poll() is None and time.monotonic() < limit:
+            time.sleep(0.05)
+        below = _below(run.pid)
+        assert below
+        run.send_signal(signal.SIGTERM)
+        text = run.stderr.read()
+    assert run.returncode == 143, text
+    assert "interrupted; finished cells are kept in results/t, run again to go on" in text
+    assert "Traceback" not in text
+    limit = time.monotonic() + 5
+    while (left := [pid for pid in below if os.path.exists(f"/proc/{pid}")]) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not left
+
+
+def _below(pid):
+    """The processes below a process."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [one for child in map(int, file.read().split()) for one in (child, *_below(child))]
+    except OSError:
+        return []

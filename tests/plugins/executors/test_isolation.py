@@ -1,0 +1,230 @@
+"""A task in a process of its own: what it leaves behind, its limits, its silence, its end and what it sends."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from robench.api import Task
+from robench_plugins.executors.isolation import process
+from robench_plugins.executors.isolation.frames import to_frame
+from robench_plugins.executors.isolation.launch import Launcher
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no fork server")
+STATE = {"changed": False}
+
+
+def changes_state():
+    STATE["changed"] = True
+    os.environ["CHANGED"] = "1"
+    os.chdir("/")
+
+
+def leaves_processes():
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(0)
+
+
+def fills():
+    kept = []
+    while True:
+        kept.append(b"x" * (20 << 20))
+        time.sleep(0.02)
+
+
+def sends(content):
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                os.write(int(name), content)
+        except OSError:
+            continue
+
+
+DEEDS = {
+    "nothing": lambda: None,
+    "changes state": changes_state,
+    "leaves processes": leaves_processes,
+    "exits with 0": lambda: os._exit(0),
+    "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "crashes": lambda: ctypes.string_at(0),
+    "sleeps": lambda: ctypes.PyDLL(None).sleep(600),  # holds the interpreter's lock
+    "fills memory": fills,
+    "stops": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "sends garbage": lambda: sends(b"nonsense" * 9),
+    "sends code": lambda: sends(to_frame(threading.Thread)),
+    "sends another's": lambda: sends(to_frame({"kind": "cell", "task": "other"})),
+    "closes files": lambda: os.closerange(0, 256),
+}
+
+
+def work(task, emit):
+    """Emits what the process has of earlier tasks, does the deed, and emits that it is done."""
+    emit(
+        {"kind": "before", "state": [STATE["changed"], "CHANGED" in os.environ, os.getcwd() == "/"], "pid": os.getpid()}
+    )
+    DEEDS[task.payload["do"]]()
+    emit({"kind": "after", "array": np.arange(task.payload.get("length", 1))})
+
+
+@pytest.fixture(scope="module")
+def launcher():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
+        with Launcher(work, 1) as launcher:
+            yield launcher
+
+
+@pytest.fixture
+def run(launcher):
+    """Runs tasks and returns their events by task."""
+
+    def run(*deeds, workers=1, **payload):
+        events = []
+        launcher.run(
+            [Task(f"{n} {deed}", {"do": deed, **payload}) for n, deed in enumerate(deeds)], workers, events.append
+        )
+        found = {}
+        for event in events:
+            found.setdefault(event["task"].partition(" ")[2], []).append(event)
+        return found
+
+    return run
+
+
+def error(events):
+    """The error of a task that was lost, and whether a second try is worth it."""
+    assert events[-1]["kind"] == "lost"
+    return events[-1]["error"], events[-1]["again"]
+
+
+def test_a_task_leaves_nothing_to_the_next(run):
+    found = run("changes state", "nothing")
+    assert [event["state"] for name in found for event in found[name][:1]] == [[False] * 3] * 2
+    assert found["changes state"][0]["pid"] != found["nothing"][0]["pid"]
+    assert not STATE["changed"]
+
+
+def test_threads_and_detached_processes_end_with_their_task(run):
+    start = time.monotonic()
+    found = run("leaves processes")
+    assert [event["kind"] for event in found["leaves processes"]] == ["before", "after"]
+    assert time.monotonic() - start < 5
+    assert not _processes_of(found["leaves processes"][0]["pid"])
+
+
+def _processes_of(session):
+    """The processes that were started below a worker, by their parents or their session."""
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if session in (int(fields[1]), int(fields[3])):
+            found.append(name)
+    return found
+
+
+def test_the_end_of_a_worker_is_told_as_it_was(run):
+    found = run("exits with 0", "is killed", "crashes", "nothing")
+    assert error(found["exits with 0"]) == ("the worker ended with exit code 0 before its task was done", True)
+    assert error(found["is killed"])[0].startswith("the worker was killed by SIGKILL")
+    assert error(found["crashes"]) == ("the worker was killed by SIGSEGV", True)
+    assert found["nothing"][-1]["kind"] == "after"
+
+
+def test_limits_end_a_task_that_holds_the_lock_or_fills_the_memory(run):
+    text, again = error(run("sleeps", limits={"seconds": 0.3})["sleeps"])
+    assert text.startswith("over its limit of 0.3 seconds: stopped after 0.")
+    assert not again
+    text, again = error(run("fills memory", limits={"memory": 1500 << 20})["fills memory"])
+    assert text.startswith("over its limit of 1.465 GiB of memory: used 1.")
+    assert "raise limits.memory" in text
+    assert not again
+
+
+def test_a_stopped_worker_is_reported_and_goes_on(run, monkeypatch):
+    monkeypatch.setattr(process, "SILENCE", 0.2)
+    found = run("stops", limits={"seconds": 3})["stops"]
+    notes = [event["text"] for event in found if event["kind"] == "note"]
+    assert len(notes) == 1
+    assert "is stopped; kill -CONT" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("sends garbage", "bytes to its pipe that are no message"),
+        ("sends code", "threading.Thread, which is not plain data"),
+        ("sends another's", "an event of another task"),
+    ],
+)
+def test_what_is_no_event_of_its_own_task_is_refused(run, deed, reason):
+    found = run(deed, "nothing", workers=2)
+    text, again = error(found[deed])
+    assert reason in text
+    assert not again
+    assert found["nothing"][-1]["kind"] == "after"
+
+
+def test_a_large_event_arrives_whole(run):
+    found = run("nothing", length=5_000_000)
+    assert found["nothing"][-1]["array"].sum() == 12_499_997_500_000
+
+
+def test_a_worker_that_closes_its_files_fails_alone(run):
+    found = run("closes files", "nothing")
+    assert error(found["closes files"])[0] == "the worker ended with exit code 1 before its task was done"
+    assert found["nothing"][-1]["kind"] == "after"
+
+
+SCRIPT = """
+import ctypes, os, subprocess, sys
+from robench.api import Task
+from robench_plugins.executors.isolation.launch import Launcher
+
+def work(task, emit):
+    child = subprocess.Popen(["sleep", "600"], start_new_session=sys.argv[1] == "fork")
+    emit({"kind": "pids", "pids": [os.getpid(), os.getppid(), child.pid]})
+    if task.payload["hang"]:
+        ctypes.PyDLL(None).sleep(600)
+
+if __name__ == "__main__":
+    with Launcher(work, 1, forks=sys.argv[1] == "fork") as launcher:
+        launcher.run([Task("a", {"hang": sys.argv[2] == "hang"})], 1, lambda event: print(event, flush=True))
+"""
+
+
+def test_the_death_of_the_executor_ends_its_workers_and_what_they_started(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "script.py", "fork", "hang"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as parent:
+        pids = eval(parent.stdout.readline())["pids"]
+        parent.kill()
+    limit = time.monotonic() + 5
+    while (left := [pid for pid in pids if os.path.exists(f"/proc/{pid}")]) and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert not left
+
+
+def test_elsewhere_a_worker_is_spawned(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "script.py", "spawn", "go on"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (line,) = done.stdout.splitlines()
+    assert eval(line)["task"] == "a"
+    assert not done.stderr
