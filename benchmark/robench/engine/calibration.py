@@ -1,4 +1,4 @@
-"""Calibrates scores to probabilities of likes (design A6).
+"""Calibrates scores to probabilities of likes.
 
 It also draws the negatives of held-out items. The calibration itself sees no test item.
 """

@@ -122,7 +122,7 @@ class Query:
     def answer(self, model: Model) -> tuple[Line, ...]:
         """Returns the best items that the user has not used.
 
-        Known items are masked as in the benchmark (design A6).
+        Known items are masked as in the benchmark.
 
         Held-out items are not masked.
         """

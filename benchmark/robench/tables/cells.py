@@ -16,7 +16,7 @@ from robench.tables.results import Results
 class ValueRow:
     """One value of a cell, which is a row of cells.csv.
 
-    The columns are a contract with the readers of the file (design A7).
+    The columns are a contract with the readers of the file. ``docs/reference/results.md`` lists them.
 
     Args:
         suite: the name of the suite.

@@ -25,7 +25,7 @@ from robench.tables.stats import Interval
 class LeaderboardRow:
     """A victim in a table, which is a row of leaderboard.csv.
 
-    The columns are a contract with the readers of the file (design A7).
+    The columns are a contract with the readers of the file. ``docs/reference/results.md`` lists them.
 
     Args:
         rank: the rank. This field and the next two are None if the row is not ranked.

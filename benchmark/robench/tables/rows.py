@@ -1,4 +1,4 @@
-"""Builds the rows of a table before they are ranked (design A8)."""
+"""Builds the rows of a table before they are ranked."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         metric.bounds,
         ", ".join(sorted({cell.adaptive for cell in judged if cell.adaptive})),
         missing,
-        # An attack made elsewhere (A4: "frozen") may have missed this pipeline: it says nothing about its rank.
+        # An attack made against another pipeline ("frozen") may have missed this one: it says nothing about its rank.
         ranked=worst is not None and not missing and not any(cell.adaptive == FROZEN for cell in judged),
     )
 

@@ -39,7 +39,7 @@ def ndcg(ranks, k):
 
 
 def rank(row, item, others):
-    """Returns the rank of a held-out item by the rule of design A6."""
+    """Returns the rank of a held-out item by the rule of ``rank/ranking.py``, item by item."""
     same = [j for j in range(len(row)) if j != item and row[j] == row[item]]
     ahead = sum(row[j] > row[item] for j in range(len(row)))
     return 1 + ahead + sum(j not in others or j < item for j in same)

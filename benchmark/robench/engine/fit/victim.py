@@ -24,11 +24,11 @@ from robench.api.rng import Rng
 from robench.api.usage import record_usage
 from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
 from robench.engine.fit.budget import ProfileBudget
+from robench.engine.fit.checkpoint import identify_checkpoint, make_checkpoint_key
 from robench.engine.fit.loop import EpochCallback, fit
 from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, poison
 from robench.files.cache import Arrays, Cache
 from robench.spec import Victim, digest
-from robench.store.provenance import version_of
 
 Notes = dict[str, Any]  # JSON beside a checkpoint
 
@@ -123,7 +123,7 @@ class VictimFit:
     @cached_property
     def key(self) -> str:
         """The digest of everything that the checkpoint depends on."""
-        return digest(self._identity(), 32)
+        return make_checkpoint_key(self._identity())
 
     @cached_property
     def train_sha(self) -> str:
@@ -136,15 +136,14 @@ class VictimFit:
         return self.cache.sources.code_of([self.model, type(self.defense), *attack])
 
     def _identity(self) -> Notes:
-        outside = self._new_model().outside()
-        return ({"outside": outside} if outside else {}) | {
-            "victim": self.victim.content(),
-            "data": self.data_sha,
-            "train": self.train_sha,
-            "code": self.code(),
-            "torch": version_of("torch"),
-            "device": self.device.type,
-        }
+        return identify_checkpoint(
+            self.victim,
+            data_sha=self.data_sha,
+            train_sha=self.train_sha,
+            code=self.code(),
+            device=self.device.type,
+            outside=self._new_model().outside(),
+        )
 
     @cached_property
     def _fit_data(self) -> FitData:

@@ -1,4 +1,4 @@
-"""Ranks held-out and promoted items by counting (design A6)."""
+"""Ranks held-out and promoted items by counting."""
 
 from __future__ import annotations
 

@@ -1,0 +1,37 @@
+"""Makes the key of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from robench.spec import Victim, digest
+from robench.store.provenance import version_of
+
+
+def identify_checkpoint(
+    victim: Victim, *, data_sha: str, train_sha: str, code: Mapping[str, str], device: str, outside: str
+) -> dict[str, Any]:
+    """Returns everything that a checkpoint depends on, as JSON.
+
+    Args:
+        victim: the victim. Its labels do not count.
+        data_sha: the digest of the prepared data.
+        train_sha: the digest of the data that the model is fitted on, after poisoning and cleaning.
+        code: the digests of the code that can change the fit.
+        device: the type of the device of the fit.
+        outside: the digest of what the model reads from outside, such as weights. It is empty if there is none.
+    """
+    return ({"outside": outside} if outside else {}) | {
+        "victim": victim.content(),
+        "data": data_sha,
+        "train": train_sha,
+        "code": dict(code),
+        "torch": version_of("torch"),
+        "device": device,
+    }
+
+
+def make_checkpoint_key(identity: Mapping[str, Any]) -> str:
+    """Returns the key of the checkpoint with this identity: 32 hexadecimal digits."""
+    return digest(dict(identity), 32)
