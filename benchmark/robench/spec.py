@@ -57,6 +57,11 @@ class Part:
         """Returns the data that identifies the part."""
         return {"name": self.name, "config": dict(self.config)}
 
+    @cached_property
+    def id(self) -> str:
+        """The digest of ``content``, 16 hex digits."""
+        return digest(self.content())
+
 
 NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides nothing
 

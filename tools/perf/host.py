@@ -1,4 +1,4 @@
-"""CPU seconds and peak memory of the host itself: suites of many cells whose model and attack do nothing.
+"""CPU seconds and peak memory of the host itself: suites of many cells that cost next to nothing.
 
     python tools/perf/host.py [--cells 1000 5000 10000] [--folder DIR]
 
@@ -61,7 +61,7 @@ attacks:
 
 
 class IdleModel(Model):
-    """Scores items by numbers that are drawn once per user, and reads no history."""
+    """Scores items by numbers that are drawn once, per user and per last item of the history."""
 
     class Config(BaseConfig):
         """Settings."""
@@ -73,16 +73,17 @@ class IdleModel(Model):
     table: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Draws the scores of every user."""
+        """Draws the scores of every user and after every item."""
         draw = rng.child("variant", self.config.variant).numpy()
-        self.table = draw.random((data.train.n_users, data.train.n_items), dtype=np.float32)
+        self.table = draw.random((data.train.n_users + data.train.n_items, data.train.n_items), dtype=np.float32)
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of these users, float32 [B, n_items]."""
-        return self.table[users]
+        last = history.items[np.maximum(history.indptr[users + 1] - 1, 0)]
+        return self.table[users] + self.table[last - self.table.shape[1]]
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns all scores, float32 [U, n_items]."""
+        """Returns all scores, float32 [U + n_items, n_items]."""
         return {"table": self.table}
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
@@ -91,22 +92,25 @@ class IdleModel(Model):
 
 
 class IdleAttack(HistoryAttack):
-    """Leaves every history as it is."""
+    """Replaces the last item of every history by a random one."""
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the genuine histories, int64 [B, L]."""
-        yield oracle.rows()
+        """Yields the histories with another last item, int64 [B, L]."""
+        rows = oracle.rows().clone()
+        draws = oracle.uniform(rng.child("budget", int(oracle.budget().max())), oracle.n_items)
+        last = (rows >= 0).sum(1, keepdim=True) - 1
+        yield rows.scatter(1, last, (draws * oracle.insertable()).argmax(1, keepdim=True))
 
 
 @hookimpl
 def robench_models() -> dict[str, type[Model]]:
-    """Returns the model that does nothing."""
+    """Returns the idle model."""
     return {"idle-model": IdleModel}
 
 
 @hookimpl
 def robench_attacks() -> dict[str, type[HistoryAttack]]:
-    """Returns the attack that does nothing."""
+    """Returns the idle attack."""
     return {"idle-attack": IdleAttack}
 
 

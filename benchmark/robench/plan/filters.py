@@ -50,7 +50,7 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
         cells: all cells of the suite.
         errors: the list to which errors about wrong or unused entries are added.
     """
-    columns = [cell.columns() for cell in cells]
+    columns = {cell.id: cell.columns() for cell in cells} if suite.exclude else {}
     for index, conditions in enumerate(suite.exclude):
         place, path = suite.tree.place(("exclude", index)), f"exclude[{index}]"
         unknown = [key for key in conditions if key not in COLUMNS]
@@ -61,8 +61,8 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
             errors.append(UserError("an empty entry would exclude everything", where=place, path=path))
         if unknown or not conditions:
             continue
-        matches = make_matcher(resolve_names(conditions, columns))
-        remaining = [cell for cell in cells if not matches(cell.columns())]
+        matches = make_matcher(resolve_names(conditions, columns.values()))
+        remaining = [cell for cell in cells if not matches(columns[cell.id])]
         if len(remaining) == len(cells):
             text = ", ".join(f"{key}: {value}" for key, value in conditions.items())
             hint = "it may be covered by an entry above, or a name may be misspelt"

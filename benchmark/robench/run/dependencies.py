@@ -80,7 +80,8 @@ class Dependencies:
 
     def __init__(self, registry: Registry, sources: Sources) -> None:
         self._registry, self._sources = registry, sources
-        self._digests: dict[str, str] = {}
+        self._digests: dict[tuple[Reader, str], str] = {}
+        self._code: dict[tuple[str, ...], dict[str, str]] = {}
 
     def code(self, cell: Cell) -> dict[str, str]:
         """Returns the digests of all code that takes part in a cell.
@@ -88,7 +89,11 @@ class Dependencies:
         Raises:
             UserError: if a plugin cannot be imported.
         """
-        return self._sources.code_of(classes_of(cell, self._registry))
+        attack = attack_of(cell)
+        names = (cell.victim.model.name, cell.victim.defense.name, *([] if attack is None else [attack.name]))
+        if names not in self._code:
+            self._code[names] = self._sources.code_of(classes_of(cell, self._registry))
+        return self._code[names]
 
     def outside(self, cell: Cell) -> dict[str, str]:
         """Returns the digests of the files that plugins read, by kind of plugin.
@@ -99,7 +104,7 @@ class Dependencies:
         return {kind: value for kind, value in digests.items() if value}
 
     def _outside(self, kind: Reader, part: Part) -> str:
-        key = digest([kind, part.content()])
+        key = kind, part.id
         if key not in self._digests:
             try:
                 text = self._registry.make(kind, part).outside()

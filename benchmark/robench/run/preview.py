@@ -80,7 +80,7 @@ def make_preview(
 
         pick_device(suite.device)
     plan = make_plan(suite, registry)
-    store = Store(results or Path("results") / suite.name)
+    store = Store(results or Path("results") / suite.name, keep=False)
     store.check_name(suite.name)
     cells = select_cells(plan.cells, only)
     skips = note_skips(cell.skip for cell in cells)

@@ -30,11 +30,14 @@ class Store:
 
     Args:
         folder: the folder, which is created at the first write.
+        keep: whether ``measured`` keeps the arrays that it checks in memory, for tables that read them later.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keep: bool = True) -> None:
         self.folder = folder
         self.cells = folder / "cells"
+        self._keep = keep
+        self._contents: dict[str, bytes] = {}  # of checked files whose arrays nobody has asked for yet
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
         self._records: dict[str, Record] = {}
         self.archive = Archive(folder) if Archive.is_in(folder) else None
@@ -165,19 +168,31 @@ class Store:
         """
         expected = str(record.get("arrays_sha256"))
         if expected not in self._arrays:
-            path = self.cells / f"{record['id']}.npz"
-            try:
-                content = read_file(path)
-            except FileNotFoundError:
-                if self.archive is not None and self.archive.holds(record):
-                    self._arrays[expected] = self.archive.arrays(record)
-                    return dict(self._arrays[expected])
-                raise UserError("the arrays of this cell are missing", where=str(path)) from None
-            if hashlib.sha256(content).hexdigest() != expected:
-                problem = "the arrays were changed after they were written: their sha256 differs"
-                raise UserError(problem, where=str(path))
-            self._arrays[expected] = arrays_from_bytes(content, str(path))
+            content = self._content(record)
+            if content is not None:
+                self._arrays[expected] = arrays_from_bytes(content, str(self._path(record)))
+            elif self.archive is not None:
+                self._arrays[expected] = self.archive.arrays(record)
         return dict(self._arrays[expected])
+
+    def _path(self, record: Record) -> Path:
+        return self.cells / f"{record['id']}.npz"
+
+    def _content(self, record: Record) -> bytes | None:
+        """Returns the bytes of a record's arrays, checked against their sha256; None if the archive holds them."""
+        path, expected = self._path(record), str(record.get("arrays_sha256"))
+        if expected in self._contents:
+            return self._contents.pop(expected)
+        try:
+            content = read_file(path)
+        except FileNotFoundError:
+            if self.archive is not None and self.archive.holds(record):
+                return None
+            raise UserError("the arrays of this cell are missing", where=str(path)) from None
+        if hashlib.sha256(content).hexdigest() != expected:
+            problem = "the arrays were changed after they were written: their sha256 differs"
+            raise UserError(problem, where=str(path))
+        return content
 
     def measured(self, cell: str) -> Record | None:
         """Returns the record of a cell that was measured; None if there is none.
@@ -188,7 +203,12 @@ class Store:
         record = self.read(cell)
         if record is None or record["status"] != "ok":
             return None
-        self.arrays(record)
+        if record["arrays_sha256"] not in self._arrays:
+            content = self._content(record)
+            if content is None:
+                self.arrays(record)
+            elif self._keep:
+                self._contents[record["arrays_sha256"]] = content
         return record
 
     def write_skipped(self, record: Record) -> None:
