@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from robench.api.metric import Measure
 
 T = TypeVar("T")
+PLAIN = frozenset({str, int, float, bool, type(None)})  # the types that stay as they are
 IF_SET: Mapping[str, Any] = {"if_set": True}  # not written if it has its default
 JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # no column of the CSV file
 
@@ -40,6 +41,8 @@ def encode(value: Any) -> Any:
 
     Dataclasses and mappings become objects, tuples become lists, measures become text.
     """
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, Measure):
         return str(value)
     if is_dataclass(value):
@@ -50,13 +53,22 @@ def encode(value: Any) -> Any:
 
 
 def _written(value: Any) -> Iterator[tuple[str, Any]]:
-    for field in fields(value):
-        part = getattr(value, field.name)
-        if "inline" in field.metadata:
+    for attribute, name, inlined, if_set, default in _layout(type(value)):  # type: ignore[arg-type]  # a class is hashable
+        part = getattr(value, attribute)
+        if inlined is not None:
             flat = dict(_written(part))
-            yield from ((name, flat[name]) for name in field.metadata["inline"] or flat)
-        elif "if_set" not in field.metadata or part != _default(field):
-            yield _name(field), encode(part)
+            yield from ((inner, flat[inner]) for inner in inlined or flat)
+        elif not if_set or part != default:
+            yield name, encode(part)
+
+
+@cache
+def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]]:
+    """Returns of every field the attribute, the written name, ``inline``, ``if_set`` and the default."""
+    return [
+        (field.name, _name(field), field.metadata.get("inline"), "if_set" in field.metadata, _default(field))
+        for field in fields(cls)
+    ]
 
 
 def columns(cls: Any) -> list[str]:

@@ -17,7 +17,7 @@ from robench.tables.clean import REFERENCE, compute_baseline_values
 from robench.tables.flags import set_flags
 from robench.tables.ranking import rank_rows
 from robench.tables.results import BASELINE, Results
-from robench.tables.rows import Flag, Row, build_rows, compute_own_weights
+from robench.tables.rows import Flag, Row, build_rows, compute_drop, compute_own_weights
 from robench.tables.stats import Interval
 
 
@@ -217,7 +217,7 @@ def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: A
         worst=None if worst is None else worst.mean,
         worst_low=None if worst is None else worst.low,
         worst_high=None if worst is None else worst.high,
-        drop=row.drop(),
+        drop=compute_drop(clean, worst),
         p_value=row.p_value,
         flags=row.flags,
         seeds=len(row.seeds),

@@ -92,13 +92,6 @@ class Row:
         """Returns the mean worst case with its interval."""
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
-    def drop(self) -> float | None:
-        """Returns 1 − worst / clean, or None if either is missing or clean is 0."""
-        worst, clean = self.worst_interval(), self.clean_interval()
-        if worst is None or not clean.mean or math.isnan(worst.mean):
-            return None
-        return 1 - worst.mean / clean.mean
-
     def hits(self, results: Results, k: int) -> float:
         """Returns the number of users with a held-out item in the clean top k, averaged over seeds."""
         counts = []
@@ -106,6 +99,13 @@ class Row:
             outcome = results.outcome(cell)
             counts.append(int((outcome.per_user_sum((outcome.ranks <= k).astype(float)) > 0).sum()))
         return float(np.mean(counts)) if counts else 0.0
+
+
+def compute_drop(clean: Interval, worst: Interval | None) -> float | None:
+    """Returns 1 − worst / clean, or None if the worst case is missing or the clean value is 0."""
+    if worst is None or not clean.mean or math.isnan(worst.mean):
+        return None
+    return 1 - worst.mean / clean.mean
 
 
 def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], attacks: AttackSet) -> list[Row]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +65,8 @@ def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
     """
     if len(values) < 2:
         return -math.inf, math.inf
+    if not values.any():
+        return float(values.mean()), float(values.mean())
     if len(values) > MOST_USERS:
         half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return float(values.mean()) - half, float(values.mean()) + half
@@ -184,15 +187,13 @@ def compute_rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -
     sign = 1.0 if higher_is_better else -1.0
     means = [sign * compute_interval(row).mean for row in rows]
     order = sorted(range(len(rows)), key=lambda i: (-means[i], i))
-    result = []
-    for i, row in enumerate(rows):
-        better = worse = 0
-        for j, other in enumerate(rows):
-            if i == j:
-                continue
-            seeds = min(len(row), len(other))
-            gap = compute_interval(sign * (other[:seeds] - row[:seeds]))
-            better += gap.low > 0
-            worse += gap.high < 0
-        result.append((order.index(i) + 1, 1 + better, len(rows) - worse))
-    return result
+    better, worse = [0] * len(rows), [0] * len(rows)
+    for i, j in combinations(range(len(rows)), 2):
+        seeds = min(len(rows[i]), len(rows[j]))
+        gap = compute_interval(sign * (rows[j][:seeds] - rows[i][:seeds]))
+        winner, loser = (j, i) if gap.low > 0 else (i, j)
+        if gap.low > 0 or gap.high < 0:
+            better[loser] += 1
+            worse[winner] += 1
+    ranks = {index: rank for rank, index in enumerate(order, 1)}
+    return [(ranks[i], 1 + better[i], len(rows) - worse[i]) for i in range(len(rows))]
