@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from glob import escape
 from pathlib import Path
@@ -20,6 +21,7 @@ from robench.api.errors import UserError
 from robench.files.atomic import write_bytes, write_text
 from robench.files.reading import read_file
 from robench.store.archive import Archive
+from robench.store.arrays import find_array_problem, find_users_problem
 from robench.store.npz import arrays_from_bytes, arrays_to_bytes
 from robench.store.record import Record, parse_record, to_text
 from robench.store.seal import seal
@@ -59,11 +61,11 @@ class Store:
             raise UserError(reason, where=str(self.folder), hint="give another --results")
         self.check_cells()
         path = self.folder / "suite.yaml"
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError:
+            content = yaml.safe_load(read_file(path).decode("utf-8"))
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise UserError("this is not a suite that robench wrote", where=str(path)) from None
         other = content.get("name") if isinstance(content, dict) else None
         if other != name:
@@ -101,9 +103,24 @@ class Store:
         """
         path = self.folder / "users.npz"
         try:
-            return arrays_from_bytes(read_file(path), str(path))
+            arrays = arrays_from_bytes(read_file(path), str(path))
         except FileNotFoundError:
-            return {} if self.archive is None else self.archive.users()
+            arrays = {} if self.archive is None else self.archive.users()
+        if problem := find_users_problem(arrays):
+            raise UserError(problem, where=str(path))
+        return arrays
+
+    def users_by_place(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Returns the arrays of users.npz by data set and split, under their short names.
+
+        Raises:
+            UserError: if the file is damaged.
+        """
+        places: dict[str, dict[str, NDArray[Any]]] = {}
+        for name, array in self.users().items():
+            place, _, short = name.rpartition("/")
+            places.setdefault(place, {})[short] = array
+        return places
 
     def ids(self, start: str = "") -> list[str]:
         """Returns the ids of all stored cells that begin so, sorted."""
@@ -170,9 +187,12 @@ class Store:
         if expected not in self._arrays:
             content = self._content(record)
             if content is not None:
-                self._arrays[expected] = arrays_from_bytes(content, str(self._path(record)))
+                arrays = arrays_from_bytes(content, str(self._path(record)))
             elif self.archive is not None:
-                self._arrays[expected] = self.archive.arrays(record)
+                arrays = self.archive.arrays(record)
+            if problem := find_array_problem(record, arrays):
+                raise UserError(problem, where=str(self._path(record)))
+            self._arrays[expected] = arrays
         return dict(self._arrays[expected])
 
     def _path(self, record: Record) -> Path:

@@ -16,6 +16,7 @@ from robench.api.metric import Measure, Metric, Outcome
 from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
 from robench.store.agreement import find_contradiction
+from robench.store.arrays import find_user_problem
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
@@ -185,12 +186,12 @@ def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
     """
     plan, store = read_plan(folder), store or Store(folder)
     store.check_cells()
-    records, damaged = {}, {}
+    records, damaged, known = {}, {}, store.users_by_place()
     for cell in plan.cells:
         try:
             record = store.read(cell.cell)
             if record is not None and record["status"] == "ok":
-                store.arrays(record)
+                check_users(store, record, known.get("/".join(cell.key.place)))
         except UserError as error:
             damaged[cell.cell] = error
             continue
@@ -203,6 +204,22 @@ def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
         hint = "the plan was edited; robench run SUITE writes it anew"
         raise UserError(problem, where=str(folder / "plan.json"), hint=hint)
     return Results(store, metrics, plan, records, damaged)
+
+
+def check_users(store: Store, record: Record, known: Arrays | None) -> None:
+    """Checks the arrays of a measured cell, and that they are of the users that the folder knows.
+
+    Args:
+        store: the folder.
+        record: the record of the cell.
+        known: the arrays of users.npz for its data set and split; None if the folder has none.
+
+    Raises:
+        UserError: if they are damaged, or of other users.
+    """
+    arrays = store.arrays(record)
+    if known is not None and (problem := find_user_problem(arrays, known)):
+        raise UserError(problem, where=str(store.cells / f"{record['id']}.npz"))
 
 
 def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:

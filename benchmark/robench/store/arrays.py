@@ -1,0 +1,128 @@
+"""Checks the arrays of a cell: names, kinds, shapes and ranges that agree with each other and with the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.store.npz import Arrays
+from robench.store.record import Record
+
+NEEDED = ("users", "indptr", "ranks", "top", "candidates")
+# Kind of the numbers, and axes: U users, n held-out items, T targets, M members, 10 places, None any length.
+SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
+    "users": ("i", ("U",)),
+    "indptr": ("i", ("U+1",)),
+    "ranks": ("i", ("n",)),
+    "top": ("i", ("U", 10)),
+    "candidates": ("i", ("U",)),
+    "targets": ("i", ("T",)),
+    "target_ranks": ("i", ("T", "U")),
+    "hit": ("b", ("U",)),
+    "loss": ("fi", (None,)),
+    "clean_loss": ("fi", (None,)),
+    "l2": ("f", ("U",)),
+    "linf": ("f", ("U",)),
+    "spent": ("fi", ("U",)),
+    "edits": ("i", ("U",)),
+    "first": ("i", ("U",)),
+    "radius": ("fi", ("U",)),
+    "script": ("i", (None, 4)),
+    "member_broke": ("i", ("U", "M")),
+    "member_damage": ("f", ("U", "M")),
+    "likes": ("f", ("n",)),
+    "dislikes": ("f", ("n",)),
+    "calibration": ("f", (2,)),
+}
+UNBOUNDED = ("radius", "dislikes")  # inf if nothing breaks the user, nan if there is no negative
+
+
+def find_array_problem(record: Record, arrays: Arrays) -> str:
+    """Returns what is wrong with the arrays of a record, or an empty text. Arrays of other names are ignored."""
+    missing = [name for name in NEEDED if name not in arrays]
+    if missing:
+        return f"the array '{missing[0]}' is missing"
+    sizes: dict[str | int | None, int] = {"U": arrays["users"].size, "U+1": arrays["users"].size + 1}
+    sizes |= {"n": arrays["ranks"].size}
+    if members := record.get("members"):
+        sizes["M"] = len(members)
+    for name, array in arrays.items():
+        if name in SHAPES and (problem := _shape_problem(name, array, sizes)):
+            return problem
+    return _range_problem(arrays, sizes["n"])
+
+
+def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None, int]) -> str:
+    """Returns what is wrong with an array alone; notes the sizes that it is the first to have."""
+    kinds, axes = SHAPES[name]
+    if array.dtype.kind not in kinds:
+        return f"the array '{name}' has the type {array.dtype}"
+    if array.ndim != len(axes):
+        return f"the array '{name}' has {array.ndim} axes, not {len(axes)}"
+    for axis, size in zip(axes, array.shape, strict=True):
+        expected = axis if isinstance(axis, int) else size if axis is None else sizes.setdefault(axis, size)
+        if size != expected:
+            return f"the array '{name}' has the shape {array.shape}, which does not fit the others"
+    if array.dtype.kind == "f" and name not in UNBOUNDED and not np.isfinite(array).all():
+        return f"the array '{name}' has values that are not finite"
+    return ""
+
+
+def _range_problem(arrays: Arrays, count: int) -> str:
+    """Returns which array has values out of range, or an empty text."""
+    indptr, ranks, top = arrays["indptr"], arrays["ranks"], arrays["top"]
+    if indptr[0] != 0 or indptr[-1] != count or (np.diff(indptr) < 0).any():
+        return "the array 'indptr' does not cut the ranks by user"
+    lowest = {"users": 0, "ranks": 1, "candidates": 1, "top": -1, "targets": 0, "target_ranks": 0, "spent": 0}
+    for name, least in lowest.items():
+        if name in arrays and arrays[name].size and arrays[name].min() < least:
+            return f"the array '{name}' has values below {least}"
+    if len(np.unique(arrays["users"])) != len(arrays["users"]):
+        return "the array 'users' has a user twice"
+    best = np.sort(top, axis=1)
+    if ((best[:, 1:] == best[:, :-1]) & (best[:, 1:] >= 0)).any():
+        return "the array 'top' has an item twice in a list"
+    per_user = np.repeat(arrays["candidates"], np.diff(indptr))
+    return "the array 'ranks' has ranks beyond the candidates" if (ranks > per_user).any() else ""
+
+
+def find_user_problem(arrays: Arrays, known: Arrays) -> str:
+    """Returns how the arrays of a cell contradict users.npz, or an empty text.
+
+    Args:
+        arrays: the arrays of the cell, which fit each other.
+        known: the arrays of users.npz for its data set and split, by their short names.
+    """
+    users, bounds, items = arrays["users"], known["held_out_indptr"], len(known["title"])
+    if not np.array_equal(users, known["user"]):
+        return "its users are not those of users.npz"
+    if not np.array_equal(np.diff(arrays["indptr"]), np.diff(bounds)[users]):
+        return "its users have other numbers of held-out items in users.npz"
+    for name in ("top", "targets"):
+        if name in arrays and arrays[name].size and arrays[name].max() >= items:
+            return f"the array '{name}' has items that users.npz does not know"
+    return ""
+
+
+def find_users_problem(arrays: Arrays) -> str:
+    """Returns what is wrong with the arrays of users.npz, or an empty text."""
+    parts: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, array in arrays.items():
+        place, _, short = name.rpartition("/")
+        parts.setdefault(place, {})[short] = array
+    for place, known in parts.items():
+        kinds = {"user": "i", "user_id": "U", "held_out_indptr": "i", "held_out_items": "i", "title": "U"}
+        for short, kind in kinds.items():
+            if short not in known or known[short].dtype.kind != kind or known[short].ndim != 1:
+                return f"'{place}/{short}' is missing, or no array of its kind"
+        users, bounds, items = known["user"], known["held_out_indptr"], known["held_out_items"]
+        if len(known["user_id"]) != len(users) or not len(bounds) or bounds[0] != 0 or bounds[-1] != len(items):
+            return f"the arrays of '{place}' do not fit each other"
+        if (np.diff(bounds) < 0).any() or (users < 0).any() or (users >= len(bounds) - 1).any():
+            return f"the arrays of '{place}' do not fit each other"
+        if (items < 0).any() or (items >= len(known["title"])).any():
+            return f"the items of '{place}' are not those that have titles"
+    return ""
