@@ -229,6 +229,7 @@ class Store:
                 self.arrays(record)
             elif self._keep:
                 self._contents[record["arrays_sha256"]] = content
+                self.arrays(record)
         return record
 
     def write_skipped(self, record: Record) -> None:
