@@ -16,12 +16,12 @@ import pandas as pd
 
 from robench.api.codec import columns, encode
 from robench.api.errors import UserError, did_you_mean
+from robench.entrance.tables import planned_metrics
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.spec import CellRow
 from robench.store.folder import Store
 from robench.store.npz import Arrays
-from robench.store.plan_file import read_plan
 from robench.tables.build import build_tables
 from robench.tables.cells import ValueRow, build_value_rows
 from robench.tables.leaderboard import LeaderboardRow
@@ -47,8 +47,7 @@ def load_results(folder: str | Path) -> ResultFrames:
         UserError: if it is no folder of results, its plan contradicts a record, or a metric's plugin is not installed.
     """
     path = Path(folder)
-    metrics = Registry.of(Host.discover()).metrics(map(str, read_plan(path).metrics))
-    results = read_results(path, metrics)
+    results = read_results(path, planned_metrics(path, Registry.of(Host.discover())))
     for error in results.damaged.values():
         log.warning("%s; its cell counts as missing", error)
     return ResultFrames(path, results)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+from robench.api.errors import UserError
+from robench.api.metric import Metric
 from robench.host.registry import Registry
 from robench.report.files import write_tables
 from robench.store.folder import Store
@@ -12,6 +15,19 @@ from robench.store.plan_file import read_plan
 from robench.tables.build import Tables, build_tables
 
 log = logging.getLogger("robench")
+
+
+def planned_metrics(folder: Path, registry: Registry) -> Mapping[str, Metric]:
+    """Returns the metrics of a folder's plan by registered name.
+
+    Raises:
+        UserError: if there is no plan, or a metric is unknown.
+    """
+    names = [str(measure) for measure in read_plan(folder).metrics]
+    try:
+        return registry.metrics(names)
+    except UserError as error:
+        raise UserError(error.problem, where=str(folder / "plan.json"), hint=error.hint) from None
 
 
 def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
@@ -25,7 +41,7 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
     Raises:
         UserError: if there is no plan, it contradicts a record, a metric is unknown, or the folder cannot be written.
     """
-    tables = build_tables(folder, registry.metrics(map(str, read_plan(folder).metrics)), store)
+    tables = build_tables(folder, planned_metrics(folder, registry), store)
     for error in tables.damaged:
         log.warning("%s; the tables are made without it", error)
     write_tables(tables, folder)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from robench.api.errors import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
@@ -20,6 +22,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
+        if path.is_dir():
+            _remove_empty(path)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -30,6 +34,18 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
     with replacing(path) as file:
         file.write(content)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes an empty folder that is in the place of a file.
+
+    Raises:
+        UserError: if it is not empty, so that it may be somebody's.
+    """
+    try:
+        folder.rmdir()
+    except OSError:
+        raise UserError("a folder, where a file belongs", where=str(folder), hint="move it away") from None
 
 
 def write_text(path: Path, text: str) -> None:
