@@ -1,0 +1,17 @@
+"""A folder in the place of a file that is written: an empty one goes, any other is a mistake of one line."""
+
+import pytest
+
+from robench.api.errors import UserError
+from robench.files.atomic import write_text
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path):
+    path = tmp_path / "a.json"
+    path.mkdir()
+    write_text(path, "{}")
+    assert path.read_text() == "{}"
+    (tmp_path / "b" / "mine").mkdir(parents=True)
+    with pytest.raises(UserError, match="a folder, where a file belongs"):
+        write_text(tmp_path / "b", "{}")
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["a.json", "b"]
