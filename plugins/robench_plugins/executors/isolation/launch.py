@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import wait
@@ -44,7 +45,7 @@ class Launcher:
         self.work, self.threads, self.forks = work, threads, forks
         self._server: BaseProcess | None = None
         self._control: socket.socket | None = None
-        self._running: list[TaskProcess] = []
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         """Returns the launcher."""
@@ -54,10 +55,6 @@ class Launcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends all remaining tasks and the fork server."""
-        for process in self._running:
-            process.end()
-        for process in self._running:
-            process.close()
         self._stop_server()
 
     def run(self, tasks: Sequence[Task], workers: int, emit: Emit) -> None:
@@ -69,18 +66,24 @@ class Launcher:
             emit: the function that receives the events.
         """
         queue = list(tasks)[::-1]
-        while queue or self._running:
-            while queue and len(self._running) < workers:
-                self.start(queue.pop())
-            wait([one for process in self._running for one in process.sockets()], TURN)
-            for process in list(self._running):
-                for event in process.read():
-                    emit(event)
-                if process.ended:
-                    self._running.remove(process)
+        running: list[TaskProcess] = []
+        try:
+            while queue or running:
+                while queue and len(running) < workers:
+                    running.append(self.start(queue.pop()))
+                wait([one for process in running for one in process.sockets()], TURN)
+                for process in running:
+                    for event in process.read():
+                        emit(event)
+                running = [process for process in running if not process.ended]
+        finally:  # an error, or the user, may end the run early
+            for process in running:
+                process.end()
+            for process in running:
+                process.close()
 
     def start(self, task: Task) -> TaskProcess:
-        """Starts a task."""
+        """Starts a task. Whoever calls this reads the process until it has ended, or closes it."""
         events, lifeline = socket.socketpair(), socket.socketpair()
         for pair in (events, lifeline):
             register_after_fork(pair[0], socket.socket.close)  # a copy elsewhere would keep the task alive
@@ -92,7 +95,6 @@ class Launcher:
             process = TaskProcess(task, events[0], lifeline[0], lambda: _cause(spawned))
         events[1].close()
         lifeline[1].close()
-        self._running.append(process)
         return process
 
     def _request(self, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
@@ -103,11 +105,12 @@ class Launcher:
                 pickle.dump(task, content)
             os.lseek(file, 0, os.SEEK_SET)
             descriptors = [file, events.fileno(), lifeline.fileno()]
-            try:
-                socket.send_fds(self._connect(), [REQUEST], descriptors)
-            except OSError:
-                self._stop_server()
-                socket.send_fds(self._connect(), [REQUEST], descriptors)
+            with self._lock:
+                try:
+                    socket.send_fds(self._connect(), [REQUEST], descriptors)
+                except OSError:
+                    self._stop_server()
+                    socket.send_fds(self._connect(), [REQUEST], descriptors)
         finally:
             os.close(file)
 

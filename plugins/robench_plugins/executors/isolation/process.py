@@ -18,7 +18,7 @@ from robench_plugins.executors.isolation.worker import DONE
 
 SILENCE = 60.0  # seconds without an event after which it is reported
 PATIENCE = 5.0  # seconds after which the end of a task that was told to end is no longer awaited
-VANISHED = "the keeper of the worker was killed"
+VANISHED = "the keeper of the worker was killed, or could not start it"
 
 
 class TaskProcess:
