@@ -9,12 +9,14 @@ Importing robench imports neither torch nor pandas. A mistake of the user raises
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robench import run as _run  # noqa: F401  # before the function of this name, which would be replaced later
 from robench.api.errors import UserError
+from robench.api.escapes import make_inert
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UserError", "__version__", "load", "plugins", "run"]
 __version__ = "0.1.0"
+logging.getLogger(__name__).addFilter(make_inert)  # whatever handler the caller has
 
 
 def run(

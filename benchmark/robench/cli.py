@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from io import TextIOWrapper
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from robench import __version__
 from robench.api.errors import UserError
+from robench.api.terminal import say, screen
 from robench.entrance.signals import exit_code, interrupting_signals
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -34,12 +33,6 @@ Results = Annotated[Path | None, typer.Option("--results", help="folder for the 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="override a setting of the suite")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="KEY=VALUE", help="only cells that match")]
 Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default=False)]
-
-
-def screen() -> Console:
-    """Returns the terminal. A file or a pipe counts as wide, so lines are never broken."""
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
-    return Console(width=wide, markup=False)  # labels such as mf[factors=32] are not markup
 
 
 @app.command()
@@ -64,7 +57,7 @@ def run(
         raise typer.Exit(exit_code(error)) from None
     print_tables(tables, summary.folder)
     for line in summary.failure_lines():
-        typer.echo(line, err=True)
+        say(line, err=True)
     if summary.failures:
         raise typer.Exit(1)
 
@@ -81,7 +74,7 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
     shown = make_preview(suite, Registry.of(Host.discover()), results, tuple(set_ or ()), tuple(only or ()))
     print_preview(shown, screen())
     for refusal in shown.refusals:
-        typer.echo(f"a run would end here: {refusal}", err=True)
+        say(f"a run would end here: {refusal}", err=True)
     if shown.refusals:
         raise typer.Exit(2)
 
@@ -104,7 +97,7 @@ def pack(
 
     packed = pack_results(folder, Registry.of(Host.discover()), to)
     missing = f", {packed.missing} more are not measured" if packed.missing else ""
-    typer.echo(f"packed: {packed.folder}, {packed.cells} cells{missing}, {packed.size / 2**20:.1f} MiB")
+    say(f"packed: {packed.folder}, {packed.cells} cells{missing}, {packed.size / 2**20:.1f} MiB")
 
 
 def print_tables(tables: Tables, folder: Path) -> None:
@@ -112,8 +105,8 @@ def print_tables(tables: Tables, folder: Path) -> None:
     from robench.report.terminal import print_leaderboard  # noqa: PLC0415  # numpy takes a moment
 
     print_leaderboard(tables, screen())
-    typer.echo(f"leaderboard: {folder / 'leaderboard.md'}")
-    typer.echo(f"page: {folder / 'index.html'}")
+    say(f"leaderboard: {folder / 'leaderboard.md'}")
+    say(f"page: {folder / 'index.html'}")
 
 
 @app.command()
@@ -151,7 +144,7 @@ def recommend(
 
     registry = Registry.of(Host.discover())
     request = Request(user, items, k, model, defense, seed, tuple(only or ()), tuple(set_ or ()))
-    print_recommendations(recommend(source, request, registry, lambda line: typer.echo(line, err=True)), screen())
+    print_recommendations(recommend(source, request, registry, lambda line: say(line, err=True)), screen())
 
 
 @app.command()
@@ -183,7 +176,7 @@ def version(
 ) -> None:
     """Measure how far recommender systems fall under attack, the same way for every model, attack and defence."""
     if show_version:
-        typer.echo(f"robench {__version__}")
+        say(f"robench {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -203,7 +196,7 @@ def main() -> None:
         mistake = option_mistake(error)
     else:
         raise SystemExit(code or 0)
-    print(mistake, file=sys.stderr)  # noqa: T201  # this is the command line
+    say(mistake, err=True)
     raise SystemExit(2)
 
 

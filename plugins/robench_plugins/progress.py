@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from robench.api import hookimpl
 from robench.api.errors import counted
+from robench.api.escapes import visible
+from robench.api.terminal import Terminal
 
 EARLY = 0.1  # share of the cells before which the pace is unknown
 INTERVAL = 60.0  # seconds after which a line is printed, if there are no bars
@@ -27,7 +29,7 @@ class ProgressBar:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, markup=False)
+        self.console = console or Terminal(stderr=True)
         self.progress: Progress | None = None
         self.rows: dict[str, TaskID] = {}
         self.left: dict[str, int] = {}
@@ -72,7 +74,7 @@ class ProgressBar:
                 self.print_line(f"{label}: {counted(total, 'cell')} ({self.note()})")
             return
         if victim not in self.rows:
-            self.rows[victim] = self.progress.add_task(label, total=total, note="")
+            self.rows[victim] = self.progress.add_task(visible(label), total=total, note="")
         note = "epochs" if phase == "fit" else "cells"
         self.progress.update(self.rows[victim], completed=done, total=total, note=note)
         if finished:

@@ -181,7 +181,7 @@ def test_the_tables_are_safe_before_the_page_is_drawn_and_a_file_that_cannot_be_
 
 def test_control_characters_do_not_take_the_process_along(tmp_path):
     text = to_page(world_of(World(tmp_path / "w", [EMBEDDING]), "m\0f\a", "pg\x1bd", "luck"))
-    assert "m\N{REPLACEMENT CHARACTER}f" in text
+    assert "m‹U+0000›f‹U+0007›" in text
 
 
 def test_where_there_are_several_data_sets_every_row_says_which_is_its(tmp_path):

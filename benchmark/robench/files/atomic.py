@@ -49,5 +49,5 @@ def _remove_empty(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text as UTF-8 and keeps its line endings."""
-    write_bytes(path, text.encode("utf-8"))
+    """Writes text as UTF-8 and keeps its line endings. Lone surrogates are written as their escapes."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))

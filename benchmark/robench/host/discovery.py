@@ -13,6 +13,7 @@ from typing import Any
 import pluggy
 
 from robench.api import hooks
+from robench.api.escapes import describe_error
 
 GROUP = "robench"
 EXTRA = "ROBENCH_PLUGINS"
@@ -68,7 +69,7 @@ class Host:
         try:
             plugin = load()
         except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
-            self.broken[owner] = _in_one_line(error)
+            self.broken[owner] = describe_error(error)
             return
         self._register(owner, plugin)
 
@@ -81,7 +82,7 @@ class Host:
             # pluggy keeps the hooks that it registered before it refused one.
             if self.manager.get_plugin(owner) is plugin:
                 self.manager.unregister(plugin)
-            self.broken[owner] = _in_one_line(error)
+            self.broken[owner] = describe_error(error)
             return
         self.owners.append(owner)
         if not self.manager.get_hookcallers(plugin):
@@ -101,7 +102,7 @@ class Host:
             try:
                 offered = _checked(hook, implementation.function())
             except Exception as error:  # a plugin may raise anything
-                self.broken[owner] = f"{hook}: {_in_one_line(error)}"
+                self.broken[owner] = f"{hook}: {describe_error(error)}"
                 continue
             yield owner, offered
 
@@ -125,15 +126,11 @@ def _checked(hook: str, offered: Any) -> dict[str, type[Any] | str]:
     if not isinstance(offered, Mapping):
         raise TypeError(f"{hook} must return a mapping, not {type(offered).__name__}")
     for name, target in offered.items():
-        if not isinstance(name, str) or not name or "/" in name or "@" in name:
-            raise TypeError(f"a name is text without '/' and '@', not {name!r}")
+        if not isinstance(name, str) or not name.isprintable() or not name or "/" in name or "@" in name:
+            raise TypeError(f"a name is printable text without '/' and '@', not {name!r}")
         if not isinstance(target, type | str):
             raise TypeError(f"'{name}' must be a class or 'module:Class', not {type(target).__name__}")
     return dict(offered)
-
-
-def _in_one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _owner(point: metadata.EntryPoint) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from robench.api.component import Component
 from robench.api.errors import UserError, did_you_mean
+from robench.api.escapes import describe_error
 from robench.api.metric import Measure, Metric
 from robench.host.discovery import Host
 from robench.host.inspection import describe_component, find_fault, import_attribute
@@ -197,7 +198,7 @@ class Registry:
                 cls = import_attribute(cls)
             except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
                 problem = f"{kind} '{entry.name}' of plugin {entry.owner} cannot be imported"
-                raise UserError(f"{problem}: {type(error).__name__}: {error}") from error
+                raise UserError(f"{problem}: {describe_error(error)}") from error
         if fault := find_fault(cls, import_attribute(KINDS[kind][1])):
             raise UserError(f"{kind} '{entry.name}' of plugin {entry.owner} {fault}")
         return cls

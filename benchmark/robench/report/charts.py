@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from robench.api.escapes import visible
 from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsChart
 from robench.report.numbers import (
     format_defense,
@@ -52,15 +53,10 @@ def _svg(chart: Any) -> str:
 
 
 def _chart(values: Sequence[Point]) -> alt.Chart:
-    drawn = [{name: _printable(value) for name, value in point.items()} for point in values]
+    drawn = [
+        {name: visible(value) if isinstance(value, str) else value for name, value in point.items()} for point in values
+    ]
     return alt.Chart(alt.Data(values=drawn))  # type: ignore[no-untyped-call]
-
-
-def _printable(value: str | float) -> str | float:
-    """Returns text without control characters, because XML does not allow them."""
-    if not isinstance(value, str):
-        return value
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
 
 
 def _draw_leaderboard(table: LeaderboardTable) -> tuple[str, str]:

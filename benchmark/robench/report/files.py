@@ -12,6 +12,7 @@ from typing import Any
 
 from robench.api.codec import columns, encode
 from robench.api.errors import UserError
+from robench.api.escapes import csv_text
 from robench.files.atomic import write_text
 from robench.report.markdown import to_markdown
 from robench.report.page import to_page
@@ -81,6 +82,8 @@ def to_json(tables: Tables) -> str:
 def to_csv(row: type, rows: Iterable[object]) -> str:
     """Returns CSV text with numbers rounded to 10 digits. A missing value is an empty field.
 
+    Texts are escaped by ``csv_text``, so that no spreadsheet runs them.
+
     Args:
         row: the dataclass of the rows. Its fields are the columns.
         rows: the instances of this dataclass.
@@ -97,7 +100,9 @@ def to_csv(row: type, rows: Iterable[object]) -> str:
 def _field(value: object) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
-    return format(value, ".10g") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return format(value, ".10g")
+    return csv_text(value) if isinstance(value, str) else str(value)
 
 
 def round_numbers(value: Any) -> Any:

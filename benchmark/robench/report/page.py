@@ -8,6 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from robench.api.escapes import visible
 from robench.report.blocks import Block, Bullets, Grid
 from robench.report.charts import draw_charts
 from robench.report.sections import build_sections, write_opening
@@ -22,7 +23,9 @@ def to_page(tables: Tables) -> str:
 
     Labels, titles and errors are escaped, because users wrote them.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+    )
     environment.filters |= {"inline": _inline, "kind": _kind, "numeric": _numeric}
     source = files("robench.report").joinpath("page.html").read_text(encoding="utf-8")
     shown = [
@@ -40,8 +43,13 @@ def to_page(tables: Tables) -> str:
 
 def _inline(text: str) -> Markup:
     """Returns escaped text with ``**bold**`` and `` `code` `` as elements."""
-    bold = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text)))
+    bold = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(visible(text))))
     return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", bold))  # escaped above
+
+
+def _finalize(value: object) -> object:
+    """Returns what the template writes: a text without control characters. Markup is written as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _kind(block: Block) -> str:

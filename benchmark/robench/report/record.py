@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robench.api.codec import encode
+from robench.api.escapes import MOST_TRACEBACK, mark, shortened, visible
 from robench.report.lookup import StoredCell, read_cell, summarise
 from robench.report.user_lists import show_user
 
@@ -45,7 +46,7 @@ def _show_record(stored: StoredCell, console: Console) -> None:
         table.add_row(name, str(columns.get(name, "")))
     titles = stored.users().get(f"{stored.role}/title")
     if targets := stored.targets():
-        names = [str(item) if titles is None else str(titles[item]) for item in targets]
+        names = [str(item) if titles is None else visible(str(titles[item])) for item in targets]
         table.add_row("targets", "; ".join(names))
     for name in ("metrics", "achieved", "reading", "diagnostics", "fit", "provenance"):
         for key, part in record.get(name, {}).items():
@@ -53,13 +54,14 @@ def _show_record(stored: StoredCell, console: Console) -> None:
             table.add_row(f"{name}: {key}", f"{value:.6g}" if isinstance(value, float) else str(value))
     for row in record.get("titles", []):
         similarity = f", similarity {row['similarity']:.2f}" if "similarity" in row else ""
-        change = f"{row['before']}\n→ {mark_invisible(row['after'])} ({row['edits']} edits{similarity})"
+        change = f"{visible(row['before'])}\n→ {mark_invisible(row['after'])} ({row['edits']} edits{similarity})"
         table.add_row(f"title of item {row['item']}", change)
     if record.get("reason"):
-        table.add_row("reason", record["reason"])
+        table.add_row("reason", visible(record["reason"]))
     console.print(table)
     if record.get("error"):
-        console.print(record["error"]["traceback"] or record["error"]["message"], highlight=False, markup=False)
+        text = record["error"]["traceback"] or record["error"]["message"]
+        console.print(shortened(text, MOST_TRACEBACK), highlight=False, markup=False)
 
 
 def mark_invisible(title: str) -> str:
@@ -76,4 +78,4 @@ def _mark(char: str) -> str:
     Letters with accents are returned unchanged.
     """
     plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
-    return char if plain else f"{char if char.isprintable() else ''}‹U+{ord(char):04X}›"
+    return char if plain else f"{char if char.isprintable() else ''}{mark(char)}"

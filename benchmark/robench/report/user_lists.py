@@ -12,6 +12,7 @@ from rich.table import Table
 
 from robench.api.data import IntArray
 from robench.api.errors import UserError, did_you_mean
+from robench.api.escapes import visible
 from robench.report.lookup import StoredCell
 from robench.spec import CellRow
 from robench.store.npz import Arrays
@@ -51,10 +52,11 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
     if user not in ids:
         hint = did_you_mean(user, ids) if len(ids) < MOST_USERS else ""
         raise UserError(f"no evaluated user '{user}'", where=role, hint=hint)
-    titles, number = known[f"{role}/title"], int(known[f"{role}/user"][ids.index(user)])
+    titles = np.array([visible(title) for title in known[f"{role}/title"].tolist()], dtype=np.str_)
+    number = int(known[f"{role}/user"][ids.index(user)])
     indptr = known[f"{role}/held_out_indptr"]
     held_out = known[f"{role}/held_out_items"][indptr[number] : indptr[number + 1]].tolist()
-    title = f"user {user}, cell {record['id']}: held out {', '.join(titles[held_out])}"
+    title = f"user {visible(user)}, cell {record['id']}: held out {', '.join(titles[held_out])}"
     console.print(_table(title, _lists(stored, cell, number), titles, stored.targets(), held_out))
     arrays = stored.store.arrays(record)
     for line in [*_outcome(stored, cell, arrays, number), *_edits(arrays.get("script"), number, titles)]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from robench.api.errors import counted
+from robench.api.escapes import MOST_MESSAGE, in_one_line, shortened
 from robench.api.executor import Event
 from robench.host.discovery import Host
 from robench.run.summary import Failure, Summary
@@ -96,7 +97,7 @@ class Inbox:
         failure = None
         if record["status"] != "ok":
             attack = f"{cell.attack.label} ε={cell.epsilon:g}" if cell.attack else "clean"
-            error = " ".join(f"{record['error']['type']}: {record['error']['message']}".split())
+            error = in_one_line(f"{record['error']['type']}: {record['error']['message']}")
             failure = Failure(cell.id, f"{self._labels[cell.victim.id]}, {attack}", error)
         stored = self._store.write(record, arrays)
         del self.open[cell.victim.id][cell.id]
@@ -107,7 +108,7 @@ class Inbox:
         self._host.notify("robench_cell_finished", record=stored)
 
     def _lose(self, event: LostEvent) -> None:
-        task, error = event["task"], event["error"].encode("utf-8", "backslashreplace").decode()
+        task, error = event["task"], shortened(event["error"], MOST_MESSAGE)
         self._lost[task] = error
         if self._last or not event.get("again", True):
             self._fail(task, error)
@@ -115,7 +116,7 @@ class Inbox:
             log.warning("%s: %s; %s left to try once more", self._labels[task], error, counted(left, "cell"))
 
     def _fail(self, task: str, message: str) -> None:
-        error = {"type": "WorkerLost", "message": message, "traceback": ""}
+        error = {"type": "WorkerLost", "message": shortened(message, MOST_MESSAGE), "traceback": ""}
         for cell in list(self.open[task].values()):
             self._finish(cell, record_of(cell, "failed", metrics={}, error=error), None)
 

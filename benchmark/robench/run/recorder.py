@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robench.api.errors import UserError
+from robench.api.escapes import MOST_MESSAGE, MOST_TRACEBACK, message_of, shortened
 from robench.engine.attack.measurement import Measurement
 from robench.run.dependencies import Dependencies, attack_of
 from robench.run.task import record_of
@@ -60,11 +61,17 @@ class Recorder:
         return record | {name: value for name, value in extra.items() if value}
 
     def failed(self, cell: Cell, error: BaseException) -> Record:
-        """Returns the record of a cell that could not be measured, with the traceback."""
+        """Returns the record of a cell that could not be measured, with the traceback.
+
+        Long texts are cut in their middle.
+        """
         text = "".join(traceback.format_exception(error))
-        cause = {"type": type(error).__name__, "message": _message(error), "traceback": text}
-        written = {name: value.encode("utf-8", "backslashreplace").decode() for name, value in cause.items()}
-        return self._record(cell, "failed", None) | {"error": written}
+        cause = {
+            "type": type(error).__name__,
+            "message": shortened(message_of(error), MOST_MESSAGE),
+            "traceback": shortened(text, MOST_TRACEBACK),
+        }
+        return self._record(cell, "failed", None) | {"error": cause}
 
     def _record(self, cell: Cell, status: Status, start: float | None) -> Record:
         victim, fit = cell.victim, dict(self.fit)
@@ -91,10 +98,3 @@ class Recorder:
             return self.dependencies.code(cell)
         except UserError:  # a plugin that cannot be imported, as the record of the failure says
             return {}
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as second:  # of a plugin's own class
-        return f"(its text cannot be had: {type(second).__name__})"

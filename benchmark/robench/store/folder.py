@@ -18,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from robench.api.errors import UserError
+from robench.api.escapes import well_formed
 from robench.files.atomic import write_bytes, write_text
 from robench.files.reading import read_file
 from robench.store.archive import Archive
@@ -144,7 +145,7 @@ class Store:
             content = arrays_to_bytes(arrays)
             digest = hashlib.sha256(content).hexdigest()
             write_bytes(self.cells / f"{record['id']}.npz", content)
-        whole = seal({**record, "arrays_sha256": digest})
+        whole = seal(well_formed({**record, "arrays_sha256": digest}))
         write_text(self.cells / f"{record['id']}.json", to_text(whole))
         self._records[record["id"]] = whole
         return whole

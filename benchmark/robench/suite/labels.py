@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from robench.api.escapes import visible
 from robench.host.registry import Kind
 from robench.spec import NO_DEFENSE, Part, digest
 from robench.suite.grids import OWN_COLUMNS
@@ -86,5 +87,5 @@ def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
 
 
 def _format(value: Any) -> str:
-    short = f"{value:g}" if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else visible(str(value))
     return repr(value) if isinstance(value, float) and float(short) != value else short

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from robench.api.codec import inline
+from robench.api.escapes import MOST_LINE, shortened
 from robench.api.metric import Measure
 from robench.spec import CellRow
 from robench.store.record import compute_mean
@@ -150,5 +151,5 @@ def build_failure_rows(results: Results) -> list[FailureRow]:
         if results.status(cell) == "failed":
             error = results.record(cell).get("error") or {}
             text = f"{error.get('type', '')}: {error.get('message', '')}"
-            rows.append(FailureRow(cell, " ".join(text.split())))
+            rows.append(FailureRow(cell, shortened(" ".join(text.split()), MOST_LINE)))
     return rows
