@@ -166,10 +166,11 @@ def test_the_page_loads_nothing_and_its_links_are_files_beside_it(world):
 def test_the_tables_are_safe_before_the_page_is_drawn_and_a_file_that_cannot_be_written_is_named(world, monkeypatch):
     folder = world.store.folder
     tables = world.build()
-    (folder / "index.html").mkdir()
-    with pytest.raises(UserError, match="cannot be written: Is a directory") as caught:
+    (folder / "index.html" / "theirs").mkdir(parents=True)
+    with pytest.raises(UserError, match="a folder, where a file belongs") as caught:
         write_tables(tables, folder)
     assert str(folder / "index.html") in str(caught.value)
+    (folder / "index.html" / "theirs").rmdir()
     (folder / "index.html").rmdir()
     for name in (names := ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")):
         (folder / name).unlink()
