@@ -213,3 +213,10 @@ def test_a_module_that_is_named_twice_is_one_plugin(tmp_path, monkeypatch):
     assert host.owners.count("named_twice:ROBENCH_PLUGINS") == 1
     assert "named_twice:ROBENCH_PLUGINS" not in host.broken
     assert "twice" in [name for _, offered in host.registered("robench_models") for name in offered]
+
+
+def test_a_plugin_with_one_wrong_hook_offers_nothing():
+    offered = plugin(robench_defenses=lambda: {"mine": Mine}, robench_nonsense=nothing)
+    host = Host.with_plugins({"half:x": offered})
+    assert list(host.broken) == ["half:x"]
+    assert not list(host.registered("robench_defenses"))

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import math
 from dataclasses import dataclass
 
 import pytest
 from markdown_it import MarkdownIt
 from tests.fakes import EMBEDDING, World, ranks
 
-from robench.report.files import build_texts, to_csv
+from robench.report.files import build_texts, round_numbers, to_csv
 from robench.report.page import to_page
 
 LABELS = ('=HYPERLINK("http://x")', "-1", "@SUM(1)", "[x](javascript:alert(1))", "<script>alert(1)</script>", "a\\|b")
@@ -19,7 +20,7 @@ ERROR = "\x1b[2J\0\u202e\x9b<img src=x onerror=y>" + "long " * 50_000
 @dataclass(frozen=True)
 class Row:
     text: str
-    number: float
+    number: float | None
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,19 @@ def test_markdown_has_no_links_and_its_tables_keep_their_columns(texts):
 
 def test_the_json_is_valid(texts):
     assert json.loads(texts["leaderboard.json"])["failures"]
+
+
+def test_every_label_stays_in_its_column():
+    labels = ['a, "b"', "two\nlines", "back\\slash"]
+    text = to_csv(Row, [Row(label, 0.5) for label in labels])
+    assert list(csv.reader(io.StringIO(text))) == [["text", "number"], *([label, "0.5"] for label in labels)]
+
+
+def test_a_missing_value_is_an_empty_field():
+    text = to_csv(Row, [Row("a", value) for value in (None, math.nan, math.inf, 1 / 3)])
+    assert text.splitlines()[1:] == ["a,", "a,", "a,", "a,0.3333333333"]
+
+
+def test_json_has_null_for_what_is_no_number():
+    rounded = round_numbers({"a": [math.nan, -math.inf, 1 / 3], "b": {"c": None}})
+    assert json.dumps(rounded, allow_nan=False) == '{"a": [null, null, 0.3333333333], "b": {"c": null}}'

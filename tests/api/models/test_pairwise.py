@@ -1,4 +1,5 @@
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,3 +61,13 @@ def test_batches_depend_on_their_rng_alone():
     one, two, other = (next(model.batches(data, rng)).targets["negatives"] for rng in (Rng(1), Rng(1), Rng(2)))
     assert one.equal(two)
     assert not one.equal(other)
+
+
+def test_the_loss_of_a_triple_is_that_of_bpr():
+    data, _ = crowd(n_users=12)
+    model = ReferencePairwise()
+    model.initialise(data, Rng(0))
+    batch = next(model.batches(data, Rng(1)))
+    e = model.embed(batch)
+    margin, loss = model.margins_from(batch, e).value, model.loss_from(batch, e).value
+    torch.testing.assert_close(loss, -torch.sigmoid(margin).log())

@@ -1,0 +1,50 @@
+"""One training step on a model with dropout: the same dropout in every pass, and δ within its ball."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from robench.api.models.step import Step
+from robench.api.models.torch import Batch, Embedded, Losses
+from robench.api.rng import Rng
+
+VALID = torch.tensor([[True, True, False], [True, False, False]])
+
+
+def embedded(size=1.0):
+    inputs = {"items": size * torch.arange(1.0, 25).reshape(2, 3, 4)}
+    return Embedded(inputs, {"items": VALID})
+
+
+def step():
+    def loss_from(batch, e):
+        dropped = torch.nn.functional.dropout(e.inputs["items"], 0.5, training=True)
+        return Losses(dropped.flatten(1).sum(1), torch.arange(2))
+
+    batch = Batch(torch.arange(2), torch.empty(2, 0, dtype=torch.int64))
+    return Step(SimpleNamespace(loss_from=loss_from, device=torch.device("cpu")), batch, 0, 0.0, Rng(0))
+
+
+def test_a_clean_and_a_perturbed_pass_have_the_same_dropout():
+    e, one = embedded(), step()
+    torch.testing.assert_close(one.losses(e).value, one.losses(e.plus(e.zero())).value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("inner", ["fgsm", "pgd"])
+def test_padding_is_never_perturbed(inner):
+    e = embedded()
+    gradient = {"items": torch.ones(2, 3, 4)}
+    delta = step().perturb(
+        e, inner=inner, epsilon=0.1, norm="linf", objective=lambda e: e.inputs["items"].sum(), gradient=gradient
+    )
+    assert not delta["items"][~VALID].any()
+    assert delta["items"][VALID].all()
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_the_radius_is_relative_to_the_size_of_the_inputs(norm):
+    entries = embedded().inputs["items"][VALID]
+    unit = entries.square().mean().sqrt() * (torch.tensor([8.0, 4.0]).sqrt() if norm == "l2" else torch.ones(2))
+    for size in (1.0, 10.0):
+        torch.testing.assert_close(step().ball(embedded(size), 0.1, norm).radius, 0.1 * size * unit)
