@@ -114,12 +114,11 @@ def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str,
 
 
 def _robench() -> None:
-    import vl_convert  # noqa: PLC0415  # in the fork
-
-    from robench.cli import main  # noqa: PLC0415
+    from robench.cli import main  # noqa: PLC0415  # in the fork
+    from robench.report import page  # noqa: PLC0415
     from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415
 
-    vl_convert.vegalite_to_svg = _picture
+    page.draw_pictures = lambda charts: [_picture(chart) for chart in charts]
     if FORKS:
         Launcher.context = multiprocessing.get_context("fork")
     main()

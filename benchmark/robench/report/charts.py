@@ -1,4 +1,4 @@
-"""Draws the pictures of the page from the rows of tables. They are SVG without scripts."""
+"""Builds the charts of the page from the rows of tables. Their pictures are SVG without scripts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from robench.api.escapes import visible
 from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsChart
+from robench.report.drawing import draw_pictures
 from robench.report.numbers import (
     format_defense,
     format_interval,
@@ -26,17 +26,29 @@ from robench.tables.twins import TwinRow
 WIDTH, STEP, PANEL = 420, 15, 210  # pixels: a chart, half a row of it, a small chart
 BEFORE, AFTER = "#8a8f98", "#c8442e"  # clean, attacked
 Point = Mapping[str, str | float]  # what altair draws
+VegaLite = dict[str, Any]  # a chart as JSON types
 
 
-def draw_charts(section: Section) -> Iterator[tuple[str, str]]:
-    """Yields the caption and the SVG of every picture of a section."""
+def draw_charts(section: Section) -> list[tuple[str, str]]:
+    """Returns the caption and the SVG of every picture of a section.
+
+    Raises:
+        DrawingError: if the process that draws fails.
+    """
+    charts = list(build_charts(section))
+    pictures = draw_pictures([chart for _, chart in charts])
+    return [(caption, svg) for (caption, _), svg in zip(charts, pictures, strict=True)]
+
+
+def build_charts(section: Section) -> Iterator[tuple[str, VegaLite]]:
+    """Yields the caption and the chart of every picture of a section."""
     chart = section.chart
     if isinstance(chart, LeaderboardChart):
-        yield _draw_leaderboard(chart.table)
+        yield _leaderboard_chart(chart.table)
     elif isinstance(chart, CurvesChart):
-        yield from _draw_curves(chart.rows)
+        yield from _curves_charts(chart.rows)
     elif isinstance(chart, TwinsChart):
-        yield from _draw_twins(chart.rows)
+        yield from _twins_charts(chart.rows)
 
 
 def _distinct(points: Sequence[Point], name: str) -> list[str]:
@@ -44,12 +56,11 @@ def _distinct(points: Sequence[Point], name: str) -> list[str]:
     return list(dict.fromkeys(str(point[name]) for point in points))
 
 
-def _svg(chart: Any) -> str:
+def _styled(chart: Any) -> VegaLite:
     styled = chart.configure(background="transparent").configure_view(strokeOpacity=0.2)
-    svg: str = vl_convert.vegalite_to_svg(
-        styled.configure_axis(labelLimit=0).configure_header(labelLimit=PANEL).properties(padding=10).to_dict()
-    )
-    return svg
+    styled = styled.configure_axis(labelLimit=0).configure_header(labelLimit=PANEL).properties(padding=10)
+    content: VegaLite = styled.to_dict()
+    return content
 
 
 def _chart(values: Sequence[Point]) -> alt.Chart:
@@ -59,8 +70,8 @@ def _chart(values: Sequence[Point]) -> alt.Chart:
     return alt.Chart(alt.Data(values=drawn))  # type: ignore[no-untyped-call]
 
 
-def _draw_leaderboard(table: LeaderboardTable) -> tuple[str, str]:
-    """Draws the clean and attacked values of every victim, with their intervals.
+def _leaderboard_chart(table: LeaderboardTable) -> tuple[str, VegaLite]:
+    """Builds a chart of the clean and attacked values of every victim, with their intervals.
 
     A line shows the baseline's clean value.
     """
@@ -82,7 +93,7 @@ def _draw_leaderboard(table: LeaderboardTable) -> tuple[str, str]:
         layers.append(rule.encode(x="value:Q"))
     dashed = " Dashed: popularity, clean." if line else ""
     chart = alt.layer(*layers).properties(width=WIDTH, height=alt.Step(STEP))
-    return f"Clean and attacked, means with 95% intervals.{dashed}", _svg(chart)
+    return f"Clean and attacked, means with 95% intervals.{dashed}", _styled(chart)
 
 
 def _points(row: LeaderboardRow) -> Iterator[Point]:
@@ -104,8 +115,8 @@ def _shape() -> alt.Shape:
     return alt.Shape("what:N", title=None, scale=alt.Scale(domain=["clean", "attacked"], range=["circle", "diamond"]))
 
 
-def _draw_curves(rows: Sequence[CurveRow]) -> Iterator[tuple[str, str]]:
-    """Draws values along ε. Each threat model has a chart with one panel per model."""
+def _curves_charts(rows: Sequence[CurveRow]) -> Iterator[tuple[str, VegaLite]]:
+    """Builds charts of values along ε. Each threat model has a chart with one panel per model."""
     for title, lines in grouped(rows, _curves_title).items():
         values: list[Point] = [
             {
@@ -132,7 +143,7 @@ def _draw_curves(rows: Sequence[CurveRow]) -> Iterator[tuple[str, str]]:
             line = line.encode(strokeDash=alt.StrokeDash("attack:N", sort=attacks, legend=legend))
         dots = base.mark_point(filled=True, size=25, opacity=1).encode(description="label:N")
         chart = alt.layer(line, dots).properties(width=PANEL, height=150)
-        yield title, _svg(chart.facet(facet=alt.Facet("model:N", sort=models, title=None), columns=3))
+        yield title, _styled(chart.facet(facet=alt.Facet("model:N", sort=models, title=None), columns=3))
 
 
 def _curves_title(row: CurveRow) -> str:
@@ -146,8 +157,8 @@ def _many(count: int) -> alt.Scale:
     return alt.Scale(scheme="tableau10" if count <= 10 else "tableau20")
 
 
-def _draw_twins(rows: Sequence[TwinRow]) -> Iterator[tuple[str, str]]:
-    """Draws one panel per metric, with a line from clean to attacked for each victim."""
+def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
+    """Builds one panel per metric, with a line from clean to attacked for each victim."""
     for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
         metrics = list(dict.fromkeys(str(row.metric) for row in group))
@@ -159,7 +170,7 @@ def _draw_twins(rows: Sequence[TwinRow]) -> Iterator[tuple[str, str]]:
         )
         panel = alt.layer(rule, dots).properties(width=PANEL, height=alt.Step(STEP))
         chart = panel.facet(facet=alt.Facet("metric:N", sort=metrics, title=None), columns=2)
-        yield f"{title}. Every axis has its own range.", _svg(chart.resolve_scale(x="independent"))
+        yield f"{title}. Every axis has its own range.", _styled(chart.resolve_scale(x="independent"))
 
 
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from robench.api.escapes import visible
-from robench.report.blocks import Block, Bullets, Grid
-from robench.report.charts import draw_charts
+from robench.api.escapes import describe_error, visible
+from robench.report.blocks import Block, Bullets, Grid, Section
+from robench.report.charts import build_charts
+from robench.report.drawing import DrawingError, draw_pictures
 from robench.report.sections import build_sections, write_opening
 from robench.tables.build import Tables
+
+log = logging.getLogger("robench")
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
 _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
@@ -21,24 +26,43 @@ _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| 
 def to_page(tables: Tables) -> str:
     """Returns the whole document. Equal tables give equal text.
 
-    Labels, titles and errors are escaped, because users wrote them.
+    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page says so,
+    and so does a line of the log.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
     )
     environment.filters |= {"inline": _inline, "kind": _kind, "numeric": _numeric}
     source = files("robench.report").joinpath("page.html").read_text(encoding="utf-8")
+    sections = list(build_sections(tables))
+    pictures = _draw(sections)
     shown = [
         {
             "id": f"section-{number}",
             "title": section.title,
             "blocks": section.blocks,
-            "pictures": [(caption, Markup(svg)) for caption, svg in draw_charts(section)],  # vega escapes text
+            "pictures": [] if pictures is None else pictures[number],
         }
-        for number, section in enumerate(build_sections(tables))
+        for number, section in enumerate(sections)
     ]
     template = environment.from_string(source)
-    return template.render(suite=tables.suite, opening=write_opening(tables), sections=shown, files=FILES) + "\n"
+    content = {"suite": tables.suite, "opening": write_opening(tables), "sections": shown, "files": FILES}
+    return template.render(**content, undrawn=pictures is None) + "\n"
+
+
+def _draw(sections: Sequence[Section]) -> list[list[tuple[str, Markup]]] | None:
+    """Returns the captions and pictures of every section, or None if they cannot be drawn."""
+    try:
+        charts = [list(build_charts(section)) for section in sections]
+        drawn = iter(draw_pictures([chart for some in charts for _, chart in some]))
+    except DrawingError as error:
+        problem = str(error)
+    except Exception as error:  # altair is another program's too, and may lack memory
+        problem = describe_error(error)
+    else:
+        return [[(caption, Markup(next(drawn))) for caption, _ in some] for some in charts]  # vega escapes text
+    log.warning("the page is written without pictures: %s", problem)
+    return None
 
 
 def _inline(text: str) -> Markup:
