@@ -1,0 +1,1 @@
+"""Checks a folder of results: its files, its tables, and cells that are measured again."""

@@ -1,0 +1,44 @@
+"""Verifies a folder of results, for ``robench verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robench.api.errors import UserError
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.store.plan_file import read_plan
+from robench.tables.build import tables_of
+from robench.tables.results import read_results
+from robench.verify.findings import Findings
+from robench.verify.rerun import Sample, check_sample
+from robench.verify.stored import check_archive, check_cells, check_plan
+from robench.verify.tables import check_tables
+
+
+def verify_folder(folder: Path, sample: Sample) -> Findings:
+    """Checks the hashes, the plan, the records, the tables, and a sample of cells that are measured again.
+
+    Nothing in the folder is changed. A problem in one part does not keep the other parts from being checked.
+
+    Args:
+        folder: the folder of results, packed or not.
+        sample: the cells that are measured again.
+
+    Raises:
+        UserError: if there is no folder of results, or plan.json is damaged.
+    """
+    host = Host.discover()
+    registry = Registry.of(host)
+    findings = Findings()
+    plan = read_plan(folder)
+    check_archive(folder, findings)
+    check_plan(folder, registry, findings)
+    results = read_results(folder, registry.metrics(map(str, plan.metrics)))
+    check_cells(results, findings)
+    check_tables(folder, tables_of(results), findings)
+    try:
+        check_sample(results, sample, host, registry, findings)
+    except UserError as error:
+        findings.problems.append(f"no cell could be measured again: {error}")
+    return findings

@@ -1,0 +1,147 @@
+"""Measures a sample of cells again, from the data on, and compares them with the stored ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from robench.api.errors import UserError, counted
+from robench.files.cache import Cache
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.run.runner import Options, Runner
+from robench.spec import Cell, CellRow
+from robench.store.folder import Store
+from robench.store.npz import Arrays
+from robench.store.record import Record
+from robench.suite.load import load_suite
+from robench.tables.results import Results
+from robench.verify.findings import Findings
+
+# Where all of these agree, equal cells give equal bits.
+VERSIONS = ("robench", "plugins", "python", "torch", "numpy", "platform", "processor", "device", "threads", "code")
+ERRORS = 4.0  # standard errors over users within which another machine must find a metric
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which cells are measured again, and how.
+
+    Args:
+        count: the number of cells, or None for all.
+        seed: the seed of the draw.
+        workers: the number of worker processes, or None for one per core.
+        data: the folder in which relative paths of the suite begin, or None for the folder of results.
+    """
+
+    count: int | None
+    seed: int = 0
+    workers: int | None = None
+    data: Path | None = None
+
+
+def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
+    """Measures cells again with an empty cache, and compares them.
+
+    On the same processor, versions and code every value and every array must be the same, bit for bit. Elsewhere every
+    metric must be within four standard errors of its mean over the users.
+    """
+    measured = [cell for cell in results.cells if results.ok(cell)]
+    count = len(measured) if sample.count is None else min(sample.count, len(measured))
+    if not count:
+        return
+    chosen = np.random.default_rng(sample.seed).choice(len(measured), count, replace=False)
+    rows = [measured[number] for number in sorted(chosen.tolist())]
+    with TemporaryDirectory(prefix="robench-verify-") as place:
+        again = _measure(results.store.folder, [row.cell for row in rows], sample, Path(place), host, registry)
+        _check_data(results, again, findings)
+        exact = sum(_check_cell(results, row, again, findings) for row in rows)
+    findings.checked.append(
+        f"measured again: {counted(count, 'cell')} (seed {sample.seed}), {exact} of them on the same machine and versions"
+    )
+
+
+def _measure(
+    folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry
+) -> Store:
+    """Measures cells of a folder's suite in an empty folder, and returns that."""
+    suite = load_suite(folder / "suite.yaml", registry)
+    if sample.data is not None:
+        suite = replace(suite, folder=sample.data)
+    runner = Runner(suite, make_plan(suite, registry), host, registry, Options(place / "results", sample.workers))
+    runner.cache = Cache(place / "cache")
+    runner.cells = [cell for cell in runner.cells if cell.id in ids]
+    runner.run()
+    return runner.store
+
+
+def _check_data(results: Results, again: Store, findings: Findings) -> None:
+    """Compares the prepared data, and the users, items and held-out items that users.npz names."""
+    plan = json.loads((again.folder / "plan.json").read_text(encoding="utf-8"))
+    for name, expected in results.plan.data_sha256.items():
+        if plan["data_sha256"].get(name) != expected:
+            findings.refuse(str(results.store.folder / "plan.json"), f"{name}: the data here are other data")
+            return
+    stored, made = results.store.users(), again.users()
+    different = sorted(name for name in stored.keys() | made.keys() if not _same(stored.get(name), made.get(name)))
+    if different:
+        findings.refuse(str(results.store.folder), f"users.npz is not what the data give: {', '.join(different)}")
+
+
+def _check_cell(results: Results, row: CellRow, again: Store, findings: Findings) -> bool:
+    """Compares one cell, and returns whether the comparison was exact."""
+    stored, made = results.record(row), again.read(row.cell)
+    where = results.store.where(stored)
+    if made is None or made["status"] != "ok":
+        error = (made or {}).get("error") or {}
+        findings.refuse(where, f"cell {row.cell} fails when it is measured again: {error.get('message', 'no record')}")
+        return False
+    exact = all(stored["provenance"].get(name) == made["provenance"].get(name) for name in VERSIONS)
+    problem = _difference(stored, made, results.arrays(row), again.arrays(made)) if exact else ""
+    problem = problem or ("" if exact else _distance(results, row, made))
+    if problem:
+        findings.refuse(where, f"cell {row.cell} measured again: {problem}")
+    return exact
+
+
+def _difference(stored: Record, made: Record, arrays: Arrays, other: Arrays) -> str:
+    """Returns which values of two records are not the same, or an empty text."""
+    for name in ("metrics", "achieved", "diagnostics", "members", "titles"):
+        one, two = _untimed(stored.get(name)), _untimed(made.get(name))
+        if one != two:
+            return f"{name} are {two}, not {one}"[:300]
+    different = sorted(name for name in arrays.keys() | other.keys() if not _same(arrays.get(name), other.get(name)))
+    return f"other arrays: {', '.join(different)}" if different else ""
+
+
+def _untimed(value: Any) -> Any:
+    return {name: part for name, part in value.items() if name != "seconds"} if isinstance(value, Mapping) else value
+
+
+def _distance(results: Results, row: CellRow, made: Record) -> str:
+    """Returns which metric is too far from its stored value, or an empty text."""
+    for measure in results.plan.metrics:
+        values = results.per_user(row, measure)
+        new = made["metrics"].get(str(measure), {}).get("value")
+        if values is None or new is None or np.isnan(values).all():
+            continue
+        known = values[~np.isnan(values)]
+        most = max(ERRORS * float(np.std(known)) / math.sqrt(len(known)), 1e-6)
+        if abs(new - float(known.mean())) > most:
+            return f"{measure} is {new:.4f}, stored {known.mean():.4f}, more than {most:.4f} apart"
+    return ""
+
+
+def _same(one: Any, two: Any) -> bool:
+    """Returns whether two arrays are the same in type, shape and every bit."""
+    if one is None or two is None:
+        return one is two
+    return bool(one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes())

@@ -1,0 +1,94 @@
+"""Checks the stored files of a folder: plan, records, arrays, users, and the hashes of the published form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robench.api.errors import UserError, counted
+from robench.api.metric import Metric
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.spec import CellRow
+from robench.store.archive import Archive, hash_file
+from robench.store.folder import Store
+from robench.store.record import compute_metric_values
+from robench.store.seal import SEAL
+from robench.suite.load import load_suite
+from robench.tables.results import Results
+from robench.verify.findings import Findings
+
+UNPLANNED = ("data_sha256", "users_sha256", SEAL)  # entries of plan.json that do not follow from the suite
+
+
+def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
+    """Compares plan.json with the plan that suite.yaml gives."""
+    where = str(folder / "plan.json")
+    try:
+        suite = load_suite(folder / "suite.yaml", registry)
+        expected = json.loads(json.dumps(make_plan(suite, registry).to_json()))
+    except UserError as error:
+        findings.refuse(str(folder / "suite.yaml"), f"it cannot be planned here: {error}")
+        return
+    stored: Mapping[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    stored = {name: part for name, part in stored.items() if name not in UNPLANNED}
+    for name in sorted(expected.keys() | stored.keys()):
+        if expected.get(name) != stored.get(name):
+            findings.refuse(where, f"'{name}' is not what suite.yaml gives{_first(expected.get(name), stored.get(name))}")
+    findings.checked.append(f"plan: {counted(len(expected['cells']), 'cell')}, as suite.yaml gives them")
+
+
+def _first(expected: object, stored: object) -> str:
+    """Returns the first entries of two lists that differ, in words."""
+    if not isinstance(expected, list) or not isinstance(stored, list):
+        return f": {stored!r} instead of {expected!r}"[:200]
+    if len(expected) != len(stored):
+        return f": {len(stored)} entries instead of {len(expected)}"
+    one, two = next((one, two) for one, two in zip(expected, stored, strict=True) if one != two)
+    names = [name for name in one if not isinstance(two, dict) or one[name] != two.get(name)]
+    return f": entry {one.get('cell', '')} differs in {', '.join(names)}" if isinstance(one, dict) else ""
+
+
+def check_cells(results: Results, findings: Findings) -> None:
+    """Computes the metrics of every record from its arrays, and lists the damaged records."""
+    for error in results.damaged.values():
+        findings.problems.append(str(error))
+    measured = [cell for cell in results.cells if results.ok(cell)]
+    for cell in measured:
+        try:
+            _check_metrics(results, cell, findings)
+        except UserError as error:
+            findings.problems.append(str(error))
+    missing = sum(results.status(cell) == "missing" for cell in results.cells)
+    more = f"; {counted(missing, 'cell')} missing" if missing else ""
+    findings.checked.append(f"records: {counted(len(measured), 'measured cell')}, metrics recomputed from arrays{more}")
+
+
+def _check_metrics(results: Results, cell: CellRow, findings: Findings) -> None:
+    record = results.record(cell)
+    metrics: dict[Any, Metric] = {measure: results.metric(measure) for measure in results.plan.metrics}
+    expected = compute_metric_values(metrics, results.outcome(cell), cell.threat, cell.kind)
+    for name, value in expected.items():
+        stored = record["metrics"].get(name)
+        if stored is not None and stored != value:
+            problem = f"cell {cell.cell} has {name} {stored['value']}, and its arrays give {value['value']}"
+            findings.refuse(results.store.where(record), problem)
+
+
+def check_archive(folder: Path, findings: Findings) -> None:
+    """Compares the files of a packed folder with the hashes in its manifest."""
+    if not Archive.is_in(folder):
+        return
+    archive = Archive(folder)
+    for name, expected in archive.manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            findings.refuse(str(path), "the file is missing, and MANIFEST.json names it")
+        elif hash_file(path) != expected:
+            findings.refuse(str(path), "its sha256 is not that of MANIFEST.json; robench pack writes both anew")
+    loose = [cell for cell in Store(folder).loose() if cell in archive.manifest["cells"]]
+    if loose:
+        findings.refuse(str(folder / "cells"), f"{counted(len(loose), 'cell')} measured after the packing; pack again")
+    findings.checked.append(f"manifest: {counted(len(archive.manifest['files']), 'file')}, root {archive.manifest['root']}")

@@ -1,0 +1,52 @@
+"""Computes every table again and compares it with its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robench.report.files import build_texts
+from robench.report.page import to_page
+from robench.store.archive import Archive
+from robench.store.provenance import version_of
+from robench.tables.build import Tables
+from robench.verify.findings import Findings
+
+
+def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
+    """Compares every file of the leaderboard with the text that the stored cells give, byte for byte.
+
+    The pictures of the page depend on the packages that drew them. If a packed folder names other versions of them, the
+    page is not compared.
+    """
+    texts = build_texts(tables)
+    if note := _other_drawing(folder):
+        findings.notes.append(f"{folder / 'index.html'}: {note}")
+    else:
+        texts["index.html"] = to_page(tables)
+    for name, text in texts.items():
+        _compare(folder / name, text, findings)
+    findings.checked.append(f"tables: {', '.join(texts)}")
+
+
+def _other_drawing(folder: Path) -> str:
+    """Returns which packages drew the page in other versions than are installed, or an empty text."""
+    if not Archive.is_in(folder):
+        return ""
+    versions = {name: part for name, part in Archive(folder).manifest["versions"].items() if name != "robench"}
+    other = [f"{name} {part}, here {version_of(name)}" for name, part in versions.items() if part != version_of(name)]
+    return f"drawn with {'; '.join(other)}" if other else ""
+
+
+def _compare(path: Path, text: str, findings: Findings) -> None:
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        findings.refuse(str(path), f"cannot be read: {error.strerror}")
+        return
+    expected = text.encode()
+    if stored == expected:
+        return
+    lines = zip(stored.splitlines(), expected.splitlines(), strict=False)
+    number = next((number for number, (one, two) in enumerate(lines, 1) if one != two), None)
+    place = f"{path}:{number}" if number else str(path)
+    findings.refuse(place, "not what the stored cells give; robench leaderboard writes it anew")
