@@ -100,6 +100,26 @@ def pack(
     say(f"packed: {packed.folder}, {packed.cells} cells{missing}, {packed.size / 2**20:.1f} MiB")
 
 
+@app.command()
+def verify(
+    folder: Folder,
+    sample: Annotated[int, typer.Option(min=0, help="how many cells are measured again")] = 3,
+    every: Annotated[bool, typer.Option("--all", help="measure every cell again")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="of the sample")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="worker processes [default: cores]")] = None,
+    data: Annotated[Path | None, typer.Option(help="where relative paths of the suite begin")] = None,
+) -> None:
+    """Check every hash, recompute every table, measure a sample of cells again; exit code 1 if something differs."""
+    from robench.verify.folder import verify_folder  # noqa: PLC0415  # imports torch
+    from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
+
+    findings = verify_folder(folder, Sample(None if every else sample, seed, workers, data))
+    for line in findings.lines():
+        typer.echo(line)
+    if findings.problems:
+        raise typer.Exit(1)
+
+
 def print_tables(tables: Tables, folder: Path) -> None:
     """Prints the leaderboard of a folder, and the paths of its files."""
     from robench.report.terminal import print_leaderboard  # noqa: PLC0415  # numpy takes a moment

@@ -31,6 +31,7 @@ from robench.run.todo import Todo, find_todo
 from robench.run.worker import work
 from robench.spec import Cell, Victim, cell_to_payload, describe_victim
 from robench.store.folder import Store, users_arrays
+from robench.store.npz import Arrays, hash_arrays
 from robench.store.provenance import stale_note
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
@@ -97,7 +98,7 @@ class Runner:
         todo = self._todo(data)
         cells = todo.open(self.cells)
         check_files(cells, self.suite, self.registry)
-        self.store.begin(dump(self.suite.resolved(self.registry)), {**self.plan.to_json(), "data_sha256": data})
+        self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(data, users))
         self.store.write_users(users)
         self._note_skipped(todo)
         self._notify_start(cells)
@@ -105,6 +106,10 @@ class Runner:
         self.summary.seconds = time.perf_counter() - start
         self._notify_end()
         return self.summary
+
+    def _plan_content(self, data: Mapping[str, str], users: Arrays) -> dict[str, Any]:
+        """Returns the content of plan.json."""
+        return {**self.plan.to_json(), "data_sha256": dict(data), "users_sha256": hash_arrays(users)}
 
     def _executor(self) -> Executor:
         cls: type[Executor] = self.registry.class_of("executor", self.options.executor)

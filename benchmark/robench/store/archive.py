@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -21,9 +20,9 @@ from robench.files.atomic import replacing
 from robench.files.reading import parse_json, read_file
 from robench.spec import CellId, digest
 from robench.store.models import Content, Sha256, first_problem
-from robench.store.npz import Arrays
+from robench.store.npz import Arrays, hash_arrays
 from robench.store.record import Record, parse_record
-from robench.store.stacks import StackKey, Stacks, write_arrays
+from robench.store.stacks import Stacks, write_arrays
 
 RECORDS, ARRAYS, MANIFEST = "records.jsonl", "arrays.npz", "MANIFEST.json"
 FORMAT_VERSION = 1
@@ -54,12 +53,7 @@ def to_line(record: Record) -> str:
 
 def hash_cell(record: Record, arrays: Arrays) -> str:
     """Returns the sha256 of a record and the content of its arrays, whatever file they are in."""
-    total = hashlib.sha256(to_line(record).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        total.update(f"\n{StackKey.of(name, array)}\n".encode())
-        total.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
-    return total.hexdigest()
+    return hashlib.sha256(f"{to_line(record)}\n{hash_arrays(arrays)}".encode()).hexdigest()
 
 
 def hash_file(path: Path) -> str:
@@ -174,8 +168,11 @@ class Archive:
         """
         if cell not in self.manifest["cells"]:
             return None
-        number, line = self._lines[cell]
-        return parse_record(line, cell, f"{self.folder / RECORDS}:{number + 1}")
+        return parse_record(self._lines[cell][1], cell, self.where(cell))
+
+    def where(self, cell: str) -> str:
+        """Returns the file and the line of a packed record."""
+        return f"{self.folder / RECORDS}:{self._lines[cell][0] + 1}"
 
     def holds(self, record: Record) -> bool:
         """Returns whether a record is packed in just this version."""

@@ -123,11 +123,14 @@ class Store:
             places.setdefault(place, {})[short] = array
         return places
 
+    def loose(self, start: str = "") -> list[str]:
+        """Returns the ids of the cells that begin so and have files of their own, sorted."""
+        return sorted(path.stem for path in self.cells.glob(f"{escape(start)}*.json"))
+
     def ids(self, start: str = "") -> list[str]:
         """Returns the ids of all stored cells that begin so, sorted."""
-        loose = [path.stem for path in self.cells.glob(f"{escape(start)}*.json")]
         packed = [] if self.archive is None else [cell for cell in self.archive.cells if cell.startswith(start)]
-        return sorted({*loose, *packed})
+        return sorted({*self.loose(start), *packed})
 
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
         """Stores the arrays of a cell, and then its record with their digest.
@@ -195,6 +198,11 @@ class Store:
                 raise UserError(problem, where=str(self._path(record)))
             self._arrays[expected] = arrays
         return dict(self._arrays[expected])
+
+    def where(self, record: Record) -> str:
+        """Returns what a message calls the place of a record."""
+        path = self.cells / f"{record['id']}.json"
+        return str(path) if self.archive is None or path.exists() else self.archive.where(record["id"])
 
     def _path(self, record: Record) -> Path:
         return self.cells / f"{record['id']}.npz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import re
@@ -29,6 +30,16 @@ def arrays_to_bytes(arrays: Arrays) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     return buffer.getvalue()
+
+
+def hash_arrays(arrays: Arrays) -> str:
+    """Returns the sha256 of the names, types, shapes and bytes of arrays, whatever file they are in."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:

@@ -45,6 +45,7 @@ class PlanFile:
         seeds: the seeds of the victims.
         cells: every cell of the suite, including skipped ones.
         data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
+        users_sha256: ``hash_arrays`` of users.npz; empty in the plan of an earlier robench.
     """
 
     format_version: Count
@@ -56,6 +57,7 @@ class PlanFile:
     seeds: tuple[Whole, ...]
     cells: tuple[CellRow, ...]
     data_sha256: Mapping[str, str] = field(default_factory=dict, metadata=IF_SET)
+    users_sha256: str = field(default="", metadata=IF_SET)
 
 
 def read_plan(folder: Path) -> PlanFile:

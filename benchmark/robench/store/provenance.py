@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from robench.api.errors import counted
@@ -40,10 +42,21 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
         "torch": version_of("torch"),
         "numpy": version_of("numpy"),
         "platform": f"{sys.platform} {platform.machine()}",
+        "processor": processor(),
         "device": device,
         "threads": threads,
         "code": dict(code),
     }
+
+
+@cache
+def processor() -> str:
+    """Returns the model of the processor. Another model rounds sums differently; empty if it is not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def peak_memory() -> float | None:

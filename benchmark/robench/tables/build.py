@@ -26,7 +26,7 @@ from robench.tables.members import EnsembleRow, build_ensemble_rows
 from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
 from robench.tables.radii import RadiusRow, build_radius_rows
 from robench.tables.reranking import RerankingRow, build_reranking_rows
-from robench.tables.results import read_results
+from robench.tables.results import Results, read_results
 from robench.tables.titles import TitleRow, build_title_rows
 from robench.tables.twins import TwinRow, build_twin_rows
 
@@ -90,7 +90,15 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
     Raises:
         UserError: if there is no plan, it contradicts a record, or a metric has another version.
     """
-    results = read_results(folder, metrics, store)
+    return make_tables(read_results(folder, metrics, store))
+
+
+def make_tables(results: Results) -> Tables:
+    """Builds all tables of the results of a folder.
+
+    Raises:
+        UserError: if a metric has another version.
+    """
     leaderboard = build_leaderboard(results)
     return Tables(
         results.plan.suite,

@@ -8,11 +8,11 @@ from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.store.plan_file import read_plan
-from robench.tables.build import tables_of
+from robench.tables.build import make_tables
 from robench.tables.results import read_results
 from robench.verify.findings import Findings
 from robench.verify.rerun import Sample, check_sample
-from robench.verify.stored import check_archive, check_cells, check_plan
+from robench.verify.stored import check_archive, check_cells, check_plan, check_users
 from robench.verify.tables import check_tables
 
 
@@ -32,11 +32,12 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
     registry = Registry.of(host)
     findings = Findings()
     plan = read_plan(folder)
-    check_archive(folder, findings)
-    check_plan(folder, registry, findings)
     results = read_results(folder, registry.metrics(map(str, plan.metrics)))
+    check_archive(folder, findings)
+    check_users(results.store, plan, findings)
+    check_plan(folder, registry, findings)
     check_cells(results, findings)
-    check_tables(folder, tables_of(results), findings)
+    check_tables(folder, make_tables(results), findings)
     try:
         check_sample(results, sample, host, registry, findings)
     except UserError as error:

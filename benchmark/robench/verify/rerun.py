@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from robench.api.errors import UserError, counted
+from robench.api.errors import counted
 from robench.files.cache import Cache
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.run.runner import Options, Runner
-from robench.spec import Cell, CellRow
+from robench.spec import CellRow
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.record import Record
@@ -64,14 +64,11 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
         again = _measure(results.store.folder, [row.cell for row in rows], sample, Path(place), host, registry)
         _check_data(results, again, findings)
         exact = sum(_check_cell(results, row, again, findings) for row in rows)
-    findings.checked.append(
-        f"measured again: {counted(count, 'cell')} (seed {sample.seed}), {exact} of them on the same machine and versions"
-    )
+    alike = f"{exact} of them on the same processor and versions"
+    findings.checked.append(f"measured again: {counted(count, 'cell')} (seed {sample.seed}), {alike}")
 
 
-def _measure(
-    folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry
-) -> Store:
+def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry) -> Store:
     """Measures cells of a folder's suite in an empty folder, and returns that."""
     suite = load_suite(folder / "suite.yaml", registry)
     if sample.data is not None:

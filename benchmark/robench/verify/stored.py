@@ -14,6 +14,8 @@ from robench.plan.plan import make_plan
 from robench.spec import CellRow
 from robench.store.archive import Archive, hash_file
 from robench.store.folder import Store
+from robench.store.npz import hash_arrays
+from robench.store.plan_file import PlanFile
 from robench.store.record import compute_metric_values
 from robench.store.seal import SEAL
 from robench.suite.load import load_suite
@@ -36,7 +38,9 @@ def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
     stored = {name: part for name, part in stored.items() if name not in UNPLANNED}
     for name in sorted(expected.keys() | stored.keys()):
         if expected.get(name) != stored.get(name):
-            findings.refuse(where, f"'{name}' is not what suite.yaml gives{_first(expected.get(name), stored.get(name))}")
+            findings.refuse(
+                where, f"'{name}' is not what suite.yaml gives{_first(expected.get(name), stored.get(name))}"
+            )
     findings.checked.append(f"plan: {counted(len(expected['cells']), 'cell')}, as suite.yaml gives them")
 
 
@@ -49,6 +53,21 @@ def _first(expected: object, stored: object) -> str:
     one, two = next((one, two) for one, two in zip(expected, stored, strict=True) if one != two)
     names = [name for name in one if not isinstance(two, dict) or one[name] != two.get(name)]
     return f": entry {one.get('cell', '')} differs in {', '.join(names)}" if isinstance(one, dict) else ""
+
+
+def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
+    """Compares users.npz with its hash in plan.json."""
+    where = str(store.folder / "users.npz")
+    try:
+        same = hash_arrays(store.users()) == plan.users_sha256
+    except UserError as error:
+        findings.problems.append(str(error))
+        return
+    if not plan.users_sha256:
+        findings.notes.append(f"{where}: plan.json holds no hash of it")
+    elif not same:
+        findings.refuse(where, "it was changed after it was written: its hash is not that of plan.json")
+    findings.checked.append("users: as plan.json hashes them")
 
 
 def check_cells(results: Results, findings: Findings) -> None:
@@ -91,4 +110,6 @@ def check_archive(folder: Path, findings: Findings) -> None:
     loose = [cell for cell in Store(folder).loose() if cell in archive.manifest["cells"]]
     if loose:
         findings.refuse(str(folder / "cells"), f"{counted(len(loose), 'cell')} measured after the packing; pack again")
-    findings.checked.append(f"manifest: {counted(len(archive.manifest['files']), 'file')}, root {archive.manifest['root']}")
+    findings.checked.append(
+        f"manifest: {counted(len(archive.manifest['files']), 'file')}, root {archive.manifest['root']}"
+    )

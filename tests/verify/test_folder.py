@@ -1,0 +1,188 @@
+"""``robench verify``: one changed digit anywhere is found, and nothing is found in a folder that nobody touched."""
+
+import json
+import shutil
+
+import pytest
+
+from robench.files.atomic import write_text
+from robench.store.archive import hash_file, hash_manifest
+from robench.store.folder import Store
+from robench.store.npz import arrays_to_bytes
+from robench.store.record import to_text
+from robench.store.seal import seal
+
+SUITE = """
+name: s
+seeds: [0]
+datasets: [{name: synthetic, users: 60, items: 40, interactions_per_user: 10}]
+models: [popularity, {name: mf, factors: 4, epochs: 2}]
+attacks: [{name: fgsm, epsilon: [0.05, 0.1]}, {name: bandwagon, epsilon: 0.1}]
+targets: {count: 2, sets: 1}
+"""
+pytestmark = pytest.mark.command
+
+
+@pytest.fixture(scope="module")
+def finished(robench, tmp_path_factory):
+    """The working folder of a finished run: results/s, and results/packed with its published form."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "s.yaml").write_text(SUITE)
+    for command in (("run", "s.yaml", "--workers", "1"), ("pack", "results/s", "--to", "results/packed")):
+        done = robench(place, *command)
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of the run's folder."""
+    return shutil.copytree(finished / "results/s", tmp_path / "s")
+
+
+@pytest.fixture
+def packed(finished, tmp_path):
+    """A copy of the published form."""
+    return shutil.copytree(finished / "results/packed", tmp_path / "packed")
+
+
+def verify(robench, folder, *options):
+    done = robench(folder.parent, "verify", folder.name, *(options or ("--sample", "0")))
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("form", ["s", "packed"])
+def test_nothing_differs_in_a_folder_that_nobody_touched(robench, finished, form):
+    done = verify(robench, finished / "results" / form, "--all", "--workers", "1")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "verified: nothing differs"
+    assert "6 of them on the same processor and versions" in done.stdout
+
+
+def change_digit(text, after):
+    """Returns the text with another digit behind a mark."""
+    place = text.index(after) + len(after)
+    while text[place] not in "12345678":
+        place += 1
+    return text[:place] + str(int(text[place]) + 1) + text[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        ("leaderboard.csv", "\n"),
+        ("leaderboard.json", '"leaderboard"'),
+        ("leaderboard.md", "NDCG"),
+        ("cells.csv", "ndcg@10,1,"),
+        ("timings.csv", "\n"),
+        ("index.html", "<table"),
+        ("plan.json", '"epsilon": '),
+        ("suite.yaml", "factors:"),
+        ("records.jsonl", '"value":'),
+        ("MANIFEST.json", '"cells"'),
+    ],
+)
+def test_an_edited_digit_is_found(robench, packed, name, after):
+    path = packed / name
+    text = path.read_text()
+    path.write_text(change_digit(text, after if after in text else "\n"))
+    done = verify(robench, packed)
+    assert done.returncode in (1, 2)
+    assert name in done.stdout + done.stderr
+
+
+def test_an_edited_byte_of_arrays_is_found(robench, packed):
+    data = bytearray((packed / "arrays.npz").read_bytes())
+    data[len(data) // 3] ^= 4
+    (packed / "arrays.npz").write_bytes(data)
+    done = verify(robench, packed)
+    assert done.returncode == 1
+    assert "arrays.npz" in done.stdout
+
+
+def test_edited_users_are_found(robench, folder):
+    users = Store(folder).users()
+    name = next(name for name in users if name.endswith("/title"))
+    titles = users[name].copy()
+    titles[0] = titles[0][:-1] + "7"
+    (folder / "users.npz").write_bytes(arrays_to_bytes({**users, name: titles}))
+    done = verify(robench, folder)
+    assert done.returncode == 1
+    assert "users.npz: it was changed" in done.stdout
+
+
+def attacked(folder):
+    """Returns the store of a folder and the record of an attacked cell."""
+    store = Store(folder)
+    records = (store.read(cell) for cell in store.ids())
+    return store, next(r for r in records if r["status"] == "ok" and r["spec"]["attack"] is not None)
+
+
+def test_a_sealed_metric_that_the_arrays_do_not_give_is_found(robench, folder):
+    store, record = attacked(folder)
+    record["metrics"]["ndcg@10"]["value"] += 0.1
+    write_text(store.cells / f"{record['id']}.json", to_text(seal(record)))
+    robench(folder.parent, "leaderboard", folder.name)
+    done = verify(robench, folder)
+    assert done.returncode == 1
+    assert f"{record['id']}.json: cell {record['id']} has ndcg@10" in done.stdout
+
+
+def test_a_forged_cell_that_fits_itself_is_found_when_it_is_measured_again(robench, folder):
+    """Arrays, metrics, seals and tables agree; only the measurement itself contradicts."""
+    store, record = attacked(folder)
+    clean = next(
+        r
+        for r in map(store.read, store.ids())
+        if r["victim"] == record["victim"] and r["spec"]["attack"] is None and r["status"] == "ok"
+    )
+    arrays = {**store.arrays(record), "ranks": store.arrays(clean)["ranks"], "top": store.arrays(clean)["top"]}
+    store.write({**record, "metrics": clean["metrics"]}, arrays)
+    assert robench(folder.parent, "leaderboard", folder.name).returncode == 0
+    assert verify(robench, folder).returncode == 0
+    done = verify(robench, folder, "--all", "--workers", "1")
+    assert done.returncode == 1
+    assert f"cell {record['id']} measured again" in done.stdout
+
+
+def test_on_another_machine_metrics_may_differ_by_their_noise_alone(robench, folder):
+    store, record = attacked(folder)
+    arrays = store.arrays(record)
+    origin = {**record["provenance"], "processor": "another"}
+    store.write({**record, "provenance": origin, "diagnostics": {**record["diagnostics"], "rms": 1.0}}, arrays)
+    robench(folder.parent, "leaderboard", folder.name)
+    assert verify(robench, folder, "--all", "--workers", "1").returncode == 0
+    worst = {**arrays, "ranks": arrays["candidates"]}
+    zero = {name: {**value, "value": 0.0} for name, value in record["metrics"].items()}
+    store.write({**record, "provenance": origin, "metrics": zero}, worst)
+    robench(folder.parent, "leaderboard", folder.name)
+    done = verify(robench, folder, "--all", "--workers", "1")
+    assert done.returncode == 1
+    assert "apart" in done.stdout
+
+
+def test_a_plan_that_the_suite_does_not_give_is_found(robench, folder):
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["cells"] = [cell for cell in plan["cells"] if cell["epsilon"] != 0.1]
+    (folder / "plan.json").write_text(json.dumps(seal(plan)))
+    robench(folder.parent, "leaderboard", folder.name)
+    done = verify(robench, folder)
+    assert done.returncode == 1
+    assert "'cells' is not what suite.yaml gives" in done.stdout
+
+
+def test_a_file_that_a_forged_manifest_names_must_be_there(robench, packed):
+    manifest = json.loads((packed / "MANIFEST.json").read_text())
+    manifest["files"]["evidence.csv"] = hash_file(packed / "cells.csv")
+    manifest["root"] = hash_manifest(manifest)
+    (packed / "MANIFEST.json").write_text(json.dumps(manifest))
+    done = verify(robench, packed)
+    assert done.returncode == 1
+    assert "evidence.csv: the file is missing" in done.stdout
+
+
+def test_a_folder_without_results_is_one_line(robench, tmp_path):
+    done = robench(tmp_path, "verify", ".")
+    assert done.returncode == 2
+    assert "no plan.json" in done.stderr
