@@ -29,7 +29,7 @@ def test_every_package_and_every_part_of_the_engine_is_explained():
 
 def test_files_and_objects_that_the_page_names_exist():
     text = read("docs/design.md")
-    sources = [path.as_posix() for root in ("benchmark", "plugins") for path in (ROOT / root).rglob("*.py")]
+    sources = [path.as_posix() for root in ("benchmark", "plugins", "tools") for path in (ROOT / root).rglob("*.py")]
     files = re.findall(r"`([\w/]+\.py)`", text)
     assert len(files) > 4
     for name in files:
