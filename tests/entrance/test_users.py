@@ -12,7 +12,7 @@ from robench.tables.results import read_results
 def world(tmp_path):
     world = World(tmp_path / "w", [])
     rows = np.arange(USERS)
-    known = {"user": rows, "user_id": rows.astype(np.str_), "title": np.array(["a", "b"])}
+    known = {"user": rows, "user_id": rows.astype(np.str_), "title": rows.astype(np.str_)}
     known |= {"held_out_indptr": np.arange(USERS + 1), "held_out_items": rows}
     world.cell(ranks(150, 99))
     world.store.write_users({f"d/s/{name}": array for name, array in known.items()})

@@ -68,6 +68,12 @@ def csv(tmp_path, text, name="r.csv", **settings):
     return CsvFile.make(path=path, **settings)
 
 
+def test_an_item_that_is_described_twice_is_refused(tmp_path):
+    (tmp_path / "items.csv").write_text("item,title\nx,One\ny,Two\nx,Three\n")
+    with pytest.raises(DataError, match="item 'x' is described twice"):
+        csv(tmp_path, "user,item\n1,x\n", items=tmp_path / "items.csv").load()
+
+
 def test_csv_with_everything(tmp_path):
     (tmp_path / "items.csv").write_text(
         'item,title,year,genres,description\nx,The X,1999,a|b,"A spy, late"\ny,"Y, Z",,,\n'
