@@ -1,0 +1,101 @@
+"""Runs a suite under other circumstances, and compares every cell bit for bit with a plain run.
+
+    python tools/faults/same.py [--suite suites/smoke.yaml] [--set seeds=[0]] [NAME ...]
+
+The circumstances are the number of workers, the dask executor, the order of victims and cells, the size of chunks of
+users, the seed of Python's hashes and the environment. Each run has an empty cache. Without names all of them are
+tried. The script prints a line per run, and exits with 1 if a cell differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from same_cells import differences  # noqa: E402  # a script of the folder above
+
+CHUNK = "benchmark/robench/engine/rank/chunk.py"
+TASKS = "benchmark/robench/run/runner.py"
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """What differs from a plain run with one worker.
+
+    Args:
+        options: options of ``robench run``.
+        environment: variables.
+        edits: a text and its replacement, by the file of a copy of the source.
+    """
+
+    options: tuple[str, ...] = ("--workers", "1")
+    environment: dict[str, str] = field(default_factory=dict)
+    edits: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+CIRCUMSTANCES = {
+    "2 workers": Circumstance(("--workers", "2")),
+    "4 workers": Circumstance(("--workers", "4")),
+    "dask": Circumstance(("--workers", "2", "--executor", "dask")),
+    "hash seed": Circumstance(environment={"PYTHONHASHSEED": "12345"}),
+    "environment": Circumstance(environment={"TZ": "Asia/Tokyo", "LC_ALL": "C", "OMP_NUM_THREADS": "2"}),
+    "reverse order": Circumstance(
+        edits={
+            TASKS: ("[cell_to_payload(cell) for cell in some.values()]", "[*map(cell_to_payload, some.values())][::-1]")
+        }
+    ),
+    "chunks of 64 users": Circumstance(edits={CHUNK: ("min(1024, max(32,", "min(64, max(32,")}),
+}
+
+
+def run(suite: Path, place: Path, circumstance: Circumstance, options: list[str]) -> Path:
+    """Runs a suite in an empty folder, and returns the folder of its results."""
+    sources = place / "source"
+    for part in ("benchmark", "plugins"):
+        shutil.copytree(ROOT / part, sources / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, (text, other) in circumstance.edits.items():
+        content = (sources / name).read_text(encoding="utf-8")
+        if content.count(text) != 1:
+            raise SystemExit(f"{name}: the text to replace does not occur once: {text}")
+        (sources / name).write_text(content.replace(text, other), encoding="utf-8")
+    path = os.pathsep.join(str(sources / part) for part in ("benchmark", "plugins"))
+    environment = {**os.environ, "PYTHONPATH": path, "ROBENCH_CACHE": str(place / "cache"), **circumstance.environment}
+    command = [sys.executable, "-m", "robench", "run", str(suite.resolve()), "--results", str(place / "results")]
+    command += [*circumstance.options, *options]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"exit code {done.returncode}: {done.stderr[-2000:]}")
+    return place / "results"
+
+
+def main() -> int:
+    """Runs the suite under every circumstance."""
+    parser = argparse.ArgumentParser(description="Compares runs under other circumstances, bit for bit.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CIRCUMSTANCES)}")
+    parser.add_argument("--suite", type=Path, default=ROOT / "suites" / "smoke.yaml")
+    parser.add_argument("--set", action="append", default=[], help="passed to robench run")
+    options = parser.parse_args()
+    settings = [part for text in options.set for part in ("--set", text)]
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        plain = run(options.suite, Path(folder) / "plain", Circumstance(), settings)
+        for name in options.names or CIRCUMSTANCES:
+            other = run(options.suite, Path(folder) / name.replace(" ", "-"), CIRCUMSTANCES[name], settings)
+            count, lines = differences(plain, other)
+            print(f"{name}: {count} cells, {len(lines)} differ", flush=True)
+            for line in lines[:20]:
+                print(f"  {line}")
+            failed |= bool(lines)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
