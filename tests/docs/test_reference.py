@@ -14,7 +14,7 @@ from robench.api.attacks.text import edits_allowed, edits_between
 from robench.api.codec import columns
 from robench.cli import app
 from robench.engine.attack.draws import HOST_DRAWS
-from robench.engine.fit.budget import round_up
+from robench.engine.fit.poisoning_budget import round_up
 from robench.engine.surfaces.history.budget import edit_limits
 from robench.host.discovery import Host
 from robench.host.registry import Registry

@@ -1,1 +1,1 @@
-"""Built-in metrics."""
+"""Built-in metrics. Their names are registered in ``robench_plugins.registration``."""

@@ -1,6 +1,6 @@
 """Runs attacks on training data, and applies what they give.
 
-``fit/budget.py`` enforces ε on it.
+``fit/poisoning_budget.py`` enforces ε on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from robench.api.attacks.poisoning import Corruption, PoisoningAttack, Profiles
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
-from robench.engine.fit.budget import ProfileBudget, checked_changes, round_up
+from robench.engine.fit.poisoning_budget import ProfileBudget, checked_changes, round_up
 
 
 @dataclass(frozen=True, eq=False)

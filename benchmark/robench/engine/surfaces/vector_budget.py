@@ -3,7 +3,7 @@
 A shortest δ, which is found without a budget, is not projected: it counts if it fits the ball.
 
 The other budgets are enforced by ``surfaces/history/budget.py`` (edits of histories), ``surfaces/text/budget.py``
-(edits of titles) and ``fit/budget.py`` (fake users and changed interactions).
+(edits of titles) and ``fit/poisoning_budget.py`` (fake users and changed interactions).
 """
 
 from __future__ import annotations

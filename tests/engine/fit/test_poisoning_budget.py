@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from robench.api import Corruption, Interactions, PluginError, PoisoningAttack, Profiles, Rng
-from robench.engine.fit.budget import round_up
 from robench.engine.fit.poisoning import poison
+from robench.engine.fit.poisoning_budget import round_up
 from robench.testing import CorruptionTests
 from robench.testing.worlds import crowd
 
