@@ -160,7 +160,7 @@ class World:
             fit_seconds=2.0,
             peak_memory_mib=3.0,
             error=more.pop("error", FAILED if status == "failed" else None),
-            provenance=PROVENANCE,
+            provenance={**PROVENANCE, "device": more.pop("device", "cpu")},
         )
         self.store.write(record, arrays if status == "ok" else None)
         return columns

@@ -1,5 +1,6 @@
 """Tests the state of every cell, stored arrays that are read once, and skipped cells that are left alone."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -36,12 +37,16 @@ def job(tmp_path):
     return run(tmp_path / "t.yaml")
 
 
-def states(job, metrics=(), **options):
-    """Returns the state of every cell in the order of the plan."""
+def todo_of(job, metrics=(), **options):
     plan = json.loads((job.store.folder / "plan.json").read_text())
     dependencies = Dependencies(job.registry, Sources())
     data = options.pop("data", plan["data_sha256"])
-    todo = find_todo(job.cells, Store(job.store.folder), dependencies, metrics, data, **options)
+    return find_todo(job.cells, Store(job.store.folder), dependencies, metrics, data, **options)
+
+
+def states(job, metrics=(), **options):
+    """Returns the state of every cell in the order of the plan."""
+    todo = todo_of(job, metrics, **options)
     assert [cell.id for cell in todo.open(job.cells)] == [
         cell.id for cell in job.cells if todo.state(cell) in ("changed", "missing")
     ]
@@ -68,6 +73,30 @@ def test_every_cell_has_one_state(job):
     (job.store.cells / f"{job.cells[5].id}.json").unlink()
     assert states(job)[5] == "missing"
     assert states(job, data={}) == ["missing", "skipped", "skipped", "changed", "changed", "missing"]
+
+
+def test_a_cell_of_another_type_of_device_is_stale_and_the_note_names_both(job):
+    for number in (0, 3, 4):
+        edit(job, number, lambda record: record["provenance"].update(device="cuda:1"))
+    edit(job, 5, lambda record: record["provenance"]["code"].update(robench="of an earlier version"))
+    # Cell 0 is of popularity, which never uses a GPU.
+    assert states(job, device="cpu") == ["stored", "skipped", "skipped", "stale", "stale", "stale"]
+    assert states(job, device="cuda:0") == ["stored", "skipped", "skipped", "stored", "stored", "stale"]
+    todo = todo_of(job, device="cpu")
+    assert todo.notes() == [
+        "stale: 1 stored cell: code or weights have changed since; --fresh measures again",
+        "stale: 2 stored cells: measured on cuda, and this run uses cpu; --fresh measures again",
+    ]
+
+
+def test_the_device_is_found_only_if_a_cell_of_a_neural_model_is_stored(job, monkeypatch):
+    def asked(name):
+        raise AssertionError(name)
+
+    monkeypatch.setattr(importlib.import_module("robench.run.todo"), "device_type", asked)
+    assert states(job, fresh=True)[3] == "missing"
+    with pytest.raises(AssertionError, match="auto"):
+        states(job, device="auto")
 
 
 def test_a_fresh_run_measures_everything_that_can_be_measured(job):

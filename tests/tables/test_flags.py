@@ -44,6 +44,30 @@ def test_flags_ask_for_the_kind_of_an_attack_and_not_for_its_name(tmp_path):
         assert (row(world.build()).flags == "no better than random") == flagged
 
 
+def test_rows_of_two_types_of_devices_are_marked_and_the_baseline_does_not_count(tmp_path):
+    for devices, flags in (
+        (("cuda:0", "cuda:1", "cpu"), ("", "")),
+        (("cuda:0", "cpu", "cpu"), ("measured on cpu and cuda", "measured on cpu and cuda")),
+        (("cpu", "cpu", "cuda"), ("", "")),
+    ):
+        world = World(tmp_path / "-".join(devices).replace(":", ""), [EMBEDDING])
+        for seed in (0, 1):
+            world.cell(ranks(150, 99), seed=seed, device=devices[0])
+            world.cell(ranks(100, 99), seed=seed, attack="a", epsilon=0.05, device=devices[1])
+            world.cell(ranks(1, 99), seed=seed, model="popularity", device=devices[2])
+        assert row(world.build()).flags == flags[0]
+
+
+def test_every_row_names_the_device_on_which_it_was_measured(world):
+    for seed in (0, 1):
+        for model, device in (("mf", "cpu"), ("lstm", "cuda:0")):
+            world.cell(ranks(150, 99), seed=seed, model=model, device=device)
+            world.cell(ranks(100, 99), seed=seed, attack="a", epsilon=0.05, model=model, device=device)
+    tables = world.build()
+    assert row(tables, model="mf").flags == "measured on cpu"
+    assert row(tables, model="lstm").flags == "measured on cuda"
+
+
 @pytest.mark.parametrize(("difference", "flagged"), [(0.01, True), (1e-6, False)])
 def test_a_victim_whose_clean_scores_differ_between_two_looks_is_flagged(world, difference, flagged):
     for seed in (0, 1):

@@ -51,7 +51,8 @@ def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: S
     """Returns the lists of a suite's victims. A victim without a checkpoint is fitted first."""
     suite = load_suite(path, registry, request.overrides)
     cells = _choose(make_plan(suite, registry).cells, suite.seeds, request)
-    cache, device = Cache(default_folder()), pick_device(suite.device)
+    cache = Cache(default_folder())
+    device = pick_device(suite.device, suite.tree.place(("device",)))
     cache.check()
     queries: dict[str, tuple[DataKey, Query]] = {}
     for cell in cells:
@@ -63,7 +64,7 @@ def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: S
     no_targets = np.empty(0, dtype=np.int64)
     for victim in (cell.victim for cell in cells):
         key, query = queries[data_name(victim)]
-        with torch_settings(victim.threads):
+        with torch_settings(victim.threads, device.type):
             fit = make_victim_fit(victim, query.data, key, registry, cache, device, no_targets)
             if not fit.is_cached():
                 say(f"fitting {describe_victim(victim)}: no checkpoint is kept")
@@ -80,7 +81,7 @@ def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, s
     checkpoint = read_checkpoint(path, registry)
     victim, data = checkpoint.victim, checkpoint.data()
     query = Query.of(request, data, data_name(victim))
-    with torch_settings(victim.threads):
+    with torch_settings(victim.threads, checkpoint.device.type):
         targets = targets_of(victim, data.train) if victim.poison else np.empty(0, dtype=np.int64)
         try:
             fit = make_victim_fit(victim, data, checkpoint.key, registry, checkpoint.cache, checkpoint.device, targets)

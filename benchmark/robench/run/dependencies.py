@@ -95,6 +95,15 @@ class Dependencies:
             self._code[names] = self._sources.code_of(classes_of(cell, self._registry))
         return self._code[names]
 
+    def is_neural(self, cell: Cell) -> bool:
+        """Returns whether the model of a cell is neural. Other models never use a GPU.
+
+        Raises:
+            UserError: if a plugin cannot be imported.
+        """
+        neural: bool = self._registry.class_of("model", cell.victim.model.name).neural
+        return neural
+
     def outside(self, cell: Cell) -> dict[str, str]:
         """Returns the digests of the files that plugins read, by kind of plugin.
 

@@ -2,37 +2,98 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from robench.api.errors import UserError
 
+# The workspace with which cuBLAS sums in a fixed order. It is read when a process starts to use a GPU.
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
-def pick_device(name: str) -> torch.device:
-    """Returns the device of a suite. ``auto`` means the GPU if there is one.
+
+def pick_device(name: str, where: str = "") -> torch.device:
+    """Returns the device of a suite. ``auto`` means a GPU if there is one.
+
+    The driver is asked how many GPUs there are. No context is made on any of them.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        where: the place of the setting, for an error.
 
     Raises:
-        UserError: if the suite names a GPU and there is none.
+        UserError: if the suite names a GPU that torch cannot use.
     """
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("there is no GPU that torch can use", where=f"device: {name}", hint="write device: auto")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    count = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
+    if name in ("auto", "cpu"):
+        return torch.device("cuda" if count else "cpu")
+    device = torch.device(name)
+    if (device.index or 0) < count:
+        return device
+    if not count:
+        why = "" if torch.version.cuda or torch.version.hip else " (this torch is built without CUDA)"
+        problem = f"there is no GPU that torch can use{why}"
+        raise UserError(problem, where=where, path=f"device: {name}", hint="write device: auto, or device: cpu")
+    seen = "1 GPU, cuda:0" if count == 1 else f"{count} GPUs, cuda:0 to cuda:{count - 1}"
+    raise UserError(f"there is no such GPU: torch can use {seen}", where=where, path=f"device: {name}")
 
 
 @contextmanager
-def torch_settings(threads: int) -> Iterator[None]:
-    """Sets the number of threads and disables the fast path of attention within the block, then restores both.
+def torch_settings(threads: int, device: str = "cpu") -> Iterator[None]:
+    """Sets the number of threads and the kernels that torch uses within the block, then restores both.
 
-    Without the fast path, evaluation uses the same kernels as training. The results of the two paths differ by about
-    1e-6.
+    Without the fast path of attention, evaluation uses the same kernels as training. The results of the two paths
+    differ by about 1e-6.
+
+    Args:
+        threads: the number of torch threads.
+        device: the device, as ``pick_device`` takes it. ``gpu_settings`` apply if it is a GPU.
     """
     before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     torch.set_num_threads(threads)
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with ExitStack() as stack:
+            if device != "cpu" and torch.cuda.is_available():
+                stack.enter_context(gpu_settings())
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.backends.mha.set_fastpath_enabled(before[1])
+
+
+@contextmanager
+def gpu_settings() -> Iterator[None]:
+    """Makes a GPU use one path of kernels for every look and every gradient, in float32 and in a fixed order.
+
+    - cuDNN is off: its recurrent kernels have no gradient in evaluation mode, so a look with it and a gradient without
+      it would be of different functions. Attention uses the plain formula, as the other kernels are chosen by whether
+      a gradient is needed.
+    - TF32 and sums in half precision are off.
+    - Algorithms are deterministic if torch has one. If it has none, torch warns and goes on: the victim of a plugin is
+      worth more than the last bits of its numbers.
+
+    These settings are left alone on the CPU, as some of them apply to it too.
+    """
+    matmul = torch.backends.cuda.matmul
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    precision = torch.get_float32_matmul_precision()
+    halves = matmul.allow_fp16_reduced_precision_reduction, matmul.allow_bf16_reduced_precision_reduction
+    workspace = os.environ.get(WORKSPACE[0])
+    os.environ.setdefault(*WORKSPACE)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_float32_matmul_precision("highest")
+    matmul.allow_fp16_reduced_precision_reduction = matmul.allow_bf16_reduced_precision_reduction = False
+    cudnn = torch.backends.cudnn.flags(enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
+    try:
+        with cudnn, sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        if workspace is None:
+            del os.environ[WORKSPACE[0]]
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_float32_matmul_precision(precision)
+        matmul.allow_fp16_reduced_precision_reduction, matmul.allow_bf16_reduced_precision_reduction = halves

@@ -19,7 +19,6 @@ from robench.run.encodings import encoding_notes
 from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, describe_victim
 from robench.store.folder import Store
-from robench.store.provenance import stale_note
 from robench.suite.load import Suite, load_suite
 
 
@@ -78,7 +77,7 @@ def make_preview(
     if suite.device.startswith("cuda"):
         from robench.run.device import pick_device  # noqa: PLC0415  # imports torch
 
-        pick_device(suite.device)
+        pick_device(suite.device, suite.tree.place(("device",)))
     plan = make_plan(suite, registry)
     store = Store(results or Path("results") / suite.name, keep=False)
     store.check_name(suite.name)
@@ -90,7 +89,7 @@ def make_preview(
     data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # of all cells, as a run does
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()
-    todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data)
+    todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)
     shown.refusals += map(str, find_file_errors(todo.open(cells), suite, registry))
     shown.rows = _rows(cells, todo)
     if changed := todo.count("changed"):
@@ -98,8 +97,7 @@ def make_preview(
     if todo.damaged:
         shown.notes.append(f"damaged: {counted(len(todo.damaged), 'stored cell')}: run measures again")
         shown.notes += map(str, todo.damaged.values())
-    if stale := todo.count("stale"):
-        shown.notes.append(stale_note(stale))
+    shown.notes += todo.notes()
     return shown
 
 

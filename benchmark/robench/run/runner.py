@@ -32,7 +32,6 @@ from robench.run.worker import work
 from robench.spec import Cell, Victim, cell_to_payload, describe_victim
 from robench.store.folder import Store, users_arrays
 from robench.store.npz import Arrays, hash_arrays
-from robench.store.provenance import stale_note
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
 
@@ -91,7 +90,7 @@ class Runner:
         self.store.check_name(self.suite.name)
         self.cache.check()
         remove_leftovers([self.store.folder, self.cache.folder])
-        pick_device(self.suite.device)
+        pick_device(self.suite.device, self.suite.tree.place(("device",)))
         executor = self._executor()
         keys, users = self._data()
         data = {name: key.sha256 for name, key in keys.items()}
@@ -149,7 +148,9 @@ class Runner:
     def _todo(self, data: Mapping[str, str]) -> Todo:
         dependencies = Dependencies(self.registry, self.cache.sources)
         metrics = self.registry.metrics(self.suite.metrics).values()
-        return find_todo(self.cells, self.store, dependencies, metrics, data, fresh=self.options.fresh)
+        return find_todo(
+            self.cells, self.store, dependencies, metrics, data, self.suite.device, fresh=self.options.fresh
+        )
 
     def _note_skipped(self, todo: Todo) -> None:
         """Stores a record for each skipped cell, and logs how many cells are stale or skipped."""
@@ -160,8 +161,7 @@ class Runner:
             log.warning("%s; the cell is measured again", error)
         self.summary.stored = todo.count("stored") + todo.count("stale")
         self.summary.skipped = todo.count("skipped")
-        stale = todo.count("stale")
-        for note in [*([stale_note(stale)] if stale else []), *note_skips(cell.skip for cell in self.cells)]:
+        for note in [*todo.notes(), *note_skips(cell.skip for cell in self.cells)]:
             log.warning("%s", note)
 
     def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:

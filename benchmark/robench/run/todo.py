@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
-from robench.api.errors import UserError
+from robench.api.errors import UserError, counted
 from robench.api.metric import Metric
 from robench.run.data import data_name
 from robench.run.dependencies import Dependencies
+from robench.run.device_type import device_type
 from robench.spec import Cell
 from robench.store.folder import Store
 from robench.store.record import lacks_likes
@@ -25,16 +28,21 @@ class Todo:
     """The state of every cell of a plan.
 
     A ``stored`` cell was measured, and nothing that it depends on has changed. A ``stale`` cell was measured by other
-    code or with other files of a plugin. A ``changed`` cell was measured on other data. A ``missing`` cell was not
-    measured, failed, is damaged, or lacks the likes that a metric needs. A ``skipped`` cell cannot be measured.
+    code, with other files of a plugin or on another type of device. A ``changed`` cell was measured on other data. A
+    ``missing`` cell was not measured, failed, is damaged, or lacks the likes that a metric needs. A ``skipped`` cell
+    cannot be measured.
 
     Args:
         states: the state of each cell, by the id of the cell.
         damaged: what is wrong with the stored files of cells that count as missing, by the id of the cell.
+        elsewhere: the types of devices of the stale cells that were measured on another one, by the id of the cell.
+        device: the type of device of this run. It is empty if it was not needed.
     """
 
     states: Mapping[str, State]
     damaged: Mapping[str, UserError] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
 
     def state(self, cell: Cell) -> State:
         """Returns the state of a cell."""
@@ -48,6 +56,14 @@ class Todo:
         """Returns the number of cells in a state."""
         return sum(other == state for other in self.states.values())
 
+    def notes(self) -> list[str]:
+        """Returns the notes about stale cells that ``run`` and ``plan`` show."""
+        changed = self.count("stale") - len(self.elsewhere)
+        causes = [(changed, "code or weights have changed since")] if changed else []
+        for kind, count in sorted(Counter(self.elsewhere.values()).items()):
+            causes.append((count, f"measured on {kind}, and this run uses {self.device}"))
+        return [f"stale: {counted(count, 'stored cell')}: {why}; --fresh measures again" for count, why in causes]
+
 
 def find_todo(
     cells: Iterable[Cell],
@@ -55,6 +71,7 @@ def find_todo(
     dependencies: Dependencies,
     metrics: Iterable[Metric],
     data: Mapping[str, str],
+    device: str = "cpu",
     *,
     fresh: bool = False,
 ) -> Todo:
@@ -66,10 +83,13 @@ def find_todo(
         dependencies: the present code and files.
         metrics: the metrics of the suite.
         data: the digest of the prepared data, by data set and split.
+        device: the device of the suite. It matters to neural victims only.
         fresh: whether stored cells are measured again. If so, no record is read.
     """
     of_suite = tuple(metrics)
     damaged: dict[str, UserError] = {}
+    elsewhere: dict[str, str] = {}
+    here = cache(lambda: device_type(device))
 
     def state(cell: Cell) -> State:
         if cell.skip:
@@ -85,6 +105,10 @@ def find_todo(
             return "changed"
         if lacks_likes(record, of_suite):
             return "missing"
-        return "stale" if dependencies.is_stale(cell, record) else "stored"
+        stale, kind = dependencies.is_stale(cell, record), record["provenance"]["device"].partition(":")[0]
+        if not stale and dependencies.is_neural(cell) and kind != here():
+            elsewhere[cell.id], stale = kind, True
+        return "stale" if stale else "stored"
 
-    return Todo({cell.id: state(cell) for cell in cells}, damaged)
+    states = {cell.id: state(cell) for cell in cells}
+    return Todo(states, damaged, elsewhere, here() if elsewhere else "")

@@ -36,7 +36,7 @@ def work(task: Task, emit: Emit) -> None:
         emit: the function that receives the events (``CellEvent`` and ``ProgressEvent``).
     """
     payload = cast("Payload", task.payload)
-    with torch_settings(payload["threads"]):
+    with torch_settings(payload["threads"], payload["device"]):
         _work(task.id, payload, emit)
 
 

@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from robench.api.errors import counted
-
 
 def version_of(distribution: str) -> str:
     """Returns the version of a distribution, or an empty string if it is not installed."""
@@ -19,11 +17,6 @@ def version_of(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def stale_note(count: int) -> str:
-    """Returns the note about stale cells that ``run`` and ``plan`` show."""
-    return f"stale: {counted(count, 'stored cell')}: code or weights have changed since; --fresh measures again"
 
 
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:

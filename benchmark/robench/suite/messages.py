@@ -13,10 +13,10 @@ from pydantic_core import ErrorDetails
 from robench.api.errors import SettingError
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
-DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+DEVICE = r"^(auto|cpu|cuda(:(0|[1-9]\d{0,2}))?)$"
 _PATTERNS = {
     NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
-    DEVICE: "must be auto, cpu, cuda or cuda:N",
+    DEVICE: "must be auto, cpu, cuda or cuda:N, such as cuda:0",
 }
 _KINDS = {
     "int": "must be a whole number",

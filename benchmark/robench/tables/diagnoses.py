@@ -28,6 +28,19 @@ def flag_noise(results: Results, row: Row) -> list[Flag]:
     return [Flag("stochastic", why, {"difference": max(differences)})]
 
 
+def flag_devices(results: Results, row: Row) -> list[Flag]:
+    """Returns a flag if the rows of the same data were measured on several types of devices."""
+    beside = {kind for key, kinds in results.device_types.items() if key.place == row.key.place for kind in kinds}
+    own = results.device_types.get(row.key, ())
+    if len(beside) < 2 or not own:
+        return []
+    why = (
+        f"the rows beside it were measured on {' and '.join(sorted(beside))}, which round differently; "
+        "robench run --fresh measures all on one"
+    )
+    return [Flag(f"measured on {' and '.join(own)}", why, {"devices": ", ".join(own)})]
+
+
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
     """Returns one flag for each attack that exceeded its budget or was measured beyond it."""
     worst: dict[str, float] = {}

@@ -15,7 +15,14 @@ from robench.spec import CellRow
 from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
 from robench.tables.comparisons import GRADIENT, compare_attacks, make_held_out_yardstick, make_promotion_yardsticks
-from robench.tables.diagnoses import flag_budgets, flag_gradients, flag_noise, flag_rounding, flag_single_draws
+from robench.tables.diagnoses import (
+    flag_budgets,
+    flag_devices,
+    flag_gradients,
+    flag_noise,
+    flag_rounding,
+    flag_single_draws,
+)
 from robench.tables.members import compare_members
 from robench.tables.results import Results, grouped
 from robench.tables.rows import FROZEN, Flag, Row
@@ -51,6 +58,7 @@ def set_flags(
     if below is not None:
         row.ranked = False
         row.notes.append(below)
+    row.notes += flag_devices(results, row)
     row.notes += flag_noise(results, row)
     cells = [cell for cell in results.by_row[row.key] if cell.stage == "test" and results.ok(cell)]
     cells = [cell for cell in cells if table is None or cell.threat == table.threat]

@@ -88,6 +88,17 @@ class Results:
         return tuple(dict.fromkeys(key.place for key in self.by_row))
 
     @cached_property
+    def device_types(self) -> Mapping[RowKey, tuple[str, ...]]:
+        """The types of the devices on which the cells of a row were measured, without those of the baseline."""
+        cells = self.grouped(lambda cell: cell.key, lambda cell: not is_baseline(cell))
+        return {key: tuple(sorted({self.device_type(cell) for cell in some})) for key, some in cells.items()}
+
+    def device_type(self, cell: CellRow) -> str:
+        """Returns the type of the device on which a cell was measured, such as ``cuda``."""
+        device: str = self.record(cell)["provenance"]["device"]
+        return device.partition(":")[0]
+
+    @cached_property
     def _clean_by_row(self) -> Mapping[RowKey, list[CellRow]]:
         """The measured clean cells of every row, by seed."""
         cells = (cell for cell in self.cells if cell.clean and self.ok(cell))

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from robench.api.attacks.ball import Delta
-
-
-@contextmanager
-def gradients(device: torch.device, *, enabled: bool = True) -> Iterator[None]:
-    """Opens a context in which a model in evaluation mode has gradients with respect to its inputs.
-
-    Args:
-        device: the device of the model.
-        enabled: whether there are gradients at all.
-    """
-    # cuDNN's recurrent kernels give no gradient in eval mode. Switching them off takes a while, even without a GPU.
-    switch = torch.backends.cudnn.flags(enabled=False) if enabled and device.type != "cpu" else nullcontext()
-    with torch.set_grad_enabled(enabled), switch:
-        yield
 
 
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:

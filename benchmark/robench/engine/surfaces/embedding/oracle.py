@@ -16,7 +16,7 @@ from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws
 from robench.engine.attack.goal import Goal
-from robench.engine.attack.gradients import gradient_of, gradients
+from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
 from robench.engine.rank.chunk import EvaluationChunk
 from robench.engine.rank.mask import Mask
@@ -142,7 +142,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         leaves = {name: part.detach().requires_grad_() for name, part in delta.items()}
         values, draws, slopes = [], [], []
         for context in self.count_draws(gradients=True):
-            with gradients(self.chunk.users.device), context:
+            with torch.enable_grad(), context:
                 scores = self.scores(leaves)
                 value = self.goal.loss(scores, loss, rival)
                 slopes.append(gradient_of(value, leaves))

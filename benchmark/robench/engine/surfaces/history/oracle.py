@@ -18,7 +18,7 @@ from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws
 from robench.engine.attack.goal import Goal
-from robench.engine.attack.gradients import gradient_of, gradients
+from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
 from robench.engine.rank.chunk import EvaluationChunk, flatten_rows, mask_known
 from robench.engine.surfaces.history.slopes import EmbeddedHistories, ItemInputs
@@ -186,7 +186,7 @@ class EditOracle(UserOracle[Tensor]):
 
     def _gradient(self, model: TorchModel, embedded: EmbeddedHistories, loss: LossName) -> dict[str, Tensor]:
         leaves = {name: part.detach().requires_grad_() for name, part in embedded.e.inputs.items()}
-        with gradients(model.device):
+        with torch.enable_grad():
             scores = model.score_from(embedded.batch, replace(embedded.e, inputs=leaves)).cpu()
             return gradient_of(self.goal.loss(mask_known(scores, self.chunk), loss), leaves)
 

@@ -19,7 +19,7 @@ from robench.api.models.torch import Batch
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws, mean
-from robench.engine.attack.gradients import finite, gradient_of, gradients
+from robench.engine.attack.gradients import finite, gradient_of
 from robench.engine.attack.victim import Queries
 from robench.engine.rank.chunk import EvaluationChunk, mask_known
 from robench.engine.surfaces.parameters.tables import EmbeddingTables
@@ -124,7 +124,7 @@ class ParametersOracle:
             self.costs.queries += self.n_users
             self.costs.gradients += self.n_users if gradient else 0
             value, slope = 0.0, torch.zeros_like(leaf)
-            with gradients(leaf.device, enabled=gradient), context:
+            with torch.set_grad_enabled(gradient), context:
                 for part in self._losses(self.tables.plus(leaf), loss, pairs):
                     value += float(part.detach())
                     if gradient:
@@ -188,7 +188,7 @@ class ParametersOracle:
             one = torch.tensor([row], device=chunk.users.device)
             single = Batch(batch.users[one], batch.histories[one])
             leaf = delta[ROWS].detach().requires_grad_()
-            with gradients(leaf.device), next(self.draws.host()):
+            with torch.enable_grad(), next(self.draws.host()):
                 scores = self._scores(self.tables.plus(leaf), single, chunk.rows(one))
                 size = linf(gradient_of(goal.rows(one).loss(scores, loss), {ROWS: leaf})).amax()
             yield size

@@ -19,7 +19,6 @@ from robench.api.models.torch import TorchModel
 from robench.api.models.wrapped import Wrapped
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.goal import eligible_targets
-from robench.engine.attack.gradients import gradients
 from robench.engine.rank.chunk import EvaluationChunk, mask_known
 from robench.engine.surfaces.text.goal import PromotionGoal, TitleGoal
 from robench.engine.surfaces.text.reader import TextReader
@@ -86,7 +85,7 @@ class Sloper:
         victim = self.reader.model
         assert isinstance(victim, TorchModel)  # because its innermost model is
         (name,) = (name for name, part in victim.named_buffers() if part is model.texts)
-        with gradients(victim.device):
+        with torch.enable_grad():
             now = {name: texts.index_copy(0, rows, leaf)}
             losses = self.goal.loss(victim.under(now, lambda: self._scores(victim, chunk)), chunk)
             if len(losses) == 1:
@@ -117,7 +116,7 @@ class Sloper:
         sums, ranked_at_all = [torch.zeros_like(leaf) for leaf in leaves], torch.zeros(len(titles), dtype=torch.bool)
         soft = rewrap(victim, model.softened(goal.items.tolist(), tokens, *leaves))
         for chunk in self._counted_chunks():
-            with gradients(victim.device):
+            with torch.enable_grad():
                 scores = self._scores(soft, chunk)
                 weights, ranked = self._weights(scores, goal, chunk), self._ranked(victim, goal, chunk)
                 value = (scores[:, goal.items] * weights).sum()
@@ -201,7 +200,7 @@ def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tens
     for at in range(0, len(vectors), AT_ONCE):
         part = Tokens(*(x[at : at + AT_ONCE] for x in (tokens.ids, tokens.mask, tokens.start)))
         leaf = vectors[at : at + AT_ONCE].detach().requires_grad_()
-        with gradients(leaf.device):
+        with torch.enable_grad():
             encoded = model.encode(part, leaf)
             (slope,) = torch.autograd.grad(encoded, leaf, by_text[at : at + AT_ONCE].to(encoded))
         yield slope * part.mask.unsqueeze(-1).to(slope.device)
