@@ -182,6 +182,17 @@ def test_a_file_that_a_forged_manifest_names_must_be_there(robench, packed):
     assert "evidence.csv: the file is missing" in done.stdout
 
 
+def test_a_cell_beside_the_packed_ones_is_found(robench, finished, packed):
+    """It would count before the packed cell, and the manifest does not know it."""
+    cell = next(cell for cell in Store(packed).ids() if Store(packed).read(cell)["status"] == "ok")
+    (packed / "cells").mkdir()
+    for end in ("json", "npz"):
+        shutil.copy(finished / f"results/s/cells/{cell}.{end}", packed / "cells")
+    done = verify(robench, packed)
+    assert done.returncode == 1
+    assert "1 cell measured after the packing" in done.stdout
+
+
 def test_a_folder_without_results_is_one_line(robench, tmp_path):
     done = robench(tmp_path, "verify", ".")
     assert done.returncode == 2

@@ -195,7 +195,7 @@ class Store:
             elif self.archive is not None:
                 arrays = self.archive.arrays(record)
             if problem := find_array_problem(record, arrays):
-                raise UserError(problem, where=str(self._path(record)))
+                raise UserError(problem, where=self.where(record))
             self._arrays[expected] = arrays
         return dict(self._arrays[expected])
 

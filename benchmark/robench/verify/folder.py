@@ -33,7 +33,7 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
     findings = Findings()
     plan = read_plan(folder)
     results = read_results(folder, registry.metrics(map(str, plan.metrics)))
-    check_archive(folder, findings)
+    check_archive(folder, plan, findings)
     check_users(results.store, plan, findings)
     check_plan(folder, registry, findings)
     check_cells(results, findings)

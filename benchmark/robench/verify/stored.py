@@ -96,7 +96,7 @@ def _check_metrics(results: Results, cell: CellRow, findings: Findings) -> None:
             findings.refuse(results.store.where(record), problem)
 
 
-def check_archive(folder: Path, findings: Findings) -> None:
+def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
     """Compares the files of a packed folder with the hashes in its manifest."""
     if not Archive.is_in(folder):
         return
@@ -107,7 +107,7 @@ def check_archive(folder: Path, findings: Findings) -> None:
             findings.refuse(str(path), "the file is missing, and MANIFEST.json names it")
         elif hash_file(path) != expected:
             findings.refuse(str(path), "its sha256 is not that of MANIFEST.json; robench pack writes both anew")
-    loose = [cell for cell in Store(folder).loose() if cell in archive.manifest["cells"]]
+    loose = {*Store(folder).loose()} & {cell.cell for cell in plan.cells}
     if loose:
         findings.refuse(str(folder / "cells"), f"{counted(len(loose), 'cell')} measured after the packing; pack again")
     findings.checked.append(
