@@ -31,14 +31,14 @@ from tools.faults.kinds import CACHE_DAMAGES, FOLDER_DAMAGES, LEFT_TO_VERIFY, UN
 from robench.api.errors import UserError
 from robench.api.executor import Executor
 from robench.entrance.results import load_results
-from robench.entrance.tables import planned_metrics
+from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.report.files import build_texts
 from robench.report.record import show_cell
 from robench.run.preview import make_preview
 from robench.run.runner import Options, Runner, make_runner
-from robench.tables.build import Tables, build_tables
+from robench.tables.build import Tables, make_tables
 
 SUITE = """
 name: damaged
@@ -95,7 +95,7 @@ class Trial:
 
     def tables(self) -> Tables:
         """Builds the tables, as ``leaderboard`` does."""
-        return build_tables(self.folder, planned_metrics(self.folder, self.registry))
+        return make_tables(read_folder(self.folder, self.registry))
 
     def show(self, cell: str) -> None:
         """Shows a cell and the folder."""

@@ -76,13 +76,18 @@ def columns(cls: Any) -> list[str]:
 
     They are in the order of the fields.
     """
-    names: list[str] = []
+    return [name for _, _, names in column_groups(cls) for name in names]
+
+
+def column_groups(cls: Any) -> list[tuple[str, bool, list[str]]]:
+    """Returns of each field of a dataclass the attribute, whether it is inline, and the names of its columns."""
+    groups: list[tuple[str, bool, list[str]]] = []
     for field in fields(cls):
         if "inline" in field.metadata:
-            names += field.metadata["inline"] or columns(_hints(cls)[field.name])
+            groups.append((field.name, True, list(field.metadata["inline"] or columns(_hints(cls)[field.name]))))
         elif "json_only" not in field.metadata:
-            names.append(_name(field))
-    return names
+            groups.append((field.name, False, [_name(field)]))
+    return groups
 
 
 def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
@@ -94,19 +99,20 @@ def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
         ValueError: if a field without a default is missing, or a value has another type.
     """
     values, hints = {}, _hints(cls)  # type: ignore[arg-type]  # a class is hashable
-    for field in fields(cls):  # type: ignore[arg-type]  # typeshed has no bound for dataclass types that mypy accepts
-        hint, name = hints[field.name], _name(field)
-        if "inline" in field.metadata:
-            values[field.name] = decode(hint, plain)
+    for attribute, name, inlined, _, default in _layout(cls):  # type: ignore[arg-type]  # as above
+        if inlined is not None:
+            values[attribute] = decode(hints[attribute], plain)
         elif name in plain:
-            values[field.name] = _decoded(hint, plain[name], name)
-        elif _default(field) is MISSING:
+            values[attribute] = _decoded(hints[attribute], plain[name], name)
+        elif default is MISSING:
             raise ValueError(f"'{name}' is missing")
     return cls(**values)
 
 
 def _decoded(hint: Any, value: Any, name: str) -> Any:
-    kind, arguments = get_origin(hint), get_args(hint)
+    if type(value) is hint and hint in PLAIN:
+        return value
+    kind, arguments = _structure(hint)
     if kind in (Union, UnionType):
         rest = [argument for argument in arguments if argument is not type(None)]
         return None if value is None else _decoded(rest[0], value, name)
@@ -126,6 +132,12 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
     elif isinstance(hint, type):
         decoded = _checked((int, float) if hint is float else hint, value, name)
     return decoded
+
+
+@cache
+def _structure(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Returns the origin and the arguments of a type hint."""
+    return get_origin(hint), get_args(hint)
 
 
 def _checked(cls: Any, value: Any, name: str) -> Any:

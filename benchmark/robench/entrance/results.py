@@ -16,16 +16,16 @@ import pandas as pd
 
 from robench.api.codec import columns, encode
 from robench.api.errors import UserError, did_you_mean
-from robench.entrance.tables import planned_metrics
+from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.spec import CellRow
 from robench.store.folder import Store
 from robench.store.npz import Arrays
-from robench.tables.build import build_tables
+from robench.tables.build import make_tables
 from robench.tables.cells import ValueRow, build_value_rows
 from robench.tables.leaderboard import LeaderboardRow
-from robench.tables.results import Results, read_results
+from robench.tables.results import Results
 
 log = logging.getLogger("robench")
 
@@ -47,7 +47,7 @@ def load_results(folder: str | Path) -> ResultFrames:
         UserError: if it is no folder of results, its plan contradicts a record, or a metric's plugin is not installed.
     """
     path = Path(folder)
-    results = read_results(path, planned_metrics(path, Registry.of(Host.discover())))
+    results = read_folder(path, Registry.of(Host.discover()))
     for error in results.damaged.values():
         log.warning("%s; its cell counts as missing", error)
     return ResultFrames(path, results)
@@ -83,8 +83,7 @@ class ResultFrames:
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """The columns of leaderboard.csv, one row per table and defended or undefended model."""
-        tables = build_tables(self.folder, self._results.metrics, self._results.store)
-        return frame_of(LeaderboardRow, tables.rows())
+        return frame_of(LeaderboardRow, make_tables(self._results).rows())
 
     def users(self, cell: str) -> pd.DataFrame:
         """Returns one row per evaluated user of a measured cell.

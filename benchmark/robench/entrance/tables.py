@@ -11,21 +11,31 @@ from robench.api.metric import Metric
 from robench.host.registry import Registry
 from robench.report.files import write_tables
 from robench.store.folder import Store
-from robench.store.plan_file import read_plan
-from robench.tables.build import Tables, build_tables
+from robench.store.plan_file import PlanFile, read_plan
+from robench.tables.build import Tables, make_tables
+from robench.tables.results import Results, read_results
 
 log = logging.getLogger("robench")
 
 
-def planned_metrics(folder: Path, registry: Registry) -> Mapping[str, Metric]:
-    """Returns the metrics of a folder's plan by registered name.
+def read_folder(folder: Path, registry: Registry, store: Store | None = None) -> Results:
+    """Reads the plan and the cells of a folder, with the metrics that the plan names.
+
+    Args:
+        folder: the folder of results.
+        registry: the plugins. Only their metrics are used.
+        store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
-        UserError: if there is no plan, or a metric is unknown.
+        UserError: if there is no plan, it contradicts a record, or a metric is unknown.
     """
-    names = [str(measure) for measure in read_plan(folder).metrics]
+    plan = read_plan(folder)
+    return read_results(folder, _metrics(folder, plan, registry), store, plan)
+
+
+def _metrics(folder: Path, plan: PlanFile, registry: Registry) -> Mapping[str, Metric]:
     try:
-        return registry.metrics(names)
+        return registry.metrics(map(str, plan.metrics))
     except UserError as error:
         raise UserError(error.problem, where=str(folder / "plan.json"), hint=error.hint) from None
 
@@ -41,7 +51,7 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
     Raises:
         UserError: if there is no plan, it contradicts a record, a metric is unknown, or the folder cannot be written.
     """
-    tables = build_tables(folder, planned_metrics(folder, registry), store)
+    tables = make_tables(read_folder(folder, registry, store))
     for error in tables.damaged:
         log.warning("%s; the tables are made without it", error)
     write_tables(tables, folder)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robench.api.codec import columns, encode
+from robench.api.codec import column_groups, columns, encode
 from robench.api.errors import UserError
 from robench.api.escapes import csv_text
 from robench.files.atomic import write_text
@@ -90,10 +90,21 @@ def to_csv(row: type, rows: Iterable[object]) -> str:
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    names = columns(row)
-    writer.writerow(names)
-    for plain in map(encode, rows):
-        writer.writerow([_field(plain[name]) for name in names])
+    groups = column_groups(row)
+    writer.writerow(columns(row))
+    last: dict[str, tuple[object, list[str]]] = {}  # an inline part and its fields: rows of one cell share the part
+    for one in rows:
+        line: list[str] = []
+        for attribute, inlined, names in groups:
+            part = getattr(one, attribute)
+            if not inlined:
+                line.append(_field(encode(part)))
+                continue
+            if attribute not in last or last[attribute][0] is not part:
+                plain = encode(part)
+                last[attribute] = part, [_field(plain[name]) for name in names]
+            line += last[attribute][1]
+        writer.writerow(line)
     return buffer.getvalue()
 
 

@@ -8,8 +8,10 @@ import math
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ from robench.api.errors import UserError
 Arrays = Mapping[str, NDArray[Any]]
 
 _MAGIC, _LENGTH = b"\x93NUMPY\x01\x00", struct.Struct("<H")
+_END = struct.Struct("<4s4H2LH")  # of a zip file: the end, an entry of the directory, the header of a member
+_ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
+_LOCAL = struct.Struct("<4s2x2H16x2H")
 _HEADER = re.compile(
     r"\{'descr': '(?P<dtype>[<>|=][biufU][0-9]{1,9})', 'fortran_order': (?P<fortran>True|False), "
     r"'shape': \((?P<shape>(?:[0-9]{1,18}, ?)*(?:[0-9]{1,18})?)\), \} *\n"
@@ -54,6 +59,8 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
     Raises:
         UserError: if it is no whole npz of this kind.
     """
+    if (members := _plain_members(content)) is not None:
+        return {name: parse_array(part, name, where) for name, part in members.items()}
     arrays: dict[str, NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
@@ -72,18 +79,70 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def _plain_members(content: bytes) -> dict[str, bytes] | None:
+    """Returns the members of an npz that is laid out as ``arrays_to_bytes`` does it; None if it is not.
+
+    This takes less than half the time of ``zipfile``, which reads all others and says what is wrong with damaged ones.
+    """
+    try:
+        return _read_members(content)
+    except (struct.error, _OtherLayoutError):  # the first one: the content ends too early
+        return None
+
+
+def _read_members(content: bytes) -> dict[str, bytes]:
+    """Returns uncompressed members that follow each other without gaps, and whose checksums are right."""
+    end = len(content) - _END.size
+    magic, disk, other, here, count, size, directory, comment = _END.unpack_from(content, max(end, 0))
+    _expect(magic == b"PK\5\6" and not (disk or other or comment) and here == count and directory + size == end)
+    members: dict[str, bytes] = {}
+    at, place = directory, 0
+    for _ in range(count):
+        magic, flags, method, crc, packed, length, name_length, extra, note, start = _ENTRY.unpack_from(content, at)
+        at += _ENTRY.size + name_length
+        name = content[at - name_length : at]
+        _expect(magic == b"PK\1\2" and not (flags or method or extra or note) and packed == length)
+        _expect(start == place and name.isascii() and name.endswith(b".npy"))
+        magic, flags, method, name_length, extra = _LOCAL.unpack_from(content, place)
+        begin = place + _LOCAL.size + name_length + extra
+        _expect((magic, flags, method) == (b"PK\3\4", 0, 0) and content.startswith(name, place + _LOCAL.size))
+        place = begin + length
+        part, short = content[begin:place], name[:-4].decode()
+        _expect(name_length == len(name) and short not in members and zlib.crc32(part) == crc)
+        members[short] = part
+    _expect((at, place) == (end, directory))
+    return members
+
+
+class _OtherLayoutError(Exception):
+    """A zip file that is laid out differently."""
+
+
+def _expect(holds: bool) -> None:
+    if not holds:
+        raise _OtherLayoutError
+
+
 def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
     """Returns the array of a member, whose header must say exactly as many bytes as there are."""
-    begin = len(_MAGIC) + _LENGTH.size
-    header = None
+    begin, header = len(_MAGIC) + _LENGTH.size, None
     if content.startswith(_MAGIC) and len(content) >= begin:
         end = begin + _LENGTH.unpack_from(content, len(_MAGIC))[0]
-        header = _HEADER.fullmatch(content[begin:end].decode("latin1"))
+        header = _parse_header(content[begin:end])
     if header is None:
         raise UserError(f"the array {name[:80]!a} has no header that can be read", where=where)
-    dtype = np.dtype(header["dtype"])
-    shape = tuple(int(size) for size in header["shape"].split(",") if size.strip())
+    dtype, shape, order = header
     if math.prod(shape) * dtype.itemsize != len(content) - end or len(shape) > 8:
         raise UserError(f"the array {name[:80]!a} is not as large as its header says", where=where)
     array = np.frombuffer(content, dtype, offset=end) if dtype.itemsize else np.empty(math.prod(shape), dtype)
-    return array.reshape(shape, order="F" if header["fortran"] == "True" else "C")
+    return array.reshape(shape, order=order)
+
+
+@lru_cache(maxsize=1024)
+def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]] | None:
+    """Returns the type, the shape and the order that a header says; None if it is none."""
+    parts = _HEADER.fullmatch(header.decode("latin1"))
+    if parts is None:
+        return None
+    shape = tuple(int(size) for size in parts["shape"].split(",") if size.strip())
+    return np.dtype(parts["dtype"]), shape, "F" if parts["fortran"] == "True" else "C"

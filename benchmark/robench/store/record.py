@@ -64,7 +64,11 @@ def compute_mean(values: FloatArray) -> float | None:
     Args:
         values: the value of each user, float64 [U].
     """
-    return None if np.isnan(values).all() else float(np.nanmean(values))
+    missing = np.isnan(values)
+    count = len(values) - int(np.count_nonzero(missing))
+    if count == 0:
+        return None
+    return float((values if count == len(values) else np.where(missing, 0.0, values)).sum() / count)
 
 
 def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:

@@ -183,7 +183,9 @@ class Results:
         return np.mean(sets, axis=0) if sets else None
 
 
-def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | None = None) -> Results:
+def read_results(
+    folder: Path, metrics: Mapping[str, Metric], store: Store | None = None, plan: PlanFile | None = None
+) -> Results:
     """Reads the plan of a folder and every record that it names.
 
     A cell is missing if its record or its arrays are damaged, or if it was measured on other data than the plan's.
@@ -191,11 +193,12 @@ def read_results(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
     Args:
         metrics: the metrics by registered name, such as ``ndcg``.
         store: the store of the folder, if some of its arrays have already been read.
+        plan: the plan of the folder, if it has already been read.
 
     Raises:
         UserError: if there is no plan, or it contradicts a record.
     """
-    plan, store = read_plan(folder), store or Store(folder)
+    plan, store = plan or read_plan(folder), store or Store(folder)
     store.check_cells()
     records, damaged, known = {}, {}, store.users_by_place()
     for cell in plan.cells:

@@ -1,0 +1,58 @@
+"""Archives of arrays: the direct reader takes what robench writes, and no damaged one."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from robench.api.errors import UserError
+from robench.store import npz
+from robench.store.npz import arrays_from_bytes, arrays_to_bytes
+
+pytestmark = pytest.mark.unit
+ARRAYS: dict[str, NDArray[np.generic]] = {
+    "ranks": np.arange(7),
+    "l2": np.array([0.5, np.inf]),
+    "hit": np.array([True, False]),
+    "title": np.array(["Ä", "b c"]),
+    "empty": np.empty((0, 10), np.int64),
+    "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
+}
+
+
+def test_arrays_come_back_without_zipfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that a folder stores is read directly, with its type, shape and order."""
+    content = arrays_to_bytes(ARRAYS)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    arrays = arrays_from_bytes(content, "here")
+    assert list(arrays) == sorted(ARRAYS)
+    for name, array in arrays.items():
+        assert (array.dtype, array.shape) == (ARRAYS[name].dtype, ARRAYS[name].shape)
+        assert array.flags.aligned
+        np.testing.assert_array_equal(array, ARRAYS[name])
+
+
+def test_other_layouts_are_read_too() -> None:
+    """An archive with a comment is no mistake; a compressed one still is."""
+    buffer = io.BytesIO(arrays_to_bytes(ARRAYS))
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.comment = b"from elsewhere"
+    assert list(arrays_from_bytes(buffer.getvalue(), "here")) == sorted(ARRAYS)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **ARRAYS)
+    with pytest.raises(UserError, match="compressed"):
+        arrays_from_bytes(buffer.getvalue(), "here")
+
+
+def test_no_changed_byte_is_read_directly() -> None:
+    """A damaged archive is left to zipfile, unless the damage is in a date or the like."""
+    content = arrays_to_bytes({"ranks": np.arange(3), "hit": np.array([True])})
+    plain = npz._plain_members(content)
+    assert plain is not None
+    for place in range(len(content)):
+        damaged = content[:place] + bytes([content[place] ^ 0x41]) + content[place + 1 :]
+        assert npz._plain_members(damaged) in (None, plain)
+    for length in range(len(content)):
+        assert npz._plain_members(content[:length]) is None
