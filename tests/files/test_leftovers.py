@@ -1,9 +1,11 @@
 """Temporary files of killed runs are removed once nobody can be writing them."""
 
 import os
+import time
 
 from robench.files.atomic import write_text
 from robench.files.leftovers import remove_leftovers
+from robench.files.lock import locked
 
 
 def test_only_old_temporary_files_are_removed(tmp_path):
@@ -15,6 +17,30 @@ def test_only_old_temporary_files_are_removed(tmp_path):
         write_text(path, "")
         if name != kept[-1]:  # that one may be at work
             os.utime(path, (0, 0))
-    remove_leftovers([tmp_path, tmp_path / "missing"])
+    remove_leftovers(tmp_path / "missing", tmp_path, alone=True)
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == set(kept)
+
+
+def test_the_owner_of_a_folder_removes_whatever_is_unfinished_there(tmp_path):
+    write_text(tmp_path / ".plan.json.x.tmp", "")
+    for age, alone, left in ((0, True, 1), (5, False, 1), (5, True, 0)):
+        os.utime(tmp_path / ".plan.json.x.tmp", (time.time() - age,) * 2)
+        remove_leftovers(tmp_path, tmp_path / "missing", alone=alone)
+        assert len(list(tmp_path.iterdir())) == left, (age, alone)
+
+
+def test_an_entry_of_the_cache_that_nobody_makes_any_more_leaves_nothing(tmp_path):
+    folder = tmp_path / "data" / "ab"
+    (folder / ".key.x.tmp").mkdir(parents=True)
+    unfinished = [folder / ".key.x.tmp", folder / ".key.safetensors.y.tmp", folder / ".other.safetensors.z.tmp"]
+    for path in unfinished[1:]:
+        write_text(path, "")
+    write_text(unfinished[0] / "whole", "")
+    for path in unfinished:
+        os.utime(path, (time.time() - 5,) * 2)
+    with locked(folder / "key.lock"):
+        remove_leftovers(tmp_path / "missing", tmp_path, alone=True)
+        assert all(path.exists() for path in unfinished)
+    remove_leftovers(tmp_path / "missing", tmp_path, alone=True)
+    assert [path.exists() for path in unfinished] == [False, False, True], "nobody knows the last one's maker"

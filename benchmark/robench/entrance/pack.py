@@ -9,6 +9,8 @@ from pathlib import Path
 from robench.api.errors import UserError
 from robench.entrance.tables import rebuild_tables
 from robench.files.atomic import write_bytes
+from robench.files.lock import working_alone
+from robench.files.writing import naming
 from robench.host.registry import Registry
 from robench.report.files import TABLE_FILES
 from robench.store.archive import Archive, check_archive, write_archive
@@ -48,6 +50,12 @@ def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Pa
     Raises:
         UserError: if a record is damaged, ``to`` is not empty, or a folder cannot be written.
     """
+    read_plan(folder)
+    with working_alone(folder), naming(folder if to is None else to):
+        return _pack(folder, registry, to)
+
+
+def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
     store = Store(folder)
     rebuild_tables(folder, registry, store)
     cells = [cell.cell for cell in read_plan(folder).cells]
@@ -80,7 +88,7 @@ def _copied(folder: Path, to: Path, files: list[str]) -> Path:
         to.mkdir(parents=True, exist_ok=True)
         for name in files:
             write_bytes(to / name, (folder / name).read_bytes())
-    except OSError as error:
+    except OSError:
         shutil.rmtree(to, ignore_errors=True)
-        raise UserError(f"cannot be written: {error.strerror}", where=str(to)) from None
+        raise
     return to

@@ -28,14 +28,16 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
         The summary of the run, and the tables.
 
     Raises:
-        UserError: if the suite, an option, the data or the folder of results is wrong.
+        UserError: if the suite, an option, the data or the folder of results is wrong, or another run is at work in
+            this folder.
     """
     host = Host.discover()
     registry = Registry.of(host)
     runner = make_runner(path, host, registry, options)
     try:
-        summary = runner.run()
-        return summary, rebuild_tables(summary.folder, registry, runner.store)
+        with runner.locks:
+            summary = runner.run()
+            return summary, rebuild_tables(summary.folder, registry, runner.store)
     except KeyboardInterrupt:
         log.warning("interrupted; finished cells are kept in %s, run again to go on", runner.store.folder)
         raise

@@ -20,14 +20,22 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
+            _make_readable(file.fileno(), name)
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
         if path.is_dir():
             _remove_empty(path)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _make_readable(handle: int, name: str) -> None:
+    """Gives a temporary file, which only its owner may read, the usual mode."""
+    if os.chmod in os.supports_fd:
+        os.chmod(handle, 0o644)
+    else:
+        os.chmod(name, 0o644)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -11,8 +11,10 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar
+from functools import cache as once
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
@@ -23,7 +25,9 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from robench.api.errors import UserError
+from robench.api.escapes import in_one_line
 from robench.files.atomic import write_bytes
+from robench.files.lock import locked
 from robench.files.reading import check_file, parse_json
 from robench.files.sources import Sources
 
@@ -32,6 +36,15 @@ log = logging.getLogger("robench")
 Arrays = Mapping[str, NDArray[Any]]
 MOST_ENTRY = 1 << 36  # bytes of a file
 MOST_NAME = 200  # characters of a problem in a message
+
+
+@once
+def _log_once(text: str) -> None:
+    log.warning("%s", text)
+
+
+# What happens with a line about the cache. A worker sends it to the parent, which shows it once for all workers.
+report_trouble: ContextVar[Callable[[str], None]] = ContextVar("report_trouble", default=_log_once)
 
 
 class Entry(NamedTuple):
@@ -112,11 +125,7 @@ class Cache:
             with TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
-            raise UserError(
-                f"the cache cannot be written: {error.strerror}",
-                where=str(self.folder),
-                hint="set ROBENCH_CACHE to a folder of yours",
-            ) from None
+            raise self.describe_failure(error) from None
 
     def path(self, kind: str, key: str) -> Path:
         """Returns the path of an entry, which need not exist."""
@@ -140,17 +149,30 @@ class Cache:
 
     def drop(self, path: Path, problem: str) -> None:
         """Removes a bad entry, a file or a folder, and logs a line about it."""
-        log.warning("%s: %s; it is made again", path, " ".join(problem.split())[:MOST_NAME])
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        report_trouble.get()(f"{path}: {in_one_line(problem, MOST_NAME)}; it is made again")
+        with suppress(OSError):  # a read-only folder: it is bad at the next reading too
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def write(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
         """Stores an entry, either completely or not at all."""
         path = self.path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_entry(path, f"{kind}/{key}", arrays, notes)
+
+    def describe_failure(self, error: OSError) -> UserError:
+        """Returns the mistake for a cache that could not be written, with what to do."""
+        hint = "make room there, or set ROBENCH_CACHE to another folder"
+        return UserError(f"the cache cannot be written: {error.strerror or error}", where=str(self.folder), hint=hint)
+
+    def keep(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
+        """Stores an entry if the cache can be written. If it cannot, a line says so, and the caller goes on without."""
+        try:
+            self.write(kind, key, arrays, notes)
+        except OSError as error:
+            report_trouble.get()(f"{self.describe_failure(error)}; results are measured without it")
 
     def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
         """Returns an entry, which is made first if it is missing or bad. Of several processes at once, one makes it.
@@ -168,20 +190,10 @@ class Cache:
                     self.drop(self.path(kind, key), problem)
                 if entry is None:
                     arrays, notes = make()
-                    self.write(kind, key, arrays, notes)
+                    self.keep(kind, key, arrays, notes)
                     entry = Entry(dict(arrays), dict(notes))
         return entry
 
-    @contextmanager
-    def alone(self, kind: str, key: str) -> Iterator[None]:
-        """Holds the lock of an entry. The operating system releases it if the process is killed."""
-        try:
-            import fcntl  # noqa: PLC0415  # absent on Windows, where two processes may make an entry twice
-        except ImportError:
-            yield
-            return
-        path = self.path(kind, key).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def alone(self, kind: str, key: str) -> AbstractContextManager[None]:
+        """Holds the lock of an entry."""
+        return locked(self.path(kind, key).with_suffix(".lock"))

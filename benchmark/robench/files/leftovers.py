@@ -1,23 +1,56 @@
-"""Removes the temporary files of runs that were killed while they wrote."""
+"""Removes the temporary files of processes that were killed while they wrote."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from robench.files.lock import is_free
+
 AGE = 600.0  # seconds since the last write, after which nobody writes the file any more
-UNFINISHED = re.compile(r"\..*\.tmp|.*\.\d+\.npz")  # of files/atomic.py, and of prepared data
+MOMENT = 1.0  # seconds in which a file that is written whole gets its name
+UNFINISHED = re.compile(r"\.(?P<name>[^.]+)\..*\.tmp|.*\.\d+\.npz")  # of files/atomic.py and pretrained/cache.py
 
 
-def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Removes temporary files in some folders, and below them, that were last written ten minutes ago or earlier."""
-    latest = time.time() - AGE
-    for folder in folders:
-        for path in folder.rglob("*"):
-            if UNFINISHED.fullmatch(path.name):
-                with suppress(OSError):  # gone meanwhile, or not ours
-                    if path.lstat().st_mtime <= latest:
-                        path.unlink()
+def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
+    """Removes what killed processes left of unfinished files.
+
+    Args:
+        results: a folder of results.
+        cache: the cache. Its other users hold the lock of an entry while they write it. Files without a lock are
+            removed if they were last written ten minutes ago.
+        alone: whether this process holds the lock of ``results``. Then no other run writes to it, and only
+            ``leaderboard`` may, for a moment.
+    """
+    now = time.time()
+    for path, age in _unfinished(results, now):
+        if age > (MOMENT if alone else AGE):
+            _remove(path)
+    for path, age in _unfinished(cache, now):
+        if age > AGE or (age > MOMENT and _is_orphan(path)):
+            _remove(path)
+
+
+def _unfinished(folder: Path, now: float) -> Iterator[tuple[Path, float]]:
+    """Yields unfinished files and folders with their ages in seconds."""
+    for path in [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]:
+        with suppress(OSError):  # gone meanwhile
+            yield path, now - path.lstat().st_mtime
+
+
+def _is_orphan(path: Path) -> bool:
+    """Returns whether an unfinished file belongs to an entry of the cache whose lock nobody holds."""
+    match = UNFINISHED.fullmatch(path.name)
+    return match is not None and match["name"] is not None and is_free(path.with_name(f"{match['name']}.lock"))
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # not ours, or a read-only folder
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

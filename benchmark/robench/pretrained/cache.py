@@ -62,7 +62,7 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
                 return path
             cache.drop(path, problem)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{key}.") as around:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{key}.", suffix=".tmp") as around:
             folder = Path(around) / "whole"
             folder.mkdir()
             make(folder)

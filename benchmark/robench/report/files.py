@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from robench.api.codec import column_groups, columns, encode
-from robench.api.errors import UserError
 from robench.api.escapes import csv_text
 from robench.files.atomic import write_text
+from robench.files.writing import naming
 from robench.report.markdown import to_markdown
 from robench.report.page import to_page
 from robench.tables.build import Tables
@@ -33,16 +33,10 @@ def write_tables(tables: Tables, folder: Path) -> None:
     Raises:
         UserError: if the folder cannot be written.
     """
-    for name, text in build_texts(tables).items():
-        _write(folder / name, text)
-    _write(folder / "index.html", to_page(tables))  # pictures are another program's: the tables are safe by then
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    with naming(folder):
+        for name, text in build_texts(tables).items():
+            write_text(folder / name, text)
+        write_text(folder / "index.html", to_page(tables))  # pictures are another program's: the tables are safe then
 
 
 def build_texts(tables: Tables) -> dict[str, str]:

@@ -14,7 +14,7 @@ from robench.api.errors import DataError
 from robench.api.models.base import Model
 from robench.engine.data.prepare import Prepared, prepare
 from robench.engine.data.targets import choose_targets, evaluated_users
-from robench.files.atomic import write_text
+from robench.files.atomic import write_bytes, write_text
 from robench.files.cache import Cache
 from robench.files.reading import parse_json, read_file
 from robench.files.sources import Sources
@@ -70,7 +70,9 @@ def data_path(cache: Cache, key: str) -> Path:
     return cache.path("data", key).with_suffix(".npz")
 
 
-def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cache: Cache) -> tuple[DataKey, Prepared]:
+def prepare_data(
+    part: Part, split: Part, registry: Registry, folder: Path, cache: Cache, *, required: bool = False
+) -> tuple[DataKey, Prepared]:
     """Returns the prepared data of a data set, which is made first if the cache lacks it.
 
     Args:
@@ -79,6 +81,7 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
         registry: the plugins.
         folder: the folder of the suite, where relative paths start.
         cache: the cache for prepared data.
+        required: whether the data must be in the cache, where workers read it.
 
     Raises:
         DataError: if the source cannot be read, or if no interactions are left.
@@ -94,7 +97,11 @@ def prepare_data(part: Part, split: Part, registry: Registry, folder: Path, cach
                 cache.drop(data_path(cache, key), problem)
             if data is None:
                 data = SealedData.of(prepare(dataset.load(), dataset.config, split))
-                data.save(cache, key)
+                try:
+                    data.save(cache, key)
+                except OSError as error:
+                    if required:
+                        raise cache.describe_failure(error) from None
     return DataKey(key, data.sha256), data.data
 
 
@@ -127,10 +134,9 @@ class SealedData:
         """Writes the data, and then its digests."""
         path = data_path(cache, key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.stem}.{os.getpid()}.npz")
-        self.data.save(unfinished)
-        digests = {"key": key, "file": hashlib.sha256(unfinished.read_bytes()).hexdigest(), "data": self.sha256}
-        os.replace(unfinished, path)
+        content = self.data.to_bytes()
+        digests = {"key": key, "file": hashlib.sha256(content).hexdigest(), "data": self.sha256}
+        write_bytes(path, content)
         write_text(path.with_suffix(".json"), json.dumps(digests))
 
 
@@ -165,7 +171,9 @@ def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
         return None, f"{type(error).__name__}: {error}"
 
 
-def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache) -> SuiteData:
+def load_suite_data(
+    cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache, *, required: bool = False
+) -> SuiteData:
     """Prepares the data of cells, and checks that it has all that they need.
 
     Args:
@@ -173,6 +181,7 @@ def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cac
         suite: the suite of these cells.
         registry: the plugins.
         cache: the cache for prepared data.
+        required: whether the data must be in the cache, where workers read it.
 
     Raises:
         UserError: if the data cannot be read, or if too little of it is left. The error names the place in the suite.
@@ -180,7 +189,7 @@ def load_suite_data(cells: Sequence[Cell], suite: Suite, registry: Registry, cac
     victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]
     try:
-        key, data = prepare_data(victim.dataset, victim.split, registry, suite.folder, cache)
+        key, data = prepare_data(victim.dataset, victim.split, registry, suite.folder, cache, required=required)
     except DataError as error:
         raise placed(error, suite, home, label) from None
     if victim.targets.count:

@@ -13,7 +13,7 @@ from robench.api.escapes import MOST_MESSAGE, in_one_line, shortened
 from robench.api.executor import Event
 from robench.host.discovery import Host
 from robench.run.summary import Failure, Summary
-from robench.run.task import LostEvent, ProgressEvent, WorkerEvent, record_of
+from robench.run.task import LostEvent, NoteEvent, ProgressEvent, WorkerEvent, record_of
 from robench.spec import Cell, digest
 from robench.store.folder import Store
 from robench.store.record import Record
@@ -43,6 +43,7 @@ class Inbox:
         self._store, self._summary, self._host = store, summary, host
         self._lost: dict[str, str] = {}
         self._refused: set[str] = set()
+        self._noted: set[str] = set()
         self._last = False
 
     def receive(self, event: Event) -> None:
@@ -55,7 +56,7 @@ class Inbox:
             if known["kind"] == "progress":
                 self._progress(known)
             elif known["kind"] == "note":
-                log.warning("%s: %s", self._labels[task], known["text"])
+                self._note(known)
             elif known["kind"] == "cell":
                 self._finish(self._own_cell(task, known["record"]), known["record"], known["arrays"])
             elif known["kind"] == "lost":
@@ -78,6 +79,13 @@ class Inbox:
     def _progress(self, event: ProgressEvent) -> None:
         names = {"victim": event["task"], "label": self._labels[event["task"]], "phase": event["phase"]}
         self._host.notify("robench_victim_progress", **names, done=event["done"], total=event["total"])
+
+    def _note(self, event: NoteEvent) -> None:
+        if not event.get("once"):
+            log.warning("%s: %s", self._labels[event["task"]], event["text"])
+        elif event["text"] not in self._noted:
+            self._noted.add(event["text"])
+            log.warning("%s", event["text"])
 
     def _own_cell(self, task: str, record: Record) -> Cell:
         """Returns the open cell of a record.

@@ -85,7 +85,6 @@ def make_preview(
     skips = note_skips(cell.skip for cell in cells)
     shown = Preview(suite.name, store.folder, [], skips, list(suite.notes), excluded=plan.excluded)
     cache = Cache(default_folder())
-    cache.check()
     data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # of all cells, as a run does
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()

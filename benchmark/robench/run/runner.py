@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from robench.api.errors import UserError, UserErrors
 from robench.api.executor import Executor, Task
 from robench.files.cache import Cache, default_folder
 from robench.files.leftovers import remove_leftovers
+from robench.files.lock import working_alone
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
@@ -61,7 +63,7 @@ def make_runner(path: Path, host: Host, registry: Registry, options: Options) ->
 
 
 class Runner:
-    """One run of a suite. ``run`` does the work.
+    """One run of a suite. ``run`` does the work, in a block of ``locks``.
 
     Args:
         suite: the suite to run.
@@ -69,6 +71,9 @@ class Runner:
         host: the host, which calls the lifecycle hooks of plugins.
         registry: the plugins.
         options: the options of the run.
+
+    Attributes:
+        locks: holds the lock of the folder of results from ``run`` to the end of its block.
     """
 
     def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
@@ -77,6 +82,8 @@ class Runner:
         self.store = Store(options.results or Path("results") / suite.name)
         self.cache = Cache(default_folder())
         self.summary = Summary(self.store.folder)
+        self.locks = ExitStack()
+        self._alone = False
         self._victims = {cell.victim.id: cell.victim for cell in plan.cells}
 
     def run(self) -> Summary:
@@ -88,8 +95,9 @@ class Runner:
         """
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
+        if self.store.folder.exists():
+            self._work_alone()
         self.cache.check()
-        remove_leftovers([self.store.folder, self.cache.folder])
         pick_device(self.suite.device, self.suite.tree.place(("device",)))
         executor = self._executor()
         keys, users = self._data()
@@ -97,18 +105,28 @@ class Runner:
         todo = self._todo(data)
         cells = todo.open(self.cells)
         check_files(cells, self.suite, self.registry)
+        self._work_alone()
         self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(data, users))
         self.store.write_users(users)
         self._note_skipped(todo)
         self._notify_start(cells)
-        self._measure(executor, cells, keys)
-        self.summary.seconds = time.perf_counter() - start
-        self._notify_end()
+        try:
+            self._measure(executor, cells, keys)
+        finally:  # also if the user or a full disk ends the run: the progress bar gives the terminal back
+            self.summary.seconds = time.perf_counter() - start
+            self._notify_end()
         return self.summary
 
     def _plan_content(self, data: Mapping[str, str], users: Arrays) -> dict[str, Any]:
         """Returns the content of plan.json."""
         return {**self.plan.to_json(), "data_sha256": dict(data), "users_sha256": hash_arrays(users)}
+
+    def _work_alone(self) -> None:
+        """Takes the lock of the folder of results, once, and removes what killed runs left."""
+        if not self._alone:
+            held = self.locks.enter_context(working_alone(self.store.folder))
+            remove_leftovers(self.store.folder, self.cache.folder, alone=held)
+            self._alone = True
 
     def _executor(self) -> Executor:
         cls: type[Executor] = self.registry.class_of("executor", self.options.executor)
@@ -132,7 +150,7 @@ class Runner:
         notes: list[str] = []
         for name, cells in group_by_data(self.plan.cells).items():
             try:
-                data = load_suite_data(cells, self.suite, self.registry, self.cache)
+                data = load_suite_data(cells, self.suite, self.registry, self.cache, required=True)
             except UserError as error:
                 errors.append(error)
                 continue

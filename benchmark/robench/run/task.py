@@ -50,11 +50,15 @@ class ProgressEvent(TypedDict):
 
 
 class NoteEvent(TypedDict):
-    """The event that an executor has a line about a task for the user."""
+    """The event that an executor or a worker has a line for the user.
+
+    It is about the task or, if ``once``, about all: then it is shown once per run.
+    """
 
     kind: Literal["note"]
     task: str
     text: str
+    once: NotRequired[bool]
 
 
 class LostEvent(TypedDict):

@@ -14,14 +14,14 @@ from typing import Literal, cast
 
 from robench.api.executor import Emit, Task
 from robench.api.metric import Measure
-from robench.files.cache import Cache
+from robench.files.cache import Cache, report_trouble
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.run.data import DataKey, load_prepared
 from robench.run.dependencies import Dependencies
 from robench.run.device import pick_device, torch_settings
 from robench.run.recorder import Recorder
-from robench.run.task import CellEvent, Payload, ProgressEvent
+from robench.run.task import CellEvent, NoteEvent, Payload, ProgressEvent
 from robench.run.victim import FittedVictim, make_victim_fit, targets_of
 from robench.spec import Victim, cell_from_payload
 
@@ -36,8 +36,12 @@ def work(task: Task, emit: Emit) -> None:
         emit: the function that receives the events (``CellEvent`` and ``ProgressEvent``).
     """
     payload = cast("Payload", task.payload)
-    with torch_settings(payload["threads"], payload["device"]):
-        _work(task.id, payload, emit)
+    before = report_trouble.set(lambda text: emit(NoteEvent(kind="note", task=task.id, text=text, once=True)))
+    try:
+        with torch_settings(payload["threads"], payload["device"]):
+            _work(task.id, payload, emit)
+    finally:
+        report_trouble.reset(before)
 
 
 def _work(task: str, payload: Payload, emit: Emit) -> None:

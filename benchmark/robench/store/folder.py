@@ -21,6 +21,7 @@ from robench.api.errors import UserError
 from robench.api.escapes import well_formed
 from robench.files.atomic import write_bytes, write_text
 from robench.files.reading import read_file
+from robench.files.writing import naming_folder
 from robench.store.archive import Archive
 from robench.store.arrays import find_array_problem, find_users_problem
 from robench.store.npz import arrays_from_bytes, arrays_to_bytes
@@ -74,6 +75,7 @@ class Store:
                 f"the folder holds suite '{other}', not '{name}'", where=str(path), hint="give another --results"
             )
 
+    @naming_folder
     def begin(self, suite: str, plan: Mapping[str, Any]) -> None:
         """Writes suite.yaml and plan.json.
 
@@ -84,14 +86,11 @@ class Store:
         Raises:
             UserError: if the folder cannot be written.
         """
-        try:
-            self.cells.mkdir(parents=True, exist_ok=True)
-            write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
-            write_text(self.folder / "plan.json", json.dumps(seal(plan), indent=1, ensure_ascii=False) + "\n")
-        except OSError as error:
-            hint = "give another --results"
-            raise UserError(f"cannot be written: {error.strerror}", where=str(self.folder), hint=hint) from None
+        self.cells.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
+        write_text(self.folder / "plan.json", json.dumps(seal(plan), indent=1, ensure_ascii=False) + "\n")
 
+    @naming_folder
     def write_users(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Writes users.npz, which joins the ``users_arrays`` of every data set and split."""
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
@@ -132,6 +131,7 @@ class Store:
         packed = [] if self.archive is None else [cell for cell in self.archive.cells if cell.startswith(start)]
         return sorted({*self.loose(start), *packed})
 
+    @naming_folder
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
         """Stores the arrays of a cell, and then its record with their digest.
 
@@ -141,6 +141,9 @@ class Store:
 
         Returns:
             The stored record, with its checksums.
+
+        Raises:
+            UserError: if the folder cannot be written.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
         digest = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,10 @@ class Prepared:
 
     def save(self, path: Path) -> None:
         """Writes the data as an npz file without pickles."""
+        path.write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Returns the data as an npz file without pickles."""
         texts = {
             "user_ids": self.user_ids,
             "item_ids": self.catalogue.ids,
@@ -67,7 +72,9 @@ class Prepared:
         for name in ("train", "validation", "test"):
             part: Interactions = getattr(self, name)
             arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items, f"{name}_times": part.times}
-        np.savez(path, allow_pickle=False, **arrays)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
 
     @staticmethod
     def load(path: Path) -> Prepared:

@@ -1,0 +1,54 @@
+"""Describes failures to write: full disks, quotas, read-only folders, errors of the disk."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from robench.api.errors import UserError
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _HasFolder(Protocol):
+    folder: Path
+
+
+F = TypeVar("F", bound=_HasFolder)
+
+
+def describe_failure(folder: Path, error: OSError) -> UserError:
+    """Returns the mistake for a folder of results that could not be written, with what to do."""
+    hint = "give another --results"
+    if error.errno in FULL:
+        hint = "finished cells are kept: make room, and run again to go on"
+    elif error.errno not in FORBIDDEN and error.errno is not None:
+        hint = "finished cells are kept: look after the disk, or give another --results"
+    return UserError(f"cannot be written: {error.strerror or error}", where=str(folder), hint=hint)
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Turns an ``OSError`` of the block into a ``UserError`` that names the folder and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise describe_failure(folder, error) from None
+
+
+def naming_folder(method: Callable[Concatenate[F, P], T]) -> Callable[Concatenate[F, P], T]:
+    """Makes a method that writes to ``self.folder`` name this folder if it cannot."""
+
+    @wraps(method)
+    def named(self: F, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with naming(self.folder):
+            return method(self, *args, **kwargs)
+
+    return named

@@ -1,0 +1,91 @@
+"""Locks of the operating system: who holds one, and what a lock file never does."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from robench.api.errors import UserError
+from robench.files import lock
+from robench.files.lock import RUN_LOCK, is_free, locked, open_lock, working_alone
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from robench.files.lock import working_alone
+with working_alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_says_who_is_at_work_and_the_end_of_the_first_frees_the_folder(tmp_path):
+    first = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE)
+    assert first.stdout.read(4) == b"held"
+    with pytest.raises(UserError, match=rf"at work in this folder: process {first.pid} on \S+, since 20") as caught:
+        working_alone(tmp_path).__enter__()
+    assert str(caught.value).count("\n") == 0
+    assert (tmp_path / RUN_LOCK).exists()
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    with working_alone(tmp_path) as held:
+        assert held
+    assert not list(tmp_path.iterdir()), "the lock file goes too"
+
+
+def test_two_in_one_process_exclude_each_other(tmp_path):
+    with working_alone(tmp_path), pytest.raises(UserError, match=f"process {os.getpid()} "):
+        working_alone(tmp_path).__enter__()
+
+
+def test_a_folder_that_stays_empty_is_removed_with_those_above_it(tmp_path):
+    with working_alone(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b" / RUN_LOCK).exists()
+    assert not list(tmp_path.iterdir())
+    with working_alone(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "mine").touch()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_is_neither_followed_nor_written(link, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "results").mkdir()
+    link(precious, tmp_path / "results" / RUN_LOCK)
+    with pytest.raises(UserError, match="cannot be written"):
+        working_alone(tmp_path / "results").__enter__()
+    with locked(tmp_path / "results" / RUN_LOCK):
+        pass
+    assert precious.read_text() == "mine"
+
+
+def test_a_lock_file_is_never_truncated(tmp_path):
+    (tmp_path / "a.lock").write_text("theirs")
+    with locked(tmp_path / "a.lock"):
+        assert not is_free(tmp_path / "a.lock")
+    assert is_free(tmp_path / "a.lock")
+    assert (tmp_path / "a.lock").read_text() == "theirs"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        open_lock(tmp_path / "pipe")
+
+
+def test_without_locks_there_is_none(tmp_path, monkeypatch):
+    def refuse(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    with working_alone(tmp_path) as first, working_alone(tmp_path) as second:
+        assert not first
+        assert not second
+    with locked(tmp_path / "x.lock"):
+        pass
+
+
+def test_an_error_of_the_block_is_that_of_the_block(tmp_path):
+    with pytest.raises(OSError, match="of the block"), locked(tmp_path / "x.lock"):
+        raise OSError("of the block")
