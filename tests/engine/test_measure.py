@@ -68,7 +68,10 @@ def test_who_is_not_hit_has_radius_zero(kind):
 
 
 def inputs_by_hand(bench):
-    """Returns the embedded inputs of every user from the tables: float64 [n_valid, d] each."""
+    """Returns the embedded inputs of every user: float64 [n_valid, d] each.
+
+    They are read from the tables of the model.
+    """
     tables = {name: part.detach().double().numpy() for name, part in bench.model.named_parameters()}
     if "user_vectors.weight" in tables:
         return [tables["user_vectors.weight"][user : user + 1] for user in bench.users]

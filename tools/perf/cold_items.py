@@ -1,10 +1,13 @@
-"""Items that nobody has used: python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm].
+"""Evaluates models on items that nobody has used.
 
-MovieLens latest-small (5 interactions per user, 20 per item), leave-last-out. A tenth of the items, drawn by seed, is
-taken out of everybody's training and validation rows, so that no model has seen them used; each model is fitted on the
-rest. Users whose test item is one of them are the cold ones. The table has NDCG@10 over the whole catalogue for the
-warm and the cold users, for the cold ones also among the cold items alone, and the mean share of the catalogue that
-stands behind their test item (chance: 50%); ± is a standard error over users. Ties count by halves.
+    python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm]
+
+The data is MovieLens latest-small (5 interactions per user, 20 per item) with the split leave-last-out. A tenth of the
+items, drawn by seed, is removed from everybody's training and validation rows. Each model is fitted on the rest, so no
+model has seen these items used. Users whose test item is one of them are the cold users. The table has NDCG@10 over the
+whole catalogue for the warm and the cold users. For the cold users it also has NDCG@10 among the cold items alone, and
+the mean share of the catalogue that ranks below their test item (chance: 50%). Standard errors (±) are over users. An
+item with the same score counts half above and half below the test item.
 """
 
 import argparse
@@ -34,18 +37,21 @@ def without(rows, cold):
 
 
 def gain(above):
-    """Returns NDCG@10 of one held-out item with ``above`` items before it: [U]."""
+    """Returns the NDCG@10 of one held-out item with ``above`` items before it: [U]."""
     return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
 
 
 def outcome(model, seen, test, cold):
-    """Returns for each test item whether it is cold, NDCG@10, NDCG@10 among cold items, and the share below it."""
+    """Returns four values for each test item.
+
+    They are whether it is cold, its NDCG@10, its NDCG@10 among the cold items, and the share of items below it.
+    """
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))
     scores = mask_known(scores, build_chunk(users, history, test)).double().numpy()
     held = test.items[test.indptr[users]]
     own = scores[np.arange(len(users)), held][:, None]
-    # Items with the same score as the test item stand before and behind it by halves.
+    # An item with the same score counts half before and half after the test item.
     before = (scores > own) + 0.5 * (scores == own)
     above, among = before.sum(1) - 0.5, before[:, cold].sum(1) - 0.5
     return cold[held], gain(np.ceil(above)), gain(np.ceil(among)), 1 - above / (scores.shape[1] - 1)
@@ -66,7 +72,7 @@ def main():
     registry = Registry.of(Host.discover())
     source = registry.load("dataset", "movielens-small").make(min_user_interactions=5, min_item_interactions=20)
     data = prepare(source.load(), source.config, SPLIT)
-    print("| model | warm NDCG@10 | cold NDCG@10 | cold among cold NDCG@10 | cold: behind it | processor seconds |")
+    print("| model | warm NDCG@10 | cold NDCG@10 | cold among cold NDCG@10 | cold: below it | processor seconds |")
     print("|---|---|---|---|---|---|")
     for name in given.models:
         parts, seconds = [], []

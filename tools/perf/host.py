@@ -1,13 +1,14 @@
-"""CPU seconds and peak memory of the host itself: suites of many cells that cost next to nothing.
+"""Measures the CPU seconds and the peak memory of the host itself.
 
     python tools/perf/host.py [--cells 1000 5000 10000] [--folder DIR]
 
-The script is also the plugin that offers the model and the attack. For every size it writes a suite, and ``robench
-run`` measures and stores its cells. A victim has 20 cells: the clean one, and two attacks at 10 and 9 budgets. Five
-victims, one per seed, are a row of the table. Then each command runs in a process of its own: ``run`` with nothing left
-to do, ``plan`` and ``leaderboard``. The last columns are the size of index.html, and the CPU seconds and the time spent
-waiting per cell that the first run needs to store them. Lines of one size have the cost per cell relative to the first
-size, so a linear command shows about 1. With ``--folder`` the suites are kept, and measured suites are not run again.
+The suites have many cells that cost next to nothing. The script is also the plugin that offers the model and the
+attack. For every size it writes a suite, and ``robench run`` measures and stores its cells. A victim has 20 cells: the
+clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, are a row of the table. Then each command
+runs in its own process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``. The last columns are the size of
+index.html, and the CPU seconds and the waiting time per cell that the first run needs to store the cells. A second line
+per size has the cost per cell relative to the first size, so a linear command shows about 1. With ``--folder`` the
+suites are kept, and measured suites are not run again.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ attacks:
 
 
 class IdleModel(Model):
-    """Scores items by numbers that are drawn once, per user and per last item of the history."""
+    """Scores items by numbers that are drawn once.
+
+    The numbers belong to a user and to the last item of the history.
+    """
 
     class Config(BaseConfig):
         """Settings."""
@@ -92,7 +96,7 @@ class IdleModel(Model):
 
 
 class IdleAttack(HistoryAttack):
-    """Replaces the last item of every history by a random one."""
+    """Replaces the last item of every history with a random one."""
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
         """Yields the histories with another last item, int64 [B, L]."""
@@ -115,10 +119,12 @@ def robench_attacks() -> dict[str, type[HistoryAttack]]:
 
 
 def robench(command: str, suite: Path, folder: Path) -> dict[str, float]:
-    """Runs a command of robench in a process of its own, and returns its cost with that of its workers.
+    """Runs a command of robench in its own process, and returns its cost.
+
+    The cost includes that of its workers.
 
     Returns:
-        ``cpu`` and ``wall`` in seconds, ``memory`` of the largest process in MiB.
+        ``cpu`` and ``wall`` in seconds, and ``memory`` of the largest process in MiB.
     """
     results = folder / "results" / suite.stem
     arguments = [str(results)] if command == "leaderboard" else [str(suite), "--results", str(results)]
@@ -131,7 +137,7 @@ def robench(command: str, suite: Path, folder: Path) -> dict[str, float]:
 
 
 def measure(arguments: list[str]) -> None:
-    """Runs the command line in this process, and prints what it took as the last line."""
+    """Runs the command line in this process, and prints its cost as the last line."""
     from robench.cli import app  # noqa: PLC0415  # a part of what is measured
 
     start = time.perf_counter()
@@ -178,7 +184,10 @@ def main() -> None:
 
 
 def print_table(sizes: list[int], folder: Path) -> None:
-    """Measures every size and prints its costs, and per cell their ratio to the first size."""
+    """Measures every size and prints its costs.
+
+    The costs per cell are shown as ratios to the first size.
+    """
     head = [f"{command} {unit}" for command in COMMANDS for unit in ("s", "MiB")]
     print(" ".join(f"{name:>15}" for name in ("cells", *head, "page MB")))
     first: list[float] = []

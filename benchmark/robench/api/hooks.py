@@ -53,12 +53,18 @@ def robench_executors() -> Registration:  # type: ignore[empty-body]
 
 @hookspec
 def robench_suite_started(suite: str, victims: int, cells: int, stored: int) -> None:
-    """Announces the start of a run, with the number of cells to measure and of stored cells."""
+    """Announces the start of a run.
+
+    The hook receives the number of cells to measure and the number of stored cells.
+    """
 
 
 @hookspec
 def robench_victim_progress(victim: str, label: str, phase: str, done: int, total: int) -> None:
-    """Announces the progress of a victim, in epochs of ``fit`` or cells of ``measure``."""
+    """Announces the progress of a victim.
+
+    Progress is counted in epochs during ``fit``, and in cells during ``measure``.
+    """
 
 
 @hookspec
@@ -68,4 +74,4 @@ def robench_cell_finished(record: Mapping[str, Any]) -> None:
 
 @hookspec
 def robench_suite_finished(suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
-    """Announces the end of a run, with the number of cells of each status."""
+    """Announces the end of a run, with the number of cells that have each status."""

@@ -1,8 +1,8 @@
-"""Names of components: which plugin offers each, and its class, imported when it is needed.
+"""The registry of components, which knows the plugin and the class of each.
 
-A component has two names. Its identity is for machines, and appears in ids, cache keys and the columns of tables. It
-depends only on the distribution that offers the component. Its reference is for people. It is the shortest name that
-is unambiguous among the installed plugins.
+A class is imported when it is needed. A component has two names. Its identity is for machines, and appears in ids,
+cache keys and the columns of tables. It depends only on the distribution that offers the component. Its reference is
+for people. It is the shortest name that is unambiguous among the installed plugins.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class Entry:
 
 
 class Registry:
-    """The components that plugins offer, by kind and name. It is passed as an argument and is never global.
+    """The components that plugins offer, by kind and name.
+
+    A registry is passed as an argument and is never global.
 
     Args:
         entries: the components of each kind, in the order of the plugins.
@@ -76,14 +78,19 @@ class Registry:
 
     @classmethod
     def of(cls, host: Host) -> Registry:
-        """Returns a registry of everything that the plugins of a host offer. No component is imported."""
+        """Returns a registry of everything that the plugins of a host offer.
+
+        No component is imported.
+        """
         entries: dict[Kind, list[Entry]] = {}
         for kind, (hook, _) in KINDS.items():
             entries[kind] = [Entry(n, owner, t) for owner, offered in host.registered(hook) for n, t in offered.items()]
         return cls(entries, host.broken)
 
     def find(self, kind: Kind, name: str) -> Entry:
-        """Returns the entry that a person means by ``name``, ``distribution/name`` or ``distribution:entry/name``.
+        """Returns the entry that a person means by a name.
+
+        The name has the form ``name``, ``distribution/name`` or ``distribution:entry/name``.
 
         Raises:
             UserError: if no plugin or several plugins offer it.
@@ -109,17 +116,18 @@ class Registry:
         return [entry for entry in self.entries[kind] if entry.name == short]
 
     def identity(self, kind: Kind, entry: Entry) -> str:
-        """Returns the name of an entry that does not depend on which other distributions are installed.
+        """Returns the identity of an entry.
 
-        It is the bare name for robench itself, ``distribution/name`` for any other distribution, and
-        ``distribution:entry/name`` if one distribution offers the name twice.
+        The identity does not depend on which other distributions are installed. It is the bare name for robench
+        itself, and ``distribution/name`` for any other distribution. It is ``distribution:entry/name`` if one
+        distribution offers the name twice.
         """
         if sum(other.distribution == entry.distribution for other in self._named(kind, entry.name)) > 1:
             return f"{entry.owner}/{entry.name}"
         return entry.name if entry.own else f"{entry.distribution}/{entry.name}"
 
     def resolve(self, kind: Kind, identity: str) -> Entry:
-        """Returns the entry of an identity, as plans, records and payloads hold it.
+        """Returns the entry of an identity from a plan, a record or a payload.
 
         Files of older versions hold a reference instead. It is looked up as if a person had written it.
 
@@ -130,7 +138,7 @@ class Registry:
         return next((e for e in named if self.identity(kind, e) == identity), None) or self.find(kind, identity)
 
     def reference(self, kind: Kind, entry: Entry) -> str:
-        """Returns the shortest name that means this entry and no other."""
+        """Returns the shortest name that refers to this entry and to no other."""
         rivals = [other for other in self._named(kind, entry.name) if other != entry]
         if not rivals:
             return entry.name
@@ -178,7 +186,9 @@ class Registry:
         return component
 
     def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Returns the metrics of names such as ``ndcg@10``, by identity (``ndcg``), in order.
+        """Returns the metrics of names such as ``ndcg@10``, in order.
+
+        The keys are their identities, such as ``ndcg``.
 
         Raises:
             UserError: if no plugin offers one of them, or its class cannot be imported.
@@ -187,7 +197,7 @@ class Registry:
         return {identity: self.class_of("metric", identity)() for identity in identities}
 
     def load_entry(self, kind: Kind, entry: Entry) -> Any:
-        """Returns the class of an entry, after checking that it is a complete component of its kind.
+        """Returns the class of an entry, which must be a complete component.
 
         Raises:
             UserError: if it cannot be imported, or it is not a component of this kind.
@@ -204,7 +214,7 @@ class Registry:
         return cls
 
     def listing(self) -> Iterator[tuple[str, str, str]]:
-        """Yields (kind, name, owner) of every component. None is imported."""
+        """Yields (kind, name, owner) of every component. No component is imported."""
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):
                 yield kind, entry.name, entry.owner

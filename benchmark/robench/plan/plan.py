@@ -24,7 +24,10 @@ from robench.suite.load import Suite
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a suite in order, and the tables that it asks for. ``excluded`` is the number of removed cells."""
+    """Every cell of a suite in order, and the tables that the suite asks for.
+
+    ``excluded`` is the number of removed cells.
+    """
 
     suite: str
     cells: tuple[Cell, ...]
@@ -35,7 +38,10 @@ class Plan:
     excluded: int = 0
 
     def to_json(self) -> Mapping[str, object]:
-        """Returns the content of plan.json. Tables are built from this content and the records."""
+        """Returns the content of plan.json.
+
+        Tables are built from this content and the records.
+        """
         file = PlanFile(
             PLAN_VERSION,
             self.suite,
@@ -51,7 +57,9 @@ class Plan:
 
 
 def make_plan(suite: Suite, registry: Registry) -> Plan:
-    """Plans the cells in the order data set, model, defence, seed, poisoning, attack, ε.
+    """Plans the cells of a suite.
+
+    Their order is data set, model, defence, seed, poisoning, attack, ε.
 
     Raises:
         UserErrors: if an ``exclude`` entry matches nothing, if a ``ranking`` entry fits no threat model of the suite,

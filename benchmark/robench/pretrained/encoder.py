@@ -87,7 +87,7 @@ class Encoder:
         return states
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Returns the vectors of texts with a graph: float [n, d].
+        """Returns the vectors of texts in a form that has gradients: float [n, d].
 
         Args:
             vectors: the vectors of the tokens, float [n, L, d].
@@ -120,7 +120,9 @@ class Encoder:
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """Returns the mean over each text's tokens, scaled to a root mean square of 1: [n, d].
+    """Returns the scaled mean over each text's tokens: [n, d].
+
+    The mean is scaled to a root mean square of 1.
 
     Args:
         states: the states of the tokens, float [n, L, d].
@@ -167,7 +169,7 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
 def _check_network(missing: Collection[str], tokenizer: Any, config: Any, max_tokens: int, where: str) -> None:
     """Refuses a network that lacks weights, words or positions.
 
-    The library would replace missing weights by random numbers.
+    The library would replace missing weights with random numbers.
     """
     if missing:
         raise DataError(f"no weights of the right shape for '{min(missing)}' ({len(missing)} such)", where=where)

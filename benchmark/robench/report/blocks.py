@@ -1,4 +1,7 @@
-"""The parts of a report, before they are written as Markdown, HTML or terminal output."""
+"""The parts of a report.
+
+They are written as Markdown, HTML or terminal output.
+"""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
     """Describes in lines what an attack at test time did to a user.
 
-    The attack may have left the user alone, had nothing to do, or reached its goal by one of its members.
+    The attack may have left the user alone, had nothing to do, or reached its goal with one of its members.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []

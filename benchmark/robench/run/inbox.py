@@ -1,4 +1,7 @@
-"""Takes the events of workers: checks that they belong to their task, stores the cells, and counts them."""
+"""Checks and counts the events of workers, and stores their cells.
+
+An event must belong to the worker's task.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ UNFINISHED = "its worker ended without measuring this cell"
 
 
 class Inbox:
-    """The receiver of the events of one run. It knows which cells of each task are still open.
+    """The receiver of the events of one run.
+
+    It knows which cells of each task are still open.
 
     Args:
         cells: the cells to measure.
@@ -47,7 +52,10 @@ class Inbox:
         self._last = False
 
     def receive(self, event: Event) -> None:
-        """Handles an event. Other kinds of events, and those of unknown tasks, are left to their executor."""
+        """Handles an event of a known task.
+
+        Other kinds of events, and events of unknown tasks, are left to their executor.
+        """
         task = event.get("task")
         if not isinstance(task, str) or task not in self.open or task in self._refused:
             return
@@ -67,7 +75,10 @@ class Inbox:
             self._fail(task, f"its worker sent an event that is refused: {reason}")
 
     def unfinished(self) -> dict[str, dict[str, Cell]]:
-        """Returns the open cells of each task that has some. From now on a lost task is not tried again."""
+        """Returns the open cells of each task that still has some.
+
+        After this call, a lost task is not tried again.
+        """
         self._last = True
         return {task: dict(cells) for task, cells in self.open.items() if cells}
 
@@ -91,7 +102,7 @@ class Inbox:
         """Returns the open cell of a record.
 
         Raises:
-            _ForeignCellError: if the record is not of an open cell of this task.
+            _ForeignCellError: if the record does not belong to an open cell of this task.
         """
         cell = self.open[task].get(record["id"])
         if cell is None or record["victim"] != task or digest(record["spec"]) != cell.id:

@@ -1,4 +1,7 @@
-"""Previews the cells of a run and their states, for ``robench plan``. Nothing is fitted or measured."""
+"""Previews the cells of a run and their states, for ``robench plan``.
+
+Nothing is fitted or measured.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +62,10 @@ class Preview:
 def make_preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Preview:
-    """Returns the victims of a suite, with the numbers of stored, stale and skipped cells.
+    """Returns the victims of a suite, with the counts of their cells.
 
-    The data is prepared as in a run, because a stored cell counts only if it was measured on the same data.
+    The counts are of stored, stale and skipped cells. The data is prepared as in a run, because a stored cell counts
+    only if it was measured on the same data.
 
     Args:
         path: the suite.

@@ -1,4 +1,7 @@
-"""The messages between the runner and a worker: the payload of a task, events, and records of cells."""
+"""The messages between the runner and a worker.
+
+They are the payload of a task, events, and records of cells.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ class Payload(TypedDict):
     """A victim with its open cells, as plain data.
 
     ``metrics`` are measures such as ``ndcg@10``. ``cache`` is a folder. ``data_key`` is the key of the prepared data in
-    this folder, and ``data_sha`` is the digest of that data. ``limits`` are the victim's:
-    ``seconds``, and ``memory`` in bytes.
+    this folder, and ``data_sha`` is the digest of that data. ``limits`` are the limits of the victim: ``seconds``, and
+    ``memory`` in bytes.
     """
 
     cells: list[Mapping[str, Any]]
@@ -40,7 +43,10 @@ class CellEvent(TypedDict):
 
 
 class ProgressEvent(TypedDict):
-    """The event that a victim has finished epochs (phase ``fit``) or cells (phase ``measure``)."""
+    """The event that a victim has finished epochs or cells.
+
+    The phase is ``fit`` for epochs and ``measure`` for cells.
+    """
 
     kind: Literal["progress"]
     task: str
@@ -62,7 +68,10 @@ class NoteEvent(TypedDict):
 
 
 class LostEvent(TypedDict):
-    """The event that the process of a task has died. ``again`` is False if a second try would end the same way."""
+    """The event that the process of a task has died.
+
+    ``again`` is False if a second try would end the same way.
+    """
 
     kind: Literal["lost"]
     task: str
@@ -74,7 +83,10 @@ WorkerEvent = CellEvent | ProgressEvent | NoteEvent | LostEvent
 
 
 def record_of(cell: Cell, status: Status, **content: Any) -> Record:
-    """Returns the record of a cell with its spec, the settings that the suite gives, and ``content``."""
+    """Returns the record of a cell.
+
+    The record holds the spec of the cell, the settings that the suite gives, and ``content``.
+    """
     return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
 
 

@@ -1,6 +1,7 @@
-"""The published form of a folder of results: records.jsonl, arrays.npz and MANIFEST.json instead of a file per cell.
+"""The published form of a folder of results.
 
-``robench pack`` writes it, and ``Store`` reads it. It holds every bit of the loose form, so a run can continue from it.
+It has the files records.jsonl, arrays.npz and MANIFEST.json instead of one file per cell. ``robench pack`` writes it,
+and ``Store`` reads it. It holds every bit of the loose form, so a run can continue from it.
 """
 
 from __future__ import annotations
@@ -47,12 +48,18 @@ class Manifest(Content):
 
 
 def to_line(record: Record) -> str:
-    """Returns the canonical line of a record: its fields in their order, no spaces, no line end inside."""
+    """Returns the canonical line of a record.
+
+    The fields keep their order. No spaces separate them, and there is no line break.
+    """
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def hash_cell(record: Record, arrays: Arrays) -> str:
-    """Returns the sha256 of a record and the content of its arrays, whatever file they are in."""
+    """Returns the sha256 of a record and of the content of its arrays.
+
+    The hash does not depend on the file that holds them.
+    """
     return hashlib.sha256(f"{to_line(record)}\n{hash_arrays(arrays)}".encode()).hexdigest()
 
 
@@ -79,9 +86,9 @@ def write_archive(
     """Writes records.jsonl, arrays.npz and, last, MANIFEST.json.
 
     Args:
-        folder: the folder to write to, which has the other files already.
+        folder: the folder to write to, which already has the other files.
         records: the records, by the id of the cell.
-        read: returns the arrays of a cell; none if it was not measured.
+        read: returns the arrays of a cell, or no arrays if the cell was not measured.
         users: the arrays of users.npz.
         files: the names of the other files that are published.
         versions: versions of the packages that wrote the tables and the page.
@@ -161,7 +168,7 @@ class Archive:
         return list(self.manifest["cells"])
 
     def read(self, cell: str) -> Record | None:
-        """Returns the record of a cell; None if it is not packed.
+        """Returns the record of a cell, or None if the cell is not packed.
 
         Raises:
             UserError: if it is damaged.
@@ -175,12 +182,14 @@ class Archive:
         return f"{self.folder / RECORDS}:{self._lines[cell][0] + 1}"
 
     def holds(self, record: Record) -> bool:
-        """Returns whether a record is packed in just this version."""
+        """Returns whether exactly this version of a record is packed."""
         cell = record["id"]
         return cell in self.manifest["cells"] and self._lines[cell][1] == to_line(record).encode()
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of a record, in the types that they were measured in; none if it was not measured.
+        """Returns the arrays of a record, or no arrays if its cell was not measured.
+
+        The arrays have the types in which they were measured.
 
         Raises:
             UserError: if they are damaged.
@@ -198,7 +207,7 @@ class Archive:
 
 
 def check_archive(archive: Archive) -> None:
-    """Reads every record and array of an archive, and compares them with the hashes of the manifest.
+    """Compares every record and array of an archive with its hash in the manifest.
 
     Raises:
         UserError: if one differs, or a file is damaged.

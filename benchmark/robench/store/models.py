@@ -1,4 +1,7 @@
-"""Pydantic models of what is read from files: their base, those of dataclasses, and what is wrong in one line."""
+"""Pydantic models of the content of files.
+
+They include a common base, and models of dataclasses. ``first_problem`` puts a mistake into one line.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,19 @@ Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Content(BaseModel):
-    """An object of JSON. Values have exactly their type; a later robench may add fields, which are ignored."""
+    """A JSON object that is read from a file.
+
+    Values must have exactly their type. A later version of robench may add fields, which are ignored.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True)
 
 
 def first_problem(error: ValidationError) -> str:
-    """Returns the first mistake in a line, such as ``'cells[1].epsilon': Input should be a valid number``."""
+    """Returns the first mistake as one line.
+
+    An example is ``'cells[1].epsilon': Input should be a valid number``.
+    """
     mistake = error.errors(include_url=False, include_input=False)[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"])
     text = ascii(place.removeprefix("."))[:MOST_TEXT]
@@ -31,11 +40,13 @@ def first_problem(error: ValidationError) -> str:
 
 
 def model_of(cls: Any, more: Mapping[str, Any] | None = None) -> type[BaseModel]:
-    """Returns the model of what ``robench.api.codec`` writes for a dataclass.
+    """Returns a Pydantic model of the JSON that is written for a dataclass.
+
+    ``robench.api.codec`` writes this JSON.
 
     Args:
-        cls: the dataclass. Its annotations bound the values.
-        more: further fields, as ``pydantic.create_model`` takes them.
+        cls: the dataclass. Its annotations limit the values.
+        more: further fields, in the form that ``pydantic.create_model`` takes.
     """
     content: dict[str, Any] = {**dict(_fields(cls)), **(more or {})}
     return create_model(cls.__name__, __base__=Content, __doc__=(cls.__doc__ or "").partition("\n")[0], **content)
@@ -52,7 +63,7 @@ def _fields(cls: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(hint: Any) -> Any:
-    """Returns the type of the JSON that is written for a value of another type."""
+    """Returns the type of the JSON that is written for a value of type ``hint``."""
     kind, arguments = get_origin(hint), get_args(hint)
     if hint is Measure:
         return str

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def version_of(distribution: str) -> str:
-    """Returns the version of a distribution, or an empty string if it is not installed."""
+    """Returns the version of a distribution, or "" if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -20,7 +20,9 @@ def version_of(distribution: str) -> str:
 
 
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
-    """Returns the versions of robench, plugins and libraries, the machine, and the digests of the code.
+    """Returns the provenance of a record.
+
+    It consists of the versions of robench, plugins and libraries, the machine, and the digests of the code.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.
@@ -44,7 +46,10 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
 
 @cache
 def processor() -> str:
-    """Returns the model of the processor. Another model rounds sums differently; empty if it is not known."""
+    """Returns the model name of the processor, or "" if it is unknown.
+
+    Processors of different models may round sums differently.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -53,7 +58,10 @@ def processor() -> str:
 
 
 def peak_memory() -> float | None:
-    """Returns the peak memory of this process in MiB, or None if the system does not report it."""
+    """Returns the peak memory of this process in MiB.
+
+    The result is None if the system does not report it.
+    """
     try:
         import resource  # noqa: PLC0415  # absent on Windows
     except ImportError:

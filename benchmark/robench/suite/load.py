@@ -28,10 +28,10 @@ class Suite:
 
     Args:
         metrics: the metrics by identity, such as ``ndcg@10``.
-        limits: the most that any victim may use, ``seconds`` and ``memory`` in bytes.
-        folder: the folder at which relative paths start.
+        limits: the most that any victim may use: ``seconds``, and ``memory`` in bytes.
+        folder: the folder that relative paths start from.
         tree: the content of the suite file, with the line of every value.
-        homes: the place in the file of the part of each kind and label.
+        homes: the position of each component in the file, by kind and label.
         notes: notes for the user about the suite.
     """
 
@@ -56,10 +56,12 @@ class Suite:
     notes: tuple[str, ...] = ()
 
     def resolved(self, registry: Registry) -> Mapping[str, Any]:
-        """Returns the suite as plain data. Loading this data gives the same ids.
+        """Returns the suite as plain data.
+
+        Loading this data gives the same ids.
 
         Args:
-            registry: the plugins, which decide the names that must be qualified.
+            registry: the plugins, which determine the names that must be qualified.
         """
 
         def entry(kind: Kind, part: Part) -> Mapping[str, Any]:
@@ -175,7 +177,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
     """Returns the valid keys of a broken top level, with defaults for the others.
 
-    So the valid keys can still be checked.
+    This lets the loader check the valid keys too.
     """
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}

@@ -1,4 +1,7 @@
-"""The keys of a suite file. Plugins declare the settings of their components themselves."""
+"""The keys of a suite file.
+
+Plugins declare the settings of their components themselves.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,8 @@ class UsersEntry(_Model):
 class LimitsEntry(_Model):
     """The key ``limits`` of the suite or of an entry: the most that a victim may use.
 
-    ``seconds`` count from the start of its process. ``memory`` is written ``4 GiB``, ``500 MB`` or in bytes.
+    ``seconds`` count from the start of its process. ``memory`` is a number of bytes or a string such as ``4 GiB`` or
+    ``500 MB``.
     """
 
     seconds: Weight | None = None
@@ -103,13 +107,19 @@ class RankingEntry(_Model):
 
 
 class LeaveLastOut(_Model):
-    """The split ``leave-last-out``. The last item of each user is held out, and the one before it is for validation."""
+    """The split ``leave-last-out``.
+
+    The last item of each user is held out for the test, and the one before it for validation.
+    """
 
     seed: Seed = 0
 
 
 class RandomRatio(_Model):
-    """The split ``random-ratio``. The items of each user are split at random in these ratios."""
+    """The split ``random-ratio``.
+
+    The items of each user are split at random in the given ratios.
+    """
 
     ratios: list[Weight] = [8.0, 1.0, 1.0]
     seed: Seed = 0
@@ -123,7 +133,10 @@ class RandomRatio(_Model):
 
 
 class GlobalTime(_Model):
-    """The split ``global-time``. These shares of the last events of all users are for validation and test."""
+    """The split ``global-time``.
+
+    The last events of all users are held out. ``validation`` and ``test`` are shares of all events.
+    """
 
     validation: Share = 0.1
     test: Share = 0.1

@@ -17,13 +17,14 @@ from robench.verify.tables import check_tables
 
 
 def verify_folder(folder: Path, sample: Sample) -> Findings:
-    """Checks the hashes, the plan, the records, the tables, and a sample of cells that are measured again.
+    """Verifies a folder of results, and measures a sample of its cells again.
 
-    Nothing in the folder is changed. A problem in one part does not keep the other parts from being checked.
+    The check covers the hashes, the plan, the records, the tables and the sample. Nothing in the folder is changed. A
+    problem in one part does not keep the other parts from being checked.
 
     Args:
         folder: the folder of results, packed or not.
-        sample: the cells that are measured again.
+        sample: the cells to measure again.
 
     Raises:
         UserError: if there is no folder of results, or plan.json is damaged.

@@ -1,4 +1,4 @@
-"""Normalisation, which removes look-alike letters and invisible characters from titles."""
+"""Removal of look-alike letters and invisible characters from titles."""
 
 from __future__ import annotations
 

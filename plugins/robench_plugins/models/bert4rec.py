@@ -92,7 +92,7 @@ class Bert4Rec(SequenceModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields shuffled windows with masked items.
 
-        Either a share ρ of the items is masked, but at least one, or only the last item is.
+        Either each item is masked with probability ρ, and always at least one, or only the last item is masked.
         """
         generator = rng.numpy()
         rows = windows(data.train, self.config.max_length)

@@ -40,7 +40,10 @@ class MatrixFactorization(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Builds the tables, which are normal with a standard deviation of 0.1 / √d."""
+        """Builds the tables of user and item vectors.
+
+        Their entries are drawn from a normal distribution with a standard deviation of 0.1 / √d.
+        """
         std = 0.1 * self.config.factors**-0.5
         self.user_vectors = self.user_table(data, self.config.factors, std, rng)
         self.item_vectors = nn.Embedding(data.n_items, self.config.factors)

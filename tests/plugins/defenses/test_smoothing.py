@@ -29,7 +29,10 @@ def world(request):
 
 
 def noisy_scores(model, batch, sigma, draws):
-    """Returns the scores of noisy copies, float [draws, B, n_items]; σ is relative to the RMS of each row."""
+    """Returns the scores of noisy copies, float [draws, B, n_items].
+
+    The noise σ is relative to the RMS of each row.
+    """
     e = model.embed(batch)
     (name,) = e.inputs
     x, valid = e.inputs[name], e.valid[name].unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""llm with candidates that get new titles, along slopes by their tokens."""
+"""Tests new titles for the candidates of ``llm``, and the slopes of their tokens."""
 
 import math
 from dataclasses import replace
@@ -44,7 +44,7 @@ def victim(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def targets(victim):
-    """Returns two of the most frequent candidates, and an item that is not a candidate."""
+    """Returns two frequent candidates, and an item that is not a candidate."""
     counts = np.bincount(
         victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
     )
@@ -214,7 +214,10 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(victim, targets, no
 
 @pytest.fixture(scope="module")
 def memoryless(tmp_path_factory):
-    """Returns a victim whose decoder reads only the previous token. Every other word has several tokens."""
+    """Returns a victim whose decoder reads only the previous token.
+
+    Every other word has several tokens.
+    """
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})[::2]
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
@@ -231,7 +234,10 @@ def memoryless(tmp_path_factory):
 
 
 def _change(victim, oracle, at, title):
-    """Returns the change of an item's own loss under a title, to first order in its scores."""
+    """Returns the change in the loss of an item that gets another title.
+
+    The change is computed to first order in the scores of the item.
+    """
     item, change, users = int(oracle.items[at]), 0.0, 0.0
     sloper = Sloper(oracle.reader, oracle.goal, oracle.costs, oracle.diagnosis)
     other = victim.model.rewritten({item: replace(victim.catalogue.items[item], title=title)})
@@ -299,7 +305,7 @@ def test_words_of_several_tokens_change_the_scores_of_a_memoryless_decoder_as_es
 
 
 def _vectors(flips, at, place, number):
-    """Returns the part of an estimate that comes from the vectors of the word's tokens."""
+    """Returns the part of an estimate that comes from the vectors of a word's tokens."""
     s = flips.slopes
     tokens = s.word[at] == place
     return float(((flips.vectors[number] - s.table[s.ids[at, tokens]]) * s.gradient[at, tokens]).sum())

@@ -38,7 +38,7 @@ class Oracle(Protocol):
 
     @property
     def to_break(self) -> Tensor:
-        """True for the rows that miss the goal at δ = 0: bool [B]."""
+        """Returns whether each row misses the goal at δ = 0: bool [B]."""
         ...
 
     def zero(self) -> dict[str, Tensor]:
@@ -74,11 +74,11 @@ class Oracle(Protocol):
         ...
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws standard normal entries at the valid places, from a stream per user."""
+        """Draws standard normal entries at the valid positions, one stream per user."""
         ...
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws uniform entries in [−1, 1] at the valid places, from a stream per user."""
+        """Draws entries in [−1, 1] uniformly at the valid positions, one stream per user."""
         ...
 
 
@@ -162,7 +162,10 @@ class MinimumNormAttack(EmbeddingAttack):
 
     @abstractmethod
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """Yields candidates for the users in ``oracle.to_break``. The host ignores other users."""
+        """Yields candidates for the users in ``oracle.to_break``.
+
+        The host ignores other users.
+        """
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Yields the candidates of ``minimise``."""

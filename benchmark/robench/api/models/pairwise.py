@@ -1,4 +1,4 @@
-"""The base class of models that are trained on (user, positive, negative) triples."""
+"""The base class of models trained on (user, positive, negative) triples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
     A user who has used the whole catalogue gets an arbitrary item.
 
     Args:
-        users: the users to draw for, One item per user, int64 [n].
+        users: the users to draw for, int64 [n].
         train: the interactions of all users.
         generator: the source of the draws.
 

@@ -24,7 +24,7 @@ def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
 
 
 def finite(gradient: Delta) -> dict[str, Tensor]:
-    """Replaces entries of a gradient that are not finite by zeros."""
+    """Replaces the entries of a gradient that are not finite with zeros."""
     # A sum is finite only if every term is, and needs no copy.
     return {
         name: part if math.isfinite(float(part.sum())) else torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
     """Returns a random point per row.
 
-    It is uniform on the sphere for L2, and uniform in the cube for L∞.
+    It is drawn uniformly from the sphere for L2, and from the cube for L∞.
 
     Args:
         oracle: the users whose inputs are perturbed.

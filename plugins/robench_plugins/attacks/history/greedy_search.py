@@ -1,4 +1,7 @@
-"""The search that the greedy attacks on histories share. It makes one edit at a time."""
+"""The search that the greedy attacks on histories share.
+
+It makes one edit at a time.
+"""
 
 from __future__ import annotations
 

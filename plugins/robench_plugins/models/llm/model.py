@@ -149,7 +149,10 @@ class Llm(LikelihoodModel):
         return model
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of titles, padded on the right. An unusable title has no tokens."""
+        """Returns the tokens of titles, padded on the right.
+
+        An unusable title has no tokens.
+        """
         return self.titles.tokenizer.padded(texts)
 
     def token_table(self) -> Tensor:
@@ -182,7 +185,10 @@ class Llm(LikelihoodModel):
         return self.likelihoods.tails(words)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields sampled interactions. Each of them is the target for the items before it."""
+        """Yields sampled interactions.
+
+        Each of them is the target for the items before it.
+        """
         if not self.config.lora_rank:
             return
         c, rows = self.config, data.train

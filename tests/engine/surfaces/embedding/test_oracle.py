@@ -1,6 +1,7 @@
-"""Exact radii on factor models. If scores are linear in the user vector, k = 1 has a closed form.
+"""Compares attacks with exact radii on factor models.
 
-For k = 10 the tenth smallest margin ratio is a lower bound of the radius, because ten rivals must pass at once.
+If scores are linear in the user vector, k = 1 has a closed form. For k = 10 the tenth smallest margin ratio is a lower
+bound of the radius, because ten rivals must pass at once.
 """
 
 import numpy as np
@@ -20,7 +21,10 @@ ROUNDING = 1e-6  # of the model's float32 scores, in distance
 
 
 def linear_bench(seed, n_users=30, n_items=12, dim=16):
-    """Returns random factors with which every user's held-out item is the best unmasked item."""
+    """Returns a victim with random factors, its scores and its held-out items.
+
+    The held-out item of every user is the best unmasked item.
+    """
     data, _ = crowd(n_users=n_users, n_items=n_items, length=4, seed=seed)
     model = ReferencePairwise()
     model.initialise(data, Rng(seed))
@@ -39,7 +43,10 @@ def linear_bench(seed, n_users=30, n_items=12, dim=16):
 
 
 def margin_ratios(bench, scores, best, norm):
-    """Returns the sorted ratios (s_y − s_j) / ‖v_j − v_y‖* of the unmasked rivals j: float64 [U][rivals]."""
+    """Returns the sorted margin ratios of the unmasked rivals: float64 [U][rivals].
+
+    The ratio of a rival j is (s_y − s_j) / ‖v_j − v_y‖*.
+    """
     items = bench.model.item_vectors.weight.detach().double().numpy()
     ratios = []
     for user, y in enumerate(best):
@@ -65,7 +72,7 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 
 def broken(bench, attack, radius):
-    """Returns whether each user is broken by a candidate within the user's own radius: bool [U]."""
+    """Returns the users that a candidate within their own radius breaks: bool [U]."""
     (oracle,) = bench.surface("embedding").oracles(attack.config.k)
     ball = Ball(attack.config.norm, torch.from_numpy(radius).float())
     users = torch.zeros(len(radius), dtype=torch.bool)

@@ -1,4 +1,7 @@
-"""The step rule of APGD (Croce & Hein 2020, section 3.2) on scripted losses, so that every point is known."""
+"""The step rule of APGD (Croce & Hein 2020, section 3.2) on scripted losses.
+
+Every point is known.
+"""
 
 import math
 
@@ -16,7 +19,10 @@ SLOPES = [math.cos(2.3 * n) for n in range(STEPS + 1)]  # of both signs, so that
 
 
 class _Scripted:
-    """An oracle with one entry per user, whose n-th answer is scripted; records the points that it evaluates."""
+    """An oracle with one entry per user and scripted answers.
+
+    It records the points that it evaluates.
+    """
 
     def __init__(self, losses):
         self.losses, self.points = torch.tensor(losses, dtype=torch.float64), []
@@ -32,7 +38,7 @@ class _Scripted:
 
 
 def evaluated_points(losses):
-    """Returns the 101 points where a user with these losses is evaluated, and the best one."""
+    """Returns the 101 points that APGD evaluates on these losses, and the best one."""
     oracle = _Scripted([losses])
     best, _ = Apgd.make(norm="linf", steps=STEPS).perturb(oracle, Ball("linf", torch.ones(1).double()), Rng(0))
     return torch.stack(oracle.points)[:, 0], float(best["x"][0, 0])
@@ -81,7 +87,10 @@ def test_condition_1_halves_where_fewer_than_three_quarters_of_the_steps_rose(ri
 
 
 def test_condition_2_halves_where_the_best_loss_stood_still_since_a_checkpoint_without_a_halving():
-    """After steep falls most steps rise, but none exceeds the best loss, which is that of evaluation 22."""
+    """After steep falls most steps rise, but none exceeds the best loss.
+
+    The best loss is that of evaluation 22.
+    """
     losses = [float(n) for n in range(23)]
     for start, end in ((22, 41), (41, 57), (57, 70)):
         losses += [-100.0 + start + n for n in range(end - start)]
@@ -96,7 +105,10 @@ def test_condition_2_halves_where_the_best_loss_stood_still_since_a_checkpoint_w
 
 
 def test_both_conditions_at_every_checkpoint_halve_once():
-    """A loss that only falls meets both conditions, and every halving returns to δ = 0."""
+    """A loss that only falls meets both conditions.
+
+    Every halving returns to δ = 0.
+    """
     points, best = evaluated_points([-loss for loss in RISING])
     torch.testing.assert_close(points, by_hand(dict.fromkeys(MARKS, 0)))
     assert best == 0

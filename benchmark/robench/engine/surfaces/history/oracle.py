@@ -33,7 +33,7 @@ def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
 
 
 class EditedHistories:
-    """Histories in which the rows of some users are replaced, in the form that a model reads.
+    """Histories in which the rows of some users are replaced.
 
     Args:
         genuine: one row per real user.
@@ -137,7 +137,7 @@ class EditOracle(UserOracle[Tensor]):
         """Returns the items that are neither forbidden nor in the rows.
 
         Returns:
-            The items, The items, bool [B, n_items].
+            True for each such item, bool [B, n_items].
         """
         own = self._genuine if rows is None else rows
         known = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
@@ -145,7 +145,7 @@ class EditOracle(UserOracle[Tensor]):
         return ~(known[:, :-1] | self.forbidden)
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Draws uniform numbers in [0, 1) from a stream per user: float64 [B, *shape]."""
+        """Draws uniform numbers in [0, 1) one stream per user: float64 [B, *shape]."""
         draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 

@@ -1,6 +1,6 @@
-"""Enforces ε on edits of titles: a title over budget is undone.
+"""Enforces ε on edits of titles.
 
-A title that is not printable is undone too.
+A title that is over budget or not printable is undone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from robench.engine.attack.costs import Costs
 
 @dataclass(frozen=True)
 class TitleBudget:
-    """The budget of some titles at ε.
+    """The edit budget of a list of titles at ε.
 
     Args:
         genuine: the genuine titles.
@@ -58,7 +58,7 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns the budget that some titles spend, in edits and in edits over the length."""
+        """Returns the budget that titles spend, in edits and as a share of the length."""
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
         share = edits / length
