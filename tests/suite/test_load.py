@@ -222,6 +222,7 @@ def test_the_resolved_suite_means_the_same(seeds, factors, rates, weights, budge
 
 MODELS = HEAD + "models: [toy]\n"
 PLUGIN_FAILS = "attack 'push' of plugin robench:toys fails when its threat model is read: RuntimeError: no 14"
+LONG = "ε" * 51
 CASES = [
     (HEAD + "models:\n  - {name: toy, factors: true}\n", 4, "models[0].factors: must be a number, got true"),
     (HEAD + "models:\n  - name: toy\n    grid:\n      factors: [1, 0]\n", 6, "models[0].grid.factors"),
@@ -232,6 +233,11 @@ CASES = [
     (HEAD + "models:\n  - {name: toy, factors: 101, rate: 2}\n", 4, "models[0]: factors over 100 need a rate"),
     (HEAD + "models:\n  - {name: toy, label: 3}\n", 4, "a label must be text"),
     (HEAD + 'models:\n  - {name: toy, label: "a\\u0007b"}\n', 4, "a label must be printable, without line ends"),
+    (
+        HEAD + f"models:\n  - {{name: toy, label: {'ε' * 51}}}\n",
+        4,
+        "a label must be at most 100 bytes in UTF-8, not 102",
+    ),
     (HEAD + 'models:\n  - {name: toy, label: "a\\nb"}\n', 4, "a label must be printable, without line ends"),
     (HEAD + "models:\n  - {nam: toy}\n", 4, "must name its plugin"),
     (HEAD + f"models:\n  - {{name: toy, grid: {{factors: {list(range(1, 1200))}}}}}\n", 4, "more than 1000 combin"),
@@ -314,3 +320,8 @@ def test_relative_paths_are_anchored_for_loading_only(tmp_path):
     settings = anchor_paths(dict(loaded.datasets[0].config), Table.Config, tmp_path)
     assert settings == {"path": str(tmp_path / "data/x.csv"), "items": None, "rows": 3}
     assert anchor_paths({"path": "/abs/x.csv"}, Table.Config, tmp_path)["path"] == "/abs/x.csv"
+
+
+def test_half_a_character_is_a_mistake_wherever_it_stands():
+    lines = mistakes(HEAD + 'models: [toy]\nexclude:\n  - {model: "a\\ud800"}\n')
+    assert lines[0] == "t.yaml:5: exclude[0].model: holds half a character (a lone surrogate)"

@@ -38,6 +38,10 @@ CASES = [
     ("seed twice", GOOD + "seeds: [1, 1]\n", 6, "seed is named twice", ""),
     ("negative seed", GOOD + "seeds: [-1]\n", 6, "seeds[0]", "greater than or equal to 0"),
     ("bad name", GOOD.replace("name: t", "name: ../x"), 1, "name: must be small letters", "'../x'"),
+    ("long name", GOOD.replace("name: t", f"name: {'x' * 101}"), 1, "name: must be at most 100 characters", "xxx"),
+    ("hidden name", GOOD.replace("name: t", "name: .t"), 1, "name: must be small letters", "'.t'"),
+    ("reserved name", GOOD.replace("name: t", "name: com1.txt"), 1, "a name that Windows allows", "'com1.txt'"),
+    ("NUL in a name", GOOD.replace("name: t", 'name: "t\\0"'), 1, "name: must be small letters", ""),
     ("bad device", GOOD + "device: gpu\n", 6, "device: must be auto, cpu, cuda or cuda:N", "'gpu'"),
     (
         "word for a count",

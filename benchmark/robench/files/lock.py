@@ -88,7 +88,7 @@ def working_alone(folder: Path) -> Iterator[bool]:
     Raises:
         UserError: if another process holds it, which is named, or if the folder cannot be written.
     """
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = [one for one in (folder, *folder.parents) if not os.path.exists(one)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, held = _take(folder)

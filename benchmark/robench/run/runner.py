@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -95,7 +96,7 @@ class Runner:
         """
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
-        if self.store.folder.exists():
+        if os.path.exists(self.store.folder):
             self._work_alone()
         self.cache.check()
         pick_device(self.suite.device, self.suite.tree.place(("device",)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -124,7 +125,7 @@ class Archive:
     @staticmethod
     def is_in(folder: Path) -> bool:
         """Returns whether a folder has packed results."""
-        return (folder / MANIFEST).is_file()
+        return os.path.isfile(folder / MANIFEST)  # false for a name that is too long
 
     @cached_property
     def manifest(self) -> dict[str, Any]:

@@ -55,9 +55,16 @@ class Store:
         Raises:
             UserError: if the folder holds another suite, is a file, or is below a file.
         """
+        try:
+            os.lstat(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:  # a name that is too long, a folder of somebody else
+            hint = "give another --results"
+            raise UserError(f"cannot be used: {error.strerror}", where=str(self.folder), hint=hint) from None
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError("a file, not a folder of results", where=str(self.folder), hint="give another --results")
-        above = next(folder for folder in self.folder.absolute().parents if folder.exists())
+        above = next(folder for folder in self.folder.absolute().parents if os.path.exists(folder))
         if not above.is_dir():
             reason = f"cannot be written: '{above.name}' is a file, not a folder"
             raise UserError(reason, where=str(self.folder), hint="give another --results")

@@ -18,7 +18,7 @@ from robench.spec import NO_DEFENSE, Part
 from robench.suite.grids import read_grid
 from robench.suite.labels import Expanded, add_labels, drop_twins
 from robench.suite.mistakes import Mistakes
-from robench.suite.schema import LimitsEntry
+from robench.suite.schema import MOST_NAME, LimitsEntry
 from robench.suite.yaml import KeyPath
 
 MOST_COMBINATIONS = 1_000  # of one entry: more are a slip, and would fill the memory before the user notices
@@ -81,6 +81,8 @@ def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: M
         mistakes.add("a label must be text, and not blank", (*path, "label"))
     elif not label.isprintable():
         mistakes.add("a label must be printable, without line ends or control characters", (*path, "label"))
+    elif len(label.encode()) > MOST_NAME:
+        mistakes.add(f"a label must be at most {MOST_NAME} bytes in UTF-8, not {len(label.encode())}", (*path, "label"))
     else:
         return label
     return short

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.api.escapes import well_formed
 from robench.api.metric import Measure
 from robench.host.registry import Kind, Registry
 from robench.spec import Part, TargetChoice, UserSample
@@ -131,6 +132,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         UserErrors: if the suite has mistakes. All of them are reported in the order of their lines.
     """
     mistakes = Mistakes(tree)
+    _refuse_half_characters(tree.data, (), mistakes)
     data = {"name": path.stem, **tree.data}
     try:
         file = SuiteFile.model_validate(data)
@@ -172,6 +174,18 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         {kind: {one.part.label: one.path for one in reversed(parts)} for kind, parts in expanded.items()},
         tuple(mistakes.notes),
     )
+
+
+def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> None:
+    """Adds a mistake for each text that holds a lone surrogate, which no file can hold."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_half_characters(part, (*path, name), mistakes)
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            _refuse_half_characters(part, (*path, number), mistakes)
+    elif isinstance(value, str) and value != well_formed(value):
+        mistakes.add("holds half a character (a lone surrogate)", path)
 
 
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:

@@ -11,8 +11,10 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from robench.api.errors import SettingError
+from robench.api.escapes import shortened
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
+MOST_VALUE = 200  # characters of a value in a message
 DEVICE = r"^(auto|cpu|cuda(:(0|[1-9]\d{0,2}))?)$"
 _PATTERNS = {
     NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
@@ -38,7 +40,7 @@ _KINDS = {
 def describe_error(detail: ErrorDetails) -> str:
     """Describes a mistake, with the value if it is short. Other code describes unknown and missing keys."""
     value = detail["input"]
-    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {value!r}"
+    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {shortened(repr(value), MOST_VALUE)}"
     return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -41,6 +42,8 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
 Weight = Annotated[StrictFloat, Field(gt=0)]
+MOST_NAME = 100  # bytes of a suite's name, and of a label
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}  # by Windows
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgt]?)(i?)b", re.IGNORECASE)
 
 
@@ -156,10 +159,19 @@ SPLITS: dict[str, type[_Model]] = {
 }
 
 
+def _usable(name: str) -> str:
+    """Returns the name of a suite, which every file system takes for a folder."""
+    if len(name) > MOST_NAME:
+        raise ValueError(f"must be at most {MOST_NAME} characters, as it names a folder")
+    if name.partition(".")[0] in RESERVED or name.endswith("."):
+        raise ValueError("must be a name that Windows allows for a folder")
+    return name
+
+
 class SuiteFile(_Model):
     """The top level of a suite file."""
 
-    name: Annotated[StrictStr, Field(pattern=NAME)]
+    name: Annotated[StrictStr, Field(pattern=NAME), AfterValidator(_usable)]
     seeds: list[Seed] = Field(default=[0], min_length=1)
     threads: Count = 1
     device: Annotated[StrictStr, Field(pattern=DEVICE)] = "auto"
