@@ -28,6 +28,9 @@ from robench.store.npz import arrays_from_bytes, arrays_to_bytes
 from robench.store.record import Record, parse_record, to_text
 from robench.store.seal import seal
 
+COMMON_PARTS = ("passed", "provenance", "fit")  # of records: most cells of a victim have equal ones
+COMMON_ARRAYS = ("users", "indptr", "candidates")
+
 
 class Store:
     """A folder of results. Every file in it is written whole or not at all.
@@ -44,6 +47,7 @@ class Store:
         self._contents: dict[str, bytes] = {}  # of checked files whose arrays nobody has asked for yet
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
         self._records: dict[str, Record] = {}
+        self._shared: dict[str | bytes, Any] = {}  # what many cells have alike, by its text or bytes
         self.archive = Archive(folder) if Archive.is_in(folder) else None
 
     def check_name(self, name: str) -> None:
@@ -183,13 +187,22 @@ class Store:
         if cell not in self._records:
             path = self.cells / f"{cell}.json"
             try:
-                self._records[cell] = parse_record(read_file(path), cell, str(path))
+                self._records[cell] = self._share(parse_record(read_file(path), cell, str(path)))
             except FileNotFoundError:
                 packed = None if self.archive is None else self.archive.read(cell)
                 if packed is None:
                     return None
-                self._records[cell] = packed
+                self._records[cell] = self._share(packed)
         return self._records[cell]
+
+    def _share(self, record: Record) -> Record:
+        """Returns a record that has parts of earlier records in place of its own, if they are equal, to save memory."""
+        spec = record["spec"]
+        record["spec"] = {**spec, "victim": self._shared.setdefault(record["victim"], spec["victim"])}
+        for name in COMMON_PARTS:
+            if name in record:
+                record[name] = self._shared.setdefault(repr(record[name]), record[name])
+        return record
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Returns the arrays of a record. A file is read and hashed once, and its arrays are kept in memory.
@@ -206,6 +219,10 @@ class Store:
                 arrays = self.archive.arrays(record)
             if problem := find_array_problem(record, arrays):
                 raise UserError(problem, where=self.where(record))
+            for name in COMMON_ARRAYS:
+                if name in arrays:
+                    key = arrays[name].dtype.char.encode() + arrays[name].tobytes()
+                    arrays[name] = self._shared.setdefault(key, arrays[name])
             self._arrays[expected] = arrays
         return dict(self._arrays[expected])
 
