@@ -39,6 +39,9 @@ class Executor(Component):
         ``"again": False`` in the event it does not. An executor may have a line for the user, too:
         ``{"kind": "note", "task": id, "text": text}``.
 
+        A payload has ``device``, the device of the suite. An executor may choose a GPU for a task by other values of
+        ``device`` and of ``environment``, the variables that its process sets before it uses CUDA.
+
         A payload has ``threads``, the threads of the numerical libraries, and ``limits``: ``seconds`` and ``memory`` in
         bytes, if the suite sets them. The executor ends a task that exceeds one.
 

@@ -56,7 +56,9 @@ class Rng:
         import torch  # noqa: PLC0415  # as above
 
         cpu = torch.get_rng_state()
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+        # Only a process that uses a GPU already has states there. To ask others for one would make a context on each.
+        used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no type for it
+        cuda = torch.cuda.get_rng_state_all() if used else None
         # Without an accelerator torch.manual_seed sets the same state, and stores a traceback per absent device.
         seed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
         seed(self.entropy() & (2**63 - 1))

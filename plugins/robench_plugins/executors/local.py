@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from pydantic import Field
 
 from robench.api import BaseConfig, Emit, Executor, Task, Work
+from robench_plugins.executors.devices import places
 from robench_plugins.executors.isolation.launch import Launcher
 
 
@@ -16,24 +16,25 @@ class Local(Executor):
 
     A process ends with its task, and everything that it has started ends with it. A process that dies loses only its
     own task, which is reported as ``lost``.
+
+    If the suite uses GPUs, each worker sees one of them, and as many workers share a GPU as fit on it
+    (``executors/devices.py``).
     """
 
     class Config(BaseConfig):
         """Settings of the local executor."""
 
         workers: int | None = Field(
-            default=None, ge=1, description="Processes; if `null`, as many as the cores that this process may use"
+            default=None,
+            ge=1,
+            description="Processes; if `null`, as many as the cores that this process may use, or as fit on the GPUs",
         )
 
     config: Config
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
         """Starts the tasks in order, as many at a time as there are workers, and passes on their events."""
+        device = next((str(task.payload.get("device", "cpu")) for task in tasks), "cpu")
         threads = max((int(task.payload.get("threads", 1)) for task in tasks), default=1)
         with Launcher(work, threads) as launcher:
-            launcher.run(tasks, self.config.workers or cores(), emit)
-
-
-def cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            launcher.run_at(places(device, self.config.workers, len(tasks)), tasks, emit)

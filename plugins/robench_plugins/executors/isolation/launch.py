@@ -8,14 +8,15 @@ import pickle
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import register_after_fork
 from types import ModuleType, TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from robench.api import Emit, Task, Work
 from robench_plugins.executors.isolation.ending import describe_exit
@@ -65,16 +66,30 @@ class Launcher:
             workers: the number of tasks at a time.
             emit: the function that receives the events.
         """
-        queue = list(tasks)[::-1]
+        self.run_at([{}] * workers, tasks, emit)
+
+    def run_at(self, places: Sequence[Mapping[str, Any]], tasks: Sequence[Task], emit: Emit) -> None:
+        """Does tasks in order at some places, such as GPUs, and passes on their events.
+
+        Args:
+            places: what each place adds to the payload of its tasks. There is one task at a time at each.
+            tasks: the tasks.
+            emit: the function that receives the events.
+        """
+        queue, free = list(tasks)[::-1], list(places)
         running: list[TaskProcess] = []
+        at: dict[str, Mapping[str, Any]] = {}  # the place of each running task
         try:
             while queue or running:
-                while queue and len(running) < workers:
-                    running.append(self.start(queue.pop()))
+                while queue and free:
+                    task = queue.pop()
+                    at[task.id] = free.pop(0)
+                    running.append(self.start(replace(task, payload={**task.payload, **at[task.id]})))
                 wait([one for process in running for one in process.sockets()], TURN)
                 for process in running:
                     for event in process.read():
                         emit(event)
+                free += [at[process.task.id] for process in running if process.ended]
                 running = [process for process in running if not process.ended]
         finally:  # an error, or the user, may end the run early
             for process in running:

@@ -29,6 +29,7 @@ def do_task(work: Work, task: Task, events: socket.socket) -> None:
     code = 1
     try:
         send = _sender(events)
+        os.environ.update(task.payload.get("environment", {}))  # CUDA reads its variables when it is first used
         work(task, send)
         _flush()
         send(DONE)

@@ -1,0 +1,83 @@
+"""Chooses how many workers run at a time on this machine, and the GPU of each.
+
+Nothing here makes a CUDA context in this process. The number of GPUs is asked of the driver, and their free memory in
+a short process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+WORKER = 8 << 30  # bytes of free memory that a worker on a GPU is given: its context, its model, scores and gradients
+MOST = 8  # workers of one GPU, which share its processors
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+PROBE = "import torch\nfor n in range(torch.cuda.device_count()): print(torch.cuda.mem_get_info(n)[0])"
+PATIENCE = 120.0  # seconds that the probe may take
+
+Place = Mapping[str, Any]  # what the place of a worker adds to the payload of its tasks
+
+
+def places(device: str, workers: int | None, tasks: int) -> list[Place]:
+    """Returns the place of every worker.
+
+    On the CPU there is a worker per core. On GPUs there are as many per GPU as fit: one per 8 GiB of its free memory,
+    at least one and at most eight, and no more in total than cores. They take turns over the GPUs.
+
+    Args:
+        device: the device of the suite.
+        workers: the number of workers, if the user has chosen it.
+        tasks: the number of tasks.
+    """
+    gpus = visible_gpus(device)
+    if not gpus:
+        # A suite for the CPU leaves no context on a GPU, whatever a plugin or a library asks of torch.
+        hidden: Place = {"environment": {VISIBLE: ""}} if device == "cpu" else {}
+        return [hidden] * (workers or cores())
+    if workers is not None:
+        order = [gpus[number % len(gpus)] for number in range(workers)]
+    else:
+        free = free_memory() if tasks > len(gpus) else {}
+        fitting = {gpu: max(1, min(MOST, free.get(gpu, 0) // WORKER)) for gpu in gpus}
+        order = [gpu for turn in range(MOST) for gpu in gpus if turn < fitting[gpu]][: max(len(gpus), cores())]
+    return [{"device": "cuda", "environment": {VISIBLE: gpu}} for gpu in order]
+
+
+def visible_gpus(device: str) -> list[str]:
+    """Returns the GPUs that a suite may use, each as ``CUDA_VISIBLE_DEVICES`` names it.
+
+    Args:
+        device: the device of the suite. ``cuda:N`` is one GPU, ``cuda`` and ``auto`` are all that torch can use.
+    """
+    if device == "cpu":
+        return []
+    names = _names()
+    _, _, number = device.partition(":")
+    return names[int(number) : int(number) + 1] if number else names
+
+
+def free_memory() -> dict[str, int]:
+    """Returns the free bytes of every GPU that torch can use. It is empty if they cannot be found out."""
+    command = [sys.executable, "-P", "-c", PROBE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        return dict(zip(_names(), map(int, done.stdout.split()), strict=True))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _names() -> list[str]:
+    import torch  # noqa: PLC0415  # listing plugins imports no torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if VISIBLE not in os.environ:
+        return [str(number) for number in range(count)]
+    return [name.strip() for name in os.environ[VISIBLE].split(",")][:count]
