@@ -117,7 +117,7 @@ class Inbox:
         if record["status"] != "ok":
             attack = f"{cell.attack.label} ε={cell.epsilon:g}" if cell.attack else "clean"
             error = in_one_line(f"{record['error']['type']}: {record['error']['message']}")
-            failure = Failure(cell.id, f"{self._labels[cell.victim.id]}, {attack}", error)
+            failure = Failure(cell.id, self._labels[cell.victim.id], attack, error)
         stored = self._store.write(record, arrays)
         del self.open[cell.victim.id][cell.id]
         if failure is None:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from robench.api.errors import counted
+
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that failed, with its id, its readable name, and the error in one line."""
+    """A cell that failed.
+
+    Args:
+        cell: its id.
+        victim: the readable name of its victim.
+        name: what was measured, such as ``fgsm ε=0.1``.
+        error: the error in one line.
+    """
 
     cell: str
+    victim: str
     name: str
     error: str
 
@@ -27,8 +37,13 @@ class Summary:
     failures: list[Failure] = field(default_factory=list)
 
     def failure_lines(self) -> list[str]:
-        """Returns one line for the user about each failed cell."""
-        return [
-            f"failed: {one.name}: {one.error} (robench show {self.folder}/cells/{one.cell}.json)"
-            for one in self.failures
-        ]
+        """Returns one line for the user about the failed cells of each victim that have the same error."""
+        groups: dict[tuple[str, str], list[Failure]] = {}
+        for failure in self.failures:
+            groups.setdefault((failure.victim, failure.error), []).append(failure)
+        return [self._line(failures) for failures in groups.values()]
+
+    def _line(self, failures: list[Failure]) -> str:
+        first, more = failures[0], len(failures) - 1
+        cells = f"{first.name} and {counted(more, 'more cell')}" if more else first.name
+        return f"failed: {first.victim}, {cells}: {first.error} (robench show {self.folder / first.cell})"
