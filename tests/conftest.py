@@ -1,4 +1,7 @@
-"""Fixtures of all tests, and the mark ``unit`` for tests that need no torch."""
+"""Holds the fixtures of all tests, and the mark ``unit``.
+
+Tests with the mark ``unit`` need no torch.
+"""
 
 import itertools
 import os
@@ -36,7 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Ignores the other folders, which import torch, if only the tests of ``UNIT`` are requested."""
+    """Ignores the folders outside ``UNIT`` if only tests of ``UNIT`` are requested.
+
+    The ignored folders import torch.
+    """
     inside = collection_path.is_relative_to(HERE) and collection_path != HERE
     if config.option.markexpr == "unit" and inside:
         return collection_path.relative_to(HERE).parts[0] not in UNIT or None
@@ -44,7 +50,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test of the ``UNIT`` folders that does not run the command line, and sorts ``FIRST`` first."""
+    """Marks the tests of the ``UNIT`` folders, and sorts ``FIRST`` first.
+
+    A test that runs the command line gets no mark.
+    """
     names = [item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else "" for item in items]
     for item, name in zip(items, names, strict=True):
         runs = item.get_closest_marker("command") or "robench" in getattr(item, "fixturenames", ())
@@ -56,13 +65,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Returns a function that runs the command line: ``robench(folder, *arguments, **environment)``."""
+    """Returns a function that runs the command line.
+
+    The function is called as ``robench(folder, *arguments, **environment)``.
+    """
     return forked.robench
 
 
 @pytest.fixture
 def ml100k() -> Path:
-    """Returns the folder of MovieLens 100K, which may not be redistributed. Without it the test is skipped."""
+    """Returns the folder of MovieLens 100K, or skips the test.
+
+    The test is skipped on a machine without the data, because the data may not be redistributed.
+    """
     root = Path(os.environ.get("ROBENCH_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     folder = root / "ml-100k"
     if not (folder / "ml-100k.inter").exists():

@@ -1,4 +1,7 @@
-"""A folder of results with made-up cells, for the tests of tables and reports."""
+"""Builds a folder of results with made-up cells.
+
+The tests of tables and reports use the folder.
+"""
 
 import json
 import random
@@ -166,7 +169,10 @@ class World:
         return columns
 
     def build(self, shuffle=False):
-        """Writes the plan and returns the tables; ``shuffle`` puts the cells in another order."""
+        """Writes the plan and returns the tables.
+
+        If ``shuffle`` is true, the cells are written in another order.
+        """
         cells = random.Random(0).sample(self.cells, len(self.cells)) if shuffle else self.cells
         plan = {
             "format_version": 1,
@@ -192,7 +198,7 @@ def paths(folder):
 
 
 def spec_of(*, dataset, model, defense, attack, epsilon, seed, target_set, poisoned):
-    """Returns the spec of a cell, whose digest is its id."""
+    """Returns the spec of a cell. Its digest is the cell's id."""
     targets = {"count": 1, "pick": "unpopular", "sets": 1}
     poison = {"attack": attack, "epsilon": epsilon, "target_set": target_set, "targets": targets}
     return {
@@ -219,12 +225,12 @@ def ranks(good, bad, n=USERS):
 
 
 def row(tables, **values):
-    """Returns the first leaderboard row with these values."""
+    """Returns the first leaderboard row with the given values."""
     return next(r for r in tables.rows() if values.items() <= flat(r).items())
 
 
 def flat(row):
-    """Returns the columns of a row as leaderboard.csv has them."""
+    """Returns the columns of a row as leaderboard.csv names them."""
     plain = encode(row)
     return {name: plain[name] for name in columns(type(row))}
 
@@ -233,7 +239,7 @@ HEAD = {"dataset": "d", "split": "s", "model": "m", "defense": "at", "train_epsi
 
 
 def curve(values, **more):
-    """Returns a curve of the undefended mf under pgd."""
+    """Returns the curve of an undefended mf under pgd."""
     head = {**HEAD, "model_label": "mf", "defense_label": "none", "lambda": 1.0, "attack_label": "pgd"}
     rest = {"metric": "ndcg@10", "epsilon": [0.0, 0.1, 0.2], "value": values, "area": 0.5}
     return decode(CurveRow, head | rest | more)
@@ -245,7 +251,7 @@ def twin(defence, metric, *means):
     Args:
         defence: The label of the defence.
         metric: The measure.
-        means: Of the undefended model, clean and attacked, and of the robust one, clean and attacked.
+        means: Four means: the undefended model, clean and attacked, then the robust model, clean and attacked.
     """
     head = {**HEAD, "model_label": "lstm", "defense_label": defence, "lambda": 0.5, "attack_label": "fgsm"}
     names = ("twin_clean", "twin_attacked", "robust_clean", "robust_attacked", "gain")

@@ -1,9 +1,10 @@
-"""Runs a command in a process that is forked from one with torch imported, which saves seconds per call.
+"""Runs a command in a process that is forked from one with torch imported.
 
-``robench`` calls the same ``robench.cli.main`` as a user does, with three differences. The fork server of the workers
-is forked too, instead of started afresh. Each picture of the page is a digest of what it would show, as drawing takes
-most of the time of a small run. Settings that Python reads at its own start, such as PYTHONUTF8, have no effect.
-``real`` has no such difference.
+Forking saves seconds per call. ``robench`` calls the same ``robench.cli.main`` as a user does, with three differences.
+The fork server of the workers is forked too, instead of started afresh. Each picture of the page is replaced by a
+digest of its content, because drawing takes most of the time of a small run. Settings that Python reads at its own
+start, such as PYTHONUTF8, have no effect. ``real`` has no such difference.
+
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
 
@@ -51,7 +52,7 @@ def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     Args:
         folder: The working folder of the command.
         *arguments: The command's arguments.
-        **environment: Variables to set besides those of this process.
+        **environment: Variables to set in addition to those of this process.
 
     Returns:
         The exit code and the output, as ``subprocess.run`` returns them.
@@ -60,7 +61,10 @@ def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
 
 
 def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs ``pytest ARGUMENTS`` in a forked process, as the author of a plugin does in ``folder``."""
+    """Runs ``pytest ARGUMENTS`` in a forked process.
+
+    The author of a plugin runs the same command in ``folder``.
+    """
     return _forked("pytest", folder, (*arguments, "-p", "no:cacheprovider"), {"PYTHONPATH": "."})
 
 

@@ -1,7 +1,7 @@
-"""A replacement of torch, with which the tests of suites, plans, tables and reports run in seconds.
+"""Replaces torch for the tests of suites, plans, tables and reports.
 
-Plugin classes can be defined on it, but none of their code may run, because every call of torch fails. ``conftest.py``
-installs it for ``pytest -m unit``.
+With the replacement these tests run in seconds. Plugin classes can be defined on the replacement. None of their code
+may run, because every call of torch fails. ``conftest.py`` installs the replacement for ``pytest -m unit``.
 """
 
 import sys
@@ -11,7 +11,10 @@ from typing import Any
 
 
 class _Class(type):
-    """The class of torch's names. Each name can be subclassed and has further names, but cannot be called."""
+    """The class of torch's names.
+
+    Each name can be subclassed and has further names, but cannot be called.
+    """
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
@@ -48,7 +51,7 @@ class Finder:
         return _Module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Does nothing, because names are created when they are requested."""
+        """Does nothing, because names are created on request."""
 
 
 def install() -> None:

@@ -1,4 +1,7 @@
-"""Planted false defences, which change what an attack sees and not what it can do, for the tests of the alarms."""
+"""Plants false defences for the tests of the alarms.
+
+A false defence changes the scores and gradients that an attack sees. The true strength of the attack stays the same.
+"""
 
 import torch
 
@@ -6,7 +9,10 @@ from robench.api import BaseConfig, Defense, Wrapped, hookimpl
 
 
 class _Steps(Wrapped):
-    """A model whose scores come in coarse steps, so that their gradient is zero wherever it exists."""
+    """A model whose scores come in coarse steps.
+
+    The gradient is zero wherever it exists.
+    """
 
     def score_from(self, batch, e):
         scores = self.inner.score_from(batch, e)

@@ -1,4 +1,7 @@
-"""Base classes declare every capability, with a default, so callers need no ``hasattr``."""
+"""Tests the defaults of the capabilities that the base classes declare.
+
+Because every capability has a default, callers need no ``hasattr``.
+"""
 
 import pytest
 

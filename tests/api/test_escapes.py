@@ -1,4 +1,7 @@
-"""Texts of plugins, data and suites are inert in every medium, and a reader gets the genuine text back."""
+"""Tests that texts of plugins, data and suites are inert in every medium.
+
+A reader gets the genuine text back.
+"""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""Public names are listed once, in the stubs, and are imported on first use."""
+"""Tests that public names are listed once, in the stubs.
+
+A name is imported on first use.
+"""
 
 import importlib
 import re
@@ -55,7 +58,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_public_name_is_that_of_a_module(package):
-    """Importing the module would replace the name."""
+    """Otherwise an import of the module would replace the name."""
     module = importlib.import_module(package)
     assert not {path.stem for path in stub_of(package).parent.iterdir()} & set(module.__all__)
 

@@ -1,4 +1,7 @@
-"""Measures are metrics at a cutoff, and one rule decides which cells have them."""
+"""Tests that measures are metrics at a cutoff.
+
+One rule decides which cells have a measure.
+"""
 
 from dataclasses import replace
 

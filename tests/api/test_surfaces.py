@@ -1,4 +1,7 @@
-"""The table of surfaces has a row for every surface, with rules for the tables and the engine."""
+"""Tests the table of surfaces.
+
+Every surface has a row with rules for the tables and the engine.
+"""
 
 import importlib
 from typing import get_args

@@ -1,4 +1,4 @@
-"""What a terminal prints is inert, in lines, cells and titles."""
+"""Tests that text on a terminal is inert, in lines, cells and titles."""
 
 import io
 

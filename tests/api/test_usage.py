@@ -1,4 +1,7 @@
-"""Each text is counted once, for the measurement that reads it, and an attacked title costs one text."""
+"""Tests the count of the texts that a measurement reads.
+
+Each text is counted once, for the measurement that reads it. An attacked title costs one text.
+"""
 
 import contextlib
 import threading

@@ -8,7 +8,10 @@ PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROO
 
 
 def files(page: str) -> dict[str, str]:
-    """Returns the Python files of a page by name. The name of a block is the last one mentioned before it."""
+    """Returns the Python files of a page by name.
+
+    The name of a block is the last file name that the page mentions before the block.
+    """
     text = read(page)
     if page == "README.md":
         return dict(zip(("momentum.py", "test_momentum.py"), blocks(text, "python"), strict=True))

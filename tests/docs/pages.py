@@ -19,7 +19,10 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def prose(text: str) -> list[tuple[int, str]]:
-    """Returns the numbered lines that are neither code, a table, a heading nor a picture."""
+    """Returns the numbered lines of prose in a page.
+
+    Code, tables, headings and pictures are left out.
+    """
     lines, code = [], False
     for number, line in enumerate(text.splitlines(), start=1):
         fence = line.lstrip().startswith("```")
@@ -30,13 +33,16 @@ def prose(text: str) -> list[tuple[int, str]]:
 
 
 def section(text: str, heading: str) -> str:
-    """Returns the section ``## heading`` without the sections that follow."""
+    """Returns the section under ``## heading``, up to the next section."""
     assert f"## {heading}\n" in text, heading
     return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
 
 def tables(text: str) -> list[list[dict[str, str]]]:
-    """Returns the rows of every Markdown table as {column: cell}, without bold marks."""
+    """Returns the rows of every Markdown table as {column: cell}.
+
+    Bold marks are removed.
+    """
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.M):
         head, _, *rows = [

@@ -1,4 +1,4 @@
-"""docs/design.md shows the packages and the arrows that the import contract has."""
+"""Tests the packages and arrows in docs/design.md against the import contract."""
 
 import pkgutil
 import re

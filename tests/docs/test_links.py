@@ -1,4 +1,7 @@
-"""Every link and every path in the documentation leads to an existing file and heading."""
+"""Tests the links and paths in the documentation.
+
+Each of them leads to an existing file and heading.
+"""
 
 import re
 
@@ -7,7 +10,7 @@ from tests.docs.pages import PAGES, README, ROOT
 
 
 def anchors(text: str) -> set[str]:
-    """Returns the anchors that GitHub gives to the headings of a page."""
+    """Returns the anchors that GitHub creates for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
     plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
     assert len(plain) == len(set(plain)), "two headings of one name"

@@ -1,4 +1,7 @@
-"""Every plugin of the documentation passes its conformance test, and all of them run in one suite."""
+"""Tests the plugins that the documentation shows.
+
+Each plugin passes its conformance test, and one suite runs all of them.
+"""
 
 import re
 

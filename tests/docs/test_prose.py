@@ -1,4 +1,4 @@
-"""The pages have one sentence per line, and no overlong lines."""
+"""Tests that pages have one sentence per line, and no overlong lines."""
 
 import re
 

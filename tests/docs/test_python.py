@@ -1,4 +1,4 @@
-"""The code of docs/python.md prints what the page shows."""
+"""Tests that the code of docs/python.md prints what the page shows."""
 
 import re
 
@@ -13,7 +13,10 @@ STEPS = re.findall(r"^```python\n(.*?)^```\n\n```\n(.*?)^```", PAGE, re.M | re.S
 
 
 class Here(Local):
-    """An executor that works in the process of the test, which saves the start of a worker."""
+    """An executor that works in the process of the test.
+
+    This saves the start of a worker.
+    """
 
     def run(self, tasks, work, emit):
         for task in tasks:
@@ -22,7 +25,10 @@ class Here(Local):
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    """Returns the folder in which the page is executed, with the committed results that it reads."""
+    """Returns the folder in which the code of the page is executed.
+
+    The folder holds the committed results that the page reads.
+    """
     folder = tmp_path_factory.mktemp("notebook")
     (folder / "results").mkdir()
     (folder / "results" / "article").symlink_to(ROOT / "results" / "article")

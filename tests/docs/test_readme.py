@@ -1,4 +1,4 @@
-"""Everything that the README names exists."""
+"""Tests that everything named in the README exists."""
 
 import re
 

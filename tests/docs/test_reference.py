@@ -1,4 +1,4 @@
-"""The pages of docs/reference say what the code does."""
+"""Tests the pages of docs/reference against the code."""
 
 import re
 

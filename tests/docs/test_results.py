@@ -1,4 +1,7 @@
-"""Every number of the README and of docs/results.md is one of the committed results."""
+"""Tests every number of the README and of docs/results.md.
+
+Each number is one of the committed results.
+"""
 
 import json
 import re
@@ -22,7 +25,10 @@ def committed(suite: str) -> list[list[dict[str, str]]]:
 
 @cache
 def numbers(suite: str) -> set[str]:
-    """Returns every number of a folder as reports write it, and as a whole percentage."""
+    """Returns every number of a folder, as reports write it.
+
+    Each number is also returned as a whole percentage.
+    """
     values, todo = set(), [json.loads(read(f"results/{suite}/leaderboard.json"))]
     while todo:
         part = todo.pop()
@@ -34,7 +40,10 @@ def numbers(suite: str) -> set[str]:
 
 
 def is_committed(table: list[dict[str, str]], suite: str) -> bool:
-    """Returns whether one committed table has every row, in the columns that are shown."""
+    """Returns whether one committed table has every shown row.
+
+    Only the columns that are shown are compared.
+    """
     columns = list(table[0])
     shown = {tuple(row.values()) for row in table}
     of = [rows for rows in committed(suite) if set(columns) <= set(rows[0])]
@@ -42,7 +51,7 @@ def is_committed(table: list[dict[str, str]], suite: str) -> bool:
 
 
 def claims(text: str) -> list[str]:
-    """Returns the numbers in a section that are said to come from a folder."""
+    """Returns the numbers that a section attributes to a folder."""
     told = [p for p in text.split("\n\n") if OPEN not in p and not p.startswith(("|", "```"))]
     return re.findall(r"(?<![\w.])(?:\d?\.\d{4}|\d+%(?! interval))", "\n".join(told))
 
@@ -82,7 +91,10 @@ def test_the_readme_shows_all_victims_of_one_model():
 
 
 def test_the_picture_is_of_the_committed_results():
-    """Coordinates depend on the fonts of a machine, but the labels of the marks do not."""
+    """The test compares the labels of the marks.
+
+    Coordinates depend on the fonts of a machine, but the labels do not.
+    """
     spoken = r"aria-label=\"[^\"]*\"|(?<=>)[^<>]+(?=</text>)"
     drawn = LEADERBOARD.read_text("utf-8")
     assert re.findall(spoken, drawn) == re.findall(spoken, leaderboard())

@@ -1,4 +1,4 @@
-"""Every suite of the repository, and every suite that a page shows, can be planned."""
+"""Tests that every suite of the repository and of the pages can be planned."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,10 @@ def registry():
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Returns a cache for all suites, because most of them prepare the same data."""
+    """Returns one prepared cache for all suites.
+
+    Most of the suites use the same data.
+    """
     return tmp_path_factory.mktemp("prepared")
 
 
@@ -36,8 +39,8 @@ def prepared(tmp_path_factory):
 def planned(prepared, registry, tmp_path, monkeypatch):
     """Returns a function that plans a file as ``robench plan`` does.
 
-    A packaged GGUF file is found but not converted, because that takes half a minute. tests/pretrained converts a small
-    one.
+    A packaged GGUF file is found but not converted, because the conversion takes half a minute. The tests in
+    tests/pretrained convert a small file.
     """
     monkeypatch.setenv("ROBENCH_CACHE", str(prepared))
     monkeypatch.setattr(gguf, "_convert", lambda library, file, folder: tiny_decoder(folder))
@@ -105,7 +108,10 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
 
 
 def rows(pattern):
-    """Returns rows of 20 users with 10 items each, including the rows in the guide."""
+    """Returns rows of 20 users with 10 items each.
+
+    The result includes the rows in the guide.
+    """
     names = ["heat", "fargo", *(f"item{n}" for n in range(8))]
     return "".join(pattern[1:].format(user=u, item=i, time=t) for u in range(20) for t, i in enumerate(names))
 

@@ -63,7 +63,7 @@ def test_negatives_are_uniform_over_the_items_that_a_user_lacks():
 
 
 class Memory(Model):
-    """A model that scores by a table and records the items that it receives of each user."""
+    """A model that scores by a table and records the items of each user."""
 
     def fit(self, data, rng):
         pass
@@ -99,7 +99,10 @@ def test_the_calibration_sees_training_items_only_and_by_hand_the_right_pairs():
 
 
 def test_no_test_item_has_a_say_in_the_calibration():
-    """The calibration does not receive test items. The negatives of test items depend on them."""
+    """The calibration does not receive test items.
+
+    Only the negatives of test items depend on them.
+    """
     data, test = crowd(n_users=24)
     other = Interactions.from_rows([[int((row + 1) % data.n_items)] for row in test.items], data.n_items)
     model, _ = fitted(ReferencePairwise.make(epochs=3), data)
@@ -123,7 +126,10 @@ def test_fake_users_have_no_say_in_the_calibration():
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), shift=st.floats(-1e3, 1e3), scale=st.floats(1e-3, 1e3))
 def test_platt_is_the_maximum_of_the_likelihood(seed, shift, scale):
-    """In scikit-learn every pair appears as a like and as a dislike, weighted by Platt's targets."""
+    """The expected values come from a logistic regression of scikit-learn.
+
+    Every pair appears as a like and as a dislike. Platt's targets are the weights.
+    """
     generator = np.random.default_rng(seed)
     liked = np.arange(80) < 40
     plain = generator.normal(size=80) + generator.normal() * liked
@@ -224,7 +230,10 @@ def test_an_attack_moves_the_pairs_it_is_measured_by(surface):
 
 @pytest.mark.parametrize("surface", ["embedding", "history"])
 def test_scores_fit_their_ranks(surface):
-    """In one look, an item that ranks first scores at least as high as its negative under any attack."""
+    """An item that ranks first scores at least as high as its negative.
+
+    This holds within one look, under any attack.
+    """
     bench = likely("sequence")
     arrays = bench.attacked(ATTACKS[surface](), 1.0, surface).arrays
     first = arrays["ranks"] == 1
@@ -251,7 +260,7 @@ def test_a_fitted_model_is_calibrated_upright(model):
 
 
 class Noisy(ReferencePairwise):
-    """A model with noise that is drawn anew for every call."""
+    """A model that adds new noise to its scores in every call."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)

@@ -1,4 +1,4 @@
-"""Diagnostics of two-stage models equal plain loops."""
+"""Tests diagnostics of two-stage models against plain loops."""
 
 import copy
 
@@ -69,7 +69,7 @@ def test_recall_among_candidates_is_a_share_of_held_out_items_not_of_users(world
 
 
 class Named(TextAttack):
-    """An attack that replaces all titles by that of the most used item."""
+    """An attack that gives every item the title of the most used item."""
 
     def rewrite(self, oracle, rng):
         best = oracle.catalogue.items[int(oracle.counts.argmax())].title

@@ -1,4 +1,7 @@
-"""Tests the two looks at clean scores, and checks budgets and radii by hand."""
+"""Tests the two looks at clean scores.
+
+Budgets and radii are compared with values that were computed by hand.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from robench_plugins.models.popularity import Popularity
 
 
 class Noisy(ReferencePairwise):
-    """A model with noise that is drawn anew for every call."""
+    """A model that adds new noise to its scores in every call."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)
@@ -70,7 +73,7 @@ def test_who_is_not_hit_has_radius_zero(kind):
 def inputs_by_hand(bench):
     """Returns the embedded inputs of every user: float64 [n_valid, d] each.
 
-    They are read from the tables of the model.
+    The inputs are read from the tables of the model.
     """
     tables = {name: part.detach().double().numpy() for name, part in bench.model.named_parameters()}
     if "user_vectors.weight" in tables:

@@ -1,4 +1,7 @@
-"""Tests ``import robench``: a run from a script, its frames, the plugins, and mistakes."""
+"""Tests ``import robench`` with a run from a script.
+
+The tests cover the frames of the run, its plugins, and mistakes.
+"""
 
 import csv
 import inspect
@@ -37,7 +40,10 @@ print(folder)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Returns the folder of a script that has called ``robench.run`` at its top level."""
+    """Returns the folder of a script that has called ``robench.run``.
+
+    The call is at the top level of the script.
+    """
     place = tmp_path_factory.mktemp("script")
     (place / "s.yaml").write_text(SUITE)
     (place / "script.py").write_text(SCRIPT)

@@ -1,4 +1,7 @@
-"""``robench pack``: a packed folder gives the same tables, lists and frames, and a run continues from it."""
+"""Tests ``robench pack``.
+
+A packed folder gives the same tables, lists and frames as before. A run can continue from the packed folder.
+"""
 
 import json
 import shutil
@@ -25,7 +28,10 @@ PUBLISHED = {*TABLES, "suite.yaml", "plan.json", "records.jsonl", "arrays.npz", 
 
 @pytest.fixture(scope="module")
 def finished(robench, tmp_path_factory):
-    """A finished run: its working folder, which holds s.yaml and results/s."""
+    """Returns the working folder of a finished run.
+
+    The folder holds s.yaml and results/s.
+    """
     place = tmp_path_factory.mktemp("finished")
     (place / "s.yaml").write_text(SUITE)
     done = robench(place, "run", "s.yaml", "--workers", "1")
@@ -35,13 +41,13 @@ def finished(robench, tmp_path_factory):
 
 @pytest.fixture
 def place(finished, tmp_path):
-    """A copy of the finished run."""
+    """Returns a copy of the finished run."""
     return shutil.copytree(finished, tmp_path / "copy")
 
 
 @pytest.fixture
 def packed(robench, place):
-    """A copy of the finished run whose results are packed."""
+    """Returns a copy of the finished run with packed results."""
     done = robench(place, "pack", "results/s")
     assert done.returncode == 0, done.stderr
     return place
@@ -159,7 +165,7 @@ def test_an_edited_manifest_is_refused(robench, packed):
 
 
 def test_a_forged_manifest_does_not_make_an_edited_record_true(packed):
-    """The record has a seal of its own."""
+    """The record has its own seal, which the manifest does not replace."""
     folder = packed / "results/s"
     lines = (folder / "records.jsonl").read_text().splitlines()
     number = next(number for number, line in enumerate(lines) if '"ndcg@10"' in line)

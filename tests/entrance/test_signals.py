@@ -1,4 +1,7 @@
-"""Signals end a run as Ctrl-C does, and no module of the current folder is imported."""
+"""Tests that signals end a run as Ctrl-C does.
+
+No module of the current folder is imported.
+"""
 
 import os
 import signal
@@ -61,7 +64,7 @@ def test_a_terminated_run_says_so_ends_its_workers_and_imports_nothing_from_the_
 
 
 def _below(pid):
-    """The processes below a process."""
+    """Returns the processes below a process."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             return [one for child in map(int, file.read().split()) for one in (child, *_below(child))]

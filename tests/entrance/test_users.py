@@ -1,4 +1,4 @@
-"""The users of a cell as a frame, from records made by hand."""
+"""Tests the frame of a cell's users, with records made by hand."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def world(tmp_path):
 
 
 def users(world, cell):
-    """Returns the frame of a cell that the world holds."""
+    """Returns the frame of a cell from the folder of the world."""
     world.build()
     folder = world.store.folder
     return ResultFrames(folder, read_results(folder, METRICS)).users(cell["cell"])

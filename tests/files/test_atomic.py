@@ -1,4 +1,7 @@
-"""A folder in the place of a file that is written: an empty one goes, any other is a mistake of one line."""
+"""Tests a folder that has the path of the file to write.
+
+An empty folder is replaced. Any other folder is a mistake that is reported in one line.
+"""
 
 import pytest
 

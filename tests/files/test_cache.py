@@ -1,4 +1,7 @@
-"""Entries of the cache that are damaged, foreign or edited: they are dropped with a line and made again."""
+"""Tests cache entries that are damaged, foreign or edited.
+
+Such an entry is dropped with one line of output and made again.
+"""
 
 import json
 import logging

@@ -1,4 +1,7 @@
-"""Temporary files of killed runs are removed once nobody can be writing them."""
+"""Tests the removal of temporary files of killed runs.
+
+A file is removed once no process can be writing to the file.
+"""
 
 import os
 import time

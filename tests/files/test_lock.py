@@ -1,4 +1,7 @@
-"""Locks of the operating system: who holds one, and what a lock file never does."""
+"""Tests the locks of the operating system.
+
+The tests cover the holder of a lock, and what a lock file never does.
+"""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Tests which edits change the digest of which class."""
+"""Tests which edits of the source change the digest of which class."""
 
 import importlib
 import json
@@ -77,7 +77,10 @@ def test_an_edit_changes_what_it_can_change_and_nothing_else(tmp_path):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Writes the files of a package named ``sample`` and returns its class ``sample.part:Part``."""
+    """Writes the files of a package named ``sample``.
+
+    The function returns the class ``sample.part:Part``.
+    """
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(files, init=""):

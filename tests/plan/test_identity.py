@@ -1,4 +1,7 @@
-"""Ids, names and labels of built-in components do not depend on which other packages are installed."""
+"""Tests ids, names and labels of built-in components.
+
+None of these depends on which other packages are installed.
+"""
 
 import json
 from pathlib import Path

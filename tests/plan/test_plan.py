@@ -222,7 +222,7 @@ def test_only_takes_labels_that_look_like_numbers(load):
 
 
 class Shuffle(Corruption):
-    """A corruption of real users' interactions without targets."""
+    """An untargeted corruption of the interactions of real users."""
 
     def corrupt(self, train: Any, **given: Any) -> Any: ...
 
@@ -254,7 +254,7 @@ def test_attacks_of_other_kinds(load, registry):
 
 
 class Climber(EmbeddingAttack):
-    """A gradient attack of another package."""
+    """A gradient attack from another package."""
 
     gradient = True
 
@@ -262,7 +262,7 @@ class Climber(EmbeddingAttack):
 
 
 class Dice(EmbeddingAttack):
-    """A random attack of another package."""
+    """A random attack from another package."""
 
     heuristic_floor = True
 

@@ -1,4 +1,4 @@
-"""Balls: steepest ascent and projection at all magnitudes of a gradient."""
+"""Tests steepest ascent and projection of the balls at all gradient magnitudes."""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""Edits of histories and first-order slopes, against plain lists and dense arithmetic."""
+"""Tests edits of histories and first-order slopes.
+
+The expected values come from plain lists and dense arithmetic.
+"""
 
 import numpy as np
 import pytest

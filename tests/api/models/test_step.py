@@ -1,4 +1,7 @@
-"""One training step on a model with dropout: the same dropout in every pass, and δ within its ball."""
+"""Tests one training step on a model with dropout.
+
+Both passes of the step draw the same dropout, and δ stays within its ball.
+"""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Victims that draw at test time are scored sixteen times by the host."""
+"""Tests that the host scores a victim sixteen times if scores are random."""
 
 import copy
 
@@ -15,7 +15,10 @@ from robench_plugins.attacks.embedding.pgd import Pgd
 
 
 class Noisy(ReferencePairwise):
-    """A model whose scores have noise as large as their spread, which counts its calls."""
+    """A model with noisy scores that counts its calls.
+
+    The noise is as large as the spread of the scores.
+    """
 
     looks = 0
 
@@ -26,7 +29,10 @@ class Noisy(ReferencePairwise):
 
 
 def ranks_by_hand(bench, scores):
-    """Returns the rank of each user's held-out item, by counting unknown items with no lower score."""
+    """Returns the rank of each user's held-out item.
+
+    The rank counts the unknown items whose score is not lower.
+    """
     return np.array([
         sum(score >= row[item] for i, score in enumerate(row) if i not in set(bench.history.row(user)))
         for user, row in zip(bench.users, np.asarray(scores), strict=True)

@@ -1,4 +1,7 @@
-"""Ensembles stop early, count first breaks and costs, and keep each user's worst outcome."""
+"""Tests how ensembles stop early and count first breaks and costs.
+
+The host keeps the worst outcome of each user.
+"""
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ KINDS = ["pairwise", "sequence"]
 
 
 class Idle(EmbeddingAttack):
-    """An attack without queries that changes nothing."""
+    """An attack that asks nothing and changes nothing."""
 
     def perturb(self, oracle, ball, rng):
         yield oracle.zero()
@@ -169,7 +172,10 @@ def test_nothing_of_auto_can_be_tuned(given, problem):
 
 
 def test_the_version_is_in_the_settings_that_every_record_holds():
-    """Each surface has its own version, so a new list on one surface does not affect the others."""
+    """Each surface has its own version.
+
+    A new list on one surface therefore does not affect the other surfaces.
+    """
     for surface, version in {"embedding": 2, "parameters": 2, "history": 1}.items():
         assert Auto.make(surface=surface).config.resolved()["version"] == version
 
@@ -192,7 +198,10 @@ def test_an_ensemble_of_no_members_of_its_threat_model_is_told_by_its_name(liste
 
 
 class Shrunk(EmbeddingAttack):
-    """A model with scaled user vectors, which ranks items as before by scores that are closer together."""
+    """A model with scaled user vectors.
+
+    The ranking stays the same, but the scores are closer together.
+    """
 
     factor = 1.0
 
@@ -239,7 +248,7 @@ def test_two_members_of_one_class_draw_from_streams_of_their_own(surface, monkey
 
 
 class Steps(EmbeddingAttack):
-    """An attack that moves by a number of radii."""
+    """An attack that moves by a given number of radii."""
 
     radii = 1
 

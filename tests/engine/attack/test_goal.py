@@ -1,4 +1,4 @@
-"""Losses, damage and breaks of both goals equal plain loops."""
+"""Tests losses, damage and breaks of both goals against plain loops."""
 
 import math
 
@@ -21,7 +21,10 @@ TARGETS = np.array([3, 17, 30])
 
 
 def worlds(seed, held, masked, n=12, values=5):
-    """Returns scores with many ties: float64 [4, n], with −inf at the last ``masked`` items."""
+    """Returns scores with many ties: float64 [4, n].
+
+    The last ``masked`` items have the score −inf.
+    """
     generator = np.random.default_rng(seed)
     scores = generator.integers(0, values, (4, n)).astype(float)
     scores[:, n - masked :] = -math.inf
@@ -39,7 +42,10 @@ def ndcg(ranks, k):
 
 
 def rank(row, item, others):
-    """Returns the rank of a held-out item by the rule of ``rank/ranking.py``, item by item."""
+    """Returns the rank of a held-out item, computed item by item.
+
+    The rule is that of ``rank/ranking.py``.
+    """
     same = [j for j in range(len(row)) if j != item and row[j] == row[item]]
     ahead = sum(row[j] > row[item] for j in range(len(row)))
     return 1 + ahead + sum(j not in others or j < item for j in same)

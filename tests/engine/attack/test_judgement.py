@@ -1,4 +1,4 @@
-"""Candidates are compared by damage, then by loss."""
+"""Tests that candidates are compared by damage first and by loss second."""
 
 import torch
 

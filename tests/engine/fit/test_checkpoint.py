@@ -1,4 +1,7 @@
-"""The key of a checkpoint changes with everything that can change the fit, and with nothing else."""
+"""Tests what the key of a checkpoint depends on.
+
+The key changes with everything that can change the fit, and with nothing else.
+"""
 
 from dataclasses import replace
 

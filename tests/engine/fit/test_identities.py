@@ -1,4 +1,7 @@
-"""Tests exact identities: λ = 1, ε = 0, no fakes, FGSM by hand, and PGD in its ball."""
+"""Tests exact identities of the fit and of attacks.
+
+The cases are λ = 1, ε = 0, a poisoning without fake users, FGSM by hand, and PGD in its ball.
+"""
 
 from dataclasses import replace
 
@@ -108,7 +111,7 @@ class _Witness:
 
 
 class _Watched(Pgd):
-    """PGD that shows every iterate and every candidate to a test."""
+    """A PGD attack that shows every iterate and every candidate to a test."""
 
     candidates: list
 

@@ -1,7 +1,7 @@
-"""Tests the training loop with a model whose weights show the epoch, and with scripted validation values.
+"""Tests the training loop with scripted validation values.
 
-The loss is linear, so its gradient is constant and each step of Adam has the length of the learning rate. After n steps
-w = −n · rate.
+The weights of the model show the epoch. The loss is linear, so the gradient is constant and each step of Adam has the
+length of the learning rate. After n steps w = −n · rate.
 """
 
 import math
@@ -20,7 +20,7 @@ RATE = 0.01
 class Ramp(TorchModel):
     """A model with one parameter and one step per epoch.
 
-    ``slopes`` are the gradients of the epochs, and the last one repeats.
+    ``slopes`` are the gradients of the epochs. The last gradient repeats.
     """
 
     slopes = (1.0,)
@@ -49,7 +49,10 @@ class Ramp(TorchModel):
 
 
 class Script:
-    """A replacement of ``validation_ndcg`` that returns ``values`` in turn and records its calls."""
+    """A replacement of ``validation_ndcg`` that records its calls.
+
+    Each call returns the next of ``values``.
+    """
 
     def __init__(self, values):
         self.values, self.epochs, self.most, self.modes = list(values), [], [], []
@@ -144,7 +147,10 @@ def test_validation_users_are_passed_on(monkeypatch):
 
 
 def test_clip_bounds_the_gradient_of_a_step(monkeypatch):
-    """Clipped to 1, gradients of 1 and 1000 give two full steps; unclipped, the second is a quarter shorter."""
+    """Clipped to 1, gradients of 1 and 1000 give two full steps.
+
+    Without clipping, the second step is a quarter shorter.
+    """
 
     class Cliff(Ramp):
         slopes = (1.0, 1000.0)

@@ -1,4 +1,4 @@
-"""ε of attacks on training data: what exceeds it is refused."""
+"""Tests that poisoning beyond ε is refused."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_the_budget_of_fake_users_is_rounded_up_and_no_further(share, count, wan
 
 
 class Cheat(PoisoningAttack):
-    """Breaks one rule of its contract."""
+    """A poisoning attack that breaks one rule of its contract."""
 
     rule = ""
 
@@ -45,7 +45,7 @@ def test_a_poisoning_that_breaks_its_contract_is_refused(rule):
 
 
 class Dropping(Corruption):
-    """Drops a share of the interactions, from the end."""
+    """A poisoning attack that drops a share of the interactions, from the end."""
 
     extra = 0
 

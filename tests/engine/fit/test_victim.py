@@ -1,4 +1,7 @@
-"""A victim is poisoned, cleaned and fitted before its test items are released."""
+"""Tests the order of the steps that make a victim.
+
+The data are poisoned and cleaned, and the model is fitted, before the test items are released.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Masks are added to scores, and no gradient of masked items reaches a model."""
+"""Tests masks of scores.
+
+Masks are added to the scores, and no gradient of masked items reaches a model.
+"""
 
 import torch
 
@@ -8,7 +11,10 @@ from robench.engine.rank.mask import Mask
 
 
 def questions_of(free, n_items=30):
-    """Returns one user per number in ``free``, with that many unmasked items. The first of them is held out."""
+    """Returns one user per number in ``free``, with that many unmasked items.
+
+    The first unmasked item of each user is held out.
+    """
     masked = torch.ones(len(free), n_items, dtype=torch.bool)
     for row, count in enumerate(free):
         masked[row, :count] = False

@@ -1,4 +1,7 @@
-"""An attack may write to everything that it receives without changing the host's budgets, masks or outcomes."""
+"""Tests attacks that write to the arrays that they receive.
+
+Such writes do not change the host's budgets, masks or outcomes.
+"""
 
 import numpy as np
 import pytest
@@ -43,7 +46,7 @@ def test_a_radius_that_the_attack_widens_is_not_the_host_s(kind, surface, norm):
 
 
 class More(HistoryAttack):
-    """An attack that makes five edits per user after writing five into the budget."""
+    """An attack that writes a budget of five edits and makes five per user."""
 
     def rewrite(self, oracle, rng):
         oracle.budget().fill_(5)
@@ -64,7 +67,7 @@ def test_a_number_of_edits_that_the_attack_raises_is_not_the_host_s():
 
 
 class Longer(TextAttack):
-    """An attack that writes to everything that it receives and proposes titles of other items."""
+    """An attack that overwrites its inputs and proposes titles of other items."""
 
     def rewrite(self, oracle, rng):
         titles, limit = oracle.titles(), oracle.budget()
@@ -86,7 +89,7 @@ def test_titles_and_their_budgets_that_the_attack_overwrites_are_not_the_host_s(
 
 
 class Far(MinimumNormAttack):
-    """Breaks users with one long δ."""
+    """An attack that breaks users with one long δ."""
 
     def minimise(self, oracle, rng):
         slope = oracle.gradient(oracle.zero()).gradient

@@ -1,4 +1,7 @@
-"""Tests what the host makes of a δ before it judges it: zeros at the padding, and refusals."""
+"""Tests how the host treats a δ before the judgement.
+
+Entries at the padding become zero, and invalid shifts are refused.
+"""
 
 import math
 
@@ -14,7 +17,7 @@ from robench.testing.worlds import reference_victim
 
 
 class Straight(EmbeddingAttack):
-    """A step of the gradient's length."""
+    """An attack that takes a step of the gradient's length."""
 
     def perturb(self, oracle, ball, rng):
         yield self.changed(ball.ascent(oracle.gradient(oracle.zero()).gradient))
@@ -24,14 +27,17 @@ class Straight(EmbeddingAttack):
 
 
 class Padded(Straight):
-    """The same step, with large entries at the padding, where the gradient is zero."""
+    """An attack that takes the same step and adds large entries at the padding.
+
+    The gradient at the padding is zero.
+    """
 
     def changed(self, delta):
         return {name: torch.where((part == 0).all(-1, keepdim=True), 1e3, part) for name, part in delta.items()}
 
 
 class Longer(MinimumNormAttack, Straight):
-    """Steps of growing length."""
+    """An attack that takes steps of growing length."""
 
     def minimise(self, oracle, rng):
         gradient = oracle.gradient(oracle.zero()).gradient
@@ -41,25 +47,25 @@ class Longer(MinimumNormAttack, Straight):
 
 
 class PaddedLonger(Longer, Padded):
-    """The same steps, with large entries at the padding."""
+    """An attack that takes the growing steps and adds large entries at the padding."""
 
 
 class Named(Straight):
-    """The same step for an input that the model does not have."""
+    """An attack that shifts an input that the model does not have."""
 
     def changed(self, delta):
         return {f"other {name}": part for name, part in delta.items()}
 
 
 class Cut(Straight):
-    """The same step with half of its entries."""
+    """An attack that returns half of the entries of its step."""
 
     def changed(self, delta):
         return {name: part[..., ::2] for name, part in delta.items()}
 
 
 class Infinite(Straight):
-    """A step without end."""
+    """An attack whose step is infinitely long."""
 
     def changed(self, delta):
         return {name: torch.full_like(part, math.inf) for name, part in delta.items()}

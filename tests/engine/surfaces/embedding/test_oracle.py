@@ -1,4 +1,4 @@
-"""Compares attacks with exact radii on factor models.
+"""Tests attacks against exact radii on factor models.
 
 If scores are linear in the user vector, k = 1 has a closed form. For k = 10 the tenth smallest margin ratio is a lower
 bound of the radius, because ten rivals must pass at once.
@@ -72,7 +72,7 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 
 def broken(bench, attack, radius):
-    """Returns the users that a candidate within their own radius breaks: bool [U]."""
+    """Returns which users are broken by a candidate within their radius: bool [U]."""
     (oracle,) = bench.surface("embedding").oracles(attack.config.k)
     ball = Ball(attack.config.norm, torch.from_numpy(radius).float())
     users = torch.zeros(len(radius), dtype=torch.bool)

@@ -34,7 +34,10 @@ class Fixed(HistoryAttack):
 
 
 def cheat(change):
-    """Returns an attack that changes the first user's row by ``change`` and makes a lawful edit for the second user."""
+    """Returns an attack that changes the first user's row by ``change``.
+
+    The attack makes a lawful edit for the second user.
+    """
 
     def proposal(oracle):
         rows = [[item for item in row if item >= 0] for row in oracle.rows().tolist()]
@@ -123,7 +126,7 @@ def test_some_rows_of_an_arena_are_seen_as_in_the_whole():
 
 
 class Noisy(ReferenceSequence):
-    """A model with noise that is drawn anew for every call."""
+    """A model that adds new noise to its scores in every call."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)

@@ -1,4 +1,4 @@
-"""Attacks find the edits that brute force finds, and slopes agree with finite differences."""
+"""Tests edits against brute force, and slopes against finite differences."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def linear_bench(cls, **settings):
 
 
 def neighbours(row, free):
-    """Returns every history that is one edit away."""
+    """Returns every history that is one edit away from the given one."""
     for place in range(len(row)):
         yield row[:place] + row[place + 1 :]
         yield from ([*row[:place], item, *row[place + 1 :]] for item in free)

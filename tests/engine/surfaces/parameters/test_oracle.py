@@ -1,4 +1,7 @@
-"""On the surface ``parameters``, one δ on the tables has a budget per row and affects all users."""
+"""Tests the surface ``parameters``.
+
+One δ on the tables has a budget per row and affects all users.
+"""
 
 import math
 
@@ -181,7 +184,10 @@ def ndcg(bench, numbers, k):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kind, k):
-    """Without a cut at k, moving items from rank 30 to 60 could count more than emptying the top k."""
+    """The host keeps the tables with the lowest value at k.
+
+    Without a cut at k, moving items from rank 30 to 60 could count more than emptying the top k.
+    """
     bench = reference_victim(kind)
     single = [ndcg(bench, [number], k) for number in Proposed.numbers]
     assert len(set(single)) > 1
@@ -189,7 +195,10 @@ def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kin
 
 
 class _Masked(torch.autograd.Function):
-    """A model with unchanged scores in which the gradient of some users is 0 or not finite."""
+    """A function that returns the scores and damages some gradients.
+
+    The gradient of some users becomes 0 or not finite.
+    """
 
     @staticmethod
     def forward(ctx, scores, sighted, instead):
@@ -204,7 +213,7 @@ class _Masked(torch.autograd.Function):
 
 
 def hidden(bench, monkeypatch, users, instead):
-    """Hides the gradients of these users."""
+    """Hides the gradients of the given users."""
     inner, blind = type(bench.model).score_from, torch.tensor(sorted(users), dtype=torch.int64)
 
     def score_from(self, batch, e):
@@ -218,7 +227,7 @@ def hidden(bench, monkeypatch, users, instead):
 @pytest.mark.parametrize(("instead", "name"), [(0.0, "zero_gradient_share"), (math.nan, "non_finite_share")])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.45, 1.0])
 def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeypatch, surface, instead, name, share):
-    """Each user counts once, whatever members of an ensemble follow the first one."""
+    """Each user counts once, even if other members follow the first one."""
     bench = reference_victim("pairwise")
     arrays = bench.attacked(Pgd.make(steps=1), 0.1, "").arrays
     hit = arrays["users"][arrays["hit"]].tolist()
@@ -254,7 +263,10 @@ def test_what_is_said_to_be_spent_by_two_rows_that_moved_is_so_by_hand():
 
 
 class Narrow(ReferencePairwise):
-    """A model with 3 factors per user and 5 per item, of which the first 3 count."""
+    """A model with 3 factors per user and 5 per item.
+
+    Only the first 3 factors of an item count.
+    """
 
     def build(self, data, rng):
         self.user_vectors, self.item_vectors = nn.Embedding(data.n_real_users, 3), nn.Embedding(data.n_items, 5)

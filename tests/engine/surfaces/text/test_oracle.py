@@ -1,4 +1,4 @@
-"""Tests how the host counts edits of titles, measures damage and computes slopes."""
+"""Tests how the host counts title edits, measures damage and computes slopes."""
 
 import math
 from dataclasses import replace
@@ -114,7 +114,10 @@ def test_what_cannot_be_printed(title):
 
 
 def plain_scores(titles):
-    """Returns the victim's scores for these titles, with known items at −inf."""
+    """Returns the victim's scores for these titles.
+
+    Items that the user knows have the score −inf.
+    """
     bench, oracle = text_victim(), oracle_of()
     model = oracle.reader.victim(oracle.by_row(titles))
     scores = model.scores(bench.users, bench.history).astype(np.float64)

@@ -1,4 +1,7 @@
-"""The similarity of titles is computed with a tiny encoder in place of the host's own."""
+"""Tests the similarity of titles with a tiny encoder.
+
+The tiny encoder replaces the host's own encoder.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""Tests the reported budget of attacks on titles, the streams of members, and slopes of many titles."""
+"""Tests the reported budget of attacks on titles.
+
+Other tests cover the random streams of members, and slopes of many titles.
+"""
 
 import pytest
 import torch
