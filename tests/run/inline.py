@@ -32,7 +32,8 @@ def run(path: Path, **options) -> Runner:
     registry = Registry.of(host)
     job = make_runner(path, host, registry, Options(path.parent / "results", **options))
     job = InlineRunner(job.suite, job.plan, host, registry, job.options)
-    job.run()
+    with job.locks:
+        job.run()
     return job
 
 

@@ -138,7 +138,6 @@ class Chain:
         self.finished = self._wait(process, what, None if not killed or way == "worker" else way)
         self.runs.check_end(mark, what)
         self._check_cells(what)
-        make_old(self.folder)
         return killed
 
     def _wait(self, process: subprocess.Popen[bytes], what: str, way: str | None) -> bool:
@@ -163,14 +162,6 @@ class Chain:
             self.runs.add(f"{self.folder.name}: {', '.join(changed)} differ from the undisturbed run")
         if left := leftovers(self.folder):
             self.runs.add(f"{self.folder.name}: temporary files are left: {', '.join(left[:3])}")
-
-
-def make_old(folder: Path) -> None:
-    """Gives temporary files the age after which the next start removes them."""
-    for part in ("results", "cache"):
-        for path in (folder / part).rglob("*"):
-            if path.name in leftovers(folder):
-                os.utime(path, (0, 0))
 
 
 def undisturbed(runs: Runs, folder: Path) -> float:
