@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UserError", "__version__", "load", "plugins", "run"]
 __version__ = "0.1.0"
-logging.getLogger(__name__).addFilter(make_inert)  # whatever handler the caller has
+logging.getLogger(__name__).addFilter(make_inert)  # before any handler of the caller sees the text
 
 
 def run(
@@ -38,9 +38,12 @@ def run(
     only: str | Iterable[str] = (),
     fresh: bool = False,
 ) -> Path:
-    """Runs a suite: fits the victims, measures every cell that is not stored yet, and writes the leaderboard.
+    """Runs a suite, and returns the folder of its results.
 
-    A script needs no ``if __name__ == "__main__"`` around it. A cell that fails is logged, and the others are measured.
+    The run fits the victims, measures every cell that is not stored yet, and writes the leaderboard.
+
+    A script needs no ``if __name__ == "__main__"`` around it. A failed cell is logged, and the
+    other cells are measured.
 
     Args:
         suite: the suite, a YAML file.
@@ -65,7 +68,9 @@ def run(
 
 
 def load(folder: str | Path) -> ResultFrames:
-    """Reads a folder of results, and returns its pandas frames: ``cells``, ``leaderboard`` and ``users(cell)``.
+    """Reads a folder of results, and returns its pandas frames.
+
+    The frames are ``cells``, ``leaderboard`` and ``users(cell)``.
 
     Args:
         folder: the folder that ``run`` returned, for example ``results/smoke``.
@@ -79,7 +84,10 @@ def load(folder: str | Path) -> ResultFrames:
 
 
 def plugins() -> pd.DataFrame:
-    """Returns one row per component that an installed plugin offers: ``kind``, ``name``, ``owner``."""
+    """Returns one row per component that an installed plugin offers.
+
+    The columns are ``kind``, ``name`` and ``owner``.
+    """
     from robench.entrance.plugins import list_plugins  # noqa: PLC0415  # imports pandas
 
     return list_plugins()

@@ -6,7 +6,7 @@ import sys
 
 if __name__ == "__main__":
     if not sys.flags.safe_path:
-        del sys.path[0]  # the current folder, whose torch.py or yaml.py may be anything
+        del sys.path[0]  # a torch.py or yaml.py in the current folder would hide the real module
 
     from robench.cli import main
 

@@ -1,4 +1,7 @@
-"""The command line. Every command reads its options, calls one function, and prints what it returns."""
+"""The commands of the command line.
+
+Every command reads its options, calls one function, and prints the result.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-OPTION_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # the base of all that typer raises for a wrong option
+OPTION_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # the base class of typer's option errors
 SuiteFile = Annotated[Path, typer.Argument(help="the suite, a YAML file", show_default=False)]
 Results = Annotated[Path | None, typer.Option("--results", help="folder for the results [default: results/<suite>]")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="override a setting of the suite")]
@@ -204,7 +207,10 @@ def version(
 
 
 def main() -> None:
-    """Runs the command line. Each mistake of the user prints one line, and the exit code is 2."""
+    """Runs the command line.
+
+    If the user makes a mistake, one line is printed and the exit code is 2.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ε shows a question mark

@@ -1,1 +1,4 @@
-"""The Python entrance: ``robench.run``, ``robench.load``, ``robench.plugins``; the command line uses it too."""
+"""The Python entrance: ``robench.run``, ``robench.load``, ``robench.plugins``.
+
+The command line uses them too.
+"""

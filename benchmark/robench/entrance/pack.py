@@ -24,12 +24,12 @@ DRAWING = ("altair", "jinja2", "vl-convert-python")  # packages that the bytes o
 
 @dataclass(frozen=True)
 class Packing:
-    """What was packed.
+    """The result of packing a folder.
 
     Args:
         folder: the folder with the published form.
-        cells: the number of cells of the plan that have a record.
-        missing: the number of cells of the plan that have none.
+        cells: the number of planned cells that have a record.
+        missing: the number of planned cells that have no record.
         size: the size of the published files in bytes.
     """
 
@@ -40,12 +40,14 @@ class Packing:
 
 
 def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Packing:
-    """Writes the published form of a folder, reads it back, and then removes what it replaces.
+    """Writes the published form of a folder, and removes the files that it replaces.
+
+    The published form is read back before anything is removed.
 
     Args:
-        folder: the folder of results, packed already or not.
+        folder: the folder of results, which may already be packed.
         registry: the plugins. Only their metrics are used.
-        to: an empty or new folder for the published form; ``folder`` is not changed then, except for its tables.
+        to: an empty or new folder for the published form. If it is given, only the tables of ``folder`` change.
 
     Raises:
         UserError: if a record is damaged, ``to`` is not empty, or a folder cannot be written.
@@ -81,7 +83,7 @@ def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
 
 
 def _copied(folder: Path, to: Path, files: list[str]) -> Path:
-    """Copies files into a new or empty folder, and returns it."""
+    """Copies files into a new or empty folder, and returns the new folder."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError("the folder for the published form is not empty", where=str(to), hint="give another --to")
     try:

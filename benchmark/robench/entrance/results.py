@@ -29,7 +29,7 @@ from robench.tables.results import Results
 
 log = logging.getLogger("robench")
 
-FEW = 8  # similar ids that a message lists
+FEW = 8  # the largest number of similar ids in a message
 INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
 NUMBERS = (
     *("achieved_epsilon", "epsilon", "lambda", "p_value", "train_epsilon", "value"),
@@ -44,7 +44,7 @@ def load_results(folder: str | Path) -> ResultFrames:
         folder: the folder that ``robench.run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: if it is no folder of results, its plan contradicts a record, or a metric's plugin is not installed.
+        UserError: if ``folder`` holds no results, its plan contradicts a record, or a metric's plugin is missing.
     """
     path = Path(folder)
     results = read_folder(path, Registry.of(Host.discover()))
@@ -69,7 +69,7 @@ class ResultFrames:
         self._results = results
 
     def __repr__(self) -> str:
-        """Returns a text with the folder and the number of its cells."""
+        """Returns a text with the name of the folder and the number of its cells."""
         return f"<results of {self.folder}: {len(self._results.cells)} cells>"
 
     @cached_property
@@ -82,7 +82,7 @@ class ResultFrames:
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
-        """The columns of leaderboard.csv, one row per table and defended or undefended model."""
+        """The columns of leaderboard.csv, one row per table and victim."""
         return frame_of(LeaderboardRow, make_tables(self._results).rows())
 
     def users(self, cell: str) -> pd.DataFrame:
@@ -91,8 +91,8 @@ class ResultFrames:
         The columns are ``user`` (Int64, the row in the data), ``user_id`` (string), ``held_out`` (lists of items),
         ``ranks`` (lists of the rank of each held-out item, from 1), ``top`` (lists of the best items), ``loss`` and
         ``clean_loss`` (float64, if the attack has a loss per user). One float64 column per metric of the suite follows,
-        for example ``ndcg@10``, if the cell has it. Metrics of targets are means over the target sets. Items are given
-        by their rows in the data; see ``titles``.
+        for example ``ndcg@10``, if it was measured for the cell. Metrics of targets are means over the target sets.
+        Items are given by their rows in the data; see ``titles``.
 
         Args:
             cell: the id of the cell, or its first digits.
@@ -115,7 +115,7 @@ class ResultFrames:
                 "top": [[item for item in items if item >= 0] for items in arrays["top"].tolist()],
             }
         )
-        if measured.surface != "text":  # there a loss belongs to an item, not to a user
+        if measured.surface != "text":  # Here a loss belongs to an item, not to a user.
             for name in ("loss", "clean_loss"):
                 if name in arrays:
                     frame[name] = arrays[name].astype(np.float64)
@@ -126,7 +126,9 @@ class ResultFrames:
         return frame
 
     def titles(self, cell: str) -> pd.Series[str]:
-        """Returns the title of every item of a cell's data (dtype ``string``), indexed by the item's row.
+        """Returns the title of every item in a cell's data.
+
+        The series has the dtype ``string``. Its index is the item's row in the data.
 
         Raises:
             UserError: if there is no such cell.
@@ -166,7 +168,9 @@ class ResultFrames:
 
 
 def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
-    """Returns rows as a frame. The dtypes depend only on the columns, even if there are no rows.
+    """Returns rows as a frame.
+
+    The dtypes depend only on the columns, even if there are no rows.
 
     Args:
         row: the dataclass of the rows. Its fields are the columns.
@@ -177,7 +181,10 @@ def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
 
 
 def column_of(values: list[Any], name: str) -> pd.Series[Any]:
-    """Returns the values of a column with its dtype. An empty text becomes a missing value."""
+    """Returns the values of a column with the right dtype.
+
+    An empty text becomes a missing value.
+    """
     known = [None if value == "" else value for value in values]
     if name in NUMBERS:
         return pd.Series([np.nan if value is None else float(value) for value in known], dtype="float64")

@@ -1,4 +1,7 @@
-"""Signals that end a run as Ctrl-C does: finished cells are kept, workers end, and a line says so."""
+"""Handles signals that end a run in the same way as Ctrl-C.
+
+Finished cells are kept, workers end, and a line says so.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,11 @@ class TerminatedError(KeyboardInterrupt):
 
 @contextmanager
 def interrupting_signals() -> Iterator[None]:
-    """Raises ``TerminatedError`` in the block if SIGTERM or SIGHUP arrives. A second signal ends the process at once.
+    """Raises ``TerminatedError`` in the block if SIGTERM or SIGHUP arrives.
 
-    A signal that is ignored, as by ``nohup``, stays ignored.
+    A second signal ends the process at once.
+
+    A signal that is already ignored, for example because of ``nohup``, stays ignored.
     """
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
@@ -47,5 +52,5 @@ def interrupting_signals() -> Iterator[None]:
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """Returns the exit code of an interrupted run: 128 and the number of the signal."""
+    """Returns the exit code of an interrupted run: 128 plus the number of the signal."""
     return 128 + (error.number if isinstance(error, TerminatedError) else signal.SIGINT)

@@ -1,4 +1,7 @@
-"""Runs a suite and writes its tables, for ``robench run`` and for ``robench.run``."""
+"""Runs a suite and writes its tables.
+
+Both ``robench run`` and ``robench.run`` use this module.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
         The summary of the run, and the tables.
 
     Raises:
-        UserError: if the suite, an option, the data or the folder of results is wrong, or another run is at work in
+        UserError: if the suite, an option, the data or the folder of results is wrong, or another run is using
             this folder.
     """
     host = Host.discover()
@@ -57,7 +60,9 @@ def options_of(
     only: str | Iterable[str],
     fresh: bool,
 ) -> Options:
-    """Checks and returns the options of ``robench.run``. A single override or filter need not be in a list.
+    """Checks the options of ``robench.run``, and returns them.
+
+    A single override or filter need not be in a list.
 
     Raises:
         UserError: if an option has a wrong type.
@@ -69,7 +74,7 @@ def options_of(
 
 
 def texts_of(value: str | Iterable[str], name: str) -> tuple[str, ...]:
-    """Returns one string or several strings as a tuple.
+    """Returns one or several strings as a tuple.
 
     Raises:
         UserError: if one of them is not a string.

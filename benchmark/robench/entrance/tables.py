@@ -1,4 +1,7 @@
-"""Builds the tables of a folder and writes them. It never imports torch."""
+"""Builds the tables of a folder and writes them.
+
+This module never imports torch.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,9 @@ def _metrics(folder: Path, plan: PlanFile, registry: Registry) -> Mapping[str, M
 
 
 def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
-    """Computes every table from plan.json and the records, and writes the files of the leaderboard.
+    """Computes every table of a folder, and writes the files of the leaderboard.
+
+    The tables depend only on plan.json and the records.
 
     Args:
         folder: the folder of results.

@@ -14,7 +14,10 @@ from robench.api.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a temporary file beside ``path``; at the end of the block it is flushed to the disk and renamed."""
+    """Yields a temporary file that replaces ``path`` at the end of the block.
+
+    The file is in the same folder. At the end it is flushed to the disk and renamed.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -31,7 +34,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _make_readable(handle: int, name: str) -> None:
-    """Gives a temporary file, which only its owner may read, the usual mode."""
+    """Gives a temporary file the usual mode. So far only its owner may read it."""
     if os.chmod in os.supports_fd:
         os.chmod(handle, 0o644)
     else:
@@ -39,16 +42,16 @@ def _make_readable(handle: int, name: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
+    """Writes the whole file, or changes nothing."""
     with replacing(path) as file:
         file.write(content)
 
 
 def _remove_empty(folder: Path) -> None:
-    """Removes an empty folder that is in the place of a file.
+    """Removes an empty folder that has the path of a file.
 
     Raises:
-        UserError: if it is not empty, so that it may be somebody's.
+        UserError: if the folder is not empty, because its content may be somebody's work.
     """
     try:
         folder.rmdir()
@@ -57,5 +60,8 @@ def _remove_empty(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text as UTF-8 and keeps its line endings. Lone surrogates are written as their escapes."""
+    """Writes text as UTF-8, and keeps its line endings.
+
+    Lone surrogates are written as their escapes.
+    """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))

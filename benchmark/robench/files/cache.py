@@ -1,7 +1,9 @@
-"""The cache of results that are expensive to compute and depend only on their key: data, profiles, checkpoints.
+"""The cache of results that are expensive to compute and depend on a key alone.
 
-A key hashes everything that the result depends on. An entry holds its own key and a digest of its content, which are
-checked whenever it is read. A bad entry is dropped and made again.
+These are prepared data, profiles and checkpoints.
+
+A key hashes everything that the result depends on. An entry holds its own key and a digest of its content.
+Both are checked whenever the entry is read. A bad entry is dropped and computed again.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from robench.files.sources import Sources
 log = logging.getLogger("robench")
 
 Arrays = Mapping[str, NDArray[Any]]
-MOST_ENTRY = 1 << 36  # bytes of a file
-MOST_NAME = 200  # characters of a problem in a message
+MOST_ENTRY = 1 << 36  # the largest size of a file in bytes
+MOST_NAME = 200  # the largest length of a problem in a message
 
 
 @once
@@ -43,7 +45,7 @@ def _log_once(text: str) -> None:
     log.warning("%s", text)
 
 
-# What happens with a line about the cache. A worker sends it to the parent, which shows it once for all workers.
+# Receives the lines about the cache. A worker sends them to the parent, which shows each once for all workers.
 report_trouble: ContextVar[Callable[[str], None]] = ContextVar("report_trouble", default=_log_once)
 
 
@@ -60,17 +62,17 @@ def default_folder() -> Path:
 
 
 def read_entry(path: Path, name: str = "") -> Entry:
-    """Reads the file of an entry, and compares it with its digest if it has one.
+    """Reads the file of an entry, and compares its content with its digest, if any.
 
     Args:
         path: the file.
-        name: the kind and the key that the entry must have, as ``kind/key``; empty for any, and for a file without a
-            digest.
+        name: the kind and the key that the entry must have, as ``kind/key``. It is empty if any entry is accepted, or
+            if the file has no digest.
 
     Raises:
         OSError: if the file cannot be read.
         SafetensorError: if the file is not a complete safetensors file.
-        UserError: if the file is not a regular one, or its content is not what it was when it was written.
+        UserError: if the file is not a regular file, or its content has changed since it was written.
     """
     check_file(path, MOST_ENTRY)
     with safe_open(path, framework="numpy") as file:
@@ -85,7 +87,10 @@ def read_entry(path: Path, name: str = "") -> Entry:
 
 
 def write_entry(path: Path, name: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-    """Writes the file of an entry with its name and its digest, either completely or not at all."""
+    """Writes the file of an entry with its name and its digest.
+
+    The file is written either completely or not at all.
+    """
     complete = {key: np.ascontiguousarray(part) for key, part in arrays.items()}
     text = json.dumps(dict(notes))
     write_bytes(path, save(complete, {"notes": text, "name": name, "sha256": _sha256(name, complete, text)}))
@@ -115,7 +120,7 @@ class Cache:
         self.sources = Sources()
 
     def check(self) -> None:
-        """Checks that the folder can be written, before any work.
+        """Checks before any work that the folder can be written.
 
         Raises:
             UserError: if the path is a file, or if the folder cannot be written.
@@ -136,7 +141,10 @@ class Cache:
         return self._read(kind, key)[0]
 
     def _read(self, kind: str, key: str) -> tuple[Entry | None, str]:
-        """Returns an entry, and what is wrong with a bad one."""
+        """Returns an entry and a description of its fault.
+
+        A missing or bad entry is None. The description is empty if there is no fault.
+        """
         path = self.path(kind, key)
         try:
             return read_entry(path, f"{kind}/{key}"), ""
@@ -150,7 +158,7 @@ class Cache:
     def drop(self, path: Path, problem: str) -> None:
         """Removes a bad entry, a file or a folder, and logs a line about it."""
         report_trouble.get()(f"{path}: {in_one_line(problem, MOST_NAME)}; it is made again")
-        with suppress(OSError):  # a read-only folder: it is bad at the next reading too
+        with suppress(OSError):  # In a read-only folder the entry stays bad, and the next reader reports it too.
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -163,19 +171,24 @@ class Cache:
         write_entry(path, f"{kind}/{key}", arrays, notes)
 
     def describe_failure(self, error: OSError) -> UserError:
-        """Returns the mistake for a cache that could not be written, with what to do."""
+        """Returns the error for a cache that could not be written, with advice."""
         hint = "make room there, or set ROBENCH_CACHE to another folder"
         return UserError(f"the cache cannot be written: {error.strerror or error}", where=str(self.folder), hint=hint)
 
     def keep(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-        """Stores an entry if the cache can be written. If it cannot, a line says so, and the caller goes on without."""
+        """Stores an entry if the cache can be written.
+
+        Otherwise a line says that it cannot, and the caller continues without the cache.
+        """
         try:
             self.write(kind, key, arrays, notes)
         except OSError as error:
             report_trouble.get()(f"{self.describe_failure(error)}; results are measured without it")
 
     def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
-        """Returns an entry, which is made first if it is missing or bad. Of several processes at once, one makes it.
+        """Returns an entry, and computes it first if it is missing or bad.
+
+        If several processes need it at the same time, only one computes it.
 
         Args:
             kind: the folder of similar entries.

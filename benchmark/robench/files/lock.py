@@ -1,7 +1,9 @@
-"""Locks between processes. The operating system releases a lock when its process ends, however it ends.
+"""Locks between processes.
 
-A lock file is never followed if it is a link, and what stands in it is never lost. Where there are no such locks
-(Windows, some network file systems), the block is entered without one.
+The operating system releases a lock when its process ends, however it ends.
+
+A lock file is never followed if it is a link, and its content is never lost. Windows and some network file systems
+have no such locks. There the block is entered without a lock.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ else:
     HAS_LOCKS = True
 
 RUN_LOCK = ".run.lock"  # in a folder of results
-MOST_OWNER = 200  # bytes of the text that says who holds a lock
+MOST_OWNER = 200  # the largest size of the text about the owner of a lock, in bytes
 
 
 def open_lock(path: Path) -> int:
-    """Returns the handle of a lock file, which is made if it is missing.
+    """Returns the handle of a lock file, and creates the file if it is missing.
 
     Raises:
-        OSError: if it cannot be opened, or is a link or no regular file.
+        OSError: if the file cannot be opened, or is a link or not a regular file.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     handle = os.open(path, flags, 0o644)
@@ -46,14 +48,17 @@ def open_lock(path: Path) -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock of a file, and waits for it first. Without a lock file, the block is entered without a lock."""
+    """Waits for the lock of a file, and holds it during the block.
+
+    If there can be no lock file, the block is entered without a lock.
+    """
     handle = None
-    with suppress(OSError):  # whatever is written below it fails too, and says so
+    with suppress(OSError):  # the later write to this folder fails too, and reports the error
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = open_lock(path)
     try:
         if HAS_LOCKS and handle is not None:
-            with suppress(OSError):  # no locks on this file system
+            with suppress(OSError):  # this file system has no locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
@@ -80,13 +85,15 @@ def is_free(path: Path) -> bool:
 
 @contextmanager
 def working_alone(folder: Path) -> Iterator[bool]:
-    """Holds the lock of a folder of results, which is made if it is missing, and removed again if it stays empty.
+    """Holds the lock of a folder of results during the block.
+
+    The folder is created if it is missing. It is removed again if it stays empty.
 
     Yields:
-        Whether there is a lock, so that nobody else works in the folder.
+        True if the lock is held, so no other run uses the folder. False if the system has no locks.
 
     Raises:
-        UserError: if another process holds it, which is named, or if the folder cannot be written.
+        UserError: if another process, which the message names, holds the lock, or if the folder cannot be written.
     """
     missing = [one for one in (folder, *folder.parents) if not os.path.exists(one)]
     try:
@@ -101,12 +108,15 @@ def working_alone(folder: Path) -> Iterator[bool]:
             (folder / RUN_LOCK).unlink(missing_ok=True)
         os.close(handle)
         for one in missing:
-            with suppress(OSError):  # not empty
+            with suppress(OSError):  # the folder is not empty
                 one.rmdir()
 
 
 def _take(folder: Path) -> tuple[int, bool]:
-    """Returns the handle of the lock of a folder, and whether it is held. It is not if there are no locks here."""
+    """Returns the handle of a folder's lock, and whether the lock is held.
+
+    The lock is not held if the system has no locks.
+    """
     path = folder / RUN_LOCK
     while True:
         handle = open_lock(path)
@@ -119,12 +129,12 @@ def _take(folder: Path) -> tuple[int, bool]:
             os.close(handle)
             problem = "another run is at work in this folder" + (f": {owner}" if owner else "")
             raise UserError(problem, where=str(folder), hint="wait for its end, or give another --results") from None
-        except OSError:  # no locks on this file system
+        except OSError:  # this file system has no locks
             return handle, False
         if _is_current(handle, path):
             _sign(handle)
             return handle, True
-        os.close(handle)  # its last owner has removed it meanwhile
+        os.close(handle)  # the last owner has removed the file in the meantime
 
 
 def _is_current(handle: int, path: Path) -> bool:
@@ -135,7 +145,7 @@ def _is_current(handle: int, path: Path) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Writes who holds a lock."""
+    """Writes which process holds a lock."""
     owner = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-    with suppress(OSError):  # a full disk is reported by whoever needs room
+    with suppress(OSError):  # if the disk is full, the next writer reports it
         os.pwrite(handle, owner.encode()[:MOST_OWNER].ljust(MOST_OWNER), 0)

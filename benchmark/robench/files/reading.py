@@ -1,4 +1,7 @@
-"""Reads files that anyone may have damaged. Whatever is wrong with one is a ``UserError`` that names it."""
+"""Reads files that anyone may have damaged.
+
+Every fault of a file is reported as a ``UserError`` that names the file.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from robench.api.errors import UserError
 
-MOST_BYTES = 1 << 32  # of any file that is read into memory
+MOST_BYTES = 1 << 32  # the largest size of a file that is read into memory
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -21,8 +24,8 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
         most: the largest size that is read.
 
     Raises:
-        FileNotFoundError: if there is none.
-        UserError: if it is no regular file, is too large, or cannot be read.
+        FileNotFoundError: if there is no such file.
+        UserError: if the file is not a regular file, is too large, or cannot be read.
     """
     try:
         check_file(path, most)
@@ -34,11 +37,17 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def check_file(path: Path, most: int = MOST_BYTES) -> None:
-    """Checks that a path is a regular file that is not too large. To open a pipe would wait for ever.
+    """Checks that a path is a regular file and not too large.
+
+    Opening a pipe could wait for ever.
+
+    Args:
+        path: the path.
+        most: the largest size in bytes.
 
     Raises:
-        OSError: if its status cannot be read.
-        UserError: if it is another kind of file, or too large.
+        OSError: if the status of the file cannot be read.
+        UserError: if the path is another kind of file, or if the file is too large.
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -49,14 +58,16 @@ def check_file(path: Path, most: int = MOST_BYTES) -> None:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """Returns the value of a JSON text: UTF-8, no key twice, no NaN or Infinity.
+    """Returns the value of a JSON text.
+
+    The text must be UTF-8. No key may occur twice, and NaN and Infinity are not allowed.
 
     Args:
         content: the bytes of the text.
-        where: what an error calls the file.
+        where: the name of the file in error messages.
 
     Raises:
-        UserError: if it is no such text.
+        UserError: if the text breaks one of these rules.
     """
     try:
         return json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)

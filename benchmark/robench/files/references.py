@@ -1,4 +1,7 @@
-"""Finds the references in the source of a module: its imports, and strings of the form ``module:Class``."""
+"""Finds the modules to which the source of a module refers.
+
+References are imports, and strings of the form ``module:Class``.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ _HOOK = "robench_"
 
 @dataclass(frozen=True)
 class Reference:
-    """A module that another module names. Leading dots mean that the name is relative.
+    """A reference to another module.
 
     Args:
-        module: the name, for example ``package.module`` or ``.module``.
-        attribute: the object that is imported from it: a name, a submodule or ``*``. It is empty for the module itself.
+        module: the name, for example ``package.module`` or ``.module``. Leading dots mean that the name is relative.
+        attribute: the imported object: a name, a submodule or ``*``. It is empty if the module itself is imported.
     """
 
     module: str
@@ -27,8 +30,8 @@ class Reference:
 def references(tree: ast.AST) -> Iterator[Reference]:
     """Yields the references of a module, including those inside functions.
 
-    Imports for type checkers are left out. Hooks are left out too, because a plugin's list of components is not part of
-    any component.
+    Imports for type checkers are left out. Hooks are left out too, because they list all components of a plugin, and no
+    component depends on that list.
     """
     for node in _nodes(tree):
         if isinstance(node, ast.Import):

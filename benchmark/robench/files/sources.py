@@ -1,7 +1,7 @@
-"""Digests of the source code that can change a number, for cache keys and records.
+"""Digests of the source code that can change a result.
 
-An edit of a plugin's module changes the digests of the classes that import it, and of no others. Nothing is imported
-to compute a digest: the modules that a module imports are read from its source.
+Cache keys and records contain them. If a plugin's module is edited, only the digests of the classes that import it
+change. Nothing is imported to compute a digest, because the imports of a module are read from its source.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ STANDARD_LIBRARY = Path(ast.__file__).parent
 
 
 class Sources:
-    """The digests of source code. An instance reads every file only once, so each run needs a new instance."""
+    """The digests of source code.
+
+    An instance reads every file only once, so each run needs a new instance.
+    """
 
     def __init__(self) -> None:
         self._contents: dict[str, bytes | None] = {}
@@ -37,7 +40,10 @@ class Sources:
         self._digests: dict[type, str] = {}
 
     def code_of(self, classes: Iterable[type]) -> dict[str, str]:
-        """Returns the digests of robench itself and of each class, under ``robench`` and ``module:Class``."""
+        """Returns the digests of robench itself and of each class.
+
+        The keys are ``robench`` and ``module:Class``.
+        """
         own = {f"{cls.__module__}:{cls.__qualname__}": self.digest(cls) for cls in classes}
         return {"robench": self.core, **dict(sorted(own.items()))}
 
@@ -52,7 +58,7 @@ class Sources:
         return _digest(_python_files(files("robench") / "pretrained", "pretrained"))
 
     def digest(self, cls: type) -> str:
-        """Returns the digest of the modules that a class is made of.
+        """Returns the digest of the modules that a class depends on.
 
         These are the modules of the class and of its bases, and the modules of the same top-level packages that they
         import, directly or indirectly. If such a module is a single file, modules in the same folder count as well. A
@@ -86,12 +92,18 @@ class Sources:
             yield SHARED, self._shared.encode()
 
     def _is_file(self, name: str) -> bool:
-        """Returns whether a top-level module is a single file, so its helpers are in the same folder."""
+        """Returns whether a top-level module is a single file.
+
+        The modules in the same folder are then its helpers.
+        """
         spec = self._spec(name)
         return spec is not None and spec.submodule_search_locations is None
 
     def _folder_of(self, name: str) -> Path | None:
-        """Returns the folder of a top-level module, or None if it is installed or has no file."""
+        """Returns the folder of a top-level module.
+
+        The result is None if the module is installed or has no file.
+        """
         spec = self._spec(name)
         if spec is None or not spec.has_location or spec.origin is None:
             return None
@@ -114,7 +126,10 @@ class Sources:
             yield reference.module
 
     def _references(self, name: str) -> tuple[Reference, ...]:
-        """Returns the references of a module with absolute names, or nothing if it has no source."""
+        """Returns the references of a module with absolute names.
+
+        The result is empty if the module has no source.
+        """
         if name not in self._neighbours:
             spec, content = self._spec(name), self._content(name)
             self._neighbours[name] = ()
@@ -124,7 +139,10 @@ class Sources:
         return self._neighbours[name]
 
     def _content(self, name: str) -> bytes | None:
-        """Returns the bytes of a module's file in a folder or a zip, or None if it has no file."""
+        """Returns the bytes of a module's file, which may be in a folder or a zip.
+
+        The result is None if the module has no file.
+        """
         if name not in self._contents:
             spec = self._spec(name)
             try:
@@ -134,7 +152,10 @@ class Sources:
         return self._contents[name]
 
     def _spec(self, name: str) -> ModuleSpec | None:
-        """Returns the spec of a module without importing it, or None if there is no such module."""
+        """Returns the spec of a module without importing it.
+
+        The result is None if there is no such module.
+        """
         loaded: ModuleSpec | None = getattr(sys.modules.get(name), "__spec__", None)
         if loaded is not None:
             return loaded
@@ -172,7 +193,10 @@ def _absolute(tree: ast.AST, package: str) -> Iterator[Reference]:
 
 
 def _python_files(path: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yields the name and the content of a file, or of every Python file below a folder, in order."""
+    """Yields the name and the content of a Python file, or of all below a folder.
+
+    Files below a folder are yielded in order.
+    """
     if path.is_dir():
         for child in sorted(path.iterdir(), key=lambda child: child.name):
             yield from _python_files(child, f"{name}/{child.name}")
@@ -181,7 +205,7 @@ def _python_files(path: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _digest(contents: Iterable[tuple[str, bytes]]) -> str:
-    """Returns a digest of named contents, 16 hex digits."""
+    """Returns the digest of named contents as 16 hex digits."""
     total = hashlib.sha256()
     for name, content in contents:
         total.update(f"{name}\0{len(content)}\0".encode())

@@ -1,4 +1,7 @@
-"""Describes failures to write: full disks, quotas, read-only folders, errors of the disk."""
+"""Describes failures to write a file.
+
+Causes are full disks, quotas, read-only folders and disk errors.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ F = TypeVar("F", bound=_HasFolder)
 
 
 def describe_failure(folder: Path, error: OSError) -> UserError:
-    """Returns the mistake for a folder of results that could not be written, with what to do."""
+    """Returns the error for a folder of results that could not be written.
+
+    Its message says what to do.
+    """
     hint = "give another --results"
     if error.errno in FULL:
         hint = "finished cells are kept: make room, and run again to go on"
@@ -36,7 +42,10 @@ def describe_failure(folder: Path, error: OSError) -> UserError:
 
 @contextmanager
 def naming(folder: Path) -> Iterator[None]:
-    """Turns an ``OSError`` of the block into a ``UserError`` that names the folder and says what to do."""
+    """Turns an ``OSError`` of the block into a ``UserError``.
+
+    Its message names the folder and says what to do.
+    """
     try:
         yield
     except OSError as error:
@@ -44,7 +53,7 @@ def naming(folder: Path) -> Iterator[None]:
 
 
 def naming_folder(method: Callable[Concatenate[F, P], T]) -> Callable[Concatenate[F, P], T]:
-    """Makes a method that writes to ``self.folder`` name this folder if it cannot."""
+    """Makes a method report the folder ``self.folder`` if it cannot write there."""
 
     @wraps(method)
     def named(self: F, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,1 +1,1 @@
-"""Finds plugins, and makes classes and instances from the names of their components."""
+"""Finds plugins, and makes classes and instances from component names."""

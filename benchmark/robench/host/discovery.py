@@ -1,4 +1,7 @@
-"""Loads plugins one by one, so a broken plugin is reported and never fatal."""
+"""Loads plugins one by one.
+
+A broken plugin is reported, and the others are loaded all the same.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,14 @@ log = logging.getLogger("robench")
 
 
 class Host:
-    """The plugins of one environment. Each has an owner, ``distribution:entry``.
+    """The plugins of one environment.
+
+    The owner of a plugin has the form ``distribution:entry``.
 
     Attributes:
         owners: the plugins that are loaded, in order.
         idle: the loaded plugins that implement no hook.
-        broken: the reason why each of the other plugins failed, by owner.
+        broken: the reason why a plugin could not be loaded, by owner.
     """
 
     def __init__(self) -> None:
@@ -40,8 +45,8 @@ class Host:
     def discover(cls) -> Host:
         """Returns a host with every plugin of this environment.
 
-        These are the entry points of the group ``robench``, and the modules in the environment variable
-        ``ROBENCH_PLUGINS``. The variable is comma-separated, and it serves plugins that are not packaged yet.
+        Plugins are the entry points of the group ``robench``, and the modules in the environment variable
+        ``ROBENCH_PLUGINS``. The variable is a comma-separated list, for plugins that are not packaged yet.
         """
         host = cls()
         # An editable install can list the same entry point twice.
@@ -78,8 +83,8 @@ class Host:
         try:
             self.manager.register(plugin, name=owner)
             self.manager.check_pending()
-        except Exception as error:  # an unknown hook, a hook with other arguments, the same plugin twice
-            # pluggy keeps the hooks that it registered before it refused one.
+        except Exception as error:  # an unknown hook, a hook with other arguments, or a plugin that is registered twice
+            # If pluggy refuses a hook, it keeps the hooks that it has already registered.
             if self.manager.get_plugin(owner) is plugin:
                 self.manager.unregister(plugin)
             self.broken[owner] = describe_error(error)
@@ -89,7 +94,10 @@ class Host:
             self.idle.append(owner)
 
     def _calls(self, hook: str) -> Iterator[tuple[str, Any]]:
-        """Yields the implementations of a hook with their owners, in the order of registration."""
+        """Yields the owner and the implementation of a hook for each plugin.
+
+        The order is that of registration.
+        """
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             yield implementation.plugin_name, implementation
 
@@ -107,7 +115,10 @@ class Host:
             yield owner, offered
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Calls a lifecycle hook of every plugin. A failure is logged and never fatal."""
+        """Calls a lifecycle hook of every plugin.
+
+        A failure is logged, and the run continues.
+        """
         for owner, implementation in self._calls(hook):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
@@ -116,7 +127,7 @@ class Host:
 
 
 def _import(name: str) -> Any:
-    # The name serves as the distribution of the module, and a colon ends a distribution: "robench:x" would be robench.
+    # The module's name serves as a distribution. A colon ends a distribution: "robench:x" would become "robench".
     if not all(part.isidentifier() for part in name.split(".")):
         raise ImportError(f"'{name}' is not the name of a module")
     return importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Imports the classes that plugins register, finds faults in them, and describes them."""
+"""Imports, checks and describes the classes that plugins register."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def import_attribute(target: str) -> Any:
 
 
 def find_fault(cls: Any, base: type[Any]) -> str:
-    """Returns the reason why an object is not a valid component, or an empty text.
+    """Returns what makes an object an invalid component, or an empty text.
 
     Args:
         cls: the object that a plugin registered.
@@ -26,14 +26,17 @@ def find_fault(cls: Any, base: type[Any]) -> str:
     config = getattr(cls, "Config", None)
     if not (isinstance(config, type) and issubclass(config, BaseConfig)):
         return "has a Config that is not a subclass of BaseConfig"
-    # Components have no metaclass that would refuse to make an instance of an incomplete class.
+    # Components have no metaclass that would refuse to instantiate an incomplete class.
     missing = [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
     missing += [name for name in ("surface", "stage") if name in base.__annotations__ and not hasattr(cls, name)]
     return f"lacks {', '.join(missing)}" if missing else ""
 
 
 def describe_component(cls: type[Component]) -> str:
-    """Describes the settings, surfaces and default threat model of a component in one line."""
+    """Describes a component in one line.
+
+    The line has its settings, surfaces and default threat model.
+    """
     settings = [field.alias or name for name, field in cls.Config.model_fields.items()]
     parts = [f"settings: {', '.join(settings)}"] if settings else []
     surfaces = getattr(cls, "surfaces", None)
@@ -47,6 +50,6 @@ def describe_component(cls: type[Component]) -> str:
 def _describe_threat(cls: Any) -> str:
     try:
         fields = cls().threat().as_dict()
-    except Exception:  # a setting without a default, or a mistake in the plugin: surface and stage are still known
+    except Exception:  # A setting has no default, or the plugin has a bug. Surface and stage are known.
         return f"threat: {cls.surface}, {cls.stage}"
     return "threat: " + ", ".join(f"k {value}" if name == "k" else str(value) for name, value in fields.items())

@@ -1,8 +1,10 @@
-"""The registry of components, which knows the plugin and the class of each.
+"""The registry of components, with the plugin and the class of each component.
 
-A class is imported when it is needed. A component has two names. Its identity is for machines, and appears in ids,
-cache keys and the columns of tables. It depends only on the distribution that offers the component. Its reference is
-for people. It is the shortest name that is unambiguous among the installed plugins.
+A class is imported when it is needed. A component has two names:
+
+- The identity is for machines. It appears in ids, cache keys and the columns of tables, and it depends only on the
+  distribution that offers the component.
+- The reference is for people. It is the shortest name that is unambiguous among the installed plugins.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from robench.api.defense import Defense
     from robench.api.models.base import Model
 
-OWN = "robench"  # the distribution whose components have bare names, and whose roles count
+OWN = "robench"  # only components of this distribution have bare names and roles
 Kind = Literal["dataset", "model", "attack", "defense", "metric", "executor"]
 # The hook under which plugins register a kind of components, and the base class of that kind.
 KINDS: dict[Kind, tuple[str, str]] = {
@@ -70,7 +72,7 @@ class Registry:
 
     Args:
         entries: the components of each kind, in the order of the plugins.
-        broken: the reason why each of the other plugins failed, by owner. Error messages name these plugins.
+        broken: the reason why a plugin could not be loaded, by owner. Error messages name these plugins.
     """
 
     def __init__(self, entries: dict[Kind, list[Entry]], broken: dict[str, str]) -> None:
@@ -88,12 +90,12 @@ class Registry:
         return cls(entries, host.broken)
 
     def find(self, kind: Kind, name: str) -> Entry:
-        """Returns the entry that a person means by a name.
+        """Returns the entry that matches a name from a user.
 
         The name has the form ``name``, ``distribution/name`` or ``distribution:entry/name``.
 
         Raises:
-            UserError: if no plugin or several plugins offer it.
+            UserError: if no plugin or several plugins offer a component of this name.
         """
         qualifier, _, short = name.rpartition("/")
         named = self._named(kind, short)
@@ -118,9 +120,11 @@ class Registry:
     def identity(self, kind: Kind, entry: Entry) -> str:
         """Returns the identity of an entry.
 
-        The identity does not depend on which other distributions are installed. It is the bare name for robench
-        itself, and ``distribution/name`` for any other distribution. It is ``distribution:entry/name`` if one
-        distribution offers the name twice.
+        The identity does not depend on the other installed distributions. There are three forms:
+
+        - ``name``, for components of robench itself;
+        - ``distribution/name``, for components of any other distribution;
+        - ``distribution:entry/name``, if one distribution offers the name twice.
         """
         if sum(other.distribution == entry.distribution for other in self._named(kind, entry.name)) > 1:
             return f"{entry.owner}/{entry.name}"
@@ -129,10 +133,11 @@ class Registry:
     def resolve(self, kind: Kind, identity: str) -> Entry:
         """Returns the entry of an identity from a plan, a record or a payload.
 
-        Files of older versions hold a reference instead. It is looked up as if a person had written it.
+        Files of older versions hold a reference instead. A reference is looked up in the same way as a name from a
+        user.
 
         Raises:
-            UserError: if no plugin or several plugins offer it.
+            UserError: if no plugin or several plugins offer the component.
         """
         named = self._named(kind, identity.rpartition("/")[2])
         return next((e for e in named if self.identity(kind, e) == identity), None) or self.find(kind, identity)
@@ -146,14 +151,14 @@ class Registry:
         return f"{entry.owner if same else entry.distribution}/{entry.name}"
 
     def spelling(self, kind: Kind, identity: str) -> str:
-        """Returns an identity in the form for suite files.
+        """Returns the name of an identity for suite files.
 
-        The name is qualified if the bare name is ambiguous here.
+        The name is qualified if the bare name is ambiguous in this environment.
         """
         return identity if "/" in identity else self.reference(kind, self.resolve(kind, identity))
 
     def load(self, kind: Kind, name: str) -> Any:
-        """Returns the class that a person means by a name.
+        """Returns the class that matches a name from a user.
 
         Raises:
             UserError: if the name is unknown or ambiguous, or the class cannot be imported.
@@ -164,7 +169,7 @@ class Registry:
         """Returns the class of an identity.
 
         Raises:
-            UserError: if no plugin offers it, or the class cannot be imported.
+            UserError: if no plugin offers the component, or its class cannot be imported.
         """
         return self.load_entry(kind, self.resolve(kind, identity))
 
@@ -180,18 +185,18 @@ class Registry:
         """Returns the component of a part, with the part's settings.
 
         Raises:
-            UserError: if no plugin offers it, or its class cannot be imported.
+            UserError: if no plugin offers the component, or its class cannot be imported.
         """
         component: Component = self.class_of(kind, part.name).make(**part.config)
         return component
 
     def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Returns the metrics of names such as ``ndcg@10``, in order.
+        """Returns the metrics that measures such as ``ndcg@10`` name, in order.
 
         The keys are their identities, such as ``ndcg``.
 
         Raises:
-            UserError: if no plugin offers one of them, or its class cannot be imported.
+            UserError: if no plugin offers one of the metrics, or its class cannot be imported.
         """
         identities = dict.fromkeys(Measure.parse(name).name for name in names)
         return {identity: self.class_of("metric", identity)() for identity in identities}
@@ -200,7 +205,7 @@ class Registry:
         """Returns the class of an entry, which must be a complete component.
 
         Raises:
-            UserError: if it cannot be imported, or it is not a component of this kind.
+            UserError: if the class cannot be imported, or is not a component of this kind.
         """
         cls = entry.target
         if isinstance(cls, str):
@@ -214,7 +219,7 @@ class Registry:
         return cls
 
     def listing(self) -> Iterator[tuple[str, str, str]]:
-        """Yields (kind, name, owner) of every component. No component is imported."""
+        """Yields (kind, name, owner) of every component, without importing any."""
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):
                 yield kind, entry.name, entry.owner
@@ -222,8 +227,8 @@ class Registry:
     def check(self) -> Iterator[tuple[str, str, str, str]]:
         """Imports every component and yields (kind, name, owner, state).
 
-        The state describes what a component needs and offers, or it is ``error: ...``. If several plugins offer the
-        name, the state also shows how to name this one.
+        The state describes the requirements and the abilities of a component, or it is ``error: ...``. If several
+        plugins offer the name, the state also shows how to refer to this component.
         """
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):

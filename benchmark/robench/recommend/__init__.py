@@ -1,1 +1,4 @@
-"""Makes the lists that fitted victims recommend to a user. ``robench recommend`` uses it."""
+"""Makes the lists that fitted victims recommend to a user.
+
+The command ``robench recommend`` uses this package.
+"""

@@ -1,4 +1,7 @@
-"""Reads a checkpoint without its suite: the victim, the state, and the data that it was fitted on."""
+"""Reads a checkpoint without its suite.
+
+A checkpoint holds a victim, its state, and the key of the data that it was fitted on.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Checkpoint:
         state: the arrays of the model.
         victim: the victim that was fitted.
         key: the key and the digest of the prepared data.
-        device: the device on which to restore it.
+        device: the device on which the victim is restored.
         train: the digest of the data that the model was fitted on.
         code: the digests of the code that fitted it.
     """
@@ -76,7 +79,7 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
 
     Args:
         path: a ``.safetensors`` file.
-        registry: the plugins, which must offer the parts of its victim.
+        registry: the plugins, which must offer the components of the victim.
 
     Raises:
         UserError: if the file is missing or damaged, is not a checkpoint, or belongs to a plugin that is not installed.
@@ -96,7 +99,7 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
 
 
 def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
-    """Returns the arrays of a checkpoint, and its description of the victim."""
+    """Returns the arrays of a checkpoint, and the description of its victim."""
     if path.is_dir():
         raise _unusable(path, "it is a folder")
     try:
@@ -118,7 +121,7 @@ def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
 
 
 def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
-    """Refuses a victim whose plugin is not installed, and names the plugin."""
+    """Refuses a victim if one of its plugins is not installed, and names the plugin."""
     parts: list[tuple[Kind, Part]] = [("model", victim.model), ("defense", victim.defense)]
     parts += [("attack", victim.poison.attack)] if victim.poison else []
     for kind, part in parts:

@@ -1,4 +1,7 @@
-"""Makes the lists that victims recommend to a user of the data set or to a new user."""
+"""Makes the lists that victims recommend to a user.
+
+The user is in the data set, or is new.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ Say = Callable[[str], None]
 
 
 def recommend(source: Path, request: Request, registry: Registry, say: Say) -> list[Recommendation]:
-    """Returns the lists of a suite's victims that are not poisoned, or the list of a checkpoint's victim.
+    """Returns the lists of a suite's victims, or the list of a checkpoint's victim.
+
+    Poisoned victims of a suite are left out.
 
     Args:
         source: a suite, or a checkpoint (``.safetensors``).
@@ -48,7 +53,10 @@ def recommend(source: Path, request: Request, registry: Registry, say: Say) -> l
 
 
 def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: Say) -> list[Recommendation]:
-    """Returns the lists of a suite's victims. A victim without a checkpoint is fitted first."""
+    """Returns the lists of a suite's victims.
+
+    A victim without a checkpoint is fitted first.
+    """
     suite = load_suite(path, registry, request.overrides)
     cells = _choose(make_plan(suite, registry).cells, suite.seeds, request)
     cache = Cache(default_folder())
@@ -73,7 +81,10 @@ def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: S
 
 
 def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, say: Say) -> Recommendation:
-    """Returns the list of a checkpoint's victim. Its data comes from the cache that contains the file."""
+    """Returns the list of a checkpoint's victim.
+
+    The data comes from the cache that contains the checkpoint.
+    """
     given = [f"--{name}" for name in ("model", "defense", "seed") if getattr(request, name) is not None]
     given += [*(["--only"] if request.only else []), *(["--set"] if request.overrides else [])]
     if given:
@@ -91,7 +102,7 @@ def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, s
             fitted = fit.restore(checkpoint.state)
         except UserError:
             raise
-        except Exception as error:  # a plugin of another version may raise anything at this state
+        except Exception as error:  # a plugin of another version may raise any exception for this state
             problem = f"{type(error).__name__}: {error}"
             raise UserError(f"it does not fit the models that are installed: {problem}", where=str(path)) from error
         if not same_code:
@@ -109,7 +120,7 @@ def _answer(victim: Victim, query: Query, fit: Callable[[], FitResult], checkpoi
 
 
 def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> list[Cell]:
-    """Returns one cell of each victim that matches the request and is not poisoned."""
+    """Returns one cell per victim. A victim must match the request and be unpoisoned."""
     able = [cell for cell in cells if not cell.skip and cell.victim.poison is None]
     for kind in ("model", "defense"):
         name = getattr(request, kind)

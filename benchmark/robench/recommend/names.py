@@ -1,4 +1,7 @@
-"""Finds items by the names that people write: titles, titles with a year, and ids."""
+"""Finds items by the names that people write.
+
+A name is a title, a title with a year, or an id.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ _ASIDE = re.compile(r"(?P<rest>.+?) \((?:a\.?k\.?a\.? )?(?P<other>[^()]+)\)\Z")
 
 
 def normal(text: str) -> str:
-    """Returns a name in lower case, with regular blanks around words, commas and brackets."""
+    """Returns a name in lower case.
+
+    Blanks around words, commas and brackets are made regular.
+    """
     return re.sub(r" ?\(", " (", re.sub(r" ?, ?", ", ", " ".join(text.casefold().split()))).strip()
 
 
@@ -60,7 +66,10 @@ class Titles:
         return shown if self.exact.get(normal(shown)) == {item} else f"id:{self.catalogue.ids[item]}"
 
     def called(self, name: str) -> list[int]:
-        """Returns the items with this title. If there are none, returns those with the name in their title."""
+        """Returns the items with this title.
+
+        If there are none, the items that have the name in their title are returned.
+        """
         key = normal(name)
         return sorted(self.exact.get(key) or self.loose.get(key) or ())
 
@@ -74,7 +83,7 @@ class Titles:
             path: the option, for messages.
 
         Raises:
-            UserError: if the list is empty, a name is unknown, or several items have it.
+            UserError: if the list is empty, a name is unknown, or several items have the same name.
         """
         pieces = [piece.strip() for piece in text.split(",")]
         pieces = [piece for piece in pieces if piece]
@@ -102,7 +111,7 @@ class Titles:
         return f"'{name}'" if name == self.shown(item) else f"'{name}' for {self.shown(item)}"
 
     def _unknown(self, pieces: list[str], path: str) -> UserError:
-        """Returns the error of an unknown name, with the items that were probably meant."""
+        """Returns the error for an unknown name, with suggestions of similar items."""
         names = {*self.exact, *self.loose}
         best, text, close = 0.0, pieces[0], list[str]()
         for end in range(1, min(len(pieces), 3) + 1):
@@ -121,7 +130,10 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _orders(title: str) -> list[str]:
-    """Returns a title in both orders of its article: ``matrix, the`` and ``the matrix``."""
+    """Returns a title in both orders of its article.
+
+    An example is ``matrix, the`` and ``the matrix``.
+    """
     moved = _MOVED.match(title)
     if moved is None:
         return [title]

@@ -1,4 +1,7 @@
-"""Requests for recommendations: looking them up in a data set, and answering them with a model."""
+"""Requests for recommendations.
+
+Their names are looked up in a data set, and a model answers them.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Line:
-    """One recommended item. If it is ``held_out``, the user has used it, but the model was not trained on this."""
+    """One recommended item.
+
+    If it is ``held_out``, the user has used it, but the model was not trained on this interaction.
+    """
 
     item: str
     title: str
@@ -77,7 +83,7 @@ class Recommendation:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A request whose names have been looked up in a data set.
+    """A request with the rows of its user and items in a data set.
 
     Args:
         data: the prepared data.
@@ -122,6 +128,8 @@ class Query:
     def answer(self, model: Model) -> tuple[Line, ...]:
         """Returns the best items that the user has not used.
 
+        Known items are masked as in the benchmark. Held-out items are not masked.
+
         Known items are masked as in the benchmark.
 
         Held-out items are not masked.
@@ -147,7 +155,7 @@ class Query:
         if self.user is None:
             return model.newcomers(history)
         own = history.row(self.user)
-        if isinstance(model, TorchModel) and not len(own):  # it has learned nothing of this user
+        if isinstance(model, TorchModel) and not len(own):  # the model has learned nothing about this user
             return model.newcomers(Interactions.from_rows([own], history.n_items))
         return model.scores(np.array([self.user], dtype=np.int64), history)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_recommendations(recommendations: Sequence[Recommendation], console: Console) -> None:
-    """Prints a table per victim, with the recipient and the path of the checkpoint."""
+    """Prints one table per victim, with the recipient and the path of the checkpoint."""
     for one in recommendations:
         console.print(f"{one.victim} on {one.data}", highlight=False, soft_wrap=True)
         console.print(visible(one.recipient), highlight=False, soft_wrap=True)
