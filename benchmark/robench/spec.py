@@ -1,4 +1,7 @@
-"""The parts, victims and cells of a suite as frozen data, with their ids. Every package uses it."""
+"""The parts, victims and cells of a suite as frozen data, with their ids.
+
+Every package uses it.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,10 @@ class Victim:
     poison: Poison | None = None
 
     def content(self) -> Content:
-        """Returns the data that identifies the victim. Target sets matter to the fit only if it is poisoned."""
+        """Returns the data that identifies the victim.
+
+        Target sets matter to the fit only if it is poisoned.
+        """
         return {
             "dataset": self.dataset.content(),
             "split": self.split.content(),
@@ -189,7 +195,9 @@ class RowKey:
 
 @dataclass(frozen=True, kw_only=True)
 class CellRow:
-    """A cell in the flat form of plan.json. Tables are computed from these rows and the cells' records.
+    """A cell in the flat form of plan.json.
+
+    Tables are computed from these rows and the cells' records.
 
     Args:
         cell: the id of the cell.
@@ -281,7 +289,10 @@ class Cell:
     standard: bool = False
 
     def content(self) -> Content:
-        """Returns the data that identifies the cell. A clean cell also measures the target items."""
+        """Returns the data that identifies the cell.
+
+        A clean cell also measures the target items.
+        """
         targets = self.victim.targets.content() if self.attack is None or self.target_set is not None else None
         return {
             "victim": self.victim.content(),
@@ -302,7 +313,10 @@ class Cell:
         return self.epsilon if self.victim.poison is None else self.victim.poison.epsilon
 
     def row(self) -> CellRow:
-        """Returns the cell in the form of plan.json. The attack of a poisoned victim is its poisoning."""
+        """Returns the cell in the form of plan.json.
+
+        The attack of a poisoned victim is its poisoning.
+        """
         v, poison, threat = self.victim, self.victim.poison, self.threat
         attack = poison.attack if poison is not None else self.attack
         weight, train_epsilon = v.strength
@@ -361,7 +375,10 @@ def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
 
 
 def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
-    """Returns the victim that a payload of ``dataclasses.asdict`` describes. The id is the same."""
+    """Returns the victim that a payload of ``dataclasses.asdict`` describes.
+
+    The id is the same.
+    """
     poison = payload["poison"]
     return Victim(
         Part(**payload["dataset"]),

@@ -1,7 +1,7 @@
 """The names that a plugin author needs; ``__init__.pyi`` lists them.
 
-Plugins import from this package, from its modules and from ``robench.pretrained``, and from nothing else of robench.
-A name is imported when it is first used, so that listing plugins never imports torch.
+From robench, plugins import only this package, its modules and ``robench.pretrained``. A name is imported when it is
+first used, so listing plugins never imports torch.
 """
 
 from robench.api.lazy import attach_stub

@@ -1,6 +1,6 @@
-"""Writes frozen dataclasses as JSON objects and reads them back.
+"""Writes frozen dataclasses as JSON objects and reads the objects back.
 
-It writes plan.json, leaderboard.json and the rows of CSV files.
+This module writes plan.json, leaderboard.json and the rows of CSV files.
 
 A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a field
 can change this: ``field(metadata=inline())``. Join several kinds of metadata with ``|``.
@@ -64,7 +64,11 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]]:
-    """Returns of every field the attribute, the written name, ``inline``, ``if_set`` and the default."""
+    """Returns how each field of a dataclass is written.
+
+    One entry holds the attribute, the written name, the value of ``inline``, whether ``if_set`` is given, and the
+    default.
+    """
     return [
         (field.name, _name(field), field.metadata.get("inline"), "if_set" in field.metadata, _default(field))
         for field in fields(cls)
@@ -74,13 +78,16 @@ def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]
 def columns(cls: Any) -> list[str]:
     """Returns the columns of a CSV file that has instances of a dataclass as rows.
 
-    They are in the order of the fields.
+    The columns have the order of the fields.
     """
     return [name for _, _, names in column_groups(cls) for name in names]
 
 
 def column_groups(cls: Any) -> list[tuple[str, bool, list[str]]]:
-    """Returns of each field of a dataclass the attribute, whether it is inline, and the names of its columns."""
+    """Returns the CSV columns of each field of a dataclass.
+
+    One entry holds the attribute, whether the field is inline, and the names of its columns.
+    """
     groups: list[tuple[str, bool, list[str]]] = []
     for field in fields(cls):
         if "inline" in field.metadata:

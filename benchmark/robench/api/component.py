@@ -1,4 +1,4 @@
-"""The base classes of everything that a plugin registers, and of its settings."""
+"""The base class of everything that a plugin registers, and that of its settings."""
 
 from __future__ import annotations
 

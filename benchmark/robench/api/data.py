@@ -54,8 +54,8 @@ class Ratings:
     Args:
         users: the user id of each event, of any hashable type, [n].
         items: the item id of each event, [n].
-        times: the time of each event in seconds, int64 [n]. None if the source has no times; then input order counts as
-            time.
+        times: the time of each event in seconds, int64 [n]. None means that the source has no times. Then input order
+            counts as time.
         ratings: the rating of each event, float64 [n], or None if the source has no ratings.
         catalogue: the description of each item, by its id as a string.
         profiles: a text about each user, by the user's id as a string.
@@ -71,12 +71,12 @@ class Ratings:
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """The items of every user in time order: a sparse matrix with read-only arrays.
+    """The items of every user in time order, as a sparse read-only matrix.
 
     Args:
         indptr: the start of each row, int64 [n_users + 1]. Row u is ``items[indptr[u]:indptr[u + 1]]``.
         items: the items in [0, n_items), int64 [n], sorted by user and then by time.
-        times: the times in seconds, or input positions, int64 [n].
+        times: the times in seconds, or positions in the input, int64 [n].
         n_items: the size of the catalogue.
 
     Raises:
@@ -124,7 +124,7 @@ class Interactions:
         return np.repeat(np.arange(self.n_users, dtype=np.int64), self.lengths())
 
     def counts(self) -> IntArray:
-        """Returns how often each item occurs: int64 [n_items]."""
+        """Returns the number of times that each item occurs: int64 [n_items]."""
         return np.bincount(self.items, minlength=self.n_items).astype(np.int64)
 
     @cached_property
@@ -148,7 +148,7 @@ class Interactions:
         """Returns a copy with new users after the present ones.
 
         Args:
-            rows: the items of each new user, oldest first. Their times start after the last time.
+            rows: the items of each new user, oldest first. The new times start after the last present time.
         """
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         if not sequences:
@@ -165,7 +165,10 @@ class Interactions:
 
     @staticmethod
     def from_rows(rows: Iterable[Sequence[int] | IntArray], n_items: int) -> Interactions:
-        """Returns interactions for one ordered sequence per user. Positions serve as times."""
+        """Returns interactions for one ordered sequence per user.
+
+        Positions serve as times.
+        """
         empty = np.empty(0, dtype=np.int64)
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         indptr = np.concatenate([[0], np.cumsum([len(row) for row in sequences])]).astype(np.int64)
@@ -269,7 +272,7 @@ class HeldOut:
 class DatasetConfig(BaseConfig):
     """The filters of every data set.
 
-    They run before the split, and are repeated until nothing changes (k-core).
+    The filters run before the split, and are repeated until nothing changes (k-core).
     """
 
     min_user_interactions: int = Field(default=1, ge=1, description="Fewest interactions of a user that is kept")
@@ -303,7 +306,7 @@ class Dataset(Component):
     def fingerprint(self) -> str:
         """Returns a hex digest of the bytes that ``load`` reads, and of nothing else.
 
-        It must be cheap, because ``robench plan`` calls it.
+        This method must be cheap, because ``robench plan`` calls it.
 
         Raises:
             DataError: if the source is missing.

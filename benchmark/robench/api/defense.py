@@ -34,7 +34,7 @@ class Defense(Component):
     """A defence of one victim. The base class itself changes nothing.
 
     A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and ``wrap``. The host calls only the methods
-    that are overridden. λ is the setting ``lambda_`` (alias ``lambda``), the weight of the clean loss; λ = 1 means no
+    that are overridden. λ, the weight of the clean loss, is the setting ``lambda_`` (alias ``lambda``). λ = 1 means no
     defence.
 
     Attributes:
@@ -45,11 +45,14 @@ class Defense(Component):
     neural: ClassVar[bool] = False
 
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
-        """Returns the cleaned training data, without knowing which rows are fake."""
+        """Returns the cleaned training data. The method cannot see which rows are fake."""
         raise TypeError(f"{type(self).__name__} has no sanitise()")
 
     def clean_text(self, title: str) -> str:
-        """Returns the title that the model reads instead, in training and at test time."""
+        """Returns the title that the model reads instead of ``title``.
+
+        The model reads this title in training and at test time.
+        """
         raise TypeError(f"{type(self).__name__} has no clean_text()")
 
     def loss(self, step: Step) -> Tensor:
@@ -66,10 +69,8 @@ class Defense(Component):
     def problem(self, model: type[Model]) -> str:
         """Returns why the defence cannot protect a model, or an empty string if it can.
 
-        If there is a reason, the cells are skipped.
-
-        The reason completes a sentence about the model, such as ``"is not neural"``. A subclass that checks more calls
-        ``super().problem(model)`` first.
+        If there is a reason, the cells of the model are skipped. The reason completes a sentence about the model, such
+        as ``"is not neural"``. A subclass that checks more calls ``super().problem(model)`` first.
         """
         if self.neural and not model.neural:
             return "is not neural"
@@ -95,8 +96,8 @@ class Defense(Component):
     def settled(self, epoch: int) -> bool:
         """Returns whether the weights after this epoch (from 0) may be selected.
 
-        The result is False while a defence warms up. The weights are still undefended then, and validation would prefer
-        them.
+        The result is False while a defence warms up. During the warm-up the weights are still undefended, and
+        validation would prefer them.
         """
         return True
 
@@ -108,6 +109,6 @@ class Defense(Component):
     def strength(self) -> tuple[float, float | None]:
         """Returns λ and the training ε for the tables.
 
-        They are 1.0 and None if ``Config`` has no such settings.
+        λ is 1.0 and ε is None if ``Config`` has no such setting.
         """
         return float(self.setting("lambda_", 1.0)), self.setting("epsilon", None)

@@ -1,6 +1,6 @@
 """The errors that robench raises on purpose, and hints for unknown names.
 
-Any other exception that leaves robench is a bug, of robench or of a plugin.
+Any other exception that leaves robench is a bug in robench or in a plugin.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class UserError(RobenchError):
         return " ".join((f"{text} ({self.hint})" if self.hint else text).split())
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Keeps the keyword arguments when a worker process sends the error back."""
+        """Preserves the keyword arguments when a worker process sends the error back."""
         return (_user_error, (type(self), self.problem, self.where, self.path, self.hint))
 
 
@@ -84,7 +84,7 @@ class DataError(UserError):
 class PluginError(RobenchError):
     """A plugin's breach of its contract, such as a score that is not finite.
 
-    It fails only the cell that the plugin works on.
+    Only the cell that the plugin works on fails.
     """
 
 
@@ -98,7 +98,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:
-    """Returns a hint such as ``did you mean 'x'? known: a, b, x`` for a name.
+    """Returns a hint for an unknown name.
+
+    An example is ``did you mean 'x'? known: a, b, x``.
 
     Args:
         name: the unknown name.

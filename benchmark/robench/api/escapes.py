@@ -1,7 +1,7 @@
-"""Makes texts inert that plugins, data and suites bring along, by one function per medium.
+"""Makes texts of plugins, data and suites inert, with one function per medium.
 
-An inert text shows what it says and does nothing: it moves no cursor, runs no formula, and links to nothing.
-The page escapes HTML by its template, after ``visible``.
+An inert text is only displayed: it moves no cursor, runs no formula, and links to nothing. The template of the page
+escapes HTML, after ``visible``.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ MOST_LINE = 500  # characters of an error in a line of a table or a terminal
 MOST_MESSAGE = 4096  # characters of an error's message in a record
 MOST_TRACEBACK = 65536  # characters of a traceback in a record
 MOST_TEXT = 4000  # characters of a line of the log
-_MARKED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction, half characters, line ends
+_MARKED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction, lone surrogates, line ends
 _HARMLESS = "\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # scripts and emoji need them
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")  # some spreadsheets read these as well
-_LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # what a backslash after it takes the link from
+_LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash after a match removes the link
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Returns a text with a mark such as ``‹U+001B›`` in place of each character that is not shown.
+    """Returns a text with a mark such as ``‹U+001B›`` for each invisible character.
 
-    These are control characters, line ends, marks of direction, and halves of characters (lone surrogates).
+    Invisible characters are control characters, line ends, marks of direction and lone surrogates.
 
     Args:
         text: the text.
-        keep: characters that are left alone, such as a line end.
+        keep: the characters that are not replaced, such as a line end.
     """
     if text.isprintable():
         return text
@@ -51,7 +51,10 @@ def _is_marked(char: str) -> bool:
 
 
 def shortened(text: str, most: int) -> str:
-    """Returns the beginning and the end of a text that is longer than ``most``, with a note of how much is cut."""
+    """Returns a text, cut in the middle if it has more than ``most`` characters.
+
+    A note in the middle gives the number of characters that are cut.
+    """
     if len(text) <= most:
         return text
     half = most // 2
@@ -69,7 +72,10 @@ def describe_error(error: BaseException, most: int = MOST_LINE) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Returns the text of an exception. The classes of plugins may fail to give one."""
+    """Returns the text of an exception.
+
+    If the exception class of a plugin fails to give a text, the result says so.
+    """
     try:
         return str(error)
     except Exception as second:  # of a plugin's own class
@@ -77,7 +83,7 @@ def message_of(error: BaseException) -> str:
 
 
 def well_formed(value: Any) -> Any:
-    r"""Returns JSON types in which each lone surrogate is written as text, such as ``\ud800``.
+    r"""Returns JSON types with each lone surrogate as text, such as ``\ud800``.
 
     UTF-8 has no surrogates, so a file cannot hold them.
     """
@@ -89,10 +95,10 @@ def well_formed(value: Any) -> Any:
 
 
 def csv_text(text: str) -> str:
-    """Returns a field of a CSV file that no spreadsheet takes for a formula.
+    """Returns a text for a CSV file that no spreadsheet takes for a formula.
 
-    A text that begins with ``=``, ``+``, ``-``, ``@`` or an apostrophe gets an apostrophe in front. So a reader gets
-    the text back by removing one leading apostrophe.
+    A text that begins with ``=``, ``+``, ``-``, ``@`` or an apostrophe gets an apostrophe in front. A reader gets the
+    original text by removing one leading apostrophe.
     """
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown
@@ -105,12 +111,18 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_cell(text: str) -> str:
-    """Returns the text of one cell of a Markdown table, in which nothing ends the cell."""
+    """Returns the text of one cell of a Markdown table.
+
+    Characters that would end the cell are escaped.
+    """
     return markdown_text(text.replace("\\", "\\\\")).replace("|", "\\|")
 
 
 def make_inert(record: LogRecord) -> bool:
-    """Makes the message and the traceback of a log record inert, as a filter of the logger."""
+    """Makes the message and the traceback of a log record inert.
+
+    The function is a filter of the logger.
+    """
     lines = (shortened(line, MOST_TEXT) for line in record.getMessage().split("\n"))
     record.msg, record.args = visible_lines("\n".join(lines)), ()
     if record.exc_info and not record.exc_text:

@@ -17,7 +17,7 @@ Emit = Callable[[Event], None]
 class Task:
     """One victim with the cells that are still to be measured.
 
-    It is plain data, so that it can be sent to another process or machine.
+    A task is plain data, so it can be sent to another process or machine.
     """
 
     id: str
@@ -28,25 +28,26 @@ Work = Callable[[Task, Emit], None]
 
 
 class Executor(Component):
-    """Runs tasks, here or elsewhere, and passes on the events that they emit."""
+    """A way to run tasks, on this machine or elsewhere, that passes on their events."""
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
         """Runs ``work(task, emit)`` for every task.
 
         If the process of a task dies, the executor emits ``{"kind": "lost", "task": id, "error": text}`` and goes on
-        with the others. The host gives it what is left of such a task once more, by a second call of ``run``. With
-        ``"again": False`` in the event it does not. An executor may have a line for the user, too:
-        ``{"kind": "note", "task": id, "text": text}``.
+        with the other tasks. The host then calls ``run`` a second time with the remaining cells of this task, unless
+        the event has ``"again": False``. An executor can also show a line to the user with the event ``{"kind": "note",
+        "task": id, "text": text}``.
 
-        A payload has ``device``, the device of the suite. An executor may choose a GPU for a task by other values of
-        ``device`` and of ``environment``, the variables that its process sets before it uses CUDA.
+        The entry ``device`` of a payload is the device of the suite. To choose a GPU for a task, an executor may change
+        ``device`` and ``environment``. The latter holds the variables that the process of the task sets before it uses
+        CUDA.
 
-        A payload has ``threads``, the threads of the numerical libraries, and ``limits``: ``seconds`` and ``memory`` in
-        bytes, if the suite sets them. The executor ends a task that exceeds one.
+        The entry ``threads`` is the number of threads of the numerical libraries. The entry ``limits`` holds
+        ``seconds``, and ``memory`` in bytes, if the suite sets them. The executor ends a task that exceeds a limit.
 
         Args:
             tasks: the tasks, in the order in which to start them.
-            work: the function that measures one task. It and the events that it emits can be pickled.
-            emit: the function that receives each event. It must be called in this process.
+            work: the function that measures one task. The function and its events can be pickled.
+            emit: the function that receives each event. The executor must call this function in its own process.
         """

@@ -1,4 +1,4 @@
-"""The hooks of plugins. Six of them register components, and four follow a run.
+"""The hooks of plugins. Six hooks register components, and four follow a run.
 
 A registration hook returns ``{name: class or "module:Class"}``. If the values are strings, robench can list plugins
 without importing their modules.
@@ -31,8 +31,8 @@ def robench_models() -> Registration:  # type: ignore[empty-body]
 def robench_attacks() -> Registration:  # type: ignore[empty-body]
     """Registers attacks.
 
-    They are subclasses of ``EmbeddingAttack``, ``HistoryAttack``, ``TextAttack``, ``PoisoningAttack``, ``Corruption``
-    or ``Ensemble``.
+    Attacks are subclasses of ``EmbeddingAttack``, ``HistoryAttack``, ``TextAttack``, ``PoisoningAttack``,
+    ``Corruption`` or ``Ensemble``.
     """
 
 

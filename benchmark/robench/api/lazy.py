@@ -1,6 +1,6 @@
-"""Lazy exports of a package, listed in its stub ``__init__.pyi``.
+"""Lazy exports of a package, as listed in the stub ``__init__.pyi``.
 
-``robench.api``, ``robench.pretrained`` and ``robench.testing`` use it, so that listing names never imports torch.
+``robench.api``, ``robench.pretrained`` and ``robench.testing`` use this module, so listing names never imports torch.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Exports = tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]
 def attach_stub(package: str, file: str) -> Exports:
     """Returns the ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
-    The stub has one line ``from module import Name as Name`` per public name. Type checkers read these lines too, so
-    there is only one list. The module of a name is imported when the name is first used (PEP 562).
+    The stub has one line ``from module import Name as Name`` per public name. Type checkers read the same lines, so the
+    names are listed only once. The module of a name is imported when the name is first used (PEP 562).
 
     Args:
         package: the package's ``__name__``.

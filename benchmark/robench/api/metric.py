@@ -1,6 +1,6 @@
-"""Metrics, their names, and the outcome of a cell that they are computed from.
+"""Metrics, their names, and the outcome of a cell from which they are computed.
 
-A metric is a pure function of what a cell stores, so every table can be recomputed.
+A metric is a pure function of the stored outcome, so every table can be recomputed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ class Outcome:
     """The measurement of one cell, from which metrics are computed.
 
     Args:
-        indptr: the start of each user's ranks, int64 [U + 1]. Those of user u are ``ranks[indptr[u]:indptr[u + 1]]``.
-        ranks: the ranks of held-out items, int64 [n]. They count from 1 in the full ranking, with the items of the
+        indptr: the start of each user's ranks, int64 [U + 1]. The ranks of user u are
+            ``ranks[indptr[u]:indptr[u + 1]]``.
+        ranks: the ranks of held-out items, int64 [n]. Ranks start at 1 in the full ranking, with the items of the
             history masked.
         top: the best items of each user, int64 [U, 10], padded with −1.
         candidates: the number of unmasked items of each user, int64 [U].
-        target_ranks: the rank of each target for each user, int64 [T, U]. It is 0 if the user's data or held-out items
-            hold the target. None if there are no targets.
-        clean: the clean cell of the same victim, for list stability; None if this is the clean cell.
-        likes: the calibrated probability that the user likes each held-out item, float64 [n]. None if it was not
+        target_ranks: the rank of each target for each user, int64 [T, U], or None if there are no targets. The rank is
+            0 if the target is among the user's data or held-out items.
+        clean: the clean outcome of the same victim, for list stability. It is None if this outcome is the clean one.
+        likes: the calibrated probability that the user likes each held-out item, float64 [n], or None if it was not
             measured.
         dislikes: the same probability for one fixed negative per held-out item, float64 [n]. NaN if the user has no
             unseen item left.
@@ -54,7 +55,10 @@ class Outcome:
         return len(self.indptr) - 1
 
     def per_user_sum(self, values: NDArray[np.float64]) -> FloatArray:
-        """Sums values of held-out items, float64 [n], for each user: float64 [U]."""
+        """Sums the values of each user's held-out items.
+
+        The values are float64 [n], and the sums are float64 [U].
+        """
         total = np.concatenate([[0.0], np.cumsum(values)])
         # Users with one held-out item keep their value exactly; a difference of running sums would round it.
         if len(values) == self.n_users:
@@ -64,7 +68,10 @@ class Outcome:
 
 
 def probability(logit: FloatArray) -> FloatArray:
-    """Returns σ(x) of every entry, without overflow and exactly 0.5 at 0."""
+    """Returns σ(x) of every entry x.
+
+    The computation never overflows, and gives exactly 0.5 at 0.
+    """
     result: FloatArray = 0.5 * (1 + np.tanh(logit / 2))
     return result
 
@@ -80,10 +87,10 @@ class Metric(Component):
         needs: the part of an outcome that the metric reads.
         at_k: whether the metric has a cutoff k.
         higher_is_better: whether a higher value is better for the user.
-        bounds: the smallest and the largest possible mean over users. Intervals are cut there.
-        pooled: whether the metric is a ratio of sums over users, such as the precision of all predictions. Its values
-            per user are then the linearised ratio: their mean is the ratio and their spread its error. None of them is
-            a user's own outcome, so no worst case is taken user by user.
+        bounds: the smallest and the largest possible mean over users. Confidence intervals are cut at these bounds.
+        pooled: whether the metric is a ratio of sums over users, such as the precision of all predictions. The values
+            per user then linearise the ratio: their mean is the ratio, and their spread is the error of the ratio. Such
+            a value is not the outcome of one user, so no worst case is taken user by user.
     """
 
     version: ClassVar[int] = 1
@@ -95,7 +102,9 @@ class Metric(Component):
 
     @abstractmethod
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the value of every user, float64 [U]. A user without a value gets NaN.
+        """Returns the value of every user, float64 [U].
+
+        A user without a value gets NaN.
 
         Args:
             outcome: the measurement of a cell.
@@ -110,7 +119,7 @@ _K = re.compile(r"[1-9][0-9]{0,8}\Z")
 class Measure:
     """A metric at its cutoff, which suites, records and tables name.
 
-    It is written as ``ndcg@10``, or as ``t-percentile`` if the metric has no cutoff.
+    A measure is written as ``ndcg@10``, or as ``t-percentile`` if the metric has no cutoff.
 
     Args:
         name: the registered name of the metric.
@@ -122,7 +131,10 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """Returns the measure that a text names. k is 0 if the text has no valid cutoff."""
+        """Returns the measure that a text names.
+
+        The cutoff k is 0 if the text has no valid cutoff.
+        """
         name, _, k = text.partition("@")
         return cls(name, int(k) if _K.match(k) else 0)
 
@@ -131,16 +143,16 @@ class Measure:
         return f"{self.name}@{self.k}" if self.k else self.name
 
     def problem(self, metric: Metric | type[Metric], threat: Threat | None, kind: str = "") -> str:
-        """Returns why cells of one kind do not have this measure, or an empty string if they do.
+        """Returns why some cells lack this measure, or an empty string if they have it.
 
-        If items are promoted at test time, each user's list is pushed towards them. Only metrics of targets make sense
-        then. An ensemble that attacks each user alone stops for a user once the user's item has fallen. The stored
-        ranks are then only bounds, so only metrics within the attacked top k can be computed.
+        If items are promoted at test time, the attack moves them into each user's list. Then only metrics of targets
+        make sense. An ensemble that attacks each user alone stops for a user once the user's held-out items have
+        fallen. The stored ranks are then only bounds, so only metrics within the attacked top k can be computed.
 
         Args:
             metric: the metric of this name.
             threat: the threat model of the cells, or None for clean cells.
-            kind: the kind of their attack, such as ``ensemble``.
+            kind: the kind of attack in these cells, such as ``ensemble``.
         """
         if threat is None or threat.stage != "test":
             return f"'{self}' compares an attacked list with the clean one" if metric.needs == "clean" else ""
@@ -156,7 +168,7 @@ class Measure:
         return ""
 
     def per_user(self, metric: Metric, outcome: Outcome, threat: Threat | None, kind: str = "") -> FloatArray | None:
-        """Returns the value of every user, or None if the cell does not have this measure.
+        """Returns the value of every user, or None if the cell lacks this measure.
 
         Args:
             metric: the metric of this name.

@@ -21,15 +21,15 @@ class Rng:
     Two paths below one seed give independent streams.
 
     Args:
-        seed: the suite's seed, any integer.
-        path: the roles, from the outermost.
+        seed: a seed of the suite, which may be any integer.
+        path: the roles, outermost first.
     """
 
     seed: int
     path: tuple[str, ...] = ()
 
     def child(self, *role: str | int) -> Rng:
-        """Returns the stream of a role below this one."""
+        """Returns the stream of a role below this stream."""
         return Rng(self.seed, (*self.path, *(str(part) for part in role)))
 
     def entropy(self) -> int:
@@ -49,14 +49,15 @@ class Rng:
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Seeds torch's global generators within the block, and restores them after it.
+        """Seeds torch's global generators in the block, then restores their states.
 
         Dropout and torch's own initialisation draw from these generators.
         """
         import torch  # noqa: PLC0415  # as above
 
         cpu = torch.get_rng_state()
-        # Only a process that uses a GPU already has states there. To ask others for one would make a context on each.
+        # Only a process that already uses a GPU has states there. A query in any other process would create a context
+        # on each GPU.
         used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no type for it
         cuda = torch.cuda.get_rng_state_all() if used else None
         # Without an accelerator torch.manual_seed sets the same state, and stores a traceback per absent device.

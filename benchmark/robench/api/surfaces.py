@@ -1,6 +1,6 @@
-"""The table of surfaces. A surface is what an attack may touch, and it has its own rules.
+"""The rules of all surfaces, which are the parts that an attack may touch.
 
-The engine, the plan, the tables and the flags read their rules from ``SURFACES``. A new surface needs a row here, a
+The engine, the plan, the tables and the flags read these rules from ``SURFACES``. A new surface needs a row here, a
 name in ``Surface``, and a folder in ``robench.engine.surfaces``.
 """
 
@@ -20,17 +20,18 @@ class SurfaceRules:
     """The rules that hold for every attack on one surface.
 
     Args:
-        each_user_alone: whether every user has a separate perturbation, so that the worst case is taken per user.
+        each_user_alone: whether every user has a separate perturbation. Then the worst case is taken per user.
             Otherwise one perturbation serves all users, and the worst case is the attack with the worst mean.
         leaves_broken_users: whether an ensemble may stop for a user once the goal is reached. Stored ranks are then
-            bounds.
-        ranks_models: whether models are ranked against each other, because the same ε is equally strong for all.
+            only bounds.
+        ranks_models: whether models are ranked against each other. This requires that the same ε is equally strong for
+            all models.
         whole_units: whether a budget counts whole edits or users. Otherwise ε bounds a length, and no perturbation
             exceeds it.
         scale: the default scale of ε.
-        attacks: the base classes of its attacks in ``robench.api``, as ``module:class``.
-        measured_by: the engine's class that measures attacks at test time, as ``module:class``. It is empty if there
-            are no such attacks.
+        attacks: the base classes of this surface's attacks in ``robench.api``, as ``module:class``.
+        measured_by: the engine's class that measures attacks at test time, as ``module:class``. The text is empty if
+            there are no such attacks.
     """
 
     each_user_alone: bool

@@ -1,4 +1,4 @@
-"""The terminal: what is printed on it is inert, whoever wrote it."""
+"""The terminal, on which every printed text is inert, whoever wrote the text."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ WIDE = 200  # columns of a file or a pipe, so that lines are not broken
 
 
 class Terminal(Console):
-    """A console that prints texts as they are: without markup, emoji codes and control characters.
+    """A console that prints texts without markup, emoji codes and control characters.
 
     Args:
-        stderr: whether it prints to standard error.
+        stderr: whether the console prints to standard error.
     """
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False)  # mf[factors=32] is no markup
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Returns an inert text. Every string passes here: lines, cells of tables and titles."""
+        """Returns an inert text.
+
+        The console passes every string to this method: lines, cells of tables and titles.
+        """
         return super().render_str(visible_lines(text), **options)
 
 
 def screen() -> Terminal:
-    """Returns standard output."""
+    """Returns a console for standard output."""
     return Terminal(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints inert lines. Very long ones are cut in their middle."""
+    """Prints lines of text, made inert. Very long lines are cut in the middle."""
     lines = (shortened(line, MOST_TEXT) for line in text.split("\n"))
     print(visible_lines("\n".join(lines)), file=sys.stderr if err else sys.stdout, flush=True)

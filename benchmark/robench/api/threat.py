@@ -1,4 +1,4 @@
-"""Threat models. They state what an attack may perturb, when it acts, and the unit of its budget ε."""
+"""Threat models: what an attack may perturb, when it acts, and the unit of ε."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ GoalName = Literal["untargeted", "promote", "demote"]
 
 def share_in_edits(epsilon: float, length: int) -> int:
     """Returns ⌊ε · length⌋ edits, but at least one edit if ε > 0."""
-    # A share such as 0.3 of 10 means 3, although 0.3 · 10 may lie just below in floating point.
+    # A share of 0.3 of 10 means 3, although 0.3 · 10 may be slightly below 3 in floating point.
     return max(1, int(epsilon * length + 1e-9)) if epsilon > 0 else 0
 
 
 @dataclass(frozen=True)
 class Threat:
-    """A threat model. A worst case never combines attacks of two threat models.
+    """A threat model.
+
+    A worst case never combines attacks of two threat models.
 
     Args:
         surface: the surface that the attack may perturb.
-        stage: when it acts, before the fit (``train``) or after it (``test``).
+        stage: when the attack acts, before the fit (``train``) or after it (``test``).
         norm: the norm or unit of ε.
-        scale: whether ε is relative to the size of what is attacked.
-        goal: ``untargeted`` (held-out items fall), or ``promote`` or ``demote`` target items.
+        scale: whether ε is relative to the size of the attacked values.
+        goal: ``untargeted`` (held-out items fall), ``promote`` (targets rise) or ``demote`` (targets fall).
         k: the length of the lists that the goal is about.
     """
 

@@ -1,6 +1,6 @@
 """Counts of the texts and tokens that language models read and write.
 
-Networks report the counts, and the host notes them in the records.
+Networks report the counts, and the host stores the counts in the records.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Usage:
         self._amounts: Counter[str] = Counter()
 
     def add(self, **amounts: int) -> None:
-        """Adds to the amounts of these names."""
+        """Adds these amounts to the present ones, name by name."""
         self._amounts.update(amounts)
 
     def amounts(self) -> dict[str, int]:
@@ -31,8 +31,8 @@ class Usage:
 def count_usage(**amounts: int) -> None:
     """Adds to the usage of the present measurement.
 
-    A plugin with its own network may call it. A call outside a measurement counts nothing. New threads are outside too,
-    so a plugin that uses threads must call this function in the thread that called the plugin.
+    A plugin with its own network may call this function. A call outside a measurement counts nothing. A new thread is
+    also outside. A plugin with threads must therefore call this function in the thread that called the plugin.
 
     Args:
         amounts: how much to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)
@@ -47,7 +47,7 @@ def count_usage(**amounts: int) -> None:
 def record_usage() -> Iterator[Usage]:
     """Yields the usage that is counted within the block.
 
-    Blocks may be nested. An outer block also counts what its inner blocks count.
+    Blocks may be nested. An outer block includes the amounts of its inner blocks.
     """
     usage = Usage()
     token = _RECORDERS.set((*_RECORDERS.get(), usage))
@@ -59,7 +59,10 @@ def record_usage() -> Iterator[Usage]:
 
 @contextmanager
 def ignore_usage() -> Iterator[None]:
-    """Disables counting within the block, for example for the host's own comparison of titles."""
+    """Disables counting within the block.
+
+    The host uses it for its own comparison of titles.
+    """
     token = _RECORDERS.set(())
     try:
         yield

@@ -14,7 +14,10 @@ from robench.engine.attack.victim import EvaluatedVictim
 
 
 class MeasuredVictim(EvaluatedVictim):
-    """A victim that is ready to be measured. It takes the arguments of ``EvaluatedVictim``."""
+    """A victim that is ready to be measured.
+
+    It takes the arguments of ``EvaluatedVictim``.
+    """
 
     def clean(self, targets: IntArray | None) -> Measurement:
         """Measures ranks, top lists and target ranks without an attack.

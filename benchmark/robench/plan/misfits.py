@@ -1,4 +1,7 @@
-"""Finds cells that cannot be measured, and warm-ups that never end. ``plan.py`` reports the reasons."""
+"""Finds cells that cannot be measured, and warm-ups that never end.
+
+``plan.py`` reports the reasons.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Expands the entries of a suite and their grids into parts. Plugins validate the settings."""
+"""Expands the entries of a suite and their grids into parts.
+
+Plugins validate the settings.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,9 @@ def _validate(
     homes: Mapping[str, KeyPath],
     mistakes: Mistakes,
 ) -> BaseConfig | None:
-    """Returns the settings of a component. If they are wrong, returns None and adds mistakes.
+    """Returns the settings of a component.
+
+    If they are wrong, returns None and adds mistakes.
 
     Args:
         short: the component's name in messages.
@@ -139,7 +144,9 @@ def _check_threat(
     path: KeyPath,
     mistakes: Mistakes,
 ) -> bool:
-    """Returns whether an attack has a threat model. Budgets that it does not allow are mistakes.
+    """Returns whether an attack has a threat model.
+
+    Budgets that it does not allow are mistakes.
 
     Args:
         offer: the attack's entry in the registry, for messages.

@@ -43,7 +43,10 @@ class Grid:
 
 
 def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
-    """Returns the grid of an entry. Invalid values are reported as mistakes and left out."""
+    """Returns the grid of an entry.
+
+    Invalid values are reported as mistakes and left out.
+    """
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid", "limits")}
     axes = entry.get("grid", {})
     if not isinstance(axes, dict):

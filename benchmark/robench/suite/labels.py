@@ -33,7 +33,10 @@ class Expanded:
 
 
 def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
-    """Returns each part once. Equal entries are a mistake. A written ``none`` replaces an implied one."""
+    """Returns each part once.
+
+    Equal entries are a mistake. A written ``none`` replaces an implied one.
+    """
     written = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in expanded)
     distinct: list[Expanded] = []
     by_content: dict[str, list[Expanded]] = defaultdict(list)

@@ -38,7 +38,10 @@ _KINDS = {
 
 
 def describe_error(detail: ErrorDetails) -> str:
-    """Describes a mistake, with the value if it is short. Other code describes unknown and missing keys."""
+    """Describes a mistake, with the value if it is short.
+
+    Other code describes unknown and missing keys.
+    """
     value = detail["input"]
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {shortened(repr(value), MOST_VALUE)}"
     return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown

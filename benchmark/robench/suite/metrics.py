@@ -1,4 +1,7 @@
-"""Checks the metrics of a suite, and the tables that it asks for. ``load.py`` uses it."""
+"""Checks the metrics of a suite, and the tables that it asks for.
+
+``load.py`` uses it.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def check_ranking(
 
 
 def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
-    """Returns ``name@k`` with the identity of the metric. If it is wrong, returns None and adds a mistake."""
+    """Returns ``name@k`` with the identity of the metric.
+
+    If it is wrong, returns None and adds a mistake.
+    """
     measure = Measure.parse(written)
     short, k = measure.name, measure.k
     try:

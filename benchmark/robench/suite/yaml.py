@@ -1,6 +1,7 @@
-"""Reads YAML into plain data with the line of every path, and writes it. It never executes anything.
+"""Reads YAML into plain data with the line of every path, and writes it.
 
-Words have the meaning that a person expects: ``012`` is 12, ``on`` is a string, and ``8/255`` is a number.
+It never executes anything. Words have the meaning that a person expects: ``012`` is 12, ``on`` is a string, and
+``8/255`` is a number.
 """
 
 from __future__ import annotations

@@ -21,9 +21,10 @@ class Conformance:
 
     @pytest.fixture(autouse=True)
     def one_thread(self) -> Iterator[None]:
-        """Gives torch one thread, as in a suite. Executors and metrics are tested without torch.
+        """Gives torch one thread, as in a suite.
 
-        In worlds of this size, more threads would only wait for each other.
+        Executors and metrics are tested without torch. In worlds of this size, more threads would only wait for each
+        other.
         """
         torch = sys.modules.get("torch")
         if torch is None:

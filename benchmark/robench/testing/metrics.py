@@ -22,7 +22,10 @@ class MetricTests(Conformance):
     k: ClassVar[int] = 10
 
     def outcome(self, seed: int = 0, worst: bool = False) -> Outcome:
-        """Draws an outcome. If ``worst`` is set, all ranks are last and all predictions are wrong."""
+        """Draws an outcome.
+
+        If ``worst`` is set, all ranks are last and all predictions are wrong.
+        """
         generator = np.random.default_rng(seed)
         counts = generator.integers(1, 4, USERS)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -40,7 +43,10 @@ class MetricTests(Conformance):
         return Outcome(indptr, flat, top, candidates, targets.astype(np.int64), likes=likes, dislikes=dislikes)
 
     def values(self, outcome: Outcome) -> FloatArray:
-        """Returns the value of the metric for each user. The clean outcome has another seed."""
+        """Returns the value of the metric for each user.
+
+        The clean outcome has another seed.
+        """
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)
 

@@ -1,4 +1,7 @@
-"""Conformance of models of any kind. ``torch_models`` has further tests for neural models."""
+"""Conformance of models of any kind.
+
+``torch_models`` has further tests for neural models.
+"""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 Delta = Mapping[str, Tensor]
-SAFE = 1e-10  # for lengths from SAFE to 1 / SAFE, squares neither underflow nor overflow
+SAFE = 1e-10  # squares of lengths from SAFE to 1 / SAFE neither underflow nor overflow
 BallNorm = Literal["l2", "linf"]
 
 
 def wide(value: Tensor, like: Tensor) -> Tensor:
-    """Reshapes [B] so that it broadcasts against ``like`` [B, ...]."""
+    """Reshapes a tensor [B] so that it broadcasts against ``like`` [B, ...]."""
     return value.reshape(-1, *[1] * (like.dim() - 1))
 
 
@@ -66,7 +66,10 @@ class Ball:
 
     @cached_property
     def _alike(self) -> float | None:
-        """The radius that all rows share, or None if they differ. Clamping to one number is faster."""
+        """The radius that all rows share, or None if they differ.
+
+        Clamping to one number is faster.
+        """
         same = len(self.radius) > 0 and bool((self.radius == self.radius[0]).all())
         return float(self.radius[0]) if same else None
 
@@ -90,7 +93,8 @@ class Ball:
     def ascent(self, gradient: Delta) -> dict[str, Tensor]:
         """Returns the point of the ball at which a linear function is largest.
 
-        In linf it is r · sign(g) (Goodfellow et al., ICLR 2015, section 4). In l2 it is r · g / ‖g‖₂, or 0 if g is 0.
+        In linf the point is r · sign(g) (Goodfellow et al., ICLR 2015, section 4). In l2 the point is r · g / ‖g‖₂, or
+        0 if g is 0.
 
         Args:
             gradient: the gradient g of the function for each input, [B, ...].
@@ -126,7 +130,7 @@ class Ball:
         safe = len(size) > 0 and float(size.min()) > SAFE and float(size.max()) < 1 / SAFE
         if self.norm == "linf" or not safe:
             return self.project(added(delta, self.shrunk(factor).ascent(gradient)))
-        # Scaling and adding take one pass, the rest works in place: on small models a step is bound by memory traffic.
+        # Scaling and adding take one pass, and the rest works in place. On small models, memory traffic limits a step.
         share = self.radius / size
         moved = {n: torch.addcmul(part, gradient[n], wide(share, part), value=factor) for n, part in delta.items()}
         length = l2(moved)
@@ -138,11 +142,11 @@ class Ball:
         return moved
 
     def copy(self) -> Ball:
-        """Returns the ball with a copy of its radius, which a caller may write to."""
+        """Returns this ball with a copy of the radius, which a caller may overwrite."""
         return Ball(self.norm, self.radius.clone())
 
     def shrunk(self, factor: float) -> Ball:
-        """Returns the ball with ``factor`` times the radius."""
+        """Returns this ball with the radius multiplied by ``factor``."""
         return Ball(self.norm, self.radius * factor)
 
 

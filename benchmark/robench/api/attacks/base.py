@@ -23,19 +23,20 @@ Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
 
 
 class Attack(Component):
-    """An attack that proposes candidates. The host projects them, scores them again and keeps the worst.
+    """An attack that proposes candidates.
 
-    ε is not a setting of ``Config``: it is a grid axis of the suite, and the host enforces it.
+    The host projects them, scores them again and keeps the worst. The budget ε is not a setting of ``Config``. The
+    suite lists the values of ε, and the host enforces them.
 
     Attributes:
         surface: the surface that the attack perturbs.
-        stage: when it acts, before the fit (``train``) or after it (``test``).
-        adaptive: ``yes`` if the attack is computed against this pipeline with its defence. ``oblivious`` if it needs no
-            model, and ``frozen`` if it is computed elsewhere.
-        gradient: whether it climbs the loss by gradients. Flags compare it with random points, with a smaller ε and
-            with fewer steps.
-        heuristic_floor: whether it tries random points, which every gradient attack must beat.
-        instructs: whether it writes instructions. Only a model with ``follows`` may obey them.
+        stage: when the attack acts, before the fit (``train``) or after it (``test``).
+        adaptive: ``yes`` if the attack is computed against this victim, defence included; ``oblivious`` if the attack
+            needs no model; ``frozen`` if the attack was computed elsewhere.
+        gradient: whether the attack climbs the loss by gradients. Flags compare such an attack with random points, with
+            a smaller ε and with fewer steps.
+        heuristic_floor: whether the attack tries random points, which every gradient attack must beat.
+        instructs: whether the attack writes instructions. Only a model with ``follows`` may obey them.
     """
 
     surface: ClassVar[Surface]
@@ -53,7 +54,7 @@ class Attack(Component):
         """Returns a digest of other inputs, such as files of weights, or an empty string.
 
         Other inputs are those that are neither the victim nor the attack's settings or code. The host calls this before
-        any work, so it also reports files that are missing.
+        any work, so missing files are reported early.
 
         Raises:
             DataError: if a file is missing or broken.
@@ -61,32 +62,41 @@ class Attack(Component):
         return ""
 
     def expectation(self) -> int:
-        """Returns how many draws one query of a stochastic victim averages. The default is 1."""
+        """Returns the number of draws that one query of a stochastic victim averages.
+
+        The default is 1.
+        """
         return self.setting("expectation", 1)
 
     def steps(self) -> int | None:
-        """Returns the number of steps of a gradient attack, which flags compare, or None."""
+        """Returns the number of steps, or None if the attack has no steps.
+
+        Flags compare the steps of gradient attacks.
+        """
         return self.setting("steps", None)
 
     def positives(self) -> Positives:
-        """Returns the items that the attack pushes down. By default these are the held-out items."""
+        """Returns the items that the attack pushes down.
+
+        By default these are the held-out items.
+        """
         return self.setting("positives", "held-out")
 
     @classmethod
     def kind(cls) -> Kind:
-        """Returns the kind of attack by which flags and tables choose their rules."""
+        """Returns the kind of attack, which decides the rules of flags and tables."""
         return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else "black-box"
 
 
 class Evaluation:
     """The host's answer to a query at one perturbation.
 
-    On the surface ``parameters`` one δ serves all users, so ``loss`` and ``broken`` are the same for every row.
+    On the surface ``parameters``, one δ serves all users. Then ``loss`` and ``broken`` are the same for every row.
 
     Args:
         loss: the loss of each row, float [B]. A higher loss is worse for the defender.
         broken: whether each row reaches the goal, bool [B], or a function that computes this on first use. The goal is
-            reached if all held-out items are out of the top k, or if all promoted items are in it.
+            reached if all held-out items are outside the top k, or if all promoted items are inside.
         gradient: the gradient of the loss with respect to δ, or None.
     """
 

@@ -17,7 +17,7 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
     Args:
         rows: the histories, int64 [B, L].
         kind: the code in ``KINDS`` of each row's edit, int64 [B]. −1 leaves the row unchanged.
-        place: the place to substitute or delete, or the place of the inserted item, int64 [B].
+        place: the place of the item to substitute, delete or insert, int64 [B].
         item: the new item of each row, int64 [B].
 
     Returns:
@@ -35,10 +35,10 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
 def random_edits(
     oracle: HistoryOracle, rows: Tensor, uniform: Tensor, edits: tuple[Edit, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws allowed edits: the kind among ``edits``, then the place, then the item.
+    """Draws the kind, then the place, then the item of each allowed edit.
 
-    Each draw is uniform. An empty row allows only insertions. A row that may get no further item allows only deletions.
-    A row without any possible edit stays the same.
+    Each draw is uniform. An empty row allows only insertions. If no item may be added to a row, only deletions are
+    allowed. A row without any possible edit does not change.
 
     Args:
         oracle: the oracle of these users.
@@ -47,7 +47,7 @@ def random_edits(
         edits: the kinds to draw from.
 
     Returns:
-        The kind, the place and the item of every edit, int64 [B, Q] each, in the form that ``edited`` takes.
+        The kind, the place and the item of every edit, int64 [B, Q] each. They are the arguments of ``edited``.
     """
     allowed = oracle.insertable(rows).cumsum(1)
     lengths, left = (rows >= 0).sum(1, keepdim=True), allowed[:, -1:]

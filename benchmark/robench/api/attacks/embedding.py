@@ -1,6 +1,6 @@
 """Base classes of attacks that add δ to embeddings, and their oracle.
 
-They serve the surfaces ``embedding`` and ``parameters``.
+The surfaces ``embedding`` and ``parameters`` use them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Oracle(Protocol):
 
     Every call is counted. The host owns the loss. If the attack is untargeted, y is a held-out item. ``ce`` is −log
     softmax of y over the unmasked catalogue. ``margin`` is s_(k) − s_y against the k-th best competitor. ``bpr`` is the
-    mean of softplus(s_j − s_y). Under the goal ``promote`` the loss is that of a promoted item with the opposite sign.
+    mean of softplus(s_j − s_y). Under the goal ``promote``, y is a promoted item and the loss has the opposite sign.
     Every loss rises as the attack approaches its goal.
 
-    On the surface ``embedding`` a row of δ is a user. On ``parameters`` it is a row of the embedding tables, and the
-    loss is the mean over all users.
+    On the surface ``embedding``, a row of δ belongs to one user. On ``parameters``, a row of δ belongs to a row of the
+    embedding tables. The loss is then the mean over all users.
     """
 
     @property
@@ -59,8 +59,7 @@ class Oracle(Protocol):
         Args:
             delta: the perturbation.
             loss: the loss to differentiate.
-            rival: the item of each user that ``margin`` compares with, int64 [B]. The default is the k-th best
-                competitor.
+            rival: the competing item of each user in ``margin``, int64 [B]. The default is the k-th best competitor.
         """
         ...
 
@@ -68,17 +67,17 @@ class Oracle(Protocol):
         """Returns the best unmasked competitors at δ = 0, best first.
 
         Returns:
-            The competitors of each user, int64 [B, at most count]. On the surface ``parameters`` there are none,
-            because one δ serves all users.
+            The competitors of each user, int64 [B, at most count]. On the surface ``parameters``, there are no
+            competitors, because one δ serves all users.
         """
         ...
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws standard normal entries at the valid positions, one stream per user."""
+        """Draws standard normal entries at valid positions, from one stream per user."""
         ...
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws entries in [−1, 1] uniformly at the valid positions, one stream per user."""
+        """Draws uniform entries in [−1, 1] at valid positions, one stream per user."""
         ...
 
 
@@ -128,7 +127,7 @@ class EmbeddingAttack(Attack):
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model of the settings, at test time."""
+        """Returns the test-time threat model of these settings."""
         c = self.config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 

@@ -18,8 +18,8 @@ class Member:
     Args:
         name: the name of the member in records and tables.
         attack: an attack of the ensemble's own threat model.
-        everyone: whether the member runs on every user to be broken, so that members can be compared. Otherwise it
-            runs only on users that no earlier member has broken.
+        everyone: whether the member runs on every user to be broken, so that members can be compared. Otherwise the
+            member runs only on users that no earlier member has broken.
     """
 
     name: str
@@ -28,14 +28,15 @@ class Member:
 
 
 class Ensemble(Attack):
-    """A fixed list of attacks. The worst outcome of each user counts.
+    """A fixed list of attacks, of which the worst outcome of each user counts.
 
-    The host runs the members in order and skips users that are already broken. It reports each member's cost and its
-    share of the users that it broke first. ``Config`` needs a ``version``, which tables show.
+    The host runs the members in order and skips users that are already broken. The host reports the cost of each
+    member, and the share of users that the member was first to break. Tables show the ``version`` that ``Config`` must
+    have.
 
     Attributes:
-        standard: whether this is the ensemble by which leaderboards are ranked. Only robench's own ensemble has this
-            role.
+        standard: whether this is the ensemble by which leaderboards are ranked. Only robench's own ensemble is
+            standard.
     """
 
     stage: ClassVar[Stage] = "test"

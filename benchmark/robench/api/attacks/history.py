@@ -85,10 +85,10 @@ class HistoryOracle(Protocol):
     def insertable(self, rows: Tensor | None = None) -> Tensor:
         """Returns which items may be added to ``rows``: bool [B, n_items].
 
-        Held-out items, promoted items and the row's own items may not be added.
+        Held-out items, promoted items and items that the row already holds may not be added.
 
         Args:
-            rows: the histories, int64 [B, L]. The default is the genuine ones.
+            rows: the histories, int64 [B, L]. By default, these are the genuine histories.
         """
         ...
 
@@ -97,13 +97,16 @@ class HistoryOracle(Protocol):
         ...
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
-        """Returns the slopes of the loss, or None if the model has no gradient with respect to items."""
+        """Returns the slopes of the loss, or None if the model offers no slopes.
+
+        A model offers slopes if its loss has a gradient with respect to items.
+        """
         ...
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Draws uniform numbers in [0, 1) from a stream per user: float64 [B, *shape].
+        """Draws uniform numbers in [0, 1) from one stream per user.
 
-        The numbers of a user do not depend on the chunk.
+        The result is float64 [B, *shape]. A user gets the same numbers in every chunk.
         """
         ...
 
@@ -116,7 +119,7 @@ class HistoryAttack(Attack):
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model. ε is relative if it is a share of the length."""
+        """Returns the threat model. ε is relative if its unit is a fraction."""
         c = self.config
         scale: Scale = "relative" if c.unit == "fraction" else "absolute"
         return Threat("history", "test", "edits", scale, c.goal, c.k)
@@ -125,6 +128,6 @@ class HistoryAttack(Attack):
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
         """Yields candidate histories, int64 [B, any L].
 
-        The host refuses a row that is over budget or holds a forbidden item. It scores the others again and keeps the
-        worst per user.
+        The host refuses a row that is over budget or holds a forbidden item. The host scores the other rows again and
+        keeps the worst one per user.
         """

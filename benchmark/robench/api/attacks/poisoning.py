@@ -29,7 +29,7 @@ class Profiles:
 
     @staticmethod
     def of(rows: list[list[int]] | list[IntArray]) -> Profiles:
-        """Returns profiles for lists of items."""
+        """Returns the profiles that consist of these lists of items."""
         return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows))
 
 
@@ -43,7 +43,7 @@ class PoisoningConfig(BaseConfig):
 
 
 class PoisoningAttack(Attack):
-    """An attack that adds fake users to the training data to make target items rise.
+    """An attack that adds fake users to training data to make target items rise.
 
     ε is the number of fake users as a share of the real users.
     """
@@ -75,7 +75,7 @@ class PoisoningAttack(Attack):
 class Corruption(Attack):
     """An attack that changes, drops or adds interactions of real users.
 
-    ε is the number of changed interactions as a share of all.
+    ε is the number of changed interactions as a share of all interactions.
     """
 
     surface: ClassVar[Surface] = "interactions"

@@ -1,4 +1,4 @@
-"""Slopes of the loss with respect to the items of a history, for gradient attacks."""
+"""Slopes of the loss with respect to items of a history, for gradient attacks."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Slopes:
             allowed: the items that may be substituted in, bool [B, n_items].
 
         Returns:
-            The place (int64), the item (int64) and the slope (float) of each substitution, [B, count] each. A place is
-            −1 if there are fewer substitutions.
+            The place (int64), the item (int64) and the slope (float) of each substitution, [B, count] each. If a row
+            has fewer than ``count`` substitutions, the remaining places are −1.
         """
         rows, n_items = len(self.place), len(self.vectors)
         place = torch.full((rows, count), -1)

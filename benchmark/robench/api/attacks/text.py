@@ -1,4 +1,4 @@
-"""The base class of attacks on titles, their oracle, and the counting of edits.
+"""The base class of attacks on titles, their oracle, and counts of edits.
 
 These attacks rewrite titles of a catalogue, and all users see the new titles. No model is retrained.
 """
@@ -38,8 +38,8 @@ def item_text(item: Item) -> str:
 def pieces(title: str, unit: Unit) -> list[str]:
     """Splits a title into the units in which edits are counted.
 
-    A word of more than 20 characters is split into several pieces. Every piece but the first begins with a blank, so a
-    long word differs from two short ones.
+    A word of more than 20 characters is split into several pieces. Every piece except the first begins with a blank, so
+    a long word differs from two short words.
     """
     if unit == "characters":
         return list(title)
@@ -53,7 +53,7 @@ def edits_between(old: str, new: str, unit: Unit) -> int:
 
 
 def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
-    """Returns ⌊ε · length⌋, but at least 1 if ε > 0 and the title is not empty."""
+    """Returns ⌊ε · length⌋ edits, but at least 1 if ε > 0 and the title has text."""
     length = len(pieces(title, unit))
     return share_in_edits(epsilon, length) if length else 0
 
@@ -65,27 +65,28 @@ def printable(title: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class TokenSlopes:
-    """The slopes of the loss with respect to the tokens of A titles. All tensors are on the CPU.
+    """The slopes of the loss with respect to the tokens of A titles.
 
-    A model that scores an item by the likelihood of its tokens also has ``choice``, ``worth`` and ``tails``.
+    All tensors are on the CPU. A model that scores an item by the likelihood of its tokens also has ``choice``,
+    ``worth`` and ``tails``.
 
     Args:
         titles: the titles as the model reads them. A defence may have cleaned them.
         ids: the tokens of every item's text, int64 [A, L].
-        word: the index of the word of the title that each token belongs to, int64 [A, L]. Titles are split at blanks,
-            and −1 means no word.
-        gradient: the gradient of each item's own loss with respect to its tokens' vectors, float [A, L, d]. It is 0 at
-            padding.
+        word: the index of each token's word in the title, int64 [A, L]. Titles are split at blanks. A token outside the
+            words has −1.
+        gradient: the gradient of each item's own loss with respect to its tokens' vectors, float [A, L, d]. The
+            gradient is 0 at padding.
         table: the vectors of all tokens, float [V, d].
-        words: the tokens that are whole words, each with its word.
+        words: the word of each token that is a whole word.
         choice: the slope of each item's own loss with respect to the weight of a token at a place, float [A, L, V]. If
-            token b replaces token a, the loss also changes by the entry of b minus that of a. This is exact to first
-            order in the item's score.
+            token b replaces token a, the loss also changes by the entry of b minus the entry of a. This change is exact
+            to first order in the item's score.
         worth: the slope of each item's own loss with respect to its score, float [A]. The score is the mean
             log-likelihood of the title's tokens.
-        spelled: the words of the catalogue's titles, each with the tokens that it has after another word.
+        spelled: the tokens of each word in the catalogue's titles, as tokenised after another word.
         tails: the log-likelihood in nats of each word's later tokens given its first token, one float per entry of
-            ``spelled``. It is 0 for a word of one token.
+            ``spelled``. The value is 0 for a word of one token.
     """
 
     titles: Sequence[str]
@@ -107,9 +108,10 @@ class Exposure:
     If the attack is untargeted, both values are the same for every item.
 
     Args:
-        loss: float64 [A]; a higher loss is nearer to the goal.
-        reached: float64 [A], the share of users without the item that get it within the top k. If the attack is
-            untargeted, the share of users without a held-out item there.
+        loss: the loss of each item, float64 [A]. A higher loss is nearer to the goal.
+        reached: the share of users whose goal is reached, float64 [A]. Under the goal ``promote``, these are the users
+            without the item that get it within the top k. If the attack is untargeted, they are the users without a
+            held-out item in the top k.
     """
 
     loss: Tensor
@@ -119,10 +121,10 @@ class Exposure:
 class TextOracle(Protocol):
     """The queries that an attack on titles may make about one victim.
 
-    Every evaluation is counted. The host owns the loss. Under the goal ``promote`` each item has its own loss, the mean
-    log softmax of its score over the users without the item. If the attack is untargeted, the loss is the mean of −log
-    softmax of the held-out items over all users. The softmax runs over the unmasked catalogue. Items influence each
-    other little, so a query may change all their titles.
+    Every evaluation is counted. The host owns the loss. Under the goal ``promote``, each item has its own loss: the log
+    softmax of its score, averaged over the users without the item. If the attack is untargeted, the loss is −log
+    softmax of the held-out items, averaged over all users. The softmax runs over the unmasked catalogue. Items hardly
+    influence each other, so one query may change all titles.
     """
 
     @property
@@ -132,12 +134,15 @@ class TextOracle(Protocol):
 
     @property
     def catalogue(self) -> Catalogue:
-        """All items with their genuine titles, which an attacker can read in the catalogue."""
+        """All items with their genuine titles, which any attacker can read."""
         ...
 
     @property
     def counts(self) -> IntArray:
-        """How often each item was used: int64 [n_items]. Shops often show such numbers."""
+        """The number of uses of each item: int64 [n_items].
+
+        Shops often show such numbers.
+        """
         ...
 
     @property
@@ -161,7 +166,7 @@ class TextOracle(Protocol):
         ...
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns the slopes at these titles, or None if the model offers no slopes for tokens."""
+        """Returns the slopes at these titles, or None if the model offers no slopes."""
         ...
 
 
@@ -180,7 +185,7 @@ class TextConfig(BaseConfig):
 class TextAttack(Attack):
     """An attack that rewrites titles at test time.
 
-    Under the goal ``promote`` it rewrites the titles of the promoted items, otherwise those of all items.
+    Under the goal ``promote``, the attack rewrites the titles of the promoted items. Otherwise it rewrites all titles.
     """
 
     Config: ClassVar[type[BaseConfig]] = TextConfig
@@ -196,7 +201,7 @@ class TextAttack(Attack):
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields candidates, one title per item of the oracle.
 
-        The host puts the genuine title back if one is over budget, is not printable or differs only in its blanks. It
-        scores the others again and keeps the best title of every item. If the attack is untargeted, it keeps the best
-        rewriting of all titles.
+        The host restores the genuine title if a candidate title is over budget, is not printable or differs only in its
+        blanks. The host scores the other titles again and keeps the best title of every item. If the attack is
+        untargeted, the host keeps the best rewriting of all titles together.
         """

@@ -1,4 +1,4 @@
-"""The base class of recommenders, with everything that the host asks of a model."""
+"""The base class of recommenders, with every method that the host calls."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ ColdItem = Literal["behind", "content"]
 class Model(Component):
     """A recommender that scores the whole catalogue for a user.
 
-    A neural model derives from ``TorchModel`` and does not override ``fit``. The conformance class tests what a class
-    declares here.
+    A neural model derives from ``TorchModel`` and does not override ``fit``. The conformance class tests the
+    declarations below.
 
     Attributes:
-        surfaces: the surfaces that attacks may touch. Every model also has ``interactions``, its training data.
-        baseline: whether this is the baseline that every other model must beat. Only robench's own model has this role.
+        surfaces: the surfaces that attacks may touch. Every model also has the surface ``interactions``, its training
+            data.
+        baseline: whether this is the baseline that every other model must beat. Only robench's own model is the
+            baseline.
         neural: whether the model derives from ``TorchModel``.
         tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
         token_goals: the goals for which the model offers slopes with respect to the tokens of titles.
-        reads_text: whether the model needs texts of items. A data set without any text in these fields is refused.
+        reads_text: whether the model needs texts of items. A data set without any text in ``reads_of`` is refused.
         reads_of: the fields of ``Item`` that the model reads.
-        follows: whether the model answers a prompt that contains titles, which may hold instructions to it.
-        cold_user: the source of scores for a user outside the training data. ``history``: scores depend only on the
-            history. ``fold-in``: a vector is fitted to the user's items. ``content``: scores depend on the texts of
-            these items. ``popularity``: all users get the same list.
-        cold_item: the rank of an item without training interactions. ``behind``: it ranks below the items that a user
-            likes. ``content``: its text decides the rank.
+        follows: whether the model answers a prompt that contains titles, which may contain instructions to the model.
+        cold_user: the source of scores for a user outside the training data. With ``history``, scores depend only on
+            the history. With ``fold-in``, a vector is fitted to the user's items. With ``content``, scores depend on
+            the texts of the user's items. With ``popularity``, all users get the same list.
+        cold_item: the rank of an item without training interactions. With ``behind``, such an item ranks below the
+            items that a user likes. With ``content``, the item's text decides the rank.
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
@@ -57,7 +59,7 @@ class Model(Component):
         """Checks the surfaces that a subclass declares.
 
         Raises:
-            TypeError: if ``surfaces`` is not a set of surfaces, or if the class lacks what one of them needs.
+            TypeError: if ``surfaces`` is not a set of surfaces, or if the class does not support one of them.
         """
         super().__init_subclass__(**more)
         known = get_args(Surface)
@@ -70,33 +72,34 @@ class Model(Component):
 
     @abstractmethod
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Learns from ``data.train``, which holds the real users and then the fake ones.
+        """Learns from ``data.train``, which holds the real users, then the fake users.
 
         ``data.validation`` is for selection only.
         """
 
     @abstractmethod
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """Returns the users' scores of the whole catalogue.
+        """Returns the scores of the whole catalogue for some users.
 
         Args:
-            users: int64 [B], rows of real users.
-            history: one row per real user. At test time it holds the training and validation items.
+            users: the rows of B real users, int64 [B].
+            history: the history of each real user, one row per user. At test time, a row holds the training and
+                validation items.
 
         Returns:
-            Finite scores, float32 [B, n_items]; higher is better. The host masks known items. If a user's row is empty,
-            a model that is not neural orders the items by their training counts.
+            Finite scores, float32 [B, n_items]. A higher score is better. The host masks known items. For a user with
+            an empty row, a model that is not neural orders the items by their training counts.
         """
 
     @classmethod
     def has_margins(cls) -> bool:
-        """Returns whether the model has margins s_y − s_neg for the hinge loss."""
+        """Returns whether the model has the margins s_y − s_neg of the hinge loss."""
         return False
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of users that are not in the training data.
 
-        The default is for models in which ``scores`` reads only the history.
+        The default suits models whose ``scores`` read only the history.
 
         Args:
             history: one row per newcomer, oldest item first.
@@ -110,7 +113,7 @@ class Model(Component):
         """Returns a digest of other inputs, such as files of weights, or an empty string.
 
         Other inputs are those that are neither data nor the model's settings or code. The host calls this before any
-        work, so it also reports files that are missing.
+        work, so missing files are reported early.
 
         Raises:
             DataError: if a file is missing or broken.
@@ -118,14 +121,17 @@ class Model(Component):
         return ""
 
     def reads_profiles(self) -> bool:
-        """Returns whether the model reads profiles of users, which data must then have."""
+        """Returns whether the model reads profiles of users.
+
+        If so, a data set must have profiles.
+        """
         return False
 
     def encodings(self, catalogue: Catalogue) -> Path | None:
         """Returns the file in the cache for the encoded texts of a catalogue, or None.
 
         All victims with the same settings share this file, which need not exist yet. The result is None for a model
-        that does not precompute encodings. ``robench plan`` shows how much there is to encode.
+        that does not precompute encodings. ``robench plan`` shows how many texts are still to be encoded.
 
         Raises:
             DataError: if weights are missing or broken.
@@ -133,9 +139,10 @@ class Model(Component):
         return None
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
-        """Returns the items that a second stage reranks, or None for a model of one stage.
+        """Returns the items that are reranked, or None if the model does not rerank.
 
-        All other items follow in the order of the first stage, which an attack on the second stage cannot change.
+        A model of two stages reranks only these candidates. All other items follow in the order of the first stage. An
+        attack on the second stage cannot change this order.
 
         Returns:
             The candidates of each user, int64 [B, n].
@@ -145,8 +152,8 @@ class Model(Component):
     def rewritten(self, items: Mapping[int, Item]) -> Model:
         """Returns this fitted model with other texts of some items.
 
-        A model with the surface ``text`` overrides this method. The new model shares everything else with this one,
-        which does not change.
+        A model with the surface ``text`` overrides this method. The new model shares everything else with this model.
+        This model does not change.
 
         Args:
             items: the new description of each rewritten item, by its row in the catalogue.
@@ -155,7 +162,10 @@ class Model(Component):
 
     @abstractmethod
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns all learnt values as named arrays, which the host stores as safetensors."""
+        """Returns all learnt values as named arrays.
+
+        The host stores these arrays as safetensors.
+        """
 
     @abstractmethod
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:

@@ -17,13 +17,13 @@ from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
 FOLD_IN_STEPS, FOLD_IN_RATE = 60, 0.1  # Adam on standardised coordinates: a step is a tenth of a standard deviation
-FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers at a time, and the most scores of theirs
+FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers at a time, and the most scores at a time
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
-    """Draws one uniform item per entry of ``users`` that the user has not used.
+    """Draws a uniform unused item of the user, for each entry of ``users``.
 
-    A user who has used the whole catalogue gets an arbitrary item.
+    If a user has used the whole catalogue, the item is arbitrary.
 
     Args:
         users: the users to draw for, int64 [n].
@@ -50,9 +50,9 @@ class PairwiseModel(TorchModel):
     """A model of user vectors that is trained with BPR, −ln σ(s_pos − s_neg).
 
     BPR is equation 4 of Rendle et al. (UAI 2009). Each interaction gets one negative, drawn uniformly from the unused
-    items. A subclass builds its tables. Its ``embed`` gives the input ``user`` [B, d], the context ``items`` [n_items,
-    d] and, optionally, ``bias`` [n_items]. A user without training items gets the mean vector of the others. A
-    newcomer's vector is fitted to the newcomer's items (``fold_in``).
+    items. A subclass builds the tables. The ``embed`` of a subclass returns the input ``user`` [B, d], the context
+    ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. A user without training items gets the mean
+    vector of the other users. A newcomer's vector is fitted to the newcomer's items (``fold_in``).
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
@@ -67,7 +67,7 @@ class PairwiseModel(TorchModel):
     def rows_of(self, table: Tensor | nn.Embedding, users: Tensor) -> Tensor:
         """Returns the users' rows of a table: float [B, d].
 
-        At test time a user without training items gets the mean of the others' rows.
+        At test time, a user without training items gets the mean of the other users' rows.
         """
         weight = table.weight if isinstance(table, nn.Embedding) else table
         rows = embedding(users, weight)
@@ -89,7 +89,10 @@ class PairwiseModel(TorchModel):
             yield Batch(u, u.new_empty(len(u), 0), {"positives": pos, "negatives": neg})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Returns a batch of user ids; the users' vectors stand in for the history."""
+        """Returns a batch of user ids.
+
+        The users' vectors replace the history.
+        """
         ids = torch.from_numpy(np.array(users, dtype=np.int64))
         return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))
 
@@ -102,7 +105,7 @@ class PairwiseModel(TorchModel):
         """Returns s_pos − s_neg per triple."""
         pos, neg = batch.targets["positives"], batch.targets["negatives"]
         items = e.context["items"]
-        # embedding() gives the same rows as items[pos], and its backward pass is several times faster.
+        # embedding() returns the same rows as items[pos], and has a backward pass that is several times faster.
         margin = (e.inputs["user"] * (embedding(pos, items) - embedding(neg, items))).sum(-1)
         if "bias" in e.context:
             margin = margin + e.context["bias"][pos] - e.context["bias"][neg]
@@ -114,7 +117,10 @@ class PairwiseModel(TorchModel):
         return Losses(softplus(-margin), row)
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns newcomers' scores by ``fold_in``. An empty row gets popular items."""
+        """Returns the scores of newcomers by ``fold_in``.
+
+        An empty row gets popular items.
+        """
         parts = [np.empty((0, self.n_items), dtype=np.float32)]
         step = max(1, min(FOLD_IN_ROWS, FOLD_IN_ENTRIES // self.n_items))
         for start in range(0, history.n_users, step):
@@ -123,11 +129,11 @@ class PairwiseModel(TorchModel):
         return np.concatenate(parts)
 
     def fold_in(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns newcomers' scores at their most probable vectors: float32 [n, n_items].
+        """Returns the scores of newcomers at their most probable vectors.
 
-        The vector maximises Σ log softmax(scores) over the newcomer's items plus its own log density. The density is a
-        diagonal normal distribution that is fitted to the known users' vectors. Adam starts at the mean of this
-        distribution.
+        The result is float32 [n, n_items]. The vector maximises Σ log softmax(scores) over the newcomer's items plus
+        the log density of the vector. The density is a diagonal normal distribution, fitted to the vectors of known
+        users. Adam starts at the mean of this distribution.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

@@ -44,9 +44,9 @@ def windows(rows: Interactions, length: int) -> IntArray:
 
 
 class SequenceModel(TorchModel):
-    """A model that computes a state at every position and scores it against the item table.
+    """A model that compares a state at every position with the item table.
 
-    A subclass adds its layers in ``build_layers`` and computes ``states``. The table has two further rows: padding
+    A subclass adds its layers in ``build_layers`` and computes ``states``. The table has two more rows: padding
     (``n_items``) and [MASK] (``n_items + 1``).
     """
 
@@ -61,7 +61,7 @@ class SequenceModel(TorchModel):
 
     @abstractmethod
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the states that are compared with item vectors: float [B, L, dim].
+        """Returns the states to compare with item vectors: float [B, L, dim].
 
         The state at position t must not depend on the target of t.
         """
@@ -69,18 +69,21 @@ class SequenceModel(TorchModel):
     def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
         """Returns the states at some positions: float [N, dim].
 
-        Override it to save work.
+        A subclass may override this method to save work.
 
         Args:
             batch: the batch.
-            e: its embedded inputs.
+            e: the embedded inputs of the batch.
             row: the row of the batch for each state, int64 [N].
             position: the position in that row, int64 [N].
         """
         return self.states(batch, e)[row, position]
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Creates the item table (normal with deviation dim^-½), the output bias and the layers."""
+        """Creates the item table, the output bias and the layers.
+
+        The entries of the table are normal with standard deviation dim^-½.
+        """
         dim = self.config.dim
         self.item_table = nn.Embedding(self.n_items + 2, dim)
         nn.init.normal_(self.item_table.weight, std=dim**-0.5)
@@ -88,7 +91,10 @@ class SequenceModel(TorchModel):
         self.build_layers()
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled windows. The inputs lack the last item, and the targets lack the first."""
+        """Yields shuffled windows.
+
+        The inputs lack the last item of a window, and the targets lack the first one.
+        """
         rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
         order = torch.from_numpy(rng.numpy().permutation(len(rows)))
         for part in torch.split(rows[order], self.config.batch_size):
@@ -116,9 +122,9 @@ class SequenceModel(TorchModel):
         return torch.from_numpy(padded[np.where(place < end[:, None], place, len(history.items))])
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the input ``items``, float [B, L, dim], which is zero at padding.
+        """Returns the embedded input ``items``: float [B, L, dim].
 
-        Neither padding nor [MASK] may be perturbed.
+        The input is zero at padding. Neither padding nor [MASK] may be perturbed.
         """
         ids = batch.histories
         vectors = self.item_table(ids) * (ids != self.n_items).unsqueeze(-1)
@@ -129,7 +135,7 @@ class SequenceModel(TorchModel):
         )
 
     def last_position(self, batch: Batch) -> Tensor:
-        """Returns the last position that is not padding: int64 [B].
+        """Returns the last position of each row that is not padding: int64 [B].
 
         The position is 0 for an empty history.
         """
@@ -151,7 +157,8 @@ class SequenceModel(TorchModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the margin of each target y.
 
-        It is s_y minus the highest score of an item that is neither in the row nor one of its targets.
+        The margin is s_y minus the highest score of the negatives. A negative is an item that is neither in the row nor
+        among the targets of the row.
         """
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)

@@ -20,8 +20,8 @@ Objective = Callable[[Embedded], Tensor]
 class Step:
     """One training step of a model on one batch.
 
-    Every pass uses the same random stream. Clean and perturbed passes therefore have the same dropout, and no pass
-    advances the training stream.
+    Every pass uses the same random stream. Therefore clean and perturbed passes have the same dropout. No pass advances
+    the training stream.
 
     Args:
         model: the model in training.
@@ -41,20 +41,20 @@ class Step:
             return self.model.embed(self.batch)
 
     def losses(self, e: Embedded) -> Losses:
-        """Returns the model's own loss for each target, given clean or perturbed inputs."""
+        """Returns the model's own loss for each target, on clean or perturbed inputs."""
         with self.rng.child("dropout").stream():
             return self.model.loss_from(self.batch, e)
 
     def margins(self, e: Embedded) -> Losses:
-        """Returns s_y − s_neg for each target, given clean or perturbed inputs."""
+        """Returns s_y − s_neg for each target, on clean or perturbed inputs."""
         with self.rng.child("dropout").stream():
             return self.model.margins_from(self.batch, e)
 
     def accumulate(self, loss: Tensor, e: Embedded) -> dict[str, Tensor]:
-        """Backpropagates ``loss`` into the parameters, and returns its gradient with respect to ``e``.
+        """Backpropagates ``loss``, and returns the gradient with respect to ``e``.
 
-        One backward pass serves the optimiser and the inner attack. It frees the graph of ``e``, so a later pass must
-        embed again.
+        One backward pass serves the optimiser and the inner attack. This pass frees the graph of ``e``, so a later pass
+        must embed again.
         """
         for part in e.inputs.values():
             part.retain_grad()
@@ -74,7 +74,7 @@ class Step:
     def losses_under(self, delta: Delta) -> Losses:
         """Returns the model's own loss per target with ``delta`` added to its tables.
 
-        It embeds again, with the same dropout.
+        The method embeds the batch again, with the same dropout.
 
         Args:
             delta: the shift of each table, [rows, ...], by the table's name. Other tables keep their values.
@@ -84,7 +84,7 @@ class Step:
         return self.model.under(moved, lambda: self.losses(self.embed()))
 
     def accumulate_tables(self, loss: Tensor) -> dict[str, Tensor]:
-        """Backpropagates ``loss`` into the parameters and returns its gradient for the tables.
+        """Backpropagates ``loss``, and returns the gradient for the tables.
 
         One backward pass serves the optimiser and the perturbation of the tables.
         """
@@ -94,14 +94,20 @@ class Step:
         return {name: _grown(table, before[name]) for name, table in tables.items()}
 
     def table_gradients(self, loss: Tensor) -> dict[str, Tensor]:
-        """Returns the gradient of ``loss`` with respect to the tables, and changes no ``grad``."""
+        """Returns the gradient of ``loss`` with respect to the tables.
+
+        The method changes no ``grad``.
+        """
         tables = self.tables()
         gradients = torch.autograd.grad(loss, list(tables.values()), allow_unused=True)
         pairs = zip(tables.items(), gradients, strict=True)
         return {name: torch.zeros_like(table) if g is None else g for (name, table), g in pairs}
 
     def gradient(self, e: Embedded, objective: Objective) -> dict[str, Tensor]:
-        """Returns the gradient of ``objective`` with respect to the inputs, and changes no ``grad``."""
+        """Returns the gradient of ``objective`` with respect to the inputs.
+
+        The method changes no ``grad``.
+        """
         leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
         moved = Embedded(leaves, e.valid, e.context)
         gradients = torch.autograd.grad(objective(moved), list(leaves.values()), allow_unused=True, retain_graph=True)
@@ -139,7 +145,7 @@ class Step:
             norm: the norm of the budget.
             objective: the function to increase. It maps the perturbed inputs to a scalar.
             steps: the number of steps of ``pgd``.
-            gradient: the gradient at δ = 0, if it is already known.
+            gradient: the gradient at δ = 0, if the caller already has it.
         """
         ball = self.ball(e, epsilon, norm)
         first = masked(self.gradient(e, objective) if gradient is None else gradient, e.valid)
@@ -156,10 +162,12 @@ class Step:
     def perturb_noisily(
         self, e: Embedded, *, epsilon: float | Tensor, norm: BallNorm, noise: float, objective: Objective
     ) -> dict[str, Tensor]:
-        """Returns a detached δ: noise η plus a step of length ε along the gradient at x + η.
+        """Returns a detached δ: noise η plus a step of length ε.
 
-        The sum is not projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms every entry of η is drawn
-        uniformly from ± ``noise`` · ε · RMS, in this step's stream.
+        The step follows the gradient at x + η.
+
+        The sum is not projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms, every entry of η is uniform in
+        ± ``noise`` · ε · RMS, from this step's stream.
         """
         ball = self.ball(e, epsilon, norm)
         width = self.ball(e, epsilon, "linf").radius * noise
@@ -168,9 +176,11 @@ class Step:
         return self.spent(added(eta, ball.ascent(slope)), ball)
 
     def noise(self, e: Embedded, kind: Literal["normal", "uniform"]) -> dict[str, Tensor]:
-        """Draws random entries at the valid places. Every call gives the same ones.
+        """Draws random entries at the valid places.
 
-        They are standard normal, or uniform in [−1, 1]. Entries at other places are 0.
+        Every call gives the same entries.
+
+        Entries are standard normal, or uniform in [−1, 1]. Entries at other places are 0.
         """
         generator = self.rng.child("noise").torch(self.model.device)
         draw = torch.randn if kind == "normal" else torch.rand
@@ -180,9 +190,9 @@ class Step:
         return masked(drawn, e.valid)
 
     def spent(self, delta: Delta, ball: Ball) -> dict[str, Tensor]:
-        """Returns ``delta`` detached, and records the largest share of the radius that any row uses.
+        """Returns ``delta`` detached, and records how much of the radius is used.
 
-        The share is in ``achieved`` as ``epsilon_share``.
+        The largest share of any row goes into ``achieved`` as ``epsilon_share``.
         """
         share = sizes(delta, ball.norm) / torch.where(ball.radius > 0, ball.radius, 1.0)
         self.achieved["epsilon_share"] = float(share.max()) if len(share) else 0.0

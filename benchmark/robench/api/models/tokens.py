@@ -1,6 +1,6 @@
 """Base classes of neural models that read the texts of items as tokens.
 
-The host uses them to give an item another title, and to get the slopes of the loss with respect to tokens.
+Through these classes, the host gives an item another title, and gets the slopes of the loss with respect to tokens.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Tokens:
 
     Args:
         ids: the tokens, int64 [n, L].
-        mask: the mask of the tokens, bool [n, L], False at padding.
-        start: the character of the text at which each token begins, int64 [n, L]. It is −1 at special tokens and
-            padding.
+        mask: whether each place holds a token, bool [n, L]. It is False at padding.
+        start: the index of each token's first character in the text, int64 [n, L]. The index is −1 at special tokens
+            and padding.
     """
 
     ids: Tensor
@@ -46,7 +46,7 @@ class TokenReader(TorchModel):
 
     @abstractmethod
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of texts from the model's own tokenizer."""
+        """Returns the tokens of texts, by the model's own tokenizer."""
 
     @abstractmethod
     def token_table(self) -> Tensor:
@@ -54,11 +54,11 @@ class TokenReader(TorchModel):
 
     @abstractmethod
     def whole_words(self) -> Mapping[int, str]:
-        """Returns the tokens that are whole words of letters, each with its word."""
+        """Returns the word of each token that is a whole word of letters."""
 
 
 class TokenModel(TokenReader):
-    """A ``TokenReader`` with a vector per item, computed from the item's text.
+    """A ``TokenReader`` with one vector per item, computed from the item's text.
 
     The vectors are the buffer ``texts``, float [n_items, D]. Scores and losses read an item only through this buffer,
     so replacing a row replaces the text.
@@ -70,9 +70,9 @@ class TokenModel(TokenReader):
 
     @abstractmethod
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Returns the vectors of texts, as in the buffer ``texts``: float [n, D].
+        """Returns the vectors of texts, in the form of the buffer ``texts``.
 
-        The result is differentiable.
+        The result is float [n, D] and has gradients.
 
         Args:
             tokens: the tokens of the texts.
@@ -85,7 +85,10 @@ class TokenModel(TokenReader):
             return self.encode(self.tokens(texts))
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns this model with other texts of some items. Only these texts are encoded."""
+        """Returns this model with other texts of some items.
+
+        Only these texts are encoded.
+        """
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
         if items:
@@ -99,7 +102,7 @@ class LikelihoodModel(TokenReader):
     """A ``TokenReader`` that scores an item by the likelihood of its title's tokens.
 
     An item has no vector. A token of its title counts twice: by its own likelihood, and as the context of the next
-    tokens. In a history it has neither role, so there are slopes only for promotion.
+    tokens. In a history a title has neither role, so there are slopes only for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
@@ -112,7 +115,7 @@ class LikelihoodModel(TokenReader):
 
         Args:
             items: the rows of A items in the catalogue.
-            tokens: the tokens of their titles, [A, L]. A title that the model would not read has none. Values at
+            tokens: the tokens of their titles, [A, L]. A title that the model would not read has no tokens. Values at
                 padding are ignored.
             vectors: the vectors to read in place of the tokens' rows of ``token_table``, float [A, L, d].
             choice: the weights of all tokens' log-likelihoods at each place, float [A, L, V]. A genuine title has
@@ -123,7 +126,7 @@ class LikelihoodModel(TokenReader):
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
         """Returns the log-likelihood of each word's tokens after the first: float [W].
 
-        The likelihood is in nats, without a gradient. Every word is read on its own.
+        The log-likelihood is in nats and has no gradient. The model reads every word on its own.
 
         Args:
             words: the tokens of each word. A word has at least one token.

@@ -1,6 +1,7 @@
 """The base class of neural recommenders, its batches, embedded inputs and losses.
 
-Training, attacks and defences share one path. They call ``embed``, add δ, and call ``score_from`` or ``loss_from``.
+Training, attacks and defences share one path. All three call ``embed``, add δ, and call ``score_from`` or
+``loss_from``.
 """
 
 from __future__ import annotations
@@ -56,8 +57,7 @@ class Embedded:
 
     Args:
         inputs: the tensors that an attack may perturb, by name, float [B, ..., d].
-        valid: the places that an attack may perturb, by name, bool [B, ...]. They are False at padding and special
-            tokens.
+        valid: the places that an attack may perturb, by name, bool [B, ...]. Padding and special tokens are False.
         context: other values that are computed once, such as the item table or the propagated graph.
     """
 
@@ -82,7 +82,7 @@ class Embedded:
         return {name: torch.zeros_like(part) for name, part in self.inputs.items()}
 
     def sizes(self) -> Tensor:
-        """Returns the number of entries of each row that may be perturbed, d · n_valid: float [B]."""
+        """Returns the number of valid entries of each row, d · n_valid: float [B]."""
         return (
             torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()])
             .sum(0)
@@ -129,8 +129,8 @@ class TorchConfig(BaseConfig):
 class TorchModel(Model, nn.Module):
     """A neural model whose embedded inputs can be perturbed.
 
-    The host trains it; a subclass computes inputs, scores and losses. ``under`` runs any part of the model with other
-    values in its ``tables``.
+    The host trains the model. A subclass computes inputs, scores and losses. ``under`` runs any part of the model with
+    other values in its ``tables``.
     """
 
     Config: ClassVar[type[TorchConfig]] = TorchConfig
@@ -147,11 +147,14 @@ class TorchModel(Model, nn.Module):
 
     @abstractmethod
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Creates the parameters; torch's global generator is seeded around the call."""
+        """Creates the parameters.
+
+        Torch's global generator is seeded during the call.
+        """
 
     @abstractmethod
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields the training batches of one epoch, which are drawn from ``rng`` alone."""
+        """Yields the training batches of one epoch, drawn only from ``rng``."""
 
     @abstractmethod
     def queries(self, users: IntArray, history: Interactions) -> Batch:
@@ -159,7 +162,10 @@ class TorchModel(Model, nn.Module):
 
     @abstractmethod
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the embedded inputs, before position embeddings, layer norm and dropout."""
+        """Returns the embedded inputs of a batch.
+
+        Position embeddings, layer norm and dropout come later.
+        """
 
     @abstractmethod
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -167,7 +173,7 @@ class TorchModel(Model, nn.Module):
 
         Args:
             batch: the batch, from which only masks and positions may be read.
-            e: its embedded inputs, which may be perturbed.
+            e: the embedded inputs of the batch, which may be perturbed.
         """
 
     @abstractmethod
@@ -175,9 +181,10 @@ class TorchModel(Model, nn.Module):
         """Returns the model's own training loss for each target."""
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns s_y − s_neg for each training target, which enables the hinge loss.
+        """Returns the margin s_y − s_neg of each training target.
 
-        The negative is the sampled item, or the unmasked item with the highest score.
+        The margin enables the hinge loss. The negative is the sampled item, or the unmasked item with the highest
+        score.
         """
         raise TypeError(f"{type(self).__name__} has no margins_from, which the hinge loss needs")
 
@@ -194,17 +201,19 @@ class TorchModel(Model, nn.Module):
             self.build(data, rng.child("init"))
 
     def user_table(self, data: TrainData, dim: int, std: float, rng: Rng) -> nn.Embedding:
-        """Returns a table [n_users, dim] of normal entries with deviation ``std``.
+        """Returns a table of user vectors, [n_users, dim].
 
-        Real and fake users have separate streams, so the real users' rows do not depend on the number of fake users.
+        The entries are normal with standard deviation ``std``. Real and fake users have separate streams, so the rows
+        of real users do not depend on the number of fake users.
         """
         real = torch.randn(data.n_real_users, dim, generator=rng.child("users").torch()) * std
         fake = torch.randn(data.n_users - data.n_real_users, dim, generator=rng.child("fakes").torch()) * std
-        # With given weights the table draws nothing from the global stream, so its size does not change that stream.
+        # With given weights, the table draws nothing from the global stream, so the size of the table does not change
+        # that stream.
         return nn.Embedding(data.n_users, dim, _weight=torch.cat([real, fake]))
 
     def forward(self, call: Callable[..., T], *args: Any) -> T:
-        """Returns ``call(*args)``. The method ``under`` calls the module through it."""
+        """Returns ``call(*args)``, for the method ``under``."""
         return call(*args)
 
     def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
@@ -213,9 +222,9 @@ class TorchModel(Model, nn.Module):
         No parameter changes, and gradients flow to ``tables``.
 
         Args:
-            tables: the other values, by the name of their parameter.
+            tables: the other values, by the name of the parameter.
             call: a method of this model.
-            args: its arguments.
+            args: the arguments of the method.
         """
         result: T = functional_call(self, dict(tables), (call, *args))
         return result
@@ -236,7 +245,10 @@ class TorchModel(Model, nn.Module):
             return self.score_from(batch, self.embed(batch)).float().cpu().numpy()
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns newcomers' scores based on their histories. A row without items gets popular items."""
+        """Returns the scores of newcomers, based on their histories.
+
+        A row without items gets popular items.
+        """
         scores = super().newcomers(history)
         scores[history.lengths() == 0] = self.item_counts.cpu().numpy()
         return scores

@@ -21,25 +21,25 @@ class Wrapped(TorchModel):
     """A model that behaves like ``inner`` except for what a subclass overrides.
 
     ``Defense.wrap`` returns one for a ``TorchModel``. A subclass usually overrides only ``score_from``, and calls
-    ``self.inner.score_from`` in it. Queries, embedded inputs, losses, declarations, state and all other attributes are
-    those of the inner model. Its tables are the parameters ``inner.<name>`` of this module. Newcomers are scored
-    through this model if the inner model scores them by their history. Otherwise the inner model scores them (fold-in).
+    ``self.inner.score_from`` there. Queries, embedded inputs, losses, declarations, state and all other attributes are
+    those of the inner model. The tables are the parameters ``inner.<name>`` of this module. If the inner model scores
+    newcomers by their history, this model scores newcomers. Otherwise the inner model does (fold-in).
 
     Args:
-        inner: the fitted model, which this module owns. It stays in its training or evaluation mode.
+        inner: the fitted model, which this module owns. The training or evaluation mode of the model does not change.
     """
 
     def __init__(self, inner: TorchModel) -> None:
         super().__init__(inner.config)
         self.inner = inner
-        # Classes declare these; for this class they depend on the inner model.
+        # Other classes declare these attributes. Here they depend on the inner model.
         tables = tuple(f"inner.{name}" for name in inner.tables)
         same = {name: getattr(inner, name) for name in OF_THE_INNER}
         vars(self).update(tables=tables, **same)
         self.train(inner.training)
 
     def __getattr__(self, name: str) -> Any:
-        """Looks an attribute up in the inner model if this module lacks it."""
+        """Returns the inner model's attribute if this module lacks the attribute."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -87,7 +87,7 @@ class Wrapped(TorchModel):
     def rewritten(self, items: Mapping[int, Item]) -> Self:
         """Returns this model around the inner one with other texts of some items."""
         inner = self.inner.rewritten(items)
-        assert isinstance(inner, TorchModel)  # its class is that of the inner model
+        assert isinstance(inner, TorchModel)  # rewritten() keeps the class
         return self.around(inner)
 
     def around(self, inner: TorchModel) -> Self:
@@ -101,7 +101,7 @@ class Wrapped(TorchModel):
         return self.inner.innermost() if isinstance(self.inner, Wrapped) else self.inner
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns newcomers' scores: float32 [n, n_items].
+        """Returns the scores of newcomers: float32 [n, n_items].
 
         The scores come from this model, unless the inner model has its own way to score newcomers.
         """

@@ -118,7 +118,10 @@ class Arena(ABC):
         """Returns the arrays of the final candidate to be stored, one row per user."""
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns the damage that a candidate does to each user, float64 [U]. Higher is worse."""
+        """Returns the damage that a candidate does to each user, float64 [U].
+
+        Higher is worse.
+        """
         return self.judge(candidate).damage
 
     def spent(self, candidate: Candidate) -> dict[str, float]:

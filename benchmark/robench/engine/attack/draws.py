@@ -56,7 +56,10 @@ class Draws:
 
 
 def mean(parts: list[Tensor]) -> Tensor:
-    """Returns the mean of tensors of equal shape. A single tensor is returned unchanged."""
+    """Returns the mean of tensors of equal shape.
+
+    A single tensor is returned unchanged.
+    """
     return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
 
 

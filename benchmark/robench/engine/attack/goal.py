@@ -52,7 +52,9 @@ class Goal:
 
     @classmethod
     def of(cls, chunk: EvaluationChunk, name: GoalName, k: int, targets: IntArray | None) -> Goal:
-        """Returns the goal for a chunk. The goal ``promote`` needs ``targets``, int64 [T].
+        """Returns the goal for a chunk.
+
+        The goal ``promote`` needs ``targets``, int64 [T].
 
         Raises:
             ValueError: if no item is to be promoted.

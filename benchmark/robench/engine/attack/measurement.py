@@ -96,7 +96,9 @@ def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]
 
 
 def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
-    """Returns the arrays of a chunk. Each user's arrays come from the draw with the median damage.
+    """Returns the arrays of a chunk.
+
+    Each user's arrays come from the draw with the median damage.
 
     Args:
         draws: the masked scores of each draw, float [B, n_items].
@@ -147,7 +149,10 @@ def median_arrays(
 
 
 def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:
-    """Joins the arrays of all chunks of a victim. ``indptr`` gives the start of each user's ranks."""
+    """Joins the arrays of all chunks of a victim.
+
+    ``indptr`` gives the start of each user's ranks.
+    """
     arrays = {
         name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)
         for name in parts[0]

@@ -51,7 +51,10 @@ class UserOracle(ABC, Generic[Input]):
 
     @abstractmethod
     def scores_at(self, perturbed: Input) -> Tensor:
-        """Returns masked scores without a graph, float [B, n_items]. The query is not counted."""
+        """Returns masked scores without a graph, float [B, n_items].
+
+        The query is not counted.
+        """
 
     def judge_genuine(self, genuine: Input) -> None:
         """Judges the genuine input, and sets ``at_clean`` and ``to_break``."""

@@ -184,7 +184,10 @@ class VictimFit:
         return add_profiles(train, budget.checked(_from_arrays(arrays)))
 
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
-        """Returns the model and the notes of its fit. They come from a checkpoint if there is one."""
+        """Returns the model and the notes of its fit.
+
+        They come from a checkpoint if there is one.
+        """
         fitted: list[TorchModel] = []
         made: list[Model] = []
 

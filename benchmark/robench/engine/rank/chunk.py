@@ -70,7 +70,9 @@ def chunk_size(n_items: int) -> int:
 def build_chunk(
     users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None
 ) -> EvaluationChunk:
-    """Builds the chunk of some users. Known items are masked, and held-out items never are.
+    """Builds the chunk of some users.
+
+    Known items are masked, and held-out items never are.
 
     Args:
         users: rows of ``history`` and ``held``.

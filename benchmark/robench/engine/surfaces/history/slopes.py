@@ -55,7 +55,10 @@ class ItemInputs:
         self._vectors: dict[str, Tensor] | None = None
 
     def vectors(self) -> Mapping[str, Tensor]:
-        """Returns the vector of every item, float [n_items, d] per input. It is computed once."""
+        """Returns the vector of every item, float [n_items, d] per input.
+
+        It is computed once.
+        """
         if self._vectors is None:
             parts: dict[str, list[Tensor]] = {}
             for start in range(0, self.model.n_items, self.n_users):
@@ -68,7 +71,9 @@ class ItemInputs:
         return self._vectors
 
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
-        """Embeds some rows. The result is None if the model's inputs have an unknown shape.
+        """Embeds some rows.
+
+        The result is None if the model's inputs have an unknown shape.
 
         Args:
             users: the users of the rows, int64 [B].

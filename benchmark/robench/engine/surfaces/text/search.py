@@ -100,10 +100,10 @@ class WorstTitles:
 
 
 def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches for the titles with the highest mean damage. Ties are broken by the loss.
+    """Searches for the titles with the highest mean damage.
 
-    The candidates are the genuine titles and all proposals of the attack. If items are promoted, the combination of
-    each item's worst title is a candidate too.
+    Ties are broken by the loss. The candidates are the genuine titles and all proposals of the attack. If items are
+    promoted, the combination of each item's worst title is a candidate too.
 
     Raises:
         TypeError: if the attack rewrites no titles.
