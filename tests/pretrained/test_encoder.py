@@ -1,4 +1,7 @@
-"""Tests the sources of encoders, refused weights, and the inputs that vectors depend on."""
+"""Tests the sources of encoders, and weights that are refused.
+
+Other tests cover the inputs that vectors depend on.
+"""
 
 import importlib.util
 import json
@@ -210,7 +213,10 @@ def load_from_hub(home, code=FOLDER, **environment):
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The part of the hub's interface that fetching needs: the commit of main, the list of files, and each file."""
+    """A web server with the part of the hub's interface that fetching needs.
+
+    The server answers with the commit of main, the list of files, and each file.
+    """
 
     folder: Path
     asked: list[str]

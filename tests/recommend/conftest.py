@@ -1,4 +1,4 @@
-"""Fixtures with a finished run and a function that asks its victims for lists."""
+"""Provides a finished run, and a function that asks its victims for lists."""
 
 from pathlib import Path
 
@@ -43,7 +43,10 @@ def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(done, registry, monkeypatch):
-    """Returns a function that answers a request and keeps its messages in ``said``."""
+    """Returns a function that answers a request.
+
+    The messages of the request are kept in ``said``.
+    """
     monkeypatch.setenv("ROBENCH_CACHE", str(done / "cache"))
     said: list[str] = []
 

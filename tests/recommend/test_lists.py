@@ -1,4 +1,4 @@
-"""Tests the lists that victims recommend, both sources, and every mistake."""
+"""Tests the lists that victims recommend, from both sources, and every mistake."""
 
 import json
 import subprocess
@@ -27,7 +27,10 @@ ITEMS = "synthetic 3, 7,Synthetic  9 (1989)"
 
 
 def victims(done, registry, **wanted):
-    """Yields each victim of seed 0 that is not poisoned, with its model and its data."""
+    """Yields each victim of seed 0 that is not poisoned.
+
+    The model and the data of the victim are included.
+    """
     suite = load_suite(done / "four.yaml", registry)
     cache = Cache(done / "cache")
     for cell in make_plan(suite, registry).cells:
@@ -42,7 +45,10 @@ def victims(done, registry, **wanted):
 
 
 def best(scores, known, k, catalogue):
-    """Returns (id, score) of the best unknown items. The smaller row wins a tie."""
+    """Returns (id, score) of the best unknown items.
+
+    The smaller row wins a tie.
+    """
     order = [item for item in np.argsort(-scores, kind="stable").tolist() if item not in known]
     return [(catalogue.ids[item], pytest.approx(float(scores[item]))) for item in order[:k]]
 

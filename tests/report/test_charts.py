@@ -1,4 +1,7 @@
-"""Reads the pictures of the page back from their SVG. Every mark has the right place and label."""
+"""Tests the pictures of the page, which are read back from their SVG.
+
+Every mark has the right place and label.
+"""
 
 import re
 from xml.etree import ElementTree
@@ -19,7 +22,10 @@ def numbers(text):
 
 
 class Picture:
-    """A picture with points, label -> (x, y, fill, path), and lines, (x, y, width, height, stroke, dashed)."""
+    """A picture, given by its points and lines.
+
+    A point is label -> (x, y, fill, path). A line is (x, y, width, height, stroke, dashed).
+    """
 
     def __init__(self, svg):
         self.points, self.lines, self.paths, self.texts = {}, [], [], []
@@ -42,7 +48,7 @@ class Picture:
             self._walk(part, group, (x, y))
 
     def across(self):
-        """Returns the function from a value to x, fitted to the points."""
+        """Returns a function from a value to x that is fitted to the points."""
         values = [float(label.rpartition(": ")[2].split()[0]) for label in self.points]
         slope, start = np.polyfit(values, [point[0] for point in self.points.values()], 1)
         assert slope > 0
@@ -51,7 +57,10 @@ class Picture:
 
 @pytest.fixture
 def world(tmp_path):
-    """Returns a folder in which all clean, attacked and popularity values and their intervals differ."""
+    """Returns a folder in which all values and intervals differ.
+
+    The values are the clean ones, the attacked ones, and those of popularity.
+    """
     world = World(tmp_path / "w", [EMBEDDING])
     for seed in (0, 1):
         world.cell(ranks(24, 99), model="popularity", seed=seed)

@@ -1,4 +1,7 @@
-"""Pictures are drawn in another process. Whatever ends it costs the pictures, and never the page."""
+"""Tests the drawing of pictures in another process.
+
+If that process fails, the page has no pictures but is still written.
+"""
 
 import logging
 import re
@@ -23,7 +26,7 @@ FAULTS = {
 
 @pytest.fixture
 def replaced(tmp_path, monkeypatch):
-    """Returns a function that puts another program in the place of the one that draws."""
+    """Returns a function that replaces the drawing program with another program."""
 
     def replace(source):
         program = tmp_path / "program.py"

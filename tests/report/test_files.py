@@ -1,4 +1,4 @@
-"""The files of the leaderboard are inert, whatever labels and errors are."""
+"""Tests that the files of the leaderboard are inert for all labels and errors."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Labels of users are no markup in leaderboard.md."""
+"""Tests that labels of users are not markup in leaderboard.md."""
 
 from tests.fakes import EMBEDDING, World, ranks
 

@@ -1,4 +1,4 @@
-"""Numbers as the reports write them."""
+"""Tests the form of numbers in the reports."""
 
 import math
 

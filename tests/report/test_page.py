@@ -1,4 +1,7 @@
-"""index.html has the content of leaderboard.md with pictures. It escapes texts of users and loads nothing."""
+"""Tests that index.html has the content of leaderboard.md, with pictures.
+
+The page escapes texts of users and loads nothing.
+"""
 
 import re
 from dataclasses import replace
@@ -22,7 +25,10 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
 class Read(HTMLParser):
-    """A parser that collects elements, table cells, list entries, headings, references and labels of marks."""
+    """A parser that collects the parts of a page.
+
+    The parts are elements, table cells, list entries, headings, references and labels of marks.
+    """
 
     def __init__(self, text):
         super().__init__()

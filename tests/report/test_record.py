@@ -1,4 +1,7 @@
-"""Tests `robench show` with records, users' lists, folders, and the first digits of ids."""
+"""Tests ``robench show`` with records, users' lists and folders.
+
+A cell can also be named by the first digits of its id.
+"""
 
 import io
 from pathlib import Path
@@ -143,7 +146,7 @@ def test_the_edits_of_a_history_are_told_in_words(tmp_path, monkeypatch):
 
 
 def first(text, start):
-    """Returns the cells of the row that begins with a text."""
+    """Returns the cells of the row that begins with the given text."""
     line = next(line for line in text.splitlines() if line.startswith(f"│ {start}"))
     return [part.strip() for part in line.strip("│").split("│")][1:]
 

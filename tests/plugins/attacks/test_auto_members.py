@@ -1,4 +1,7 @@
-"""The members of auto, pinned to its version, because leaderboards under one version must be comparable."""
+"""Tests the members of auto, which are pinned to its version.
+
+Leaderboards under one version must be comparable.
+"""
 
 import numpy as np
 import pytest
@@ -14,12 +17,12 @@ ANY, ONE = ["substitute", "insert", "delete"], ["substitute"]
 
 
 def pgd(steps, *, everyone):
-    """Returns PGD as a member with a number of steps."""
+    """Returns the member PGD with the given number of steps."""
     return (f"pgd-{steps}", "Pgd", {**ASCENT, "loss": "ce", "steps": steps}, everyone)
 
 
 def apgd(loss, steps):
-    """Returns APGD as a member with a loss and a number of steps."""
+    """Returns the member APGD with the given loss and number of steps."""
     return (f"apgd-{loss}", "Apgd", {**ASCENT, "loss": loss, "steps": steps}, False)
 
 
@@ -60,7 +63,10 @@ THREAT = {"surface", "norm", "scale", "goal", "k", "unit", "positives"}
 
 
 def listed(auto, *, gradients=True, stochastic=False):
-    """Returns (name, class, settings beyond the threat model, everyone) of every member."""
+    """Returns four values for every member of auto.
+
+    They are the name, the class, the settings beyond the threat model, and ``everyone``.
+    """
     members = auto.members(gradients=gradients, stochastic=stochastic)
     settings = [{n: v for n, v in m.attack.config.resolved().items() if n not in THREAT} for m in members]
     return [(m.name, type(m.attack).__name__, s, m.everyone) for m, s in zip(members, settings, strict=True)]
@@ -69,7 +75,10 @@ def listed(auto, *, gradients=True, stochastic=False):
 @pytest.mark.parametrize(("surface", "norm"), PINNED)
 @pytest.mark.parametrize("goal", ["untargeted", "promote"])
 def test_the_members_and_all_their_settings_are_those_of_the_version(surface, norm, goal):
-    """The settings include the defaults of the members, because a changed default changes auto."""
+    """The settings include the defaults of the members.
+
+    A changed default of a member changes auto.
+    """
     auto = Auto.make(surface=surface, norm=norm, goal=goal)
     assert auto.config.version == VERSION[surface]
     assert listed(auto) == PINNED[surface, norm]
@@ -77,7 +86,10 @@ def test_the_members_and_all_their_settings_are_those_of_the_version(surface, no
 
 @pytest.mark.parametrize(("surface", "norm"), PINNED)
 def test_members_average_eight_draws_of_a_stochastic_victim(surface, norm):
-    """Random points and random edits of single users do not, because they make many draws anyway."""
+    """Random points and random edits of single users are not averaged.
+
+    These two members make many draws anyway.
+    """
     expected = [
         (name, kind, {**settings, "expectation": 8}, everyone)
         if name not in ({"random-noise"} if surface == "embedding" else {"random-edit"})
@@ -109,7 +121,7 @@ def test_members_on_histories_have_the_threat_model_of_auto(unit):
 
 @pytest.mark.parametrize(("surface", "kind", "epsilon"), [("embedding", "pairwise", 0.3), ("history", "sequence", 1.0)])
 def test_a_promotion_runs_every_member_on_every_user(surface, kind, epsilon):
-    """A user with the item in the list already can still move it further up."""
+    """A target that is already in the list of a user can still rise further."""
     victim, targets = reference_victim(kind), np.array([3, 17])
     attacked = victim.attacked(Auto.make(surface=surface, goal="promote"), epsilon, "", targets)
     own = [set(victim.history.row(u).tolist()) | set(victim.held.row(u).tolist()) for u in victim.users]

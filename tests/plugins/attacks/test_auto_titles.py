@@ -1,4 +1,7 @@
-"""Tests the list of auto on titles, and the rewriting that its members find for all users."""
+"""Tests auto's list of members on titles.
+
+Its members find one rewriting for all users.
+"""
 
 import numpy as np
 import pytest
@@ -29,7 +32,10 @@ THREAT = {"unit", "goal", "k"}
 
 
 def listed(auto, *, gradients=True):
-    """Returns name, class and settings beyond the threat model of every member."""
+    """Returns three values for every member of auto.
+
+    They are the name, the class, and the settings beyond the threat model.
+    """
     return [
         (m.name, type(m.attack).__name__, {n: v for n, v in m.attack.config.resolved().items() if n not in THREAT})
         for m in auto.members(gradients=gradients, stochastic=False)
@@ -95,7 +101,10 @@ def test_it_promotes_no_less_than_any_attack_alone_and_stays_in_budget(unit, eps
 
 
 def ndcg(attacked):
-    """Returns the mean over items of the mean over users of NDCG@10, by which the host compares titles."""
+    """Returns NDCG@10, averaged over users and then over items.
+
+    The host compares titles by this value.
+    """
     ranks = attacked.arrays["target_ranks"]
     gain = np.where((ranks > 0) & (ranks <= 10), 1 / np.log2(1 + ranks.clip(1)), 0.0)
     return float((gain.sum(1) / (ranks > 0).sum(1)).mean())

@@ -1,4 +1,7 @@
-"""The version of auto's list: each surface has one, and no other is accepted."""
+"""Tests the version of auto's list.
+
+Each surface has one version, and no other version is accepted.
+"""
 
 import pytest
 from pydantic import ValidationError

@@ -1,11 +1,14 @@
-"""The first training step of a small model, for tests of training defences."""
+"""Provides the first training step of a small model.
+
+The tests of training defences use this step.
+"""
 
 from robench.api import Rng, Step
 from robench.testing.worlds import crowd
 
 
 class RecordingStep(Step):
-    """A step that records the perturbation that a defence spent, as ``delta``."""
+    """A step that records the perturbation of a defence as ``delta``."""
 
     def spent(self, delta, ball):
         self.delta = super().spent(delta, ball)
@@ -16,11 +19,11 @@ def first_step(model_class, step_class=Step, *, ragged=False, stream=3, **settin
     """Returns the first training step of a new model, before any update.
 
     Args:
-        model_class: the class of the model.
-        step_class: the class of the step.
-        ragged: whether histories differ in length.
-        stream: the seed of the step's own random stream.
-        settings: settings of the model.
+        model_class: The class of the model.
+        step_class: The class of the step.
+        ragged: Whether histories differ in length.
+        stream: The seed of the step's own random stream.
+        settings: The settings of the model.
     """
     data, _ = crowd(ragged=ragged)
     model = model_class.make(**settings)

@@ -28,13 +28,19 @@ class TestAprRelative(DefenseTests):
 
 
 def perturbed(defense, step):
-    """Returns the gradients by the tables, and the perturbation that the defence makes of them."""
+    """Returns the gradients by the tables and the perturbation of the defence.
+
+    The defence computes the perturbation from these gradients.
+    """
     gradients = step.table_gradients(step.losses(step.embed()).value.mean())
     return gradients, defense.perturbation(step, gradients)
 
 
 def test_one_triple_by_hand():
-    """u = (3, 4), i − j = (1, 0): m = 3. ε = .5 makes u (2.5, 4) and i − j (1, 0) − (.6, .8) = (.4, −.8): m = −2.2."""
+    """The clean margin is m = 3: u = (3, 4) and i − j = (1, 0).
+
+    With ε = .5, u becomes (2.5, 4) and i − j becomes (1, 0) − (.6, .8) = (.4, −.8). The margin is then m = −2.2.
+    """
     step = first_step(ReferencePairwise)
     model = step.model
     with torch.no_grad():

@@ -71,7 +71,10 @@ def test_a_margin_is_the_difference_of_the_scores_of_positive_and_negative():
 
 
 def test_the_corrected_examples_of_the_article():
-    """Three targets of probability .8, .7 and .8 lose −(ln .8 + ln .7 + ln .8) = .803; the sign of a gradient is ±1."""
+    """Three targets of probability .8, .7 and .8 have a loss of .803.
+
+    The loss is −(ln .8 + ln .7 + ln .8). The sign of a gradient is ±1.
+    """
     shares = torch.tensor([0.8, 0.7, 0.8])
     logits = torch.stack([shares, 1 - shares], 1).log()
     loss = cross_entropy(logits, torch.eye(2), torch.zeros(2), torch.zeros(3, dtype=torch.int64)).sum()
@@ -96,7 +99,10 @@ def test_the_training_budget_follows_the_valid_entries_of_the_batch(kind, norm):
 
 
 def by_hand(step, k, epsilon):
-    """Returns η, the width of ε and the direction j − i for each triple of a matrix factorisation, in float64."""
+    """Returns η, the width of ε and the direction j − i of each triple.
+
+    The model is a matrix factorisation, and the computation is in float64.
+    """
     users, items = (t.weight.detach().double() for t in (step.model.user_vectors, step.model.item_vectors))
     direction = items[step.batch.targets["negatives"]] - items[step.batch.targets["positives"]]
     width = epsilon * users[step.batch.users].square().mean().sqrt()
@@ -106,7 +112,10 @@ def by_hand(step, k, epsilon):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
-    """The gradient of −ln σ(⟨u, i − j⟩) by u points along j − i for every u, so δ has a closed form."""
+    """The perturbation δ of a matrix factorisation has a closed form.
+
+    For every u, the gradient of −ln σ(⟨u, i − j⟩) by u points along j − i.
+    """
     step = first_step(ReferencePairwise)
     e = step.embed()
     delta = step.perturb_noisily(
@@ -122,7 +131,10 @@ def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
 
 
 def test_the_gradient_of_n_fgsm_is_taken_at_the_noisy_point():
-    """The gradient of ‖x‖² is 2 (x + η), whose signs differ from those of x if the noise is larger."""
+    """The gradient of ‖x‖² at the noisy point is 2 (x + η).
+
+    If the noise is larger than x, the signs of this gradient differ from those of x.
+    """
     step = first_step(ReferencePairwise)
     e = step.embed()
     x = e.inputs["user"].detach().double()

@@ -1,4 +1,7 @@
-"""The filter cuts instructions out of titles and keeps the titles of films."""
+"""Tests that the filter cuts instructions out of titles.
+
+The titles of films stay as they are.
+"""
 
 import pytest
 from hypothesis import given

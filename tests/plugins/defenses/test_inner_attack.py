@@ -1,4 +1,7 @@
-"""The inner PGD of adversarial training is a loop of projected steps that climbs the robust loss."""
+"""Tests the inner PGD of adversarial training.
+
+The inner PGD is a loop of projected steps that climbs the robust loss.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +15,10 @@ from robench_plugins.defenses.adversarial_training import AdversarialTraining
 
 
 class CurvedStep(RecordingStep):
-    """A step with the loss −Σ w (x − c)² per user, whose gradient changes its direction; w runs from 1 to 4."""
+    """A step with the loss −Σ w (x − c)² per user.
+
+    The weights w run from 1 to 4, so the direction of the gradient changes.
+    """
 
     def losses(self, e):
         x = e.inputs["user"]
@@ -33,7 +39,10 @@ def recorded_step(step_class, model_class=ReferencePairwise):
 
 
 def pgd_by_hand(x, centre, norm, epsilon, steps):
-    """Returns δ after PGD (Madry et al. 2018) in float64, from 0 with steps of 2.5 ε / steps."""
+    """Returns δ after PGD (Madry et al. 2018), computed in float64.
+
+    PGD starts at 0 and takes steps of 2.5 ε / steps.
+    """
     dim = x.shape[1]
     radius = epsilon * np.sqrt((x**2).mean()) * (np.sqrt(dim) if norm == "l2" else 1)
     weight = curvature(dim).numpy().astype(float)
@@ -52,7 +61,10 @@ def pgd_by_hand(x, centre, norm, epsilon, steps):
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("steps", [3, 5])
 def test_inner_pgd_is_a_loop_of_projected_steps(norm, weight, steps):
-    """At λ = 0.5 the first gradient comes from the clean pass, which must make no difference."""
+    """At λ = 0.5 the first gradient comes from the clean pass.
+
+    The origin of this gradient must make no difference.
+    """
     step, x = recorded_step(CurvedStep)
     step.centre = x + 0.1 * torch.randn(x.shape, generator=Rng(5).torch())
     settings = {"lambda": weight, "epsilon": 0.5, "norm": norm}
@@ -78,7 +90,10 @@ def test_inner_pgd_reaches_a_higher_loss_than_one_step_on_a_model(norm):
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_with_the_hinge_the_inner_attack_climbs_the_hinge(weight):
-    """The gradient of max(0, 1 − ⟨u, i − j⟩) by u is j − i, or 0 if the margin is met; that of BPR is never 0."""
+    """The gradient of max(0, 1 − ⟨u, i − j⟩) by u is j − i.
+
+    If the margin is met, this gradient is 0. The gradient of BPR is never 0.
+    """
     step, users = recorded_step(RecordingStep)
     with torch.no_grad():  # margins near 1, some of which are met
         step.model.item_vectors.weight.mul_(40)

@@ -1,4 +1,7 @@
-"""Normalised titles hold no hidden characters and keep everything else."""
+"""Tests that normalised titles hold no hidden characters.
+
+Everything else in a title stays.
+"""
 
 import pytest
 from hypothesis import example, given

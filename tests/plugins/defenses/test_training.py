@@ -21,7 +21,10 @@ class TestWarmUp(DefenseTests):
 
 
 def states(kind, defense, epochs):
-    """Returns the state of the model after every epoch, and the report of the training."""
+    """Returns the state of the model after every epoch.
+
+    The report of the training is returned too.
+    """
     data, _ = crowd()
     model, states_by_epoch = kind.make(epochs=epochs), []
     rng = Rng(0).child("fit")
@@ -48,7 +51,10 @@ def test_the_epochs_of_the_warm_up_are_the_undefended_ones(defense, kind):
 
 @pytest.mark.parametrize("warmup", [1, 3])
 def test_weights_of_the_warm_up_are_never_selected(monkeypatch, warmup):
-    """The validation value falls from epoch to epoch, so the first epoch that may be selected is."""
+    """The validation value falls from epoch to epoch.
+
+    The best epoch is therefore the first one after the warm-up.
+    """
     calls = []
     monkeypatch.setattr(training, "validation_ndcg", lambda *_, **__: calls.append(1) or 1 - 0.1 * len(calls))
     data, _ = crowd()

@@ -33,13 +33,19 @@ def vulnerabilities(users, values, rows):
 
 
 def test_users_below_the_mean_loss_are_more_vulnerable():
-    """L(7) = (1 + 3) / 2 and L(2) = 1, so their mean is 1.5, and g is σ(−.5 / 2) and σ(.5 / 1)."""
+    """L(7) = (1 + 3) / 2 and L(2) = 1, so their mean is 1.5.
+
+    The vulnerabilities are σ(−.5 / 2) and σ(.5 / 1).
+    """
     values = vulnerabilities([7, 2, 7], [1.0, 1.0, 3.0], [0, 1, 2])
     assert values == pytest.approx([sigmoid(-0.25), sigmoid(0.5), sigmoid(-0.25)])
 
 
 def test_a_window_without_a_user_counts_as_a_user():
-    """Rows with the losses (2, 4), (1) and none have L = 3 and L = 1, so their mean is 2."""
+    """The first row has the losses (2, 4), and the second row has the loss (1).
+
+    The third row has no losses. Therefore L = 3 and L = 1, and their mean is 2.
+    """
     values = vulnerabilities([-1, -1, -1], [2.0, 4.0, 1.0], [0, 0, 1])
     assert values == pytest.approx([sigmoid(-1 / 3), sigmoid(1.0), 0.0])
 

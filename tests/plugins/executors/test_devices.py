@@ -1,4 +1,7 @@
-"""Workers are spread over GPUs, as many as fit, and no process but a worker uses one. The GPUs are made up."""
+"""Tests how workers are spread over GPUs.
+
+As many workers share a GPU as fit, and no other process uses a GPU. The GPUs of these tests are made up.
+"""
 
 import importlib
 import subprocess
@@ -16,7 +19,10 @@ GIB = 1 << 30
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Returns a function that makes GPUs of some free GiB each. A context in this process is an error."""
+    """Returns a function that makes one GPU per given number of free GiB.
+
+    A CUDA context in this process is an error.
+    """
 
     def context():
         raise AssertionError("a context")
@@ -131,7 +137,10 @@ def seen(task, emit):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Returns a function that runs tasks with the local executor, and returns their events."""
+    """Returns a function that runs tasks with the local executor.
+
+    The function returns the events of the tasks.
+    """
     (tmp_path / "work_on_a_gpu.py").write_text(WORK)
     monkeypatch.syspath_prepend(tmp_path)
 

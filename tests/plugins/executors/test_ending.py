@@ -1,4 +1,7 @@
-"""What ended a worker is said in the system's own words, and never guessed."""
+"""Tests the reported causes of a worker's end.
+
+The causes are quoted from the system and never guessed.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""A task in a process of its own: what it leaves behind, its limits, its silence, its end and what it sends."""
+"""Tests tasks in processes of their own.
+
+The tests cover the traces of a task, its limits, its silence, its end, and its events.
+"""
 
 import ctypes
 import multiprocessing
@@ -71,7 +74,10 @@ DEEDS = {
 
 
 def work(task, emit):
-    """Emits what the process has of earlier tasks, does the deed, and emits that it is done."""
+    """Emits the remains of earlier tasks, and performs the deed of this task.
+
+    A last event says that the task is done.
+    """
     emit(
         {"kind": "before", "state": [STATE["changed"], "CHANGED" in os.environ, os.getcwd() == "/"], "pid": os.getpid()}
     )
@@ -105,7 +111,7 @@ def run(launcher):
 
 
 def error(events):
-    """The error of a task that was lost, and whether a second try is worth it."""
+    """Returns the error of a lost task, and whether a second try is useful."""
     assert events[-1]["kind"] == "lost"
     return events[-1]["error"], events[-1]["again"]
 
@@ -126,7 +132,10 @@ def test_threads_and_detached_processes_end_with_their_task(run):
 
 
 def _processes_of(session):
-    """The processes that were started below a worker, by their parents or their session."""
+    """Returns the processes that were started below a worker.
+
+    They are found by their parents or by their session.
+    """
     found = []
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:

@@ -1,4 +1,7 @@
-"""Accuracy, precision, recall and F1 of likes and dislikes equal plain loops and scikit-learn."""
+"""Tests accuracy, precision, recall and F1 of likes and dislikes.
+
+The expected values come from plain loops and scikit-learn.
+"""
 
 import numpy as np
 import pytest
@@ -99,7 +102,10 @@ def test_they_equal_scikit_learn(rows):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_interval_of_a_ratio_is_that_of_resampled_ratios(metric):
-    """The interval of the linearised values agrees with a bootstrap of the ratio itself."""
+    """The interval of the linearised values agrees with a bootstrap.
+
+    The bootstrap resamples the ratio itself.
+    """
     generator = np.random.default_rng(0)
     counts = generator.integers(1, 4, 400)
     users = zip(counts, generator.random(400), strict=True)

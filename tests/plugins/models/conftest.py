@@ -1,4 +1,4 @@
-"""Fixtures of the tests of llm."""
+"""Provides the fixtures for the tests of llm."""
 
 import pytest
 from tests.tiny_decoder import tiny_decoder

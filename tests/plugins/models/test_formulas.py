@@ -1,4 +1,7 @@
-"""The formulas of the models, against numbers by hand or by dense numpy without shared code."""
+"""Tests the formulas of the models.
+
+The expected numbers are computed by hand or by dense numpy without shared code.
+"""
 
 import numpy as np
 import pytest
@@ -30,14 +33,17 @@ def _data(rows, n_items, items=None):
 
 
 def _learnt(kind, data, **settings):
-    """Returns a model that is fitted on the data."""
+    """Returns a model that was fitted on the data."""
     model = kind.make(**settings)
     model.fit(data, Rng(0))
     return model
 
 
 def _built(kind, data, **settings):
-    """Returns a model with large random parameters, so that no term is negligible, in eval mode."""
+    """Returns a model with large random parameters, in eval mode.
+
+    No term of the formula is negligible.
+    """
     model = kind.make(**settings)
     model.initialise(data, Rng(0))
     generator = torch.Generator().manual_seed(1)
@@ -86,7 +92,10 @@ def test_user_knn_by_hand():
 
 
 def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
-    """The problem of the paper (eq. 3), solved column by column with a zero diagonal, gives the same weights."""
+    """Equation 3 of the paper is solved column by column.
+
+    The diagonal is zero, and the weights are the same.
+    """
     generator = np.random.default_rng(0)
     n_items, penalty = 7, 3.0
     rows = [generator.permutation(n_items)[: 2 + u % 4].tolist() for u in range(12)]

@@ -44,7 +44,10 @@ def victim(world, weights):
 
 
 def _likelihoods_by_hand(model, user, history):
-    """Returns the likelihood of each candidate, from its whole text through the network by itself."""
+    """Returns the likelihood of each candidate.
+
+    The whole text of each candidate passes through the network separately.
+    """
     items = history.row(user)[-model.config.history_items :]
     template, d = load_template(model.config.prompt), model.decoder
     before, after = template.split("{history}")

@@ -1,4 +1,7 @@
-"""llm passes the conformance tests, and titles are no instructions to the tokenizer."""
+"""Tests that llm conforms.
+
+The tokenizer does not read the marks of a chat in titles.
+"""
 
 import pytest
 from tests.tiny_decoder import MARK

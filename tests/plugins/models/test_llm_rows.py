@@ -1,4 +1,4 @@
-"""llm with titles that are unlikely, unusable, or too long for the prompt."""
+"""Tests llm with titles that are unlikely, unusable, or too long for the prompt."""
 
 from dataclasses import replace
 

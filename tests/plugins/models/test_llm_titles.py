@@ -1,4 +1,4 @@
-"""Tests new titles for the candidates of ``llm``, and the slopes of their tokens."""
+"""Tests new titles for candidates of ``llm``, and the slopes of their tokens."""
 
 import math
 from dataclasses import replace
@@ -44,7 +44,7 @@ def victim(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def targets(victim):
-    """Returns two frequent candidates, and an item that is not a candidate."""
+    """Returns two frequent candidates and one item that is not a candidate."""
     counts = np.bincount(
         victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
     )
@@ -54,7 +54,7 @@ def targets(victim):
 
 @pytest.fixture(scope="module")
 def nobodys(victim, targets):
-    """Returns the index of the target that is not a candidate."""
+    """Returns the position of the target that is not a candidate."""
     candidates = victim.model.candidates(victim.users, victim.history)
     return next(at for at, item in enumerate(targets) if not (candidates == item).any())
 
@@ -214,7 +214,7 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(victim, targets, no
 
 @pytest.fixture(scope="module")
 def memoryless(tmp_path_factory):
-    """Returns a victim whose decoder reads only the previous token.
+    """Returns a victim with a decoder that reads only the previous token.
 
     Every other word has several tokens.
     """

@@ -1,4 +1,7 @@
-"""Identities of the models of the default suite: λ < 1 without a budget, and attacks without a budget."""
+"""Tests identities of the models of the default suite.
+
+The cases are λ < 1 without a budget, and attacks without a budget.
+"""
 
 from functools import cache
 
@@ -47,7 +50,10 @@ def victim(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("inner", ["fgsm", "pgd"])
 def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inner):
-    """The steps agree up to rounding, because ½a + ½a rounds; both passes share the dropout."""
+    """The steps agree up to rounding, because ½a + ½a rounds.
+
+    Both passes share the dropout.
+    """
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)
     states = []
@@ -67,7 +73,10 @@ def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inne
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("weight", [0.75, 0.25, 0.0])
 def test_without_budget_the_gradient_is_that_of_the_clean_loss(name, weight):
-    """A wrong weight of the two losses shows only here, because Adam's first step ignores the size of a gradient."""
+    """Only this test shows a wrong weight of the two losses.
+
+    Adam's first step ignores the size of a gradient.
+    """
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)
     model = kind.make(**settings)

@@ -1,4 +1,4 @@
-"""Texts about users, from a CSV file through the split into a prompt."""
+"""Tests texts about users, from a CSV file through the split to a prompt."""
 
 from dataclasses import replace
 

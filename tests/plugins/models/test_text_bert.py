@@ -1,4 +1,7 @@
-"""text-bert with a tiny encoder: conformance, trained layers, and rewritten texts."""
+"""Tests text-bert with a tiny encoder.
+
+The tests cover conformance, trained layers, and rewritten texts.
+"""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -78,7 +81,10 @@ def new(weights, kind="transformer", **settings):
 
 @pytest.fixture(scope="session")
 def victims(weights):
-    """Returns the fitted model and the data of a kind, made once."""
+    """Returns the fitted model of a kind and its data.
+
+    Each kind is fitted once.
+    """
     made, (data, _) = {}, crowd(n_users=24)
 
     def victim(kind):
@@ -280,9 +286,9 @@ def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(weights, kind):
 
 
 def two_tastes(n_users=40):
-    """Returns users who like space or love, and titles of three words of one taste.
+    """Returns users who like space or love.
 
-    No history holds items 0 and 1.
+    The titles have three words of one taste. No history holds items 0 and 1.
     """
     words = [["space", "robot", "galaxy", "wizard", "genre"], ["love", "kiss", "wedding", "heat", "night"]]
     generator = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The attention of sequence models, against torch's own."""
+"""Tests the attention of sequence models against torch's own attention."""
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention

@@ -1,6 +1,6 @@
-"""The step rule of APGD (Croce & Hein 2020, section 3.2) on scripted losses.
+"""Tests the step rule of APGD on scripted losses.
 
-Every point is known.
+The rule is in section 3.2 of Croce & Hein 2020. Every point of the attack is known.
 """
 
 import math
@@ -21,7 +21,7 @@ SLOPES = [math.cos(2.3 * n) for n in range(STEPS + 1)]  # of both signs, so that
 class _Scripted:
     """An oracle with one entry per user and scripted answers.
 
-    It records the points that it evaluates.
+    The oracle records the points that it evaluates.
     """
 
     def __init__(self, losses):
@@ -38,7 +38,10 @@ class _Scripted:
 
 
 def evaluated_points(losses):
-    """Returns the 101 points that APGD evaluates on these losses, and the best one."""
+    """Returns the 101 points that APGD evaluates on these losses.
+
+    The best point is returned too.
+    """
     oracle = _Scripted([losses])
     best, _ = Apgd.make(norm="linf", steps=STEPS).perturb(oracle, Ball("linf", torch.ones(1).double()), Rng(0))
     return torch.stack(oracle.points)[:, 0], float(best["x"][0, 0])

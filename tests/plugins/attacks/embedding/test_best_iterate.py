@@ -1,4 +1,7 @@
-"""PGD proposes the iterate of the highest loss of each restart, which need not be the last one."""
+"""Tests that PGD proposes the iterate of the highest loss of each restart.
+
+This iterate need not be the last one.
+"""
 
 from unittest import mock
 
@@ -31,7 +34,10 @@ scripts = st.integers(1, 4).flatmap(
 @settings(deadline=None)
 @given(scripts, st.integers(0, 2000))
 def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
-    """The result equals an argmax over all iterates, whatever the buffer holds; the model has two inputs."""
+    """The result equals an argmax over all iterates, for any content of the buffer.
+
+    The model has two inputs.
+    """
     losses, users = torch.tensor(script), len(script[0])
     path = [
         {"a": torch.full((users, 2, 3), float(n)), "b": torch.full((users, 1), -float(n))} for n in range(len(losses))
@@ -50,7 +56,10 @@ def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
 
 
 class _Scripted:
-    """An oracle with one entry per user, whose n-th answer is scripted; records the points that it evaluates."""
+    """An oracle with one entry per user and scripted answers.
+
+    The oracle records the points that it evaluates.
+    """
 
     def __init__(self, losses):
         self.losses, self.points = torch.tensor(losses, dtype=torch.float64), []
@@ -88,7 +97,10 @@ def test_each_restart_gives_its_last_iterate_and_its_best_one(norm):
 
 
 def test_on_a_victim_the_best_iterate_is_worse_for_some_users():
-    """Long steps often overshoot, so without the best iterate the attack spares some users."""
+    """Long steps often overshoot.
+
+    Without the best iterate, the attack therefore spares some users.
+    """
     victim, attack = reference_victim("sequence"), Pgd.make(norm="linf", steps=3)
 
     class LastOnly(Pgd):

@@ -1,4 +1,7 @@
-"""Carlini & Wagner proposes the shortest iterate that breaks a user, which need not be the last one."""
+"""Tests that Carlini & Wagner proposes the shortest iterate that breaks a user.
+
+This iterate need not be the last one.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +16,10 @@ STEPS, SEARCH = 25, 4
 
 
 class _Recorder:
-    """An oracle that records where it is asked for a gradient, and which users are broken there."""
+    """An oracle that records the points at which gradients are computed.
+
+    The users that are broken at each point are recorded too.
+    """
 
     def __init__(self, oracle):
         self._oracle, self.points = oracle, []
@@ -47,7 +53,10 @@ def test_each_value_of_c_gives_every_user_the_shortest_breaking_iterate(kind):
 
 
 class _Linear:
-    """An oracle with a linear margin; records where it is asked for a gradient."""
+    """An oracle with a linear margin.
+
+    The oracle records the points at which gradients are computed.
+    """
 
     def __init__(self):
         self.points = []
@@ -76,7 +85,10 @@ def test_every_further_restart_starts_elsewhere():
 
 
 class _Thresholds(CarliniWagner):
-    """An attack whose users break from a given c on, instead of by Adam; records every c."""
+    """An attack that breaks each user from a given c on.
+
+    The attack runs no Adam, and records every c.
+    """
 
     threshold = torch.tensor([20.0, 0.3])
 

@@ -17,7 +17,7 @@ class TestMsap(EmbeddingAttackTests):
 
 
 class _Slope:
-    """An oracle with a linear loss, whose gradient is the same everywhere."""
+    """An oracle with a linear loss. The gradient is the same at every point."""
 
     def __init__(self, gradient):
         self.slope = torch.tensor(gradient)
@@ -34,7 +34,7 @@ class _Slope:
 
 
 def last_iterate(slope, epsilon=0.5, **settings):
-    """Returns the only candidate, float [B, d], of MSAP under a linear loss."""
+    """Returns MSAP's only candidate under a linear loss: float [B, d]."""
     ball = Ball("linf", torch.full((len(slope),), epsilon))
     (candidate,) = Msap.make(**settings).perturb(_Slope(slope), ball, Rng(0))
     return candidate["x"]

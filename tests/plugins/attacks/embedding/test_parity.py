@@ -1,4 +1,7 @@
-"""FGSM, PGD, APGD and C&W agree with foolbox and torchattacks on the masked scores of one victim."""
+"""Tests FGSM, PGD, APGD and C&W against foolbox and torchattacks.
+
+All of them attack the masked scores of one victim.
+"""
 
 import importlib
 import warnings
@@ -44,7 +47,10 @@ def torchattacks():
 
 
 class Classifier(nn.Module):
-    """A classifier from embedded inputs to masked scores; the labels are the held-out items."""
+    """A classifier from embedded inputs to masked scores.
+
+    The labels are the held-out items.
+    """
 
     def __init__(self, measured):
         super().__init__()
@@ -78,9 +84,9 @@ class Classifier(nn.Module):
 
 
 class Pictures(nn.Module):
-    """A classifier of pictures in [0, 1] with one grey channel, for attacks that need pictures.
+    """A classifier of pictures in [0, 1] with one grey channel.
 
-    A picture holds every x within ``span`` / 2 of 0.
+    Attacks that need pictures use this classifier. A picture can hold every x within ``span`` / 2 of 0.
     """
 
     def __init__(self, inner, span):
@@ -124,7 +130,7 @@ def victim(request):
 
 
 def assert_same(ours, others, clean):
-    """Asserts that both losses rose, and that they agree."""
+    """Asserts that both losses rose and that they agree."""
     assert float(ours.mean()) > float(clean.mean()) + 0.3, "the attack did not move the loss"
     assert float(((ours - others).abs() / others).max()) <= 1e-4
 
@@ -170,7 +176,10 @@ def test_pgd_reaches_the_loss_of_torchattacks_for_every_user(torchattacks, victi
 
 
 class StartedAt:
-    """An oracle with another point in place of δ = 0, where deterministic attacks start."""
+    """An oracle that replaces δ = 0 with another start.
+
+    Deterministic attacks start from this point.
+    """
 
     def __init__(self, oracle, start):
         self._oracle, self._start = oracle, start
@@ -207,7 +216,10 @@ def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torc
 
 
 def favourites(measured):
-    """The same victim with the best unmasked item of every user held out."""
+    """Returns the same victim with other held-out items.
+
+    The held-out item of every user is the best unmasked item.
+    """
     scores = measured.model.scores(measured.users, measured.history).copy()
     for row, user in enumerate(measured.users):
         scores[row, measured.history.row(user)] = -np.inf

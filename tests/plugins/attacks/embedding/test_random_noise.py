@@ -1,4 +1,4 @@
-"""Random points are drawn anew, and lie on the sphere."""
+"""Tests that random points are drawn anew and lie on the sphere."""
 
 from types import SimpleNamespace
 

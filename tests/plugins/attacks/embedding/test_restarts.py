@@ -1,4 +1,7 @@
-"""Restarts of PGD start from other points and reach what one start cannot."""
+"""Tests that restarts of PGD start from other points.
+
+Restarts reach points that one start cannot reach.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +17,10 @@ STEPS, USERS, RADIUS = 4, 3, 0.5
 
 
 class _Valley:
-    """An oracle with the loss ‖δ‖², whose gradient at δ = 0 is 0; records the points that it evaluates."""
+    """An oracle with the loss ‖δ‖², whose gradient at δ = 0 is 0.
+
+    The oracle records the points that it evaluates.
+    """
 
     def __init__(self):
         self.points = []
@@ -35,7 +41,10 @@ class _Valley:
 
 
 def starts_and_ends(norm, restarts, seed=0):
-    """Returns the first and the last point of each restart in the valley, [R, U, 5] each."""
+    """Returns the first and the last point of each restart: [R, U, 5] each.
+
+    The loss is that of the valley.
+    """
     oracle, ball = _Valley(), Ball(norm, torch.full((USERS,), RADIUS))
     attack = Pgd.make(norm=norm, steps=STEPS, restarts=restarts)
     ends = [candidate["x"].clone() for candidate in attack.perturb(oracle, ball, Rng(seed))]

@@ -44,7 +44,10 @@ def test_apgd_reaches_at_least_the_loss_of_pgd_with_as_many_gradients(victim, no
 
 
 class _Bowl:
-    """An oracle with the loss −Σ (δ − centre)² for every user; records the points that it evaluates."""
+    """An oracle with the loss −Σ (δ − centre)² for every user.
+
+    The oracle records the points that it evaluates.
+    """
 
     def __init__(self, users=3, dim=4, centre=0.25):
         self.shape, self.centre, self.points = (users, dim), centre, []
@@ -87,7 +90,10 @@ def test_the_share_of_changed_entries_halves_as_in_square():
 
 
 class _Flat:
-    """An oracle with a constant loss, so that no proposal is accepted; records the points that it evaluates."""
+    """An oracle with a constant loss, so that no proposal is accepted.
+
+    The oracle records the points that it evaluates.
+    """
 
     def __init__(self, users, entries):
         self.shape, self.points = (users, entries), []

@@ -1,4 +1,7 @@
-"""The second half of an edit's proposals refines the best of the first half."""
+"""Tests the second half of an edit's proposals.
+
+This half refines the best proposals of the first half.
+"""
 
 from types import SimpleNamespace
 

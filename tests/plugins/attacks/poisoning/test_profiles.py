@@ -1,4 +1,4 @@
-"""Which items fake users have, and in which order."""
+"""Tests which items fake users have, and in which order."""
 
 import numpy as np
 

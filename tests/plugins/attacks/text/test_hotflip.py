@@ -1,4 +1,4 @@
-"""How many flips of a step are scored."""
+"""Tests how many flips of a step are scored."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,7 @@
-"""Attacks that instruct a language model, and attacks that let one write the titles."""
+"""Tests attacks that instruct a language model.
+
+Other attacks let a language model write the titles.
+"""
 
 import re
 from dataclasses import replace
@@ -37,7 +40,7 @@ def weights(tmp_path_factory):
 
 
 class Writer:
-    """A decoder with fixed answers; records the requests."""
+    """A decoder with fixed answers that records the requests."""
 
     def __init__(self, replies):
         self.replies, self.requests = replies, []
@@ -63,7 +66,10 @@ class TestRewrite(TextAttackTests):
 
 
 class PersuasiveWriter:
-    """A decoder that answers with words that half of the users like, alone or before the title."""
+    """A decoder that answers with words that half of the users like.
+
+    The words come alone or before the title.
+    """
 
     def answers(self, request, count, tokens, temperature):
         title = re.findall(r"'([^']*)'", request)[-1]
@@ -79,7 +85,10 @@ def most_used_title():
 
 
 def exposures(attack, epsilon=2.0):
-    """Returns the exposure of the promoted items before and after an attack, and the measured attack."""
+    """Returns the exposure of the promoted items before and after an attack.
+
+    The measured attack is returned too.
+    """
     victim = text_victim()
     before = victim.clean(promoted()).arrays["target_ranks"]
     attacked = victim.attacked(attack, epsilon, "", promoted())
@@ -205,7 +214,10 @@ def test_list_marks_are_not_part_of_a_title(answer, title):
 
 def test_examples_are_the_most_used_titles_and_later_the_best_titles_of_other_items(monkeypatch):
     class Better(Writer):
-        """A decoder with no answer for the first item, and more and more liked words for the others."""
+        """A decoder with no answer for the first item.
+
+        Each answer for the other items holds more liked words than the previous answer.
+        """
 
         def answers(self, request, count, tokens, temperature):
             self.requests.append(request)

@@ -1,4 +1,4 @@
-"""Attacks on titles: conformance, and the titles that each attack writes."""
+"""Tests that attacks on titles conform, and which titles they write."""
 
 from string import ascii_lowercase
 
@@ -82,7 +82,7 @@ class TestHotFlipInFront(TextAttackTests):
 
 
 def proposals_of(attack, epsilon=1.0):
-    """Returns the genuine titles, and every candidate of an attack."""
+    """Returns the genuine titles and every candidate of an attack."""
     oracle = title_oracle(attack, epsilon)
     return oracle.titles(), list(attack.rewrite(oracle, Rng(0)))
 
@@ -142,7 +142,7 @@ def test_the_model_reads_no_two_words_as_the_same_tokens():
 
 
 def _tokens_of(model, word):
-    """Returns the tokens of a word that follows another one."""
+    """Returns the tokens of a word that follows another word."""
     tokens = model.tokens([f"a {word}"])
     return tuple(tokens.ids[0][tokens.start[0] > 1].tolist())
 
