@@ -1,7 +1,4 @@
-"""The parts of a report.
-
-They are written as Markdown, HTML or terminal output.
-"""
+"""The parts of a report, which are written as Markdown, HTML or terminal output."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ class Bullets:
     lines: Sequence[str]
 
 
-Block = str | Grid | Bullets  # a string is a paragraph; ``**bold**`` and `` `code` `` are all the markup there is
+Block = str | Grid | Bullets  # A string is a paragraph. The only markup is ``**bold**`` and `` `code` ``.
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Section:
     """A heading with the content below it.
 
     Args:
-        title: the title, in plain words.
+        title: the title.
         blocks: the blocks, in order.
         chart: the chart that the page draws above the blocks.
     """

@@ -1,4 +1,7 @@
-"""Builds the charts of the page from the rows of tables. Their pictures are SVG without scripts."""
+"""Builds the charts of the page from the rows of tables.
+
+The pictures are SVG without scripts.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 from robench.tables.twins import TwinRow
 
-WIDTH, STEP, PANEL = 420, 15, 210  # pixels: a chart, half a row of it, a small chart
-BEFORE, AFTER = "#8a8f98", "#c8442e"  # clean, attacked
-Point = Mapping[str, str | float]  # what altair draws
+WIDTH, STEP, PANEL = 420, 15, 210  # in pixels: the width of a chart, half a row of it, the width of a small chart
+BEFORE, AFTER = "#8a8f98", "#c8442e"  # the colours of clean and attacked values
+Point = Mapping[str, str | float]  # a row of a chart's data
 VegaLite = dict[str, Any]  # a chart as JSON types
 
 
@@ -71,9 +74,9 @@ def _chart(values: Sequence[Point]) -> alt.Chart:
 
 
 def _leaderboard_chart(table: LeaderboardTable) -> tuple[str, VegaLite]:
-    """Builds a chart of the clean and attacked values of every victim, with their intervals.
+    """Builds a chart of the clean and attacked values of every victim.
 
-    A line shows the baseline's clean value.
+    The values have intervals. A line shows the baseline's clean value.
     """
     points = [point for row in table.rows for point in _points(row)]
     order = _distinct(points, "victim")
@@ -116,7 +119,10 @@ def _shape() -> alt.Shape:
 
 
 def _curves_charts(rows: Sequence[CurveRow]) -> Iterator[tuple[str, VegaLite]]:
-    """Builds charts of values along ε. Each threat model has a chart with one panel per model."""
+    """Builds charts of values along ε.
+
+    Each threat model has a chart with one panel per model.
+    """
     for title, lines in grouped(rows, _curves_title).items():
         values: list[Point] = [
             {
@@ -158,7 +164,10 @@ def _many(count: int) -> alt.Scale:
 
 
 def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
-    """Builds one panel per metric, with a line from clean to attacked for each victim."""
+    """Builds one panel per metric.
+
+    Each victim has a line from its clean to its attacked value.
+    """
     for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
         metrics = list(dict.fromkeys(str(row.metric) for row in group))

@@ -1,6 +1,8 @@
-"""Draws the pictures of the page in a process of its own, so that the drawing library can cost pictures only.
+"""Draws the pictures of the page in a separate process.
 
-Its engine ends the process if memory is limited (``ulimit -v``), and a library may always crash or hang.
+A failure of the drawing library then costs only the pictures.
+
+The library's engine ends the process if memory is limited (``ulimit -v``). It may also crash or hang.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ PATIENCE_EACH = 10.0  # seconds for each picture; a picture takes about a tenth 
 
 
 class DrawingError(Exception):
-    """The failure of the process that draws, with its reason in one line."""
+    """The failure of the drawing process, with its reason in one line."""
 
 
 def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
@@ -31,7 +33,7 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
         charts: the charts as Vega-Lite objects.
 
     Raises:
-        DrawingError: if the process crashes, hangs, cannot start, or answers something else.
+        DrawingError: if the process crashes, hangs, cannot start, or returns no pictures.
     """
     if not charts:
         return []
@@ -60,7 +62,7 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _describe_end(code: int, stderr: bytes) -> str:
-    """Describes an exit code, with the last line that the process wrote, or a signal."""
+    """Describes the end of the process by its signal or its last line."""
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}
         limited = "; memory is limited here (ulimit -v)" if _is_limited() else ""
@@ -71,7 +73,10 @@ def _describe_end(code: int, stderr: bytes) -> str:
 
 
 def _is_limited() -> bool:
-    """Returns whether the address space of this process is limited, which the engine of the library cannot bear."""
+    """Returns whether the address space of this process is limited.
+
+    The engine of the drawing library cannot run under such a limit.
+    """
     try:
         import resource  # noqa: PLC0415  # absent on Windows
     except ImportError:

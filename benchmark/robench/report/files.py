@@ -20,7 +20,7 @@ from robench.tables.build import Tables
 from robench.tables.cells import TimingRow, ValueRow
 from robench.tables.leaderboard import LeaderboardRow
 
-FORMAT_VERSION = 1  # of leaderboard.json
+FORMAT_VERSION = 1  # the version of leaderboard.json
 TABLE_FILES = (
     *("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "timings.csv"),
     "index.html",
@@ -36,7 +36,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
     with naming(folder):
         for name, text in build_texts(tables).items():
             write_text(folder / name, text)
-        write_text(folder / "index.html", to_page(tables))  # pictures are another program's: the tables are safe then
+        write_text(folder / "index.html", to_page(tables))  # last, because another program draws its pictures
 
 
 def build_texts(tables: Tables) -> dict[str, str]:
@@ -74,9 +74,9 @@ def to_json(tables: Tables) -> str:
 
 
 def to_csv(row: type, rows: Iterable[object]) -> str:
-    """Returns CSV text with numbers rounded to 10 digits. A missing value is an empty field.
+    """Returns CSV text with numbers rounded to 10 digits.
 
-    Texts are escaped by ``csv_text``, so that no spreadsheet runs them.
+    A missing value is an empty field. Texts are escaped by ``csv_text``, so no spreadsheet runs them.
 
     Args:
         row: the dataclass of the rows. Its fields are the columns.
@@ -86,7 +86,7 @@ def to_csv(row: type, rows: Iterable[object]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     groups = column_groups(row)
     writer.writerow(columns(row))
-    last: dict[str, tuple[object, list[str]]] = {}  # an inline part and its fields: rows of one cell share the part
+    last: dict[str, tuple[object, list[str]]] = {}  # the rows of a cell share an inline part and its fields
     for one in rows:
         line: list[str] = []
         for attribute, inlined, names in groups:
@@ -111,7 +111,10 @@ def _field(value: object) -> str:
 
 
 def round_numbers(value: Any) -> Any:
-    """Returns JSON types with numbers rounded to 10 digits, and with null for NaN and infinity."""
+    """Returns JSON types with numbers rounded to 10 digits.
+
+    NaN and infinity become null.
+    """
     if isinstance(value, Mapping):
         return {key: round_numbers(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,7 @@
-"""Builds the tables of the leaderboard, and tables of clean values that it does not show."""
+"""Builds the tables of the leaderboard.
+
+Clean values that the leaderboard does not show have tables of their own.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,10 @@ def build_leaderboard_section(table: LeaderboardTable) -> Section:
 
 
 def build_clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
-    """Yields the title and the table of each data set and split, for victims that no ranking table shows."""
+    """Yields the title and the table of each data set and split.
+
+    The tables contain the victims that no ranking table shows.
+    """
     for (dataset, split), rows in grouped(tables.clean, lambda row: row.key.place).items():
         measures = list(dict.fromkeys(measure for row in rows for measure in row.values))
         head = ["model", "defence", *map(str, measures), "users hit@10", "flags"]

@@ -16,17 +16,17 @@ from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
 from robench.store.record import Record
 
-MOST_MATCHES = 8  # that a message lists
+MOST_MATCHES = 8  # the largest number of cells in a message
 
 
 @dataclass(frozen=True, eq=False)
 class StoredCell:
-    """A record, with the plan and the cell that it belongs to.
+    """A record, with the plan and the cell that the record belongs to.
 
     Args:
-        store: the folder.
-        plan: its plan.
-        cell: the planned cell, or None if plan.json no longer has it.
+        store: the folder of results.
+        plan: the plan of this folder.
+        cell: the planned cell, or None if the plan no longer contains the cell.
         record: the record of the cell.
     """
 
@@ -37,15 +37,18 @@ class StoredCell:
 
     @property
     def role(self) -> str:
-        """The name of its data set and split in users.npz."""
+        """The name of the cell's data set and split in users.npz."""
         return "" if self.cell is None else "/".join(self.cell.key.place)
 
     def users(self) -> Arrays:
-        """Returns the arrays of users.npz, or none if the file is missing."""
+        """Returns the arrays of users.npz, or no arrays if the file is missing."""
         return self.store.users()
 
     def targets(self) -> list[int]:
-        """Returns the promoted items, or the items that a clean cell measures for comparison."""
+        """Returns the promoted items.
+
+        For a clean cell, the result is the items that are measured for comparison.
+        """
         if self.record["status"] != "ok":
             return []
         items: list[int] = self.store.arrays(self.record).get("targets", np.empty(0, np.int64)).tolist()
@@ -60,7 +63,7 @@ def read_cell(path: Path) -> StoredCell:
             The first digits of an id are enough.
 
     Raises:
-        UserError: if there is no such record, or several match.
+        UserError: if no record or several records match.
     """
     folder, name = find_cell(path)
     store = Store(folder)
@@ -75,7 +78,9 @@ def read_cell(path: Path) -> StoredCell:
 
 
 def find_cell(path: Path) -> tuple[Path, str]:
-    """Returns the folder and the id of the cell that a path or the first digits of an id refer to.
+    """Returns the folder and the id of a cell.
+
+    The path is that of a cell, or it consists of the first digits of an id.
 
     Raises:
         UserError: if none or several cells match.

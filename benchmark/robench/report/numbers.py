@@ -19,7 +19,7 @@ def format_number(value: float | None, digits: int = 4) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     if not float(text):
-        text = text.lstrip("-")  # a mean of −1e-17 is 0
+        text = text.lstrip("-")  # so that a mean of −1e-17 is shown as 0
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
@@ -70,7 +70,10 @@ def name_places(keys: Sequence[RowKey]) -> list[str]:
 
 
 def build_grid(keys: Sequence[RowKey], head: list[str], body: list[list[str]]) -> Grid:
-    """Returns a table. The first column holds the data set if there are several data sets."""
+    """Returns a table.
+
+    If there are several data sets, the first column shows them.
+    """
     where = name_places(keys)
     if not any(where):
         return Grid(head, body)

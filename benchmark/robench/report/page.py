@@ -1,4 +1,4 @@
-"""Writes index.html, a file that holds all sections and pictures and loads nothing."""
+"""Writes index.html, a file with all sections and pictures that loads nothing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| 
 def to_page(tables: Tables) -> str:
     """Returns the whole document. Equal tables give equal text.
 
-    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page says so,
-    and so does a line of the log.
+    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page
+    and a line of the log say so.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
@@ -51,13 +51,16 @@ def to_page(tables: Tables) -> str:
 
 
 def _draw(sections: Sequence[Section]) -> list[list[tuple[str, Markup]]] | None:
-    """Returns the captions and pictures of every section, or None if they cannot be drawn."""
+    """Returns the captions and pictures of every section, or None.
+
+    The result is None if the pictures cannot be drawn.
+    """
     try:
         charts = [list(build_charts(section)) for section in sections]
         drawn = iter(draw_pictures([chart for some in charts for _, chart in some]))
     except DrawingError as error:
         problem = str(error)
-    except Exception as error:  # altair is another program's too, and may lack memory
+    except Exception as error:  # altair is another program too, and may be out of memory
         problem = describe_error(error)
     else:
         return [[(caption, Markup(next(drawn))) for caption, _ in some] for some in charts]  # vega escapes text
@@ -72,7 +75,10 @@ def _inline(text: str) -> Markup:
 
 
 def _finalize(value: object) -> object:
-    """Returns what the template writes: a text without control characters. Markup is written as it is."""
+    """Returns a value for the template, with control characters removed from texts.
+
+    Markup is returned unchanged.
+    """
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -83,6 +89,6 @@ def _kind(block: Block) -> str:
 
 
 def _numeric(grid: Grid) -> list[bool]:
-    """Returns which columns hold numbers, which are aligned to the right."""
+    """Returns which columns hold numbers. The page aligns these to the right."""
     columns = zip(*grid.body, strict=True) if grid.body else [()] * len(grid.head)
     return [all(_NUMBER.fullmatch(cell) for cell in column) and any(column) for column in columns]

@@ -1,6 +1,7 @@
-"""Draws Vega-Lite charts as SVG, as a program of its own: JSON comes in, JSON goes out.
+"""A program that draws Vega-Lite charts as SVG.
 
-``drawing.py`` starts it. It imports nothing of robench, so that it starts fast.
+The input and the output are JSON. ``drawing.py`` starts the program, which imports nothing of robench and so starts
+fast.
 """
 
 import json
@@ -9,9 +10,9 @@ import sys
 
 
 def main() -> None:
-    """Reads a list of charts from standard input, and writes the list of their pictures to standard output."""
+    """Reads a list of charts from standard input, and prints their pictures."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what the library prints is no picture
+    os.dup2(2, 1)  # Lines that the library prints are not pictures.
     import vl_convert  # noqa: PLC0415  # its messages too
 
     json.dump([vl_convert.vegalite_to_svg(chart) for chart in json.load(sys.stdin.buffer)], output)

@@ -73,7 +73,9 @@ def mark_invisible(title: str) -> str:
 
 
 def _mark(char: str) -> str:
-    """Returns a character, with its number if it looks like another character or is invisible.
+    """Returns a character, with its number if people could miss or mistake it.
+
+    This applies to invisible characters and to those that look like another character.
 
     Letters with accents are returned unchanged.
     """

@@ -46,7 +46,7 @@ def build_sections(tables: Tables) -> Iterator[Section]:
 def _defences_section(tables: Tables) -> Section | None:
     """Builds the section on the labels of defences.
 
-    A label may stand for different settings with different models.
+    A label may refer to different settings for different models.
     """
     labels = [row.defense_label for row in tables.defences]
     lines = []

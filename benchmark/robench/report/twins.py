@@ -15,9 +15,9 @@ TEXT = (
 
 
 def build_twins_section(tables: Tables) -> Section | None:
-    """Returns the section, or None if there are no twins.
+    """Returns the section on twins, or None if there are no twins.
 
-    It has a table per data set, split and attack.
+    The section has a table per data set, split and attack.
     """
     if not tables.twins:
         return None

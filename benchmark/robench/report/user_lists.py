@@ -17,7 +17,7 @@ from robench.report.lookup import StoredCell
 from robench.spec import CellRow
 from robench.store.npz import Arrays
 
-MOST_USERS = 50  # of whom a message may suggest one
+MOST_USERS = 50  # the number of users from which a message takes its suggestion
 Titles = NDArray[np.str_]
 
 
@@ -101,7 +101,10 @@ def _table(
 
 
 def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
-    """Returns the rank of every target for a user, or 0 if the user's data holds it."""
+    """Returns the rank of every target for a user.
+
+    The rank is 0 if the user's data contains the target.
+    """
     if "target_ranks" not in arrays:
         return {}
     return dict(zip(arrays["targets"].tolist(), arrays["target_ranks"][:, row].tolist(), strict=True))
@@ -110,7 +113,8 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
     """Describes in lines what an attack at test time did to a user.
 
-    The attack may have left the user alone, had nothing to do, or reached its goal with one of its members.
+    There are three cases: the attack may not have chosen the user, may have had nothing to do, or may have reached its
+    goal with one of its members.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []

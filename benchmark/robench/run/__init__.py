@@ -1,1 +1,4 @@
-"""Runs a plan: finds the open cells, prepares their data, and gives tasks to workers."""
+"""Runs a plan.
+
+The open cells are found, their data is prepared, and workers receive tasks.
+"""

@@ -1,4 +1,7 @@
-"""Prepares the data of a suite once per data set and split, and checks that the models can use it."""
+"""Prepares the data of a suite, and checks that the models can use it.
+
+The data is prepared once per data set and split.
+"""
 
 from __future__ import annotations
 
@@ -73,15 +76,17 @@ def data_path(cache: Cache, key: str) -> Path:
 def prepare_data(
     part: Part, split: Part, registry: Registry, folder: Path, cache: Cache, *, required: bool = False
 ) -> tuple[DataKey, Prepared]:
-    """Returns the prepared data of a data set, which is made first if the cache lacks it.
+    """Returns the prepared data of a data set.
+
+    The data is prepared first if the cache does not contain it.
 
     Args:
         part: the data set.
         split: the split of the data set.
         registry: the plugins.
-        folder: the folder of the suite, where relative paths start.
+        folder: the folder of the suite, the start of relative paths.
         cache: the cache for prepared data.
-        required: whether the data must be in the cache, where workers read it.
+        required: whether the data must be in the cache, because workers read it there.
 
     Raises:
         DataError: if the source cannot be read, or if no interactions are left.
@@ -106,10 +111,10 @@ def prepare_data(
 
 
 def load_prepared(cache: Cache, key: DataKey) -> Prepared:
-    """Returns prepared data of the cache, for a worker.
+    """Returns prepared data from the cache, for a worker.
 
     Raises:
-        DataError: if it is missing, or not the data that the run prepared.
+        DataError: if the data is missing, or differs from the data that the run prepared.
     """
     data, problem = _load(cache, key.key)
     if data is None or data.sha256 != key.sha256:
@@ -120,7 +125,10 @@ def load_prepared(cache: Cache, key: DataKey) -> Prepared:
 
 @dataclass(frozen=True, eq=False)
 class SealedData:
-    """Prepared data with its digest. The digest, the key and the digest of the file lie in a file beside it."""
+    """Prepared data with its digest.
+
+    A second file, next to that of the data, holds the digest of the data, the key and the digest of the first file.
+    """
 
     data: Prepared
     sha256: str
@@ -157,7 +165,10 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
 
 
 def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
-    """Returns prepared data, or None if it is missing or bad, and what is wrong with bad data."""
+    """Returns prepared data and a description of its fault.
+
+    Missing or bad data is None. The description is empty if there is no fault.
+    """
     path = data_path(cache, key)
     try:
         content = read_file(path)
@@ -174,17 +185,17 @@ def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
 def load_suite_data(
     cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache, *, required: bool = False
 ) -> SuiteData:
-    """Prepares the data of cells, and checks that it has all that they need.
+    """Prepares the data of some cells, and checks that the data suffices for them.
 
     Args:
         cells: the cells of one data set and split.
         suite: the suite of these cells.
         registry: the plugins.
         cache: the cache for prepared data.
-        required: whether the data must be in the cache, where workers read it.
+        required: whether the data must be in the cache, because workers read it there.
 
     Raises:
-        UserError: if the data cannot be read, or if too little of it is left. The error names the place in the suite.
+        UserError: if the data cannot be read, or if too little data is left. The error names the place in the suite.
     """
     victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]
@@ -209,7 +220,7 @@ def load_suite_data(
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads texts that the items lack, or None."""
+    """Returns an error if a model reads texts but the items have none, or None."""
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
         cls: type[Model] = registry.class_of("model", name)
         if cls.reads_text and not any(getattr(item, field) for item in data.catalogue.items for field in cls.reads_of):
@@ -221,7 +232,7 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
 
 
 def _profiles_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads profiles of users that the data lacks, or None."""
+    """Returns an error if a model reads user profiles but the data has none, or None."""
     for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
         if not data.profiles and registry.class_of("model", part.name).make(**part.config).reads_profiles():
             problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"

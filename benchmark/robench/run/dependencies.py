@@ -1,6 +1,7 @@
-"""Finds the code and the other files that a cell depends on, apart from its spec and its data.
+"""Finds the code and the files that a cell depends on, apart from spec and data.
 
-The worker writes both into the record. ``run`` and ``plan`` compare them with the present code and files.
+The worker writes the digests of both into the record. ``run`` and ``plan`` compare them with the present code and
+files.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from robench.store.record import Record
 from robench.suite.load import Suite
 from robench.suite.yaml import KeyPath, format_path
 
-Reader = Literal["model", "attack"]  # kinds of components that may read files of their own
+Reader = Literal["model", "attack"]  # the kinds of components that may read additional files
 
 
 def classes_of(cell: Cell, registry: Registry) -> list[type]:
@@ -32,7 +33,10 @@ def classes_of(cell: Cell, registry: Registry) -> list[type]:
 
 
 def attack_of(cell: Cell) -> Part | None:
-    """Returns the attack of a cell, at test time or by poisoning, or None if there is none."""
+    """Returns the attack of a cell, or None if there is none.
+
+    The attack happens at test time or by poisoning.
+    """
     return cell.attack if cell.victim.poison is None else cell.victim.poison.attack
 
 
@@ -44,7 +48,9 @@ def readers_of(cell: Cell) -> Iterator[tuple[Reader, Part]]:
 
 
 def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
-    """Checks the files that models and attacks read, such as weights, before any work.
+    """Checks the files that models and attacks read, such as weights.
+
+    The check takes place before any work.
 
     Raises:
         UserErrors: if files are missing or broken. Each error has its place in the suite.
@@ -64,7 +70,10 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
 
 
 def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserError:
-    """Returns an error with its place in the suite. An error that names a file is not changed."""
+    """Returns an error with its place in the suite.
+
+    An error that names a file is not changed.
+    """
     if error.where:
         return error
     return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=format_path(path), hint=error.hint)
@@ -123,7 +132,9 @@ class Dependencies:
         return self._digests[key]
 
     def is_stale(self, cell: Cell, record: Record) -> bool:
-        """Returns whether code, or a file that a plugin reads, has changed since a cell was measured.
+        """Returns whether a cell's code or files have changed since the measurement.
+
+        The files are those that plugins read.
 
         Args:
             cell: a stored cell.

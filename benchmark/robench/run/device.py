@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from robench.api.errors import UserError
 
-# The workspace with which cuBLAS sums in a fixed order. It is read when a process starts to use a GPU.
+# With this workspace, cuBLAS sums in a fixed order. The setting is read when a process starts to use a GPU.
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
 
@@ -43,14 +43,16 @@ def pick_device(name: str, where: str = "") -> torch.device:
 
 @contextmanager
 def torch_settings(threads: int, device: str = "cpu") -> Iterator[None]:
-    """Sets the number of threads and the kernels that torch uses within the block, then restores both.
+    """Sets the threads and the kernels of torch for the block.
+
+    Afterwards the earlier settings are restored.
 
     Without the fast path of attention, evaluation uses the same kernels as training. The results of the two paths
     differ by about 1e-6.
 
     Args:
         threads: the number of torch threads.
-        device: the device, as ``pick_device`` takes it. ``gpu_settings`` apply if it is a GPU.
+        device: the device, in the form that ``pick_device`` accepts. If it is a GPU, ``gpu_settings`` apply.
     """
     before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     torch.set_num_threads(threads)
@@ -67,16 +69,17 @@ def torch_settings(threads: int, device: str = "cpu") -> Iterator[None]:
 
 @contextmanager
 def gpu_settings() -> Iterator[None]:
-    """Makes a GPU use one path of kernels for every look and every gradient, in float32 and in a fixed order.
+    """Makes a GPU compute in float32, in a fixed order and with fixed kernels.
 
-    - cuDNN is off: its recurrent kernels have no gradient in evaluation mode, so a look with it and a gradient without
-      it would be of different functions. Attention uses the plain formula, as the other kernels are chosen by whether
-      a gradient is needed.
-    - TF32 and sums in half precision are off.
-    - Algorithms are deterministic if torch has one. If it has none, torch warns and goes on: the victim of a plugin is
-      worth more than the last bits of its numbers.
+    - cuDNN is off, because its recurrent kernels have no gradient in evaluation mode. If only looks used cuDNN, looks
+    and
+      gradients would belong to different functions.
+    - Attention uses the plain formula, because the choice among the other kernels depends on whether a gradient is
+    needed. - TF32 and sums in half precision are off. - Algorithms are deterministic if torch has a deterministic one.
+    Otherwise torch warns and continues, because a
+      plugin's victim is worth more than the last bits of its numbers.
 
-    These settings are left alone on the CPU, as some of them apply to it too.
+    On the CPU these settings stay unchanged, because some of them affect the CPU too.
     """
     matmul = torch.backends.cuda.matmul
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

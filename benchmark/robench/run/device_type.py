@@ -1,4 +1,7 @@
-"""Finds the type of the device that a suite names, without torch if the machine has no GPU."""
+"""Finds the type of the device that a suite names.
+
+Torch is imported only if the machine may have a GPU.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import ctypes
 import sys
 from pathlib import Path
 
-DRIVERS = ("libcuda.so.1", "libcuda.so")  # what torch needs on Linux for a GPU of NVIDIA
-AMD = Path("/dev/kfd")  # and for one of AMD
+DRIVERS = ("libcuda.so.1", "libcuda.so")  # the files that torch needs on Linux for an NVIDIA GPU
+AMD = Path("/dev/kfd")  # the file that torch needs on Linux for an AMD GPU
 
 
 def device_type(name: str) -> str:
-    """Returns ``cpu`` or ``cuda``, the type of the device on which a neural victim would be fitted here.
+    """Returns the type of the device for neural victims: ``cpu`` or ``cuda``.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -26,7 +29,7 @@ def device_type(name: str) -> str:
 
 
 def may_have_gpu() -> bool:
-    """Returns False if this machine has no driver of a GPU that torch can use."""
+    """Returns False if this machine has no driver for a GPU that torch can use."""
     if sys.platform != "linux":
         return sys.platform != "darwin"
     for name in DRIVERS:

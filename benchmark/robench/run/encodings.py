@@ -1,4 +1,7 @@
-"""Finds the texts of a suite that are encoded once, and whether they are already cached."""
+"""Finds the texts of a suite that are encoded once.
+
+The notes also say whether the encodings are already in the cache.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,10 @@ class _Users:
 
 
 def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], registry: Registry) -> list[str]:
-    """Returns one line per encoder and catalogue. A defence that cleans titles changes the catalogue.
+    """Returns one line per encoder and catalogue.
 
-    Weights that cannot be read and defences that return no title are ignored here, because the run reports them.
+    A defence that cleans titles changes the catalogue. Weights that cannot be read and defences that return no title
+    are ignored here, because the run reports them.
 
     Args:
         cells: the cells that are not skipped.

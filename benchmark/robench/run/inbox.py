@@ -28,14 +28,14 @@ UNFINISHED = "its worker ended without measuring this cell"
 class Inbox:
     """The receiver of the events of one run.
 
-    It knows which cells of each task are still open.
+    The receiver tracks which cells of each task are still open.
 
     Args:
         cells: the cells to measure.
         store: the folder of results.
         summary: the counts of the run.
-        host: receives the lifecycle hooks.
-        label: names a cell's victim for people.
+        host: the host, which receives the lifecycle hooks.
+        label: returns the readable name of a cell's victim.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class Inbox:
                 self._finish(self._own_cell(task, known["record"]), known["record"], known["arrays"])
             elif known["kind"] == "lost":
                 self._lose(known)
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # forged, or no plain data
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # forged, or not plain data
             reason = str(error) if isinstance(error, _ForeignCellError) else f"{type(error).__name__}: {error}"
             self._refused.add(task)
             self._fail(task, f"its worker sent an event that is refused: {reason}")
 
     def unfinished(self) -> dict[str, dict[str, Cell]]:
-        """Returns the open cells of each task that still has some.
+        """Returns the open cells of each unfinished task.
 
         After this call, a lost task is not tried again.
         """

@@ -1,4 +1,7 @@
-"""The limits of a victim: the strictest of the suite's and of its entries'."""
+"""The limits of a victim.
+
+A limit is the strictest of the suite's limit and the limits of the suite's entries.
+"""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def make_preview(
     skips = note_skips(cell.skip for cell in cells)
     shown = Preview(suite.name, store.folder, [], skips, list(suite.notes), excluded=plan.excluded)
     cache = Cache(default_folder())
-    data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # of all cells, as a run does
+    data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # of all cells, as in a run
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)
@@ -130,7 +130,7 @@ def _prepare(
         try:
             prepared = load_suite_data(some, suite, registry, cache)
         except UserError as error:
-            if error.path == "targets":  # a mistake in the suite itself, which no data file can mend
+            if error.path == "targets":  # a mistake in the suite itself, which no other data file can correct
                 raise
             shown.refusals.append(str(error))
             continue

@@ -1,4 +1,4 @@
-"""Makes records from the measurements and errors of one victim. The worker uses it."""
+"""Makes records from the measurements and errors of one victim, for the worker."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from robench.store.record import Record, Status
 
 @dataclass(eq=False)
 class Recorder:
-    """A recorder makes the records of one victim.
+    """The maker of the records of one victim.
 
     Args:
         dependencies: the code and the files that the cells depend on.
         threads: the number of torch threads.
         data_sha: the digest of the prepared data.
-        device: the device on which the victim is fitted. It is empty until it is known.
-        fit: the report of the fit. It is empty until the fit has ended.
+        device: the device on which the victim is fitted. The text is empty until the device is known.
+        fit: the report of the fit. The report is empty until the fit has ended.
     """
 
     dependencies: Dependencies
@@ -63,7 +63,7 @@ class Recorder:
     def failed(self, cell: Cell, error: BaseException) -> Record:
         """Returns the record of a cell that could not be measured, with the traceback.
 
-        Long texts are cut in their middle.
+        Long texts are shortened in the middle.
         """
         text = "".join(traceback.format_exception(error))
         cause = {
@@ -96,5 +96,5 @@ class Recorder:
     def _code(self, cell: Cell) -> dict[str, str]:
         try:
             return self.dependencies.code(cell)
-        except UserError:  # a plugin that cannot be imported, as the record of the failure says
+        except UserError:  # The plugin cannot be imported. The record of the failure reports the reason.
             return {}

@@ -1,4 +1,7 @@
-"""Runs a suite. An executor measures the open cells, and the results are stored in the folder."""
+"""Runs a suite.
+
+An executor measures the open cells, and the results are stored in the folder.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ log = logging.getLogger("robench")
 
 @dataclass(frozen=True)
 class Options:
-    """The options that the command line or ``robench.run`` adds to a suite; see ``robench.run`` for their meaning."""
+    """The options that the command line or ``robench.run`` adds to a suite.
+
+    The docstring of ``robench.run`` explains them.
+    """
 
     results: Path | None = None
     workers: int | None = None
@@ -54,7 +60,9 @@ class Options:
 
 
 def make_runner(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
-    """Returns the runner of a suite file. The file is checked here, before any work.
+    """Returns the runner of a suite file.
+
+    The file is checked here, before any work.
 
     Raises:
         UserError: if the suite or an option is wrong.
@@ -64,17 +72,17 @@ def make_runner(path: Path, host: Host, registry: Registry, options: Options) ->
 
 
 class Runner:
-    """One run of a suite. ``run`` does the work, in a block of ``locks``.
+    """One run of a suite.
 
     Args:
         suite: the suite to run.
-        plan: its plan.
+        plan: the plan of the suite.
         host: the host, which calls the lifecycle hooks of plugins.
         registry: the plugins.
         options: the options of the run.
 
     Attributes:
-        locks: holds the lock of the folder of results from ``run`` to the end of its block.
+        locks: the context in which ``run`` is called. It holds the lock of the folder of results until its block ends.
     """
 
     def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
@@ -113,7 +121,7 @@ class Runner:
         self._notify_start(cells)
         try:
             self._measure(executor, cells, keys)
-        finally:  # also if the user or a full disk ends the run: the progress bar gives the terminal back
+        finally:  # Also after an interrupt or on a full disk, the progress bar must restore the terminal.
             self.summary.seconds = time.perf_counter() - start
             self._notify_end()
         return self.summary
@@ -123,7 +131,10 @@ class Runner:
         return {**self.plan.to_json(), "data_sha256": dict(data), "users_sha256": hash_arrays(users)}
 
     def _work_alone(self) -> None:
-        """Takes the lock of the folder of results, once, and removes what killed runs left."""
+        """Takes the lock of the folder of results once.
+
+        The unfinished files of killed runs are then removed.
+        """
         if not self._alone:
             held = self.locks.enter_context(working_alone(self.store.folder))
             remove_leftovers(self.store.folder, self.cache.folder, alone=held)
@@ -140,7 +151,10 @@ class Runner:
         return executor
 
     def _data(self) -> tuple[dict[str, DataKey], dict[str, NDArray[Any]]]:
-        """Returns the key of every data set and split of the plan, and the arrays of users.npz.
+        """Returns the data of the plan.
+
+        Returns:
+            The key of every data set and split, and the arrays of users.npz.
 
         Raises:
             UserErrors: if some data cannot be prepared, or does not fit.
@@ -172,7 +186,10 @@ class Runner:
         )
 
     def _note_skipped(self, todo: Todo) -> None:
-        """Stores a record for each skipped cell, and logs how many cells are stale or skipped."""
+        """Stores a record for each skipped cell.
+
+        A line of the log counts the stale and the skipped cells.
+        """
         for cell in self.cells:
             if cell.skip:
                 self.store.write_skipped(record_of(cell, "skipped", reason=cell.skip, metrics={}, error=None))
@@ -184,7 +201,10 @@ class Runner:
             log.warning("%s", note)
 
     def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
-        """Measures cells. What is left of a victim whose worker dies is measured in a second round, once."""
+        """Measures cells.
+
+        If a worker dies, the rest of its victim is measured once more in a second round.
+        """
         inbox = Inbox(cells, self.store, self.summary, self.host, lambda cell: self._label(cell.victim))
         executor.run(self._tasks(inbox.open, keys), work, inbox.receive)
         if left := inbox.unfinished():
@@ -192,7 +212,7 @@ class Runner:
         inbox.close()
 
     def _tasks(self, cells: Mapping[str, Mapping[str, Cell]], keys: Mapping[str, DataKey]) -> list[Task]:
-        """Returns a task per victim, in the order of the plan."""
+        """Returns one task per victim, in the order of the plan."""
         tasks = []
         for victim, some in cells.items():
             key = keys[data_name(self._victims[victim])]
@@ -210,7 +230,10 @@ class Runner:
         return tasks
 
     def _label(self, victim: Victim) -> str:
-        """Returns a readable name of a victim. It includes the data set if the suite has several."""
+        """Returns a readable name of a victim.
+
+        The name includes the data set if the suite has several.
+        """
         several = len({other.dataset.label for other in self._victims.values()}) > 1
         return f"{victim.dataset.label}: {describe_victim(victim)}" if several else describe_victim(victim)
 

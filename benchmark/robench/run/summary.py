@@ -13,8 +13,8 @@ class Failure:
     """A cell that failed.
 
     Args:
-        cell: its id.
-        victim: the readable name of its victim.
+        cell: the id of the cell.
+        victim: the readable name of the cell's victim.
         name: what was measured, such as ``fgsm ε=0.1``.
         error: the error in one line.
     """
@@ -27,7 +27,7 @@ class Failure:
 
 @dataclass
 class Summary:
-    """The counts of one run: cells that were measured, already stored, skipped, or failed."""
+    """The counts of one run: measured, stored, skipped and failed cells."""
 
     folder: Path
     measured: int = 0
@@ -37,7 +37,10 @@ class Summary:
     failures: list[Failure] = field(default_factory=list)
 
     def failure_lines(self) -> list[str]:
-        """Returns one line for the user about the failed cells of each victim that have the same error."""
+        """Returns the lines for the user about failed cells.
+
+        The failed cells of a victim that have the same error share a line.
+        """
         groups: dict[tuple[str, str], list[Failure]] = {}
         for failure in self.failures:
             groups.setdefault((failure.victim, failure.error), []).append(failure)

@@ -58,7 +58,7 @@ class ProgressEvent(TypedDict):
 class NoteEvent(TypedDict):
     """The event that an executor or a worker has a line for the user.
 
-    It is about the task or, if ``once``, about all: then it is shown once per run.
+    The line is about the task. If ``once`` is set, it is about all tasks and is shown once per run.
     """
 
     kind: Literal["note"]
@@ -70,7 +70,7 @@ class NoteEvent(TypedDict):
 class LostEvent(TypedDict):
     """The event that the process of a task has died.
 
-    ``again`` is False if a second try would end the same way.
+    ``again`` is False if a second attempt would end in the same way.
     """
 
     kind: Literal["lost"]
@@ -85,7 +85,7 @@ WorkerEvent = CellEvent | ProgressEvent | NoteEvent | LostEvent
 def record_of(cell: Cell, status: Status, **content: Any) -> Record:
     """Returns the record of a cell.
 
-    The record holds the spec of the cell, the settings that the suite gives, and ``content``.
+    The record holds the spec of the cell, the settings from the suite, and ``content``.
     """
     return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
 

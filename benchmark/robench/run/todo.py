@@ -1,6 +1,7 @@
-"""Decides which cells of a plan are stored, stale, changed or missing. Only this module decides it.
+"""Decides which cells of a plan are stored, stale, changed or missing.
 
-``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of every state.
+No other module decides this.``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of
+every state.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Todo:
     Args:
         states: the state of each cell, by the id of the cell.
         damaged: what is wrong with the stored files of cells that count as missing, by the id of the cell.
-        elsewhere: the types of devices of the stale cells that were measured on another one, by the id of the cell.
-        device: the type of device of this run. It is empty if it was not needed.
+        elsewhere: the type of the other device on which a stale cell was measured, by the id of the cell.
+        device: the type of device of this run. The text is empty if no cell depends on it.
     """
 
     states: Mapping[str, State]

@@ -34,7 +34,9 @@ def make_victim_fit(
     device: torch.device,
     targets: IntArray,
 ) -> VictimFit:
-    """Returns the fit of a victim. The same victim, data, code and device have the same checkpoint.
+    """Returns the fit of a victim.
+
+    Fits of the same victim, data, code and device share a checkpoint.
 
     Args:
         victim: the victim to fit.
@@ -72,7 +74,10 @@ def targets_of(victim: Victim, train: Interactions) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class CellMeasurement:
-    """The measurement of one cell, with the values of its measures and the usage of language models."""
+    """The measurement of one cell.
+
+    It includes the values of its measures and the usage of language models.
+    """
 
     measurement: Measurement
     metrics: Mapping[str, object]
@@ -81,7 +86,10 @@ class CellMeasurement:
 
 @dataclass(frozen=True, eq=False)
 class _CleanVictim:
-    """A victim on one choice of users, with its clean measurement and its usage of language models."""
+    """A victim on one choice of users.
+
+    It includes the clean measurement and the usage of language models.
+    """
 
     victim: MeasuredVictim
     measurement: Measurement
@@ -90,7 +98,10 @@ class _CleanVictim:
 
 @dataclass(frozen=True, eq=False)
 class _Failure:
-    """The error of a clean measurement. Every cell that needs the measurement reports it."""
+    """The error of a clean measurement.
+
+    Every cell that needs the measurement reports this error.
+    """
 
     error: Exception
     trace: TracebackType | None
@@ -98,7 +109,9 @@ class _Failure:
 
 @dataclass(eq=False)
 class FittedVictim:
-    """A fitted victim whose cells are measured one by one. It is measured clean only once.
+    """A fitted victim, which measures its cells one by one.
+
+    The clean measurement is made only once per choice of users.
 
     Args:
         fitted: the model, and the report of its fit.
@@ -153,17 +166,22 @@ class FittedVictim:
         return measurement, usage.amounts()
 
     def _promoted(self, cell: Cell) -> IntArray | None:
-        """Returns the items that a cell's attack promotes, int64 [T], or None if it has no target set."""
+        """Returns the items that a cell's attack promotes, int64 [T], or None.
+
+        The result is None if the cell has no target set.
+        """
         if cell.target_set is None:
             return None
         count = cell.victim.targets.count
         return self.targets[cell.target_set * count : (cell.target_set + 1) * count]
 
     def _clean_of(self, cell: Cell) -> _CleanVictim:
-        """Returns the victim on a cell's users. All cells of these users share its clean measurement.
+        """Returns the victim on a cell's users.
+
+        All cells with these users share one clean measurement.
 
         Raises:
-            Exception: any error of the victim. Every cell gets the same error.
+            Exception: any error of the victim. The error is the same for every cell.
         """
         key = digest(None if cell.users is None else cell.users.content())
         if key not in self._clean:

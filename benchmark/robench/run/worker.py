@@ -1,7 +1,9 @@
-"""Fits one victim or loads its checkpoint, and measures its cells. It runs in a worker process.
+"""Fits one victim or loads its checkpoint, and measures its cells.
 
-Exceptions of plugins are caught here. An exception before the first cell fails the victim. A later one fails only its
-cell.
+The functions run in a worker process.
+
+Exceptions of plugins are caught in this module. An exception before the first cell fails the victim. A later one fails
+only its cell.
 """
 
 from __future__ import annotations
@@ -73,7 +75,10 @@ def _work(task: str, payload: Payload, emit: Emit) -> None:
 
 
 def _raise_if_interrupted(error: BaseException) -> None:
-    """Raises a ``KeyboardInterrupt`` again if the user's Ctrl-C can reach this process; else a plugin raised it."""
+    """Raises a ``KeyboardInterrupt`` again if it may come from the user's Ctrl-C.
+
+    If Ctrl-C cannot reach this process, a plugin raised the exception.
+    """
     if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         raise error
 
@@ -86,7 +91,10 @@ def _fit(
     recorder: Recorder,
     report: Callable[[int, int], None],
 ) -> FittedVictim:
-    """Returns the fitted victim, and gives the recorder its device and the report of the fit."""
+    """Returns the fitted victim.
+
+    The recorder receives the device and the report of the fit.
+    """
     device = pick_device(payload["device"])
     recorder.device = str(device)
     key = DataKey(payload["data_key"], payload["data_sha"])
