@@ -1,4 +1,7 @@
-"""A second package that offers robench's own names, for tests of the effects of other packages."""
+"""Offers robench's own names from a second package.
+
+Tests of the effects of other packages use this plugin.
+"""
 
 from robench.api import hookimpl
 from robench_plugins.attacks.auto import Auto
@@ -12,7 +15,10 @@ RIVAL = "rival:ROBENCH_PLUGINS"
 
 
 class Weak(Popularity):
-    """A model that recommends the least popular items and declares itself the baseline."""
+    """A model that recommends the least popular items.
+
+    The model declares itself the baseline.
+    """
 
     baseline = True
 
@@ -22,7 +28,10 @@ class Weak(Popularity):
 
 
 class Feeble(Auto):
-    """An ensemble with one weak attack that declares itself the standard ensemble."""
+    """An ensemble with one weak attack.
+
+    The ensemble declares itself the standard ensemble.
+    """
 
     standard = True
 

@@ -1,4 +1,7 @@
-"""Tests the output of the command: stale and changed cells, mistakes in one line, and unusual terminals."""
+"""Tests the output of the command.
+
+The tests cover stale and changed cells, mistakes in one line, and unusual terminals.
+"""
 
 import os
 import subprocess

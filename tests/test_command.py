@@ -1,4 +1,7 @@
-"""Common mistakes end the command with one line and without files. A plan imports only what it names."""
+"""Tests common mistakes, which end the command with one line and without files.
+
+A plan imports only what it names.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""A wheel holds both import roots with types and entry points, and nothing else."""
+"""Tests the content of a wheel.
+
+A wheel holds both import roots with types and entry points, and nothing else.
+"""
 
 import subprocess
 import sys

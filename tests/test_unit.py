@@ -1,4 +1,7 @@
-"""``pytest -m unit`` runs the tests of suites, plans, tables and reports without torch."""
+"""Tests that ``pytest -m unit`` needs no torch.
+
+It runs the tests of suites, plans, tables and reports.
+"""
 
 import json
 import os

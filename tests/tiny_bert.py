@@ -1,4 +1,7 @@
-"""A BERT encoder for tests, with two layers of 32 dimensions and random weights."""
+"""Writes a BERT encoder for tests.
+
+The encoder has two layers of 32 dimensions and random weights.
+"""
 
 import string
 from pathlib import Path
@@ -9,7 +12,10 @@ WORDS = ["title", "genre", "the", "space", "wizard", "robot", "galaxy", "love", 
 
 
 def tiny_bert(folder: Path, seed: int = 0) -> Path:
-    """Writes config, tokenizer and safetensors into ``folder``, and returns it. Other words are read by letters."""
+    """Writes config, tokenizer and safetensors into ``folder``.
+
+    Words outside the vocabulary are read letter by letter. The function returns ``folder``.
+    """
     from transformers import BertConfig, BertModel, BertTokenizerFast  # noqa: PLC0415  # it takes seconds to import
 
     letters = string.ascii_lowercase + string.digits + string.punctuation

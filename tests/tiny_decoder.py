@@ -1,4 +1,7 @@
-"""Decoders for tests, with two layers of 64 dimensions, random weights and bytes as tokens."""
+"""Writes decoders for tests.
+
+A decoder has two layers of 64 dimensions, random weights, and bytes as tokens.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +22,10 @@ def _bytes() -> dict[str, int]:
 
 
 def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns the merges that make one token of each word after a blank, letter by letter."""
+    """Returns the merges that make one token of each word after a blank.
+
+    The merges add one letter at a time.
+    """
     heads = ["\u0120", *(f"\u0120{word}" for word in words)]  # a blank, as byte-level tokenizers write it
     return [(MERGED[0], MERGED[1]), *dict.fromkeys((w[:at], w[at]) for w in heads for at in range(1, len(w)))]
 
@@ -50,7 +56,10 @@ def _network(kind: str, tokens: int) -> Any:
 
 
 def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequence[str] = ()) -> Path:
-    """Writes config, tokenizer and safetensors into ``folder``, and returns it; each of ``words`` is one token."""
+    """Writes config, tokenizer and safetensors into ``folder``.
+
+    Each of ``words`` is one token. The function returns ``folder``.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
 
@@ -68,7 +77,10 @@ def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequen
 
 
 def tiny_gguf(file: Path, folder: Path) -> Path:
-    """Writes a GGUF file with the weights of the Llama in ``folder``, and returns its path."""
+    """Writes a GGUF file with the weights of the Llama in ``folder``.
+
+    The function returns the path of the file.
+    """
     from gguf import GGUFWriter  # noqa: PLC0415
     from transformers import LlamaForCausalLM  # noqa: PLC0415
 

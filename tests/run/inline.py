@@ -1,4 +1,7 @@
-"""Runs a suite in this process, without workers, with plugins that are written to a folder."""
+"""Runs a suite in this process, without workers.
+
+The plugins of the suite are written to a folder.
+"""
 
 import json
 from pathlib import Path
@@ -27,7 +30,7 @@ class InlineRunner(Runner):
 
 
 def run(path: Path, **options) -> Runner:
-    """Runs a suite file and returns its runner with the ``summary`` of the run."""
+    """Runs a suite file and returns the runner with the ``summary`` of the run."""
     host = Host.discover()
     registry = Registry.of(host)
     job = make_runner(path, host, registry, Options(path.parent / "results", **options))
@@ -38,7 +41,7 @@ def run(path: Path, **options) -> Runner:
 
 
 def records(job: Runner) -> dict[str, dict]:
-    """Returns the record of every cell, by the label of its attack or ``clean``."""
+    """Returns the record of every cell, by attack label or ``clean``."""
     return {
         cell.attack.label if cell.attack else "clean": json.loads((job.store.cells / f"{cell.id}.json").read_text())
         for cell in job.cells

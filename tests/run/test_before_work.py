@@ -1,4 +1,7 @@
-"""A run checks the texts and weights that models need before any work, and ``plan`` reports them."""
+"""Tests that a run checks texts and weights before any work.
+
+The check covers the texts and weights that models need. ``plan`` reports the same mistakes.
+"""
 
 import pytest
 from tests.tiny_decoder import tiny_decoder
@@ -26,7 +29,7 @@ def registry():
 
 
 def ends(path, registry, only=()):
-    """Returns the mistakes with which a run would end, taken from the plan."""
+    """Returns the mistakes that would end a run, taken from the plan."""
     return make_preview(path, registry, None, (), only).refusals
 
 

@@ -1,4 +1,7 @@
-"""A cell is stale, and a checkpoint is made anew, only if code that took part has changed."""
+"""Tests which changes of code make a cell stale.
+
+A cell is stale, and a checkpoint is made anew, only if code that took part has changed.
+"""
 
 import sys
 
@@ -30,7 +33,10 @@ attacks: [{{name: idle, epsilon: 0.1}}, {{name: fgsm, epsilon: 0.1}}]
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """Returns a finished run of a clean cell, a built-in attack and a third-party attack."""
+    """Returns a finished run of three cells.
+
+    They are a clean cell, a built-in attack, and a third-party attack.
+    """
     (tmp_path / "idle.py").write_text(ATTACK)
     (tmp_path / "t.yaml").write_text(SUITE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -40,7 +46,10 @@ def job(tmp_path, monkeypatch):
 
 
 def stale(job, **changed):
-    """Returns the stale cells after replacing code digests in their records by ``changed``."""
+    """Returns the stale cells after a change of code digests.
+
+    ``changed`` replaces digests in the records of the cells.
+    """
     dependencies, cells = (
         Dependencies(job.registry, Sources()),
         {c.attack.label if c.attack else "clean": c for c in job.cells},
@@ -60,7 +69,7 @@ def test_another_version_of_an_attack_makes_its_own_cells_stale(job, tmp_path):
 
 
 def test_records_that_name_packages_are_read_and_stale(job):
-    """Records used to hold a digest per package."""
+    """Older records hold one code digest per package."""
     assert stale(job, robench="0123456789abcdef") == {"clean", "fgsm", "idle"}
     assert stale(job, robench_plugins="0123456789abcdef") == {"clean", "fgsm", "idle"}
 

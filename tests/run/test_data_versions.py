@@ -1,4 +1,4 @@
-"""No table combines records of two versions of the data."""
+"""Tests that no table combines records of two versions of the data."""
 
 import csv
 import json

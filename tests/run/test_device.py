@@ -1,4 +1,7 @@
-"""The settings of torch hold while a victim is measured, and importing robench changes none of them."""
+"""Tests the settings of torch while a victim is measured.
+
+An import of robench changes none of these settings.
+"""
 
 import os
 import subprocess
@@ -23,7 +26,7 @@ def settings():
 
 
 def gpu():
-    """Returns what decides the kernels of a GPU."""
+    """Returns the settings that decide the kernels of a GPU."""
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
     return {
         "cudnn": (cudnn.enabled, cudnn.benchmark, cudnn.deterministic),
@@ -54,7 +57,10 @@ ONE_PATH = {
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Returns a function that sets the number of GPUs that torch sees. A context on one of them is an error."""
+    """Returns a function that sets the number of GPUs that torch sees.
+
+    A CUDA context on one of them is an error.
+    """
 
     def context():
         raise AssertionError("a context")
@@ -96,7 +102,10 @@ def test_a_gpu_has_one_path_of_kernels_and_the_cpu_keeps_its_own(gpus, monkeypat
 
 
 def test_looks_and_gradients_are_of_the_same_kernels(gpus):
-    """A look without and one with a gradient see the same switches, because nothing within sets them."""
+    """A look without a gradient and a look with one see the same switches.
+
+    No code within the block sets these switches.
+    """
     with gpu_settings():
         with torch.no_grad():
             look = gpu()
@@ -144,7 +153,7 @@ device: DEVICE
 
 @pytest.fixture
 def mistake(tmp_path):
-    """Returns a function from a device to the lines with which ``plan`` ends."""
+    """Returns a function from a device to the last lines of ``plan``."""
     registry = Registry.of(Host.discover())
 
     def lines(device):

@@ -1,4 +1,7 @@
-"""Tests the plan's report on texts that are encoded once per encoder and catalogue."""
+"""Tests what the plan reports about encoded texts.
+
+Texts are encoded once per encoder and catalogue.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""Tests like/dislike from the command to the tables: one calibration per victim, and fixed pairs."""
+"""Tests like/dislike from the command to the tables.
+
+Each victim has one calibration, and the pairs are fixed.
+"""
 
 import csv
 import json
@@ -113,7 +116,7 @@ def test_the_calibration_is_the_victim_s_and_frozen_under_attack(cells):
 def test_negatives_are_those_of_the_data_for_every_model_defence_and_seed(done, cells):
     """The negatives come from the prepared data alone.
 
-    Every victim's scores of them are stored, and agree with its list of ten.
+    The scores that every victim gives to the negatives are stored. They agree with the victim's list of ten.
     """
     (path,) = (done / "cache" / "data").rglob("*.npz")
     data = Prepared.load(path)
@@ -146,7 +149,10 @@ def test_without_budget_everything_is_as_at_clean_bit_for_bit(cells):
 
 
 def test_they_are_left_out_where_they_mean_nothing(cells):
-    """Likes are not measured if items are promoted, or under an ensemble, which stops for broken users."""
+    """Likes are not measured if items are promoted.
+
+    Likes are not measured under an ensemble either, because an ensemble stops for broken users.
+    """
     for c, record, _ in cells:
         ensemble = c["kind"] == "ensemble"
         promoted = c["stage"] == "test" and c["goal"] == "promote"

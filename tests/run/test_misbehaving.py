@@ -1,4 +1,7 @@
-"""Models that misbehave, each before a built-in victim: the built-in ones do not notice. All of them share two runs."""
+"""Tests that misbehaving models do not affect the built-in victims after them.
+
+Each misbehaving model runs before a built-in victim. All tests share two runs.
+"""
 
 import json
 import sys
@@ -26,7 +29,10 @@ def records(folder):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The output of the run with them, and the records of the runs without and with them."""
+    """Returns the runs without and with the misbehaving models.
+
+    Each run is the finished command and the records of the run.
+    """
     found = []
     for bad in (False, True):
         folder = tmp_path_factory.mktemp("runs")

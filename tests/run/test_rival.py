@@ -1,4 +1,7 @@
-"""Between two runs of a suite, a second package that offers robench's own names is installed."""
+"""Tests a second package that offers robench's own names.
+
+The package is installed between two runs of a suite.
+"""
 
 import csv
 import json

@@ -1,4 +1,7 @@
-"""Tests the command from end to end: run, run again, kill, resume, recompute, show."""
+"""Tests the command from end to end.
+
+The steps are run, run again, kill, resume, recompute, and show.
+"""
 
 import csv
 import json
@@ -129,7 +132,10 @@ def test_workers_and_order_change_no_byte_of_the_tables(robench, done, tmp_path,
 
 
 def test_kill_and_run_again(robench, done, tmp_path):
-    """After kill -9, finished cells are kept, and the tables equal those of an undisturbed run."""
+    """Finished cells are kept after kill -9.
+
+    The final tables equal those of an undisturbed run.
+    """
     (tmp_path / "tiny.yaml").write_text(SUITE)
     environment = {**os.environ, "ROBENCH_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "robench", "run", "tiny.yaml", "--workers", "2"]

@@ -1,4 +1,4 @@
-"""The lines about failed cells: one per victim and error."""
+"""Tests the lines about failed cells: one line per victim and error."""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Tests the state of every cell, stored arrays that are read once, and skipped cells that are left alone."""
+"""Tests the state of every cell.
+
+Stored arrays are read once, and a skipped cell is written once.
+"""
 
 import importlib
 import json
@@ -45,7 +48,7 @@ def todo_of(job, metrics=(), **options):
 
 
 def states(job, metrics=(), **options):
-    """Returns the state of every cell in the order of the plan."""
+    """Returns the state of every cell, in the order of the plan."""
     todo = todo_of(job, metrics, **options)
     assert [cell.id for cell in todo.open(job.cells)] == [
         cell.id for cell in job.cells if todo.state(cell) in ("changed", "missing")

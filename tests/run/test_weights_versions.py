@@ -1,4 +1,4 @@
-"""A cell is stale only if its attack read weights that have changed since."""
+"""Tests that a cell is stale only if its attack read changed weights."""
 
 import json
 

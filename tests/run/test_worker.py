@@ -58,7 +58,10 @@ def robench_models():
 
 @pytest.fixture
 def suite(tmp_path, monkeypatch):
-    """Writes a suite beside a third-party module, and returns its path."""
+    """Returns a function that writes a suite and returns its path.
+
+    A third-party module is in the same folder.
+    """
     (tmp_path / "others.py").write_text(OTHERS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("ROBENCH_PLUGINS", "others")

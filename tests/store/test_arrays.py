@@ -1,4 +1,7 @@
-"""Arrays that are damaged or do not fit each other, their record or users.npz."""
+"""Tests arrays that are damaged or inconsistent.
+
+Inconsistent arrays do not fit each other, their record or users.npz.
+"""
 
 import io
 

@@ -1,4 +1,7 @@
-"""Damaged and foreign records and plans: one line that names the file, and the cell counts as missing."""
+"""Tests damaged and foreign records and plans.
+
+One line of output names the file, and the cell counts as missing.
+"""
 
 import json
 import shutil
@@ -31,7 +34,10 @@ def text(change):
 
 
 def edited(change, *, sealed=True):
-    """Returns a damage that changes the JSON of a file, sealed again or not."""
+    """Returns a damage that changes the JSON of a file.
+
+    The file is sealed again if ``sealed`` is true.
+    """
 
     def damage(path):
         content = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Which cells of a folder count as measured."""
+"""Tests which cells of a folder count as measured."""
 
 from tests.fakes import World, ranks
 

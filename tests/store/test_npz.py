@@ -1,4 +1,7 @@
-"""Archives of arrays: the direct reader takes what robench writes, and no damaged one."""
+"""Tests the direct reader of array archives.
+
+The reader takes what robench writes, and refuses damaged archives.
+"""
 
 import io
 import zipfile
@@ -23,7 +26,10 @@ ARRAYS: dict[str, NDArray[np.generic]] = {
 
 
 def test_arrays_come_back_without_zipfile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that a folder stores is read directly, with its type, shape and order."""
+    """Everything that a folder stores is read without zipfile.
+
+    Each array keeps its type, shape and order.
+    """
     content = arrays_to_bytes(ARRAYS)
     monkeypatch.setattr(zipfile, "ZipFile", None)
     arrays = arrays_from_bytes(content, "here")
@@ -35,7 +41,10 @@ def test_arrays_come_back_without_zipfile(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_other_layouts_are_read_too() -> None:
-    """An archive with a comment is no mistake; a compressed one still is."""
+    """An archive with a comment is read.
+
+    A compressed archive is still a mistake.
+    """
     buffer = io.BytesIO(arrays_to_bytes(ARRAYS))
     with zipfile.ZipFile(buffer, "a") as file:
         file.comment = b"from elsewhere"
@@ -47,7 +56,10 @@ def test_other_layouts_are_read_too() -> None:
 
 
 def test_no_changed_byte_is_read_directly() -> None:
-    """A damaged archive is left to zipfile, unless the damage is in a date or the like."""
+    """A damaged archive is left to zipfile.
+
+    Damage that changes no array, such as damage in a date, is the exception.
+    """
     content = arrays_to_bytes({"ranks": np.arange(3), "hit": np.array([True])})
     plain = npz._plain_members(content)
     assert plain is not None

@@ -1,4 +1,4 @@
-"""Tests plan.json with plans of other versions, and with files that are not plans."""
+"""Tests plan.json with plans of other versions and with other files."""
 
 import json
 

@@ -1,4 +1,7 @@
-"""The published JSON schemas are those of the types that check records and plans."""
+"""Tests that the published JSON schemas equal the types of the code.
+
+These types check records and plans.
+"""
 
 import json
 

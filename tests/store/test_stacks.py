@@ -1,4 +1,7 @@
-"""Stacks give back every bit of a cell's arrays, and their bytes depend on the content alone."""
+"""Tests that stacks give back every bit of a cell's arrays.
+
+The bytes of a stack depend on the content alone.
+"""
 
 import io
 

@@ -1,4 +1,7 @@
-"""Limits of a suite and of its entries: how they are written, what is refused, and that no id knows them."""
+"""Tests the limits of a suite and of its entries.
+
+The tests cover how limits are written and which limits are refused. No id depends on a limit.
+"""
 
 import pytest
 

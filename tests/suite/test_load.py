@@ -1,4 +1,7 @@
-"""Tests the loading of suites: defaults, grids, labels, and every mistake with its place."""
+"""Tests the loading of suites: defaults, grids, labels and mistakes.
+
+Every mistake is reported with its place.
+"""
 
 import types
 from pathlib import Path
@@ -52,7 +55,7 @@ class Toy(Model):
 
 
 class Push(EmbeddingAttack):
-    """An attack that refuses some settings only when its threat model is read."""
+    """An attack that refuses some settings when its threat model is read."""
 
     def perturb(self, oracle: Any, ball: Any, rng: Any) -> Any: ...
 
@@ -302,7 +305,7 @@ def test_a_label_that_another_entry_gets_by_itself_is_refused():
 
 def test_a_clash_is_told_at_its_place_and_a_qualified_name_solves_it():
     class Other(Toy):
-        """Another component."""
+        """A component from another package."""
 
     entries = [Entry("toy", "a:x", Toy), Entry("toy", "b:x", Other)]
     both = Registry({**REGISTRY.entries, "model": entries}, {})

@@ -1,4 +1,7 @@
-"""A wrong suite gives one line per mistake with place and hint, and exit code 2. Nothing is written."""
+"""Tests the output for a wrong suite: one line per mistake.
+
+Each line has a place and a hint. The exit code is 2, and nothing is written.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal

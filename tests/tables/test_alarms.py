@@ -1,4 +1,7 @@
-"""Planted false defences look robust to FGSM and PGD, but auto and the flags expose them."""
+"""Tests planted false defences.
+
+They look robust to FGSM and PGD, but auto and the flags expose them.
+"""
 
 import json
 from pathlib import Path
@@ -45,7 +48,10 @@ def board(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Returns leaderboard.json of the suite with one shift of the tables for all users."""
+    """Returns leaderboard.json of the suite with an attack on the tables.
+
+    The attack is one shift of the tables for all users.
+    """
     return leaderboard(tmp_path_factory.mktemp("tables"), TABLES)
 
 

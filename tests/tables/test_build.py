@@ -332,7 +332,10 @@ def test_intervals_stay_where_a_metric_can_be(world):
 
 
 def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
-    """If two seeds disagree, Student's t with one degree of freedom is wider than the range of a metric."""
+    """Student's t is wider than the range of a metric if two seeds disagree.
+
+    With two seeds, Student's t has one degree of freedom.
+    """
     world = World(tmp_path / "w", [POISONING])
     for seed, (before, after) in enumerate(((99, 1), (1, 99))):
         world.cell([1] * USERS, seed=seed, arrays={"target_ranks": [[before] * USERS]})

@@ -1,4 +1,4 @@
-"""Tests the thresholds of the flags from both sides."""
+"""Tests each threshold of the flags from both sides."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,10 @@ def test_a_gap_is_judged_from_fifty_hit_users_on(tmp_path, hits, found):
 
 
 def test_hit_users_are_counted_per_fit(tmp_path):
-    """The counts 48 and 51 have the mean 49.5, however many users are hit in either fit."""
+    """The two fits hit 48 and 51 users, so the mean is 49.5.
+
+    Only this mean decides, not the number of users that either fit hits.
+    """
     seeds = [(ranks(n, 99), ranks(n, 99), ranks(n - 30, 99), {}) for n in (48, 51)]
     assert flags(tmp_path / "w", seeds) == "low power"
 
@@ -50,7 +53,10 @@ def test_a_loss_is_up_from_a_tenth_of_its_clean_value_on(tmp_path, loss, found):
 
 
 def left(*kept):
-    """Returns ranks under an attack: 1 for the users in these ranges, and 99 for others."""
+    """Returns ranks under an attack.
+
+    The rank is 1 for the users in the given ranges, and 99 for the others.
+    """
     found = np.full(USERS, 99)
     for first, last in kept:
         found[first:last] = 1
@@ -77,7 +83,10 @@ def test_a_gap_counts_where_its_interval_excludes_zero(tmp_path, gaps, found):
 
 @pytest.mark.parametrize(("rank", "found"), [(9, ""), (8, "no better than random")])
 def test_a_gap_below_two_percent_is_none_however_certain(tmp_path, rank, found):
-    """If all users have rank 10, 9 or 8, they keep .289, .301 or .315 of a clean value of 1."""
+    """Ranks of 10, 9 or 8 for all users keep .289, .301 or .315 of the clean value.
+
+    The clean value is 1.
+    """
     pgd, noise = np.full(USERS, rank), np.full(USERS, 10)
     assert flags(tmp_path / "w", [(ranks(USERS, 99), pgd, noise, {})] * 2) == found
 
@@ -98,7 +107,10 @@ MEMBERS = [{**member, "gradients": 0, "first_breaks": 0} for member in MEMBERS]
     ],
 )
 def test_between_members_of_an_ensemble_it_is_the_same(tmp_path, noise, pgd, found):
-    """The gap is one of broken users. A row keeps its rank if the interval contains 0."""
+    """The gap is the share of broken users.
+
+    A row keeps its rank if the interval contains 0.
+    """
     broke = np.stack([noise == 1, pgd == 1], 1).astype(np.int8)
     world = World(tmp_path / "w", [EMBEDDING])
     for seed in (0, 1):

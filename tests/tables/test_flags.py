@@ -1,4 +1,4 @@
-"""Flags depend on the numbers alone."""
+"""Tests that flags depend on the numbers alone."""
 
 import numpy as np
 import pytest

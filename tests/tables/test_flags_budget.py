@@ -1,4 +1,4 @@
-"""Tests flags of cells whose record shows more than ε."""
+"""Tests flags of cells with records that show more than ε."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Tests flags of tables of promoted items. Gaps are taken over users, or over items on titles."""
+"""Tests flags of tables of promoted items.
+
+On titles, gaps are taken over items. Otherwise they are taken over users.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 def reached(*users, n=USERS):
     """Returns target ranks with one row per item.
 
-    The first users, as many as the number says, have the item in the top 10. None means that all users own it.
+    Each number is a count of first users that have the item in the top 10. None means that all users own the item.
     """
     return {
         "arrays": {
@@ -35,7 +38,10 @@ def reached(*users, n=USERS):
 
 
 def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
-    """Returns the row of mf under attacks, given as (name, ε, users that each item reaches, more)."""
+    """Returns the row of mf under the given attacks.
+
+    Each attack is (name, ε, users that each item reaches, more).
+    """
     world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in seeds:
         world.cell(np.full(n, 99), seed=seed, **reached(*[0] * len(attacks[0][2]), n=n))
@@ -47,9 +53,9 @@ def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
 
 
 def in_sets(folder, threat, pgd):
-    """Returns the row of mf in which ``auto`` reaches 20 users with every set, and pgd ``pgd[seed][set]`` users.
+    """Returns the row of mf in which ``auto`` reaches 20 users with every set.
 
-    None means that a cell was not measured.
+    The attack pgd reaches ``pgd[seed][set]`` users. None means that a cell was not measured.
     """
     world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed, sets in enumerate(pgd):
@@ -88,7 +94,8 @@ def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
 def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
     """One of five items rises for 60 users.
 
-    If titles serve all users, this is the effect of one item. If users are attacked alone, it is one on 60 users.
+    If titles serve all users, this is an effect of one item. If users are attacked alone, this is an effect on 60
+    users.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
     assert table(tmp_path / "titles", TITLES, attacks).flags == ""
@@ -98,21 +105,30 @@ def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
 
 
 def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
-    """All four gaps are above 0, so every bootstrap mean is too. Student's t over four items is wider."""
+    """All four gaps are above 0, and so is every bootstrap mean.
+
+    The interval of Student's t over four items is wider.
+    """
     attacks = [("auto", 0.05, (20, 20, 20, 20), {}), ("typo", 0.05, (21, 22, 24, 60), {})]
     assert table(tmp_path / "w", TITLES, attacks).flags == ""
 
 
 @pytest.mark.parametrize(("more", "name"), [(2, ""), (6, "stronger than the ensemble")])
 def test_a_gap_counts_from_a_fiftieth_of_what_the_stronger_attack_reaches(tmp_path, more, name):
-    """On 10 items with the same gap, 2 of 152 users are 1.3%, and 6 of 156 users are 3.8%."""
+    """The gap is a share of 152 or 156 users, on 10 items with the same gap.
+
+    Of 152 users, 2 are 1.3%. Of 156 users, 6 are 3.8%.
+    """
     attacks = [("auto", 0.05, (150,) * 10, {}), ("typo", 0.05, (150 + more,) * 10, {})]
     assert table(tmp_path / "w", TITLES, attacks).flags == name
 
 
 @pytest.mark.parametrize(("threat", "name"), [(PROMOTE, "black-box beats white-box"), (TITLES, "")])
 def test_a_search_that_reaches_more_is_told_but_not_on_titles(tmp_path, threat, name):
-    """A search may put words before a title, which gradients of the title's own words do not suggest."""
+    """A search may put words before a title.
+
+    Gradients of the title's own words do not suggest such words.
+    """
     attacks = [("pgd", 0.05, (20, 20, 22), {}), ("random-search", 0.05, (80, 80, 82), {})]
     assert table(tmp_path / "w", threat, attacks).flags == name
 
@@ -136,7 +152,10 @@ def test_of_two_sets_the_one_that_fewer_users_can_be_reached_with_counts(tmp_pat
 
 @pytest.mark.parametrize("threat", [PROMOTE, TITLES], ids=["per user", "titles"])
 def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat):
-    """User 0 owns the first item, and all users own the last one (rank 0). Such pairs do not count."""
+    """User 0 owns the first item, and all users own the last one (rank 0).
+
+    Pairs of a user and an owned item do not count.
+    """
     world = World(tmp_path / "w", [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
         for attack, users, more in (("none", 0, {}), ("auto", 20, VERSION), ("pgd", 80, {})):
@@ -171,14 +190,20 @@ def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat, name):
 
 
 def test_target_sets_are_more_items_for_the_interval(tmp_path):
-    """A single item would have no interval. Sets that only one seed has are left out."""
+    """A single item would have no interval.
+
+    Sets that only one seed has are left out.
+    """
     notes = in_sets(tmp_path / "w", TITLES, [[60, 61, 62], [61, 62, None]]).notes
     note = next(note for note in notes if note.flag == "stronger than the ensemble")
     assert note.numbers["gap"] == pytest.approx(41 / USERS)
 
 
 def test_users_are_the_same_in_every_target_set(tmp_path):
-    """The first 100 users own the item of the first set, so only the other set counts for them."""
+    """The first 100 users own the item of the first set.
+
+    Only the other set counts for these users.
+    """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
         world.cell(np.full(USERS, 99), seed=seed, **reached(0))
@@ -193,7 +218,10 @@ def test_users_are_the_same_in_every_target_set(tmp_path):
 
 
 def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(tmp_path):
-    """Ranks 1 and 50 are worth more to the host than ranks 9 and 10, which are both in the top 10."""
+    """The host prefers ranks 1 and 50 to ranks 9 and 10.
+
+    Ranks 9 and 10 are both in the top 10.
+    """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
         for attack, found, more in (("none", (50, 50), {}), ("auto", (1, 50), VERSION), ("pgd", (9, 10), {})):
@@ -204,7 +232,10 @@ def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(t
 
 
 def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
-    """Both attacks have one of two items in the top 10. They differ only in the rank of the other item."""
+    """Both attacks have one of two items in the top 10.
+
+    The attacks differ only in the rank of the other item.
+    """
     attacks = (("none", (99, 99), {}), ("auto", (10, 90), VERSION), ("pgd", (10, 11), {}))
     for threat in (PROMOTE, {**PROMOTE, "surface": "parameters"}):
         world = World(tmp_path / threat["surface"], [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
@@ -235,7 +266,10 @@ def test_fewer_than_three_titles_decide_nothing(tmp_path, items, name):
 
 
 def test_a_seed_in_which_little_was_measured_does_not_hide_what_all_seeds_have(tmp_path):
-    """Only one of three seeds has the second set, so the first set is judged over all three seeds."""
+    """Only one of three seeds has the second set.
+
+    The first set is therefore judged over all three seeds.
+    """
     notes = in_sets(tmp_path / "w", PROMOTE, [[80, None], [80, None], [80, 20]]).notes
     note = next(note for note in notes if note.flag == "stronger than the ensemble")
     assert note.numbers["gap"] == pytest.approx(60 / USERS)

@@ -1,4 +1,4 @@
-"""Tests tables under an ensemble: their title, alarms from members, and costs."""
+"""Tests tables under an ensemble: title, alarms from members, and costs."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ POOL += [("apgd", "gradient", 50, 51), ("random-search", "black-box", None, 300)
 def pool(broke, everyone=(True, True, True, False, True)):
     """Returns arrays and record rows of members.
 
-    Each member broke the given number of first users, or did not run (None).
+    Each number in ``broke`` is a count of first users that a member broke. None means that the member did not run.
     """
     table = np.zeros((USERS, len(POOL)), dtype=np.int8)
     for number, count in enumerate(broke):
@@ -119,7 +119,7 @@ def test_a_single_attack_that_saw_no_gradient_is_told_and_ranked_by_the_others(w
 
 
 def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(world):
-    """Every gradient attack ran only on users whom random points had not broken."""
+    """Every gradient attack ran only on users that random points had not broken."""
     more = pool((60, None, None, None, 100), everyone=(True, False, False, False, True))
     table = more["arrays"]["member_broke"]
     table[60:, 1] = np.arange(60, USERS) < 100
@@ -130,7 +130,10 @@ def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(wor
 
 
 def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
-    """As in a real cell, most users are not hit by the clean list, and no member ran on them."""
+    """As in a real cell, most users are not hit by the clean list.
+
+    No member ran on these users.
+    """
     more = pool((20, 5, 5, 5, 50))
     hit = np.arange(USERS) < 80
     more["arrays"]["member_broke"][~hit] = -1
@@ -237,7 +240,10 @@ SHIFTS += [("random-search", "black-box", 50)]
 
 
 def shifts(left, queries=None):
-    """Returns members that left the given number of first users at rank 1 and nothing of the others."""
+    """Returns members that shift the tables.
+
+    Each member left the given number of first users at rank 1, and the other users without a value.
+    """
     damage = np.stack([-(np.arange(USERS) < count).astype(float) for count in left], axis=1)
     asked = queries or [q for _, _, q in SHIFTS]
     rows = [
@@ -283,7 +289,10 @@ WORDS = {**TABLES, "surface": "text", "norm": "words", "goal": "promote"}
 
 
 def test_on_titles_nobody_is_attacked_alone_and_tables_say_so(tmp_path):
-    """Such cells have no ``hit``. Tables describe their members by the effect on the promoted items."""
+    """Cells on titles have no ``hit``.
+
+    Tables describe the members by the effect on the promoted items.
+    """
     world = World(tmp_path / "w", [{**WORDS, "metric": "t-hr@10", "epsilon": 1.0}])
     targets = {"target_ranks": [[5] * USERS]}
     for seed in (0, 1):
@@ -320,7 +329,10 @@ def test_members_are_not_compared_where_items_are_promoted(tmp_path, goal):
 
 
 def test_a_gap_between_shifts_is_a_share_of_the_clean_value(tmp_path):
-    """2% of a clean value of one half is 1% of all users. Each seed has its own best gradient member."""
+    """If the clean value is one half, 2% of the value is 1% of all users.
+
+    Each seed has its own best gradient member.
+    """
     for extra, told in ((0, False), (1, False), (7, True)):
         world = World(tmp_path / str(extra), [PARAMETERS])
         for seed, order in ((0, (60, 90)), (1, (90, 60))):

@@ -1,4 +1,7 @@
-"""A row is ranked only on attacks that all its ranked seeds have and that its table names."""
+"""Tests which attacks rank a row.
+
+These are the attacks that the table names and that all ranked seeds of the row have.
+"""
 
 import pytest
 from tests.fakes import EMBEDDING, L2, PARAMETERS, PROMOTED, TABLES, USERS, World, ranks, row
@@ -12,7 +15,10 @@ def world(tmp_path):
 
 
 def attacked(world, left, *, weight=1.0, seeds=SEEDS, model="mf", **more):
-    """Adds clean cells that hit 150 users, and the attacks in ``left`` with the users that they leave. None fails."""
+    """Adds clean cells that hit 150 users, and attacked cells.
+
+    Each attack in ``left`` has the number of users that stay hit. None means that the attack fails.
+    """
     for seed in seeds:
         world.cell(ranks(150, 99), seed=seed, weight=weight, model=model)
         for (attack, epsilon), users in left.items():
@@ -202,7 +208,10 @@ def test_other_threats_are_not_missing(world):
 
 
 def skipped(world, **cell):
-    """Adds a cell per seed that the plan skips, because its attack does not fit the model."""
+    """Adds a cell per seed that the plan skips.
+
+    The attack of the cell does not fit the model.
+    """
     for seed in SEEDS:
         world.cell([], seed=seed, epsilon=0.05, status="missing", **cell).update(status="skipped", reason="no")
 

@@ -1,4 +1,4 @@
-"""Tests which cells a table compares."""
+"""Tests which cells a table compares with each other."""
 
 import pytest
 from tests.fakes import EMBEDDING, FAKES, USERS, World, ranks, row

@@ -1,4 +1,7 @@
-"""Tests tables of two-stage models, which show clean and attacked means over seeds."""
+"""Tests tables of two-stage models.
+
+These tables show clean and attacked means over seeds.
+"""
 
 import numpy as np
 import pytest

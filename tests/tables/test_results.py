@@ -1,4 +1,4 @@
-"""The committed results equal the tables that the code builds from their cells."""
+"""Tests the committed results against tables built from their cells."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Tests the effects of the roles of components, and plans that do not hold roles."""
+"""Tests the effects of the roles of components.
+
+Plans without roles are tested too.
+"""
 
 import numpy as np
 import pytest
@@ -16,7 +19,10 @@ MEMBER = {"name": "pgd", "kind": "gradient", "everyone": True, "steps": 10, "use
 
 
 def filled(world, *, line="popularity", attack="auto"):
-    """Fills a folder with a good model, a weak baseline, and an ensemble of one member."""
+    """Fills a folder with a good model, a weak baseline and an ensemble.
+
+    The ensemble has one member.
+    """
     broke = (np.arange(USERS) < 30).astype(np.int8)
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
@@ -32,7 +38,10 @@ def filled(world, *, line="popularity", attack="auto"):
 
 
 def note(world, **roles):
-    """Writes roles into the plan, such as ``baseline="line"`` for the cells of the model ``line``."""
+    """Writes roles into the plan.
+
+    For example, ``baseline="line"`` is written for the cells of the model ``line``.
+    """
     columns = {"baseline": "model", "standard": "attack"}
     for cell in world.cells:
         cell.update({role: True for role, name in roles.items() if cell[columns[role]] == name})

@@ -1,4 +1,7 @@
-"""Tests the section on attacks on titles: effects on the same items, costs, and the strongest attack."""
+"""Tests the section on attacks on titles.
+
+The section shows effects on the same items, costs, and the strongest attack.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ ALL = [1] * USERS
 
 
 def targets(reached):
-    """Returns the ranks of one target: 1 for the first ``reached`` users, and 50 for others."""
+    """Returns the ranks of one target.
+
+    The rank is 1 for the first ``reached`` users, and 50 for the others.
+    """
     return {"target_ranks": [[1] * reached + [50] * (USERS - reached)]}
 
 

@@ -1,4 +1,7 @@
-"""The conformance classes detect disconnected models, attacks and defences, which others have missed."""
+"""Tests that the conformance classes detect planted faults.
+
+The faults are disconnected models, attacks and defences. Other benchmarks have missed such faults.
+"""
 
 import subprocess
 import sys
@@ -25,7 +28,10 @@ class Detached(ReferencePairwise):
 
 
 class Bypass(ReferencePairwise):
-    """A planted fault: the user is looked up again, past the perturbed input."""
+    """A planted fault: the user's vector is looked up again.
+
+    The perturbed input is not used.
+    """
 
     def score_from(self, batch: Batch, e: Embedded):
         own = self.user_vectors(batch.users)
@@ -70,7 +76,7 @@ class Deaf(ReferencePairwise):
 
 
 class Neighbourly(Ease):
-    """A planted fault: the scores of a user depend on the user before."""
+    """A planted fault: the scores of a user depend on the previous user."""
 
     def scores(self, users, history):
         own = super().scores(users, history)
@@ -109,7 +115,7 @@ class Narrow(Ease):
 
 
 class Everybody(Ease):
-    """A planted fault: all users are scored, whatever users are requested."""
+    """A planted fault: all users are scored, not only the requested users."""
 
     def scores(self, users, history):
         return super().scores(np.arange(history.n_users), history)

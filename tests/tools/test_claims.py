@@ -1,11 +1,11 @@
-"""The judge of the default suite's claims can say no."""
+"""Tests that the judge of the default suite's claims can refuse a claim."""
 
 import numpy as np
 from tools.perf.claims import against_noise, say
 
 
 def measured(noise, attack):
-    """Values of 3 seeds and 200 users, with a spread."""
+    """Returns values of 3 seeds and 200 users, with a spread."""
     spread = np.random.default_rng(0).normal(0, 0.01, (3, 200))
     return {
         ("none", 0.0): 0.9 + spread,

@@ -1,4 +1,7 @@
-"""The judge of the published effects says what it must of folders that are made so; their cells are the suites' own."""
+"""Tests the verdicts on the published effects with made-up folders.
+
+The cells of these folders are those of the suites.
+"""
 
 import json
 import random
@@ -70,7 +73,7 @@ AS_DOCUMENTED = {
 
 
 def turned(good):
-    """Returns hits by cell, with every gap the other way round."""
+    """Returns hits by cell with every gap reversed."""
     if good is not apr:
         return lambda c: USERS - good(c)
     other = {"none": "apr", "apr": "none"}
@@ -78,7 +81,15 @@ def turned(good):
 
 
 def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False):
-    """A folder of a suite's results; ``lost``: cells without a record, ``left_out``: those its plan does not have."""
+    """Returns a folder of a suite's results.
+
+    Args:
+        folder: The folder to write.
+        suite: The name of the suite.
+        good: A function from a cell to the number of hit users.
+        lost: Whether a cell has no record.
+        left_out: Whether the plan does not have a cell.
+    """
     registry, world = Registry.of(Host.discover()), World(folder, [])
     whole = make_plan(load_suite(reproduce.SUITES / f"{suite}.yaml", registry), registry)
     plan, specs = whole.to_json(), {cell.id: cell.content() for cell in whole.cells}
@@ -101,9 +112,10 @@ def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False
 
 @pytest.fixture
 def judged(tmp_path, capsys, monkeypatch):
-    """The number of surprises in a folder, the lines by verdict, and all of them.
+    """Returns a function that judges a folder.
 
-    Suites have two seeds here, which is quicker; ``drop``: attacks that a suite is made not to have.
+    The function returns the number of surprises, the lines by verdict, and all lines. Suites have two seeds here, which
+    is quicker. Lines of the suite that contain ``drop`` are removed.
     """
     monkeypatch.setattr(reproduce, "SUITES", tmp_path / "suites")
 

@@ -1,4 +1,7 @@
-"""``robench verify``: one changed digit anywhere is found, and nothing is found in a folder that nobody touched."""
+"""Tests that ``robench verify`` finds one changed digit anywhere.
+
+In an unchanged folder nothing is found.
+"""
 
 import json
 import shutil
@@ -25,7 +28,10 @@ pytestmark = pytest.mark.command
 
 @pytest.fixture(scope="module")
 def finished(robench, tmp_path_factory):
-    """The working folder of a finished run: results/s, and results/packed with its published form."""
+    """Returns the working folder of a finished run.
+
+    The folder holds results/s, and the published form in results/packed.
+    """
     place = tmp_path_factory.mktemp("finished")
     (place / "s.yaml").write_text(SUITE)
     for command in (("run", "s.yaml", "--workers", "1"), ("pack", "results/s", "--to", "results/packed")):
@@ -36,13 +42,13 @@ def finished(robench, tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """A copy of the run's folder."""
+    """Returns a copy of the run's folder."""
     return shutil.copytree(finished / "results/s", tmp_path / "s")
 
 
 @pytest.fixture
 def packed(finished, tmp_path):
-    """A copy of the published form."""
+    """Returns a copy of the published form."""
     return shutil.copytree(finished / "results/packed", tmp_path / "packed")
 
 
@@ -61,7 +67,7 @@ def test_nothing_differs_in_a_folder_that_nobody_touched(robench, finished, form
 
 
 def change_digit(text, after):
-    """Returns the text with another digit behind a mark."""
+    """Returns the text with another digit after a mark."""
     place = text.index(after) + len(after)
     while text[place] not in "12345678":
         place += 1
@@ -130,7 +136,10 @@ def test_a_sealed_metric_that_the_arrays_do_not_give_is_found(robench, folder):
 
 
 def test_a_forged_cell_that_fits_itself_is_found_when_it_is_measured_again(robench, folder):
-    """Arrays, metrics, seals and tables agree; only the measurement itself contradicts."""
+    """Arrays, metrics, seals and tables agree with each other.
+
+    Only a new measurement contradicts them.
+    """
     store, record = attacked(folder)
     clean = next(
         r
@@ -183,7 +192,10 @@ def test_a_file_that_a_forged_manifest_names_must_be_there(robench, packed):
 
 
 def test_a_cell_beside_the_packed_ones_is_found(robench, finished, packed):
-    """It would count before the packed cell, and the manifest does not know it."""
+    """The added cell would count before the packed cell.
+
+    The manifest does not list the added cell.
+    """
     cell = next(cell for cell in Store(packed).ids() if Store(packed).read(cell)["status"] == "ok")
     (packed / "cells").mkdir()
     for end in ("json", "npz"):
