@@ -13,10 +13,14 @@ from robench.api.errors import UserError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """Yields a temporary file that replaces ``path`` at the end of the block.
 
     The file is in the same folder. At the end it is flushed to the disk and renamed.
+
+    Args:
+        path: the file that is replaced.
+        flush: whether it is flushed to the disk here. If not, the block must do so.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -24,7 +28,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             _make_readable(file.fileno(), name)
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         if path.is_dir():
             _remove_empty(path)
         os.replace(name, path)

@@ -190,9 +190,10 @@ class Runner:
 
         A line of the log counts the stale and the skipped cells.
         """
-        for cell in self.cells:
-            if cell.skip:
-                self.store.write_skipped(record_of(cell, "skipped", reason=cell.skip, metrics={}, error=None))
+        with self.store.in_background():
+            for cell in self.cells:
+                if cell.skip:
+                    self.store.write_skipped(record_of(cell, "skipped", reason=cell.skip, metrics={}, error=None))
         for error in todo.damaged.values():
             log.warning("%s; the cell is measured again", error)
         self.summary.stored = todo.count("stored") + todo.count("stale")
@@ -206,10 +207,11 @@ class Runner:
         If a worker dies, the rest of its victim is measured once more in a second round.
         """
         inbox = Inbox(cells, self.store, self.summary, self.host, lambda cell: self._label(cell.victim))
-        executor.run(self._tasks(inbox.open, keys), work, inbox.receive)
-        if left := inbox.unfinished():
-            executor.run(self._tasks(left, keys), work, inbox.receive)
-        inbox.close()
+        with self.store.in_background():
+            executor.run(self._tasks(inbox.open, keys), work, inbox.receive)
+            if left := inbox.unfinished():
+                executor.run(self._tasks(left, keys), work, inbox.receive)
+            inbox.close()
 
     def _tasks(self, cells: Mapping[str, Mapping[str, Cell]], keys: Mapping[str, DataKey]) -> list[Task]:
         """Returns one task per victim, in the order of the plan."""

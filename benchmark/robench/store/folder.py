@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from robench.api.errors import UserError
 from robench.api.escapes import well_formed
 from robench.files.atomic import write_bytes, write_text
+from robench.files.background import BackgroundWriter, File, write_batch
 from robench.files.reading import read_file
-from robench.files.writing import naming_folder
+from robench.files.writing import naming, naming_folder
 from robench.store.archive import Archive
 from robench.store.arrays import find_array_problem, find_users_problem
 from robench.store.npz import arrays_from_bytes, arrays_to_bytes
@@ -47,6 +49,7 @@ class Store:
         self._contents: dict[str, bytes] = {}  # of checked files whose arrays nobody has asked for yet
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
         self._records: dict[str, Record] = {}
+        self._writer: BackgroundWriter | None = None
         self._shared: dict[str | bytes, Any] = {}  # what many cells have alike, by its text or bytes
         self.archive = Archive(folder) if Archive.is_in(folder) else None
 
@@ -144,7 +147,7 @@ class Store:
 
     @naming_folder
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
-        """Stores the arrays of a cell, and then its record with their digest.
+        """Stores the arrays of a cell, and then its record with their digest; see ``in_background``.
 
         Args:
             record: the record of the cell.
@@ -157,15 +160,34 @@ class Store:
             UserError: if the folder cannot be written.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
-        digest = None
+        files, sha256 = [], None
         if arrays is not None:
             content = arrays_to_bytes(arrays)
-            digest = hashlib.sha256(content).hexdigest()
-            write_bytes(self.cells / f"{record['id']}.npz", content)
-        whole = seal(well_formed({**record, "arrays_sha256": digest}))
-        write_text(self.cells / f"{record['id']}.json", to_text(whole))
+            sha256 = hashlib.sha256(content).hexdigest()
+            files.append(File(self.cells / f"{record['id']}.npz", content))
+        whole = seal(well_formed({**record, "arrays_sha256": sha256}))
+        files.append(File(self.cells / f"{record['id']}.json", to_text(whole).encode()))
+        if self._writer is None:
+            write_batch([tuple(files)])
+        else:
+            self._writer.put(files)
         self._records[record["id"]] = whole
         return whole
+
+    @contextmanager
+    def in_background(self) -> Iterator[None]:
+        """Lets a thread write the cells of the block, which then waits for no disk. All are on the disk at its end.
+
+        Raises:
+            UserError: if the folder cannot be written. Cells that were stored earlier remain.
+        """
+        self._writer = BackgroundWriter()
+        try:
+            yield
+        finally:
+            writer, self._writer = self._writer, None
+            with naming(self.folder):
+                writer.close()
 
     def check_cells(self) -> None:
         """Checks what all cells depend on, so that one damage is one mistake.

@@ -1,0 +1,129 @@
+"""Writes files in a thread of its own, in batches, so that nobody waits for the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import NamedTuple
+
+from robench.files.atomic import replacing
+
+MOST_WAITING = 64  # groups of files in memory: if the disk is slower than this, the next one waits for it
+AT_ONCE = 8  # files that are flushed at once
+
+
+class File(NamedTuple):
+    """A file to write."""
+
+    path: Path
+    content: bytes
+
+
+Group = tuple[File, ...]  # files of which the last one appears only when the others are on the disk
+
+
+class BackgroundWriter:
+    """A thread that writes groups of files atomically, in the order in which they come.
+
+    Groups that come while the disk is busy are the next batch. The files of a batch are written first, then flushed to
+    the disk together, and then renamed. So after a power cut the
+    last file of a group is whole or missing, and so are the others if it is there.
+    """
+
+    def __init__(self) -> None:
+        self._queue: Queue[Group | None] = Queue(MOST_WAITING)
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._work, name="robench-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, files: Sequence[File]) -> None:
+        """Leaves a group of files to the thread.
+
+        Raises:
+            OSError: if an earlier group could not be written. Nothing is written from then on.
+            UserError: as above.
+        """
+        self._check()
+        self._queue.put(tuple(files))
+
+    def close(self) -> None:
+        """Waits until every file is on the disk, and ends the thread.
+
+        Raises:
+            OSError: if a group could not be written.
+            UserError: as above.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        self._check()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            if self._error is None:  # else the queue is only emptied, so that nobody waits
+                self._write(batch)
+
+    def _next(self) -> list[Group] | None:
+        """Waits for a group, and returns it with all that have come since; None at the end."""
+        group = self._queue.get()
+        if group is None:
+            return None
+        batch = [group]
+        while True:
+            try:
+                group = self._queue.get_nowait()
+            except Empty:
+                return batch
+            if group is None:
+                self._queue.put(None)  # the end comes next
+                return batch
+            batch.append(group)
+
+    def _write(self, batch: Sequence[Group]) -> None:
+        try:
+            write_batch(batch)
+        except BaseException:  # one group may be what cannot be written, so the others are kept
+            for group in batch:
+                try:
+                    write_batch([group])
+                except BaseException as error:  # it is raised where the next group is put
+                    self._error = error
+                    return
+
+
+def write_batch(batch: Sequence[Group]) -> None:
+    """Writes groups of files atomically. The last file of each group appears after the others.
+
+    Raises:
+        OSError: if a file cannot be written. Files that have already appeared remain.
+        UserError: if a folder that is not empty is in the place of a file.
+    """
+    with ExitStack() as last, ExitStack() as first:  # the inner block ends first
+        opened = []
+        for group in batch:
+            for file in group:
+                opened.append((last if file is group[-1] else first).enter_context(replacing(file.path, flush=False)))
+                opened[-1].write(file.content)
+                opened[-1].flush()
+        with ThreadPoolExecutor(AT_ONCE) as threads:  # a file system flushes for all that wait in one go
+            list(threads.map(lambda temporary: os.fsync(temporary.fileno()), opened))
+    for folder in {file.path.parent for group in batch for file in group}:
+        _flush_folder(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flushes the names of files to the disk, if the system can do so."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,84 @@
+"""The writer in the background: what appears when, and errors."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from robench.files.background import BackgroundWriter, File, write_batch
+
+pytestmark = pytest.mark.unit
+
+
+def group(folder: Path, name: str) -> list[File]:
+    return [File(folder / f"{name}.npz", b"arrays"), File(folder / f"{name}.json", b"record")]
+
+
+def test_a_batch_is_on_the_disk_before_any_file_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is flushed before the first is renamed, and records appear after all arrays."""
+    events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (events.append("fsync"), fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (events.append(Path(new).suffix), replace(old, new)))
+    write_batch([tuple(group(tmp_path, name)) for name in "ab"])
+    assert events == ["fsync"] * 4 + [".npz"] * 2 + [".json"] * 2 + ["fsync"]  # the last one of the folder
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npz", "b.json", "b.npz"]
+
+
+def test_nobody_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are taken while the disk is busy, and those that came meanwhile are one batch."""
+    free, fsync, replaced = threading.Event(), os.fsync, os.replace
+    order: list[str] = []
+
+    def slow(handle: int) -> None:
+        free.wait(10)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(os, "replace", lambda old, new: (order.append(Path(new).name), replaced(old, new)))
+    writer = BackgroundWriter()
+    for number in range(9):
+        writer.put(group(tmp_path, str(number)))
+    assert order == []
+    free.set()
+    writer.close()
+    assert len(order) == 18
+    assert set(order[:2]) == {"0.npz", "0.json"} or order[0].endswith(".npz")
+    assert {name.partition(".")[0] for name in order} == set("012345678")
+
+
+def test_an_error_reaches_the_caller_and_other_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that cannot be written costs neither the ones before it nor a hang."""
+    full = threading.Event()
+    fsync = os.fsync
+
+    def failing(handle: int) -> None:
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    writer = BackgroundWriter()
+    writer.put(group(tmp_path, "kept"))
+    writer.close()
+    full.set()
+    writer = BackgroundWriter()
+    with pytest.raises(OSError, match="No space left"):
+        for number in range(1000):
+            writer.put(group(tmp_path, str(number)))
+    with pytest.raises(OSError, match="No space left"):
+        writer.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.json", "kept.npz"]
+
+
+def test_of_a_batch_only_the_bad_group_is_lost(tmp_path: Path) -> None:
+    """If one group of a batch fails, those before it are written alone."""
+    (tmp_path / "bad.json").mkdir()
+    (tmp_path / "bad.json" / "somebody's").touch()
+    writer = BackgroundWriter()
+    writer._write([tuple(group(tmp_path, name)) for name in ("good", "bad")])
+    with pytest.raises(Exception, match="a folder, where a file belongs"):
+        writer.close()
+    assert (tmp_path / "good.json").read_bytes() == b"record"
+    assert not list(tmp_path.glob(".*"))
