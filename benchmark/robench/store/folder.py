@@ -243,7 +243,7 @@ class Store:
                 raise UserError(problem, where=self.where(record))
             for name in COMMON_ARRAYS:
                 if name in arrays:
-                    key = arrays[name].dtype.char.encode() + arrays[name].tobytes()
+                    key = arrays[name].dtype.str.encode() + arrays[name].tobytes()
                     arrays[name] = self._shared.setdefault(key, arrays[name])
             self._arrays[expected] = arrays
         return dict(self._arrays[expected])
