@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -138,14 +139,58 @@ def robench(command: str, suite: Path, folder: Path) -> dict[str, float]:
 
 def measure(arguments: list[str]) -> None:
     """Runs the command line in this process, and prints its cost as the last line."""
-    from robench.cli import app  # noqa: PLC0415  # a part of what is measured
+    from robench.cli import main as command_line  # noqa: PLC0415  # a part of what is measured
 
-    start = time.perf_counter()
-    app(arguments, standalone_mode=False)
+    start, storing = time.perf_counter(), Storing()
+    if arguments[0] == "run":
+        storing.watch()
+    sys.argv = ["robench", *arguments]
+    try:
+        command_line()
+    except SystemExit as end:
+        if end.code:
+            raise
     own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = sum(usage.ru_utime + usage.ru_stime for usage in (own, workers))
     memory = max(own.ru_maxrss, workers.ru_maxrss) / 1024
-    print(json.dumps({"cpu": cpu, "wall": time.perf_counter() - start, "memory": memory}))
+    print(json.dumps({"cpu": cpu, "wall": time.perf_counter() - start, "memory": memory, **storing.per_cell()}))
+
+
+class Storing:
+    """The CPU seconds that storing takes in all threads, and the seconds that the run waits for it."""
+
+    def __init__(self) -> None:
+        self.cells, self.cpu, self.waiting = 0, 0.0, 0.0
+
+    def watch(self) -> None:
+        """Replaces the functions that store cells by ones that are timed."""
+        from robench.files import background  # noqa: PLC0415  # imports as the run does
+        from robench.store.folder import Store  # noqa: PLC0415  # as above
+
+        def timed(holder: Any, name: str, cells: int, *, waits: bool) -> None:
+            function = getattr(holder, name)
+
+            @wraps(function)
+            def measured(*args: Any) -> Any:
+                cpu, wall = time.thread_time(), time.perf_counter()
+                try:
+                    return function(*args)
+                finally:
+                    cpu, wall = time.thread_time() - cpu, time.perf_counter() - wall
+                    self.cells, self.cpu = self.cells + cells, self.cpu + cpu
+                    self.waiting += wall - cpu if waits else 0.0
+
+            setattr(holder, name, measured)
+
+        timed(Store, "write", 1, waits=True)
+        timed(background.BackgroundWriter, "close", 0, waits=True)
+        timed(background, "write_batch", 0, waits=False)
+
+    def per_cell(self) -> dict[str, float]:
+        """Returns milliseconds per stored cell; nothing if no cell was stored."""
+        if not self.cells:
+            return {}
+        return {"stored": self.cells, "ms": 1000 * self.cpu / self.cells, "wait": 1000 * self.waiting / self.cells}
 
 
 def write_suite(cells: int, folder: Path) -> Path:
@@ -162,7 +207,8 @@ def measure_size(cells: int, folder: Path) -> dict[str, Any]:
     results = folder / "results" / suite.stem
     if not (results / "index.html").exists():
         first = robench("run", suite, folder)
-        print(f"{cells} cells measured and stored: {first['cpu']:.0f} s of CPU, {first['wall']:.0f} s", flush=True)
+        cost = f"{first['ms']:.2f} ms of CPU, {first['wait']:.2f} ms of waiting"
+        print(f"{cells} cells measured in {first['wall']:.0f} s; storing one: {cost}", flush=True)
     costs = {command: robench(command, suite, folder) for command in COMMANDS}
     return {**costs, "page": (results / "index.html").stat().st_size}
 
