@@ -1,6 +1,6 @@
-"""Calibrates scores to probabilities of likes.
+"""Converts scores to calibrated probabilities that users like items.
 
-It also draws the negatives of held-out items. The calibration itself sees no test item.
+The module also draws the negatives of held-out items. The calibration itself sees no test item.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from robench.engine.fit.loop import validation_users
 from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size
 from robench.engine.rank.ranking import pair_scores
 
-STEPS = 100  # of Newton's method, at most
-TOLERANCE = 1e-10  # of the gradient per pair
+STEPS = 100  # the most steps of Newton's method
+TOLERANCE = 1e-10  # largest gradient per pair at which Newton's method stops
 
 
 class Calibration(NamedTuple):
-    """The probability of a like as p = σ(a·s + b) of a score s.
+    """The mapping from a score s to the probability of a like, p = σ(a·s + b).
 
     Args:
         a: the slope.
         b: the intercept.
-        pairs: the number of validation items in the fit. There are as many negatives.
+        pairs: the number of validation items in the fit, which equals the number of negatives.
     """
 
     a: float
@@ -49,10 +49,10 @@ class Calibration(NamedTuple):
 
 
 def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
-    """Draws one negative per item: unseen by the user, distinct per user.
+    """Draws one negative per item: unseen by the user, and distinct per user.
 
-    The draws are uniform and depend on the role and the data alone, so they are the same for every model, defence and
-    seed.
+    The draws are uniform and depend only on the role and the data. So every model, defence and seed gets the same
+    negatives.
 
     Args:
         role: the name of the random stream.
@@ -89,13 +89,14 @@ def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
 def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     """Fits a victim's calibration to validation items and their negatives.
 
-    A negative is an item that the user has in neither training nor validation. Test items are unknown here. A test item
-    may be drawn as a negative, but it cannot influence the calibration in any other way.
+    A negative is an item outside the user's training and validation items. A test item may be drawn as a negative,
+    because test items are still sealed. It cannot influence the calibration in any other way.
 
     Args:
         model: the fitted model.
         data: the data of the genuine users.
-        draws: the random streams for a victim that draws at test time. Scores are then means over the host's draws.
+        draws: the random streams for a victim that draws at test time. For such a victim, scores are means over the
+            host's draws.
 
     Raises:
         DataError: if no user has training and validation items.
@@ -126,8 +127,8 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
 def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
     """Returns (a, b) of p = σ(a·s + b) by maximum likelihood (Platt 1999).
 
-    It runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace 1 and 0. They
-    keep (a, b) finite if the scores separate the classes. If all scores are equal, a = 0.
+    The function runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace 1
+    and 0. These targets keep (a, b) finite if the scores separate the classes. If all scores are equal, a = 0.
 
     Args:
         scores: the score of each item, float64 [n].
@@ -137,7 +138,7 @@ def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, floa
     others = len(liked) - positives
     target = np.where(liked, (positives + 1) / (positives + 2), 1 / (others + 2))
     if scores.min() == scores.max():
-        # σ(b) is the mean target. Whole numbers give exactly b = 0 if both classes are equally large.
+        # Here σ(b) is the mean target. Integer arithmetic gives exactly b = 0 if both classes are equally large.
         odds = positives * (positives + 1) * (others + 2) + others * (positives + 2)
         return 0.0, math.log(odds / (positives * (others + 2) + others * (others + 1) * (positives + 2)))
     mean, scale = float(scores.mean()), float(scores.std())

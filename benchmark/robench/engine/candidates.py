@@ -1,6 +1,6 @@
-"""Diagnoses two-stage models by the items that the second stage could rank.
+"""Diagnoses two-stage models by the candidates of the second stage.
 
-This reveals a model that is immune by construction.
+The diagnosis reveals a model that is immune by construction.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def candidate_diagnostics(
 
     The result is empty for a model of one stage.
 
-    The diagnostics are the number of candidates and the retriever's recall of held-out items among them. If items are
-    promoted, there are two more. One is the share of users with a promoted item among their candidates. The other is
-    T-HR@10 among these users.
+    The diagnostics are the number of candidates and the recall of held-out items among the candidates. If items are
+    promoted, there are two more values. One is the share of users with a promoted item among their candidates. The
+    other is T-HR@10 among these users.
 
     Args:
         model: the victim.
         history: the known items of each real user.
         chunks: the chunks of all evaluated users, on the CPU.
-        arrays: the arrays of the cell. If there are ``targets``, they hold ``target_ranks``, int64 [T, U], which is 0
-            if a user has the item.
+        arrays: the arrays of the cell. With ``targets``, the array ``target_ranks``, int64 [T, U], is present. It is 0
+            if a user already has the item.
         targets: the promoted items, int64 [T].
     """
     held_count = held_among = width = 0

@@ -1,4 +1,4 @@
-"""Measures one victim: clean, and under attacks on each of its surfaces."""
+"""Measures one victim without an attack, and under attacks on each surface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench.engine.attack.victim import EvaluatedVictim
 class MeasuredVictim(EvaluatedVictim):
     """A victim that is ready to be measured.
 
-    It takes the arguments of ``EvaluatedVictim``.
+    The arguments are those of ``EvaluatedVictim``.
     """
 
     def clean(self, targets: IntArray | None) -> Measurement:
@@ -32,7 +32,7 @@ class MeasuredVictim(EvaluatedVictim):
     def attacked(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None = None) -> Measurement:
         """Measures the worst candidate that an attack proposes within ε.
 
-        The genuine input is a candidate too.
+        The genuine input is also a candidate.
 
         Args:
             attack: an attack at test time.
@@ -50,7 +50,7 @@ class MeasuredVictim(EvaluatedVictim):
     def surface(self, name: str) -> VictimSurface:
         """Returns a surface of this victim.
 
-        A surface keeps the results that it computes once per victim.
+        A surface caches the results that it computes once per victim.
 
         Raises:
             TypeError: if attacks on this surface are not measured at test time.

@@ -1,1 +1,1 @@
-"""Everything that all surfaces share: goals, budgets, judgements, searches and costs."""
+"""The code that all surfaces share: goals, arenas, judgements and searches."""

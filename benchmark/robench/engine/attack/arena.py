@@ -1,6 +1,7 @@
 """Defines arenas, and searches an arena for the worst candidate.
 
-An attack proposes candidates, and the arena enforces ε on each. The host judges them and keeps the worst.
+An attack proposes candidates, and the arena enforces ε on each candidate. The host judges the candidates and keeps the
+worst one.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ Proposal = Mapping[str, Tensor]
 class Arena(ABC):
     """One chunk of a victim on one surface at one budget.
 
-    Axis 0 of every tensor of a candidate holds its rows. These are users, or rows of tables if one perturbation serves
-    all users. A subclass is a dataclass with a field ``oracle``.
+    Axis 0 of every tensor of a candidate runs over rows. A row is a user, or a row of a table if one perturbation
+    serves all users. A subclass is a dataclass with a field ``oracle``.
     """
 
     oracle: Any
@@ -55,21 +56,21 @@ class Arena(ABC):
     def stops(self) -> bool:
         """True if an ensemble stops attacking a user once the user is broken.
 
-        It does not stop if items are promoted, because further gains count. It does not stop either if the victim draws
-        at test time, because another draw may give another judgement.
+        The value is False if items are promoted, because further gains count. It is also False if the victim draws at
+        test time, because another draw may change the judgement.
         """
         return True
 
     @property
     def gradients(self) -> bool:
-        """True if an attack can get gradients with respect to the inputs that it may perturb."""
+        """True if an attack can get gradients with respect to perturbed inputs."""
         return True
 
     @property
     def concerned(self) -> Tensor:
         """True for the rows that an ensemble attacks at all: bool [B].
 
-        If items are promoted, these rows include users who already have the items in the top k.
+        If items are promoted, users with these items already in the top k are attacked too.
         """
         return self.to_break
 
@@ -94,7 +95,7 @@ class Arena(ABC):
     def within_budget(self, proposal: Proposal) -> Candidate:
         """Enforces ε, and returns the part of a proposal that may be applied.
 
-        It also records how far the proposal exceeded the budget.
+        The method also records how far the proposal exceeded the budget.
 
         Raises:
             PluginError: if the proposal does not have the shape of a candidate, or is not finite.
@@ -102,25 +103,25 @@ class Arena(ABC):
 
     @abstractmethod
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate as the host does. The queries are not counted."""
+        """Returns the host's judgement of a candidate. The queries are not counted."""
 
     @abstractmethod
     def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
-        """Returns the arena of some rows (int64 [b]), with its own costs.
+        """Returns the arena of some rows, with separate costs.
 
         Args:
-            chosen: the positions of the rows.
+            chosen: the positions of the rows, int64 [b].
             expectation: the number of draws per evaluation of the attack.
         """
 
     @abstractmethod
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the arrays of the final candidate to be stored, one row per user."""
+        """Returns the arrays to store for the final candidate, one row per user."""
 
     def damage(self, candidate: Candidate) -> Tensor:
         """Returns the damage that a candidate does to each user, float64 [U].
 
-        Higher is worse.
+        Higher damage is worse for the defender.
         """
         return self.judge(candidate).damage
 
@@ -152,7 +153,7 @@ class Worst:
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Replaces the rows in which the arena of some of the rows has a worse candidate.
+        """Replaces rows for which an arena of fewer rows has a worse candidate.
 
         Args:
             place: the rows of the other arena, int64 [b].
@@ -167,7 +168,7 @@ class Worst:
 def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
     """Searches an attack's proposals for the worst candidate per row.
 
-    The genuine one is a candidate too.
+    The genuine input is also a candidate.
     """
     worst = Worst.genuine(arena)
     for proposal in arena.proposals(attack, rng):
@@ -178,7 +179,7 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 
 
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
-    """Returns ``new`` in the rows in which ``better`` is true, and ``old`` elsewhere.
+    """Returns ``new`` in rows with ``better``, and ``old`` in the other rows.
 
     The shorter tensor is padded with −1 along axis 1.
     """
@@ -190,7 +191,7 @@ def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
 
 
 def replace_rows(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
-    """Returns ``whole`` with the rows ``place`` (int64 [b]) of ``part``."""
+    """Returns ``whole`` with the rows ``place`` (int64 [b]) replaced by ``part``."""
     candidate = {}
     for name, old in whole.items():
         length = max(old.shape[1], part[name].shape[1]) if old.dim() > 1 else 0

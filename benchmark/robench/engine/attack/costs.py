@@ -24,13 +24,13 @@ class Costs:
     overshoot: float = 0.0
 
     def add(self, other: Costs) -> None:
-        """Adds the costs of another attack to these."""
+        """Adds the costs of another attack to these costs."""
         self.queries += other.queries
         self.gradients += other.gradients
         self.note_overshoot(other.overshoot)
 
     def note_overshoot(self, share: float) -> None:
-        """Records how large a proposal was, as a multiple of the budget."""
+        """Records the size of a proposal, as a multiple of the budget."""
         self.overshoot = max(self.overshoot, share)
 
 
@@ -38,10 +38,10 @@ class Costs:
 class Diagnosis:
     """The counts of users or titles whose first gradient was unusable.
 
-    A gradient is unusable if it is zero or not finite.
+    A gradient is unusable if it is zero or if it is not finite.
 
-    Each user is diagnosed once, by the first attack of an ensemble that attacks them. The users that remain for later
-    attacks would be a biased sample.
+    Each user is diagnosed once, under the first member of an ensemble that attacks this user. The users that remain for
+    later members would be a biased sample.
 
     Args:
         judged: the number of diagnosed users.
@@ -65,7 +65,7 @@ class Diagnosis:
         return positions
 
     def note(self, sizes: Tensor) -> None:
-        """Records unusable gradients, given the largest entry of each: float [n]."""
+        """Counts unusable gradients, given the largest entry of each one: float [n]."""
         self.judged += len(sizes)
         self.non_finite += int((~torch.isfinite(sizes)).sum())
         self.zero += int((sizes == 0).sum())

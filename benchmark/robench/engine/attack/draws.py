@@ -1,4 +1,7 @@
-"""Provides the random streams in which the host and attacks score a victim."""
+"""Provides the random streams of a victim that draws at test time.
+
+The host and attacks score the victim in these streams.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from torch import Tensor
 
 from robench.api.rng import Rng
 
-HOST_DRAWS = 16  # draws by which the host judges a victim that draws at test time
+HOST_DRAWS = 16  # the host's draws per judgement of a victim that draws at test time
 
 
 @dataclass
@@ -21,8 +24,8 @@ class Draws:
     A deterministic victim is scored once and needs no streams.
 
     The host scores every candidate in the same ``HOST_DRAWS`` streams, which no attack sees. Arrays for the record come
-    from fresh streams. Otherwise the worst of many candidates would partly be luck with the draws that chose it. An
-    attack scores ``expectation`` times, in its own stream, which continues from one evaluation to the next.
+    from fresh streams. Otherwise the draws that selected the worst candidate would bias its stored result. An attack
+    scores ``expectation`` times in a separate stream. This stream continues from one evaluation to the next.
 
     Args:
         host_rng: the root of the host's streams.
@@ -58,11 +61,11 @@ class Draws:
 def mean(parts: list[Tensor]) -> Tensor:
     """Returns the mean of tensors of equal shape.
 
-    A single tensor is returned unchanged.
+    A single tensor is not copied.
     """
     return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
 
 
 def majority(parts: list[Tensor]) -> Tensor:
-    """Returns a bool tensor that is true where at least half of these tensors are true."""
+    """Returns whether each entry is true in at least half of these bool tensors."""
     return mean([part.float() for part in parts]) >= 0.5

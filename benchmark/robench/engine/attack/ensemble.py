@@ -1,4 +1,4 @@
-"""Selects the members of an ensemble, and searches over them."""
+"""Selects the members of an ensemble, and searches for their worst candidate."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
         follows: whether the victim follows instructions. Otherwise members that write instructions are left out.
 
     Raises:
-        PluginError: if no member is left. Also if the members do not have distinct names and the threat model of the
-            ensemble.
+        PluginError: if no member is left, if two members have the same name, or if a member has another threat model
+            than the ensemble.
     """
     answer: object = ensemble.members(gradients=gradients, stochastic=stochastic)
     name = f"{type(ensemble).__name__}.members()"
@@ -57,8 +57,8 @@ class MemberLog:
         members: the members, in order.
         costs: the costs of each member.
         users: the number of users on which each member ran.
-        damage: the mean damage of each member's own worst candidate. It is empty unless one perturbation serves all
-            users.
+        damage: the mean damage of each member's own worst candidate. The mapping is empty unless one perturbation
+            serves all users.
     """
 
     members: Sequence[Member]
@@ -75,8 +75,8 @@ class MemberLog:
         """Returns one row per member, in order, for the record.
 
         Args:
-            arrays: the arrays of the cell. ``first``, int64 [U], is the member that broke each user first, or −1. It is
-                absent if one perturbation serves all users.
+            arrays: the arrays of the cell. The array ``first``, int64 [U], is the member that broke each user first, or
+                −1. It is absent if one perturbation serves all users.
         """
         rows = []
         for number, member in enumerate(self.members):
@@ -101,12 +101,13 @@ class MemberLog:
 def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
     """Searches for the worst candidate per row over the members.
 
-    A member runs on the rows that are not broken yet. If ``everyone`` is set, it runs on all rows that the ensemble has
-    to break.
+    A member runs on the rows that are not broken yet. A member with ``everyone`` runs on all rows that the ensemble
+    attacks.
 
     Returns:
-        The candidate and two arrays. ``first``, int64 [B], is the member that broke each row first. ``member_broke``,
-        int8 [B, M], is 1 if the member broke the row, 0 if it did not, and −1 if it did not run.
+        The candidate and two arrays. ``first``, int64 [B], is the member that broke each row first, or −1.
+        ``member_broke``, int8 [B, M], is 1 if the member broke the row, and 0 if the row survived. It is −1 if the
+        member did not run on the row.
     """
     worst = Worst.genuine(arena)
     standing, concerned = arena.to_break.clone(), arena.concerned
@@ -134,8 +135,8 @@ def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, C
     """Searches the members for the one perturbation with the worst mean.
 
     Returns:
-        The candidate, and ``member_damage``, float64 [U, M], the damage that each member's own worst candidate did to
-        every user.
+        The candidate, and the array ``member_damage``, float64 [U, M]. This array holds the damage that each member's
+        own worst candidate did to every user.
     """
     worst = Worst.genuine(arena)
     damages = []

@@ -16,14 +16,14 @@ from robench.engine.rank.ranking import discount, held_out_ranks
 
 
 def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
-    """Returns the promoted items that are neither known nor held out for each user.
+    """Returns each user's promoted items that are neither known nor held out.
 
     Args:
         chunk: the users.
         targets: the promoted items, int64 [T].
 
     Returns:
-        The items, int64 [B, T]. Other promoted items become −1.
+        The items, int64 [B, T], with −1 in place of all other promoted items.
     """
     promoted = torch.from_numpy(targets).to(chunk.users.device)
     own = (chunk.held[:, :, None] == promoted).any(1)
@@ -37,8 +37,8 @@ def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
 class Goal:
     """The goal of an attack for a chunk of users.
 
-    The goal is that held-out items fall or that promoted items rise. Scores are float tensors [B, n_items] with −inf at
-    masked items.
+    The goal is reached if held-out items fall, or if promoted items rise. Scores are float tensors [B, n_items] with
+    −inf at masked items.
 
     Args:
         name: ``untargeted`` or ``promote``.
@@ -75,16 +75,18 @@ class Goal:
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
-        """Returns the loss, float [B]. A higher loss is closer to the goal.
+        """Returns the loss, float [B].
+
+        A higher loss is closer to the goal.
 
         The loss is 0 for a user without items.
 
         ``ce`` is the mean over the items of logsumexp(s) − s_y. ``bpr`` is the mean of softplus(s_j − s_y) over all
-        pairs of an item y and another item j. If items are promoted, both have the opposite sign.
+        pairs of an item y and another item j. If items are promoted, ``ce`` and ``bpr`` have the opposite sign.
 
         ``margin`` is s_(k) − max s_y. Here s_(k) is the score of the rival, or of the k-th best unmasked item outside
-        the goal. If items are promoted, it is min s_t − s_(k − T + 1), which is positive if all T items are in the top
-        k.
+        the goal. If items are promoted, ``margin`` is min s_t − s_(k − T + 1). This value is positive if all T items
+        are in the top k.
 
         Args:
             scores: the scores with a graph, float [B, n_items], −inf at masked items.
@@ -92,7 +94,7 @@ class Goal:
             rival: one item per user for ``margin``, int64 [B].
         """
         if name == "ce" and self.items.shape[1] == 1:
-            # Equal to the general formula, in half the time forwards and backwards.
+            # This equals the general formula, in half the time forwards and backwards.
             value = cross_entropy(scores, self.items[:, 0], reduction="none", ignore_index=-1)
             return value if self.name == "untargeted" else -value
         own, valid = self._own(scores)
@@ -128,8 +130,8 @@ class Goal:
 
         Higher is worse for the defender.
 
-        It is −Σ 1 / log2(1 + rank) over the items. If items are promoted, the sign is the opposite. With one held-out
-        item it orders candidates by the rank of that item.
+        The damage is −Σ 1 / log2(1 + rank) over the items. If items are promoted, the sign is the opposite. With one
+        held-out item, the damage orders candidates by the rank of this item.
         """
         ranks = self.ranks(scores)
         gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
@@ -138,10 +140,10 @@ class Goal:
     def damage_at_k(self, scores: Tensor) -> Tensor:
         """Returns the damage within the top k, float64 [B].
 
-        It is −NDCG@k of the held-out items, or NDCG@k of the promoted items.
+        The damage is −NDCG@k of the held-out items, or NDCG@k of the promoted items.
 
-        Candidates that serve all users are compared by the mean of this damage, as in the tables. It is not used for
-        single users, because most candidates would tie.
+        Candidates that serve all users are compared by the mean of this damage, as in the tables. This damage does not
+        compare candidates of single users, because most would tie.
         """
         ranks = self.ranks(scores)
         gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
@@ -152,7 +154,7 @@ class Goal:
     def broken(self, scores: Tensor) -> Tensor:
         """Returns whether the goal is reached, bool [B].
 
-        It is reached if no held-out item is in the top k, or if every promoted item is in it.
+        The goal is reached if no held-out item is in the top k, or if all promoted items are.
         """
         own, valid = self._own(scores)
         if self.name == "untargeted":
@@ -163,10 +165,10 @@ class Goal:
         return valid.any(1) & ((scores > last).sum(1) < self.k)
 
     def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the scores of the items, and a mask that is False at padding.
+        """Returns the scores of the items in the goal, and a mask of padding.
 
         Returns:
-            Scores and mask, [B, H] each. The scores are arbitrary at padding.
+            Scores and mask, [B, H] each. At padding the mask is False and the scores are arbitrary.
         """
         return scores.gather(1, self.items.clamp_min(0)), self.items >= 0
 

@@ -14,7 +14,7 @@ from robench.api.attacks.ball import Delta
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
     """Returns the gradient of the sum of ``value`` with respect to every leaf.
 
-    It is zero for a leaf on which ``value`` does not depend.
+    The gradient is zero for a leaf that does not influence ``value``.
     """
     parts = list(leaves.values())
     slopes: Sequence[Tensor | None] = [None] * len(parts)
@@ -24,8 +24,8 @@ def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
 
 
 def finite(gradient: Delta) -> dict[str, Tensor]:
-    """Replaces the entries of a gradient that are not finite with zeros."""
-    # A sum is finite only if every term is, and needs no copy.
+    """Returns a gradient with zeros in place of entries that are not finite."""
+    # A sum is finite only if every term is finite, and this check needs no copy.
     return {
         name: part if math.isfinite(float(part.sum())) else torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0)
         for name, part in gradient.items()

@@ -1,4 +1,4 @@
-"""Compares candidates by their damage, and then by their loss, as the host does."""
+"""Judges candidates for the host, by their damage and then by their loss."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Returns this judgement in the rows in which ``better`` (bool [B]) is true, and the other one elsewhere."""
+        """Returns this judgement in rows with ``better``, and ``other`` elsewhere.
+
+        The mask ``better`` is bool [B].
+        """
         return Judgement(*(torch.where(better, new, old) for new, old in zip(self, other, strict=True)))
 
 
 class Harm(Protocol):
-    """The damage and the loss of each row, for anything that the host compares."""
+    """An object with a damage and a loss per row, which the host can compare."""
 
     @property
     def damage(self) -> Tensor:
-        """The damage, float64. Higher is worse for the defender."""
+        """The damage, float64. Higher damage is worse for the defender."""
         ...
 
     @property
     def loss(self) -> Tensor:
-        """The loss, float. It decides between candidates of equal damage."""
+        """The loss, float. The loss decides between candidates of equal damage."""
         ...
 
 
@@ -60,7 +63,7 @@ def judge_scores(goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Tenso
     Args:
         goal: the goal of the users to whom these scores belong.
         draws: masked scores, float [B, n_items] each.
-        damage_of: the measure of damage; ``goal.damage`` by default.
+        damage_of: the function that computes the damage. The default is ``goal.damage``.
     """
     measure = damage_of or goal.damage
     judged = [(measure(scores), goal.loss(scores, "ce"), goal.broken(scores)) for scores in draws]

@@ -19,7 +19,7 @@ from robench.engine.rank.chunk import EvaluationChunk, count_candidates
 from robench.engine.rank.ranking import Ranking, rank_items
 
 CellArrays = dict[str, NDArray[Any]]
-DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; their maximum and mean are in the record
+DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; the record holds their maximum and mean
 
 
 class MemberOutcome(TypedDict):
@@ -96,9 +96,7 @@ def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]
 
 
 def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
-    """Returns the arrays of a chunk.
-
-    Each user's arrays come from the draw with the median damage.
+    """Returns the arrays of a chunk, which come from each user's median draw.
 
     Args:
         draws: the masked scores of each draw, float [B, n_items].
@@ -116,10 +114,12 @@ def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, 
 def median_arrays(
     chunk: EvaluationChunk, rankings: list[Ranking], damages: list[Tensor], n_items: int, targets: IntArray | None
 ) -> CellArrays:
-    """Returns the ranks, the lists and the ranks of promoted items that a cell stores.
+    """Returns the ranks and top lists that a cell stores for a chunk.
 
-    Each user's arrays come from a single draw, so they are consistent. It is the draw with the median damage. Of two
-    middle draws, the one with more damage is taken.
+    If there are ``targets``, the result also has the ranks of these items.
+
+    The arrays of a user are consistent, because they come from a single draw. This is the draw with the median damage.
+    Of two middle draws, the draw with more damage is taken.
 
     Args:
         chunk: the users.

@@ -1,7 +1,7 @@
-"""The base classes of a victim's surfaces, which measure the victim under attacks.
+"""The base classes of surfaces, which measure a victim under attacks.
 
-Each folder of ``engine/surfaces`` holds a subclass. The row of the surface in ``robench.api.surfaces`` names this
-class.
+Each folder of ``engine/surfaces`` holds a subclass. The subclass is named in the surface's row in
+``robench.api.surfaces``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class VictimSurface(ABC):
 
     @abstractmethod
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures the worst candidate among the genuine input and all proposals of an attack.
+        """Measures the worst candidate of an attack.
+
+        The candidates are the genuine input and all proposals.
 
         Args:
             attack: an attack on this surface.
@@ -51,7 +53,7 @@ class VictimSurface(ABC):
 class ArenaSurface(VictimSurface):
     """A surface that is attacked in arenas.
 
-    An arena is one chunk of users, or all users if one perturbation serves them.
+    An arena holds one chunk of users, or all users if they share one perturbation.
     """
 
     @abstractmethod
@@ -69,7 +71,7 @@ class ArenaSurface(VictimSurface):
         """
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Searches every arena for the worst candidate, per user or for all users."""
+        """Measures the worst candidate of every arena, per user or for all users."""
         each_user_alone = SURFACES[attack.threat().surface].each_user_alone
         search_members = search_each_user if each_user_alone else search_for_all
         costs, diagnosis = Costs(), Diagnosis()

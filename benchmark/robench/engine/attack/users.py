@@ -22,7 +22,7 @@ from robench.engine.attack.judgement import Judgement, judge_scores
 from robench.engine.attack.measurement import CellArrays, outcome_arrays
 from robench.engine.rank.chunk import EvaluationChunk
 
-Input = TypeVar("Input")  # what an attack perturbs, one row per user
+Input = TypeVar("Input")  # the input that an attack perturbs, one row per user
 
 
 class UserOracle(ABC, Generic[Input]):
@@ -30,7 +30,8 @@ class UserOracle(ABC, Generic[Input]):
 
     Every query of the attack is counted.
 
-    A subclass is a dataclass with these fields. A class method of the subclass builds it and calls ``judge_genuine``.
+    A subclass is a dataclass with these fields. A class method of the subclass builds an instance and calls
+    ``judge_genuine``.
 
     Args:
         chunk: the masks and held-out items of these users.
@@ -51,7 +52,7 @@ class UserOracle(ABC, Generic[Input]):
 
     @abstractmethod
     def scores_at(self, perturbed: Input) -> Tensor:
-        """Returns masked scores without a graph, float [B, n_items].
+        """Returns masked scores without gradients, float [B, n_items].
 
         The query is not counted.
         """
@@ -62,7 +63,10 @@ class UserOracle(ABC, Generic[Input]):
 
     @property
     def users(self) -> Tensor:
-        """A copy of the users, int64 [B], so that an attack cannot change the host's array."""
+        """A copy of the users, int64 [B].
+
+        An attack therefore cannot change the host's array.
+        """
         return self.chunk.users.clone()
 
     @property
@@ -86,7 +90,7 @@ class UserOracle(ABC, Generic[Input]):
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields one context for each draw of one evaluation of the attack, and counts the draw."""
+        """Yields and counts one context for each draw of the attack's evaluation."""
         for context in self.draws.attack():
             self.costs.queries += len(self.chunk.users)
             self.costs.gradients += len(self.chunk.users) if gradients else 0
@@ -106,9 +110,10 @@ class UserOracle(ABC, Generic[Input]):
         return Evaluation(mean(values), lambda: majority([self.goal.broken(part) for part in scores]), gradient)
 
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Returns the mean gradient over the draws, with zeros in place of unusable entries.
+        """Returns the mean gradient over the draws, with zeros at unusable entries.
 
-        It also diagnoses the first gradient of each user to be broken. This reveals a defence that hides its gradient.
+        The method also diagnoses the first gradient of each user to be broken. This reveals a defence that hides its
+        gradient.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
@@ -122,7 +127,7 @@ class UserOracle(ABC, Generic[Input]):
 
 @dataclass(eq=False)
 class UserArena(Arena):
-    """One chunk of users of one victim. Each user has a separate perturbation.
+    """One chunk of a victim's users, each with a separate perturbation.
 
     Args:
         oracle: the oracle of these users.
@@ -151,7 +156,10 @@ class UserArena(Arena):
 
     @abstractmethod
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns the budget that each user has spent, as ``spent`` in units of ε and as distances."""
+        """Returns the budget that each user has spent.
+
+        The array ``spent`` is in units of ε. Other arrays are distances.
+        """
 
     def judge(self, candidate: Candidate) -> Judgement:
         """Judges a candidate through the oracle. The queries are not counted."""

@@ -22,13 +22,13 @@ from robench.engine.data.titles import TitleReader
 from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size
 from robench.engine.rank.ranking import discount, rank_items
 
-TINY = 1e-30  # keeps a spread of 0 from dividing
+TINY = 1e-30  # prevents division by a spread of 0
 FEW = 8  # users whose scores are computed twice to see whether they differ
 NOISE = 1e-4  # largest difference of a deterministic victim, in standard deviations of its scores
 
 
 class Queries(NamedTuple):
-    """The queries of one chunk to a neural victim, with the goal that judges the answers.
+    """The queries of one chunk to a neural victim, with the goal of the attack.
 
     Args:
         batch: the batch of B queries.
@@ -51,8 +51,8 @@ class EvaluatedVictim:
         users: the evaluated users, int64 [U].
         seed: the seed of the attacks.
         catalogue: the genuine items, for attacks on their titles.
-        read: the function by which the defence reads a title, or None if it does not change titles.
-        negatives: one negative per held-out item, int64. The scores of both are stored. None if no scores are stored.
+        read: the function by which the defence changes titles, or None if titles do not change.
+        negatives: one negative per held-out item, int64, or None. If given, the scores of both items are stored.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class EvaluatedVictim:
     ) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
         self.catalogue, self.read, self.negatives = catalogue, read, negatives
-        # An attack gets ``rng`` and could derive all of its streams. The host draws from another root.
+        # An attack gets ``rng`` and could derive all streams below it. Therefore the host draws from another root.
         self.rng, self._host_rng = Rng(seed).child("attack"), Rng(seed).child("host")
         self._noise: float | None = None
         self._chunks: list[EvaluationChunk] = []
@@ -83,9 +83,9 @@ class EvaluatedVictim:
         return self._chunks
 
     def noise(self) -> float:
-        """Returns the difference between two scorings of the first few users.
+        """Returns how much two scorings of the first few users differ.
 
-        It is measured in standard deviations of the scores.
+        The largest difference is given in standard deviations of the scores.
         """
         if self._noise is None:
             few, scores = self.chunks()[0].users.numpy()[:FEW], []
@@ -125,7 +125,7 @@ class EvaluatedVictim:
             yield Queries(batch, on_device, Goal.of(on_device, goal, k, targets))
 
     def outcome(self, model: Model, targets: IntArray | None) -> CellArrays:
-        """Returns the arrays of a model to be stored.
+        """Returns the arrays to store for a model.
 
         Each user's arrays come from the median draw.
 
@@ -143,12 +143,12 @@ class EvaluatedVictim:
                 rankings.append(rank_items(raw, chunk, targets))
                 ranks = rankings[-1].ranks
                 damages.append(-torch.where(ranks > 0, discount(ranks), 0.0).sum(1))
-                del raw  # before the next chunk's scores, which then take the same place in memory
+                del raw  # so that the next chunk's scores can use the same memory
             parts.append(median_arrays(chunk, rankings, damages, self.history.n_items, targets))
         return join_chunks(parts, self.users)
 
     def candidate_diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns diagnostics of the items that the second stage of a two-stage model could rank.
+        """Returns diagnostics of the candidates of a two-stage model.
 
         The result is empty for a model of one stage.
         """

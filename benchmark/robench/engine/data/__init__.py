@@ -1,1 +1,1 @@
-"""Prepares data: filters, splits, promoted items, and titles in the form that models read."""
+"""Prepares data: filters, splits, promoted items, and the titles for models."""

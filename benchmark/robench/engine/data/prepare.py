@@ -20,7 +20,9 @@ from robench.spec import Part
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A data set after filters and split. Every ``Interactions`` has a row per user.
+    """A data set after filters and split.
+
+    Every ``Interactions`` has one row per user.
 
     Args:
         train: the training items.
@@ -28,8 +30,8 @@ class Prepared:
         test: the test items.
         catalogue: the items.
         user_ids: the ids of the users in the source.
-        timed: whether the source has times. If not, the order of its rows counts as time.
-        profiles: a text per user. It is empty if the source has none.
+        timed: whether the source has times. Otherwise the order of rows in the source counts as time.
+        profiles: a text per user. The tuple is empty if the source has no profiles.
     """
 
     train: Interactions
@@ -95,9 +97,9 @@ class Prepared:
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     """Filters a raw log, numbers its users and items, and splits it.
 
-    The filters are the rating, repeated pairs and the k-core. If a user-item pair is repeated, the first one in input
+    The filters are the lowest rating, repeated user-item pairs and the k-core. Of repeated pairs, the first in input
     order is kept. Users and items are numbered in the order of their ids: by value if all ids are whole numbers,
-    otherwise as text. So row numbers do not depend on the order of the file.
+    otherwise as text. Therefore row numbers do not depend on the order of the file.
 
     Args:
         ratings: the raw log.

@@ -17,7 +17,7 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> I
 
     Args:
         split: the name and the settings of the split.
-        users: the user of each event, int64 [n], sorted. Within a user the events are in time order, with ties in input
+        users: the user of each event, int64 [n], sorted. The events of a user are in time order, with ties in input
             order.
         times: the time of each event, int64 [n].
         timed: whether the source has times.
@@ -37,14 +37,14 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> I
 
 
 def _places(users: IntArray) -> tuple[IntArray, IntArray]:
-    """Returns the position of each event in its user's row, and the length of the row."""
+    """Returns each event's position in the user's row, and the length of the row."""
     counts = np.bincount(users)
     starts = np.cumsum(counts) - counts
     return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
 
 
 def leave_last_out(users: IntArray) -> IntArray:
-    """Holds out the last event of each user, and uses the one before it for validation.
+    """Holds out each user's last event, and validates on the last but one.
 
     Users with fewer than 3 events are for training only.
     """
@@ -56,7 +56,7 @@ def leave_last_out(users: IntArray) -> IntArray:
 def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArray:
     """Shuffles the events of each user and cuts them by ratios.
 
-    The ratios are given as train : validation : test.
+    The ratios are those of training, validation and test, in this order.
 
     A user with n events has round(n · test) test events and round(n · validation) validation events. At least one event
     stays in training.
@@ -73,7 +73,9 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArr
 
 
 def global_time(times: IntArray, validation: float, test: float) -> IntArray:
-    """Holds out the last shares of all events. Events with equal times stay together.
+    """Holds out the last shares of all events.
+
+    Events with equal times are never separated.
 
     Raises:
         DataError: if the shares leave nothing to train on.

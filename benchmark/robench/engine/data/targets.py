@@ -12,7 +12,7 @@ from robench.spec import TargetChoice, UserSample
 
 
 def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
-    """Returns the users with a held-out and a training item, or a sample of them.
+    """Returns users with a held-out and a training item, or a sample of such users.
 
     Returns:
         The users, int64, sorted.

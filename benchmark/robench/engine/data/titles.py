@@ -1,4 +1,4 @@
-"""Titles in the form that a model reads, after a defence has cleaned them."""
+"""Provides the titles that a model reads, as cleaned by a defence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def title_reader(defense: Defense) -> TitleReader | None:
     The result is None if the defence does not change titles.
 
     Raises:
-        PluginError: if an answer is not a string. The returned function raises it.
+        PluginError: from the returned function, if an answer is not a string.
     """
     if not type(defense).overrides("clean_text"):
         return None

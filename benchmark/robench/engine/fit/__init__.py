@@ -1,1 +1,1 @@
-"""Fits a victim: the training loop, the poisoning of its data, and its checkpoint."""
+"""Fits a victim: training loop, poisoning of the data, and checkpoint."""

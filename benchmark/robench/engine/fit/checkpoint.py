@@ -1,4 +1,4 @@
-"""Makes the key of a checkpoint."""
+"""Computes the identity and the key of a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def identify_checkpoint(
     """Returns everything that a checkpoint depends on, as JSON.
 
     Args:
-        victim: the victim. Its labels do not count.
+        victim: the victim, of which labels are ignored.
         data_sha: the digest of the prepared data.
         train_sha: the digest of the data that the model is fitted on, after poisoning and cleaning.
         code: the digests of the code that can change the fit.
         device: the type of the device of the fit.
-        outside: the digest of what the model reads from outside, such as weights. It is empty if there is none.
+        outside: the digest of other inputs of the model, such as files of weights, or an empty string.
     """
     return ({"outside": outside} if outside else {}) | {
         "victim": victim.content(),

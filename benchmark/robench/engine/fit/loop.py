@@ -1,4 +1,4 @@
-"""Trains models, with the validation that selects their weights."""
+"""Trains models, and selects their weights by validation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FitReport:
 
     Args:
         epochs: the number of epochs that were run.
-        best_epoch: the epoch whose weights are kept.
+        best_epoch: the epoch from which the weights are kept.
         validation_ndcg: the validation NDCG@10 of that epoch, or NaN if no user has a validation item.
         achieved: the means of the values that the defence's steps report, such as the spent share of ε.
     """
@@ -49,7 +49,7 @@ class FitReport:
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
     """Returns the training items of the real users, and the users to validate on.
 
-    The users to validate on have training and validation items.
+    Only users with training and validation items are validated on.
 
     Args:
         data: the data of the fit.
@@ -72,7 +72,7 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 
 
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
-    """Returns NDCG@k of the validation items. The training items are masked.
+    """Returns NDCG@k of the validation items, with training items masked.
 
     Args:
         model: the model, in evaluation mode if it is neural.
@@ -82,7 +82,7 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
             users.
 
     Returns:
-        The mean over real users with training and validation items, or NaN if there are none.
+        The mean over real users with training and validation items, or NaN if there are no such users.
     """
     real, users = validation_users(data, most)
     total = 0.0
@@ -107,10 +107,10 @@ def fit(
 ) -> FitReport:
     """Fits a model under a defence, and keeps the weights of the best epoch.
 
-    An epoch of the defence's warm-up is not validated. Its weights are not kept, and it does not use up patience.
+    Epochs of the defence's warm-up are not validated. Their weights are not kept, and patience does not count them.
 
-    Randomness comes from ``rng`` alone. ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate roles, so a defence
-    that draws more numbers does not change the clean stream.
+    All randomness comes from ``rng``. The roles ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate. A defence
+    that draws more numbers therefore does not change the clean stream.
 
     Args:
         model: the model, not fitted yet.
@@ -121,7 +121,7 @@ def fit(
         report: a function that is called after every epoch with (epochs done, epochs planned).
 
     Raises:
-        PluginError: if the loss is not finite, or the defence settles after the last epoch.
+        PluginError: if the loss is not finite, or if the warm-up of the defence does not end before training does.
     """
     if not isinstance(model, TorchModel):
         model.fit(data, rng)
@@ -166,7 +166,7 @@ def fit(
 
 
 def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -> None:
-    """Takes one step of the optimiser on the defence's loss, or on the model's own loss."""
+    """Takes one optimiser step on the loss of the defence or of the model."""
     optimiser.zero_grad(set_to_none=True)
     loss = defense.loss(step) if type(defense).overrides("loss") else step.losses(step.embed()).value.mean()
     if not bool(torch.isfinite(loss)):

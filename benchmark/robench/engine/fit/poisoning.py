@@ -1,6 +1,6 @@
-"""Runs attacks on training data, and applies what they give.
+"""Runs attacks on training data, and applies their changes.
 
-``fit/poisoning_budget.py`` enforces ε on it.
+``fit/poisoning_budget.py`` enforces ε on these changes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class PoisonedData:
     """Training data after an attack.
 
     Args:
-        train: the attacked training data. Rows after those of the real users are fake.
-        achieved: the spent budget, as the host measured it.
+        train: the attacked training data. Rows after the rows of real users are fake.
+        achieved: the spent budget, measured by the host.
     """
 
     train: Interactions
@@ -51,10 +51,10 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
 def make_profiles(
     attack: PoisoningAttack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng
 ) -> Profiles:
-    """Asks an attack for its ⌈ε · real users⌉ profiles and checks them.
+    """Gets ⌈ε · real users⌉ profiles from an attack and checks them.
 
     Raises:
-        PluginError: if they are over budget or break the contract of profiles.
+        PluginError: if the profiles are over budget or break their contract.
     """
     budget = ProfileBudget.of(attack, train, targets, epsilon)
     if budget.users == 0:
@@ -75,7 +75,7 @@ def add_profiles(train: Interactions, profiles: Profiles) -> PoisonedData:
 
 
 def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng) -> PoisonedData:
-    """Lets an attack change at most ⌈ε · interactions⌉ of the training data.
+    """Lets an attack change at most ⌈ε · n⌉ of the n training interactions.
 
     Raises:
         PluginError: if the attack changes more interactions, or changes the number of users or items.

@@ -1,4 +1,7 @@
-"""Enforces ε on attacks on training data, by counting fake users and changed interactions."""
+"""Enforces ε on attacks on training data.
+
+The module counts fake users and changed interactions.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class ProfileBudget:
         """Checks profiles and returns them unchanged.
 
         Raises:
-            PluginError: if there are too many profiles. Also if a profile lacks a target, or has too many, repeated or
+            PluginError: if there are too many profiles, or if a profile lacks a target or has too many, repeated or
                 unknown items.
         """
         if len(profiles.rows) > self.users:
@@ -62,7 +65,7 @@ class ProfileBudget:
 def round_up(epsilon: float, count: int) -> int:
     """Returns ⌈ε · count⌉.
 
-    It ignores rounding errors of the product: 0.07 · 100 gives 7, not 8.
+    Rounding errors of the product are ignored: 0.07 · 100 gives 7, not 8.
     """
     return math.ceil(round(epsilon * count, 9))
 
@@ -71,7 +74,7 @@ def checked_changes(before: Interactions, after: Interactions, budget: int) -> i
     """Returns the number of changed interactions.
 
     Raises:
-        PluginError: if it exceeds the budget.
+        PluginError: if the number exceeds the budget.
     """
     count = count_changes(before, after)
     if count > budget:
@@ -80,7 +83,7 @@ def checked_changes(before: Interactions, after: Interactions, budget: int) -> i
 
 
 def count_changes(before: Interactions, after: Interactions) -> int:
-    """Counts the interactions that differ.
+    """Returns the number of interactions that differ.
 
     Each user contributes the number of lost or of gained interactions, whichever is larger.
     """

@@ -30,7 +30,7 @@ from robench.engine.fit.poisoning_budget import ProfileBudget
 from robench.files.cache import Arrays, Cache
 from robench.spec import Victim, digest
 
-Notes = dict[str, Any]  # JSON beside a checkpoint
+Notes = dict[str, Any]  # the JSON that is stored with a checkpoint
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class FitResult:
         report: the report of the fit, for the record.
         achieved: the budget that the poisoning has spent.
         suspicion: the suspicion of each user of the training data, float64, or None if the defence gives none.
-        read: the function by which the defence reads a title, or None if it does not change titles.
+        read: the function by which the defence changes titles, or None if titles do not change.
     """
 
     model: Model
@@ -71,7 +71,7 @@ class FitData:
 class VictimFit:
     """The fit of one victim.
 
-    It reads no test item. Test items are in ``held``, which stays sealed until the model is fitted.
+    The fit reads no test item. Test items are in ``held``, which is sealed until the model is fitted.
 
     Args:
         victim: the victim to fit.
@@ -84,8 +84,8 @@ class VictimFit:
         attack: the poisoning, or None if the victim is not poisoned.
         cache: the cache of profiles and checkpoints.
         device: the device on which the model is fitted.
-        data_key: the key of the prepared data in the cache. It is stored in the checkpoint, so the checkpoint can be
-            used on its own.
+        data_key: the key of the prepared data in the cache. The checkpoint holds this key, so the checkpoint alone
+            suffices to rebuild the victim.
     """
 
     victim: Victim
@@ -107,7 +107,7 @@ class VictimFit:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
         """Builds the victim from a state, and releases the held-out items.
 
-        The state may have been made by other code.
+        Another version of the code may have made the state.
         """
         return self._finish(self._load(state), {})
 
@@ -117,7 +117,7 @@ class VictimFit:
 
     @property
     def checkpoint(self) -> Path:
-        """The path of this victim's checkpoint, which need not exist."""
+        """The path of this victim's checkpoint, which may not exist yet."""
         return self.cache.path("checkpoints", self.key)
 
     @cached_property
@@ -131,7 +131,7 @@ class VictimFit:
         return self._fit_data.train.train.sha256()
 
     def code(self) -> dict[str, str]:
-        """Returns digests of robench's code and of each class of the fit."""
+        """Returns digests of robench's code and of each class in the fit."""
         attack = [] if self.attack is None else [type(self.attack)]
         return self.cache.sources.code_of([self.model, type(self.defense), *attack])
 
@@ -159,7 +159,7 @@ class VictimFit:
     def _poison(self, rng: Rng) -> PoisonedData:
         """Poisons the training data.
 
-        Profiles that do not depend on a victim are cached and shared by all victims.
+        Profiles that do not depend on a victim are cached, and all victims share them.
         """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:
@@ -184,10 +184,7 @@ class VictimFit:
         return add_profiles(train, budget.checked(_from_arrays(arrays)))
 
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
-        """Returns the model and the notes of its fit.
-
-        They come from a checkpoint if there is one.
-        """
+        """Returns the model and the notes of its fit, from a checkpoint if possible."""
         fitted: list[TorchModel] = []
         made: list[Model] = []
 
@@ -201,13 +198,14 @@ class VictimFit:
             made.append(model)
             if isinstance(model, TorchModel):
                 fitted.append(model)
-            # The labels too, so that the file alone says what it is.
+            # Labels are included so that the file describes itself.
             origin = {**self._identity(), "victim": asdict(self.victim), "data_key": self.data_key}
             notes = result.as_dict() | {f"{name}_read": count for name, count in usage.amounts().items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
         state, notes = self.cache.get("checkpoints", self.key, make)
-        # The state of a TorchModel is the base class's own. Any other model is measured as its restore() gives it back.
+        # A fitted TorchModel is used as it is, because its state() and restore() are those of the base class. Any other
+        # model is measured after restore().
         try:
             model = fitted[0] if fitted else self._load(state)
         except PluginError as error:

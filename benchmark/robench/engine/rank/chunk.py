@@ -16,7 +16,8 @@ from torch import Tensor
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
 
-# Scores per chunk: 24 MiB of float32, which stay in a shared cache and below what malloc maps and unmaps every time.
+# Scores per chunk: 24 MiB of float32, which fit in a shared cache. This is also below the size that malloc maps and
+# unmaps on every call.
 CHUNK_SCORES = 6 << 20
 NOT_FINITE = "the model gave a score that is not finite"
 Scores = NDArray[np.floating[Any]]
@@ -30,8 +31,8 @@ class EvaluationChunk:
         users: the users, int64 [B].
         masked: the known items of all users, as rows and items, int64 [m] each.
         held: the held-out items, int64 [B, H], padded with −1.
-        negatives: one negative per held-out item, int64 [B, H], or −1 if there is none. The scores of both are stored.
-            None if no scores are stored.
+        negatives: one negative per held-out item, int64 [B, H], or −1 if the user has no unseen item. The scores of
+            both items are stored. None means that no scores are stored.
     """
 
     users: Tensor
@@ -50,7 +51,7 @@ class EvaluationChunk:
         )
 
     def rows(self, chosen: Tensor) -> EvaluationChunk:
-        """Returns the chunk of some of its users, given by their positions, int64 [b]."""
+        """Returns the chunk of some users, given by their positions, int64 [b]."""
         row, item = self.masked
         position = torch.full((len(self.users),), -1, device=chosen.device)
         position[chosen] = torch.arange(len(chosen), device=chosen.device)
@@ -62,7 +63,7 @@ class EvaluationChunk:
 def chunk_size(n_items: int) -> int:
     """Returns the number of users per chunk, a power of two from 32 to 1024.
 
-    It depends only on the size of the catalogue, so results never depend on the machine.
+    The number depends only on the size of the catalogue, so results never depend on the machine.
     """
     return int(min(1024, max(32, 1 << (max(1, CHUNK_SCORES // n_items).bit_length() - 1))))
 
@@ -72,19 +73,19 @@ def build_chunk(
 ) -> EvaluationChunk:
     """Builds the chunk of some users.
 
-    Known items are masked, and held-out items never are.
+    Known items are masked, but held-out items never are.
 
     Args:
         users: rows of ``history`` and ``held``.
         history: the known items of every user.
         held: the held-out items of every user.
-        negatives: one negative per entry of ``held.items``, int64, or −1 if there is none.
+        negatives: one negative per entry of ``held.items``, int64, or −1 if the user has no unseen item.
     """
     row, _, item = flatten_rows(history, users)
     position, place, target = flatten_rows(held, users)
     padded = np.full((len(users), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
     padded[position, place] = target
-    # Each known pair writes its number into its cell. The last of a repeated pair stays, and a held-out one is erased.
+    # Each known pair writes its number into its cell. The last of a repeated pair stays, and held-out pairs are erased.
     cell, number = row * history.n_items + item, np.arange(len(row))
     last = np.empty(len(users) * history.n_items, dtype=np.int32)
     last[cell] = number
@@ -103,7 +104,7 @@ def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArra
     """Returns the entries of some rows as flat arrays.
 
     Returns:
-        For each entry the position in ``users``, the position in the row, and the item, int64 [m] each.
+        The position in ``users``, the position in the row, and the item of each entry, int64 [m] each.
     """
     lengths = rows.indptr[users + 1] - rows.indptr[users]
     position = np.repeat(np.arange(len(users), dtype=np.int64), lengths)
@@ -112,7 +113,7 @@ def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArra
 
 
 def check_scores(scores: Any, users: int, n_items: int) -> Scores:
-    """Checks the scores that a model gave, and returns them unchanged.
+    """Returns the scores of a model unchanged, after a check of type and shape.
 
     Raises:
         PluginError: if the scores are not a numpy array of real numbers of shape [users, n_items].
@@ -134,7 +135,8 @@ def mask_known(scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         PluginError: if a score is not finite.
     """
     plain = scores.detach()
-    # A sum is finite only if every term is, and costs a twentieth of a look at every score; it may also overflow.
+    # A sum is finite only if every term is finite, and costs a twentieth of a check of every score. A sum may also
+    # overflow, so only the full check raises.
     if not bool(torch.isfinite(plain.sum(1)).all()) and not bool(torch.isfinite(plain).all()):
         raise PluginError(NOT_FINITE)
     return scores.index_put(chunk.masked, scores.new_tensor(-torch.inf))

@@ -11,13 +11,13 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 class Mask:
-    """A ``mask_known`` that is faster, forward and backward, for many queries of the same users.
+    """A version of ``mask_known`` that is faster for many queries of the same users.
 
-    From the second query on, it adds 0 or −inf to the scores.
+    From the second query on, a mask adds 0 or −inf to the scores. This is faster forward and backward.
 
-    The gradient of an addition needs no copy. It also flows to the scores of masked items. No loss depends on these
-    scores, except for a margin that reaches a masked item. Therefore ``mask_known`` is used if a user has fewer than
-    ``others`` unmasked items.
+    The gradient of an addition needs no copy. This gradient also flows to the scores of masked items. No loss depends
+    on these scores, except for a margin that reaches a masked item. Therefore ``mask_known`` is used if a user has
+    fewer than ``others`` unmasked items.
 
     Args:
         chunk: the chunk of these users.
@@ -37,7 +37,7 @@ class Mask:
         Raises:
             PluginError: if a score is not finite.
         """
-        # A sum is finite only if every term is. It may also overflow, so mask_known decides.
+        # A sum is finite only if every term is finite. A sum may also overflow, so mask_known decides.
         if self._added is not None and math.isfinite(float(raw.detach().sum())):
             return raw + self._added if self._any else raw
         scores = mask_known(raw, self.chunk)

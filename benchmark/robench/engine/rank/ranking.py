@@ -14,8 +14,8 @@ from robench.api.errors import PluginError
 from robench.engine.rank.chunk import NOT_FINITE, EvaluationChunk, Scores
 from robench.engine.rank.top import TOP, block_maxima, top_items
 
-CACHED = 1 << 17  # scores of the rows that are ranked together (512 KiB): half of a core's own cache
-COUNTED = 32  # held-out items per user above which sorting the row is cheaper than counting for each
+CACHED = 1 << 17  # scores of the rows that are ranked together (512 KiB): half of the cache of one core
+COUNTED = 32  # above this number of held-out items per user, sorting the row is cheaper than counting
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class Ranking:
         top: the best unmasked items, int64 [B, count], padded with −1. The smaller id wins a tie.
         targets: the ranks of promoted items, 1 + #(score > s_t), int64 [T, B]. The rank is 0 if the item is known or
             held out for the user.
-        pairs: the scores of the held-out items and of their negatives, float32 [2, B, H], NaN at padding. None if the
-            chunk has no negatives.
+        pairs: the scores of the held-out items and of their negatives, float32 [2, B, H], NaN at padding. The value is
+            None if the chunk has no negatives.
     """
 
     ranks: Tensor
@@ -42,10 +42,10 @@ def rank_items(
 ) -> Ranking:
     """Masks and ranks the scores of a chunk.
 
-    A few rows at a time go through all steps, so they stay in the cache of a core.
+    All steps run on a few rows at a time, so these rows stay in the cache of a core.
 
     Args:
-        scores: the scores, [B, n_items]. They are masked in place during the call.
+        scores: the scores, [B, n_items]. The call masks this array in place, and restores it at the end.
         chunk: the chunk of these users, on the CPU.
         targets: the promoted items, int64 [T].
         count: the length of the top list.
@@ -90,8 +90,8 @@ def rank_items(
 def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    The rank is 1 + #(score > s_y) + #(equal, not held out) + #(equal, held out, smaller id). So ties never help the
-    defender.
+    The rank is 1 + #(score > s_y) + #(equal, not held out) + #(equal, held out, smaller id). Therefore ties never help
+    the defender.
 
     Args:
         scores: the scores, [B, n_items], −inf at masked items.
@@ -116,10 +116,10 @@ def discount(ranks: Tensor) -> Tensor:
 
 
 def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
-    """Returns the scores of held-out items and of their negatives.
+    """Returns the scores of held-out items and their negatives.
 
     Returns:
-        The scores, float32 [2, B, H], NaN if an item is −1.
+        The scores, float32 [2, B, H], with NaN in place of the score of item −1.
     """
     places = np.stack([held, negatives])
     pairs = np.take_along_axis(scores[None], np.maximum(places, 0), axis=2).astype(np.float32)
@@ -127,19 +127,21 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
 
 
 def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[int]:
-    """Counts the scores in ``row`` [n_items] that are at least as high as each score in ``own`` [h].
+    """Counts the scores of a row that are at least as high as each score in ``own``.
+
+    The arrays are ``row`` [n_items] and ``own`` [h].
 
     ``mask`` [n_items] is scratch space.
     """
     if len(own) > COUNTED:
         counts: list[int] = (len(row) - np.searchsorted(np.sort(row), own)).tolist()
         return counts
-    # A contiguous comparison and numpy's count: about 4 µs for 40,000 scores.
+    # A contiguous comparison and numpy's count take about 4 µs for 40,000 scores.
     return [int(np.count_nonzero(np.greater_equal(row, score, mask))) for score in own]
 
 
 def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> list[int]:
-    """Returns the rank of each target in ``row`` [n_items], or 0 if it is masked.
+    """Returns the rank of each target in ``row`` [n_items], or 0 for a masked target.
 
     ``mask`` [n_items] is scratch space.
     """
@@ -150,7 +152,7 @@ def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> li
 def _break_ties(at_least: Tensor, own: Tensor, held: Tensor) -> Tensor:
     """Returns the ranks, int64 [B, H], given the counts #(score ≥ s_y).
 
-    The item itself does not count. An equal held-out item with a larger id does not count either.
+    The ranks count neither the item itself nor held-out items of equal score with a larger id.
     """
     valid = held >= 0
     if held.shape[1] == 1:

@@ -13,15 +13,15 @@ TOP = 10
 
 
 def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) -> IntArray:
-    """Returns the best unmasked items. The smaller id wins a tie.
+    """Returns the best unmasked items of each row. The smaller id wins a tie.
 
-    All of them are in the ``count`` blocks with the largest maxima or after the last whole block. The smallest of these
-    maxima is a lower bound of their scores.
+    The best items are in the ``count`` blocks with the largest maxima, or after the last whole block. The smallest of
+    these maxima is a lower bound for the scores of the best items.
 
     Args:
         scores: the scores, [B, n_items], −inf at masked items.
         count: the length of the list.
-        maxima: ``block_maxima`` of these scores, if they are already known.
+        maxima: the ``block_maxima`` of these scores, if the caller already has them.
 
     Returns:
         The items, int64 [B, count], padded with −1.
@@ -49,7 +49,7 @@ def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) ->
 
 
 def block_maxima(scores: Tensor) -> Tensor:
-    """Returns the best score of every whole block of items, [B, n_items // block]."""
+    """Returns the best score in each whole block of items, [B, n_items // block]."""
     n_items = scores.shape[1]
     block = block_size(n_items)
     return scores[:, : n_items // block * block].reshape(scores.shape[0], n_items // block, block).amax(2)
@@ -61,9 +61,10 @@ def block_size(n_items: int) -> int:
 
 
 def _blocks_at(maxima: Scores, edge: Scores, count: int) -> IntArray:
-    """Returns the flat positions of the blocks whose maximum reaches the edge [B, 1].
+    """Returns the flat positions of blocks with a maximum of at least ``edge``.
 
-    If several maxima equal the edge, only the first ``count`` blocks of a row are returned.
+    The array ``edge`` has the shape [B, 1]. If several maxima equal the edge, only the first ``count`` blocks of a row
+    are returned.
     """
     blocks = np.flatnonzero(maxima >= edge)
     if len(blocks) <= len(maxima) * count:

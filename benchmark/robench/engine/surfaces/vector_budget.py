@@ -1,6 +1,6 @@
 """Enforces ε on perturbations of vectors, by projection into a ball.
 
-A shortest δ, which is found without a budget, is not projected: it counts if it fits the ball.
+The shortest δ of a minimum-norm attack is not projected. Such a δ counts only if it is within the ball.
 
 The other budgets are enforced by ``surfaces/history/budget.py`` (edits of histories), ``surfaces/text/budget.py``
 (edits of titles) and ``fit/poisoning_budget.py`` (fake users and changed interactions).
@@ -27,11 +27,11 @@ def project(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
 
 
 def keep_fitting(shortest: Candidate, lengths: Tensor, radius: Tensor) -> Candidate:
-    """Returns the shortest δ of the users whose δ fits the budget, and 0 for others.
+    """Returns the shortest δ of each user, or 0 if that δ exceeds the budget.
 
     Args:
         shortest: the shortest δ that breaks each user.
-        lengths: the norm of each user's δ, float [B]. It is inf if the user was not broken.
+        lengths: the norm of each user's δ, float [B]. The norm is inf if the user was not broken.
         radius: the radius of each user, float [B].
     """
     fits = lengths <= radius * (1 + ROUNDING)

@@ -21,7 +21,7 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class EmbeddingArena(UserArena):
-    """One chunk of users. Each user has a separate δ.
+    """One chunk of users, each with a separate δ.
 
     Args:
         oracle: the oracle of these users.
@@ -42,7 +42,7 @@ class EmbeddingArena(UserArena):
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no embedded inputs")
         proposals = attack.perturb(self.oracle, self.ball.copy(), rng)
-        # A minimum-norm attack does not know the budget: a δ that does not fit is no attempt to overspend.
+        # A minimum-norm attack gets no budget, so a δ that does not fit is no attempt to overspend.
         yield from map(self._fitting, proposals) if isinstance(attack, MinimumNormAttack) else proposals
 
     def _fitting(self, proposal: Proposal) -> Candidate:

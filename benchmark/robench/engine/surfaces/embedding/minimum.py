@@ -1,4 +1,4 @@
-"""Keeps the shortest δ that breaks each user, for a minimum-norm attack."""
+"""Finds the shortest δ that breaks each user, for minimum-norm attacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Minimum:
 
     Args:
         deltas: the δ of each chunk.
-        lengths: the norm of each user's δ, float [B] per chunk. It is inf if the user was not broken.
+        lengths: the norm of each user's δ, float [B] per chunk. The norm is inf if the user was not broken.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -41,11 +41,11 @@ class Minimum:
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> Minimum:
-        """Runs the attack on the users to be broken, and keeps the shortest δ of each.
+        """Runs the attack on the users to be broken, and keeps each user's shortest δ.
 
         Args:
             attack: the attack.
-            oracles: the oracles of all chunks. They count in ``costs`` and ``diagnosis``.
+            oracles: the oracles of all chunks, which share ``costs`` and ``diagnosis``.
             rng: the random stream of the attack.
             costs: the counters of the attack's queries.
             diagnosis: the diagnosis of the attack's gradients.
@@ -61,7 +61,8 @@ class Minimum:
                     for name, rows in part.checked(proposal).items():
                         candidate[name][chosen] = rows
                     size = sizes(candidate, attack.config.norm)
-                    # Judged in the full chunk: the one path by which every rank of this victim is computed.
+                    # Candidates are judged in the full chunk, because every rank of this victim is computed in this
+                    # way.
                     costs.queries += len(oracle.users)
                     better = oracle.judge(candidate).broken & oracle.to_break & (size < length)
                     best = {n: torch.where(wide(better, p), candidate[n], p) for n, p in best.items()}
@@ -71,7 +72,7 @@ class Minimum:
         return cls(deltas, lengths, costs, diagnosis)
 
     def within(self, number: int, radius: Tensor) -> dict[str, Tensor]:
-        """Returns the δ of a chunk for the users whose δ fits the budget, and 0 for others.
+        """Returns the δ of a chunk, with 0 for users without a δ within the budget.
 
         Args:
             number: the number of the chunk.

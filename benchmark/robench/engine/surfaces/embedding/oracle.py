@@ -24,7 +24,7 @@ from robench.engine.rank.mask import Mask
 
 @dataclass(eq=False)
 class EmbeddingOracle(UserOracle[Delta]):
-    """An ``Oracle`` for one chunk of users. ``embed`` builds one.
+    """An ``Oracle`` for one chunk of users, built by ``embed``.
 
     Args:
         model: the victim, in evaluation mode.
@@ -98,18 +98,18 @@ class EmbeddingOracle(UserOracle[Delta]):
     def scores(self, delta: Delta) -> Tensor:
         """Returns masked scores at δ, float [B, n_items].
 
-        They are differentiable, and the query is not counted.
+        The scores have gradients. The query is not counted.
         """
         return self._mask(self.model.score_from(self.batch, self._inputs_at(delta)))
 
     def _inputs_at(self, delta: Delta) -> Embedded:
-        # Where everything may be touched, the multiplication by the valid entries is left out.
+        # If every entry may be perturbed, no multiplication by the valid entries is needed.
         if not self._all_valid or delta.keys() != self.clean.inputs.keys():
             return self.clean.plus(delta)
         return replace(self.clean, inputs={name: part + delta[name] for name, part in self.clean.inputs.items()})
 
     def scores_at(self, perturbed: Delta) -> Tensor:
-        """Returns masked scores at δ without a graph, float [B, n_items].
+        """Returns masked scores at δ without gradients, float [B, n_items].
 
         The query is not counted.
         """
@@ -148,7 +148,7 @@ class EmbeddingOracle(UserOracle[Delta]):
                 slopes.append(gradient_of(value, leaves))
             values.append(value.detach())
             draws.append(scores.detach())
-        # Entries that may not be touched have gradient 0, because δ is multiplied by ``valid`` on its way.
+        # Entries that may not be perturbed have gradient 0, because δ is multiplied by ``valid``.
         return self.evaluation(values, draws, self.average_gradient(slopes))
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
@@ -159,7 +159,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self._noise(rng, "normal")
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws uniform entries in [−1, 1] at the valid places, from a stream per user."""
+        """Draws uniform entries in [−1, 1] at the valid places, one stream per user."""
         return self._noise(rng, "uniform")
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
@@ -176,9 +176,9 @@ class EmbeddingOracle(UserOracle[Delta]):
         return noise
 
     def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
-        """Returns the oracle of some rows (int64 [b]).
+        """Returns the oracle of some rows, given as int64 [b].
 
-        It shares everything that the arguments do not replace.
+        The new oracle shares everything that the arguments do not replace.
         """
         batch = Batch(self.batch.users[chosen], self.batch.histories[chosen])
         draws = replace(self.draws, expectation=expectation or self.draws.expectation)

@@ -1,4 +1,4 @@
-"""Measures a victim whose embedded inputs are perturbed."""
+"""Measures a victim under perturbations of its embedded inputs."""
 
 from __future__ import annotations
 
@@ -46,16 +46,19 @@ class EmbeddingSurface(ArenaSurface):
         targets: IntArray | None = None,
         expectation: int = 1,
     ) -> Iterator[EmbeddingOracle]:
-        """Yields one oracle per chunk. All of them share ``costs`` and ``diagnosis``."""
+        """Yields one oracle per chunk.
+
+        All oracles share ``costs`` and ``diagnosis``.
+        """
         costs, diagnosis = costs or Costs(), diagnosis or Diagnosis()
         for queries in self.victim.queries(goal, k, targets):
             draws = self.victim.draws(expectation)
             yield EmbeddingOracle.embed(self.victim.neural(), *queries, draws, costs, diagnosis)
 
     def rms(self) -> float:
-        """Returns the root mean square of the valid entries of all evaluated users.
+        """Returns the root mean square of the valid input entries of all users.
 
-        It is computed once per victim.
+        The value covers the evaluated users, and is computed once per victim.
         """
         if self._rms is None:
             squares, entries = [], []
@@ -78,13 +81,16 @@ class EmbeddingSurface(ArenaSurface):
             yield EmbeddingArena(oracle, unit, ball, targets=targets)
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures an attack at ε. A minimum-norm attack runs once per key, for all ε."""
+        """Measures an attack at ε.
+
+        A minimum-norm attack runs once per key, for all ε.
+        """
         if isinstance(attack, MinimumNormAttack):
             return self._measure_minimum(attack, epsilon, key, targets)
         return super().measure(attack, epsilon, key, targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns the root mean square of the inputs, and the items that a second stage could rank."""
+        """Returns the root mean square of the inputs, and diagnostics of candidates."""
         return {"rms": self.rms()} | super().diagnostics(arrays, targets)
 
     def _measure_minimum(
@@ -105,7 +111,7 @@ class EmbeddingSurface(ArenaSurface):
         parts = []
         for number, arena in enumerate(self.arenas(attack, epsilon, Costs(), Diagnosis(), targets)):
             part = arena.stored(minimum.within(number, arena.ball.radius))
-            # A user who is not hit at clean needs no perturbation: radius 0, and no part in the statistics.
+            # A user without a clean hit needs no perturbation. The radius is 0, and statistics skip this user.
             length = minimum.lengths[number] / arena.unit.clamp_min(TINY)
             parts.append(part | {"radius": torch.where(arena.to_break, length, 0.0).cpu().numpy()})
         arrays = join_chunks(parts, self.victim.users)
@@ -116,7 +122,7 @@ class EmbeddingSurface(ArenaSurface):
     def _unit(self, oracle: EmbeddingOracle, threat: Threat) -> Tensor:
         """Returns the radius at ε = 1, float [B].
 
-        If the scale is relative, the radius is RMS (linf) or RMS·√(d·n_valid) (l2). Otherwise it is 1.
+        If the scale is relative, the radius is RMS (linf) or RMS·√(d·n_valid) (l2). Otherwise the radius is 1.
         """
         entries = oracle.lengths()
         unit = torch.ones_like(entries)

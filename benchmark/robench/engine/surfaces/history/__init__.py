@@ -1,1 +1,1 @@
-"""The surface ``history``: the list of interactions of every user is edited."""
+"""The surface ``history``: edits of every user's list of interactions."""

@@ -21,7 +21,7 @@ from robench.engine.attack.users import UserArena
 from robench.engine.surfaces.history.budget import EditBudget, unpadded
 from robench.engine.surfaces.history.oracle import EditOracle
 
-ITEMS = "items"  # the one tensor of a candidate: int64 [B, L], right-padded with −1
+ITEMS = "items"  # the only tensor of a candidate: int64 [B, L], right-padded with −1
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class HistoryArena(UserArena):
 
     @property
     def gradients(self) -> bool:
-        """True if slopes with respect to the items of the history can be computed."""
+        """True if the victim offers slopes with respect to items of a history."""
         return self.oracle.readable()
 
     def genuine(self) -> Candidate:
@@ -56,7 +56,7 @@ class HistoryArena(UserArena):
         yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Replaces every row of the proposal that may not be applied by the genuine row."""
+        """Returns the proposal with genuine rows in place of rows that are not allowed."""
         if ITEMS not in proposal:
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")
         rows = proposal[ITEMS].cpu()
@@ -88,7 +88,7 @@ def edit_script(user: int, old: list[int], new: list[int]) -> list[tuple[int, in
     """Returns the edits that turn ``old`` into ``new``.
 
     Returns:
-        For each edit the user, the place in the old history, the removed item or −1, and the added item or −1.
+        One tuple per edit: the user, the place in the old history, the removed item or −1, and the added item or −1.
     """
     lines = []
     for op in Levenshtein.editops(old, new):

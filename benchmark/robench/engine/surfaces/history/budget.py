@@ -1,6 +1,6 @@
-"""Enforces ε on edits of histories: a row over budget is undone.
+"""Enforces ε on edits of histories.
 
-A row with forbidden items is undone too.
+The genuine row replaces a row that is over budget or holds forbidden items.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from robench.engine.attack.costs import Costs
 
 
 def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
-    """Returns the number of edits that histories of ``lengths`` may have, int64 [B].
+    """Returns the number of edits that each history may have, int64 [B].
 
-    It is ⌊ε⌋ if the scale is ``absolute``. If it is ``relative``, it is ⌊ε · length⌋, but at least one if ε > 0.
+    If the scale is ``absolute``, the number is ⌊ε⌋. If the scale is ``relative``, the number is ⌊ε · length⌋, but at
+    least 1 if ε > 0.
     """
     if scale == "absolute":
         return torch.full_like(lengths, int(epsilon))
@@ -40,7 +41,7 @@ class EditBudget:
         self.genuine, self.limit, self.forbidden = genuine, limit, forbidden
 
     def allowed(self, rows: Tensor, costs: Costs) -> Tensor:
-        """Returns which rows may be applied, bool [B], and records the overshoot.
+        """Returns whether each row may be applied, bool [B], and records the overshoot.
 
         Raises:
             PluginError: if there is not exactly one row of item ids per user.
@@ -53,7 +54,8 @@ class EditBudget:
         lawful = self._lawful(rows, length)
         pairs = zip(self._lists, rows.tolist(), length.tolist(), strict=True)
         edits = torch.tensor([Levenshtein.distance(known, row[:end]) for known, row, end in pairs], dtype=torch.int64)
-        # A row that is not lawful is over budget by one edit at least. Without any budget, any edit must show too.
+        # A row that is not lawful counts as at least one edit over budget. If the budget is 0, any edit must count as
+        # an overshoot.
         spent = torch.where(lawful, edits, torch.maximum(edits, self.limit + 1))
         over = torch.where(spent > 0, 1.0 + spent, 0.0)
         costs.note_overshoot(float(torch.where(self.limit > 0, spent / self.limit.clamp_min(1), over).max()))
@@ -64,9 +66,9 @@ class EditBudget:
         return unpadded(self.genuine)
 
     def _lawful(self, rows: Tensor, length: Tensor) -> Tensor:
-        """Returns which rows hold only permitted items, bool [B].
+        """Returns whether each row holds only permitted items, bool [B].
 
-        In such a row all items exist, no forbidden item was added, and no added item is repeated.
+        In such a row, all items exist, no forbidden item was added, and no added item is repeated.
 
         Args:
             rows: the edited histories, int64 [B, L].
@@ -80,7 +82,10 @@ class EditBudget:
         return (exists | ~inside).all(1) & ~comes_in & (counts <= before.clamp_min(1)).all(1)
 
     def _count_items(self, rows: Tensor) -> Tensor:
-        """Counts each item in ``rows`` (padded with n_items): int16 [B, n_items]."""
+        """Returns the count of each item in each row: int16 [B, n_items].
+
+        The array ``rows`` is padded with n_items.
+        """
         counts = torch.zeros(len(rows), self.forbidden.shape[1] + 1, dtype=torch.int16)
         return counts.scatter_add_(1, rows, torch.ones_like(rows, dtype=torch.int16))[:, :-1]
 

@@ -46,9 +46,9 @@ class EditedHistories:
         self._times = np.append(genuine.times, 0)
 
     def with_rows(self, rows: Tensor) -> Interactions:
-        """Returns the histories with ``rows`` (int64 [B, L]) in place of genuine ones.
+        """Returns the histories with ``rows`` (int64 [B, L]) in place of genuine rows.
 
-        The item at place p keeps the time of the genuine item there, or of the last one.
+        The item at place p gets the time of the genuine item at place p, or that of the last genuine item.
         """
         table = rows.numpy()[self._order]
         users, real = self.users[self._order], table >= 0
@@ -62,7 +62,7 @@ class EditedHistories:
 
 @dataclass(eq=False)
 class EditOracle(UserOracle[Tensor]):
-    """A ``HistoryOracle`` for one chunk of users. ``read`` builds one.
+    """A ``HistoryOracle`` for one chunk of users, built by ``read``.
 
     Args:
         model: the victim, in evaluation mode if it is neural.
@@ -71,7 +71,7 @@ class EditOracle(UserOracle[Tensor]):
         goal: the goal of these users.
         limit: the number of edits that each user may have, int64 [B].
         draws: the random streams for a victim that draws at test time.
-        inputs: the item vectors of the victim, which its chunks share. None for a model without gradients.
+        inputs: the item vectors of the victim, which all chunks share, or None for a model without gradients.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -134,10 +134,10 @@ class EditOracle(UserOracle[Tensor]):
         return self.limit.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
-        """Returns the items that are neither forbidden nor in the rows.
+        """Returns whether each item is neither forbidden nor in the row.
 
         Returns:
-            True for each such item, bool [B, n_items].
+            A mask of the items that may be added, bool [B, n_items].
         """
         own = self._genuine if rows is None else rows
         known = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
@@ -145,7 +145,7 @@ class EditOracle(UserOracle[Tensor]):
         return ~(known[:, :-1] | self.forbidden)
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Draws uniform numbers in [0, 1) one stream per user: float64 [B, *shape]."""
+        """Draws uniform numbers in [0, 1), one stream per user: float64 [B, *shape]."""
         draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
@@ -162,7 +162,7 @@ class EditOracle(UserOracle[Tensor]):
         return self.evaluate_loss(rows, loss)
 
     def readable(self) -> bool:
-        """Returns whether ``slopes`` can compute slopes."""
+        """Returns whether ``slopes`` can compute slopes for this victim."""
         if self.inputs is None:
             return False
         rows = self._genuine
@@ -191,7 +191,7 @@ class EditOracle(UserOracle[Tensor]):
             return gradient_of(self.goal.loss(mask_known(scores, self.chunk), loss), leaves)
 
     def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> EditOracle:
-        """Returns the oracle of some users (int64 [b]), which shares the diagnosis."""
+        """Returns the oracle of some users (int64 [b]), with the same diagnosis."""
         chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)
         draws, limit = replace(self.draws, expectation=expectation), self.limit[chosen]
         return self.read(self.model, self.history, chunk, goal, limit, draws, self.inputs, costs, self.diagnosis)

@@ -1,4 +1,4 @@
-"""Computes slopes of a neural model's loss with respect to the items of a history.
+"""Computes slopes of a neural model's loss with respect to items of a history.
 
 A slope is the first-order change of the loss if an item is replaced.
 """
@@ -16,7 +16,7 @@ from robench.api.attacks.slopes import Slopes
 from robench.api.data import IntArray, Interactions
 from robench.api.models.torch import Batch, Embedded, TorchModel
 
-LINEAR = 1e-3  # a bag counts as a weighted sum of item vectors if it is one within this share of its length
+LINEAR = 1e-3  # a bag counts as a weighted sum of item vectors if it differs by at most this share of its norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class EmbeddedHistories:
     Args:
         batch: the queries.
         e: the embedded inputs of the queries.
-        place: the place in the history of every position of ``batch.histories``, int64 [B, W], −1 at padding.
+        place: the place in the full history of each entry in ``batch.histories``, int64 [B, W], −1 at padding.
         present: the items at these places, int64 [B, W].
     """
 
@@ -41,9 +41,9 @@ class ItemInputs:
 
     Each item is embedded as a history of one item.
 
-    Two shapes of input are supported. Sequence models have a vector per place of ``batch.histories``. Bags have a
-    vector per user, a sum of item vectors that gives all items of a user the same weight. A model with any other input
-    has no slopes. Neither has a model that does not read the last items of a history in order.
+    Two shapes of input are supported. Sequence models have one vector per place of ``batch.histories``. Bags have one
+    vector per user: a sum of item vectors that gives all items of a user the same weight. A model with any other input
+    has no slopes. A model that does not read the last items of a history in order has no slopes either.
 
     Args:
         model: the victim, in evaluation mode.
@@ -57,7 +57,7 @@ class ItemInputs:
     def vectors(self) -> Mapping[str, Tensor]:
         """Returns the vector of every item, float [n_items, d] per input.
 
-        It is computed once.
+        The vectors are computed once.
         """
         if self._vectors is None:
             parts: dict[str, list[Tensor]] = {}
@@ -71,7 +71,7 @@ class ItemInputs:
         return self._vectors
 
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
-        """Embeds some rows.
+        """Returns the embedded inputs of some rows.
 
         The result is None if the model's inputs have an unknown shape.
 

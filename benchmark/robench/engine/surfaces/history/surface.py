@@ -1,4 +1,4 @@
-"""Measures a victim whose users' histories are edited."""
+"""Measures a victim under edits of its users' histories."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class HistorySurface(ArenaSurface):
     ) -> Iterator[HistoryArena]:
         """Yields one arena per chunk.
 
-        ε is a number of edits, or a share of the history if the scale is relative.
+        The budget ε is a number of edits, or a share of the history if the scale is relative.
         """
         victim, threat = self.victim, attack.threat()
         model, history = victim.model, victim.history
@@ -42,5 +42,5 @@ class HistorySurface(ArenaSurface):
             yield HistoryArena(oracle, unit, targets=targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns no diagnostics, because a first stage reads the edited histories too."""
+        """Returns no diagnostics, because a first stage also reads edited histories."""
         return {}

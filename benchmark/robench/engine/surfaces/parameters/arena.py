@@ -24,7 +24,7 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class ParametersArena(Arena):
-    """All users of a victim, who share one δ.
+    """All users of a victim, with one δ for all users.
 
     Args:
         oracle: the oracle of the victim.
@@ -66,11 +66,14 @@ class ParametersArena(Arena):
         return project(self.oracle.masked({ROWS: proposal[ROWS].detach()}), self.ball, self.costs)
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns −NDCG@k of held-out items, or NDCG@k of promoted ones: float64 [U]."""
+        """Returns −NDCG@k of held-out items, or NDCG@k of promoted items: float64 [U]."""
         return torch.cat([judgement.damage for judgement in self._judge_users(candidate)])
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate by means over all users. Every row gets the same judgement."""
+        """Judges a candidate by means over all users.
+
+        Every row gets the same judgement.
+        """
         judgements = self._judge_users(candidate)
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*judgements, strict=True))
         rows = len(self.unit)
@@ -78,7 +81,10 @@ class ParametersArena(Arena):
         return Judgement(damage.expand(rows), loss.expand(rows), never)
 
     def _judge_users(self, candidate: Candidate) -> list[Judgement]:
-        """Judges every user, chunk by chunk. The damage is ``Goal.damage_at_k``."""
+        """Returns the judgements of all users, one per chunk.
+
+        The damage is ``Goal.damage_at_k``.
+        """
         draws = list(self.oracle.host_scores(candidate))
         return [
             judge_scores(queries.goal, [draw[number] for draw in draws], queries.goal.damage_at_k)
@@ -86,7 +92,7 @@ class ParametersArena(Arena):
         ]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
-        """Returns the arena with its own costs.
+        """Returns the same arena with separate costs.
 
         All rows must be chosen, because tables are perturbed as a whole.
         """
@@ -97,7 +103,7 @@ class ParametersArena(Arena):
         return replace(self, oracle=oracle)
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the ranks, the lists and the losses of all users."""
+        """Returns the ranks, the top lists and the losses of all users."""
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
         clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []
         for number, (_, chunk, goal) in enumerate(self.oracle.queries):
@@ -109,7 +115,7 @@ class ParametersArena(Arena):
         return join_chunks(parts, users)
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns the number of rows that moved, their norms, and ε."""
+        """Returns the number of perturbed rows, the norms of rows, and the spent ε."""
         delta = candidate[ROWS]
         length, largest = delta.norm(dim=1), delta.abs().amax(1)
         share = sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)

@@ -24,16 +24,16 @@ from robench.engine.attack.victim import Queries
 from robench.engine.rank.chunk import EvaluationChunk, mask_known
 from robench.engine.surfaces.parameters.tables import EmbeddingTables
 
-DIAGNOSED = 64  # users whose own gradients are diagnosed
-ALL = -1  # in place of a user, once that is done
-ROWS = "rows"  # the one input: all rows of all tables, one below the other
+DIAGNOSED = 64  # the most users with a diagnosis of their own gradients
+ALL = -1  # stands for all users in the diagnosis, so it runs once
+ROWS = "rows"  # the only input: all rows of all tables, stacked
 
 
 @dataclass(eq=False)
 class ParametersOracle:
-    """An ``Oracle`` whose rows are the rows of the tables.
+    """An ``Oracle`` in which every row is a row of an embedding table.
 
-    Every row has the same loss, the mean over all users.
+    Every row has the same loss, which is the mean over all users.
 
     Args:
         tables: the tables of the victim.
@@ -71,7 +71,7 @@ class ParametersOracle:
         return self.tables.valid.sum(1).float()
 
     def masked(self, delta: Delta) -> dict[str, Tensor]:
-        """Returns δ with zeros beyond a table's width."""
+        """Returns δ with zeros beyond the width of each table."""
         return {ROWS: delta[ROWS] * self.tables.valid}
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
@@ -79,7 +79,7 @@ class ParametersOracle:
         return self._evaluate(delta, loss, gradient=False)
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns the mean loss and its gradient at δ."""
+        """Returns the mean loss and the gradient of this loss at δ."""
         return self._evaluate(delta, loss, gradient=True)
 
     def rivals(self, count: int) -> Tensor:
@@ -153,10 +153,11 @@ class ParametersOracle:
             yield torch.nn.functional.softplus(gap).sum() / sum(len(part[0]) for part in pairs)
 
     def _draw_pairs(self) -> list[tuple[Tensor, ...]] | None:
-        """Draws a new unused item for each known item, as BPR does.
+        """Draws a new unused item for each known item, as in BPR.
 
         Returns:
-            For each chunk the row, the known item and the unused item of every pair, int64 [m] each.
+            The row, the known item and the unused item of every pair, int64 [m] each, for each chunk. None if held-out
+            items are attacked.
         """
         if self.known is None:
             return None
@@ -174,9 +175,9 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
-        """Yields the largest gradient entry of the losses of single users.
+        """Yields the largest gradient entry of single users' losses.
 
-        It covers at most ``DIAGNOSED`` users to be broken. A sum over all users would hide users without a gradient.
+        At most ``DIAGNOSED`` users to be broken are covered. A sum over all users would hide users without a gradient.
         """
         places = []
         for number, (batch, chunk, goal) in enumerate(self.queries):

@@ -1,4 +1,4 @@
-"""Measures a victim whose embedding tables are perturbed by one δ."""
+"""Measures a victim under one δ on its embedding tables."""
 
 from __future__ import annotations
 

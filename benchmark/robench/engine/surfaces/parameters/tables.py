@@ -1,4 +1,4 @@
-"""Joins the embedding tables of a victim, so that one δ perturbs them all."""
+"""Joins the embedding tables of a victim, so that one δ perturbs all tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench.api.models.torch import TorchModel
 class EmbeddingTables:
     """The embedding tables of a victim as one matrix [R, d].
 
-    d is the width of the widest table. Narrower tables use the first columns.
+    Here d is the width of the widest table. Narrower tables use the first columns.
 
     Args:
         model: the victim, in evaluation mode.
@@ -46,7 +46,7 @@ class EmbeddingTables:
         return torch.cat(parts)
 
     def plus(self, delta: Tensor) -> dict[str, Tensor]:
-        """Returns the tables plus δ [R, d]."""
+        """Returns the tables with δ [R, d] added."""
         tables, start = {}, 0
         for name, weight in self.weights.items():
             tables[name] = weight + delta[start : start + len(weight), : weight.shape[1]]
@@ -56,8 +56,8 @@ class EmbeddingTables:
     def unit(self, norm: str, scale: str) -> Tensor:
         """Returns the radius of every row at ε = 1, float [R].
 
-        If the scale is relative, it is the mean row norm of the table (l2), or this norm divided by √d (linf).
-        Otherwise it is 1.
+        If the scale is relative, the radius is the mean row norm of the table (l2), or this norm divided by √d (linf).
+        Otherwise the radius is 1.
         """
         parts = []
         for weight in self.weights.values():

@@ -1,1 +1,1 @@
-"""The surface ``text``: titles of items are rewritten in the same way for all users."""
+"""The surface ``text``: titles of items, rewritten in the same way for all users."""

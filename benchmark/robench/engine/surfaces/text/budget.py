@@ -1,6 +1,6 @@
 """Enforces ε on edits of titles.
 
-A title that is over budget or not printable is undone.
+The genuine title replaces a title that is over budget or not printable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class TitleBudget:
 
     Args:
         genuine: the genuine titles.
-        epsilon: the edits as a share of a title's length.
+        epsilon: the allowed edits as a share of a title's length.
         unit: the unit of edits, words or characters.
     """
 
@@ -40,7 +40,7 @@ class TitleBudget:
         return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
 
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
-        """Returns the titles that may be applied, and records the overshoot.
+        """Returns titles within the budget, and records the overshoot.
 
         The genuine title replaces a title that is over budget, not printable or unchanged.
 
@@ -58,7 +58,7 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns the budget that titles spend, in edits and as a share of the length."""
+        """Returns the spent budget, in edits and as a share of the title's length."""
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
         share = edits / length

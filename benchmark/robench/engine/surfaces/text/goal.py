@@ -37,7 +37,8 @@ class TitleGoal(Protocol):
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns sums over the users of a chunk for each item, float64 [4, A].
 
-        They sum the loss, the users for whom the goal is reached, the damage, and the users that count.
+        The four rows are the loss, the number of users for whom the goal is reached, the damage, and the number of
+        users that count.
         """
         ...
 
@@ -46,7 +47,7 @@ class TitleGoal(Protocol):
         ...
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the sum of the loss over the users, [A], with a graph.
+        """Returns the sum of the loss over the users, [A], with gradients.
 
         The shape is [1] if the loss is the same for every item.
         """
@@ -70,7 +71,7 @@ class PromotionGoal:
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns sums over the users without each item, float64 [4, A].
 
-        They sum the log softmax of the item, the hits in the top k, NDCG, and the users.
+        The four rows are the log softmax of the item, the hits in the top k, NDCG, and the number of users.
         """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
@@ -79,11 +80,11 @@ class PromotionGoal:
         return torch.stack([*(part.sum(0) for part in parts), (goal.items >= 0).double().sum(0)])
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns the number of users of a chunk who do not have each item, [A]."""
+        """Returns the number of users in a chunk that do not have each item, [A]."""
         return (eligible_targets(chunk, self.items) >= 0).sum(0).cpu()
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the sum of the log softmax of each item, [A], with a graph.
+        """Returns the sum of the log softmax of each item, [A], with gradients.
 
         The sum is taken over the users without the item.
         """
@@ -91,14 +92,14 @@ class PromotionGoal:
 
     @staticmethod
     def _log_softmax(scores: Tensor, items: Tensor) -> Tensor:
-        """Returns the log softmax of each item, 0 at −1: [B, A]."""
+        """Returns the log softmax of each item, [B, A], with 0 at item −1."""
         log = scores.gather(1, items.clamp_min(0)) - scores.logsumexp(1, keepdim=True)
         return torch.where(items >= 0, log, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutGoal:
-    """The goal that held-out items fall, whichever titles cause the fall.
+    """The goal that held-out items fall, whichever titles are the cause.
 
     Every item has the same loss.
 
@@ -111,18 +112,19 @@ class HeldOutGoal:
     k: int
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns sums over the users of a chunk, which are equal for all items: float64 [4, A].
+        """Returns sums over the users of a chunk, float64 [4, A].
 
-        They sum the loss ``ce``, the users without a held-out item in the top k, −NDCG, and the users.
+        The sums are equal for all items. The four rows are the loss ``ce``, the number of users without a held-out item
+        in the top k, −NDCG, and the number of users.
         """
         goal = Goal("untargeted", chunk.held.to(scores.device), self.k)
         parts = [goal.loss(scores, "ce"), goal.broken(scores), goal.damage_at_k(scores), torch.ones(len(scores))]
         return torch.stack([part.double().sum().cpu() for part in parts]).unsqueeze(1).expand(4, len(self.items))
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns the number of users of a chunk, which is equal for all items: [A]."""
+        """Returns the number of users in a chunk, repeated for each item: [A]."""
         return torch.full((len(self.items),), len(chunk.held))
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the sum of the loss ``ce`` over the users, [1], with a graph."""
+        """Returns the sum of the loss ``ce`` over the users, [1], with gradients."""
         return Goal("untargeted", chunk.held.to(scores.device), self.k).loss(scores, "ce").sum().unsqueeze(0)

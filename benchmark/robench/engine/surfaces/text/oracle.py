@@ -23,7 +23,7 @@ class TitleJudgement(NamedTuple):
     """The host's judgement of the title of each item.
 
     Args:
-        damage: the damage by each title, float64 [A]. Higher is worse for the defender.
+        damage: the damage by each title, float64 [A]. Higher damage is worse for the defender.
         loss: the loss of each item, float64 [A].
         reached: the share of users for whom the goal is reached, float64 [A].
     """
@@ -88,7 +88,7 @@ class TitleOracle:
         return list(self.allowed.limit)
 
     def by_row(self, titles: Sequence[str]) -> dict[int, str]:
-        """Returns titles of ``items`` by row of the catalogue."""
+        """Returns titles of ``items``, keyed by row of the catalogue."""
         return dict(zip(self.items.tolist(), titles, strict=True))
 
     def judge(self, titles: Sequence[str]) -> TitleJudgement:
@@ -109,8 +109,8 @@ class TitleOracle:
         return Exposure(judgement.loss, judgement.reached)
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes with respect to the tokens of the titles that the model reads.
+        """Returns slopes with respect to the tokens of titles.
 
-        The result is None if the model offers no slopes.
+        The titles are those that the model reads. The result is None if the model offers no slopes.
         """
         return Sloper(self.reader, self.goal, self.costs, self.diagnosis).slopes(titles)

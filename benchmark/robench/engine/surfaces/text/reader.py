@@ -1,4 +1,4 @@
-"""A view of a victim that reads titles, for attacks on titles."""
+"""Provides a view of a victim that reads titles, for attacks on titles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 @dataclass(frozen=True, eq=False)
 class TextReader:
-    """One victim whose titles can be rewritten.
+    """One victim that reads titles of items.
 
     Args:
         model: the fitted model, with the surface ``text``.
@@ -25,7 +25,7 @@ class TextReader:
         chunks: the chunks of all evaluated users, on the CPU.
         catalogue: the genuine items.
         draws: the random streams for a victim that draws at test time.
-        clean: the function by which the defence reads a title, or None if it does not change titles.
+        clean: the function by which the defence changes titles, or None if titles do not change.
     """
 
     model: Model
@@ -40,7 +40,7 @@ class TextReader:
         return title if self.clean is None else self.clean(title)
 
     def victim(self, titles: Mapping[int, str]) -> Model:
-        """Returns the model with other titles, which are given by row of the catalogue.
+        """Returns the model with other titles, keyed by row of the catalogue.
 
         Only changed titles are encoded again.
         """

@@ -56,7 +56,7 @@ class RewrittenTitles:
 
 @dataclass
 class WorstTitles:
-    """The titles with the highest mean damage so far, and the worst title of each item.
+    """The worst titles so far, by mean damage and for each item.
 
     Args:
         together: the titles of the worst single proposal.
@@ -73,7 +73,7 @@ class WorstTitles:
         return cls(titles, titles)
 
     def update(self, titles: RewrittenTitles) -> None:
-        """Replaces titles by worse ones, on average and item by item."""
+        """Replaces titles by worse titles, on average and item by item."""
         self._update_together(titles)
         old = self.single
         better = worse(titles, old)
@@ -87,7 +87,7 @@ class WorstTitles:
     def finish(self, oracle: TitleOracle) -> RewrittenTitles:
         """Returns the worst titles.
 
-        If items are promoted, the worst titles of the single items are first judged together.
+        If items are promoted, the items' own worst titles are first judged together.
         """
         if isinstance(oracle.goal, PromotionGoal) and self.single.titles != self.together.titles:
             oracle.costs.queries += oracle.n_users
@@ -103,7 +103,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
     """Searches for the titles with the highest mean damage.
 
     Ties are broken by the loss. The candidates are the genuine titles and all proposals of the attack. If items are
-    promoted, the combination of each item's worst title is a candidate too.
+    promoted, the combination of all items' worst titles is also a candidate.
 
     Raises:
         TypeError: if the attack rewrites no titles.
@@ -120,7 +120,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 
 
 def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches the members of an ensemble for the titles with the highest mean damage."""
+    """Searches an ensemble for the titles with the highest mean damage."""
     worst = WorstTitles.genuine(oracle)
     for member in log.members:
         own = replace(oracle, costs=Costs())

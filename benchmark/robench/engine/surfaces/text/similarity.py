@@ -16,9 +16,9 @@ from robench.pretrained.weights import packaged_folder
 
 @cache
 def _encoder() -> Encoder | None:
-    """Returns all-MiniLM-L6-v2 from its package, or None if it is not installed.
+    """Returns all-MiniLM-L6-v2 from its package, or None if that is not installed.
 
-    It needs the package with the weights, and transformers.
+    The encoder needs the package with the weights, and transformers.
     """
     folder = packaged_folder()
     if folder is None or importlib.util.find_spec("transformers") is None:

@@ -28,7 +28,7 @@ AT_ONCE = 64  # texts that go through an encoder together
 
 @dataclass(eq=False)
 class Sloper:
-    """Computes the slopes of one victim under one goal.
+    """A computation of slopes for one victim under one goal.
 
     Args:
         reader: the victim.
@@ -43,9 +43,9 @@ class Sloper:
     diagnosis: Diagnosis
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes with respect to the tokens of the titles that the model reads.
+        """Returns slopes with respect to the tokens of titles.
 
-        The result is None if the model offers no slopes.
+        The titles are those that the model reads. The result is None if the model offers no slopes.
         """
         model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
@@ -61,7 +61,7 @@ class Sloper:
             yield chunk
 
     def _through_texts(self, model: TokenModel, titles: Sequence[str]) -> TokenSlopes:
-        """Applies the chain rule through the items' vectors."""
+        """Returns slopes by the chain rule through the items' vectors."""
         attacked, items = self.goal.items, self.reader.catalogue.items
         read = [self.reader.read(title) for title in titles]
         texts = [item_text(replace(items[row], title=title)) for row, title in zip(attacked, read, strict=True)]
@@ -80,10 +80,13 @@ class Sloper:
         return replace(_token_slopes(model, read, tokens, by_token), spelled=self._spelled(model))
 
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the gradient of each item's summed loss with respect to its vector, [A, D]."""
+        """Returns the gradient of each item's loss with respect to its vector, [A, D].
+
+        The loss is summed over the users of the chunk.
+        """
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
-        assert isinstance(victim, TorchModel)  # because its innermost model is
+        assert isinstance(victim, TorchModel)  # because its innermost model is a TorchModel
         (name,) = (name for name, part in victim.named_buffers() if part is model.texts)
         with torch.enable_grad():
             now = {name: texts.index_copy(0, rows, leaf)}
@@ -94,13 +97,13 @@ class Sloper:
         return torch.stack(own)
 
     def _scores(self, model: TorchModel, chunk: EvaluationChunk) -> Tensor:
-        """Returns the masked scores of a chunk with a graph, [B, n_items]."""
+        """Returns the masked scores of a chunk with gradients, [B, n_items]."""
         batch = model.queries(chunk.users.numpy(), self.reader.history).to(model.device)
         with self.reader.draws.attack_rng.child("slopes").stream():
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
-        """Differentiates with respect to the tokens' vectors and their own likelihoods.
+        """Returns slopes with respect to tokens' vectors and likelihoods.
 
         The result is exact to first order in the scores.
         """
@@ -108,7 +111,7 @@ class Sloper:
         victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
         model = innermost(victim)
         assert isinstance(victim, TorchModel)
-        assert isinstance(model, LikelihoodModel)  # as the genuine one is
+        assert isinstance(model, LikelihoodModel)  # as in the genuine victim
         tokens, table = model.tokens(read), model.token_table().detach()
         vectors = table[tokens.ids.to(table.device)].requires_grad_()
         choice = one_hot(tokens.ids.to(table.device), len(table)).to(table).requires_grad_()
@@ -140,7 +143,7 @@ class Sloper:
         )
 
     def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
-        """Returns the words of all titles with their tokens after another word.
+        """Returns the tokens of each word in all titles, as read after another word.
 
         Words without tokens are left out.
         """
@@ -151,9 +154,10 @@ class Sloper:
 
     @staticmethod
     def _weights(scores: Tensor, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns the slope of each item's summed loss with respect to its own score, [B, A].
+        """Returns the slope of each item's loss with respect to its own score, [B, A].
 
-        Slopes with respect to other items' scores are left out, because each title is attacked by its item's own loss.
+        The loss is summed over the users. Slopes with respect to other items' scores are left out, because each title
+        is attacked through the loss of its own item.
         """
         leaf = scores.detach().requires_grad_()
         losses = goal.loss(leaf, chunk)
@@ -163,10 +167,10 @@ class Sloper:
         return torch.stack(own, 1)
 
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns the items that the model itself ranks for each user, bool [B, A].
+        """Returns whether the model itself ranks each item for each user, bool [B, A].
 
-        Only users who count for the goal have such items. Other items have no slope, but this does not mean that their
-        gradient is hidden.
+        The values are True only for users that count for the goal. All other items have no slope, which does not mean
+        that their gradient is hidden.
         """
         counts = eligible_targets(chunk, goal.items) >= 0
         candidates = model.candidates(chunk.users.numpy(), self.reader.history)
@@ -176,7 +180,7 @@ class Sloper:
 
 
 def innermost(model: Model) -> Model:
-    """Returns the model inside a defence's wrappers."""
+    """Returns the model inside all wrappers of defences."""
     return model.innermost() if isinstance(model, Wrapped) else model
 
 
@@ -207,15 +211,15 @@ def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tens
 
 
 def word_numbers(title: str, start: Sequence[int]) -> list[int]:
-    """Returns, for each token, the number of its word.
+    """Returns the number of each token's word in a title.
 
     Args:
-        title: the title. It is split into words at blanks.
-        start: the positions of the characters at which tokens start.
+        title: the title, which is split into words at blanks.
+        start: the position of each token's first character.
 
     Returns:
-        For each token the number of the word that contains its first character. It is −1 at a blank or after the end of
-        the title.
+        The number of the word that contains the first character, for each token. The number is −1 at a blank or after
+        the end of the title.
     """
     number, word = [], -1
     for at, char in enumerate(title):

@@ -1,4 +1,4 @@
-"""Measures a victim whose items' titles are rewritten."""
+"""Measures a victim under rewritten titles of items."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TextSurface(VictimSurface):
     def oracle(self, attack: Attack, epsilon: float, targets: IntArray | None) -> TitleOracle:
         """Returns the oracle of an attack at ε.
 
-        The attack rewrites the promoted items' titles, or those of all items.
+        The attack rewrites the titles of the promoted items, or of all items if no items are promoted.
 
         Raises:
             PluginError: if no item has a title.
