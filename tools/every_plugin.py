@@ -1,10 +1,11 @@
-"""Writes a small suite that uses every built-in plugin, with the data and the weights that it needs.
+"""Writes a small suite that uses every built-in plugin.
 
     python tools/every_plugin.py FOLDER
     python tools/same_cells.py OTHER_CHECKOUT FOLDER/every-plugin.yaml
 
-The models that read text use tiny encoders and decoders with random weights, so the whole suite runs in about a minute.
-Its numbers have no meaning. It serves to show that a change of the code changes no number.
+The data and the weights of the suite are written too. The models that read text use tiny encoders and decoders with
+random weights, so the whole suite runs in about a minute. The numbers of the suite have no meaning. The suite shows
+that a change of the code changes no number.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}
 
 
 def datasets(folder: Path) -> list[dict[str, Any]]:
-    """Returns one entry per data set. The files of the first two are in ``folder``."""
+    """Returns one entry per data set.
+
+    The files of the first two data sets are in ``folder``.
+    """
     return [
         {"name": "csv", **{key: str(folder / f"{key}.csv") for key in ("path", "items", "users")}},
         {"name": "recbole", "path": str(folder / "atomic")},
@@ -36,7 +40,10 @@ def datasets(folder: Path) -> list[dict[str, Any]]:
 
 
 def models(folder: Path) -> list[dict[str, Any]]:
-    """Returns one entry per model, and a second one for each model that can train pretrained weights."""
+    """Returns one entry per model.
+
+    Models that can train pretrained weights have more entries.
+    """
     short = {"dim": 8, "max_length": 10, "epochs": 2}
     bert = {"name": "text-bert", "weights": str(folder / "bert"), **short}
     llm = {"name": "llm", "weights": str(folder / "decoder"), "history_items": 2, "validation_users": 2}
@@ -64,7 +71,10 @@ def models(folder: Path) -> list[dict[str, Any]]:
 
 
 def defenses() -> list[dict[str, Any]]:
-    """Returns one entry per defence, and more for the variants of adversarial training and smoothing."""
+    """Returns one entry per defence.
+
+    The variants of adversarial training and smoothing have further entries.
+    """
     return [
         {"name": "none"},
         ADVERSARIAL,
@@ -81,7 +91,10 @@ def defenses() -> list[dict[str, Any]]:
 
 
 def attacks(folder: Path) -> list[dict[str, Any]]:
-    """Returns one entry per attack, and more for the surfaces, norms and goals of some attacks."""
+    """Returns one entry per attack.
+
+    The surfaces, norms and goals of some attacks have further entries.
+    """
     ball: dict[str, Any] = {"epsilon": 0.05}
     return [
         {"name": "random-noise", "draws": 3, **ball},
@@ -120,12 +133,18 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
 
 
 def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
-    """Returns the label or else the name of every entry, except for those in ``left_out``."""
+    """Returns the label of every entry, or the name of an entry without a label.
+
+    The labels in ``left_out`` are not returned.
+    """
     return [label for entry in entries if (label := entry.get("label", entry["name"])) not in left_out]
 
 
 def suite(folder: Path) -> dict[str, Any]:
-    """Returns the suite. One data set is used with every plugin, and three data sets test their readers."""
+    """Returns the suite.
+
+    One data set is used with every plugin. The other three data sets only test their readers.
+    """
     learned, defended, attacking = models(folder), defenses(), attacks(folder)
     elsewhere = ["recbole", "synthetic", "movielens-small"]
     few = ("none", "normalise", "injection-filter")
@@ -173,7 +192,10 @@ def suite(folder: Path) -> dict[str, Any]:
 
 
 def write_data(folder: Path) -> None:
-    """Writes interactions, items and users as CSV files, and interactions and items as atomic files."""
+    """Writes interactions, items and users as CSV files.
+
+    Interactions and items are also written as atomic files.
+    """
     rng = np.random.default_rng(0)
     rows = [(u, i, t) for u in range(USERS) for t, i in enumerate(rng.permutation(ITEMS)[: rng.integers(6, 14)])]
     titles = [" ".join(rng.choice(WORDS, rng.integers(2, 5))) for _ in range(ITEMS)]
@@ -195,7 +217,10 @@ def _write_table(path: Path, header: list[str], rows: list[Any], separator: str)
 
 
 def main() -> None:
-    """Writes the suite, its data and its weights into the folder that the command line names."""
+    """Writes the suite, its data and its weights into a folder.
+
+    The command line names the folder.
+    """
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True)
     write_data(folder)

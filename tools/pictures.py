@@ -1,8 +1,9 @@
-"""Draws the pictures of the documentation from committed results, with the charts of the report.
+"""Draws the pictures of the documentation from committed results.
 
     python tools/pictures.py
 
-The only picture today is docs/images/leaderboard.svg: every neural model of results/models, clean and under PGD.
+The charts are those of the report. The only picture today is docs/images/leaderboard.svg: every neural model of
+results/models, clean and under PGD.
 """
 
 import json

@@ -1,10 +1,11 @@
-"""Plants faults in a copy of the source, one at a time, and runs the tests that must see them.
+"""Plants faults in a copy of the source, and runs the tests that must see them.
 
     python -m tools.plant_faults [--tree .] [--faults tools/faults.yaml] [--results build/faults.jsonl] [NAME ...]
 
-A fault is a small edit that a careless change could make, such as a wrong sign, a wrong bound or a dropped check. A
-fault that no test detects is a gap in the tests. Each line of ``--results`` holds one outcome, and a fault with an
-outcome is not planted again, so a run can be interrupted. The exit code is 1 if a fault survived.
+One fault is planted at a time. A fault is a small edit that a careless change could make, such as a wrong sign, a wrong
+bound or a dropped check. A fault that no test detects is a gap in the tests. Each line of ``--results`` holds one
+outcome. A fault with an outcome is not planted again, so a run can be interrupted. The exit code is 1 if a fault
+survived.
 """
 
 import argparse
@@ -33,14 +34,14 @@ PRELOADED = ("torch", "pandas", "scipy.stats", "sklearn.linear_model", "sympy", 
 
 @dataclass(frozen=True)
 class Fault:
-    """One edit, and the tests that must see it.
+    """A small edit, and the tests that must detect the edit.
 
     Args:
         name: A unique name.
-        why: What the edit would do to a user.
+        why: The effect of the edit for a user.
         file: The path of the file in the tree.
         text: The text to replace, which occurs once in the file.
-        fault: The text that replaces it.
+        fault: The text that replaces ``text``.
         tests: Paths or node ids, in the order in which pytest runs them.
     """
 
@@ -53,14 +54,17 @@ class Fault:
 
     @property
     def digest(self) -> str:
-        """The hash of everything except the explanation."""
+        """Returns the hash of everything except the explanation."""
         content = [self.file, self.text, self.fault, self.tests]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of the tests for a fault: ``killed``, ``survived``, ``hung``, or ``void`` if they could not run."""
+    """The outcome of the tests for a fault.
+
+    The outcome is ``killed``, ``survived``, ``hung``, or ``void`` if the tests could not run.
+    """
 
     name: str
     digest: str
@@ -84,7 +88,7 @@ class FirstFailure:
 
 
 class Tree:
-    """A copy of a source tree in which files can be edited for a while."""
+    """A copy of a source tree with files that can be edited for a while."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self.source, self.folder = source, folder
@@ -97,20 +101,31 @@ class Tree:
         (folder / "results").symlink_to(source / "results")
 
     def write(self, name: str, text: str) -> None:
-        """Writes a file with a new time, because Python detects stale byte code by time and size."""
+        """Writes a file with a new time.
+
+        Python detects stale byte code by time and size.
+        """
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
         self.clock += 2
         os.utime(path, (self.clock, self.clock))
 
     def faulty(self, fault: Fault) -> str | None:
-        """Returns the file's text with the fault, or None if the text to replace does not occur once."""
+        """Returns the file's text with the fault.
+
+        Returns:
+            The text, or None if the text to replace does not occur once.
+        """
         path = self.source / fault.file
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         return text.replace(fault.text, fault.fault) if text.count(fault.text) == 1 else None
 
     def run(self, tests: tuple[str, ...], log: Path) -> tuple[int | None, str]:
-        """Runs tests in a forked process. Returns pytest's exit code (None if it hung) and the first failing test."""
+        """Runs tests in a forked process.
+
+        Returns:
+            Pytest's exit code, or None if the tests hung, and the first failing test.
+        """
         note = log.with_suffix(".test")
         note.unlink(missing_ok=True)
         child = os.fork()
@@ -153,7 +168,7 @@ class Tree:
 def plant(tree: Tree, fault: Fault, log: Path) -> Outcome:
     """Plants one fault, runs its tests, and removes the fault.
 
-    The test that detects the fault is run again without it, and must pass then.
+    The test that detects the fault runs again without the fault, and must pass then.
     """
     start = time.monotonic()
 
@@ -180,7 +195,10 @@ def plant(tree: Tree, fault: Fault, log: Path) -> Outcome:
 
 
 def outcomes(tree: Tree, faults: list[Fault], results: Path) -> Iterator[Outcome]:
-    """Yields one outcome per fault. New outcomes are added to the file ``results``."""
+    """Yields one outcome per fault.
+
+    New outcomes are added to the file ``results``.
+    """
     results.parent.mkdir(parents=True, exist_ok=True)
     lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     known = {line["name"]: Outcome(**line) for line in map(json.loads, lines)}

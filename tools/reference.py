@@ -1,9 +1,10 @@
-"""Writes docs/reference/plugins.md from the code: every plugin of robench, what it offers, and its settings.
+"""Writes docs/reference/plugins.md from the code.
 
     python tools/reference.py            writes the page
     python tools/reference.py --check    exits with 1 if the page is not what the code says
 
-Names come from the registry, sentences from docstrings, and settings from the ``Config`` of each class.
+The page has every plugin of robench, its components and its settings. Names come from the registry, sentences from
+docstrings, and settings from the ``Config`` of each class.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ SHARED = {
 
 
 def code(value: Any) -> str:
-    """Returns a value as YAML writes it, marked as code."""
+    """Returns a value in YAML syntax, marked as code."""
     plain = {None: "null", True: "true", False: "false"}
     text = (
         plain[value]
@@ -68,7 +69,7 @@ def cell(text: str) -> str:
 
 
 def default_of(schema: dict[str, Any]) -> str:
-    """Returns the default of a setting. Long lists are cut."""
+    """Returns the default of a setting. A long list is cut."""
     if "default" not in schema:
         return "required"
     value = schema["default"]
@@ -118,17 +119,23 @@ def settings_of(config: type[Any]) -> dict[str, Setting]:
 
 
 def all_shared_of(config: type[Any]) -> list[type[Any]]:
-    """Returns the bases of a ``Config`` whose settings have a table of their own, the widest first."""
+    """Returns the bases of a ``Config`` with a settings table of their own.
+
+    The widest base comes first.
+    """
     return [base for base in reversed(config.__mro__) if base.__name__ in SHARED]
 
 
 def shared_of(config: type[Any]) -> type[Any] | None:
-    """Returns the nearest of these bases that is not the ``Config`` itself."""
+    """Returns the nearest base of a ``Config`` with a settings table of its own."""
     return next((base for base in reversed(all_shared_of(config)) if base is not config), None)
 
 
 def settings(config: type[Any]) -> Iterator[str]:
-    """Yields a link to the shared settings of a ``Config``, and the table of those that it adds or changes."""
+    """Yields a link to the shared settings of a ``Config``, and a table.
+
+    The table has the settings that the ``Config`` adds or changes.
+    """
     base, own = shared_of(config), settings_of(config)
     if base is not None:
         inherited = settings_of(base)
@@ -144,7 +151,10 @@ def settings(config: type[Any]) -> Iterator[str]:
 
 
 def sentence(cls: type[Any]) -> list[str]:
-    """Returns the first paragraph of a docstring, one sentence per line, wrapped."""
+    """Returns the first paragraph of a docstring.
+
+    The paragraph is wrapped, with one sentence per line.
+    """
     paragraph = " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split()).replace("``", "`")
     lines = re.split(r"(?<=[a-z)`0-9]\.) (?=[A-Z`])", paragraph)
     return [line for part in lines for line in textwrap.wrap(part, 98, break_on_hyphens=False, break_long_words=False)]
@@ -200,7 +210,10 @@ def page() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the page, or compares it if ``--check`` is given. Returns the exit code."""
+    """Writes the page and returns the exit code.
+
+    If ``--check`` is given, the page is only compared.
+    """
     written = page()
     if "--check" in arguments:
         return int(PAGE.read_text("utf-8") != written)

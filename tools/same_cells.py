@@ -3,7 +3,7 @@
     python tools/same_cells.py OTHER_CHECKOUT suites/smoke.yaml [--only model=mf] [--set seeds=[0]] [--workers 2]
 
 Each checkout runs from its own source tree with an empty cache of its own. The script prints the cells that differ in
-id, status, metric values, achieved budget or any array, and exits with 1 if there are any.
+id, status, metric values, achieved budget or any array. The exit code is 1 if a cell differs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ TIMED = ("seconds",)  # achieved costs that a clock measures
 
 
 def run(tree: Path, suite: Path, folder: Path, arguments: list[str]) -> Path:
-    """Runs a suite with the source tree of a checkout and returns the folder of its results."""
+    """Runs a suite with the source tree of a checkout.
+
+    The folder of the results is returned.
+    """
     sources = os.pathsep.join(str(tree / part) for part in ("benchmark", "plugins"))
     places = {"PYTHONPATH": sources, "ROBENCH_CACHE": str(folder / "cache"), "COLUMNS": "200"}
     command = [sys.executable, "-m", "robench", "run", str(suite.resolve()), "--results", str(folder / "results")]
@@ -34,7 +37,10 @@ def run(tree: Path, suite: Path, folder: Path, arguments: list[str]) -> Path:
 
 
 def differences(one: Path, two: Path) -> tuple[int, list[str]]:
-    """Returns the number of cells in the first folder, and a line for each cell that differs between both."""
+    """Returns the number of cells in the first folder, and the differences.
+
+    Each difference is a line about a cell that is not equal in both folders.
+    """
     first, second = ({path.stem for path in (folder / "cells").glob("*.json")} for folder in (one, two))
     lines = [f"{cell}: only in one of them" for cell in sorted(first ^ second)]
     for cell in sorted(first & second):
@@ -47,7 +53,7 @@ def differences(one: Path, two: Path) -> tuple[int, list[str]]:
 
 
 def _plain(value: Any) -> Any:
-    """Returns an entry of a record without durations."""
+    """Returns an entry of a record without the durations."""
     return {k: v for k, v in value.items() if k not in TIMED} if isinstance(value, dict) else value
 
 
@@ -63,7 +69,7 @@ def _unequal(one: Path, two: Path) -> list[str]:
 
 
 def main() -> int:
-    """Compares this checkout with another one on a suite and returns the exit code."""
+    """Compares this checkout with another one and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", type=Path)
     parser.add_argument("suite", type=Path)

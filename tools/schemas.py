@@ -1,7 +1,9 @@
-"""Writes the JSON schemas of a record and of plan.json from the types that check them.
+"""Writes the JSON schemas of a record and of plan.json.
 
-python tools/schemas.py            writes docs/reference/schemas/record.json and plan.json
-python tools/schemas.py --check    exits with 1 if they are not what the code says
+    python tools/schemas.py            writes docs/reference/schemas/record.json and plan.json
+    python tools/schemas.py --check    exits with 1 if they are not what the code says
+
+The schemas come from the types that check records and plans.
 """
 
 from __future__ import annotations

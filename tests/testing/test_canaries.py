@@ -1,6 +1,6 @@
 """Tests that the conformance classes detect planted faults.
 
-The faults are disconnected models, attacks and defences. Other benchmarks have missed such faults.
+The faults are disconnected models, attacks and defences. Such faults have been missed elsewhere.
 """
 
 import subprocess

@@ -1,11 +1,17 @@
-"""Damages a finished run and its cache in many ways, and tries every reading command on each.
+"""Damages a finished run and its cache, and tries every reading command.
 
     python -m tools.faults.damage [--mutations 300] [--seed 0]
 
-A small run is made first. Every damage is tried on a copy of it with ``plan``, ``leaderboard``, ``show``,
-``robench.load`` and ``run``, in this process. Nothing wrong may be believed: each value in the tables is the
-undamaged one, or its cell is missing and its file is named, or the command ends in one line with a file. After ``run``
-all tables are the undamaged ones. Exit code 1 if something was believed, or a command ended in a traceback.
+The script makes a small run first. Each kind of damage is tried on a copy of this run with ``plan``, ``leaderboard``,
+``show``, ``robench.load`` and ``run``, in this process. No command may believe a wrong value. One of these results is
+allowed:
+
+- Each value in the tables is the undamaged one.
+- The cell of a damaged value is missing, and the file of the cell is named.
+- The command ends in one line that names a file.
+
+After ``run`` all tables are the undamaged ones. The exit code is 1 if a wrong value was believed, or if a command ended
+in a traceback.
 """
 
 from __future__ import annotations
@@ -52,7 +58,7 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md")
 
 
 class Inline(Executor):
-    """Does the work in this process."""
+    """An executor that works in this process."""
 
     def run(self, tasks: Any, work: Any, emit: Any) -> None:
         for task in tasks:
@@ -67,7 +73,7 @@ class InlineRunner(Runner):
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged."""
+    """A log handler that keeps the messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +85,7 @@ class Lines(logging.Handler):
 
 @dataclass
 class Trial:
-    """One folder with its suite, and the commands on it."""
+    """A folder with its suite, and the commands that are tried on the folder."""
 
     suite: Path
     folder: Path
@@ -94,7 +100,7 @@ class Trial:
         assert not summary.failures, summary.failures
 
     def tables(self) -> Tables:
-        """Builds the tables, as ``leaderboard`` does."""
+        """Builds the tables as ``leaderboard`` does."""
         return make_tables(read_folder(self.folder, self.registry))
 
     def show(self, cell: str) -> None:
@@ -114,7 +120,7 @@ class Trial:
 
 
 def texts(tables: Tables) -> dict[str, str]:
-    """Returns the texts of the tables that do not differ from run to run."""
+    """Returns the texts of the tables that are equal in all runs."""
     return {name: text for name, text in build_texts(tables).items() if name in TABLES}
 
 
@@ -127,7 +133,7 @@ def by_cell(tables: Tables) -> dict[str, list[str]]:
 
 
 class Judge:
-    """Counts what happens, and keeps what must not happen."""
+    """A judge that counts outcomes and keeps failures."""
 
     def __init__(self, trial: Trial, lines: Lines) -> None:
         self.whole, self.lines = trial, lines
@@ -137,7 +143,10 @@ class Judge:
         self.failures: list[str] = []
 
     def attempt(self, name: str, command: str, call: Callable[[], Any]) -> Any:
-        """Calls a command; a traceback, or an error of several lines or without a file, is a failure."""
+        """Calls a command and notes a failure.
+
+        A traceback is a failure. An error of several lines, or without a file, is a failure too.
+        """
         try:
             result = call()
         except UserError as error:
@@ -155,10 +164,10 @@ class Judge:
         """Tries every command on a damaged folder.
 
         Args:
-            name: the damage.
-            trial: the damaged folder.
-            cell: the cell that was damaged.
-            believed: whether the damage cannot be seen by reading, and is left to ``verify``.
+            name: The damage.
+            trial: The damaged folder.
+            cell: The cell that was damaged.
+            believed: Whether reading cannot detect the damage, so that only ``verify`` can.
         """
         self.lines.lines.clear()
         self.attempt(name, "plan", trial.plan)
@@ -174,7 +183,7 @@ class Judge:
                 self.failures.append(f"{name}: the tables after run are not the undamaged ones")
 
     def compare(self, name: str, tables: Tables) -> None:
-        """Checks that every value is the undamaged one, or its cell is missing and named."""
+        """Checks that every value is undamaged, or that its cell is missing and named."""
         named = " ".join(map(str, tables.damaged))
         values = by_cell(tables)
         if values.keys() != self.values.keys():
@@ -187,14 +196,14 @@ class Judge:
                     self.failures.append(f"{name}: leaderboard believes {cell}: {rows[0][:200]}")
 
     def exists(self, cell: str, tables: Tables) -> bool:
-        """Returns whether the record of a cell still lies in the damaged folder."""
+        """Returns whether the damaged folder still has the record of a cell."""
         return os.path.lexists(self.current / "cells" / f"{cell}.json")
 
     current = Path()
 
 
 def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[Path, str], None], bool]]) -> int:
-    """Tries damages of the folder of results; returns their number."""
+    """Tries damages of the folder of results, and returns their number."""
     whole, count = judge.whole, 0
     cells = sorted(path.stem for path in (whole.folder / "cells").glob("*.npz"))
     for count, (name, damage, believed) in enumerate(cases, 1):  # the last one is returned
@@ -209,7 +218,10 @@ def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[
 
 
 def judge_cache(judge: Judge, root: Path) -> int:
-    """Tries damages of the cache: a fresh run must say a line and give the same tables; returns their number."""
+    """Tries damages of the cache, and returns their number.
+
+    A fresh run must print a line about the bad entry and give the same tables.
+    """
     whole, count = judge.whole, 0
     cache = Path(os.environ["ROBENCH_CACHE"])
     saved = shutil.copytree(cache, root / "saved")
@@ -231,7 +243,7 @@ def judge_cache(judge: Judge, root: Path) -> int:
 
 
 def main() -> int:
-    """Runs all trials; returns the exit code."""
+    """Runs all trials and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutations", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)

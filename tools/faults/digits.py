@@ -1,9 +1,10 @@
-"""Edits one digit in every kind of file of published results, and counts how often ``robench verify`` finds it.
+"""Edits one digit in every kind of file of published results.
 
     python tools/faults/digits.py [--results results] [--edits 2] [--seed 0] [SUITE ...]
 
-Each edit is made in a copy of a packed folder, and no cell is measured again. The script prints a line per suite and
-kind of file, and exits with 1 if an edit was not found.
+The script counts how often ``robench verify`` finds the edit. Each edit is made in a copy of a packed folder, and no
+cell is measured again. The script prints a line per suite and kind of file. The exit code is 1 if an edit was not
+found.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from robench.verify.rerun import Sample  # noqa: E402
 
 
 def edit(path: Path, rng: random.Random) -> None:
-    """Changes one digit of a text, or one bit of an npz."""
+    """Changes one digit of a text, or one bit of an npz file."""
     data = bytearray(path.read_bytes())
     if path.suffix == ".npz":
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)

@@ -1,11 +1,11 @@
-"""Kills runs of a suite at random moments, resumes them, and compares the tables with an undisturbed run.
+"""Kills runs of a suite at random moments and resumes them.
 
     python tools/faults/kills.py [--kills 30] [--seed 0] [--suite suites/smoke.yaml] [--workers 2]
 
-Each kill hits the whole process group, one worker, or the parent alone (SIGTERM, SIGKILL, SIGHUP), and every third one
+Each kill hits the whole process group, one worker, or the parent alone (SIGTERM, SIGKILL, SIGHUP). Every third kill
 comes right after a record was written. Afterwards the script checks that no process is left after five seconds, and
-starts the run again. If a run ends, the next one begins in an empty folder. It prints its counts, and exits with 1 if
-any check failed.
+starts the run again. A finished run is compared with the tables of an undisturbed run. The next run then begins in an
+empty folder. The script prints its counts, and exits with 1 if any check failed.
 """
 
 from __future__ import annotations
@@ -93,7 +93,11 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def kill(process: subprocess.Popen[bytes], way: str, draw: random.Random) -> bool:
-    """Kills a run, or one of its workers; returns False if it had no worker yet."""
+    """Kills a run or one of its workers.
+
+    Returns:
+        False if the run had no worker yet.
+    """
     if way == "group":
         os.killpg(process.pid, signal.SIGKILL)
     elif way == "worker":
@@ -110,7 +114,10 @@ def kill(process: subprocess.Popen[bytes], way: str, draw: random.Random) -> boo
 
 
 def await_moment(process: subprocess.Popen[bytes], folder: Path, seconds: float, *, write: bool) -> None:
-    """Waits some seconds after the start; if ``write``, then for the next record, whose writing is disturbed."""
+    """Waits some seconds after the start.
+
+    If ``write`` is true, the function then waits for the next record. The kill disturbs the writing of this record.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         time.sleep(0.05)
@@ -120,7 +127,7 @@ def await_moment(process: subprocess.Popen[bytes], folder: Path, seconds: float,
 
 
 class Chain:
-    """One folder whose run is killed and resumed until it ends."""
+    """A folder with a run that is killed and resumed until it ends."""
 
     def __init__(self, runs: Runs, folder: Path, expected: dict[str, bytes]) -> None:
         self.runs, self.folder, self.expected = runs, folder, expected
@@ -128,7 +135,10 @@ class Chain:
         self.finished = False
 
     def step(self, number: int, way: str | None, seconds: float, *, write: bool, draw: random.Random) -> bool:
-        """Starts the run and kills it; returns whether it was killed. Without a way it is left alone."""
+        """Starts the run, kills it, and returns whether it was killed.
+
+        Without a way, the run is left alone.
+        """
         process, mark = self.runs.start(self.folder)
         killed = False
         if way is not None:
@@ -141,7 +151,10 @@ class Chain:
         return killed
 
     def _wait(self, process: subprocess.Popen[bytes], what: str, way: str | None) -> bool:
-        """Returns whether the run has ended with exit code 0, and notes a problem if its exit code is a wrong one."""
+        """Returns whether the run has ended with exit code 0.
+
+        A wrong exit code is noted as a problem.
+        """
         code = process.wait(None if way is None else 60)
         allowed = {"SIGTERM": (143, -15), "SIGHUP": (129, -1), "SIGKILL": (-9,), "group": (-9,), None: (0,)}[way]
         if code not in (0, *allowed):
@@ -165,7 +178,7 @@ class Chain:
 
 
 def undisturbed(runs: Runs, folder: Path) -> float:
-    """Runs the suite without a kill, and returns its seconds."""
+    """Runs the suite without a kill, and returns the duration in seconds."""
     start = time.monotonic()
     process, mark = runs.start(folder)
     if process.wait() != 0:
@@ -177,7 +190,7 @@ def undisturbed(runs: Runs, folder: Path) -> float:
 
 
 def main() -> int:
-    """Kills runs and returns the exit code."""
+    """Runs all kills and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The kinds of damage that ``tools.faults.damage`` tries."""
+"""Defines the kinds of damage that ``tools.faults.damage`` tries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ Change = Callable[[Any], Any]
 
 
 def of(end: str, change: Callable[[Path], None]) -> Damage:
-    """Returns a damage to a file of the folder; ``end`` is its name, or ``.json`` or ``.npz`` of the cell."""
+    """Returns a damage to a file of the folder.
+
+    ``end`` is the name of the file, or the ending ``.json`` or ``.npz`` of the cell's file.
+    """
     return lambda folder, cell: change(folder / "cells" / f"{cell}{end}" if end[0] == "." else folder / end)
 
 
@@ -37,7 +40,10 @@ def content(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 def value(change: Change, *, sealed: bool = True) -> Callable[[Path], None]:
-    """Returns a change of the JSON of a file, sealed again or not."""
+    """Returns a change of the JSON of a file.
+
+    The file is sealed again if ``sealed`` is true.
+    """
 
     def damage(path: Path) -> None:
         whole = json.loads(path.read_text())
@@ -48,19 +54,19 @@ def value(change: Change, *, sealed: bool = True) -> Callable[[Path], None]:
 
 
 def a_folder(path: Path) -> None:
-    """Puts a folder in the place of a file."""
+    """Replaces a file with a folder."""
     path.unlink()
     path.mkdir()
 
 
 def a_pipe(path: Path) -> None:
-    """Puts a pipe in the place of a file."""
+    """Replaces a file with a pipe."""
     path.unlink()
     os.mkfifo(path)
 
 
 def a_loop(path: Path) -> None:
-    """Puts a link to itself in the place of a file."""
+    """Replaces a file with a link to itself."""
     path.unlink()
     path.symlink_to(path.name)
 
@@ -81,14 +87,20 @@ def cut(share: float) -> Callable[[bytes], bytes]:
 
 
 def npz(**arrays: Any) -> bytes:
-    """Returns an npz, compressed if it is large."""
+    """Returns the bytes of an npz file.
+
+    The file is compressed if one of the arrays is named ``bomb``.
+    """
     buffer = io.BytesIO()
     (np.savez_compressed if "bomb" in arrays else np.savez)(buffer, **arrays)
     return buffer.getvalue()
 
 
 def rearranged(change: Callable[[dict[str, Any]], Any]) -> Damage:
-    """Returns a change of the arrays of a cell, with a record that holds their new digest."""
+    """Returns a change of the arrays of a cell.
+
+    The record of the cell gets the new digest of the arrays.
+    """
 
     def damage(folder: Path, cell: str) -> None:
         import hashlib  # noqa: PLC0415  # only here
@@ -105,7 +117,7 @@ def rearranged(change: Callable[[dict[str, Any]], Any]) -> Damage:
 
 
 def copied(end: str) -> Damage:
-    """Returns a damage that copies another cell's file over the cell's."""
+    """Returns a damage that overwrites a file of the cell with another cell's file."""
 
     def damage(folder: Path, cell: str) -> None:
         other = next(path for path in sorted((folder / "cells").glob(f"*{end}")) if path.stem != cell)
@@ -115,13 +127,13 @@ def copied(end: str) -> Damage:
 
 
 def swap_ids(plan: Any) -> None:
-    """Swaps the ids of two cells that differ."""
+    """Swaps the ids of two different cells."""
     cells = [cell for cell in plan["cells"] if cell["attack"] == "fgsm" and cell["status"] == "planned"]
     cells[0]["cell"], cells[1]["cell"] = cells[1]["cell"], cells[0]["cell"]
 
 
 def rows(name: str, new: Any) -> Change:
-    """Returns a change of one column of the first attacked row of a plan."""
+    """Returns a change of one column in the first attacked row of a plan."""
     return lambda plan: next(c for c in plan["cells"] if c["attack"] == "fgsm" and c["status"] == "planned").update(
         {name: new}
     )
@@ -228,7 +240,10 @@ UNREPAIRED = {"arrays: unknown items", "arrays: other users"}
 
 
 def mutations(rng: random.Random, count: int) -> Iterator[tuple[str, Damage, bool]]:
-    """Yields random changes of records and plans; those that are sealed again cannot all be seen by reading."""
+    """Yields random changes of records and plans.
+
+    Reading cannot detect all changes that are sealed again.
+    """
     for number in range(count):
         end, how = rng.choice(JSON_FILES), rng.choice(("bytes", "value", "sealed"))
         seed = rng.random()
@@ -240,7 +255,7 @@ def mutations(rng: random.Random, count: int) -> Iterator[tuple[str, Damage, boo
 
 
 def scrambled(whole: bytes, rng: random.Random) -> bytes:
-    """Returns bytes of which a few were changed."""
+    """Returns a copy of the bytes with a few changes."""
     changed = bytearray(whole)
     for _ in range(rng.randint(1, 4)):
         changed[rng.randrange(len(changed))] = rng.randrange(256)
@@ -248,7 +263,7 @@ def scrambled(whole: bytes, rng: random.Random) -> bytes:
 
 
 def mutate(whole: Any, rng: random.Random) -> None:
-    """Changes one value somewhere inside."""
+    """Changes one value somewhere inside a JSON object."""
     while True:
         keys = list(whole) if isinstance(whole, dict) else range(len(whole))
         key = rng.choice(list(keys))
@@ -261,23 +276,23 @@ def mutate(whole: Any, rng: random.Random) -> None:
 
 
 def entries(cache: Path, kind: str) -> list[Path]:
-    """Returns the files of a kind of entries."""
+    """Returns the files of the cache entries of a kind."""
     return sorted(path for path in (cache / kind).rglob("*") if path.is_file() and path.suffix != ".lock")
 
 
 def each(kind: str, end: str, change: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Returns a damage to the first entry of a kind."""
+    """Returns a damage to the first cache entry of a kind."""
     return lambda cache: change(next(path for path in entries(cache, kind) if path.suffix == end))
 
 
 def swapped(cache: Path) -> None:
-    """Copies a checkpoint over another one."""
+    """Overwrites a checkpoint with another one."""
     one, two, *_ = entries(cache, "checkpoints")
     shutil.copy(one, two)
 
 
 def stored(path: Path) -> None:
-    """Puts another npz in the place of prepared data."""
+    """Replaces prepared data with another npz file."""
     with np.load(path) as file:
         arrays = dict(file)
     arrays["test_items"] = np.roll(arrays["test_items"], 1)
@@ -285,7 +300,7 @@ def stored(path: Path) -> None:
 
 
 def inflated(path: Path) -> None:
-    """Puts a compressed file in the place of prepared data."""
+    """Replaces prepared data with a compressed file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("x.npy", bytes(1 << 24))
 

@@ -1,6 +1,7 @@
-"""A plugin of models that misbehave in their fit. ``plugins.py`` and the tests run them before built-in victims.
+"""Offers models that misbehave in their fit.
 
-Each is ``popularity`` with one misdeed. Its name is that of the function below.
+``plugins.py`` and the tests run these models before built-in victims. Each model is ``popularity`` with one misdeed.
+The model has the name of the function that defines the misdeed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Runs models that misbehave before built-in victims, and compares the latter with a run without the former.
+"""Runs models that misbehave before built-in victims.
 
     python tools/faults/plugins.py [--only NAME]... [--keep DIR]
 
-Every built-in victim must have the same record and the same arrays, bit for bit. A model whose victim must fail has to
-fail; the run must end in time with exit code 1, and leave no process. It exits with 1 if a check failed.
+The built-in victims are compared with those of a run without the misbehaving models. Every built-in victim must have
+the same record and the same arrays, bit for bit. A model with a victim that must fail has to fail. The run must end in
+time with exit code 1, and leave no process. The script exits with 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ SECONDS = 1_500  # in which a run must end
 
 
 def suite(names: list[str], *, bad: bool) -> str:
-    """Returns a suite with a built-in victim after each misbehaving one; or without those."""
+    """Returns a suite with a built-in victim after each misbehaving model.
+
+    If ``bad`` is false, the suite has only the built-in victims.
+    """
     models: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         if bad:
@@ -46,7 +50,11 @@ def suite(names: list[str], *, bad: bool) -> str:
 
 
 def run(place: Path, text: str) -> tuple[int, float, int]:
-    """Runs a suite in a folder and returns its exit code, its seconds and the number of processes that it left."""
+    """Runs a suite in a folder.
+
+    Returns:
+        The exit code, the duration in seconds, and the number of processes that the run left.
+    """
     place.mkdir(parents=True, exist_ok=True)
     (place / "faults.yaml").write_text(text)
     sources = os.pathsep.join(map(str, (ROOT / "benchmark", ROOT / "plugins", HERE)))
@@ -72,7 +80,7 @@ def records(place: Path) -> dict[str, dict[str, Any]]:
 
 
 def arrays(place: Path, cell: str) -> bytes | None:
-    """Returns the file of a cell's arrays."""
+    """Returns the content of the file of a cell's arrays."""
     path = place / "results" / "faults" / "cells" / f"{cell}.npz"
     return path.read_bytes() if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""Finds and ends the processes of a run, as ``/proc`` shows them."""
+"""Finds and ends the processes of a run, as listed in ``/proc``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 
 def started_by(name: str, value: str) -> list[int]:
-    """Returns the living processes that have a variable in the environment with which they were started."""
+    """Returns the living processes that were started with a variable.
+
+    The variable is in the environment of the start.
+    """
     entry = f"{name}={value}".encode()
     found = []
     for place in Path("/proc").glob("[0-9]*"):

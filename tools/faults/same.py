@@ -1,10 +1,11 @@
-"""Runs a suite under other circumstances, and compares every cell bit for bit with a plain run.
+"""Runs a suite under other circumstances, and compares every cell bit for bit.
 
     python tools/faults/same.py [--suite suites/smoke.yaml] [--set seeds=[0]] [NAME ...]
 
-The circumstances are the number of workers, the dask executor, the order of victims and cells, the size of chunks of
-users, the seed of Python's hashes and the environment. Each run has an empty cache. Without names all of them are
-tried. The script prints a line per run, and exits with 1 if a cell differs.
+The comparison is with a plain run. Two circumstances are the number of workers and the dask executor. Others are the
+order of victims and cells, and the size of chunks of users. The last two are the seed of Python's hashes and the
+environment. Each run has an empty cache. Without names all circumstances are tried. The script prints a line per run,
+and exits with 1 if a cell differs.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ TASKS = "benchmark/robench/run/runner.py"
 
 @dataclass(frozen=True)
 class Circumstance:
-    """What differs from a plain run with one worker.
+    """A difference from a plain run with one worker.
 
     Args:
-        options: options of ``robench run``.
-        environment: variables.
-        edits: a text and its replacement, by the file of a copy of the source.
+        options: Options of ``robench run``.
+        environment: Variables.
+        edits: A text and its replacement, by the file of a copy of the source.
     """
 
     options: tuple[str, ...] = ("--workers", "1")

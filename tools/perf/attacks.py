@@ -1,21 +1,25 @@
-"""Cost of PGD-40 through the host against 40 bare gradients, beside torchattacks and foolbox.
+"""Measures the cost of PGD-40 through the host against 40 bare gradients.
 
     python tools/perf/attacks.py [--rounds 9] [--only mlp cnn mf lstm] [--norms linf l2]
 
-Victims: an MLP 784-256-256-10 and a CNN (16 and 32 channels, 28 x 28) on 128 random pictures, as classifiers of one
-label; MF and the LSTM, untrained, for 670 users of 1,303 items with about 60 known items each. Everything runs on one
-thread in this process, with the memory settings of a suite's workers, interleaved; the least process seconds of the
-rounds count. A bare gradient is torch's
-cross-entropy of the same masked scores and one ``autograd.grad``, at points that the attack visits (where scores are
-cut off by ReLU and pooling, time depends on the point). Columns, as multiples of the 40 gradients:
+Two victims classify 128 random pictures with one label each: an MLP 784-256-256-10 and a CNN (16 and 32 channels, 28 x
+28). The other two victims are MF and the LSTM. They are untrained, and have 670 users and 1,303 items with about 60
+known items per user.
+
+Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls are interleaved,
+and the least process seconds of the rounds count. A bare gradient is torch's cross-entropy of the same masked scores
+and one ``autograd.grad``. The bare gradients are computed at points that the attack visits. The time depends on the
+point if ReLU and pooling cut scores off.
+
+The columns are multiples of the 40 gradients:
 
 plain loop    the 40 steps written out in torch, without a host, a best iterate, or an FGSM point
 host          the attack on the host's oracle: goal at most 1.1
 whole cell    ``MeasuredVictim.attacked``: also embedding, clean scores, the host's looks at candidates, ranks, lists
 torchattacks, foolbox
-              their PGD, where they can be imported; torchattacks clamps to [0, 1], so it has pictures only
+              their PGD, if they can be imported; torchattacks clamps to [0, 1], so it has pictures only
 
-Exit 1 where the goal is missed.
+The exit code is 1 if the goal is missed.
 """
 
 import argparse
@@ -45,7 +49,10 @@ USERS, ITEMS, KNOWN = 670, 1303, 60
 
 
 class Classifier(TorchModel):
-    """A classifier of pictures as a victim. Its users are pictures, and its items are labels."""
+    """A classifier of pictures as a victim.
+
+    The users are pictures, and the items are labels.
+    """
 
     def __init__(self, net, pictures):
         super().__init__()
@@ -82,7 +89,10 @@ def cnn():
 
 
 def classifier(net):
-    """Returns a classifier with the network's own labels. PGD-40 at ε = .1 stays within [0, 1]."""
+    """Returns a classifier with the network's own labels.
+
+    PGD-40 at ε = .1 stays within [0, 1].
+    """
     x = 0.2 + 0.6 * torch.rand(PICTURES, 1, 28, 28)
     with torch.no_grad():
         labels = net(x).argmax(1)
@@ -92,7 +102,10 @@ def classifier(net):
 
 
 def recommender(model):
-    """Returns an untrained recommender with random histories and one random held-out item per user."""
+    """Returns an untrained recommender with random histories.
+
+    Every user has one random held-out item.
+    """
     generator = np.random.default_rng(0)
     lengths = np.minimum(generator.geometric(1 / KNOWN, USERS) + 3, ITEMS // 2)
     rows = [generator.choice(ITEMS, length + 1, replace=False) for length in lengths]
@@ -168,7 +181,7 @@ class Watched:
 
 
 def imported(name):
-    """Returns a module, or None if it cannot be imported."""
+    """Returns a module, or None if the import fails."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -179,7 +192,10 @@ def imported(name):
 
 
 def sides(bench, norm, others):
-    """Returns the calls to time by name, with the bare gradients first."""
+    """Returns the calls to time, by name.
+
+    The bare gradients come first.
+    """
     attack, scores = Pgd.make(norm=norm, scale="absolute", k=1, steps=STEPS), Scores(bench).eval()
     (oracle,) = bench.surface("embedding").oracles(1)
     radius = 0.1 if norm == "linf" else 0.1 * float(oracle.lengths().max()) ** 0.5 / 2
@@ -208,7 +224,10 @@ def sides(bench, norm, others):
 
 
 def least(calls, rounds):
-    """Returns the least process seconds of each call. Rounds are interleaved, and the first one does not count."""
+    """Returns the least process seconds of each call.
+
+    Rounds are interleaved, and the first round does not count.
+    """
     seconds = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():

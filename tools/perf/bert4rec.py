@@ -1,9 +1,11 @@
-"""Measures how BERT4Rec gains from adversarial training: python tools/perf/bert4rec.py [--test] [--seeds N] [NAME]
+"""Measures how BERT4Rec gains from adversarial training.
 
-Fits each setting of ``TRIALS`` (or those named) per seed on MovieLens latest-small, items with 20 ratings or more, one
-thread, and prints NDCG@10 clean and under PGD-20 at ε = 0.05 of the RMS in both norms. Settings are chosen on
-validation users: their validation items are attacked, the training items are the history. ``--test`` adds a line with
-the test items of the same fit.
+    python tools/perf/bert4rec.py [--test] [--seeds N] [NAME]
+
+The script fits each setting of ``TRIALS``, or the named settings, once per seed. The data is MovieLens latest-small
+with items that have 20 ratings or more, and each fit uses one thread. The script prints NDCG@10, clean and under PGD-20
+at ε = 0.05 of the RMS in both norms. Settings are chosen on validation users. Their validation items are attacked, and
+the training items are the history. ``--test`` adds a line with the test items of the same fit.
 """
 
 import argparse
@@ -62,7 +64,7 @@ def world():
 
 
 def fitted(registry, data, name, settings, defense, seed):
-    """Returns the model to measure, and a note on its fit."""
+    """Returns the model to measure and a note on its fit."""
     start = time.perf_counter()
     model = registry.load("model", name).make(**settings)
     report = fit(model, data.train_data(), defense, Rng(seed).child("fit"), device=torch.device("cpu"))
@@ -72,7 +74,7 @@ def fitted(registry, data, name, settings, defense, seed):
 
 
 def measured(registry, data, model, seed, test):
-    """Returns NDCG@10 clean, under l2 and under linf."""
+    """Returns three values of NDCG@10: clean, under l2 and under linf."""
     history, held = (joined(data.train, data.validation), data.test) if test else (data.train, data.validation)
     users = np.flatnonzero((held.lengths() > 0) & (data.train.lengths() > 0))
     bench = MeasuredVictim(model, history, held, users, seed)
@@ -83,7 +85,7 @@ def measured(registry, data, model, seed, test):
 
 
 def show(label, values, note):
-    """Prints one line per measurement."""
+    """Prints the line of one measurement."""
     clean, l2, linf = values
     print(f"{label:42} clean {clean:.4f}  l2 {l2:.4f}  linf {linf:.4f}  {note}", flush=True)
 

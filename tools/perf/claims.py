@@ -1,7 +1,9 @@
-"""Judges the claims of the default suite from its records: python tools/perf/claims.py results/default results/proof.
+"""Judges the claims of the default suite from its records.
 
-Every line holds a claim, its numbers, and whether they support it (95% intervals, paired over users and seeds). The
-exit code is 1 if a claim fails that is not a known exception.
+    python tools/perf/claims.py results/default results/proof
+
+Every line holds a claim, its numbers, and whether the numbers support the claim. Intervals are 95% intervals, paired
+over users and seeds. The exit code is 1 if a claim fails that is not a known exception.
 """
 
 import re
@@ -30,7 +32,10 @@ KNOWN = {
 
 
 def matrices(folder: Path):
-    """Returns {(model, λ): {(attack label, ε): [S, U]}}, the evaluations in the same form, and all tables."""
+    """Returns the values of all cells, their evaluations, and all tables.
+
+    The values are {(model, λ): {(attack label, ε): [S, U]}}. The evaluations have the same form.
+    """
     registry = Registry.of(Host.discover())
     names = ("ndcg", "recall", "hr", "mrr", "rbo", "jaccard", "t-hr", "t-ndcg", "t-percentile")
     metrics = {name: registry.load("metric", name)() for name in names}
@@ -48,12 +53,16 @@ def matrices(folder: Path):
 
 
 def known(claim):
-    """Returns why a claim is known not to hold, or an empty string."""
+    """Returns the known reason why a claim does not hold, or an empty string."""
     return next((why for pattern, why in KNOWN.items() if re.fullmatch(pattern, claim)), "")
 
 
 def say(claim, holds, *numbers):
-    """Prints a claim. Returns 1 if it fails and is not a known exception, else 0."""
+    """Prints a claim and returns the number of new failures.
+
+    Returns:
+        1 if the claim fails and is not a known exception, else 0.
+    """
     why = "" if holds else known(claim)
     verdict = "yes" if holds else "no " if why else "NO "
     print(f"{verdict}  {claim}: {' '.join(numbers)}{f' ({why})' if why else ''}")
@@ -65,7 +74,10 @@ def show(gap):
 
 
 def clean_and_attacked(model, own, line):
-    """Compares clean and attacked values with popularity, over ε, and between attacks. Returns the failures."""
+    """Compares clean and attacked values, and returns the number of failures.
+
+    The values are compared with popularity, over ε, and between attacks.
+    """
     clean = own["none", 0.0]
     gap = compute_interval(clean - line)
     wrong = say(f"{model} above popularity", gap.low > 0, f"{clean.mean():.4f} against {line.mean():.4f},", show(gap))
@@ -78,7 +90,10 @@ def clean_and_attacked(model, own, line):
 
 
 def defended(model, cells):
-    """Compares worst cases at the headline ε with the undefended twin. Returns the number of failures."""
+    """Compares worst cases at the headline ε with the undefended twin.
+
+    The number of failures is returned.
+    """
     wrong = 0
     for norm, names in (("l2", ("pgd-l2", "cw-l2")), ("linf", ("fgsm-linf", "pgd-linf"))):
         worst = {}
@@ -98,7 +113,10 @@ def defended(model, cells):
 
 
 def against_noise(model, own, spent):
-    """Compares FGSM and PGD with random points of as many evaluations. Returns the number of failures."""
+    """Compares FGSM and PGD with random points of as many evaluations.
+
+    The number of failures is returned.
+    """
     wrong = 0
     for name in (f"{attack}-{norm}" for attack in ("fgsm", "pgd") for norm in ("linf", "l2")):
         floor = f"random-noise-{name.partition('-')[2]}", 0.05
@@ -114,7 +132,11 @@ def against_noise(model, own, spent):
 
 
 def main(default: Path, proof: Path | None) -> int:
-    """Prints every claim. Returns the number of failures that are not known exceptions."""
+    """Prints every claim.
+
+    Returns:
+        The number of failures that are not known exceptions.
+    """
     cells, _, tables = matrices(default)
     line = cells["popularity", 1.0]["none", 0.0]
     wrong = 0

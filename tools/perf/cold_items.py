@@ -3,11 +3,13 @@
     python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm]
 
 The data is MovieLens latest-small (5 interactions per user, 20 per item) with the split leave-last-out. A tenth of the
-items, drawn by seed, is removed from everybody's training and validation rows. Each model is fitted on the rest, so no
-model has seen these items used. Users whose test item is one of them are the cold users. The table has NDCG@10 over the
-whole catalogue for the warm and the cold users. For the cold users it also has NDCG@10 among the cold items alone, and
-the mean share of the catalogue that ranks below their test item (chance: 50%). Standard errors (±) are over users. An
-item with the same score counts half above and half below the test item.
+items, drawn by seed, is removed from all training and validation rows. Each model is fitted on the rest, so no model
+has seen the removed items in use. The cold users are those with a removed item as their test item.
+
+The table has NDCG@10 over the whole catalogue for the warm and the cold users. For the cold users the table also has
+NDCG@10 among the cold items alone. Another column is the mean share of the catalogue that ranks below their test item
+(chance: 50%). Standard errors (±) are over users. An item with the same score counts half above and half below the test
+item.
 """
 
 import argparse
@@ -37,14 +39,14 @@ def without(rows, cold):
 
 
 def gain(above):
-    """Returns the NDCG@10 of one held-out item with ``above`` items before it: [U]."""
+    """Returns NDCG@10 of one held-out item with ``above`` items before it: [U]."""
     return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
 
 
 def outcome(model, seen, test, cold):
     """Returns four values for each test item.
 
-    They are whether it is cold, its NDCG@10, its NDCG@10 among the cold items, and the share of items below it.
+    They are whether the item is cold, NDCG@10, NDCG@10 among the cold items, and the share of items that rank below.
     """
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))

@@ -1,9 +1,14 @@
-"""The adversarial training family: python tools/perf/defense_family.py [--test] [--search] [--seeds N] [MODEL ...]
+"""Compares the defences of the adversarial training family.
 
-Prints NDCG@10 clean and under PGD-20 at ε = 0.05 of the RMS in both norms per model, defence and seed, and means;
-data and measurement as in ``bert4rec.py`` beside it. ``--test`` measures test items instead of validation items.
-``--search`` gives every member of suites/whitebox.yaml the same four trials, ε in training, and names the best one of
-each: the largest sum over models of what is left in both norms, as a share of what undefended is left.
+    python tools/perf/defense_family.py [--test] [--search] [--seeds N] [MODEL ...]
+
+The script prints NDCG@10 per model, defence and seed, and the means. The values are clean and under PGD-20 at ε = 0.05
+of the RMS in both norms. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test
+items instead of validation items.
+
+``--search`` gives every member of suites/whitebox.yaml the same four trials of ε in training, and names the best trial
+of each member. Each trial has a share: the value left under attack, divided by the value left without a defence. The
+value is summed over both norms. The best trial has the largest sum of shares over models.
 """
 
 import argparse
@@ -38,7 +43,11 @@ SEARCHED = {
 
 
 def one(job):
-    """Fits and measures one victim, and returns (clean, l2, linf) and a note."""
+    """Fits and measures one victim.
+
+    Returns:
+        The values (clean, l2, linf) and a note.
+    """
     model, (defense, passed), seed, test = job
     torch.set_num_threads(1)
     registry, data = world()
@@ -60,7 +69,11 @@ def members(search):
 
 
 def choose(models):
-    """Prints the best trial of each member, given models[name][label] = (clean, l2, linf)."""
+    """Prints the best trial of each member.
+
+    Args:
+        models: models[name][label] = (clean, l2, linf).
+    """
     for label in SEARCHED:
         shares = {
             e: sum(sum(means[f"{label} {e}"][1:]) / sum(means["none"][1:]) for means in models.values()) for e in TRIALS

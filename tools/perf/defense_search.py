@@ -1,8 +1,10 @@
-"""Chooses settings of adversarial training on validation users: python tools/perf/defense_search.py [model ...].
+"""Chooses settings of adversarial training on validation users.
 
-The test items are not read. The victims are attacked on their validation items, with the training items as history. For
-each model and setting it prints clean NDCG@10 and the worst of clean and PGD-10 at ε = 0.05 in both norms, for seeds 0
-to 2.
+    python tools/perf/defense_search.py [model ...]
+
+The test items are not read. The victims are attacked on their validation items, with the training items as history. The
+script prints two values for each model, each setting, and the seeds 0 to 2. They are clean NDCG@10, and the worst of
+clean and PGD-10 at ε = 0.05 in both norms.
 """
 
 import sys

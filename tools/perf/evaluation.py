@@ -1,10 +1,11 @@
-"""Cost of full-ranking evaluation against the bare blocked matrix product that it cannot do without.
+"""Measures the cost of full-ranking evaluation against the bare matrix product.
 
     python tools/perf/evaluation.py [--users 6040] [--items 40000] [--targets 0] [--rounds 5]
 
-Both sides run interleaved in this process on one thread, and the medians of their process seconds are compared. Ours
-is everything between a fitted model and the numbers of a clean cell: masks, ranks, top-10 lists, the suite's default
-metrics. ``--targets 5`` adds the ranks of five promoted items.
+No full ranking can do without this blocked product. Both sides run interleaved in this process on one thread, and the
+medians of their process seconds are compared. Robench's side is everything between a fitted model and the numbers of a
+clean cell: masks, ranks, top-10 lists, and the suite's default metrics. ``--targets 5`` adds the ranks of five promoted
+items.
 """
 
 import argparse
@@ -35,7 +36,10 @@ def peak() -> float:
 
 
 def interactions(n_users: int, n_items: int) -> tuple[Interactions, Interactions]:
-    """Returns about 165 known items per user, and one held-out item outside of them."""
+    """Returns about 165 known items per user, and one held-out item.
+
+    The held-out item is not among the known items.
+    """
     generator = np.random.default_rng(0)
     lengths = np.minimum(generator.geometric(1 / KNOWN, n_users) + 1, n_items // 2)
     rows = [generator.choice(n_items, length + 1, replace=False) for length in lengths]
@@ -57,7 +61,10 @@ def fitted(n_users: int, n_items: int) -> PairwiseModel:
 
 
 def bare(model: PairwiseModel, size: int) -> float:
-    """Returns the process seconds of the product alone, in one reused buffer of ``size`` rows."""
+    """Returns the process seconds of the product alone.
+
+    The product uses one buffer of ``size`` rows again and again.
+    """
     users, items = model.user_vectors.weight.detach(), model.item_vectors.weight.detach()
     out = torch.empty(size, len(items))
     start = time.process_time()

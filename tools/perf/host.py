@@ -3,12 +3,13 @@
     python tools/perf/host.py [--cells 1000 5000 10000] [--folder DIR]
 
 The suites have many cells that cost next to nothing. The script is also the plugin that offers the model and the
-attack. For every size it writes a suite, and ``robench run`` measures and stores its cells. A victim has 20 cells: the
-clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, are a row of the table. Then each command
-runs in its own process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``. The last columns are the size of
-index.html, and the CPU seconds and the waiting time per cell that the first run needs to store the cells. A second line
-per size has the cost per cell relative to the first size, so a linear command shows about 1. With ``--folder`` the
-suites are kept, and measured suites are not run again.
+attack. For every size the script writes a suite, and ``robench run`` measures and stores the cells. A victim has 20
+cells: the clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, are a row of the table. Then each
+command runs in its own process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``.
+
+The last columns are the size of index.html, and the cost of storing the cells. This cost is the CPU seconds and the
+waiting time per cell in the first run. A second line per size has the cost per cell relative to the first size, so a linear command shows
+about 1. With ``--folder`` the suites are kept, and measured suites are not run again.
 """
 
 from __future__ import annotations
@@ -63,13 +64,13 @@ attacks:
 
 
 class IdleModel(Model):
-    """Scores items by numbers that are drawn once.
+    """A model that scores items by numbers that are drawn once.
 
     The numbers belong to a user and to the last item of the history.
     """
 
     class Config(BaseConfig):
-        """Settings."""
+        """The settings of the model."""
 
         variant: int = Field(default=0, description="Number that tells the victims of a suite apart")
 
@@ -78,7 +79,7 @@ class IdleModel(Model):
     table: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Draws the scores of every user and after every item."""
+        """Draws the scores of every user and the scores after every item."""
         draw = rng.child("variant", self.config.variant).numpy()
         self.table = draw.random((data.train.n_users + data.train.n_items, data.train.n_items), dtype=np.float32)
 
@@ -97,10 +98,10 @@ class IdleModel(Model):
 
 
 class IdleAttack(HistoryAttack):
-    """Replaces the last item of every history with a random one."""
+    """An attack that replaces the last item of every history with a random item."""
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the histories with another last item, int64 [B, L]."""
+        """Yields the histories with another last item: int64 [B, L]."""
         rows = oracle.rows().clone()
         draws = oracle.uniform(rng.child("budget", int(oracle.budget().max())), oracle.n_items)
         last = (rows >= 0).sum(1, keepdim=True) - 1
@@ -120,9 +121,9 @@ def robench_attacks() -> dict[str, type[HistoryAttack]]:
 
 
 def robench(command: str, suite: Path, folder: Path) -> dict[str, float]:
-    """Runs a command of robench in its own process, and returns its cost.
+    """Runs a command of robench in its own process, and returns the cost.
 
-    The cost includes that of its workers.
+    The cost includes that of the workers.
 
     Returns:
         ``cpu`` and ``wall`` in seconds, and ``memory`` of the largest process in MiB.
@@ -138,7 +139,7 @@ def robench(command: str, suite: Path, folder: Path) -> dict[str, float]:
 
 
 def measure(arguments: list[str]) -> None:
-    """Runs the command line in this process, and prints its cost as the last line."""
+    """Runs the command line in this process, and prints the cost as the last line."""
     from robench.cli import main as command_line  # noqa: PLC0415  # a part of what is measured
 
     start, storing = time.perf_counter(), Storing()
@@ -194,7 +195,7 @@ class Storing:
 
 
 def write_suite(cells: int, folder: Path) -> Path:
-    """Writes the suite with this number of cells, and returns its path."""
+    """Writes the suite with this number of cells, and returns the path."""
     variants = ", ".join(map(str, range(cells // CELLS_OF_ROW)))
     path = folder / f"host-{cells}.yaml"
     path.write_text(SUITE.format(cells=cells, users=USERS, items=ITEMS, variants=variants), encoding="utf-8")
@@ -230,7 +231,7 @@ def main() -> None:
 
 
 def print_table(sizes: list[int], folder: Path) -> None:
-    """Measures every size and prints its costs.
+    """Measures every size and prints the costs.
 
     The costs per cell are shown as ratios to the first size.
     """

@@ -1,15 +1,21 @@
-"""Quality against RecBole 1.2.1 on the same splits of MovieLens 100K: python tools/perf/quality.py ML100K_FOLDER WORK.
+"""Compares the quality of models with RecBole 1.2.1 on MovieLens 100K.
 
-Makes a Python environment for RecBole in WORK/recbole (another one by --python), writes both splits as its files, runs
-each of its models once (kept as WORK/<model>.json; another setting runs it again), fits robench's own on the same
-interactions with one thread, and prints a table. ``--only mf lightgcn`` restricts it, ``--seeds`` is how many fits are
-averaged, ``--recbole-only`` and ``--skip-recbole`` do one half. Exit 1 where a model is behind RecBole by more than one
-standard error over users, in NDCG@10 or Recall@10.
+    python tools/perf/quality.py ML100K_FOLDER WORK
 
-Both sides select on validation NDCG@10 and rank as RecBole does: on the random split known items are masked and a
-history is the training items; leave-last-out masks nothing, and a history has the validation item too. RecBole has its
-defaults and one seed; robench has what validation chose among four trials. RecBole's SASRec and BERT4Rec stop after 2
-epochs of 180 to 200 s each, which is several times the processor time of robench's whole fit (see the table).
+The script makes a Python environment for RecBole in WORK/recbole, or uses the one of ``--python``. Both splits are
+written as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. Another
+setting runs the model again. Robench's own models are fitted on the same interactions with one thread, and the script
+prints a table.
+
+``--only mf lightgcn`` restricts the models, and ``--seeds`` is the number of fits that are averaged. ``--recbole-only``
+and ``--skip-recbole`` do one half. The exit code is 1 if a model is worse than RecBole by more than one standard error
+over users, in NDCG@10 or Recall@10.
+
+Both sides select on validation NDCG@10 and rank as RecBole does. On the random split, known items are masked, and a
+history is the training items. Leave-last-out masks nothing, and a history has the validation item too. RecBole has its
+defaults and one seed. Robench has the settings that validation chose among four trials. RecBole's SASRec and BERT4Rec
+stop after 2 epochs of 180 to 200 s each. This is several times the processor time of robench's whole fit (see the
+table).
 """
 
 import argparse
@@ -41,7 +47,10 @@ REFERENCE = Path(__file__).parent / "reference"
 
 @dataclass
 class Pair:
-    """One model in both libraries. ``epochs`` is the limit for RecBole, which may stop early."""
+    """One model in both libraries.
+
+    ``epochs`` is the limit for RecBole, which may stop early.
+    """
 
     split: str
     name: str
@@ -68,7 +77,7 @@ PAIRS = [
 
 
 def reference(pair, work, python):
-    """Returns RecBole's run of a pair, which is made first if it is not stored."""
+    """Runs RecBole's model of a pair if no result is stored."""
     out, settings = work / f"{pair.recbole.lower()}.json", {"epochs": pair.epochs, "stopping_step": pair.stopping}
     if out.exists():
         kept = json.loads(out.read_text())
@@ -88,7 +97,10 @@ def environment(work):
 
 
 def outcome(model, data, split):
-    """Returns NDCG@10 and Recall@10 per user, float64 [U] each, with RecBole's ranking."""
+    """Returns NDCG@10 and Recall@10 per user, float64 [U] each.
+
+    The ranking is RecBole's.
+    """
     known, users = joined(data.train, data.validation), evaluated_users(data, None)
     history = data.train if split == "random" else known
     ndcg, recall = [], []
@@ -106,7 +118,10 @@ def outcome(model, data, split):
 
 
 def measured(pair, data, registry, seeds):
-    """Returns NDCG@10 and Recall@10 per user, averaged over seeds, and the seconds of one thread."""
+    """Returns NDCG@10 and Recall@10 per user, and the seconds of one thread.
+
+    The values and the seconds are averaged over seeds.
+    """
     cls, found, seconds = registry.load("model", pair.name), [], []
     for seed in range(seeds):
         start = time.process_time()

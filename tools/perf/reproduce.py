@@ -1,9 +1,13 @@
-"""Judge the published effects from the suites of suites/reproduce: python tools/perf/reproduce.py FOLDER ...
+"""Judges the published effects from the suites of suites/reproduce.
 
-FOLDER is a folder of results of one of these suites; its name says which. Every line is a claim as it was published,
-its verdict (borne out, refuted, undecided) and its numbers: NDCG@10, means over users and seeds, with 95% intervals
-paired over users and seeds. docs/findings/reproduced.md documents the verdicts. Exits with 1 if a verdict is another,
-if a documented one belongs to no claim, or if a folder lacks a cell of its suite; then nothing of it is judged.
+    python tools/perf/reproduce.py FOLDER ...
+
+FOLDER is a folder of results of one of these suites, and its name says which suite. Every line is a claim as it was
+published, a verdict (borne out, refuted, undecided), and the numbers. The numbers are means of NDCG@10 over users and
+seeds, with 95% intervals paired over users and seeds. docs/findings/reproduced.md documents the verdicts.
+
+The exit code is 1 if a verdict is not the documented one, or if a documented verdict belongs to no claim. The exit code
+is also 1 if a folder lacks a cell of its suite. Then nothing in this folder is judged.
 """
 
 import re
@@ -46,9 +50,10 @@ DOCUMENTED = {
 
 
 class Cells:
-    """Values per user of every measured cell of a folder, [seeds, users], and what the attacks spent.
+    """The cells of a folder: values per user and spent budgets.
 
-    ``missing`` holds the planned cells that were not measured. ``said`` holds the claims that were judged.
+    The values of a cell are [seeds, users]. ``missing`` holds the planned cells that were not measured. ``said`` holds
+    the claims that were judged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,7 +81,7 @@ class Cells:
         return [c for c in found if c.epsilon == epsilon and norm in (None, c.norm)]
 
     def values(self, dataset, model, defense="none", attack="none", epsilon=0.0, norm=None):
-        """Returns the values of a cell over seeds and users, [S, U]."""
+        """Returns the values of a cell over seeds and users: [S, U]."""
         found = self._found(dataset, model, defense, attack, epsilon, norm)
         if not found:
             raise SystemExit(f"{self.name}: no cell {dataset} {model} {defense} {attack} {norm} {epsilon}")
@@ -89,7 +94,11 @@ class Cells:
 
 
 def say(cells, claim, gap, numbers):
-    """Prints the claim that the interval ``gap`` is positive. Returns 1 if the verdict is not the documented one."""
+    """Prints the claim that the interval ``gap`` is positive.
+
+    Returns:
+        1 if the verdict is not the documented one, else 0.
+    """
     verdict = "borne out" if gap.low > 0 else "refuted" if gap.high < 0 else "undecided"
     documented = DOCUMENTED.get(cells.name, {})
     expected = next((how for pattern, how in documented.items() if re.fullmatch(pattern, claim)), "borne out")
@@ -100,7 +109,11 @@ def say(cells, claim, gap, numbers):
 
 
 def unsaid(cells):
-    """Prints documented verdicts of a suite without a claim in its folder, and returns their number."""
+    """Prints documented verdicts of a suite that no claim in its folder has.
+
+    Returns:
+        The number of these verdicts.
+    """
     patterns = DOCUMENTED.get(cells.name, {})
     stale = [pattern for pattern in patterns if not any(re.fullmatch(pattern, claim) for claim in cells.said)]
     for pattern in stale:
@@ -115,14 +128,21 @@ def path(clean, attacked):
 
 
 def above_popularity(cells, dataset, model, defense):
-    """Prints whether a victim beats popularity, and returns the number of surprises."""
+    """Prints whether a victim beats popularity.
+
+    Returns:
+        The number of surprises.
+    """
     own, line = cells.values(dataset, model, defense), cells.values(dataset, "popularity")
     numbers = f"{own.mean():.4f} against {line.mean():.4f}"
     return say(cells, f"{dataset}: {model}, {defense}, clears popularity", compute_interval(own - line), numbers)
 
 
 def apr(cells):
-    """Judges He et al. 2018: BPR-MF loses more than AMF under the same ε, and AMF is the better model."""
+    """Judges He et al. 2018.
+
+    The claims are that BPR-MF loses more than AMF under the same ε, and that AMF is the better model.
+    """
     wrong = 0
     groups = {
         "known positives": (("fgsm", "pgd[steps=10]"), (0.1, 0.5, 1.0, 2.0)),
@@ -159,7 +179,10 @@ def apr(cells):
 
 
 def msap(cells):
-    """Judges Anelli et al. 2021: many steps beat one at equal ε, and how much is due to the larger budget."""
+    """Judges Anelli et al. 2021.
+
+    The claim is that many steps beat one step at equal ε. Further lines show how much is due to the larger budget.
+    """
     wrong = 0
     for dataset in cells.datasets:
         wrong += above_popularity(cells, dataset, "mf", "none")
@@ -191,7 +214,10 @@ def msap(cells):
 
 
 def training(cells):
-    """Judges whether PGD hurts, and whether adversarial training raises the remaining value."""
+    """Judges two claims about adversarial training.
+
+    The claims are that PGD hurts, and that adversarial training raises the remaining value.
+    """
     wrong = 0
     (model,) = {c.key.model for c in cells.cells} - {"popularity"}
     labels = sorted({c.key.defense_label for c in cells.cells} - {"none"})
@@ -214,7 +240,11 @@ def training(cells):
 
 
 def main(folders):
-    """Prints every claim, and returns the number of verdicts that differ from the documented ones."""
+    """Prints every claim.
+
+    Returns:
+        The number of verdicts that differ from the documented ones.
+    """
     wrong = 0
     for folder in folders:
         cells = Cells(folder)

@@ -1,9 +1,9 @@
-"""Seconds and peak memory of loading, preparing and training one epoch at scale.
+"""Measures the seconds and the peak memory of loading and training at scale.
 
     python tools/perf/scale.py [--users 1000000] [--items 100000] [--interactions 20000000] [--batch 262144]
 
-The synthetic data set is loaded, prepared (checks, numbering, leave-last-out) and trained for one epoch by the shared
-loop, with its validation. Each line is a step with its process seconds and the largest resident size up to then.
+The synthetic data set is loaded and prepared (checks, numbering, leave-last-out). A model is trained for one epoch by
+the shared loop, with validation. Each line is a step with its process seconds and the largest resident size up to then.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from robench_plugins.models.mf import MatrixFactorization
 
 
 def step(name, work, *given):
-    """Runs one step, and prints its seconds and memory."""
+    """Runs one step, and prints the seconds and the memory."""
     start = time.process_time()
     found = work(*given)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,10 +1,15 @@
-"""Attacks on titles beside random edits that look as often: python tools/perf/titles.py [--targets 20] [--only typo].
+"""Compares attacks on titles with random edits.
 
-MovieLens latest-small (5 interactions per user, 20 per item), text-bert (or --model) fitted with one seed, all users.
-Each attack rewrites the titles of ``targets`` items that few have used, at ε of the title's length. ``reach`` is the
-mean share of users who get such an item within their first ten; ``random`` the same of random edits in the same unit
-with at least as many evaluations, ``clean`` that of genuine titles. Intervals are of the paired difference over items
-(bootstrap, 95%). Also: how like the new titles are to the genuine ones by the host's encoder, and evaluations.
+    python tools/perf/titles.py [--targets 20] [--only typo]
+
+The data is MovieLens latest-small (5 interactions per user, 20 per item) with all users. The model is text-bert, or
+``--model``, fitted with one seed. Each attack rewrites the titles of ``targets`` items that few users have used, at ε
+of the title's length.
+
+``reach`` is the mean share of users that get such an item within their first ten. ``random`` is the same share under
+random edits in the same unit, with at least as many evaluations. ``clean`` is the share with genuine titles. Intervals
+are of the paired difference over items (bootstrap, 95%). The table also has the likeness of the new titles to the
+genuine ones by the host's encoder, and the evaluations.
 
 The exit code is 1 if an attack is not better than random edits.
 """
@@ -33,7 +38,10 @@ ATTACKS = [("prefix", 1.0), ("hotflip", 1.0), ("typo", 0.34), ("rewrite", 2.0)] 
 
 
 def reach(found, k=10):
-    """Returns the share of users with each item in their first k, among users who do not own it: [T]."""
+    """Returns the share of users with each item in their first k: [T].
+
+    Users that own the item are left out.
+    """
     ranks = found.arrays["target_ranks"]
     return ((ranks > 0) & (ranks <= k)).sum(1) / (ranks > 0).sum(1)
 

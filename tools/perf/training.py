@@ -1,15 +1,23 @@
-"""Seconds per training epoch on MovieLens 100K, against plain loops and against RecBole 1.2.1.
+"""Measures the seconds per training epoch on MovieLens 100K.
 
     python tools/perf/training.py ML100K_FOLDER [--reference DIR] [--only mf sasrec] [--rounds 5]
 
-Process seconds of one thread. ML100K_FOLDER holds ml-100k.inter; the splits are those of ``reference/export.py``.
-Plain loops (mf and sasrec): the same model and batch in a bare torch loop, interleaved with the shared loop; medians.
-DIR holds the files that ``reference/recbole_run.py`` writes (bpr, lightgcn, gru4rec, sasrec, bert4rec .json; unfinished
-ones will do), made on this machine. Epochs are compared at RecBole's dimension, depth and window (SASRec's inner layer
-is 64 here and 256 there), its batch for the pairwise models (ours counts windows for the others), per training target:
-an epoch of BERT4Rec has fewer here. Time to quality: the model's own settings, until its validation NDCG@10, unmasked
-as RecBole's is for sequence models, first comes within .001 of RecBole's best; RecBole's: until it got there itself.
-Exit 1 where a goal is missed: 1.15x a plain loop; RecBole 2x slower (pairwise), 20x (sequence), 10x to the quality.
+The process seconds of one thread are compared with plain loops and with RecBole 1.2.1. ML100K_FOLDER
+holds ml-100k.inter, and the splits are those of ``reference/export.py``.
+
+A plain loop (mf and sasrec) has the same model and batch in a bare torch loop. The plain loop is interleaved with the
+shared loop, and the medians are compared.
+
+DIR holds the files that ``reference/recbole_run.py`` writes on this machine (bpr, lightgcn, gru4rec, sasrec, bert4rec
+.json). Unfinished files are enough. Epochs are compared at RecBole's dimension, depth and window. SASRec's inner layer
+is 64 in robench and 256 in RecBole. Pairwise models use RecBole's batch. For the other models, robench's batch counts
+windows. The comparison is per training target, because an epoch of BERT4Rec has fewer targets in robench.
+
+Time to quality uses the model's own settings. The time ends when validation NDCG@10 first comes within .001 of
+RecBole's best. This value is unmasked, as RecBole's is for sequence models. RecBole's time ends at the same value.
+
+The exit code is 1 if a goal is missed. The shared loop may take at most 1.15x of a plain loop. RecBole must be 2x
+slower (pairwise), 20x slower (sequence), and 10x slower to the quality.
 """
 
 import argparse
@@ -39,7 +47,10 @@ CPU, SCORE = torch.device("cpu"), "validation_ndcg@10"
 
 @dataclass
 class Pair:
-    """One model in both libraries. ``like`` holds the settings that match RecBole's defaults."""
+    """One model in both libraries.
+
+    ``like`` holds the settings that match RecBole's defaults.
+    """
 
     split: str
     recbole: str
@@ -56,7 +67,10 @@ PAIRS = {
 
 
 def shared(cls, settings, data, epochs):
-    """Returns the seconds of each epoch of the shared loop except the first, without validation."""
+    """Returns the seconds of each epoch of the shared loop.
+
+    The first epoch does not count, and there is no validation.
+    """
     moments = []
     never = {"epochs": epochs, "validate_every": epochs + 1, "validation_users": 1}
     model = cls.make(**{**settings, **never})
@@ -65,7 +79,10 @@ def shared(cls, settings, data, epochs):
 
 
 def plain(cls, settings, data, epochs):
-    """Returns the seconds of each epoch of a bare loop except the first."""
+    """Returns the seconds of each epoch of a bare loop.
+
+    The first epoch does not count.
+    """
     model = cls.make(**settings)
     model.initialise(data, Rng(0))
     optimiser = torch.optim.Adam(model.parameters(), lr=model.config.learning_rate, fused=True)
@@ -81,7 +98,10 @@ def plain(cls, settings, data, epochs):
 
 
 def plain_mf(model, data):
-    """Runs BPR on shuffled triples. Negatives that a dense table marks as used are redrawn."""
+    """Runs BPR on shuffled triples.
+
+    Negatives that a dense table marks as used are drawn again.
+    """
     users, items = (torch.from_numpy(np.array(part)) for part in (data.train.users(), data.train.items))
     known = torch.zeros(data.n_users, data.n_items, dtype=torch.bool)
     known[users, items] = True
@@ -100,7 +120,10 @@ def plain_mf(model, data):
 
 
 def plain_sasrec(model, data):
-    """Runs the model's own layers with torch's cross-entropy over all positions with a target."""
+    """Runs the model's own layers with torch's cross-entropy.
+
+    The loss covers all positions with a target.
+    """
 
     def losses():
         for batch in model.batches(data, Rng(torch.randint(1 << 30, ()).item())):
@@ -122,7 +145,10 @@ class Reached(Exception):
 
 
 def unmasked(model, data):
-    """Returns validation NDCG@10 without masks, as RecBole computes it for sequence models."""
+    """Returns validation NDCG@10 without masks.
+
+    RecBole computes the value in this way for sequence models.
+    """
     gains, users = [], np.flatnonzero((data.validation.lengths() > 0) & (data.train.lengths() > 0))
     for part in np.array_split(users, max(1, len(users) // 256)):
         ranks = held_out_ranks(
@@ -133,7 +159,13 @@ def unmasked(model, data):
 
 
 def time_to(cls, data, wanted):
-    """Returns the seconds until unmasked validation NDCG@10 reaches ``wanted``, or None, and the best value."""
+    """Returns the seconds until the model reaches a validation NDCG@10.
+
+    The NDCG@10 is unmasked, and ``wanted`` is the value to reach.
+
+    Returns:
+        The seconds, or None if the model does not reach ``wanted``, and the best value.
+    """
     start, best, original = time.process_time(), [0.0], training.validation_ndcg
 
     def watched(model, data, **more):
@@ -153,7 +185,7 @@ def time_to(cls, data, wanted):
 
 
 def targets(cls, settings, data):
-    """Returns the number of training targets of an epoch."""
+    """Returns the number of training targets in an epoch."""
     model = cls.make(**settings)
     model.initialise(data, Rng(0))
     batches = model.batches(data, Rng(0).child("batches", 0))

@@ -1,7 +1,9 @@
-"""Prints the results of a search: python tools/perf/tuning.py results/tuning-movielens-small.
+"""Prints the results of a search.
 
-It reads the validation NDCG@10 of every trial from the records, but no test metric. It prints the trials of each model,
-best first. If models have different numbers of trials, the exit code is 1.
+    python tools/perf/tuning.py results/tuning-movielens-small
+
+The script reads the validation NDCG@10 of every trial from the records, but no test metric. The trials of each model
+are printed best first. The exit code is 1 if models have different numbers of trials.
 """
 
 import json

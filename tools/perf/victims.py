@@ -1,9 +1,9 @@
-"""Measures what a process of its own costs a victim: the seconds of tasks that do nothing, one after another.
+"""Measures the cost of a separate process per victim.
 
     python tools/perf/victims.py [--tasks 50]
 
-It prints the start of the fork server, then wall and processor seconds per task, of this process and those that it
-starts. The server has torch and the engine of robench imported, as in a run.
+The tasks do nothing and run one after another. The script prints the start of the fork server. Then the script prints
+the seconds per task. The server has torch and the engine of robench imported, as in a run.
 """
 
 from __future__ import annotations

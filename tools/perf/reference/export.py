@@ -1,6 +1,8 @@
-"""Writes robench's own splits of MovieLens 100K as RecBole files, so that both sides use the same interactions.
+"""Writes robench's own splits of MovieLens 100K as RecBole files.
 
-python export.py ML100K_FOLDER OUT
+    python export.py ML100K_FOLDER OUT
+
+Both libraries then use the same interactions.
 """
 
 import sys

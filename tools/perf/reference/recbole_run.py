@@ -1,9 +1,10 @@
-"""Fits and measures one RecBole 1.2.1 model on an exported split, in a separate Python environment.
+"""Fits and measures one RecBole 1.2.1 model on an exported split.
 
     python recbole_run.py FOLDER NAME MODEL OUT.json '{"epochs": 60}'
 
-FOLDER/NAME holds RecBole's benchmark files (NAME.train.inter, NAME.valid.inter, NAME.test.inter), or one NAME.inter to
-be split leave-one-out by its timestamps. It needs recbole==1.2.1, numpy < 2, scipy < 1.13, setuptools < 81.
+The script runs in a separate Python environment. FOLDER/NAME holds RecBole's benchmark files (NAME.train.inter,
+NAME.valid.inter, NAME.test.inter), or one NAME.inter. The single file is split leave-one-out by its timestamps. The
+environment needs recbole==1.2.1, numpy < 2, scipy < 1.13, setuptools < 81.
 """
 
 import json
