@@ -15,13 +15,13 @@ from tests import forked, no_torch
 
 # One thread, as in a worker: on small worlds further threads only wait for each other. torch reads it at its import.
 os.environ["OMP_NUM_THREADS"] = "1"
-# A test is never timed: on a busy machine, drawing an example may take long.
+# Tests have no deadline, because drawing an example may take long on a busy machine.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 UNIT = ("host", "plan", "report", "suite", "tables")  # folders
-# The modules that take longest come first, so that no process of several is left with one of them at the end.
+# The slowest modules come first, so that none of them is left for one process at the end.
 FIRST = (
     "tables/test_alarms.py",
     "run/test_runner.py",

@@ -13,7 +13,7 @@ import pytest
 from tests import no_torch
 
 ROOT = Path(__file__).parents[1]
-# A pytest plugin that writes down what the session has imported and which tests it has run.
+# A pytest plugin that notes the imports of the session and the tests that ran.
 PLUGIN = """
 import json, pathlib, sys
 

@@ -16,7 +16,7 @@ from robench.tables.leaderboard import LeaderboardTable
 
 ROOT = Path(__file__).resolve().parents[1]
 LEADERBOARD = ROOT / "docs" / "images" / "leaderboard.svg"
-PAPER = '<rect width="100%" height="100%" fill="white"/>'  # the chart is transparent, and a dark page hides black text
+PAPER = '<rect width="100%" height="100%" fill="white"/>'  # for black text of the transparent chart on a dark page
 
 
 def leaderboard() -> str:

@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 import yaml
 
-SECONDS = 900  # of one selection of tests; a fault that makes them hang is seen, too
+SECONDS = 900  # limit for one selection of tests; a fault that makes the tests hang is detected too
 PRELOADED = ("torch", "pandas", "scipy.stats", "sklearn.linear_model", "sympy", "transformers")
 
 
@@ -231,7 +231,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=root / "build" / "faults.jsonl")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    for name in PRELOADED:  # in the forked processes they cost nothing
+    for name in PRELOADED:  # forked processes then need no time to import these modules
         try:
             __import__(name)
         except ImportError:

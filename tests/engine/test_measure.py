@@ -42,7 +42,7 @@ def test_scores_that_are_not_of_the_whole_catalogue_are_refused_in_words():
     data, _ = crowd()
     with pytest.raises(PluginError, match=r"scores have shape \(60, 39\), not \(60, 40\)"):
         fitted(Narrow(), data)
-    data, test = checkerboard()  # nobody has a validation item
+    data, test = checkerboard()  # no user has a validation item
     model, _ = fitted(Narrow(), data)
     with pytest.raises(PluginError, match=r"scores have shape \(\d+, 23\), not \(\d+, 24\)"):
         measured_victim(model, data, test).clean(None)
@@ -91,7 +91,7 @@ def test_the_budget_is_of_the_valid_entries_of_all_users_by_hand(kind, norm):
     rms = np.sqrt((np.concatenate(rows) ** 2).mean())
     arrays = bench.attacked(Fgsm.make(norm=norm), 0.05, f"hand-{norm}").arrays
     expected = 0.05 * rms * np.array([1.0 if norm == "linf" else np.sqrt(row.size) for row in rows])
-    # δ = 0 stays where the step did not help; who moved spent all.
+    # δ stays 0 for users that the step did not help; the others spent the whole budget.
     moved = arrays[norm] > 0
     assert moved.mean() > 0.8
     np.testing.assert_allclose(arrays[norm][moved], expected[moved], rtol=1e-5)

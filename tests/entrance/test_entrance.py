@@ -95,7 +95,7 @@ def test_a_run_of_what_is_stored_measures_nothing_and_says_as_little_as_the_comm
     said = capsys.readouterr()
     assert said.out == ""
     assert "0 cells of 0 victims to measure, 8 stored already" in said.err
-    assert not caplog.records  # popularity, which cannot be attacked by fgsm, was not asked for
+    assert not caplog.records  # popularity, which fgsm cannot attack, was not requested
 
 
 def test_cells_are_those_of_the_csv_file_with_typed_columns(folder, results):

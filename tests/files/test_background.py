@@ -1,4 +1,4 @@
-"""The writer in the background: what appears when, and errors."""
+"""Tests the background writer: the order of files, and errors."""
 
 import os
 import threading
@@ -17,18 +17,24 @@ def group(folder: Path, name: str) -> list[File]:
 
 
 def test_a_batch_is_on_the_disk_before_any_file_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file is flushed before the first is renamed, and records appear after all arrays."""
+    """Every file is flushed before the first file is renamed.
+
+    Records appear after all arrays.
+    """
     events: list[str] = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (events.append("fsync"), fsync(handle)))
     monkeypatch.setattr(os, "replace", lambda old, new: (events.append(Path(new).suffix), replace(old, new)))
     write_batch([tuple(group(tmp_path, name)) for name in "ab"])
-    assert events == ["fsync"] * 4 + [".npz"] * 2 + [".json"] * 2 + ["fsync"]  # the last one of the folder
+    assert events == ["fsync"] * 4 + [".npz"] * 2 + [".json"] * 2 + ["fsync"]  # the last flush is that of the folder
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npz", "b.json", "b.npz"]
 
 
 def test_nobody_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are taken while the disk is busy, and those that came meanwhile are one batch."""
+    """Files are taken while the disk is busy.
+
+    Files that arrive in the meantime form one batch.
+    """
     free, fsync, replaced = threading.Event(), os.fsync, os.replace
     order: list[str] = []
 
@@ -50,7 +56,10 @@ def test_nobody_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_error_reaches_the_caller_and_other_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group that cannot be written costs neither the ones before it nor a hang."""
+    """Groups that were written before the faulty group are kept.
+
+    The writer does not hang.
+    """
     full = threading.Event()
     fsync = os.fsync
 
@@ -76,7 +85,7 @@ def test_an_error_reaches_the_caller_and_other_files_stay(tmp_path: Path, monkey
 
 
 def test_of_a_batch_only_the_bad_group_is_lost(tmp_path: Path) -> None:
-    """If one group of a batch fails, those before it are written alone."""
+    """If one group of a batch fails, the previous groups are written alone."""
     (tmp_path / "bad.json").mkdir()
     (tmp_path / "bad.json" / "somebody's").touch()
     writer = BackgroundWriter()

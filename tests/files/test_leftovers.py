@@ -18,7 +18,7 @@ def test_only_old_temporary_files_are_removed(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, "")
-        if name != kept[-1]:  # that one may be at work
+        if name != kept[-1]:  # a process may still be writing this file
             os.utime(path, (0, 0))
     remove_leftovers(tmp_path / "missing", tmp_path, alone=True)
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}

@@ -128,7 +128,7 @@ def test_modules_that_are_imported_count(package, tmp_path, above, inside, count
         "part.py": PART.format("" if counts is None else above, inside),
     }
     part = package(files, init="from .other import x\n")
-    if counts is None:  # more dots than packages: Python would not import it
+    if counts is None:  # with more dots than packages, Python would not import the name
         (tmp_path / "sample" / "part.py").write_text(PART.format(above, inside))
     before = Sources().digest(part)
     assert Sources().digest(part) == before

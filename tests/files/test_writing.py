@@ -1,4 +1,7 @@
-"""Full, read-only and failing disks: a line that names the folder, and a cache that is done without."""
+"""Tests full, read-only and failing disks.
+
+One line names the folder, and a run goes on without the cache.
+"""
 
 import errno
 import os
@@ -22,7 +25,10 @@ FAULTS = {
 
 @pytest.fixture(params=FAULTS)
 def fault(request, monkeypatch):
-    """Makes every write fail, and returns the number of the error."""
+    """Returns a function that makes every write fail.
+
+    The function returns the number of the error.
+    """
 
     def fail(handle):
         raise OSError(request.param, os.strerror(request.param))

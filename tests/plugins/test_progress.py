@@ -30,7 +30,7 @@ def test_a_file_gets_a_line_per_victim():
 
 
 def test_a_terminal_shows_the_victim_its_phase_and_the_cells_left(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")  # rich draws nothing live on a terminal that cannot move its cursor
+    monkeypatch.setenv("TERM", "xterm")  # rich shows no live output if the terminal cannot move the cursor
     text = output(terminal=True)
     assert "mf[factors=8], seed 0" in text
     assert "cells" in text

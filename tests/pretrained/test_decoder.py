@@ -271,14 +271,14 @@ def test_words_are_tokens_behind_a_blank(reader, folder):
     )]  # fmt: skip
     for token, word in reader.words.items():
         assert reader.ids(f" {word}") == [token]
-    assert Decoder.load(str(folder)).words == {}  # its tokens are bytes
+    assert Decoder.load(str(folder)).words == {}  # the tokens of this decoder are bytes
 
 
 def test_tokens_begin_at_their_first_letter(reader):
     text = " Heaters of Wizard"
     starts = reader.spans(text)
     assert len(starts) == len(reader.ids(text))
-    assert starts == [1, 7, 9, 9, 10, 12]  # a lone blank is of the word that follows it
+    assert starts == [1, 7, 9, 9, 10, 12]  # a lone blank belongs to the next word
     assert reader.spans("") == []
 
 

@@ -85,7 +85,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 @pytest.mark.parametrize("load", [lambda folder: Encoder.load(str(folder)), lambda folder: folder_of("owner/name")])
 def test_a_missing_extra_says_what_to_install(folder, monkeypatch, load):
-    monkeypatch.setitem(sys.modules, "transformers", None)  # as Python marks what cannot be imported
+    monkeypatch.setitem(sys.modules, "transformers", None)  # Python marks modules that cannot be imported in this way
     refused(lambda: load(folder), "need the package transformers", "pip install 'robench[text]'")
 
 
@@ -172,7 +172,7 @@ def test_pickled_weights_are_refused_unopened(copied, tmp_path, name):
     (copied / name).write_bytes(pickle.dumps(Bomb(went_off)))
     refused(lambda: Encoder.load(str(copied)), f"only {name}, and pickled weights are never opened")
     assert not went_off.exists()
-    pickle.loads((copied / name).read_bytes())  # this test's own: a dud would prove nothing above
+    pickle.loads((copied / name).read_bytes())  # shows that the pickle does write the file
     assert went_off.exists(), "the pickle would have shown that it was opened"
 
 
@@ -182,7 +182,7 @@ def test_pickled_weights_beside_safetensors_stay_unopened(copied, tmp_path):
     assert not (tmp_path / "went-off").exists()
 
 
-# A hub: huggingface_hub reads its environment when it is imported, hence another process.
+# The hub runs in another process, because huggingface_hub reads its environment at its import.
 
 FOLDER = """
 from robench.api.errors import DataError

@@ -14,7 +14,7 @@ from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsC
 from robench.report.charts import AFTER, BEFORE, draw_charts
 from robench.report.sections import build_sections
 
-CIRCLE, DIAMOND = "A", "L0,"  # what their paths are made of
+CIRCLE, DIAMOND = "A", "L0,"  # parts of their paths
 
 
 def numbers(text):

@@ -155,8 +155,8 @@ def test_a_promoted_item_has_its_ranks_before_and_after_and_who_was_left_alone_i
     monkeypatch.chdir(tmp_path)
     world = World(tmp_path / "results" / "w", [])
     before = np.full((4, USERS), 50)
-    before[2:, 1] = 0  # has both promoted items
-    before[2:, 2] = [0, 7]  # has one, and is recommended the other
+    before[2:, 1] = 0  # these users own both promoted items
+    before[2:, 2] = [0, 7]  # these users own one item, and the other is recommended
     world.cell([4] * USERS, arrays={"target_ranks": before, "targets": np.array([3, 5, 8, 9])})
     after = before[2:].copy()
     after[:, 0] = [6, 41]

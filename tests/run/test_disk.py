@@ -1,4 +1,7 @@
-"""A disk that fails in the middle of a run: finished cells are kept, and the cache is done without."""
+"""Tests a disk that fails in the middle of a run.
+
+Finished cells are kept, and the run goes on without the cache.
+"""
 
 import errno
 import os
@@ -13,7 +16,7 @@ SUITE = "name: t\nmodels: [popularity, item-knn, {name: mf, factors: 4, epochs: 
 
 
 def failing(part):
-    """Returns ``os.replace``, which fails for every path that has ``part`` in it."""
+    """Returns an ``os.replace`` that fails for every path that contains ``part``."""
     genuine = os.replace
 
     def replace(source, target):

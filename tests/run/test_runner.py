@@ -117,7 +117,7 @@ def test_a_new_epsilon_costs_only_its_evaluation(robench, done, tmp_path):
         (
             "1",
             ["--only", "epsilon=0.1", "--only", "epsilon=0.3"],
-        ),  # the later ε of every attack, the random one among them
+        ),  # the later ε of every attack, including the random one
     ],
     ids=["other order", "other order within victims, one worker"],
 )
@@ -267,7 +267,7 @@ def test_a_plugin_that_raises_costs_its_own_cell(robench, tmp_path):
         "fgsm": "ok",
     }
     assert "no luck" in records["trouble/broken"]["error"]["traceback"]
-    # Ten times the budget: projected to what FGSM spends, and flagged.
+    # Ten times the budget is projected to what FGSM spends, and flagged.
     assert records["trouble/greedy"]["achieved"]["overshoot"] == pytest.approx(10, rel=1e-3)
     assert records["trouble/greedy"]["achieved"]["epsilon"] == pytest.approx(0.1, rel=1e-3)
     assert records["trouble/greedy"]["metrics"] == records["fgsm"]["metrics"]

@@ -82,7 +82,7 @@ def test_a_cell_of_another_type_of_device_is_stale_and_the_note_names_both(job):
     for number in (0, 3, 4):
         edit(job, number, lambda record: record["provenance"].update(device="cuda:1"))
     edit(job, 5, lambda record: record["provenance"]["code"].update(robench="of an earlier version"))
-    # Cell 0 is of popularity, which never uses a GPU.
+    # Cell 0 belongs to popularity, which never uses a GPU.
     assert states(job, device="cpu") == ["stored", "skipped", "skipped", "stale", "stale", "stale"]
     assert states(job, device="cuda:0") == ["stored", "skipped", "skipped", "stored", "stored", "stale"]
     todo = todo_of(job, device="cpu")

@@ -53,5 +53,5 @@ def test_another_decoder_makes_the_cells_of_its_attack_stale(tmp_path, robench, 
             older = found[name]["provenance"].pop("outside")
             assert not Dependencies(registry, Sources()).is_stale(cell, found[name]), "an older record has no digest"
             found[name]["provenance"]["outside"] = older
-    (folder / "config.json").unlink()  # what cannot be read says nothing
+    (folder / "config.json").unlink()  # an unreadable file does not make a cell stale
     assert stale() == {True: False, False: False}

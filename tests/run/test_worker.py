@@ -28,7 +28,7 @@ class Silent(MatrixFactorization):
         return super().state()
 
     def scores(self, users, history):
-        if hasattr(self, "fitted"):  # it can be fitted, and not measured
+        if hasattr(self, "fitted"):  # the model can be fitted but not measured
             raise RuntimeError("no scores today")
         return super().scores(users, history)
 

@@ -32,7 +32,7 @@ def test_worst_case_is_per_user_over_clean_and_all_attacks_within_the_budget(wor
     half = USERS // 2
     for seed in (0, 1):
         world.cell([1] * USERS, seed=seed)
-        # a breaks the first half, b the second: together everybody, though each attack alone leaves half.
+        # Attack a breaks the first half of the users, and b breaks the second half: together they break all users.
         world.cell([99] * half + [1] * half, seed=seed, attack="a", epsilon=0.05)
         world.cell([1] * half + [99] * half, seed=seed, attack="b", epsilon=0.01)
         world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.1)

@@ -67,11 +67,11 @@ def left(*kept):
 @pytest.mark.parametrize(
     ("gaps", "found"),
     [
-        # 5 users whom random points break and pgd does not: 2.5%, and no resample of the users turns it over.
+        # Random points break 5 users that pgd does not break: 2.5%, and no resample of the users reverses the gap.
         ([(left((0, 105)), left((0, 100)))] * 2, "no better than random"),
         # The same 2.5%, out of 20 users for and 15 against.
         ([(left((0, 120)), left((0, 100), (120, 135)))] * 2, ""),
-        # 3.5% on average, clear over the users, but one fit says 10% and the other the reverse.
+        # 3.5% on average and clear over the users, but one fit has a gap of 10% and the other the reverse.
         ([(left((0, 120)), left((0, 100))), (left((0, 100)), left((0, 106)))], ""),
     ],
 )

@@ -167,7 +167,7 @@ def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat)
     assert note.flag == "stronger than the ensemble"
     if threat is TITLES:  # the mean over the two items
         gap, most = np.mean([60 / (USERS - 1), 60 / USERS]), np.mean([80 / (USERS - 1), 80 / USERS])
-    else:  # user 0 has one item to be reached with; 20 users more with both, the two at the edges with one
+    else:  # user 0 has one promotable item; 20 more users have two, and the users at both edges have one
         gap, most = (59 + 2 / 2) / USERS, (1 + 79 + 1 / 2) / USERS
     assert note.numbers["gap"] == pytest.approx(gap)
     assert note.numbers["reached"] == pytest.approx(most)

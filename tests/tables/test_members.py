@@ -234,7 +234,7 @@ def test_a_loss_that_rises_and_leaves_the_ranks_is_told_of_an_ensemble(world, le
     assert ("loss up, ranks unchanged" in row(world.build()).flags) == (left == USERS)
 
 
-# On the tables of a model one shift serves all users: what each member left of their NDCG@10.
+# One shift of a model's tables affects all users, so damage is what each member left of NDCG@10.
 SHIFTS = [("random-noise", "floor", 20), ("pgd-20", "gradient", 23), ("apgd-bpr", "gradient", 31)]
 SHIFTS += [("random-search", "black-box", 50)]
 
@@ -268,8 +268,8 @@ def shifts(left, queries=None):
         ((150, 60, 90, 80), None, "", True),
         ((50, 150, 150, 60), None, "no better than random; black-box beats white-box", False),
         ((150, 90, 60, 30), None, "black-box beats white-box", False),
-        ((150, 150, 60, 58), None, "", True),  # within 2% of clean; and one strong gradient attack is enough
-        ((50, 150, 150, 150), (99, 23, 31, 50), "", True),  # random points that looked more often prove nothing
+        ((150, 150, 60, 58), None, "", True),  # within 2% of clean; one strong gradient attack is enough
+        ((50, 150, 150, 150), (99, 23, 31, 50), "", True),  # random points with more evaluations prove nothing
         ((50, 150, 40, 150), (20, 23, 31, 50), "", True),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from tests.forked import robench
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-COMMITTED = ("article", "history", "llm", "models", "text", "whitebox")  # beside them lie runs of whoever tests
+COMMITTED = ("article", "history", "llm", "models", "text", "whitebox")  # other folders may hold local runs
 WRITTEN = ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "cells.csv", "timings.csv")
 
 pytestmark = pytest.mark.command

@@ -20,7 +20,7 @@ from robench.plan.plan import make_plan
 from robench.store.seal import seal
 from robench.suite.load import load_suite
 
-# How many users get their item, by cell. One user is a gap above 0 on average, and its interval holds 0.
+# The number of hit users by cell. A gap of one user is above 0 on average, and the interval contains 0.
 CLIPPED = {"l2_mean": 2.2, "l2_max": 3.0}
 UNDECIDED = {("items-10", "adversarial-training", "linf"), ("items-20", "from the start", "l2")}
 
@@ -31,10 +31,10 @@ def apr(c):
     if c["attack_label"] == "none":
         return 100 if c["defense_label"] == "none" else 130
     if c["attack_label"] == "pgd[steps=40]":
-        return 0  # no claim is about it
+        return 0  # no claim concerns this cell
     close = c["dataset"] == "movielens-small" and c["epsilon"] == 0.1 and not c["attack_label"].endswith(("m", "]"))
     strong = c["attack"] == "pgd" or (c["dataset"], c["attack_label"]) == ("ml-100k", "fgsm on held-out")
-    if c["defense_label"] == "none":  # PGD is the worse for BPR-MF, FGSM for AMF
+    if c["defense_label"] == "none":  # PGD is worse for BPR-MF, and FGSM is worse for AMF
         return (85 if close else 40) if strong else 90
     return 120 if c["attack"] == "pgd" else 116 if close else 110
 
@@ -94,7 +94,7 @@ def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False
     whole = make_plan(load_suite(reproduce.SUITES / f"{suite}.yaml", registry), registry)
     plan, specs = whole.to_json(), {cell.id: cell.content() for cell in whole.cells}
     kept = [c for c in plan["cells"] if not left_out(c)]
-    for planned in random.Random(0).sample(kept, len(kept)):  # the order of a plan means nothing
+    for planned in random.Random(0).sample(kept, len(kept)):  # the order of a plan has no meaning
         measured = planned["status"] != "skipped" and not lost(planned)
         users = ranks(good(planned), 99) if measured else []
         spent = CLIPPED if planned["attack"] == "msap" else {}
@@ -166,7 +166,7 @@ def test_what_is_documented_as_undecided_counts_when_it_is_borne_out_or_refuted(
 
     wrong, by, _ = judged("bert4rec", good)
     surprises = [line for line in by["borne out"] + by["refuted"] if "<- documented as undecided" in line]
-    assert (len(surprises), wrong) == (3, 4)  # and the one that is borne out otherwise
+    assert (len(surprises), wrong) == (3, 4)  # the fourth is a claim that is borne out unexpectedly
 
 
 @pytest.mark.parametrize(

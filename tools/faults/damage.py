@@ -206,7 +206,7 @@ def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[
     """Tries damages of the folder of results, and returns their number."""
     whole, count = judge.whole, 0
     cells = sorted(path.stem for path in (whole.folder / "cells").glob("*.npz"))
-    for count, (name, damage, believed) in enumerate(cases, 1):  # the last one is returned
+    for count, (name, damage, believed) in enumerate(cases, 1):  # the last count is returned
         folder = root / "copy" / "damaged"
         shutil.rmtree(folder.parent, ignore_errors=True)
         shutil.copytree(whole.folder, folder)

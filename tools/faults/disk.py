@@ -1,9 +1,10 @@
-"""Runs a suite on disks that are full, read-only or linked, and on one that is shared by two runs. Linux, as root.
+"""Runs a suite on disks that are full, read-only, linked or shared.
 
     python tools/faults/disk.py [--suite suites/smoke.yaml]
 
-Small file systems in memory (tmpfs) stand for the disks. Each case says what it expects of the exit code, of the lines
-on standard error and of the tables. The script prints a line per case, and exits with 1 if any check failed.
+The script needs Linux and root. Small file systems in memory (tmpfs) replace the disks, and two runs share one disk.
+Each case has expectations about the exit code, the lines on standard error and the tables. The script prints a line per
+case, and exits with 1 if any check failed.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", 
 
 @dataclass
 class Disks:
-    """A place with an undisturbed run, and the checks that failed."""
+    """A place with an undisturbed run and a count of the failed checks."""
 
     suite: Path
     place: Path
     problems: int = 0
 
     def command(self, *arguments: str, cache: Path | None = None, memory: int = 0) -> subprocess.Popen[str]:
-        """Starts ``robench``, with its cache and a limit of memory in KiB."""
+        """Starts ``robench`` with its cache and a memory limit in KiB."""
         sources = os.pathsep.join(str(ROOT / part) for part in ("benchmark", "plugins"))
         env = {**os.environ, "PYTHONPATH": sources, "ROBENCH_CACHE": str(cache or self.place / "cache")}
         whole = [sys.executable, "-m", "robench", *arguments]
@@ -42,7 +43,7 @@ class Disks:
         return subprocess.Popen(limited, stdout=pipe, stderr=pipe, text=True, env=env, cwd=self.place)
 
     def run(self, *arguments: str, cache: Path | None = None, memory: int = 0) -> tuple[int, str]:
-        """Runs ``robench``, and returns the exit code and standard error."""
+        """Runs ``robench`` and returns the exit code and standard error."""
         process = self.command(*arguments, cache=cache, memory=memory)
         _, errors = process.communicate()
         return process.returncode, errors
@@ -64,7 +65,7 @@ class Disks:
 
 @contextmanager
 def small_disk(path: Path, kib: int) -> Iterator[Path]:
-    """Mounts a file system in memory of this size."""
+    """Mounts a file system in memory with the given size."""
     path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(path)], check=True)
     try:
@@ -74,17 +75,23 @@ def small_disk(path: Path, kib: int) -> Iterator[Path]:
 
 
 def size_of(folder: Path) -> int:
-    """Returns the size of a folder in KiB, as a tmpfs counts it."""
+    """Returns the size of a folder in KiB, as a tmpfs counts the files."""
     return sum(-(-path.stat().st_size // 4096) * 4 + 4 for path in folder.rglob("*"))
 
 
 def one_line(errors: str, text: str) -> bool:
-    """Returns whether a text stands in just one line, and no traceback in any."""
+    """Returns whether exactly one line contains a text.
+
+    No line may belong to a traceback.
+    """
     return "Traceback" not in errors and sum(text in line for line in errors.splitlines()) == 1
 
 
 def full_results(disks: Disks) -> None:
-    """Gives the results several sizes of disk, and goes on from each on a large one."""
+    """Runs a suite with its results on small disks of several sizes.
+
+    Each run is resumed on a large disk.
+    """
     whole = size_of(disks.place / "undisturbed")
     for share in (0.1, 0.3, 0.5, 0.6, 0.7):
         with small_disk(disks.place / "small", int(whole * share)) as disk:
@@ -99,7 +106,10 @@ def full_results(disks: Disks) -> None:
 
 
 def full_cache(disks: Disks) -> None:
-    """Gives the cache no room for data, and then room for the data alone."""
+    """Runs a suite with its cache on two small disks.
+
+    The first disk has no room for data, and the second has room for the data alone.
+    """
     with small_disk(disks.place / "small", 16) as disk:
         code, errors = disks.measure(disks.place / "no data", disk / "c")
         disks.check(
@@ -151,7 +161,10 @@ def read_only(disks: Disks) -> None:
 
 
 def two_runs(disks: Disks) -> None:
-    """Starts a second run and a pack in the folder of a run, and a run after one that was killed."""
+    """Starts a second run and a pack in the folder of a run.
+
+    A last run starts after the first run was killed.
+    """
     results = disks.place / "shared"
     first = disks.command("run", str(disks.suite), "--results", str(results), "--workers", "1")
     while not (results / "plan.json").exists() and first.poll() is None:
@@ -170,7 +183,7 @@ def two_runs(disks: Disks) -> None:
 
 
 def links(disks: Disks) -> None:
-    """Puts links to a precious file in the place of lock files."""
+    """Replaces lock files with links to a precious file."""
     precious = disks.place / "precious"
     precious.write_text("mine")
     for link in (os.symlink, os.link):
@@ -183,7 +196,10 @@ def links(disks: Disks) -> None:
 
 
 def little_memory(disks: Disks) -> None:
-    """Limits the address space, which the engine of the drawing library cannot bear."""
+    """Limits the address space.
+
+    The engine of the drawing library fails under such a limit.
+    """
     results = shutil.copytree(disks.place / "undisturbed", disks.place / "limited")
     for gib in (4, 8, 64):
         code, errors = disks.run("leaderboard", str(results), memory=gib << 20)

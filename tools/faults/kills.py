@@ -215,7 +215,7 @@ def main() -> int:
                 elif not chain.finished:
                     break
                 elif done < given.kills:
-                    seconds *= 0.7  # it ended before the kill: the machine is faster now, or the rest was short
+                    seconds *= 0.7  # the run ended before the kill: the machine is faster now, or the rest was short
             chain.compare()
             compared += 1
     print(f"{done} kills ({', '.join(f'{name} {count}' for name, count in sorted(runs.counts.items()))})")

@@ -235,7 +235,7 @@ FOLDER_DAMAGES: list[tuple[str, Damage]] = [
 ]
 LEFT_TO_VERIFY = {"plan: label", "plan: dropped cells", "plan: ranking", ".npz: gone", ".json: CRLF", "plan.json: CRLF"}
 
-# Forged and sealed again: the tables go on without the cell, and only another sealing of the folder would mend it.
+# Forged and sealed again: the tables leave the cell out, and only sealing the folder again would repair it.
 UNREPAIRED = {"arrays: unknown items", "arrays: other users"}
 
 

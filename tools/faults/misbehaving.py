@@ -40,8 +40,8 @@ from robench_plugins.models.popularity import Popularity
 
 Misdeed = Callable[[], Any]
 MISDEEDS: dict[str, Misdeed] = {}
-FAILED: set[str] = set()  # names of those whose victim must fail
-LIMITS: dict[str, dict[str, Any]] = {}  # limits of those that would never end
+FAILED: set[str] = set()  # names of the models with a victim that must fail
+LIMITS: dict[str, dict[str, Any]] = {}  # limits of the models that would never end
 
 
 def misdeed(fails: bool = False, **limits: Any) -> Callable[[Misdeed], Misdeed]:
@@ -485,7 +485,7 @@ def closed_files() -> None:
     os.closerange(3, 256)
 
 
-# What it sends
+# Messages
 
 
 class Unpicklable(Exception):

@@ -22,12 +22,12 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "benchmark"), str(ROOT / "plugins")]
-from misbehaving import FAILED, LIMITS, MISDEEDS  # noqa: E402  # beside this script
+from misbehaving import FAILED, LIMITS, MISDEEDS  # noqa: E402  # in the folder of this script
 from processes import end_all, started_by  # noqa: E402  # as above
 
 COMPARED = ("id", "victim", "status", "spec", "metrics", "achieved", "diagnostics")
 MARK = "ROBENCH_FAULTS"  # an environment variable by which the processes of a run are found
-SECONDS = 1_500  # in which a run must end
+SECONDS = 1_500  # a run must end within this time
 
 
 def suite(names: list[str], *, bad: bool) -> str:

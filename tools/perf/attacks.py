@@ -202,7 +202,7 @@ def sides(bench, norm, others):
     ball = Ball(norm, torch.full((len(scores.x),), radius))
     watched = Watched(oracle)
     list(attack.perturb(watched, ball, Rng(0)))
-    # A few of the points, each for a tenth of the gradients, stay in the cache as the attack's own do.
+    # Only a few points are used, so that they stay in the processor's cache like the attack's own points.
     points = [scores.x + delta[scores.name] for delta in watched.seen[:: STEPS // 4]]
     found = {
         "bare": lambda: bare(scores, points),
@@ -264,6 +264,8 @@ def main():
 
 
 if __name__ == "__main__":
-    if not ALLOCATOR.keys() <= os.environ.keys():  # read when a process starts; a suite's workers have them too
+    if (
+        not ALLOCATOR.keys() <= os.environ.keys()
+    ):  # read at the start of a process; a suite's workers have these settings too
         os.execve(sys.executable, [sys.executable, *sys.argv], ALLOCATOR | os.environ)
     sys.exit(main())

@@ -21,7 +21,7 @@ from robench.tables.stats import compute_interval, compute_paired_p
 
 METRIC = Measure("ndcg", 10)
 EPSILONS = (0.01, 0.05, 0.1)
-# What the README says does not hold, and why.
+# Claims that do not hold according to the README, and the reasons.
 KNOWN = {
     r"mf λ=0\.75 raises the (l2|linf) worst case": "three seeds do not tell it from its twin",
     r"mf λ=0\.5 raises the linf worst case": "trained in l2; three seeds do not tell it from its twin",

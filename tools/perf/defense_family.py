@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bert4rec import fitted, measured, show, world  # the script beside this one
+from bert4rec import fitted, measured, show, world  # the script in the same folder
 
 MEMBERS = {
     "none": ("none", {}),

@@ -96,7 +96,7 @@ def main() -> None:
     size = chunk_size(args.items)
     before = peak()
     ours(MeasuredVictim(model, history, held, users, 0), targets)
-    memory = peak() - before  # the first thing that runs: everything later is below this peak or not ours
+    memory = peak() - before  # measured first: later steps stay below this peak or are not robench's
     names = ("bare matmul, same chunks", "bare matmul, 1024 rows", "ours", "ours, questions kept")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(args.rounds):

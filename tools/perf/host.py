@@ -8,8 +8,8 @@ cells: the clean one, and two attacks at 10 and 9 budgets. Five victims, one per
 command runs in its own process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``.
 
 The last columns are the size of index.html, and the cost of storing the cells. This cost is the CPU seconds and the
-waiting time per cell in the first run. A second line per size has the cost per cell relative to the first size, so a linear command shows
-about 1. With ``--folder`` the suites are kept, and measured suites are not run again.
+waiting time per cell in the first run. A second line per size has the cost per cell relative to the first size, so a
+linear command shows about 1. With ``--folder`` the suites are kept, and measured suites are not run again.
 """
 
 from __future__ import annotations
@@ -158,14 +158,17 @@ def measure(arguments: list[str]) -> None:
 
 
 class Storing:
-    """The CPU seconds that storing takes in all threads, and the seconds that the run waits for it."""
+    """The cost of storing cells.
+
+    The cost is the CPU seconds in all threads, and the seconds that the run waits.
+    """
 
     def __init__(self) -> None:
         self.cells, self.cpu, self.waiting = 0, 0.0, 0.0
 
     def watch(self) -> None:
-        """Replaces the functions that store cells by ones that are timed."""
-        from robench.files import background  # noqa: PLC0415  # imports as the run does
+        """Replaces the functions that store cells with timed functions."""
+        from robench.files import background  # noqa: PLC0415  # imported at the same time as in a run
         from robench.store.folder import Store  # noqa: PLC0415  # as above
 
         def timed(holder: Any, name: str, cells: int, *, waits: bool) -> None:

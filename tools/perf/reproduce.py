@@ -28,7 +28,7 @@ from robench.tables.stats import compute_interval, compute_paired_p
 METRIC = Measure("ndcg", 10)
 SUITES = Path(__file__).parents[2] / "suites" / "reproduce"
 CELL = ("dataset", "model", "defense_label", "attack_label", "norm", "epsilon", "seed")
-# By suite what is not borne out, and stands so in docs/findings/reproduced.md. All others are.
+# Verdicts in docs/findings/reproduced.md other than "borne out", by suite.
 DOCUMENTED = {
     "reproduce-apr": {
         r"movielens-small: BPR-MF loses more than AMF, held-out positives, ε = 0\.1": "undecided",

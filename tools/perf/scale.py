@@ -43,7 +43,7 @@ def main():
     given = parser.parse_args()
     torch.set_num_threads(1)
     step("start", lambda: None)
-    # Two events are added to everybody's geometric number, and one in thirty is a repeated pair.
+    # Two events are added to each user's geometric number, and one in thirty is a repeated pair.
     events = 1.032 * given.interactions / given.users - 2
     source = Synthetic.make(users=given.users, items=given.items, interactions_per_user=max(1.0, events))
     split = Part("leave-last-out", {"seed": 0}, "leave-last-out")

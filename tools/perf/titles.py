@@ -34,7 +34,12 @@ from robench.host.registry import Registry
 from robench.spec import Part, TargetChoice
 
 SPLIT = Part("leave-last-out", {"seed": 0}, "leave-last-out")
-ATTACKS = [("prefix", 1.0), ("hotflip", 1.0), ("typo", 0.34), ("rewrite", 2.0)]  # the last: with SmolLM2, on request
+ATTACKS = [
+    ("prefix", 1.0),
+    ("hotflip", 1.0),
+    ("typo", 0.34),
+    ("rewrite", 2.0),
+]  # the last one uses SmolLM2 and runs only on request
 
 
 def reach(found, k=10):

@@ -33,7 +33,7 @@ import torch
 from torch.nn.functional import cross_entropy, embedding, softplus
 
 sys.path.insert(0, str(Path(__file__).parent / "reference"))
-import export  # the script beside this one
+import export  # the script in the folder reference
 
 from robench.api import Defense, Embedded, Rng, SequenceModel
 from robench.engine.fit import loop as training

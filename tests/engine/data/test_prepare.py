@@ -63,7 +63,7 @@ def test_the_core_is_the_largest_in_which_everybody_has_enough(log, per_user, pe
     if len(core):
         assert np.bincount(log.users[core])[log.users[core]].min() >= per_user
         assert np.bincount(log.items[core])[log.items[core]].min() >= per_item
-    # Nothing outside it could have stayed: peeling one row at a time ends at the same rows.
+    # No other row could have stayed: peeling one row at a time ends at the same rows.
     left = set(range(len(log.users)))
     while True:
         users = np.bincount(log.users[sorted(left)], minlength=7) if left else np.zeros(7)

@@ -88,7 +88,7 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
     (delta,) = Fgsm.make(norm="linf").perturb(oracle, ball, Rng(0))
     expected = 0.05 * bench.surface("embedding").rms() * gradient.sign() * valid
     torch.testing.assert_close(delta[name], expected, rtol=1e-6, atol=0)
-    # In L2: the normalised gradient at the full radius of each row.
+    # In L2 the step is the normalised gradient at the full radius of each row.
     ball = Ball("l2", 0.05 * bench.surface("embedding").rms() * oracle.lengths().sqrt())
     (delta,) = Fgsm.make(norm="l2").perturb(oracle, ball, Rng(0))
     torch.testing.assert_close(l2(delta), ball.radius, rtol=1e-5, atol=0)

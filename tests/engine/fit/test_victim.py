@@ -127,7 +127,7 @@ def test_a_checkpoint_depends_on_the_data_that_the_fit_sees(tmp_path):
     one, two = (victim_fit(tmp_path, attack=Bandwagon(Bandwagon.Config())) for _ in range(2))
     assert one.key == two.key
     three = victim_fit(tmp_path, attack=Bandwagon(Bandwagon.Config()))
-    three.targets = np.array([4, 9])  # in the victim's spec stands which targets are chosen, not which these are
+    three.targets = np.array([4, 9])  # the victim's spec names the choice of targets, not the items
     assert three.key != one.key
 
 

@@ -41,7 +41,7 @@ def test_a_radius_that_the_attack_widens_is_not_the_host_s(kind, surface, norm):
     assert cheat.achieved["overshoot"] == pytest.approx(10, rel=1e-3)
     if surface == "embedding":
         np.testing.assert_array_equal(cheat.arrays["hit"], fair.arrays["hit"])
-    if norm == "l2":  # projected along the ray it is the same point
+    if norm == "l2":  # the projection along the ray is the same point
         np.testing.assert_array_equal(cheat.arrays["ranks"], fair.arrays["ranks"])
 
 

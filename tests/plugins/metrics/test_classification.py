@@ -48,7 +48,7 @@ def means(outcome):
 
 
 def test_four_users_by_hand():
-    # TP: .9, .6, .7. FN: .5 (a tie is no like), .2. FP: .8. TN: .1, .4, .5; one negative is missing.
+    # TP: .9, .6, .7. FN: .5 (a tie is not a like), .2. FP: .8. TN: .1, .4, .5; one negative is missing.
     measured = outcome([[0.9, 0.5], [0.6], [0.2], [0.7]], [[0.1, np.nan], [0.8], [0.4], [0.5]])
     assert means(measured) == pytest.approx([6 / 9, 3 / 4, 3 / 5, 6 / 9])
 

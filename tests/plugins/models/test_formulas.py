@@ -107,7 +107,7 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
         seen = x[:, others]
         expected[others, item] = np.linalg.solve(seen.T @ seen + penalty * np.eye(n_items - 1), seen.T @ x[:, item])
     model = _learnt(Ease, data, weight_decay=penalty)
-    # A history of one item shows this item's row of B, its diagonal entry included.
+    # A history of one item shows this item's row of B, including the diagonal entry.
     single = Interactions.from_rows([[i] for i in range(n_items)], n_items)
     scores = model.newcomers(single)
     assert not np.diag(scores).any()
@@ -128,7 +128,11 @@ def test_content_by_hand():
     length = np.sqrt(2 + 2 * c01)  # of the sum of items 0 and 1
     expected = [[1, c01, c02], [(1 + c01) / length, (1 + c01) / length, (c02 + c12) / length]]
     np.testing.assert_allclose(model.scores(np.arange(2), data.train), expected, rtol=1e-5)
-    described = [items[0], Item("Beta:", 1991, ("y",), "Alpha!"), items[2]]  # its words count as the title's
+    described = [
+        items[0],
+        Item("Beta:", 1991, ("y",), "Alpha!"),
+        items[2],
+    ]  # words of the description count like those of the title
     other = _learnt(Content, _data([[0], [0, 1]], 3, described), min_items=1)
     np.testing.assert_allclose(other.scores(np.arange(2), data.train), expected, rtol=1e-5)
 

@@ -86,7 +86,7 @@ def test_other_retrievers_find_other_candidates(world, weights, victim, name):
     data, history, _ = world
     model = _fit(data, weights, retriever=name, candidates=40)
     candidates = model.candidates(USERS, history)
-    assert (candidates[:, -1] == -1).all()  # fewer than 40 items are unknown to anybody
+    assert (candidates[:, -1] == -1).all()  # every user has fewer than 40 unknown items
     assert sorted(candidates[0][candidates[0] >= 0]) == sorted(set(range(40)) - set(history.row(0)))
     assert not np.array_equal(candidates[:, :8], victim.candidates(USERS, history))
     assert np.isfinite(model.scores(USERS, history)).all()
@@ -179,7 +179,7 @@ def test_what_is_remembered_changes_no_number_and_saves_looks(world, weights, mo
     np.testing.assert_array_equal(other.scores(USERS, history), alone)
     count = len(calls)
     np.testing.assert_array_equal(second.scores(USERS, history), scores)
-    assert 0 < len(calls) - count < len(USERS)  # only who met the other title is asked again
+    assert 0 < len(calls) - count < len(USERS)  # only users with the other title are scored again
     count = len(calls)
     np.testing.assert_array_equal(second.scores(USERS, history), scores)
     assert len(calls) == count
@@ -260,7 +260,7 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
     assert found.pop("tokens") > 0
     assert found == {"prompts": 1, "cut": 1, "answers": 8, "empty": 1, "too_long": 1}
     order = candidates[np.argsort(-scores[candidates], kind="stable")]
-    assert order[-2:].tolist() == [candidates[0], candidates[2]]  # with its blank z fills the room of 100 tokens
+    assert order[-2:].tolist() == [candidates[0], candidates[2]]  # z and its blank fill the limit of 100 tokens
     assert scores.argmax() in candidates
     assert scores[order[-1]] > OTHERS
 

@@ -35,7 +35,7 @@ class TestLlm(TorchModelTests):
         "validation_users": 20,
     }  # fmt: skip
     board = {"candidates": 4}
-    test_the_tables_reach_the_scores_without_being_changed = None  # it names none
+    test_the_tables_reach_the_scores_without_being_changed = None  # llm names no tables
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
@@ -45,7 +45,7 @@ class TestLlm(TorchModelTests):
 
 class TestLlmWithoutLora(TestLlm):
     settings = {"history_items": 3, "candidates": 6, "validation_users": 20}
-    # Nothing is trained, so nothing can be poisoned, perturbed or validated in training but the retriever.
+    # Nothing is trained, so training can poison, perturb or validate only the retriever.
     test_a_poisoned_row_reaches_the_training_loss = None
     test_the_same_dropout_in_every_pass = None
     test_validation_selects_and_training_moves_the_weights = None

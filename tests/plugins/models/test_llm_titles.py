@@ -296,7 +296,7 @@ def test_words_of_several_tokens_change_the_scores_of_a_memoryless_decoder_as_es
         replaced_sizes.add(int((flips.slopes.word[at] == len(words) - 1).sum()))
         for number in range(0, len(flips.words), 5):
             change = _change(victim, oracle, at, " ".join([*words[:-1], flips.words[number]]))
-            # Tokens of the old word stand in nobody's way but their own: what is read there is a matter of vectors.
+            # Tokens of the old word affect only their own positions, and only through their vectors.
             estimate = float(estimates[number] - _vectors(flips, at, len(words) - 1, number))
             assert estimate == pytest.approx(change, rel=1e-3, abs=1e-7)
             changes.append(abs(change))

@@ -51,7 +51,7 @@ class _TextBertTests(TorchModelTests):
         assert "parameters" not in world.model.surfaces
 
 
-# Few epochs: a small network soon knows forty titles by heart, and then an unused one is like none of them.
+# Few epochs, because a small network soon memorises forty titles. An unused title then resembles none of them.
 GENTLE = {**SMALL, "learning_rate": 3e-3}
 
 
@@ -140,7 +140,7 @@ def test_only_the_last_layers_move(weights, layers, inputs):
     moved = changed(weights_of(new(weights)), weights_of(model))
     assert {int(name.split(".")[2]) for name in moved} == set(range(2 - layers, 2))
     layer = {name for name in weights_of(model) if f"layer.{2 - layers}." in name}
-    assert len(moved & layer) >= len(layer) - 1  # a key's bias has no gradient, but for rounding
+    assert len(moved & layer) >= len(layer) - 1  # the bias of a key has no gradient except for rounding
     inside = [name for name in weights_of(model) if name.split(".")[2] in map(str, range(2 - layers, 2))]
     assert sum(name.startswith("tuned") for name in model.state()) == len(inside)
 
@@ -245,7 +245,7 @@ def test_a_rewritten_item_is_encoded_alone_and_the_original_stays(victims, kind,
     others = np.delete(np.abs(after - before) > 1e-4, 5, axis=1).any(1)
     assert others.tolist() == reads, "a user's other scores follow the text of item 5 if it is in the history"
     np.testing.assert_array_equal(scores(model, data), before)
-    # As a model that was restored over a catalogue with that text.
+    # The same as a model that was restored over a catalogue with that text.
     items = [*data.catalogue.items[:5], other, *data.catalogue.items[6:]]
     expected = TextBert(model.config)
     expected.restore(replace(data, catalogue=Catalogue(data.catalogue.ids, tuple(items))), model.state(), Rng(0))
@@ -304,7 +304,7 @@ def test_an_item_without_interactions_is_ranked_by_its_text(weights, kind):
     data = two_tastes()
     model, _ = fitted(new(weights, kind, epochs=8, learning_rate=3e-3), data)
     ranking, users = scores(model, data, 40), np.arange(40)
-    # Beside the other item that nobody has used, and beside what users of the other taste like.
+    # Compared with the other unused item, and with the items that users of the other taste like.
     fits, other = ranking[users, users % 2], ranking[users, 1 - users % 2]
     wrong = np.array([np.median(ranking[user, 3 - user % 2 :: 2]) for user in users])
     assert (fits > other).mean() >= 0.9

@@ -48,7 +48,7 @@ def main(folder: Path, name: str, model_name: str, out: Path, settings: dict) ->
     init_seed(config["seed"], config["reproducibility"])
     data = create_dataset(config)
     train, valid, test = data_preparation(config, data)
-    # CPU seconds of this single thread: what else runs on the machine hardly changes them.
+    # CPU seconds of this single thread, which hardly depend on the load of the machine.
     start = time.process_time()
     model = get_model(config["model"])(config, train.dataset).to("cpu")
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)

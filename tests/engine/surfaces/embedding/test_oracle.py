@@ -112,7 +112,7 @@ def certified(bench, scores, best, norm, k=10):
 
 
 # The median gaps as measured are 1.17 and 1.30 (PGD, L2 and L∞), 1.13 and 1.23 (APGD), 1.22 and 1.24 (random search),
-# 1.16 (C&W): ten rivals must pass at once, which one direction rarely does for all at their own least length.
+# 1.16 (C&W). Ten rivals must pass at once, and one direction rarely moves all of them at their least lengths.
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize(
     ("attack", "settings"),

@@ -87,7 +87,7 @@ def test_where_slopes_are_exact_one_candidate_per_edit_is_the_optimum(edits):
     model = Linear()
     model.initialise(data, Rng(0))
     model.eval()
-    # Item 14 is held out and item 15 its only rival, so that the margin at k = 1 is linear in the history.
+    # Item 14 is held out, and item 15 is the only rival, so the margin at k = 1 is linear in the history.
     model.far[:14] = -1e4
     rows = [[i for i in (*data.train.row(u), *data.validation.row(u)) if i < 14] for u in range(10)]
     history = Interactions.from_rows(rows, 16)

@@ -85,7 +85,7 @@ def test_known_items_are_compared_with_unused_ones_that_are_drawn_anew_at_every_
     looks = [oracle.gradient if number % 2 else oracle.evaluate for number in range(40)]
     losses = [float(look(oracle.zero(), "bpr").loss[0]) for look in looks]
     assert len(set(losses)) == len(losses)
-    # Over many looks, the mean over all unused items.
+    # Over many looks, the value is the mean over all unused items.
     scores, known = bench.model.scores(bench.users, bench.history).astype(np.float64), bench.history
     expected = [
         np.logaddexp(0, np.delete(row, known.row(user)) - row[item]).mean()
@@ -253,7 +253,7 @@ def test_what_is_said_to_be_spent_by_two_rows_that_moved_is_so_by_hand():
     delta = torch.zeros(len(users) + len(items), users.shape[1])
     delta[4, :2], delta[len(users) + 7, 3:5] = torch.tensor([0.3, 0.4]), torch.tensor([-1.2, 0.5])
     attack = Given.make(surface="parameters", norm="l2")
-    attack.proposals = (delta, -delta)  # as far, and one of the two raises the loss
+    attack.proposals = (delta, -delta)  # equally far, and one of the two raises the loss
     share = 0.5 / np.linalg.norm(users, axis=1).mean(), 1.3 / np.linalg.norm(items, axis=1).mean()
     assert bench.attacked(attack, 2.0, "").achieved == pytest.approx({
         "epsilon": max(share), "epsilon_mean": sum(share) / len(delta), "rows_moved": 2,

@@ -46,7 +46,7 @@ def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
         iterates = BestIterate(path[0], losses[0])
     for delta, loss in zip(path[1:], losses[1:], strict=True):
         iterates.add(delta, loss)
-    # NaN is never the highest loss; a row that has nothing else keeps the start.
+    # NaN is never the highest loss; a row with only NaN keeps the start.
     numbers = losses.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     expected = torch.tensor([row.index(max(row)) for row in numbers.T.tolist()]).float()
     best = iterates.best()

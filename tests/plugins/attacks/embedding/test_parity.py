@@ -23,14 +23,14 @@ from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.attacks.embedding.pgd import Pgd
 
-MASKED = -1e4  # e to that power is 0 in float32; −inf times 0 would not be
+MASKED = -1e4  # exp(−1e4) is 0 in float32, and −inf times 0 would be NaN
 
 
 def theirs(name, hint):
     """Imports another library, or skips the test if it is not installed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # their imports use what scipy deprecates
+            warnings.simplefilter("ignore")  # their imports use deprecated parts of scipy
             return importlib.import_module(name)
     except ImportError as error:
         return pytest.skip(f"{name} is not installed ({error}): {hint}")
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
 
     def __init__(self, measured):
         super().__init__()
-        # A bound method, so that others' switching between modes does not reach the shared victim.
+        # A bound method keeps mode switches of other libraries away from the shared victim.
         self.score_from, self.batch = (
             measured.model.score_from,
             measured.model.queries(measured.users, measured.history),
@@ -92,7 +92,7 @@ class Pictures(nn.Module):
     def __init__(self, inner, span):
         super().__init__()
         self.inner, self.span = inner, span
-        self.here = nn.Parameter(torch.zeros(1))  # they ask a parameter for the device
+        self.here = nn.Parameter(torch.zeros(1))  # the libraries read the device from a parameter
 
     def of(self, x):
         return (x / self.span + 0.5).reshape(len(x), 1, -1, x.shape[-1])

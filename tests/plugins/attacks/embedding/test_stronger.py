@@ -119,7 +119,7 @@ def test_random_search_changes_ever_fewer_entries_but_about_two_at_least(norm):
     list(RandomSearch.make(norm=norm, queries=200, share=0.8).perturb(oracle, Ball(norm, torch.ones(users)), Rng(0)))
     first, *proposals = oracle.points
     ratio = torch.stack(proposals) / first
-    # In L2 the unchanged entries, always more than half, are scaled by a common factor.
+    # In L2 more than half of the entries stay unchanged, except for a common factor.
     changed = (ratio / ratio.median(2, keepdim=True).values - 1).abs() > 1e-4
     # Square's 10, 50, 200, ... of 10,000 are .2, 1, 4, 10, 20, 40, 80, 120 and 160 of 200.
     ends = [1, 4, 10, 20, 40, 80, 120, 160, 199]
