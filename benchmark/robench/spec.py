@@ -1,6 +1,6 @@
-"""The parts, victims and cells of a suite as frozen data, with their ids.
+"""The parts, victims and cells of a suite as frozen data, with ids.
 
-Every package uses it.
+Every package uses this module.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from robench.api.codec import IF_SET, encode, inline
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import GoalName, Norm, Stage, Threat
 
-PROTOCOL_VERSION = 1  # of the measurement itself: raise it when equal specs would no longer give equal numbers
+PROTOCOL_VERSION = 1  # raised when equal specs no longer give equal numbers
 Content = dict[str, object]  # plain data from which an id is made
 LARGEST = 2**63 - 1
-# Values that are read back from files, where anything may stand.
-CellId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # of a victim too; it is also the name of a file
+# Types of values that are read from files and may be invalid there.
+CellId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # also the id of a victim, and part of a file's name
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -41,12 +41,14 @@ class Part:
     """One configured component of a suite.
 
     Args:
-        name: the identity of the component, see ``Registry.identity``.
-        config: the resolved settings as JSON types, including defaults. λ is under ``lambda``. ε is not included.
+        name: the identity of the component. See ``Registry.identity``.
+        config: the resolved settings as JSON types, including defaults. The key of λ is ``lambda``. The budget ε is not
+            included.
         label: the name of the part in tables.
         passed: the settings that the suite's author wrote.
         owner: ``distribution:entry`` of the plugin.
-        limits: the most that a victim with this part may use, ``seconds`` and ``memory`` in bytes. They change no id.
+        limits: the most that a victim with this part may use: ``seconds``, and ``memory`` in bytes. Limits do not
+            change the id.
     """
 
     name: str
@@ -84,7 +86,7 @@ class TargetChoice:
 
 @dataclass(frozen=True)
 class UserSample:
-    """A seeded sample of ``sample`` users. Only these users are evaluated."""
+    """A seeded sample of ``sample`` users, which are the only evaluated users."""
 
     sample: int
     seed: int = 0
@@ -109,7 +111,7 @@ class Poison:
 
 @dataclass(frozen=True)
 class Victim:
-    """One fitted model, given by its data, split, poisoning (or none), model, defence and seed."""
+    """One fitted model: data, split, poisoning (or none), model, defence and seed."""
 
     dataset: Part
     split: Part
@@ -123,7 +125,7 @@ class Victim:
     def content(self) -> Content:
         """Returns the data that identifies the victim.
 
-        Target sets matter to the fit only if it is poisoned.
+        The choice of targets matters only for a poisoned victim.
         """
         return {
             "dataset": self.dataset.content(),
@@ -143,7 +145,7 @@ class Victim:
 
     @property
     def strength(self) -> tuple[float, float | None]:
-        """The λ and the training ε of the defence, or (1.0, None) if it has neither."""
+        """The λ and the training ε of the defence, or (1.0, None) without these settings."""
         return strength_of(self.defense.config)
 
 
@@ -155,14 +157,14 @@ def strength_of(config: Mapping[str, Any]) -> tuple[float, float | None]:
 
 @dataclass(frozen=True)
 class RowKey:
-    """The key of a table row, which is the data and the victim without its seed.
+    """The key of a table row, which is the data and the victim without the seed.
 
     Args:
         dataset: the label of the data set.
         split: the label of the split.
         model: the name of the plugin.
         model_label: the label of the model in tables.
-        defense: the name of the plugin; ``none`` for an undefended victim.
+        defense: the name of the plugin, or ``none`` for an undefended victim.
         defense_label: the label of the defence in tables.
         lambda_: the weight of the clean loss, which is 1 for an undefended victim.
         train_epsilon: the ε of the defence's inner attack, or None if there is no inner attack.
@@ -184,12 +186,12 @@ class RowKey:
 
     @property
     def defended(self) -> bool:
-        """True if the victim has a defence, so that an undefended twin can be compared with it."""
+        """True if the victim has a defence, and can be compared with an undefended twin."""
         return self.defense != NO_DEFENSE.name
 
     @property
     def model_key(self) -> tuple[str, str, str, str]:
-        """The place and the model. A defended row shares them with its undefended twin."""
+        """The place and the model, which a defended row shares with its undefended twin."""
         return self.dataset, self.split, self.model, self.model_label
 
 
@@ -197,15 +199,15 @@ class RowKey:
 class CellRow:
     """A cell in the flat form of plan.json.
 
-    Tables are computed from these rows and the cells' records.
+    Tables are computed from these rows and from the records of the cells.
 
     Args:
         cell: the id of the cell.
         victim: the id of the victim.
         key: the row of a table that the cell belongs to.
-        attack: the name of the attack's plugin, at test or training time. ``none`` for a clean cell.
+        attack: the name of the attack's plugin, at test or training time, or ``none`` for a clean cell.
         attack_label: the label of the attack in tables.
-        stage: when the attack acts. This field and the next five belong to the threat model, and are empty for a clean
+        stage: when the attack acts. This field and the next five make up the threat model, and are empty for a clean
             cell.
         surface: the surface of the attack.
         norm: the norm or unit of ε.
@@ -213,7 +215,7 @@ class CellRow:
         goal: the goal of the attack.
         k: the k of the threat model, or None for a clean cell.
         epsilon: the budget, which is 0 for a clean cell.
-        adaptive: whether the attack is computed against this pipeline. See ``Attack.adaptive``.
+        adaptive: whether the attack is computed against this victim. See ``Attack.adaptive``.
         kind: the kind of the attack. See ``Attack.kind``.
         target_set: the number of the promoted target set, or None if no items are promoted.
         seed: the seed of the victim.
@@ -264,7 +266,7 @@ class Cell:
 
     Args:
         victim: the model that is measured.
-        attack: an attack at test time. None for a clean cell and for a poisoned victim.
+        attack: an attack at test time, or None for a clean cell and for a poisoned victim.
         epsilon: the budget of ``attack``.
         users: the sample of users to evaluate, or None for all users.
         threat: the threat model of the attack or the poisoning, or None for a clean cell.
@@ -291,7 +293,7 @@ class Cell:
     def content(self) -> Content:
         """Returns the data that identifies the cell.
 
-        A clean cell also measures the target items.
+        A clean cell also measures the target items, so the choice of targets counts.
         """
         targets = self.victim.targets.content() if self.attack is None or self.target_set is not None else None
         return {
@@ -315,7 +317,7 @@ class Cell:
     def row(self) -> CellRow:
         """Returns the cell in the form of plan.json.
 
-        The attack of a poisoned victim is its poisoning.
+        If the victim is poisoned, the poisoning is given as the attack.
         """
         v, poison, threat = self.victim, self.victim.poison, self.threat
         attack = poison.attack if poison is not None else self.attack
@@ -359,7 +361,10 @@ class Cell:
 
 
 def describe_victim(victim: Victim) -> str:
-    """Describes a victim in words: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``."""
+    """Returns a description of a victim in words.
+
+    An example is ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``.
+    """
     weight, _ = victim.strength
     defense = victim.defense.label if weight == 1 else f"{victim.defense.label} λ={weight:g}"
     undefended = victim.defense.name == NO_DEFENSE.name
@@ -377,7 +382,7 @@ def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
 def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
     """Returns the victim that a payload of ``dataclasses.asdict`` describes.
 
-    The id is the same.
+    The victim has the same id as before.
     """
     poison = payload["poison"]
     return Victim(
@@ -393,7 +398,7 @@ def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
 
 
 def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
-    """Returns the cell of a payload from ``cell_to_payload``. The id is the same."""
+    """Returns the cell of a payload from ``cell_to_payload``, with the same id."""
     attack, users, threat = payload["attack"], payload["users"], payload["threat"]
     parts = {
         "victim": victim_from_payload(payload["victim"]),

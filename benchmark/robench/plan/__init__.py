@@ -1,1 +1,1 @@
-"""Turns a suite into cells and tables, and says which cells cannot be measured."""
+"""Turns a suite into cells and tables, and finds cells that cannot be measured."""

@@ -1,4 +1,7 @@
-"""Selects cells by their columns, for ``exclude`` of a suite and ``--only`` of the command line."""
+"""Selects cells by their columns.
+
+The key ``exclude`` of a suite and the option ``--only`` of the command line use this module.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from robench.spec import Cell
 from robench.suite.load import Suite
 from robench.suite.yaml import parse_scalar
 
-MOST_NAMES = 40  # that a hint lists
+MOST_NAMES = 40  # the most names that a hint lists
 NAMED = ("model", "defense", "attack")  # the columns that hold the identity of a component
 # The keys of a condition that match the column of their own name.
 _OTHERS = (
@@ -34,12 +37,12 @@ _OTHERS = (
     "cell",
     "victim",
 )
-# The columns that a key of a condition matches. A component is meant by its identity or its label.
+# The columns that a key of a condition matches. A component matches by its identity or by its label.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: (name, f"{name}_label") for name in NAMED} | {name: (name,) for name in _OTHERS}
 )
 Conditions = Mapping[str, Any]  # key -> a value or a list of values
-Columns = Mapping[str, Any]  # of one cell
+Columns = Mapping[str, Any]  # the columns of one cell
 
 
 def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -> list[Cell]:
@@ -72,16 +75,16 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
 
 
 def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Returns the cells that ``--only`` selects, and the clean cells that their tables need.
+    """Returns the cells that ``--only`` selects, and the clean cells for the tables.
 
     Args:
         cells: the cells of the plan.
-        only: conditions such as ``["model=mf", "seed=0"]``. A cell must match every key, and several values of a key
-            are alternatives. Without conditions, all cells are selected.
+        only: conditions such as ``["model=mf", "seed=0"]``. A cell must match every key. Several values of one key are
+            alternatives. Without conditions, all cells are selected.
 
     Raises:
-        UserError: if an option is not ``key=value``, its key is unknown, no cell has its value, or no cell matches all
-            options.
+        UserError: if an option is not ``key=value``, if a key is unknown, if no cell has a value, or if no cell matches
+            all options.
     """
     if not only:
         return list(cells)
@@ -100,14 +103,14 @@ def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
 
 
 def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any]]:
-    """Returns the key of an option, and the values that this column may have."""
+    """Returns the key of an option, and the values that match this option."""
     key, equals, text = option.partition("=")
     path = f"--only {option}"
     if not equals:
         raise UserError("a filter is written key=value", path=path)
     if key not in COLUMNS:
         raise UserError(f"unknown key '{key}'", path=path, hint=did_you_mean(key, COLUMNS))
-    # As a text too, because an id or a label may look like a number.
+    # The text is also a value, because an id or a label may look like a number.
     values: list[Any] = resolve_names({key: [parse_scalar(text), text]}, cells)[key]
     if not any(map(make_matcher({key: values}), cells)):
         known = {_format(columns[name]) for columns in cells for name in COLUMNS[key]} - {""}
@@ -117,13 +120,14 @@ def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any
 
 
 def resolve_names(conditions: Conditions, cells: Collection[Columns]) -> Conditions:
-    """Returns conditions with identities in place of other names that a person may write for a component.
+    """Returns conditions with identities in place of other names of components.
 
-    ``toy`` becomes ``their-package/toy`` and ``robench/mf`` becomes ``mf``, unless a cell has just that name or label.
+    ``toy`` becomes ``their-package/toy`` and ``robench/mf`` becomes ``mf``, unless a cell has exactly that name or
+    label.
 
     Args:
         conditions: a value or a list of values for each key.
-        cells: the columns of the cells in which names are looked up.
+        cells: the columns of the cells that give the known names.
     """
     return {key: _identities(key, value, cells) if key in NAMED else value for key, value in conditions.items()}
 
@@ -139,7 +143,7 @@ def _identities(key: str, value: Any, cells: Collection[Columns]) -> list[Any]:
 
 
 def make_matcher(conditions: Conditions) -> Callable[[Columns], bool]:
-    """Returns a function that checks whether the columns of a cell match all conditions."""
+    """Returns a function that tests the columns of a cell against all conditions."""
 
     def matches(columns: Columns) -> bool:
         for key, value in conditions.items():

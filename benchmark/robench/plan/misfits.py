@@ -27,7 +27,7 @@ def find_defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str
 
 
 def find_attack_misfit(attack: PlannedAttack) -> str:
-    """Returns why this version of robench cannot carry out an attack, or an empty string."""
+    """Returns why this version cannot carry out an attack, or an empty string."""
     component = attack.component
     bases = {f"{base.__module__}:{base.__qualname__}" for base in type(component).__mro__}
     rules = SURFACES.get(component.surface)
@@ -56,7 +56,10 @@ def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
 
 
 def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) -> list[UserError]:
-    """Returns an error for each defence that is still warming up when the training of a model ends."""
+    """Returns an error for each warm-up that does not end before training does.
+
+    One error concerns one pair of a model and a defence.
+    """
     planned = {(cell.victim.model.label, cell.victim.defense.label) for cell in cells if not cell.skip}
     errors: dict[tuple[str, str], UserError] = {}
     for model, defense in product(parts.models, parts.defenses):
@@ -78,6 +81,6 @@ def note_skips(reasons: Iterable[str]) -> list[str]:
     """Returns one line for each reason to skip cells, with the number of cells.
 
     Args:
-        reasons: the reason of each cell. It is empty for a cell that is not skipped.
+        reasons: the reason of each cell, or an empty string for a cell that is not skipped.
     """
     return [f"skipped: {counted(count, 'cell')}: {reason}" for reason, count in Counter(filter(None, reasons)).items()]

@@ -1,4 +1,4 @@
-"""The components of a suite. Each is made once, and all rules of the plan use it."""
+"""The components of a suite, made once for all rules of the plan."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class Planned(Generic[C]):
 
     Args:
         part: the part that the suite configures.
-        component: an instance with these settings.
-        own: whether robench itself offers the component. Components of other packages cannot have roles.
+        component: an instance with the settings of the part.
+        own: whether robench itself offers the component. Components of other packages cannot be the baseline or the
+            standard ensemble.
     """
 
     part: Part

@@ -1,4 +1,4 @@
-"""Turns a suite into its victims, cells and tables. No data is read."""
+"""Turns a suite into victims, cells and tables, without reading any data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from robench.suite.load import Suite
 class Plan:
     """Every cell of a suite in order, and the tables that the suite asks for.
 
-    ``excluded`` is the number of removed cells.
+    The field ``excluded`` is the number of removed cells.
     """
 
     suite: str
@@ -59,7 +59,7 @@ class Plan:
 def make_plan(suite: Suite, registry: Registry) -> Plan:
     """Plans the cells of a suite.
 
-    Their order is data set, model, defence, seed, poisoning, attack, ε.
+    The cells are ordered by data set, model, defence, seed, poisoning, attack and ε.
 
     Raises:
         UserErrors: if an ``exclude`` entry matches nothing, if a ``ranking`` entry fits no threat model of the suite,
@@ -82,7 +82,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
 
 
 def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:
-    # A suite that promotes nothing needs no target items, which a small catalogue may not have.
+    # A suite that promotes nothing needs no target items. A small catalogue may have too few.
     promotes = any(attack.threat.stage == "train" or attack.threat.goal != "untargeted" for attack in parts.attacks)
     targets = suite.targets if promotes else TargetChoice(0, suite.targets.pick, 0)
     for dataset, model, defense, seed in product(suite.datasets, parts.models, parts.defenses, suite.seeds):
@@ -96,7 +96,7 @@ def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:
 def _test_cells(
     suite: Suite, victim: Victim, model: Planned[Model], defense: Planned[Defense], attacks: Iterable[PlannedAttack]
 ) -> Iterable[Cell]:
-    """Yields the clean cell of a victim, and its cells under attacks at test time."""
+    """Yields the clean cell of a victim, and the cells under attacks at test time."""
     misfit, baseline = find_defense_misfit(model, defense), is_baseline(model)
     yield Cell(victim, users=suite.users, skip=misfit, baseline=baseline)
     for attack in attacks:
@@ -125,7 +125,7 @@ def _poisoned_cells(
 ) -> Iterable[Cell]:
     """Yields the cells of the poisoned twins of a victim."""
     skip = find_defense_misfit(model, defense) or find_attack_misfit(attack)
-    # A corruption aims at no item: more target sets would only fit the same victim again.
+    # A corruption has no target items. More target sets would only repeat the same victim.
     sets = range(1 if isinstance(attack.component, Corruption) else suite.targets.sets)
     for epsilon, number in product(attack.epsilons, sets):
         victim = replace(clean, poison=Poison(attack.part, epsilon, number))

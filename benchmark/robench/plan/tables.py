@@ -1,4 +1,4 @@
-"""The tables of a plan: those in the suite's ``ranking``, or one per threat model."""
+"""The tables of a plan, from the suite's ``ranking`` or one per threat model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from robench.suite.schema import RankingEntry
 def plan_tables(
     suite: Suite, cells: Sequence[Cell], registry: Registry, errors: list[UserError]
 ) -> tuple[PlannedTable, ...]:
-    """Returns the tables that the suite asks for, or one per threat model at its largest ε.
+    """Returns the tables in the suite's ``ranking``, or one per threat model.
+
+    The table of a threat model is at its largest ε.
 
     Args:
         errors: the list to which errors about entries without a matching threat model are added.
@@ -73,8 +75,8 @@ def _problem(
 def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str | None:
     """Returns the default metric of a table.
 
-    It is NDCG@10, or T-HR@10 if items are promoted. If the suite lacks this metric, the first metric of the same kind
-    is used, if there is one.
+    The default is NDCG@10, or T-HR@10 if items are promoted. If the suite lacks this metric, the result is the first
+    suitable metric of the same kind, or None.
 
     Args:
         names: the metrics of the suite.
@@ -90,7 +92,7 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
 
 
 def _unmeasured(name: str, cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str:
-    """Returns why some cells of a threat model do not have a metric, or an empty string."""
+    """Returns why some cells of a threat model lack a metric, or an empty string."""
     measure = Measure.parse(name)
     problems = (measure.problem(metrics[measure.name], cell.threat, cell.kind) for cell in cells)
     return next(filter(None, problems), "")

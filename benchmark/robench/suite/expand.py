@@ -24,7 +24,7 @@ from robench.suite.mistakes import Mistakes
 from robench.suite.schema import MOST_NAME, LimitsEntry
 from robench.suite.yaml import KeyPath
 
-MOST_COMBINATIONS = 1_000  # of one entry: more are a slip, and would fill the memory before the user notices
+MOST_COMBINATIONS = 1_000  # the most per entry: a larger grid is a slip, and would fill the memory
 
 
 def expand(kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mistakes: Mistakes) -> list[Expanded]:
@@ -78,7 +78,7 @@ def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, m
 
 
 def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: Mistakes) -> str:
-    """Returns the label of an entry, or ``short`` if it has no valid label."""
+    """Returns the label of an entry, or ``short`` if the entry has no valid label."""
     label = entry.get("label", short)
     if not isinstance(label, str) or not label.strip():
         mistakes.add("a label must be text, and not blank", (*path, "label"))
@@ -92,7 +92,7 @@ def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: M
 
 
 def _read_limits(entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Mapping[str, float]:
-    """Returns the limits of an entry; none if they are not valid."""
+    """Returns the limits of an entry, or an empty mapping if a limit is not valid."""
     try:
         return LimitsEntry.model_validate(entry.get("limits", {})).content()
     except ValidationError as error:
@@ -111,7 +111,7 @@ def _validate(
 ) -> BaseConfig | None:
     """Returns the settings of a component.
 
-    If they are wrong, returns None and adds mistakes.
+    If a setting is wrong, the result is None and mistakes are added.
 
     Args:
         short: the component's name in messages.
@@ -128,7 +128,7 @@ def _validate(
         mistakes.add_validation(error, path, known, homes, explained)
         return None
     resolved = config.resolved()
-    # Pydantic accepts true as the number 1, which nobody means.
+    # Pydantic accepts true as the number 1, which is surely a mistake.
     booleans = [name for name, value in passed.items() if isinstance(value, bool)]
     wrong = [name for name in booleans if type(resolved.get(name)) in (int, float)]
     for name in wrong:
@@ -146,7 +146,7 @@ def _check_threat(
 ) -> bool:
     """Returns whether an attack has a threat model.
 
-    Budgets that it does not allow are mistakes.
+    A budget that the threat model does not allow is added as a mistake.
 
     Args:
         offer: the attack's entry in the registry, for messages.
@@ -172,7 +172,7 @@ def _check_threat(
 def _explain_unknown(
     cls: type[Attack], short: str, known: Sequence[str], passed: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    """Returns a problem and a hint for each setting that other attacks have and this one lacks."""
+    """Returns a problem and a hint for settings that only other attacks have."""
     explained = {}
     for key in passed:
         if key in known:

@@ -1,4 +1,4 @@
-"""The grid of an entry of a suite: its varying settings and the budgets of an attack."""
+"""The grid of an entry: the varying settings, and the budgets of an attack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from robench.host.registry import Kind
 from robench.suite.mistakes import Mistakes
 from robench.suite.yaml import KeyPath
 
-OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": ("lambda", "epsilon")}  # these may be lists outside ``grid``
+# Settings that may be lists outside ``grid``.
+OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": ("lambda", "epsilon")}
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Grid:
     Args:
         settings: the settings that all combinations share.
         axes: the distinct values of each varying setting.
-        homes: the places of the values of an axis.
-        epsilons: the budgets of an attack. ε belongs to the host and is not a setting of the plugin.
+        homes: the position of each axis in the file.
+        epsilons: the budgets of an attack. The host enforces ε, which is not a setting of the plugin.
     """
 
     settings: Mapping[str, Any]
@@ -45,7 +46,7 @@ class Grid:
 def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
     """Returns the grid of an entry.
 
-    Invalid values are reported as mistakes and left out.
+    Invalid values are left out and added as mistakes.
     """
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid", "limits")}
     axes = entry.get("grid", {})
@@ -68,7 +69,10 @@ def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mis
 
 
 def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, ...]:
-    """Returns the budgets of an attack, given as one number or a list of distinct numbers."""
+    """Returns the budgets of an attack, from one number or a list of numbers.
+
+    Repeated numbers are added as mistakes.
+    """
     if raw is None:
         mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers", absent=path)
         return ()

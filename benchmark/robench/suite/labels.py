@@ -1,4 +1,7 @@
-"""Makes the parts of a list of a suite distinct, by removing repeated parts and adding labels."""
+"""Makes the parts of a suite distinct.
+
+Repeated parts are removed, and labels are added.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ class Expanded:
     Args:
         part: the configured component.
         path: the path of the entry in the suite.
-        epsilons: the budgets of an attack. It is empty for other kinds.
-        implied: whether the part is the defence ``none`` that a defence with λ = 1 implies.
+        epsilons: the budgets of an attack. The tuple is empty for other kinds.
+        implied: whether the part is the defence ``none``, implied by a defence with λ = 1.
     """
 
     part: Part
@@ -35,7 +38,7 @@ class Expanded:
 def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
     """Returns each part once.
 
-    Equal entries are a mistake. A written ``none`` replaces an implied one.
+    Two equal entries are a mistake. A written ``none`` replaces an implied one.
     """
     written = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in expanded)
     distinct: list[Expanded] = []
@@ -56,7 +59,9 @@ def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expande
 
 
 def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
-    """Returns the parts with labels such as ``mf[factors=32]``, which name the settings in which they differ.
+    """Returns the parts with distinct labels such as ``mf[factors=32]``.
+
+    A label names the settings in which parts differ.
 
     Strengths of a defence share a label, because λ and ε have their own columns.
     """

@@ -1,4 +1,4 @@
-"""Loads a suite file into a ``Suite``, or reports all of its mistakes at once."""
+"""Loads a suite file into a ``Suite``, or reports all mistakes at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Suite:
     Args:
         metrics: the metrics by identity, such as ``ndcg@10``.
         limits: the most that any victim may use: ``seconds``, and ``memory`` in bytes.
-        folder: the folder that relative paths start from.
+        folder: the folder at which relative paths start.
         tree: the content of the suite file, with the line of every value.
         homes: the position of each component in the file, by kind and label.
         notes: notes for the user about the suite.
@@ -177,7 +177,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
 
 
 def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> None:
-    """Adds a mistake for each text that holds a lone surrogate, which no file can hold."""
+    """Adds a mistake for each text with a lone surrogate, which no file can hold."""
     if isinstance(value, dict):
         for name, part in value.items():
             _refuse_half_characters(part, (*path, name), mistakes)
@@ -189,9 +189,9 @@ def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> No
 
 
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
-    """Returns the valid keys of a broken top level, with defaults for the others.
+    """Returns the valid keys of a broken top level, with defaults for other keys.
 
-    This lets the loader check the valid keys too.
+    The loader can then check the valid keys too.
     """
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}

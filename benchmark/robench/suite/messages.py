@@ -1,4 +1,4 @@
-"""The wording of mistakes that pydantic reports. ``mistakes.py`` uses it."""
+"""The wording of mistakes that pydantic reports, for ``mistakes.py``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KINDS = {
 
 
 def describe_error(detail: ErrorDetails) -> str:
-    """Describes a mistake, with the value if it is short.
+    """Returns a description of a mistake, with the value if that is short.
 
     Other code describes unknown and missing keys.
     """

@@ -1,6 +1,6 @@
-"""Checks the metrics of a suite, and the tables that it asks for.
+"""Checks the metrics of a suite, and the tables in ``ranking``.
 
-``load.py`` uses it.
+``load.py`` uses this module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from robench.suite.mistakes import Mistakes
 from robench.suite.schema import RankingEntry
 from robench.suite.yaml import KeyPath
 
-TOP_LIST = 10  # items that a cell stores per user; a metric of lists cannot use more
+TOP_LIST = 10  # the items that a cell stores per user, which limit metrics of lists
 
 
 def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
         written: the metrics in the suite file.
         registry: the plugins.
         mistakes: the list to which mistakes are added.
-        default: whether these are robench's default metrics, because the suite names none.
+        default: whether these are robench's default metrics, because the suite names no metrics.
     """
     metrics: list[str] = []
     for index, name in enumerate(written):
@@ -39,7 +39,7 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
 def check_ranking(
     entries: Sequence[RankingEntry], metrics: Sequence[str] | None, registry: Registry, mistakes: Mistakes
 ) -> tuple[RankingEntry, ...]:
-    """Returns the tables that the suite asks for, with their metrics by identity.
+    """Returns the tables that the suite asks for, with metrics named by identity.
 
     Args:
         entries: the entries in the suite file.
@@ -66,7 +66,7 @@ def check_ranking(
 def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
     """Returns ``name@k`` with the identity of the metric.
 
-    If it is wrong, returns None and adds a mistake.
+    If the metric is wrong, the result is None and a mistake is added.
     """
     measure = Measure.parse(written)
     short, k = measure.name, measure.k

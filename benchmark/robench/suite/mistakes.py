@@ -1,4 +1,4 @@
-"""Collects the mistakes of a suite with their places, to report all of them at once."""
+"""Collects the mistakes of a suite, to report all of them at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from robench.suite.yaml import KeyPath, Tree, format_path
 
 @dataclass(frozen=True)
 class _Mistake:
-    """One mistake. If a key is missing, ``absent`` is that key."""
+    """One mistake.
+
+    If a key is missing, ``absent`` is the path of that key.
+    """
 
     line: int
     error: UserError
@@ -24,7 +27,7 @@ class _Mistake:
 
 
 class Mistakes:
-    """The mistakes of one suite, and notes about it.
+    """The mistakes of one suite, and notes about the suite.
 
     Args:
         tree: the content of the suite file, with the line of every value.
@@ -41,13 +44,16 @@ class Mistakes:
         return bool(self._mistakes)
 
     def add(self, problem: str, path: KeyPath, hint: str = "", absent: KeyPath | None = None) -> None:
-        """Adds a mistake at a path of the suite. A repeated mistake is reported once.
+        """Adds a mistake at a path of the suite.
+
+        A repeated mistake is reported only once.
 
         Args:
             problem: a description of the mistake.
             path: the path of the mistake.
             hint: the value that was probably meant.
-            absent: the key that is missing. If a misspelt key probably stands for it, only the spelling is reported.
+            absent: the path of the missing key. If another key is probably a misspelling of this key, only the spelling
+                is reported.
         """
         error = UserError(problem, where=self.tree.place(path), path=format_path(path), hint=hint)
         self._mistakes.setdefault(str(error), _Mistake(self.tree.line(path), error, absent))
@@ -60,7 +66,7 @@ class Mistakes:
         homes: Mapping[str, KeyPath] | None = None,
         explained: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
-        """Adds every mistake that pydantic reports of one model.
+        """Adds every mistake that pydantic reports for one model.
 
         Args:
             error: the error of the model.
@@ -84,7 +90,7 @@ class Mistakes:
             self.add(*_describe(detail, (*home, *loc[1:]), keys), absent=absent)
 
     def in_order(self) -> list[UserError]:
-        """Returns the mistakes in the order of their lines, those of the command line first."""
+        """Returns the mistakes by line, after those of the command line."""
         reported = [mistake for mistake in self._mistakes.values() if mistake.absent not in self.misspelt]
         return [mistake.error for mistake in sorted(reported, key=lambda mistake: mistake.line)]
 

@@ -11,13 +11,15 @@ from robench.suite.yaml import KeyPath, Tree, format_path, parse, parse_scalar
 
 
 def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
-    """Sets values in place, such as ``models.mf.factors=32``, ``attacks[0].steps=5`` or ``seeds=[0]``.
+    """Sets values in a tree, as given on the command line.
 
-    An entry of a list is selected by its index, or by a name or label that no other entry has. Values are parsed as in
-    the file. The schema reports unknown keys later.
+    Examples are ``models.mf.factors=32``, ``attacks[0].steps=5`` and ``seeds=[0]``.
+
+    An entry of a list is selected by its index, or by a name or label that no other entry has. Values are parsed like
+    those of the file. The schema reports unknown keys later.
 
     Raises:
-        UserError: if an override is not ``path=value``, or its path does not exist.
+        UserError: if an override is not ``path=value``, or if a path does not exist.
     """
     for override in overrides:
         try:
@@ -51,7 +53,10 @@ def _apply(tree: Tree, override: str) -> None:
 
 
 def _key(node: Any, step: str, path: KeyPath) -> Any:
-    """Returns a step as a key of its node: a string for a mapping, an index for a list."""
+    """Returns a step as a key of ``node``.
+
+    The key is a string for a mapping, and an index for a list.
+    """
     if isinstance(node, dict):
         return step
     if not isinstance(node, list):

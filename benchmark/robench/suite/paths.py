@@ -1,6 +1,6 @@
 """Resolves relative paths, which start at the folder of the suite.
 
-Ids do not contain this folder, so a suite can be moved.
+Ids do not depend on this folder, so a suite can be moved.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ def find_path_fields(config: type[BaseConfig]) -> list[str]:
 
 
 def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
-    """Returns settings in which every relative path starts at the given folder.
+    """Returns settings with every relative path joined to a folder.
 
     Args:
         settings: the settings of a component.
-        config: the component's ``Config``, whose types show which settings are paths.
+        config: the component's ``Config``, which gives the types of settings.
         folder: the folder of the suite.
     """
     paths = {name: settings[name] for name in find_path_fields(config) if settings.get(name) is not None}

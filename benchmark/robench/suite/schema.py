@@ -1,6 +1,6 @@
 """The keys of a suite file.
 
-Plugins declare the settings of their components themselves.
+The settings of components are not listed here, because plugins declare them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ Seed = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
 Weight = Annotated[StrictFloat, Field(gt=0)]
 MOST_NAME = 100  # bytes of a suite's name, and of a label
-RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}  # by Windows
+# Names that Windows reserves.
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgt]?)(i?)b", re.IGNORECASE)
 
 
@@ -69,8 +70,8 @@ class UsersEntry(_Model):
 class LimitsEntry(_Model):
     """The key ``limits`` of the suite or of an entry: the most that a victim may use.
 
-    ``seconds`` count from the start of its process. ``memory`` is a number of bytes or a string such as ``4 GiB`` or
-    ``500 MB``.
+    ``seconds`` count from the start of the victim's process. ``memory`` is a number of bytes or a string such as
+    ``4 GiB`` or ``500 MB``.
     """
 
     seconds: Weight | None = None
@@ -95,8 +96,8 @@ class LimitsEntry(_Model):
 class RankingEntry(_Model):
     """One entry of ``ranking``, which asks for a table of the leaderboard.
 
-    A key that is left out matches anything, as long as a single threat model remains. If ``scale`` is left out, it is
-    the default scale of the surface.
+    A missing key matches anything, but only one threat model may match the entry. If ``scale`` is missing, the default
+    scale of the surface is used.
     """
 
     surface: Surface
@@ -112,7 +113,7 @@ class RankingEntry(_Model):
 class LeaveLastOut(_Model):
     """The split ``leave-last-out``.
 
-    The last item of each user is held out for the test, and the one before it for validation.
+    The last item of each user is held out for the test, and the last but one for validation.
     """
 
     seed: Seed = 0
@@ -160,7 +161,10 @@ SPLITS: dict[str, type[_Model]] = {
 
 
 def _usable(name: str) -> str:
-    """Returns the name of a suite, which every file system takes for a folder."""
+    """Returns the name of a suite, if every file system allows it for a folder.
+
+    A ``ValueError`` explains why a name is not allowed.
+    """
     if len(name) > MOST_NAME:
         raise ValueError(f"must be at most {MOST_NAME} characters, as it names a folder")
     if name.partition(".")[0] in RESERVED or name.endswith("."):
@@ -188,7 +192,7 @@ class SuiteFile(_Model):
     limits: LimitsEntry = Field(default_factory=LimitsEntry)
 
 
-# The keys of the sections of the top level, for hints on misspelt ones.
+# The keys of each section of the top level, for hints on misspelt keys.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "targets": list(TargetsEntry.model_fields),
     "users": list(UsersEntry.model_fields),

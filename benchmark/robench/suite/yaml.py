@@ -1,6 +1,6 @@
-"""Reads YAML into plain data with the line of every path, and writes it.
+"""Reads YAML as plain data with the line of every path, and writes YAML.
 
-It never executes anything. Words have the meaning that a person expects: ``012`` is 12, ``on`` is a string, and
+Reading never executes anything. Words have the meaning that a person expects: ``012`` is 12, ``on`` is a string, and
 ``8/255`` is a number.
 """
 
@@ -25,7 +25,7 @@ _WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-KeyPath = tuple[str | int, ...]  # of a value in a suite: ("attacks", 0, "epsilon")
+KeyPath = tuple[str | int, ...]  # the path of a value in a suite, such as ("attacks", 0, "epsilon")
 
 
 @dataclass
@@ -45,7 +45,10 @@ class Tree:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int:
-        """Returns the line of a path or of its nearest parent, or 0 if it is not in the file."""
+        """Returns the line of a path or of its nearest parent.
+
+        The line is 0 if the path comes from the command line or has no parent in the file.
+        """
         parents = [path[:end] for end in range(len(path), -1, -1)]
         if any(parent in self.origins for parent in parents):
             return 0
@@ -92,15 +95,18 @@ def parse_scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes the graph of nodes, and records the tags in the file."""
+    """A loader that composes the graph of nodes, and records the tags in the file."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.tags: dict[int, str] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Returns a node and records its tag, because the node alone does not distinguish ``!!str 12`` from ``12``."""
-        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # as its stubs have it
+        """Returns a node and records its tag.
+
+        Without the tag, the node does not distinguish ``!!str 12`` from ``12``.
+        """
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # the stubs have no type for it
         node: yaml.Node | None = super().compose_node(parent, index)
         if tag is not None:
             self.tags[id(node)] = str(tag).replace("tag:yaml.org,2002:", "!!")
@@ -108,7 +114,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Converts the graph of nodes to plain data, and collects mistakes with their lines."""
+    """A reader of the graph of nodes, which gives plain data and mistakes."""
 
     def __init__(self, where: str, tags: Mapping[int, str]) -> None:
         self.tree = Tree(None, where)
@@ -196,7 +202,7 @@ def parse(text: str, where: str) -> Tree:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every string that ``parse_scalar`` would not read back unchanged."""
+    """A dumper that quotes every string that ``parse_scalar`` would change."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:

@@ -1,6 +1,6 @@
-"""Conformance classes, from which plugin authors derive their tests (with pytest).
+"""Conformance classes, from which plugin authors derive their pytest tests.
 
-A plugin's whole test is::
+The whole test of a plugin is::
 
     class TestMine(EmbeddingAttackTests):
         attack = Mine

@@ -12,9 +12,10 @@ Settings = Mapping[str, Any]
 
 
 class Conformance:
-    """Tests that a plugin class must pass. A subclass names the plugin.
+    """Tests that a plugin class must pass.
 
-    ``settings`` are passed to the plugin's ``make``. Choose settings that make it small and fast.
+    A subclass names the plugin. The ``settings`` are passed to the plugin's ``make``. Choose settings that make the
+    plugin small and fast.
     """
 
     settings: ClassVar[Settings] = {}
@@ -23,8 +24,8 @@ class Conformance:
     def one_thread(self) -> Iterator[None]:
         """Gives torch one thread, as in a suite.
 
-        Executors and metrics are tested without torch. In worlds of this size, more threads would only wait for each
-        other.
+        Executors and metrics are tested without torch. In worlds of this size, additional threads would only wait for
+        each other.
         """
         torch = sys.modules.get("torch")
         if torch is None:

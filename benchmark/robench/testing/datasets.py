@@ -11,9 +11,9 @@ from robench.testing.conformance import Conformance
 
 
 class DatasetTests(Conformance):
-    """Tests of a ``Dataset``. Subclass it with ``dataset = Mine``.
+    """Tests of a ``Dataset``, for a subclass with ``dataset = Mine``.
 
-    ``settings`` should give a small data set.
+    The ``settings`` should give a small data set.
     """
 
     dataset: ClassVar[type[Dataset]]

@@ -30,10 +30,11 @@ TITLES = (
 
 
 class DefenseTests(Conformance):
-    """Tests of a ``Defense``. Subclass it with ``defense = Mine``.
+    """Tests of a ``Defense``, for a subclass with ``defense = Mine``.
 
-    The defended models are a pairwise and a sequence model. ``settings`` should give an effective defence. Set
-    ``adversarial`` if it trains on a perturbation that raises the model's own loss. A test then checks this.
+    The defended models are a pairwise and a sequence model. The ``settings`` should give an effective defence. Set
+    ``adversarial`` if the defence trains on a perturbation that raises the model's own loss. A test then checks that
+    the loss rises.
     """
 
     defense: ClassVar[type[Defense]]

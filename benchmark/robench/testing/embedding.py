@@ -19,7 +19,7 @@ from robench.testing.worlds import reference_victim
 
 
 class _RandomPoints(EmbeddingAttack):
-    """Random points that spend the full budget, for comparison with an attack."""
+    """An attack with random points that spend the full budget, for comparison."""
 
     draws: ClassVar[int] = 1
 
@@ -29,7 +29,7 @@ class _RandomPoints(EmbeddingAttack):
 
 
 class EmbeddingAttackTests(Conformance):
-    """Tests of an ``EmbeddingAttack``. Subclass it with ``attack = Mine``.
+    """Tests of an ``EmbeddingAttack``, for a subclass with ``attack = Mine``.
 
     The victims are a pairwise and a sequence model. ``norms`` lists the norms that the attack supports.
     """
@@ -44,7 +44,10 @@ class EmbeddingAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, victim: str, norm: str, epsilon: float) -> Measurement:
-        """Returns a measurement, which is made once per process and must not be changed."""
+        """Returns a cached measurement, which must not be changed.
+
+        A measurement is made once per process.
+        """
         return cls().measure(victim, norm, epsilon)
 
     @pytest.fixture(params=["pairwise", "sequence"])

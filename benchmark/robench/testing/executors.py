@@ -11,14 +11,17 @@ from robench.testing.conformance import Conformance
 
 
 def echo(task: Task, emit: Emit) -> None:
-    """Emits the entry ``say`` of a task's payload, or kills its process if there is an entry ``die``."""
+    """Emits the entry ``say`` of a task's payload.
+
+    If the payload has an entry ``die``, the function kills its own process.
+    """
     if task.payload.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     emit({"kind": "cell", "task": task.id, "said": task.payload["say"]})
 
 
 class ExecutorTests(Conformance):
-    """Tests of an ``Executor``. Subclass it with ``executor = Mine``."""
+    """Tests of an ``Executor``, for a subclass with ``executor = Mine``."""
 
     executor: ClassVar[type[Executor]]
 

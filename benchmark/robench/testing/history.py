@@ -24,7 +24,7 @@ from robench.testing.worlds import reference_victim
 
 
 class _RandomEdits(HistoryAttack):
-    """Random edits that spend the full budget, for comparison with an attack."""
+    """An attack with random edits that spend the full budget, for comparison."""
 
     draws: ClassVar[int] = 1
 
@@ -40,9 +40,10 @@ class _RandomEdits(HistoryAttack):
 
 
 class HistoryAttackTests(Conformance):
-    """Tests of a ``HistoryAttack``. Subclass it with ``attack = Mine``.
+    """Tests of a ``HistoryAttack``, for a subclass with ``attack = Mine``.
 
-    The victims are two sequence models. One has histories of equal length, and one has histories of all lengths.
+    The victims are two sequence models. The first has histories of equal length, and the second has histories of all
+    lengths.
     """
 
     attack: ClassVar[type[HistoryAttack]]
@@ -54,7 +55,10 @@ class HistoryAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, victim: str, epsilon: float) -> Measurement:
-        """Returns a measurement, which is made once per process and must not be changed."""
+        """Returns a cached measurement, which must not be changed.
+
+        A measurement is made once per process.
+        """
         return cls().measure(victim, epsilon)
 
     @pytest.fixture(params=["sequence", "ragged"])

@@ -16,7 +16,7 @@ USERS, ITEMS, TARGETS = 30, 1000, 3
 
 
 class MetricTests(Conformance):
-    """Tests of a ``Metric`` at the cutoff ``k``. Subclass it with ``metric = Mine``."""
+    """Tests of a ``Metric`` at cutoff ``k``, for a subclass with ``metric = Mine``."""
 
     metric: ClassVar[type[Metric]]
     k: ClassVar[int] = 10
@@ -45,7 +45,7 @@ class MetricTests(Conformance):
     def values(self, outcome: Outcome) -> FloatArray:
         """Returns the value of the metric for each user.
 
-        The clean outcome has another seed.
+        The clean outcome is drawn with another seed.
         """
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)

@@ -1,6 +1,6 @@
 """Conformance of models of any kind.
 
-``torch_models`` has further tests for neural models.
+The module ``torch_models`` has further tests for neural models.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Scores = NDArray[np.float32]
 
 
 class World(NamedTuple):
-    """A fitted model with its training data and the held-out items."""
+    """A fitted model with the training data and the held-out items."""
 
     model: Model
     data: TrainData
@@ -39,11 +39,11 @@ class World(NamedTuple):
 
 
 class ModelTests(Conformance):
-    """Tests of a ``Model``. Subclass it with ``model = Mine``.
+    """Tests of a ``Model``, for a subclass with ``model = Mine``.
 
-    ``board`` has additional settings for the checkerboard, a matrix of rank 2, which needs few factors and enough
-    epochs. ``personal`` is False for a model that gives every user the same list. ``collaborative`` is False for a
-    model that learns nothing from other users. No fake user may change such a model.
+    The checkerboard is a matrix of rank 2, which needs few factors and enough epochs. ``board`` holds additional
+    settings for this world. ``personal`` is False for a model that gives every user the same list. ``collaborative`` is
+    False for a model that learns nothing from other users. Fake users must not change such a model.
     """
 
     model: ClassVar[type[Model]]
@@ -167,7 +167,7 @@ class ModelTests(Conformance):
         if model.cold_item == "behind":
             assert behind.mean() > 0.9, "the unused item stands before what users like"
         else:
-            fans = users % 4 == data.n_items % 4  # the users of the item's genre
+            fans = users % 4 == data.n_items % 4  # the users with the genre of the item
             assert behind[fans].mean() < 0.5, "the unused item stands behind although its text fits"
 
     def test_users_of_two_items_crash_nothing(self) -> None:
@@ -193,12 +193,12 @@ class ModelTests(Conformance):
 
 
 def scores_of(model: Model, users: IntArray, history: Interactions) -> Scores:
-    """Returns the checked scores of users, float32 [B, n_items]."""
+    """Returns the scores of users after a check, float32 [B, n_items]."""
     return _checked(model.scores(users, history), "scores()", len(users), history.n_items)
 
 
 def newcomer_scores_of(model: Model, history: Interactions) -> Scores:
-    """Returns the checked scores of newcomers, float32 [n, n_items]."""
+    """Returns the scores of newcomers after a check, float32 [n, n_items]."""
     return _checked(model.newcomers(history), "newcomers()", history.n_users, history.n_items)
 
 
@@ -211,18 +211,24 @@ def _checked(scores: Scores, method: str, n_users: int, n_items: int) -> Scores:
 
 
 def widened(rows: Interactions) -> Interactions:
-    """Returns the same rows for a catalogue with one more item."""
+    """Returns the same rows over a catalogue with one more item."""
     return Interactions(rows.indptr, rows.items, rows.times, rows.n_items + 1)
 
 
 def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
-    """Checks equality up to rounding, because the order of a sum depends on the shapes of matrices."""
+    """Checks equality up to rounding.
+
+    The order of a sum depends on the shapes of matrices, so results may differ by rounding.
+    """
     largest = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5 * largest, err_msg=why)
 
 
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:
-    """Checks that unused items of a user's colour rank above all items of the other colour."""
+    """Checks that each user's own colour ranks above the other colour.
+
+    Only items that the user has not used are compared.
+    """
     users = np.arange(history.n_users)
     known = build_chunk(users, history, test).masked
     scores[known[0].numpy(), known[1].numpy()] = np.nan

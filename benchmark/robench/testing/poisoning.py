@@ -19,7 +19,7 @@ TARGETS = (2, 11, 30)
 
 
 class PoisoningAttackTests(Conformance):
-    """Tests of a ``PoisoningAttack``. Subclass it with ``attack = Mine``."""
+    """Tests of a ``PoisoningAttack``, for a subclass with ``attack = Mine``."""
 
     attack: ClassVar[type[PoisoningAttack]]
 
@@ -55,7 +55,7 @@ class PoisoningAttackTests(Conformance):
 
 
 class CorruptionTests(Conformance):
-    """Tests of a ``Corruption``. Subclass it with ``attack = Mine``."""
+    """Tests of a ``Corruption``, for a subclass with ``attack = Mine``."""
 
     attack: ClassVar[type[Corruption]]
 

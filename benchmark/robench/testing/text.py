@@ -25,11 +25,11 @@ from robench.testing.conformance import Conformance
 from robench.testing.text_world import ReferenceText, promoted, text_victim
 
 EPSILONS = (0.01, 0.2, 0.25, 1 / 3, 0.5, 0.67, 1.0, 1.7)
-FLOOR_SPREAD = 0.5  # the share of the random rise in exposure by which two random attacks may differ
+FLOOR_SPREAD = 0.5  # two random attacks may differ by this share of the rise in exposure
 
 
 class _RandomTitles(TextAttack):
-    """Random edits that spend the full budget, for comparison with an attack."""
+    """An attack with random edits that spend the full budget, for comparison."""
 
     draws: ClassVar[int] = 1
 
@@ -60,7 +60,7 @@ class _Cheat(TextAttack):
 def title_oracle(attack: TextAttack, epsilon: float) -> TitleOracle:
     """Returns the host's oracle for an attack on the reference model.
 
-    The attack may rewrite the three promoted items, or all items if it is untargeted.
+    The attack may rewrite the titles of the three promoted items. An untargeted attack may rewrite all titles.
     """
     victim, c = text_victim(), attack.config
     assert victim.catalogue is not None
@@ -71,10 +71,10 @@ def title_oracle(attack: TextAttack, epsilon: float) -> TitleOracle:
 
 
 class TextAttackTests(Conformance):
-    """Tests of a ``TextAttack``. Subclass it with ``attack = Mine``.
+    """Tests of a ``TextAttack``, for a subclass with ``attack = Mine``.
 
     The victim is a model that reads titles. Set ``promotes_only`` if the attack refuses the goal ``untargeted``. Tests
-    of that goal are then skipped.
+    of this goal are then skipped.
     """
 
     attack: ClassVar[type[TextAttack]]
@@ -107,7 +107,7 @@ class TextAttackTests(Conformance):
     def measure_once(cls, epsilon: float, goal: str | None = None) -> Measurement:
         """Returns a measurement, which is made once per process.
 
-        ``goal`` is the attack's own goal by default.
+        By default, ``goal`` is the attack's own goal.
         """
         return cls().measure(epsilon, **({} if goal is None else {"goal": goal}))
 

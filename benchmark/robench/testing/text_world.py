@@ -1,4 +1,4 @@
-"""A small world in which users like items for their titles, and a model for this world."""
+"""A small world in which users like certain titles, and a model for this world."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ DIM = 24
 
 
 def catalogue_of_words(n_items: int = 48) -> Catalogue:
-    """Returns a catalogue in which the title of item i shows its taste, i modulo 4.
+    """Returns a catalogue in which item titles show a taste.
 
-    A title has one to four words of the taste and one plain word. All items have the same genre.
+    The taste of item i is i modulo 4. A title has one to four words of the taste and one plain word. All items have the
+    same genre.
     """
     generator, items = np.random.default_rng(5), []
     for i in range(n_items):
@@ -50,7 +51,7 @@ def catalogue_of_words(n_items: int = 48) -> Catalogue:
 def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainData, Interactions]:
     """Returns a world in which four fifths of a user's items match the user's taste.
 
-    The four tastes are shared by 50%, 25%, 15% and 10% of the users.
+    The four tastes belong to 50%, 25%, 15% and 10% of the users.
 
     Returns:
         The data that a fit may see, and the held-out item of each user.
@@ -67,14 +68,14 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
 
 
 class ReferenceText(TokenModel, SequenceModel):
-    """The smallest model that reads titles. It scores the mean of a history.
+    """A minimal model that reads titles, and scores by the mean of a history.
 
-    The vector of a text is the mean of its words' vectors, which are drawn once and not trained. Unknown words share
-    one vector. Items have no bias and no vector of their own.
+    The vector of a text is the mean of its words' vectors. Word vectors are drawn once and not trained. Unknown words
+    share one vector. Items have neither a bias nor a separate vector.
     """
 
     class Config(ReferenceSequence.Config):
-        """The settings, with which a fit takes a second."""
+        """The settings, chosen so that a fit takes about a second."""
 
         epochs: int = 30
 
@@ -97,7 +98,7 @@ class ReferenceText(TokenModel, SequenceModel):
         """Does nothing, because there is no item table."""
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Splits texts into words in lower case, after one special token per text."""
+        """Returns one special token and the words in lower case, for each text."""
         rows = [[(UNKNOWN, -1), *((self.vocabulary.get(w, UNKNOWN), at) for w, at in _words(text))] for text in texts]
         width = max((len(row) for row in rows), default=1)
         padded = torch.tensor([row + [(PADDING, -1)] * (width - len(row)) for row in rows]).reshape(-1, width, 2)
@@ -110,7 +111,7 @@ class ReferenceText(TokenModel, SequenceModel):
         return table
 
     def whole_words(self) -> Mapping[int, str]:
-        """Returns all words that consist of letters, by token."""
+        """Returns all words that consist of letters, keyed by token."""
         return {number: word for word, number in self.vocabulary.items() if word.isalpha()}
 
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
@@ -119,14 +120,14 @@ class ReferenceText(TokenModel, SequenceModel):
         return pooled(rows, tokens.mask)
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the text vectors of the history as the input ``texts``, float [B, L, d]."""
+        """Returns the text vectors of the history as the input ``texts``: [B, L, d]."""
         real = batch.histories < self.n_items
         vectors = self.texts[batch.histories.clamp_max(self.n_items - 1)] * real.unsqueeze(-1)
         context = {"table": self.outwards(self.texts), "bias": self.texts.new_zeros(self.n_items)}
         return Embedded({"texts": vectors}, {"texts": real}, context)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the running means of the history's layers, float [B, L, dim]."""
+        """Returns the running means over the transformed history, float [B, L, dim]."""
         counts = e.valid["texts"].cumsum(1).clamp_min(1).unsqueeze(-1)
         layers = torch.tanh(self.inwards(e.inputs["texts"])) * e.valid["texts"].unsqueeze(-1)
         means: Tensor = self.drop(layers.cumsum(1) / counts)
@@ -134,7 +135,7 @@ class ReferenceText(TokenModel, SequenceModel):
 
 
 def _words(text: str) -> list[tuple[str, int]]:
-    """Returns the words of a text in lower case, each with its position in the text."""
+    """Returns the words of a text in lower case, and the position of each word."""
     return [(match.group().lower(), match.start()) for match in re.finditer(r"\w+", text)]
 
 

@@ -1,4 +1,4 @@
-"""Conformance of neural models, whose embedded inputs can be perturbed."""
+"""Conformance of neural models, which have embedded inputs to perturb."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from robench.testing.worlds import CPU, catalogue, measured_victim, same_state
 
 
 class TorchModelTests(ModelTests):
-    """Tests of a ``TorchModel``. Subclass it with ``model = Mine``.
+    """Tests of a ``TorchModel``, for a subclass with ``model = Mine``.
 
-    The class extends ``ModelTests`` by tests of inputs, tables and the training loss.
+    The class adds tests of inputs, tables and the training loss to ``ModelTests``.
     """
 
     model: ClassVar[type[TorchModel]]
@@ -54,7 +54,8 @@ class TorchModelTests(ModelTests):
     def test_every_valid_input_reaches_the_scores_and_no_other(self, victim: MeasuredVictim) -> None:
         model, users = victim.model, np.arange(12)
         assert isinstance(model, TorchModel)
-        # Histories of several lengths, so that there is padding; no mask of the host, which could hide a leak.
+        # Histories have several lengths, so that there is padding. The host's mask is not applied, because it could
+        # hide a leak.
         rows = [victim.history.row(user)[: 2 + user % 5] for user in range(victim.history.n_users)]
         history = Interactions.from_rows(rows, victim.history.n_items)
         batch = model.queries(users, history)
@@ -74,7 +75,7 @@ class TorchModelTests(ModelTests):
                 assert not bool(size[padding].any()), f"the padding of input '{name}' reaches the scores"
 
     def test_the_gradient_agrees_with_finite_differences(self, world: World) -> None:
-        # In double precision the step can be so small that curvature and the kinks of a ReLU do not show.
+        # In double precision, the step can be so small that curvature and the kinks of a ReLU have no effect.
         exact = self.restored(world).double().eval()
         oracle = next(EmbeddingSurface(measured_victim(exact, world.data, world.test)).oracles(k=10))
         direction, h = oracle.normal(Rng(1)), 1e-6
@@ -111,13 +112,13 @@ class TorchModelTests(ModelTests):
             again = self.make()
             again.restore(world.data, {**model.state(), name: moved.detach().numpy()}, Rng(0).child("fit"))
             expected = again.eval().scores(users, history)
-            # Not bit for bit: torch may pick another kernel if no gradient is needed.
+            # The results need not be equal bit for bit, because torch may use another kernel without gradients.
             np.testing.assert_allclose(scores.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(model.scores(users, history), before)
 
     def test_a_poisoned_row_reaches_the_training_loss(self, world: World) -> None:
         data = world.data
-        # No real user has this item: it is in an input only if the fake users are trained on.
+        # No real user has this item, so it appears in an input only if training includes the fake users.
         virgin = data.n_items
         fake = [0, virgin, *range(2, 12)]
         train = widened(data.train).appended([fake] * 6)

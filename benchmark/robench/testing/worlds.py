@@ -1,6 +1,6 @@
 """Small worlds with a known truth, and reference models to attack and defend.
 
-The conformance classes and the tests of robench use both.
+The conformance classes and the tests of robench use these worlds and models.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def catalogue(n_items: int) -> Catalogue:
 def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[TrainData, Interactions]:
     """Returns a world in which users use only items of their own parity.
 
-    Each user lacks a few items of the user's own colour (parity), and one of these is held out. A model that has learnt
-    the board ranks it above every item of the other colour. There are no validation items, so a fit runs all epochs and
-    keeps the last weights.
+    Each user lacks a few items of the user's own colour (parity), and one of these items is held out. A model that has
+    learnt the board ranks this item above every item of the other colour. There are no validation items, so a fit runs
+    all epochs and keeps the last weights.
 
     Returns:
         The data that a fit may see, and the held-out item of each user.
@@ -55,7 +55,9 @@ def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[T
 def crowd(
     n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0, *, ragged: bool = False
 ) -> tuple[TrainData, Interactions]:
-    """Returns a world in which four fifths of the items of user u have the genre u modulo 4.
+    """Returns a world in which users like items of one genre.
+
+    Four fifths of the items of user u have the genre u modulo 4.
 
     Args:
         n_users: the number of users.
@@ -82,10 +84,10 @@ def crowd(
 
 
 class ReferencePairwise(PairwiseModel):
-    """The smallest matrix factorisation."""
+    """A minimal matrix factorisation."""
 
     class Config(TorchConfig):
-        """The settings, with which a fit takes a second."""
+        """The settings, chosen so that a fit takes about a second."""
 
         epochs: int = 30
         batch_size: int = 64
@@ -107,10 +109,10 @@ class ReferencePairwise(PairwiseModel):
 
 
 class ReferenceSequence(SequenceModel):
-    """The smallest recurrent model. It has dropout, so random streams matter."""
+    """A minimal recurrent model, with dropout so that random streams matter."""
 
     class Config(SequenceConfig):
-        """The settings, with which a fit takes a second."""
+        """The settings, chosen so that a fit takes about a second."""
 
         dim: int = 16
         max_length: int = 12
@@ -130,7 +132,10 @@ class ReferenceSequence(SequenceModel):
 
 
 def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, seed: int = 0) -> tuple[Model, FitReport]:
-    """Fits a model with the host's training loop, and returns it with the report of the fit."""
+    """Fits a model with the host's training loop.
+
+    The result is the model and the report of the fit.
+    """
     report = fit(model, data, defense or Defense(), Rng(seed).child("fit"), device=CPU)
     return model, report
 
