@@ -21,7 +21,7 @@ from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.run.data import DataKey
-from robench.spec import Cell, Part, Victim, digest
+from robench.spec import NO_DEFENSE, Cell, Part, Victim, digest
 from robench.store.record import build_outcome, compute_metric_values
 
 
@@ -59,6 +59,7 @@ def make_victim_fit(
         cache,
         device,
         key.key,
+        registry.make("defense", NO_DEFENSE),
     )
 
 

@@ -16,6 +16,7 @@ from robench.api.defense import Defense
 from robench.api.models.step import Step
 from robench.api.models.torch import Embedded, TorchModel
 from robench.api.rng import Rng
+from robench.engine.fit.victim import leaves_fit
 from robench.testing.conformance import Conformance
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, same_state
 
@@ -61,6 +62,15 @@ class DefenseTests(Conformance):
         data, _ = crowd()
         first, second = (fitted(model.make(epochs=2), data, self.defense.make(**self.settings))[0] for _ in range(2))
         assert same_state(first, second)
+
+    def test_if_it_says_so_it_leaves_the_fit_alone(self, model: type[TorchModel]) -> None:
+        if self.defense.changes_fit:
+            pytest.skip("not a defence that leaves the fit alone")
+        defense = self.defense.make(**self.settings)
+        assert leaves_fit(defense), "it says changes_fit = False, but overrides a method that training calls"
+        data, _ = crowd()
+        undefended, defended = (fitted(model.make(epochs=2), data, d)[0] for d in (None, defense))
+        assert same_state(undefended, defended)
 
     def test_at_lambda_one_it_is_no_defence_bit_for_bit(self, model: type[TorchModel]) -> None:
         self.skip_unless_weighted()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -53,6 +53,7 @@ class InjectionFilter(Defense):
         )
 
     config: Config
+    changes_fit: ClassVar[bool] = False
 
     def clean_text(self, title: str) -> str:
         """Returns the title that the model reads."""

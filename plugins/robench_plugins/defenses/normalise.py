@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -35,6 +36,7 @@ class Normalise(Defense):
         look_alikes: bool = Field(default=True, description="Whether look-alike letters become Latin ones")
 
     config: Config
+    changes_fit: ClassVar[bool] = False
 
     def clean_text(self, title: str) -> str:
         """Returns the title that the model reads."""

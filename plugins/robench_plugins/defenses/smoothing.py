@@ -70,6 +70,7 @@ class Smoothing(Defense):
 
     config: Config
     neural: ClassVar[bool] = True
+    changes_fit: ClassVar[bool] = False
 
     def wrap(self, model: Model, rng: Rng) -> Model:
         """Returns the smoothed model.

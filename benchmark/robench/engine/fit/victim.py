@@ -28,7 +28,7 @@ from robench.engine.fit.loop import EpochCallback, fit
 from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, poison
 from robench.engine.fit.poisoning_budget import ProfileBudget
 from robench.files.cache import Arrays, Cache
-from robench.spec import Victim, digest
+from robench.spec import NO_DEFENSE, Victim, digest
 
 Notes = dict[str, Any]  # the JSON that is stored with a checkpoint
 
@@ -86,6 +86,8 @@ class VictimFit:
         device: the device on which the model is fitted.
         data_key: the key of the prepared data in the cache. The checkpoint holds this key, so the checkpoint alone
             suffices to rebuild the victim.
+        undefended: the defence that does nothing, whose checkpoint is shared by defences that do not change the fit.
+            None if nothing is shared.
     """
 
     victim: Victim
@@ -99,6 +101,7 @@ class VictimFit:
     cache: Cache
     device: torch.device
     data_key: str = ""
+    undefended: Defense | None = None
 
     def fit(self, report: EpochCallback = lambda done, of: None) -> FitResult:
         """Fits the victim or loads its checkpoint, and releases the held-out items."""
@@ -133,17 +136,27 @@ class VictimFit:
     def code(self) -> dict[str, str]:
         """Returns digests of robench's code and of each class in the fit."""
         attack = [] if self.attack is None else [type(self.attack)]
-        return self.cache.sources.code_of([self.model, type(self.defense), *attack])
+        return self.cache.sources.code_of([self.model, type(self._trained_as[1]), *attack])
 
     def _identity(self) -> Notes:
         return identify_checkpoint(
-            self.victim,
+            self._trained_as[0],
             data_sha=self.data_sha,
             train_sha=self.train_sha,
             code=self.code(),
             device=self.device.type,
             outside=self._new_model().outside(),
         )
+
+    @cached_property
+    def _trained_as(self) -> tuple[Victim, Defense]:
+        """The victim and the defence of the fit: the undefended ones if the defence does not change the fit."""
+        if self.undefended is None or not leaves_fit(self.defense):
+            return self.victim, self.defense
+        titles = ([item.title for item in data.catalogue.items] for data in (self.data, self._fit_data.train))
+        if len(set(map(tuple, titles))) > 1:
+            return self.victim, self.defense
+        return replace(self.victim, defense=NO_DEFENSE), self.undefended
 
     @cached_property
     def _fit_data(self) -> FitData:
@@ -193,13 +206,13 @@ class VictimFit:
             rng = Rng(self.victim.seed).child("fit")
             start = time.perf_counter()
             with record_usage() as usage:
-                result = fit(model, self._fit_data.train, self.defense, rng, device=self.device, report=report)
+                result = fit(model, self._fit_data.train, self._trained_as[1], rng, device=self.device, report=report)
             seconds = round(time.perf_counter() - start, 3)
             made.append(model)
             if isinstance(model, TorchModel):
                 fitted.append(model)
             # Labels are included so that the file describes itself.
-            origin = {**self._identity(), "victim": asdict(self.victim), "data_key": self.data_key}
+            origin = {**self._identity(), "victim": asdict(self._trained_as[0]), "data_key": self.data_key}
             notes = result.as_dict() | {f"{name}_read": count for name, count in usage.amounts().items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
@@ -242,6 +255,15 @@ class VictimFit:
             model.to(self.device)
             model.eval()
         return model
+
+
+def leaves_fit(defense: Defense) -> bool:
+    """Returns whether training is that of the undefended model if the defence changes no title.
+
+    The defence must say so. It is not believed if it overrides a method that training calls.
+    """
+    methods = ("loss", "sanitise", "settled", "check_epochs")
+    return not defense.changes_fit and not any(map(type(defense).overrides, methods))
 
 
 def _to_arrays(profiles: Profiles) -> Arrays:
