@@ -34,6 +34,7 @@ def run(
     results: str | Path | None = None,
     workers: int | None = None,
     executor: str = "local",
+    scheduler: str | None = None,
     overrides: str | Iterable[str] = (),
     only: str | Iterable[str] = (),
     fresh: bool = False,
@@ -50,6 +51,7 @@ def run(
         results: the folder for the results. The default is ``results/<suite>``.
         workers: the number of worker processes. The default is one per core.
         executor: the executor that fits the victims.
+        scheduler: the address of a dask scheduler to join, for the executor ``dask``.
         overrides: settings of the suite to change, such as ``"seeds=[0]"``. The command line calls them ``--set``.
         only: conditions such as ``"model=mf"``. Only cells that match are measured.
         fresh: whether stored cells are measured again.
@@ -62,7 +64,7 @@ def run(
     """
     from robench.entrance.suite import log_failures, options_of, run_suite  # noqa: PLC0415  # imports torch
 
-    summary, _ = run_suite(Path(suite), options_of(results, workers, executor, overrides, only, fresh))
+    summary, _ = run_suite(Path(suite), options_of(results, workers, executor, scheduler, overrides, only, fresh))
     log_failures(summary)
     return summary.folder
 

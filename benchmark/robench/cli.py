@@ -46,6 +46,9 @@ def run(
     results: Results = None,
     workers: Annotated[int | None, typer.Option(help="worker processes [default: cores]")] = None,
     executor: Annotated[str, typer.Option(help="where victims are fitted")] = "local",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="join the dask cluster of this scheduler")
+    ] = None,
     set_: Set = None,
     only: Only = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
@@ -56,7 +59,7 @@ def run(
             from robench.entrance.suite import run_suite  # noqa: PLC0415  # the only command that needs torch
             from robench.run.runner import Options  # noqa: PLC0415  # as above
 
-            options = Options(results, workers, executor, tuple(set_ or ()), tuple(only or ()), fresh)
+            options = Options(results, workers, executor, scheduler, tuple(set_ or ()), tuple(only or ()), fresh)
             summary, tables = run_suite(suite, options)
     except KeyboardInterrupt as error:
         raise typer.Exit(exit_code(error)) from None

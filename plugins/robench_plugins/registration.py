@@ -116,4 +116,4 @@ def robench_metrics() -> dict[str, str]:
 @hookimpl
 def robench_executors() -> dict[str, str]:
     """Returns the built-in executors by name."""
-    return {"local": "robench_plugins.executors.local:Local"}
+    return {"local": "robench_plugins.executors.local:Local", "dask": "robench_plugins.executors.dask:Dask"}

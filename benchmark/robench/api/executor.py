@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from robench.api.component import Component
 
@@ -28,7 +29,28 @@ Work = Callable[[Task, Emit], None]
 
 
 class Executor(Component):
-    """A way to run tasks, on this machine or elsewhere, that passes on their events."""
+    """A way to run tasks, on this machine or elsewhere, that passes on their events.
+
+    An executor is a context. The host enters it before any work, and calls ``run`` at most twice inside.
+    """
+
+    @property
+    def elsewhere(self) -> bool:
+        """True if tasks run on other machines, with other devices than this one."""
+        return False
+
+    def __enter__(self) -> Self:
+        """Prepares what all calls of ``run`` share.
+
+        Raises:
+            UserError: if a setting is wrong, or something is missing.
+        """
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends what was prepared."""
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
@@ -38,6 +60,11 @@ class Executor(Component):
         with the other tasks. The host then calls ``run`` a second time with the remaining cells of this task, unless
         the event has ``"again": False``. An executor can also show a line to the user with the event ``{"kind": "note",
         "task": id, "text": text}``.
+
+        A payload has ``cells``. The work emits an event of the kind ``cell`` for each of them, in this order. So an
+        executor that starts a task again leaves out as many cells as it has passed on. ``cache`` is the folder of the
+        cache, and ``files`` holds the sha256 of each file that the task reads there, by its path below the folder. An
+        executor on other machines sends the files and names the folder there.
 
         The entry ``device`` of a payload is the device of the suite. To choose a GPU for a task, an executor may change
         ``device`` and ``environment``. The latter holds the variables that the process of the task sets before it uses

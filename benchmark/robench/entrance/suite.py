@@ -56,6 +56,7 @@ def options_of(
     results: str | Path | None,
     workers: int | None,
     executor: str,
+    scheduler: str | None,
     overrides: str | Iterable[str],
     only: str | Iterable[str],
     fresh: bool,
@@ -70,7 +71,9 @@ def options_of(
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
         raise UserError(f"a whole number is needed, not {workers!r}", path="workers")
     folder = None if results is None else Path(results)
-    return Options(folder, workers, executor, texts_of(overrides, "overrides"), texts_of(only, "only"), bool(fresh))
+    return Options(
+        folder, workers, executor, scheduler, texts_of(overrides, "overrides"), texts_of(only, "only"), bool(fresh)
+    )
 
 
 def texts_of(value: str | Iterable[str], name: str) -> tuple[str, ...]:

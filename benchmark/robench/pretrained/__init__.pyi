@@ -14,6 +14,7 @@ from robench.pretrained.gguf import decoder_folder as decoder_folder
 from robench.pretrained.weights import identity_of as identity_of
 
 # Results that are computed once per machine
+from robench.pretrained.cache import cache_folder as cache_folder
 from robench.pretrained.cache import cached_array as cached_array
 from robench.pretrained.cache import cached_array_path as cached_array_path
 from robench.pretrained.cache import cached_folder as cached_folder

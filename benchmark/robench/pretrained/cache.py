@@ -22,6 +22,11 @@ from robench.files.cache import MOST_ENTRY, Cache, default_folder
 from robench.files.reading import check_file, parse_json, read_file
 
 
+def cache_folder() -> Path:
+    """Returns the folder of the cache on this machine."""
+    return default_folder()
+
+
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     """Returns an array from the cache, and computes it first if it is missing.
 

@@ -73,6 +73,16 @@ def data_path(cache: Cache, key: str) -> Path:
     return cache.path("data", key).with_suffix(".npz")
 
 
+def hash_files(cache: Cache, key: str) -> dict[str, str]:
+    """Returns the sha256 of each file of prepared data, by its path below the cache."""
+    path = data_path(cache, key)
+    files = {}
+    for one in (path, path.with_suffix(".json")):
+        with one.open("rb") as content:
+            files[one.relative_to(cache.folder).as_posix()] = hashlib.file_digest(content, "sha256").hexdigest()
+    return files
+
+
 def prepare_data(
     part: Part, split: Part, registry: Registry, folder: Path, cache: Cache, *, required: bool = False
 ) -> tuple[DataKey, Prepared]:

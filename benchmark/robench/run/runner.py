@@ -26,7 +26,7 @@ from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.misfits import note_skips
 from robench.plan.plan import Plan, make_plan
-from robench.run.data import DataKey, data_name, group_by_data, load_suite_data
+from robench.run.data import DataKey, data_name, group_by_data, hash_files, load_suite_data
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
 from robench.run.inbox import Inbox
@@ -54,6 +54,7 @@ class Options:
     results: Path | None = None
     workers: int | None = None
     executor: str = "local"
+    scheduler: str | None = None
     overrides: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     fresh: bool = False
@@ -107,8 +108,13 @@ class Runner:
         if os.path.exists(self.store.folder):
             self._work_alone()
         self.cache.check()
-        pick_device(self.suite.device, self.suite.tree.place(("device",)))
-        executor = self._executor()
+        with self._executor() as executor:
+            if not executor.elsewhere:
+                pick_device(self.suite.device, self.suite.tree.place(("device",)))
+            self._run(executor, start)
+        return self.summary
+
+    def _run(self, executor: Executor, start: float) -> None:
         keys, users = self._data()
         data = {name: key.sha256 for name, key in keys.items()}
         todo = self._todo(data)
@@ -124,7 +130,6 @@ class Runner:
         finally:  # Also after an interrupt or on a full disk, the progress bar must restore the terminal.
             self.summary.seconds = time.perf_counter() - start
             self._notify_end()
-        return self.summary
 
     def _plan_content(self, data: Mapping[str, str], users: Arrays) -> dict[str, Any]:
         """Returns the content of plan.json."""
@@ -142,9 +147,13 @@ class Runner:
 
     def _executor(self) -> Executor:
         cls: type[Executor] = self.registry.class_of("executor", self.options.executor)
-        settings = {} if self.options.workers is None else {"workers": self.options.workers}
-        if not set(settings) <= set(cls.Config.model_fields):
-            raise UserError(f"executor '{self.options.executor}' has no workers to count", path="--workers")
+        given = {"workers": self.options.workers, "scheduler": self.options.scheduler}
+        settings = {name: value for name, value in given.items() if value is not None}
+        for name in settings:
+            if not cls.has_setting(name):
+                hint = "--executor dask joins the cluster of a scheduler" if name == "scheduler" else ""
+                problem = f"executor '{self.options.executor}' has no setting {name}"
+                raise UserError(problem, path=f"--{name}", hint=hint)
         if self.options.workers is not None and self.options.workers < 1:
             raise UserError("at least one worker is needed", path="--workers")
         executor: Executor = cls.make(**settings)
@@ -215,7 +224,7 @@ class Runner:
 
     def _tasks(self, cells: Mapping[str, Mapping[str, Cell]], keys: Mapping[str, DataKey]) -> list[Task]:
         """Returns one task per victim, in the order of the plan."""
-        tasks = []
+        tasks, files = [], {key: hash_files(self.cache, key.key) for key in keys.values()}
         for victim, some in cells.items():
             key = keys[data_name(self._victims[victim])]
             payload = Payload(
@@ -226,6 +235,7 @@ class Runner:
                 cache=str(self.cache.folder),
                 data_key=key.key,
                 data_sha=key.sha256,
+                files=files[key],
                 limits=strictest(self.suite.limits, some.values()),
             )
             tasks.append(Task(victim, payload))

@@ -27,7 +27,8 @@ class ExecutorTests(Conformance):
 
     def run(self, tasks: list[Task]) -> list[Event]:
         events: list[Event] = []
-        self.executor.make(**self.settings).run(tasks, echo, events.append)
+        with self.executor.make(**self.settings) as executor:
+            executor.run(tasks, echo, events.append)
         return events
 
     def test_every_task_is_done_once(self) -> None:

@@ -37,6 +37,15 @@ def to_frame(message: object) -> bytes:
     return HEADER.pack(MAGIC, len(content)) + content
 
 
+def from_frame(frame: bytes) -> Any:
+    """Returns the message of one whole frame.
+
+    Raises:
+        RefusedError: if it is not plain data.
+    """
+    return _from_bytes(frame[HEADER.size :])
+
+
 class Frames:
     """The messages that arrive on a socket. Reading never waits.
 

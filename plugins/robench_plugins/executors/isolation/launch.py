@@ -148,8 +148,8 @@ class Launcher:
 
     def _process(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
         process: BaseProcess = self.context.Process(target=target, args=arguments)
-        hidden = nullcontext() if self.work.__module__ == "__main__" else _without_main()
-        with _environment(self.threads), _trusted_path(), hidden:
+        hidden = nullcontext() if self.work.__module__ == "__main__" else without_main()
+        with environment(self.threads), trusted_path(), hidden:
             process.start()
         return process
 
@@ -160,7 +160,7 @@ def _cause(process: BaseProcess) -> str:
 
 
 @contextmanager
-def _environment(threads: int) -> Iterator[None]:
+def environment(threads: int) -> Iterator[None]:
     """Sets the environment variables that workers inherit.
 
     They are thread counts and, unless the user has set them, settings of the allocator.
@@ -183,7 +183,7 @@ def _environment(threads: int) -> Iterator[None]:
 
 
 @contextmanager
-def _trusted_path() -> Iterator[None]:
+def trusted_path() -> Iterator[None]:
     """Moves the current folder, which an interactive Python searches first, to the end of the path."""
     before = list(sys.path)
     sys.path[:] = [place for place in before if place] + [os.getcwd() for place in before if not place]
@@ -194,7 +194,7 @@ def _trusted_path() -> Iterator[None]:
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Hides the main script. Otherwise a new process would import it and start the same run again."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

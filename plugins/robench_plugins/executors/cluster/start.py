@@ -1,0 +1,151 @@
+"""Starts a cluster on this machine, or joins one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import dask
+from distributed import Client, Nanny, Scheduler, Security, SpecCluster
+from distributed.core import rpc
+from distributed.utils import silence_logging_cmgr
+from distributed.versions import VersionMismatchWarning
+
+from robench.api.errors import UserError
+from robench_plugins.executors.cluster.dispatch import RESOURCE
+from robench_plugins.executors.cluster.versions import collect_versions, find_difference
+from robench_plugins.executors.devices import Place
+from robench_plugins.executors.isolation.launch import (
+    ALLOCATOR,
+    THREAD_VARIABLES,
+    environment,
+    trusted_path,
+    without_main,
+)
+
+TIMEOUT = 5  # seconds for the connection to a scheduler
+HOST = "127.0.0.1"
+PATH = "--scheduler"
+LONGEST = 200  # characters of a foreign error
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 10,  # workers that may be lost with a task; a victim cannot end one
+    "distributed.scheduler.worker-ttl": "15 minutes",  # a fit never blocks the event loop, but a busy machine may
+}
+SILENT = logging.CRITICAL + 1  # dask's own log; what concerns a user is said by the executor
+
+
+@contextmanager
+def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
+    """Gives a client of a new cluster on this machine, and ends the cluster afterwards.
+
+    Args:
+        places: the place of every worker. Each one measures one victim at a time.
+        threads: the threads of the numerical libraries.
+    """
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": HOST, "port": 0, "dashboard": False, "dashboard_address": f"{HOST}:0"},
+    }
+    spec = {number: {"cls": Nanny, "options": _options(place)} for number, place in enumerate(places)}
+    with ExitStack() as stack:
+        stack.enter_context(_environment_kept())
+        stack.enter_context(without_main())  # as long as dask may start a worker again
+        with environment(threads), trusted_path():
+            stack.enter_context(dask.config.set(SETTINGS | {"distributed.nanny.pre-spawn-environ": _environment()}))
+            cluster = stack.enter_context(SpecCluster(scheduler=scheduler, workers=spec, silence_logs=SILENT))
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        yield client
+
+
+@contextmanager
+def joined_cluster(address: str) -> Iterator[Client]:
+    """Gives a client of a running cluster.
+
+    Raises:
+        UserError: if there is none at this address, or its machines have other versions than this one.
+    """
+    with silence_logging_cmgr(SILENT), warnings.catch_warnings():
+        warnings.simplefilter("ignore", VersionMismatchWarning)  # the versions are compared below
+        _check_address(address)
+        with Client(address, timeout=TIMEOUT, set_as_default=False) as client:
+            _check_versions(client)
+            yield client
+
+
+def _options(place: Place) -> dict[str, Any]:
+    """Returns the options of a local worker. A worker with a GPU declares it."""
+    resources = {RESOURCE: 1} if "device" in place else {}
+    options = {"host": HOST, "nthreads": 1, "memory_limit": 0, "silence_logs": SILENT, "resources": resources}
+    return options | {"env": dict(place.get("environment", {}))}
+
+
+def _environment() -> dict[str, str]:
+    """Returns the variables with which a local worker starts: those of any worker, instead of dask's own choice."""
+    return {name: os.environ[name] for name in (*THREAD_VARIABLES, *ALLOCATOR, "PYTHONSAFEPATH")}
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Restores the environment, in which dask sets variables for its workers."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def _ask_kind(address: str) -> str:
+    """Returns the kind of server at an address. A client itself would wait for a silent one for ever."""
+    server = rpc(address, timeout=TIMEOUT, connection_args=Security().get_connection_args("client"))
+    try:
+        return str((await asyncio.wait_for(server.identity(), 1.5 * TIMEOUT))["type"])
+    finally:
+        await server.close_rpc()
+
+
+def _check_address(address: str) -> None:
+    """Checks that there is a scheduler at an address.
+
+    Raises:
+        UserError: if there is none.
+    """
+    hint = "tcp://host:port of a running dask scheduler"
+    try:
+        kind = asyncio.run(_ask_kind(address))
+    except Exception as error:  # whatever the answer of some other server leads to
+        raise UserError(f"no dask scheduler answers at {address}: {_line(error)}", path=PATH, hint=hint) from None
+    if kind != "Scheduler":
+        raise UserError(f"at {address} there is a {kind}, and no scheduler", path=PATH, hint=hint)
+
+
+def _check_versions(client: Client) -> None:
+    """Compares the versions of the scheduler and of the present workers with those here.
+
+    Raises:
+        UserError: if one of them differs.
+    """
+    there: dict[str, Any] = {}
+    try:
+        there["the scheduler"] = client.run_on_scheduler(collect_versions)
+    except Exception as error:  # whatever importing another version of robench raises there
+        there["the scheduler"] = error
+    there |= {f"worker {name}": found for name, found in client.run(collect_versions, on_error="return").items()}
+    for name, found in there.items():
+        if isinstance(found, BaseException):
+            problem = f"it cannot use robench: {_line(found)}"
+        else:
+            problem = find_difference(collect_versions(), found)
+        if problem:
+            hint = "install the same versions on every machine of the cluster"
+            raise UserError(f"{name} cannot be used: {problem}", path=PATH, hint=hint)
+
+
+def _line(error: BaseException) -> str:
+    text = str(error) or "no answer in time"
+    return " ".join(f"{type(error).__name__}: {text}".split())[:LONGEST]
