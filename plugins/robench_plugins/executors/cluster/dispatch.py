@@ -86,7 +86,7 @@ class Dispatch:
         return {RESOURCE: 1} if devices and wanted else {}
 
     def _submit(self, task: Task, resources: Mapping[str, float]) -> None:
-        device = {"device": "cuda"} if resources else {}  # the worker sees no other one
+        device: dict[str, Any] = {"device": "cuda"} if resources else {}  # the worker sees no other one
         if task.payload.get("device") == "cpu":
             device = {"environment": {VISIBLE: ""}}  # as on this machine
         task = replace(task, payload={**task.payload, **device})
