@@ -69,8 +69,8 @@ class World:
             weight: λ of the defence ``at``; 1 is the undefended model.
             attack: The attack's name.
             epsilon: The budget.
-            threat: The columns of the threat model; by default those of ``attack``.
-            **more: Columns, or entries of the record and its arrays, that differ from the usual ones.
+            threat: The columns of the threat model; the default is the threat model of ``attack``.
+            **more: Columns, record entries and arrays that differ from the defaults.
         """
         threat = threat or (NOTHING if attack == "none" else L2)
         defense = "none" if weight == 1 else "at"
@@ -190,7 +190,7 @@ class World:
 
 
 def paths(folder):
-    """Returns the records of a folder, in the order of its plan."""
+    """Returns the paths of a folder's records, in the order of the plan."""
     files = (
         folder / "cells" / f"{cell['cell']}.json" for cell in json.loads((folder / "plan.json").read_text())["cells"]
     )

@@ -2,7 +2,7 @@
 
 Forking saves seconds per call. ``robench`` calls the same ``robench.cli.main`` as a user does, with three differences.
 The fork server of the workers is forked too, instead of started afresh. Each picture of the page is replaced by a
-digest of its content, because drawing takes most of the time of a small run. Settings that Python reads at its own
+digest of its content, because drawing takes most of the time of a small run. Settings that Python reads at its
 start, such as PYTHONUTF8, have no effect. ``real`` has no such difference.
 
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
@@ -52,7 +52,7 @@ def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     Args:
         folder: The working folder of the command.
         *arguments: The command's arguments.
-        **environment: Variables to set in addition to those of this process.
+        **environment: Variables in addition to the environment of this process.
 
     Returns:
         The exit code and the output, as ``subprocess.run`` returns them.

@@ -42,7 +42,7 @@ class _Module(ModuleType):
 
 
 class Finder:
-    """Finds and loads ``torch`` and its modules."""
+    """A finder and loader of ``torch`` and its modules."""
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] == "torch" else None

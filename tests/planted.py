@@ -9,9 +9,9 @@ from robench.api import BaseConfig, Defense, Wrapped, hookimpl
 
 
 class _Steps(Wrapped):
-    """A model whose scores come in coarse steps.
+    """A model with scores in coarse steps.
 
-    The gradient is zero wherever it exists.
+    The gradient is zero or does not exist.
     """
 
     def score_from(self, batch, e):
@@ -21,14 +21,14 @@ class _Steps(Wrapped):
 
 
 class _Cut(Wrapped):
-    """A model whose scores are detached from their inputs."""
+    """A model with scores that are detached from the inputs."""
 
     def score_from(self, batch, e):
         return self.inner.score_from(batch, e).detach()
 
 
 class _Faint(Wrapped):
-    """A model with the right scores and 1e-12 of their gradient."""
+    """A model with the right scores and 1e-12 of the right gradient."""
 
     def score_from(self, batch, e):
         scores = self.inner.score_from(batch, e)

@@ -1,4 +1,4 @@
-"""Plants faults in a copy of the source, and runs the tests that must see them.
+"""Plants faults in a copy of the source, and runs the tests against each fault.
 
     python -m tools.plant_faults [--tree .] [--faults tools/faults.yaml] [--results build/faults.jsonl] [NAME ...]
 
@@ -224,7 +224,7 @@ def load(path: Path, names: list[str]) -> list[Fault]:
 def main() -> int:
     """Plants all faults, and prints how many were detected."""
     root = Path(__file__).resolve().parents[1]
-    parser = argparse.ArgumentParser(description="Plants faults, and runs the tests that must see them.")
+    parser = argparse.ArgumentParser(description="Plants faults, and runs the tests that must detect them.")
     parser.add_argument("names", nargs="*", help="faults to plant; all if there is none")
     parser.add_argument("--tree", type=Path, default=root, help="the source tree, a git checkout")
     parser.add_argument("--faults", type=Path, default=root / "tools" / "faults.yaml")

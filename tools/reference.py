@@ -106,7 +106,7 @@ def bounds(schema: dict[str, Any]) -> Iterator[str]:
 def settings_of(config: type[Any]) -> dict[str, Setting]:
     """Returns {setting: (values, default, meaning)} of a ``Config``.
 
-    A field that only changes the default of an inherited one keeps its meaning.
+    A field that only changes an inherited default keeps the inherited meaning.
     """
     schema = config.model_json_schema(by_alias=True)
     parts = schema.get("$defs", {})
@@ -119,7 +119,7 @@ def settings_of(config: type[Any]) -> dict[str, Setting]:
 
 
 def all_shared_of(config: type[Any]) -> list[type[Any]]:
-    """Returns the bases of a ``Config`` with a settings table of their own.
+    """Returns the bases of a ``Config`` that have a separate settings table.
 
     The widest base comes first.
     """
@@ -127,7 +127,7 @@ def all_shared_of(config: type[Any]) -> list[type[Any]]:
 
 
 def shared_of(config: type[Any]) -> type[Any] | None:
-    """Returns the nearest base of a ``Config`` with a settings table of its own."""
+    """Returns the nearest base of a ``Config`` that has a separate settings table."""
     return next((base for base in reversed(all_shared_of(config)) if base is not config), None)
 
 

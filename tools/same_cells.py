@@ -2,7 +2,7 @@
 
     python tools/same_cells.py OTHER_CHECKOUT suites/smoke.yaml [--only model=mf] [--set seeds=[0]] [--workers 2]
 
-Each checkout runs from its own source tree with an empty cache of its own. The script prints the cells that differ in
+Each checkout runs from its own source tree with an empty cache. The script prints the cells that differ in
 id, status, metric values, achieved budget or any array. The exit code is 1 if a cell differs.
 """
 

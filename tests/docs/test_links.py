@@ -1,6 +1,6 @@
 """Tests the links and paths in the documentation.
 
-Each of them leads to an existing file and heading.
+Each link and each path leads to an existing file and heading.
 """
 
 import re

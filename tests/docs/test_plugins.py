@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tested(folder):
-    """Runs all conformance tests in one process, because they share small worlds."""
+    """Runs all conformance tests in one process, because tests share small worlds."""
     return conformance(folder, "-v", *(f"test_{name}.py" for name in MODULES))
 
 

@@ -101,7 +101,7 @@ def test_the_calibration_sees_training_items_only_and_by_hand_the_right_pairs():
 def test_no_test_item_has_a_say_in_the_calibration():
     """The calibration does not receive test items.
 
-    Only the negatives of test items depend on them.
+    Only the negatives of test items depend on the test items.
     """
     data, test = crowd(n_users=24)
     other = Interactions.from_rows([[int((row + 1) % data.n_items)] for row in test.items], data.n_items)

@@ -13,7 +13,7 @@ from robench.testing.worlds import reference_victim
 
 
 class Retrieved:
-    """A model whose candidates are given."""
+    """A model with given candidates."""
 
     def __init__(self, chosen):
         self.chosen = chosen

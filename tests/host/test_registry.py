@@ -43,7 +43,7 @@ class Poison(PoisoningAttack):
 
 
 class OldConfig(Defense):
-    """A component whose settings are not a ``BaseConfig``."""
+    """A component with settings that are not a ``BaseConfig``."""
 
     Config: Any = dict
 

@@ -1,6 +1,6 @@
 """Tests ids, names and labels of built-in components.
 
-None of these depends on which other packages are installed.
+They do not change if other packages are installed.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Tests that every setting has a description.
 
-The reference page consists of these descriptions.
+The reference page consists of the descriptions.
 """
 
 import importlib

@@ -156,7 +156,7 @@ def test_texts_longer_than_the_encoder_reads_are_refused(folder):
 
 
 class Bomb:
-    """An object that writes a file when it is unpickled."""
+    """An object that writes a file during unpickling."""
 
     def __init__(self, path):
         self.path = path

@@ -23,7 +23,7 @@ class Inline(Executor):
 
 
 class InlineRunner(Runner):
-    """A runner whose victims are fitted in the process of the test."""
+    """A runner that fits its victims in the process of the test."""
 
     def _executor(self):
         return Inline()

@@ -1,6 +1,6 @@
 """Tests the settings of torch while a victim is measured.
 
-An import of robench changes none of these settings.
+An import of robench changes no setting of torch.
 """
 
 import os

@@ -52,7 +52,7 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", 
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a finished run with its own cache, made once."""
+    """Returns a finished run with its own cache."""
     folder = tmp_path_factory.mktemp("liked")
     (folder / "liked.yaml").write_text(LIKED)
     result = robench(folder, "run", "liked.yaml", "--workers", "1", ROBENCH_CACHE=str(folder / "cache"))
@@ -116,7 +116,7 @@ def test_the_calibration_is_the_victim_s_and_frozen_under_attack(cells):
 def test_negatives_are_those_of_the_data_for_every_model_defence_and_seed(done, cells):
     """The negatives come from the prepared data alone.
 
-    The scores that every victim gives to the negatives are stored. They agree with the victim's list of ten.
+    The scores that every victim gives to the negatives are stored. The scores agree with the victim's list of ten.
     """
     (path,) = (done / "cache" / "data").rglob("*.npz")
     data = Prepared.load(path)

@@ -1,4 +1,4 @@
-"""Tests that misbehaving models do not affect the built-in victims after them.
+"""Tests that misbehaving models do not affect built-in victims.
 
 Each misbehaving model runs before a built-in victim. All tests share two runs.
 """

@@ -43,7 +43,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a finished run with its own cache, made once."""
+    """Returns a finished run with its own cache."""
     folder = tmp_path_factory.mktemp("done")
     (folder / "tiny.yaml").write_text(SUITE)
     result = robench(folder, "run", "tiny.yaml", "--workers", "2", ROBENCH_CACHE=str(folder / "cache"))

@@ -1,4 +1,4 @@
-"""Tests that a cell is stale only if its attack read changed weights."""
+"""Tests that changed weights make only the cells of their attack stale."""
 
 import json
 

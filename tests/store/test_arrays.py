@@ -1,6 +1,6 @@
 """Tests arrays that are damaged or inconsistent.
 
-Inconsistent arrays do not fit each other, their record or users.npz.
+Inconsistent arrays do not fit each other, the record or users.npz.
 """
 
 import io

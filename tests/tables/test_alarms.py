@@ -1,6 +1,6 @@
 """Tests planted false defences.
 
-They look robust to FGSM and PGD, but auto and the flags expose them.
+False defences look robust to FGSM and PGD, but auto and the flags expose them.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Tests flags of tables of promoted items.
 
-On titles, gaps are taken over items. Otherwise they are taken over users.
+On titles, gaps are taken over items. On other surfaces, gaps are taken over users.
 """
 
 import numpy as np
@@ -28,7 +28,8 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 def reached(*users, n=USERS):
     """Returns target ranks with one row per item.
 
-    Each number is a count of first users that have the item in the top 10. None means that all users own the item.
+    Each number is a count of users, from the first user on, with the item in the top 10. None means that all users own
+    the item.
     """
     return {
         "arrays": {

@@ -14,7 +14,8 @@ POOL += [("apgd", "gradient", 50, 51), ("random-search", "black-box", None, 300)
 def pool(broke, everyone=(True, True, True, False, True)):
     """Returns arrays and record rows of members.
 
-    Each number in ``broke`` is a count of first users that a member broke. None means that the member did not run.
+    Each number in ``broke`` is a count of users, from the first user on, that a member broke. None means that the
+    member did not run.
     """
     table = np.zeros((USERS, len(POOL)), dtype=np.int8)
     for number, count in enumerate(broke):
@@ -242,7 +243,7 @@ SHIFTS += [("random-search", "black-box", 50)]
 def shifts(left, queries=None):
     """Returns members that shift the tables.
 
-    Each member left the given number of first users at rank 1, and the other users without a value.
+    Each member leaves the given number of first users at rank 1, and the other users at a value of 0.
     """
     damage = np.stack([-(np.arange(USERS) < count).astype(float) for count in left], axis=1)
     asked = queries or [q for _, _, q in SHIFTS]

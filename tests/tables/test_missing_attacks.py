@@ -17,7 +17,7 @@ def world(tmp_path):
 def attacked(world, left, *, weight=1.0, seeds=SEEDS, model="mf", **more):
     """Adds clean cells that hit 150 users, and attacked cells.
 
-    Each attack in ``left`` has the number of users that stay hit. None means that the attack fails.
+    ``left`` maps each attack to the number of users that stay hit. None means that the attack fails.
     """
     for seed in seeds:
         world.cell(ranks(150, 99), seed=seed, weight=weight, model=model)

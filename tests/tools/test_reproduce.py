@@ -1,6 +1,6 @@
 """Tests the verdicts on the published effects with made-up folders.
 
-The cells of these folders are those of the suites.
+The folders have the cells of the suites.
 """
 
 import json

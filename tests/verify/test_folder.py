@@ -138,7 +138,7 @@ def test_a_sealed_metric_that_the_arrays_do_not_give_is_found(robench, folder):
 def test_a_forged_cell_that_fits_itself_is_found_when_it_is_measured_again(robench, folder):
     """Arrays, metrics, seals and tables agree with each other.
 
-    Only a new measurement contradicts them.
+    Only a new measurement contradicts the record.
     """
     store, record = attacked(folder)
     clean = next(

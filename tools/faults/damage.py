@@ -66,7 +66,7 @@ class Inline(Executor):
 
 
 class InlineRunner(Runner):
-    """A runner whose victims are fitted in this process."""
+    """A runner that fits its victims in this process."""
 
     def _executor(self) -> Executor:
         return Inline()

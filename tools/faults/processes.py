@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def started_by(name: str, value: str) -> list[int]:
-    """Returns the living processes that were started with a variable.
+    """Returns the living processes with a variable in their environment.
 
-    The variable is in the environment of the start.
+    The environment is that of the start of the process.
     """
     entry = f"{name}={value}".encode()
     found = []

@@ -17,7 +17,7 @@ plain loop    the 40 steps written out in torch, without a host, a best iterate,
 host          the attack on the host's oracle: goal at most 1.1
 whole cell    ``MeasuredVictim.attacked``: also embedding, clean scores, the host's looks at candidates, ranks, lists
 torchattacks, foolbox
-              their PGD, if they can be imported; torchattacks clamps to [0, 1], so it has pictures only
+              their PGD, if they can be imported; torchattacks clamps to [0, 1], so its column has pictures only
 
 The exit code is 1 if the goal is missed.
 """

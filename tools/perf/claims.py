@@ -113,7 +113,7 @@ def defended(model, cells):
 
 
 def against_noise(model, own, spent):
-    """Compares FGSM and PGD with random points of as many evaluations.
+    """Compares FGSM and PGD with random points at equal numbers of evaluations.
 
     The number of failures is returned.
     """

@@ -4,7 +4,7 @@
 
 The data is MovieLens latest-small (5 interactions per user, 20 per item) with the split leave-last-out. A tenth of the
 items, drawn by seed, is removed from all training and validation rows. Each model is fitted on the rest, so no model
-has seen the removed items in use. The cold users are those with a removed item as their test item.
+has seen the removed items in use. The cold users have a removed item as the test item.
 
 The table has NDCG@10 over the whole catalogue for the warm and the cold users. For the cold users the table also has
 NDCG@10 among the cold items alone. Another column is the mean share of the catalogue that ranks below their test item
@@ -46,7 +46,8 @@ def gain(above):
 def outcome(model, seen, test, cold):
     """Returns four values for each test item.
 
-    They are whether the item is cold, NDCG@10, NDCG@10 among the cold items, and the share of items that rank below.
+    The values are whether the item is cold, NDCG@10, NDCG@10 among the cold items, and the share of items that rank
+    below.
     """
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))

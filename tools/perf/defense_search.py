@@ -3,8 +3,8 @@
     python tools/perf/defense_search.py [model ...]
 
 The test items are not read. The victims are attacked on their validation items, with the training items as history. The
-script prints two values for each model, each setting, and the seeds 0 to 2. They are clean NDCG@10, and the worst of
-clean and PGD-10 at ε = 0.05 in both norms.
+script prints two values for each model, each setting, and the seeds 0 to 2. The values are clean NDCG@10, and the worst
+of clean and PGD-10 at ε = 0.05 in both norms.
 """
 
 import sys

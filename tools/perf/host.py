@@ -84,7 +84,7 @@ class IdleModel(Model):
         self.table = draw.random((data.train.n_users + data.train.n_items, data.train.n_items), dtype=np.float32)
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """Returns the scores of these users, float32 [B, n_items]."""
+        """Returns the scores of the given users: float32 [B, n_items]."""
         last = history.items[np.maximum(history.indptr[users + 1] - 1, 0)]
         return self.table[users] + self.table[last - self.table.shape[1]]
 

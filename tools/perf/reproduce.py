@@ -2,7 +2,7 @@
 
     python tools/perf/reproduce.py FOLDER ...
 
-FOLDER is a folder of results of one of these suites, and its name says which suite. Every line is a claim as it was
+FOLDER holds the results of one suite, and the name of FOLDER says which suite. Every line is a claim as it was
 published, a verdict (borne out, refuted, undecided), and the numbers. The numbers are means of NDCG@10 over users and
 seeds, with 95% intervals paired over users and seeds. docs/findings/reproduced.md documents the verdicts.
 
@@ -109,10 +109,10 @@ def say(cells, claim, gap, numbers):
 
 
 def unsaid(cells):
-    """Prints documented verdicts of a suite that no claim in its folder has.
+    """Prints documented verdicts that no claim in the folder of the suite has.
 
     Returns:
-        The number of these verdicts.
+        The number of printed verdicts.
     """
     patterns = DOCUMENTED.get(cells.name, {})
     stale = [pattern for pattern in patterns if not any(re.fullmatch(pattern, claim) for claim in cells.said)]

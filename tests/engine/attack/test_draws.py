@@ -31,7 +31,7 @@ class Noisy(ReferencePairwise):
 def ranks_by_hand(bench, scores):
     """Returns the rank of each user's held-out item.
 
-    The rank counts the unknown items whose score is not lower.
+    The rank counts the unknown items with a score that is not lower.
     """
     return np.array([
         sum(score >= row[item] for i, score in enumerate(row) if i not in set(bench.history.row(user)))

@@ -28,7 +28,7 @@ class Idle(EmbeddingAttack):
 
 
 class Pair(Ensemble):
-    """An ensemble whose members are given by the test."""
+    """An ensemble of members that the test gives."""
 
     Config = EmbeddingConfig
     surface = "embedding"

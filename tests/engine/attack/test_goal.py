@@ -36,7 +36,7 @@ def worlds(seed, held, masked, n=12, values=5):
 
 
 def ndcg(ranks, k):
-    """Returns the NDCG at k of items with these ranks."""
+    """Returns the NDCG at k of items with the given ranks."""
     best = sum(1 / math.log2(1 + r) for r in range(1, min(k, len(ranks)) + 1))
     return sum(1 / math.log2(1 + r) for r in ranks if r <= k) / best
 

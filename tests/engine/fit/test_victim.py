@@ -231,7 +231,7 @@ class Blanks(Defense):
 
 
 class Reader(ReferencePairwise):
-    """A model that records the titles that it was fitted on."""
+    """A model that records the titles in its training data."""
 
     def build(self, data, rng):
         type(self).read = [item.title for item in data.catalogue.items]

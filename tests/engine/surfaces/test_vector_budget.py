@@ -1,4 +1,4 @@
-"""Tests attacks that write to the arrays that they receive.
+"""Tests attacks that overwrite the arrays of the host.
 
 Such writes do not change the host's budgets, masks or outcomes.
 """

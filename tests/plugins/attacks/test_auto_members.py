@@ -1,4 +1,4 @@
-"""Tests the members of auto, which are pinned to its version.
+"""Tests the members of auto, which are pinned to auto's version.
 
 Leaderboards under one version must be comparable.
 """

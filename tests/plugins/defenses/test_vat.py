@@ -27,13 +27,13 @@ def sigmoid(x):
 
 
 def vulnerabilities(users, values, rows):
-    """Returns the vulnerability of each row of a batch with these users and losses."""
+    """Returns the vulnerability of each row of a batch."""
     batch = Batch(torch.tensor(users), torch.empty(len(users), 0, dtype=torch.int64))
     return vulnerability(Losses(torch.tensor(values), torch.tensor(rows)), batch).tolist()
 
 
 def test_users_below_the_mean_loss_are_more_vulnerable():
-    """L(7) = (1 + 3) / 2 and L(2) = 1, so their mean is 1.5.
+    """The losses are L(7) = (1 + 3) / 2 and L(2) = 1, so the mean is 1.5.
 
     The vulnerabilities are σ(−.5 / 2) and σ(.5 / 1).
     """
@@ -44,7 +44,7 @@ def test_users_below_the_mean_loss_are_more_vulnerable():
 def test_a_window_without_a_user_counts_as_a_user():
     """The first row has the losses (2, 4), and the second row has the loss (1).
 
-    The third row has no losses. Therefore L = 3 and L = 1, and their mean is 2.
+    The third row has no losses. Therefore L is 3 and 1, with the mean 2.
     """
     values = vulnerabilities([-1, -1, -1], [2.0, 4.0, 1.0], [0, 0, 1])
     assert values == pytest.approx([sigmoid(-1 / 3), sigmoid(1.0), 0.0])

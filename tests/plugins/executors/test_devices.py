@@ -1,6 +1,6 @@
 """Tests how workers are spread over GPUs.
 
-As many workers share a GPU as fit, and no other process uses a GPU. The GPUs of these tests are made up.
+As many workers share a GPU as fit, and no other process uses a GPU. The tests use made-up GPUs.
 """
 
 import importlib

@@ -134,7 +134,7 @@ def test_threads_and_detached_processes_end_with_their_task(run):
 def _processes_of(session):
     """Returns the processes that were started below a worker.
 
-    They are found by their parents or by their session.
+    The search uses the parents and the session of each process.
     """
     found = []
     for name in filter(str.isdecimal, os.listdir("/proc")):

@@ -57,7 +57,7 @@ class TestJaccard(MetricTests):
 
 
 def outcome(rows, top=None, clean=None, targets=None, candidates=100):
-    """Returns an outcome with these ranks, one row per user."""
+    """Returns an outcome with the given ranks, one row per user."""
     indptr = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
     n = len(rows)
     top = np.zeros((n, 10), dtype=np.int64) if top is None else np.asarray(top, dtype=np.int64)

@@ -25,7 +25,7 @@ R2, R3, R6 = np.sqrt([2.0, 3.0, 6.0])
 
 
 def _data(rows, n_items, items=None):
-    """Returns training data with these rows, and no validation items."""
+    """Returns training data with the given rows and without validation items."""
     train = Interactions.from_rows(rows, n_items)
     items = items or [Item(f"Title {i}", 2000, ()) for i in range(n_items)]
     catalogue = Catalogue(tuple(str(i) for i in range(n_items)), tuple(items))
@@ -94,7 +94,7 @@ def test_user_knn_by_hand():
 def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
     """Equation 3 of the paper is solved column by column.
 
-    The diagonal is zero, and the weights are the same.
+    The diagonal is zero, and the solution equals the model's weights.
     """
     generator = np.random.default_rng(0)
     n_items, penalty = 7, 3.0

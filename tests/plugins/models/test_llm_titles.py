@@ -1,4 +1,4 @@
-"""Tests new titles for candidates of ``llm``, and the slopes of their tokens."""
+"""Tests new titles for candidates of ``llm``, and the slopes of title tokens."""
 
 import math
 from dataclasses import replace
@@ -33,7 +33,7 @@ K = 3
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory):
-    """Returns a victim whose decoder has a token for every word, in double precision."""
+    """Returns a victim with a decoder in double precision."""
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))

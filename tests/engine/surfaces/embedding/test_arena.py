@@ -65,7 +65,7 @@ class Cut(Straight):
 
 
 class Infinite(Straight):
-    """An attack whose step is infinitely long."""
+    """An attack with an infinitely long step."""
 
     def changed(self, delta):
         return {name: torch.full_like(part, math.inf) for name, part in delta.items()}

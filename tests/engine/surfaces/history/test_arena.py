@@ -1,4 +1,4 @@
-"""Tests which edits of histories the host refuses, and how it counts them."""
+"""Tests which edits of histories the host refuses, and how edits are counted."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ class Fixed(HistoryAttack):
 def cheat(change):
     """Returns an attack that changes the first user's row by ``change``.
 
-    The attack makes a lawful edit for the second user.
+    The attack makes an allowed edit for the second user.
     """
 
     def proposal(oracle):
@@ -165,13 +165,13 @@ class Nosy(ItemKnn):
 
 
 class Silent(ItemKnn):
-    """A model that does not declare what it reads."""
+    """A model that does not declare its inputs."""
 
     surfaces = frozenset()
 
 
 class Deaf(ItemKnn):
-    """A model that declares the history but does not read it."""
+    """A model that declares the history as an input but does not read the history."""
 
     def scores(self, users, history):
         return np.tile(self.counts, (len(users), 1))

@@ -58,7 +58,7 @@ def test_one_greedy_edit_is_the_best_of_all(cls, weights):
 
 
 class Linear(TorchModel):
-    """A model whose scores are sums of table rows."""
+    """A model with scores that are sums of table rows."""
 
     def build(self, data, rng):
         self.table = nn.Embedding(data.n_items + 1, data.n_items, padding_idx=data.n_items)

@@ -38,7 +38,7 @@ class _Scripted:
 
 
 def evaluated_points(losses):
-    """Returns the 101 points that APGD evaluates on these losses.
+    """Returns the 101 points that APGD evaluates on the given losses.
 
     The best point is returned too.
     """

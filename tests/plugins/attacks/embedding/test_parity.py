@@ -1,6 +1,6 @@
 """Tests FGSM, PGD, APGD and C&W against foolbox and torchattacks.
 
-All of them attack the masked scores of one victim.
+All attacks run on the masked scores of one victim.
 """
 
 import importlib
@@ -27,7 +27,7 @@ MASKED = -1e4  # exp(−1e4) is 0 in float32, and −inf times 0 would be NaN
 
 
 def theirs(name, hint):
-    """Imports another library, or skips the test if it is not installed."""
+    """Imports another library, or skips the test if the library is missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # their imports use deprecated parts of scipy

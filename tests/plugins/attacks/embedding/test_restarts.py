@@ -17,7 +17,7 @@ STEPS, USERS, RADIUS = 4, 3, 0.5
 
 
 class _Valley:
-    """An oracle with the loss ‖δ‖², whose gradient at δ = 0 is 0.
+    """An oracle with the loss ‖δ‖². The gradient at δ = 0 is 0.
 
     The oracle records the points that it evaluates.
     """
