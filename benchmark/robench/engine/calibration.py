@@ -21,6 +21,7 @@ from robench.engine.attack.draws import Draws
 from robench.engine.fit.loop import validation_users
 from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size
 from robench.engine.rank.ranking import pair_scores
+from robench.engine.rank.scoring import device_of
 
 STEPS = 100  # the most steps of Newton's method
 TOLERANCE = 1e-10  # largest gradient per pair at which Newton's method stops
@@ -106,7 +107,7 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     if not len(users):
         raise DataError("no user has a validation item, on which likes and dislikes could be calibrated")
     negatives = draw_negatives("validation", data.validation, real)
-    scores, labels, size = [], [], chunk_size(data.n_items)
+    scores, labels, size = [], [], chunk_size(data.n_items, device_of(model))
     for some in np.split(users, range(size, len(users), size)):
         chunk = build_chunk(some, real, data.validation, negatives)
         assert chunk.negatives is not None  # because it is built with negatives

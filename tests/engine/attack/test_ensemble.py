@@ -124,7 +124,7 @@ def test_on_tables_auto_is_its_worst_member():
 def test_on_tables_what_members_did_is_of_all_chunks(monkeypatch):
     one = reference_victim("pairwise")
     whole = one.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]
-    monkeypatch.setattr(victim, "chunk_size", lambda n_items: 7)
+    monkeypatch.setattr(victim, "chunk_size", lambda n_items, device: 7)
     bench = MeasuredVictim(one.model, one.history, one.held, one.users, 0)
     assert len(list(bench.chunks())) > 2
     damage = bench.attacked(Auto.make(surface="parameters"), 0.2, "").arrays["member_damage"]

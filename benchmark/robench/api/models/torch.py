@@ -240,9 +240,13 @@ class TorchModel(Model, nn.Module):
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
         """Returns the users' scores, without a gradient: float32 [B, n_items]."""
+        return self.device_scores(users, history).cpu().numpy()
+
+    def device_scores(self, users: IntArray, history: Interactions) -> Tensor:
+        """Returns the users' scores on the model's device, without a gradient: float32 [B, n_items]."""
         with torch.no_grad():
             batch = self.queries(users, history).to(self.device)
-            return self.score_from(batch, self.embed(batch)).float().cpu().numpy()
+            return self.score_from(batch, self.embed(batch)).float()
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers, based on their histories.

@@ -65,6 +65,10 @@ class Goal:
             raise ValueError("nothing is there to be promoted")
         return cls(name, eligible_targets(chunk, targets), k)
 
+    def to(self, device: torch.device) -> Goal:
+        """Returns the goal with its items on a device."""
+        return self if self.items.device == device else replace(self, items=self.items.to(device))
+
     def rows(self, chosen: Tensor) -> Goal:
         """Returns the goal for some of the users (int64 [b])."""
         return replace(self, items=self.items[chosen])

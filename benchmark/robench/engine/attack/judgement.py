@@ -55,17 +55,23 @@ def worse(new: Harm, old: Harm) -> Tensor:
     return (new.damage > old.damage) | ((new.damage == old.damage) & (new.loss > old.loss))
 
 
-def judge_scores(goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Tensor], Tensor] | None = None) -> Judgement:
+def judge_scores(
+    goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Goal, Tensor], Tensor] = Goal.damage
+) -> Judgement:
     """Judges masked scores by a goal.
 
-    Damage and loss are means over the draws. A user is broken if the goal is reached in at least half of the draws.
+    Each draw is judged on its own device, and the judgement is on the goal's device. Damage and loss are means over the
+    draws. A user is broken if the goal is reached in at least half of the draws.
 
     Args:
         goal: the goal of the users to whom these scores belong.
         draws: masked scores, float [B, n_items] each.
-        damage_of: the function that computes the damage. The default is ``goal.damage``.
+        damage_of: the function that computes the damage from a goal and scores. The default is ``Goal.damage``.
     """
-    measure = damage_of or goal.damage
-    judged = [(measure(scores), goal.loss(scores, "ce"), goal.broken(scores)) for scores in draws]
-    damage, loss, broken = zip(*judged, strict=True)
-    return Judgement(mean(list(damage)), mean(list(loss)), majority(list(broken)))
+    judged = [_judge(goal.to(scores.device), scores, damage_of) for scores in draws]
+    damage, loss, broken = ([part.to(goal.items.device) for part in parts] for parts in zip(*judged, strict=True))
+    return Judgement(mean(damage), mean(loss), majority(broken))
+
+
+def _judge(goal: Goal, scores: Tensor, damage_of: Callable[[Goal, Tensor], Tensor]) -> tuple[Tensor, ...]:
+    return damage_of(goal, scores), goal.loss(scores, "ce"), goal.broken(scores)

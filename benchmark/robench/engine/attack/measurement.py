@@ -16,7 +16,8 @@ from robench.api.data import IntArray
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.goal import Goal
 from robench.engine.rank.chunk import EvaluationChunk, count_candidates
-from robench.engine.rank.ranking import Ranking, rank_items
+from robench.engine.rank.ranking import Ranking
+from robench.engine.rank.scoring import rank_scores
 
 CellArrays = dict[str, NDArray[Any]]
 DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; the record holds their maximum and mean
@@ -106,8 +107,8 @@ def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, 
     """
     rankings, damages = [], []
     for scores in draws:
-        rankings.append(rank_items(scores.cpu().numpy(), chunk.to(torch.device("cpu")), targets, masked=True))
-        damages.append(goal.damage(scores))
+        rankings.append(rank_scores(scores, chunk, targets, masked=True))
+        damages.append(goal.to(scores.device).damage(scores))
     return median_arrays(chunk, rankings, damages, scores.shape[1], targets)
 
 

@@ -102,12 +102,19 @@ class UserOracle(ABC, Generic[Input]):
         for context in self.count_draws():
             with context:
                 scores.append(self.scores_at(perturbed))
-            values.append(self.goal.loss(scores[-1], loss))
+            values.append(self._loss(scores[-1], loss))
         return self.evaluation(values, scores)
 
     def evaluation(self, values: list[Tensor], scores: list[Tensor], gradient: Delta | None = None) -> Evaluation:
         """Returns the means over the draws of one evaluation of the attack."""
-        return Evaluation(mean(values), lambda: majority([self.goal.broken(part) for part in scores]), gradient)
+        return Evaluation(mean(values), lambda: majority([self._broken(part) for part in scores]), gradient)
+
+    def _loss(self, scores: Tensor, loss: LossName) -> Tensor:
+        """Returns the loss on the goal's device. It is computed on the device of the scores."""
+        return self.goal.to(scores.device).loss(scores, loss).to(self.goal.items.device)
+
+    def _broken(self, scores: Tensor) -> Tensor:
+        return self.goal.to(scores.device).broken(scores).to(self.goal.items.device)
 
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the mean gradient over the draws, with zeros at unusable entries.

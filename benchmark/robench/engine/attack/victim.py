@@ -20,7 +20,8 @@ from robench.engine.attack.measurement import CellArrays, join_chunks, median_ar
 from robench.engine.candidates import candidate_diagnostics
 from robench.engine.data.titles import TitleReader
 from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size
-from robench.engine.rank.ranking import discount, rank_items
+from robench.engine.rank.ranking import discount
+from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
 TINY = 1e-30  # prevents division by a spread of 0
 FEW = 8  # users whose scores are computed twice to see whether they differ
@@ -75,7 +76,7 @@ class EvaluatedVictim:
 
     def chunks(self) -> list[EvaluationChunk]:
         """Returns the evaluated users in chunks, which are built once per victim."""
-        size = chunk_size(self.history.n_items)
+        size = chunk_size(self.history.n_items, device_of(self.model))
         starts = range(0, 0 if self._chunks else len(self.users), size)
         self._chunks += [
             build_chunk(self.users[at : at + size], self.history, self.held, self.negatives) for at in starts
@@ -138,9 +139,8 @@ class EvaluatedVictim:
             rankings, damages = [], []
             for context in self.draws().host(last=True):
                 with context:
-                    raw = model.scores(chunk.users.numpy(), self.history)
-                raw = check_scores(raw, len(chunk.users), self.history.n_items)
-                rankings.append(rank_items(raw, chunk, targets))
+                    raw = score_users(model, chunk.users.numpy(), self.history)
+                rankings.append(rank_scores(raw, chunk, targets))
                 ranks = rankings[-1].ranks
                 damages.append(-torch.where(ranks > 0, discount(ranks), 0.0).sum(1))
                 del raw  # so that the next chunk's scores can use the same memory

@@ -17,8 +17,9 @@ from robench.api.models.base import Model
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.rank.chunk import build_chunk, check_scores, chunk_size
-from robench.engine.rank.ranking import discount, rank_items
+from robench.engine.rank.chunk import build_chunk, chunk_size
+from robench.engine.rank.ranking import discount
+from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
 VALIDATION_USERS = 10_000  # most users per validation of a model without a training loop
 EpochCallback = Callable[[int, int], None]  # (epochs done, epochs planned)
@@ -86,11 +87,10 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
     """
     real, users = validation_users(data, most)
     total = 0.0
-    size = chunk_size(data.n_items)
+    size = chunk_size(data.n_items, device_of(model))
     for some in np.split(users, range(size, len(users), size)) if len(users) else []:
         chunk = build_chunk(some, real, data.validation)
-        scores = check_scores(model.scores(some, real), len(some), data.n_items)
-        ranks = rank_items(scores, chunk, count=0).ranks
+        ranks = rank_scores(score_users(model, some, real), chunk, count=0).ranks
         gain = torch.where((ranks > 0) & (ranks <= k), discount(ranks), 0.0).sum(1)
         ideal = torch.cumsum(1 / torch.log2(torch.arange(2, k + 2).double()), 0)
         total += float((gain / ideal[(ranks > 0).sum(1).clamp_max(k) - 1]).sum())

@@ -19,6 +19,8 @@ from robench.api.errors import PluginError
 # Scores per chunk: 24 MiB of float32, which fit in a shared cache. This is also below the size that malloc maps and
 # unmaps on every call.
 CHUNK_SCORES = 6 << 20
+# Scores per chunk take at most this part of a GPU's memory: a step holds about 16 arrays of their size, for 8 workers.
+GPU_SHARE = 256
 NOT_FINITE = "the model gave a score that is not finite"
 Scores = NDArray[np.floating[Any]]
 
@@ -60,12 +62,21 @@ class EvaluationChunk:
         return EvaluationChunk(self.users[chosen], (position[row][inside], item[inside]), self.held[chosen], negatives)
 
 
-def chunk_size(n_items: int) -> int:
-    """Returns the number of users per chunk, a power of two from 32 to 1024.
+def chunk_size(n_items: int, device: torch.device | None = None) -> int:
+    """Returns the number of users per chunk, a power of two from 32 to 1024, or to 4096 on a GPU.
 
-    The number depends only on the size of the catalogue, so results never depend on the machine.
+    It depends only on the size of the catalogue, so results never depend on the machine. On a GPU it also depends on
+    the total memory of the device. The free memory is not asked for, because it changes while others work there.
+
+    Args:
+        n_items: the size of the catalogue.
+        device: the device of the model; the CPU by default.
     """
-    return int(min(1024, max(32, 1 << (max(1, CHUNK_SCORES // n_items).bit_length() - 1))))
+    scores, most = CHUNK_SCORES, 1024
+    if device is not None and device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        scores, most = max(scores, total // GPU_SHARE // 4), 4096
+    return int(min(most, max(32, 1 << (max(1, scores // n_items).bit_length() - 1))))
 
 
 def build_chunk(

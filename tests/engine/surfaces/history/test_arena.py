@@ -232,7 +232,7 @@ def test_an_attack_takes_its_own_expectation_of_draws_at_every_look_and_each_is_
 
 
 def test_every_chunk_starts_the_draws_of_an_attack_anew(noisy, monkeypatch):
-    monkeypatch.setattr(victim, "chunk_size", lambda n_items: 25)
+    monkeypatch.setattr(victim, "chunk_size", lambda n_items, device: 25)
     bench = MeasuredVictim(noisy.model, noisy.history, noisy.held, noisy.users, 0)
     used = []
     for arena in bench.surface("history").arenas(GreedyGradient.make(), 1.0, Costs(), Diagnosis()):

@@ -163,17 +163,28 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self._noise(rng, "uniform")
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
-        noise = {name: torch.zeros_like(part) for name, part in self.clean.inputs.items()}
+        # All users are drawn on the CPU, and moved to the device at once.
+        noise = {name: torch.zeros_like(part, device="cpu") for name, part in self.clean.inputs.items()}
         for name, part in noise.items():
-            valid = self.clean.valid[name]
-            for row, user in enumerate(self.users.tolist()):
+            users, valid = self._user_ids, self._valid_places[name]
+            for row, user in enumerate(users):
                 generator = rng.child(kind, name, user).torch()
                 shape = (int(valid[row].sum()), part.shape[-1])
                 draw = torch.randn(shape, generator=generator)
                 if kind == "uniform":
                     draw = torch.rand(shape, generator=generator) * 2 - 1
                 part[row][valid[row]] = draw.to(part)
-        return noise
+        return {name: part.to(self.clean.inputs[name].device) for name, part in noise.items()}
+
+    @cached_property
+    def _user_ids(self) -> list[int]:
+        ids: list[int] = self.chunk.users.tolist()
+        return ids
+
+    @cached_property
+    def _valid_places(self) -> dict[str, Tensor]:
+        """The places that may be perturbed, on the CPU."""
+        return {name: valid.cpu() for name, valid in self.clean.valid.items()}
 
     def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
         """Returns the oracle of some rows, given as int64 [b].

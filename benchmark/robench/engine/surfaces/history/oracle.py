@@ -21,6 +21,7 @@ from robench.engine.attack.goal import Goal
 from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
 from robench.engine.rank.chunk import EvaluationChunk, flatten_rows, mask_known
+from robench.engine.rank.scoring import score_users
 from robench.engine.surfaces.history.slopes import EmbeddedHistories, ItemInputs
 
 
@@ -85,6 +86,7 @@ class EditOracle(UserOracle[Tensor]):
     inputs: ItemInputs | None = None
     costs: Costs = field(default_factory=Costs)
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    _chunk_there: EvaluationChunk | None = field(default=None, init=False)  # the chunk on the device of the scores
 
     @classmethod
     def read(
@@ -154,8 +156,14 @@ class EditOracle(UserOracle[Tensor]):
 
         The masks come from the genuine histories.
         """
-        raw = self.model.scores(self.users.numpy(), self._histories.with_rows(perturbed))
-        return mask_known(torch.from_numpy(np.ascontiguousarray(raw)), self.chunk)
+        raw = score_users(self.model, self.users.numpy(), self._histories.with_rows(perturbed))
+        return self._masked(raw if isinstance(raw, Tensor) else torch.from_numpy(np.ascontiguousarray(raw)))
+
+    def _masked(self, scores: Tensor) -> Tensor:
+        """Returns the scores with −inf at the known items, on the device on which they are."""
+        if self._chunk_there is None or self._chunk_there.users.device != scores.device:
+            self._chunk_there = self.chunk.to(scores.device)
+        return mask_known(scores, self._chunk_there)
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
         """Returns the loss and the outcome for these histories."""
@@ -187,8 +195,8 @@ class EditOracle(UserOracle[Tensor]):
     def _gradient(self, model: TorchModel, embedded: EmbeddedHistories, loss: LossName) -> dict[str, Tensor]:
         leaves = {name: part.detach().requires_grad_() for name, part in embedded.e.inputs.items()}
         with torch.enable_grad():
-            scores = model.score_from(embedded.batch, replace(embedded.e, inputs=leaves)).cpu()
-            return gradient_of(self.goal.loss(mask_known(scores, self.chunk), loss), leaves)
+            scores = self._masked(model.score_from(embedded.batch, replace(embedded.e, inputs=leaves)))
+            return gradient_of(self.goal.to(scores.device).loss(scores, loss), leaves)
 
     def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> EditOracle:
         """Returns the oracle of some users (int64 [b]), with the same diagnosis."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -70,6 +71,11 @@ class ItemInputs:
             self._vectors = {name: torch.cat(part) for name, part in parts.items()}
         return self._vectors
 
+    @cached_property
+    def _host_vectors(self) -> Mapping[str, Tensor]:
+        """The vectors on the CPU, where a row at a time waits for no device."""
+        return {name: part.cpu() for name, part in self.vectors().items()}
+
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
         """Returns the embedded inputs of some rows.
 
@@ -128,11 +134,10 @@ class ItemInputs:
             return part.new_ones(len(part), 1, 1)
         if part.dim() != 2:
             return None
-        vectors = self.vectors()[name]
-        present = embedded.present.to(part.device)
+        vectors = self._host_vectors[name]
         total = torch.stack(
-            [vectors[own[own >= 0]].sum(0) for own in present]  # a row at a time: [B, W, d] would be large
-        )
+            [vectors[own[own >= 0]].sum(0) for own in embedded.present]  # a row at a time: [B, W, d] would be large
+        ).to(part.device)
         weight = (part * total).sum(1, keepdim=True) / total.square().sum(1, keepdim=True).clamp_min(1e-30)
         off = (part - weight * total).norm(dim=1)
         return weight.unsqueeze(2) if bool((off <= LINEAR * part.norm(dim=1).clamp_min(1e-30)).all()) else None

@@ -16,6 +16,7 @@ from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.arena import Arena, Candidate, Proposal
 from robench.engine.attack.costs import Costs
+from robench.engine.attack.goal import Goal
 from robench.engine.attack.judgement import Judgement, judge_scores
 from robench.engine.attack.measurement import CellArrays, join_chunks, outcome_arrays
 from robench.engine.surfaces.parameters.oracle import ROWS, ParametersOracle
@@ -87,7 +88,7 @@ class ParametersArena(Arena):
         """
         draws = list(self.oracle.host_scores(candidate))
         return [
-            judge_scores(queries.goal, [draw[number] for draw in draws], queries.goal.damage_at_k)
+            judge_scores(queries.goal, [draw[number] for draw in draws], Goal.damage_at_k)
             for number, queries in enumerate(self.oracle.queries)
         ]
 

@@ -123,13 +123,14 @@ class ParametersOracle:
         for context in self.draws.attack():
             self.costs.queries += self.n_users
             self.costs.gradients += self.n_users if gradient else 0
-            value, slope = 0.0, torch.zeros_like(leaf)
+            # Summed in float64 on the device, as Python would sum: no chunk waits for the one before it.
+            value, slope = leaf.detach().new_zeros((), dtype=torch.float64), torch.zeros_like(leaf)
             with torch.set_grad_enabled(gradient), context:
                 for part in self._losses(self.tables.plus(leaf), loss, pairs):
-                    value += float(part.detach())
+                    value = value + part.detach()
                     if gradient:
                         slope += gradient_of(part, {ROWS: leaf})[ROWS]
-            values.append(leaf.new_tensor(value))
+            values.append(value.to(leaf.dtype))
             slopes.append(slope)
         rows = len(leaf)
         value_of_rows = mean(values).expand(rows)
