@@ -114,7 +114,7 @@ class Archive:
     """The packed results of a folder.
 
     Args:
-        folder: the folder, which has a records.jsonl.
+        folder: the folder, which contains a records.jsonl.
     """
 
     FILES = (RECORDS, ARRAYS, MANIFEST)
@@ -125,14 +125,14 @@ class Archive:
     @staticmethod
     def is_in(folder: Path) -> bool:
         """Returns whether a folder has packed results."""
-        return os.path.isfile(folder / MANIFEST)  # false for a name that is too long
+        return os.path.isfile(folder / MANIFEST)  # false if the name is too long
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """The content of MANIFEST.json.
 
         Raises:
-            UserError: if it is damaged.
+            UserError: if the manifest is damaged.
         """
         path = self.folder / MANIFEST
         manifest = parse_json(read_file(path), str(path))
@@ -172,7 +172,7 @@ class Archive:
         """Returns the record of a cell, or None if the cell is not packed.
 
         Raises:
-            UserError: if it is damaged.
+            UserError: if the record is damaged.
         """
         if cell not in self.manifest["cells"]:
             return None
@@ -193,7 +193,7 @@ class Archive:
         The arrays have the types in which they were measured.
 
         Raises:
-            UserError: if they are damaged.
+            UserError: if the arrays are damaged.
         """
         cell = record["id"]
         arrays = self._stacks.read(self._lines[cell][0])
@@ -211,9 +211,9 @@ def check_archive(archive: Archive) -> None:
     """Compares every record and array of an archive with its hash in the manifest.
 
     Raises:
-        UserError: if one differs, or a file is damaged.
+        UserError: if a hash differs, or a file is damaged.
     """
     for cell in archive.cells:
         record = archive.read(cell)
-        assert record is not None  # the manifest names it
+        assert record is not None  # The manifest lists them.
         archive.arrays(record)

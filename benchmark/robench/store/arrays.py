@@ -1,4 +1,7 @@
-"""Checks the arrays of a cell: names, kinds, shapes and ranges that agree with each other and with the record."""
+"""Checks the names, kinds, shapes and ranges of a cell's arrays.
+
+The arrays must fit each other and the record.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from robench.store.npz import Arrays
 from robench.store.record import Record
 
 NEEDED = ("users", "indptr", "ranks", "top", "candidates")
-# Kind of the numbers, and axes: U users, n held-out items, T targets, M members, 10 places, None any length.
+# The kind of the numbers, and the axes: U users, n held-out items, T targets, M members, 10 places, None any length.
 SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "users": ("i", ("U",)),
     "indptr": ("i", ("U+1",)),
@@ -37,11 +40,14 @@ SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "dislikes": ("f", ("n",)),
     "calibration": ("f", (2,)),
 }
-UNBOUNDED = ("radius", "dislikes")  # inf if nothing breaks the user, nan if there is no negative
+UNBOUNDED = ("radius", "dislikes")  # inf for unbroken users, nan for users without negatives
 
 
 def find_array_problem(record: Record, arrays: Arrays) -> str:
-    """Returns what is wrong with the arrays of a record, or an empty text. Arrays of other names are ignored."""
+    """Returns what is wrong with the arrays of a record, or an empty text.
+
+    Arrays with unknown names are ignored.
+    """
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         return f"the array '{missing[0]}' is missing"
@@ -56,7 +62,10 @@ def find_array_problem(record: Record, arrays: Arrays) -> str:
 
 
 def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None, int]) -> str:
-    """Returns what is wrong with an array alone; notes the sizes that it is the first to have."""
+    """Returns what is wrong with one array by itself, or an empty text.
+
+    ``sizes`` receives the size of each axis that the array is the first to have.
+    """
     kinds, axes = SHAPES[name]
     if array.dtype.kind not in kinds:
         return f"the array '{name}' has the type {array.dtype}"
@@ -90,11 +99,11 @@ def _range_problem(arrays: Arrays, count: int) -> str:
 
 
 def find_user_problem(arrays: Arrays, known: Arrays) -> str:
-    """Returns how the arrays of a cell contradict users.npz, or an empty text.
+    """Returns how a cell's arrays contradict users.npz, or an empty text.
 
     Args:
         arrays: the arrays of the cell, which fit each other.
-        known: the arrays of users.npz for its data set and split, by their short names.
+        known: the arrays of users.npz for the cell's data set and split, by their short names.
     """
     users, bounds, items = arrays["users"], known["held_out_indptr"], len(known["title"])
     if not np.array_equal(users, known["user"]):

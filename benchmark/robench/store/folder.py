@@ -1,6 +1,8 @@
-"""The folder of one suite's results: suite.yaml, plan.json, users.npz, and a record with arrays per cell.
+"""The folder of one suite's results.
 
-The cells may be packed. A cell that was measured after the packing has files of its own, which count before the packed.
+It contains suite.yaml, plan.json, users.npz, and a record with arrays for each cell.
+
+The cells may be packed. A cell that was measured after the packing has its own files, which replace the packed ones.
 """
 
 from __future__ import annotations
@@ -30,27 +32,27 @@ from robench.store.npz import arrays_from_bytes, arrays_to_bytes
 from robench.store.record import Record, parse_record, to_text
 from robench.store.seal import seal
 
-COMMON_PARTS = ("passed", "provenance", "fit")  # of records: most cells of a victim have equal ones
+COMMON_PARTS = ("passed", "provenance", "fit")  # the parts of records that most cells of a victim share
 COMMON_ARRAYS = ("users", "indptr", "candidates")
 
 
 class Store:
-    """A folder of results. Every file in it is written whole or not at all.
+    """A folder of results. Every file is written completely or not at all.
 
     Args:
         folder: the folder, which is created at the first write.
-        keep: whether ``measured`` keeps the arrays that it checks in memory, for tables that read them later.
+        keep: whether ``measured`` keeps the checked arrays in memory, because tables will read them later.
     """
 
     def __init__(self, folder: Path, *, keep: bool = True) -> None:
         self.folder = folder
         self.cells = folder / "cells"
         self._keep = keep
-        self._contents: dict[str, bytes] = {}  # of checked files whose arrays nobody has asked for yet
+        self._contents: dict[str, bytes] = {}  # the checked files whose arrays have not been requested yet
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
         self._records: dict[str, Record] = {}
         self._writer: BackgroundWriter | None = None
-        self._shared: dict[str | bytes, Any] = {}  # what many cells have alike, by its text or bytes
+        self._shared: dict[str | bytes, Any] = {}  # the values that many cells share, by their text or bytes
         self.archive = Archive(folder) if Archive.is_in(folder) else None
 
     def check_name(self, name: str) -> None:
@@ -66,7 +68,7 @@ class Store:
             os.lstat(self.folder)
         except (FileNotFoundError, NotADirectoryError):
             pass
-        except OSError as error:  # a name that is too long, a folder of somebody else
+        except OSError as error:  # the name is too long, or the folder belongs to somebody else
             hint = "give another --results"
             raise UserError(f"cannot be used: {error.strerror}", where=str(self.folder), hint=hint) from None
         if self.folder.exists() and not self.folder.is_dir():
@@ -106,14 +108,17 @@ class Store:
 
     @naming_folder
     def write_users(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Writes users.npz, which joins the ``users_arrays`` of every data set and split."""
+        """Writes users.npz, which joins all ``users_arrays``.
+
+        There is one group of arrays per data set and split.
+        """
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
 
     def users(self) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of users.npz; none if the file is missing.
+        """Returns the arrays of users.npz, or no arrays if the file is missing.
 
         Raises:
-            UserError: if it is damaged.
+            UserError: if the file is damaged.
         """
         path = self.folder / "users.npz"
         try:
@@ -137,11 +142,19 @@ class Store:
         return places
 
     def loose(self, start: str = "") -> list[str]:
-        """Returns the ids of the cells that begin so and have files of their own, sorted."""
+        """Returns the sorted ids of the cells that have their own files.
+
+        Args:
+            start: the first characters of the ids.
+        """
         return sorted(path.stem for path in self.cells.glob(f"{escape(start)}*.json"))
 
     def ids(self, start: str = "") -> list[str]:
-        """Returns the ids of all stored cells that begin so, sorted."""
+        """Returns the sorted ids of all stored cells.
+
+        Args:
+            start: the first characters of the ids.
+        """
         packed = [] if self.archive is None else [cell for cell in self.archive.cells if cell.startswith(start)]
         return sorted({*self.loose(start), *packed})
 
@@ -151,7 +164,7 @@ class Store:
 
         Args:
             record: the record of the cell.
-            arrays: the arrays of the cell, or None if it was not measured.
+            arrays: the arrays of the cell, or None if the cell was not measured.
 
         Returns:
             The stored record, with its checksums.
@@ -190,7 +203,7 @@ class Store:
                 writer.close()
 
     def check_cells(self) -> None:
-        """Checks what all cells depend on, so that one damage is one mistake.
+        """Checks what all cells depend on, so that one fault gives one error.
 
         Raises:
             UserError: if the folder of the cells is a file, or the manifest of the packed cells is damaged.
@@ -201,10 +214,12 @@ class Store:
             _ = self.archive.cells
 
     def read(self, cell: str) -> Record | None:
-        """Returns the record of a cell; None if it is missing. A file is read and checked once.
+        """Returns the record of a cell, or None if the record is missing.
+
+        A file is read and checked only once.
 
         Raises:
-            UserError: if it is damaged, or the record of another cell.
+            UserError: if the record is damaged, or belongs to another cell.
         """
         if cell not in self._records:
             path = self.cells / f"{cell}.json"
@@ -218,7 +233,10 @@ class Store:
         return self._records[cell]
 
     def _share(self, record: Record) -> Record:
-        """Returns a record that has parts of earlier records in place of its own, if they are equal, to save memory."""
+        """Returns a record that shares its parts with earlier records to save memory.
+
+        A part is shared if it equals a part of an earlier record.
+        """
         spec = record["spec"]
         record["spec"] = {**spec, "victim": self._shared.setdefault(record["victim"], spec["victim"])}
         for name in COMMON_PARTS:
@@ -227,7 +245,9 @@ class Store:
         return record
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of a record. A file is read and hashed once, and its arrays are kept in memory.
+        """Returns the arrays of a record.
+
+        A file is read and hashed only once, and its arrays are kept in memory.
 
         Raises:
             UserError: if the arrays are missing, or if they have changed since they were written.
@@ -249,7 +269,7 @@ class Store:
         return dict(self._arrays[expected])
 
     def where(self, record: Record) -> str:
-        """Returns what a message calls the place of a record."""
+        """Returns the place of a record for messages."""
         path = self.cells / f"{record['id']}.json"
         return str(path) if self.archive is None or path.exists() else self.archive.where(record["id"])
 
@@ -257,7 +277,10 @@ class Store:
         return self.cells / f"{record['id']}.npz"
 
     def _content(self, record: Record) -> bytes | None:
-        """Returns the bytes of a record's arrays, checked against their sha256; None if the archive holds them."""
+        """Returns the bytes of a record's arrays, after checking their sha256.
+
+        The result is None if the archive holds the arrays.
+        """
         path, expected = self._path(record), str(record.get("arrays_sha256"))
         if expected in self._contents:
             return self._contents.pop(expected)
@@ -273,10 +296,10 @@ class Store:
         return content
 
     def measured(self, cell: str) -> Record | None:
-        """Returns the record of a cell that was measured; None if there is none.
+        """Returns the record of a measured cell, or None if the cell was not measured.
 
         Raises:
-            UserError: if it or its arrays are damaged.
+            UserError: if the record or its arrays are damaged.
         """
         record = self.read(cell)
         if record is None or record["status"] != "ok":
@@ -291,7 +314,10 @@ class Store:
         return record
 
     def write_skipped(self, record: Record) -> None:
-        """Stores the record of a skipped cell, unless it is already stored or the cell was measured earlier."""
+        """Stores the record of a skipped cell.
+
+        Nothing is written if the same record is already stored, or if the cell was measured earlier.
+        """
         try:
             earlier = self.read(record["id"])
         except UserError:

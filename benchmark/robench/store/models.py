@@ -1,5 +1,7 @@
 """Pydantic models of the content of files.
 
+The module has a common base, models of dataclasses, and a function that describes a mistake in one line.
+
 They include a common base, and models of dataclasses. ``first_problem`` puts a mistake into one line.
 """
 
@@ -14,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from robench.api.metric import Measure
 
-MOST_TEXT = 120  # characters of a value in a message
+MOST_TEXT = 120  # the largest length of a value in a message
 Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 
 

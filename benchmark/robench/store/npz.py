@@ -1,4 +1,7 @@
-"""Writes and reads npz files: arrays that are stored uncompressed, never unpickled, and never larger than the file."""
+"""Writes and reads npz files.
+
+The arrays are stored uncompressed and never unpickled. They are never larger than the file.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from robench.api.errors import UserError
 Arrays = Mapping[str, NDArray[Any]]
 
 _MAGIC, _LENGTH = b"\x93NUMPY\x01\x00", struct.Struct("<H")
-_END = struct.Struct("<4s4H2LH")  # of a zip file: the end, an entry of the directory, the header of a member
+_END = struct.Struct("<4s4H2LH")  # the parts of a zip file: its end, an entry of its directory, the header of a member
 _ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
 _LOCAL = struct.Struct("<4s2x2H16x2H")
 _HEADER = re.compile(
@@ -31,14 +34,17 @@ _HEADER = re.compile(
 
 
 def arrays_to_bytes(arrays: Arrays) -> bytes:
-    """Returns an uncompressed npz; the same arrays give the same bytes."""
+    """Returns an uncompressed npz. Equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     return buffer.getvalue()
 
 
 def hash_arrays(arrays: Arrays) -> str:
-    """Returns the sha256 of the names, types, shapes and bytes of arrays, whatever file they are in."""
+    """Returns the sha256 of the names, types, shapes and bytes of arrays.
+
+    The hash does not depend on the file that holds the arrays.
+    """
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -50,14 +56,14 @@ def hash_arrays(arrays: Arrays) -> str:
 def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
     """Returns the arrays of an uncompressed npz.
 
-    Numbers and texts are read, and nothing else. A compressed member is refused, because it could inflate to any size.
+    Only numbers and texts are read. A compressed member is refused, because it could inflate to any size.
 
     Args:
         content: the bytes of the file.
-        where: what an error calls the file.
+        where: the name of the file in error messages.
 
     Raises:
-        UserError: if it is no whole npz of this kind.
+        UserError: if the file is not a complete npz of this kind.
     """
     if (members := _plain_members(content)) is not None:
         return {name: parse_array(part, name, where) for name, part in members.items()}
@@ -73,25 +79,31 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
                 arrays[name] = parse_array(file.read(member), name, where)
     except UserError:
         raise
-    except Exception as error:  # the reader of archives raises exceptions of many classes on damaged ones
+    except Exception as error:  # the zip reader raises exceptions of many classes on damaged files
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UserError(f"not a whole npz: {problem[:200]}", where=where) from None
     return arrays
 
 
 def _plain_members(content: bytes) -> dict[str, bytes] | None:
-    """Returns the members of an npz that is laid out as ``arrays_to_bytes`` does it; None if it is not.
+    """Returns the members of an npz with the layout of ``arrays_to_bytes``.
 
-    This takes less than half the time of ``zipfile``, which reads all others and says what is wrong with damaged ones.
+    The result is None if the layout differs.
+
+    This takes less than half the time of ``zipfile``. That library reads all other files, and reports what is wrong
+    with damaged files.
     """
     try:
         return _read_members(content)
-    except (struct.error, _OtherLayoutError):  # the first one: the content ends too early
+    except (struct.error, _OtherLayoutError):  # the content ends too early
         return None
 
 
 def _read_members(content: bytes) -> dict[str, bytes]:
-    """Returns uncompressed members that follow each other without gaps, and whose checksums are right."""
+    """Returns uncompressed members that follow each other without gaps.
+
+    Their checksums must be right.
+    """
     end = len(content) - _END.size
     magic, disk, other, here, count, size, directory, comment = _END.unpack_from(content, max(end, 0))
     _expect(magic == b"PK\5\6" and not (disk or other or comment) and here == count and directory + size == end)
@@ -124,7 +136,10 @@ def _expect(holds: bool) -> None:
 
 
 def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
-    """Returns the array of a member, whose header must say exactly as many bytes as there are."""
+    """Returns the array of a member.
+
+    The header must announce exactly as many bytes as there are.
+    """
     begin, header = len(_MAGIC) + _LENGTH.size, None
     if content.startswith(_MAGIC) and len(content) >= begin:
         end = begin + _LENGTH.unpack_from(content, len(_MAGIC))[0]
@@ -140,7 +155,10 @@ def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
 
 @lru_cache(maxsize=1024)
 def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]] | None:
-    """Returns the type, the shape and the order that a header says; None if it is none."""
+    """Returns the type, the shape and the order in a header, or None.
+
+    The result is None if the bytes are not a valid header.
+    """
     parts = _HEADER.fullmatch(header.decode("latin1"))
     if parts is None:
         return None

@@ -1,4 +1,7 @@
-"""The file plan.json, which holds the plan of a run for the tables and ``robench show``."""
+"""The file plan.json, which holds the plan of a run.
+
+Tables and ``robench show`` read it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table of the leaderboard, for one threat model with budgets up to ``epsilon``."""
+    """A table of the leaderboard for one threat model.
+
+    Its budgets go up to ``epsilon``.
+    """
 
     threat: Threat = field(metadata=inline())
     metric: Measure
@@ -45,7 +51,7 @@ class PlanFile:
         seeds: the seeds of the victims.
         cells: every cell of the suite, including skipped ones.
         data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
-        users_sha256: ``hash_arrays`` of users.npz; empty in the plan of an earlier robench.
+        users_sha256: ``hash_arrays`` of users.npz. It is empty in plans of earlier versions of robench.
     """
 
     format_version: Count
@@ -61,10 +67,10 @@ class PlanFile:
 
 
 def read_plan(folder: Path) -> PlanFile:
-    """Reads plan.json of a folder of results.
+    """Reads the file plan.json of a folder of results.
 
     Raises:
-        UserError: if there is none, it is not one, or it was changed after it was written.
+        UserError: if the file is missing, is not a plan, or was changed after it was written.
     """
     path = folder / "plan.json"
     try:
@@ -85,10 +91,10 @@ def parse_plan(content: bytes, where: str) -> PlanFile:
 
     Args:
         content: the bytes of the file.
-        where: what an error calls it.
+        where: the name of the file in error messages.
 
     Raises:
-        UserError: if it is no plan, or it was changed after it was written.
+        UserError: if the text is not a plan, or was changed after it was written.
     """
     plan = parse_json(content, where)
     if not isinstance(plan, dict) or plan.get("format_version") != PLAN_VERSION:
@@ -109,7 +115,7 @@ def parse_plan(content: bytes, where: str) -> PlanFile:
 
 
 def _problem(plan: PlanFile) -> str:
-    """Returns what the types do not say and is wrong with a plan, or an empty text."""
+    """Returns a fault of a plan that the types do not exclude, or an empty text."""
     ids = Counter(cell.cell for cell in plan.cells)
     for cell in plan.cells:
         if ids[cell.cell] > 1:
@@ -122,5 +128,5 @@ def _problem(plan: PlanFile) -> str:
 
 @cache
 def plan_model() -> type[BaseModel]:
-    """Returns the model of plan.json, made from ``PlanFile``."""
+    """Returns the Pydantic model of plan.json, which is made from ``PlanFile``."""
     return model_of(PlanFile, {SEAL: (Sha256, ...)})

@@ -1,4 +1,4 @@
-"""Writes and reads records, which are the JSON files of cells with their checksums."""
+"""Writes and reads records, the JSON files of cells with their checksums."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from robench.store.record_schema import record_adapter
 from robench.store.seal import check_seal
 
 FORMAT_VERSION = 1
-ENSEMBLE = "ensemble"  # kind of a cell
+ENSEMBLE = "ensemble"  # the kind of an ensemble's cell
 Status = Literal["ok", "failed", "skipped"]
 Record = dict[str, Any]
 
@@ -42,7 +42,7 @@ def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record
 def compute_metric_values(
     metrics: Mapping[Measure, Metric], outcome: Outcome, threat: Threat | None, kind: str
 ) -> dict[str, dict[str, Any]]:
-    """Returns the ``metrics`` of a record, a mean and a version for each measure.
+    """Returns the ``metrics`` of a record: a mean and a version for each measure.
 
     Args:
         metrics: the metric of each measure of the suite.
@@ -105,10 +105,10 @@ def parse_record(content: bytes, cell: str, where: str) -> Record:
     Args:
         content: the bytes of the file.
         cell: the id of the cell, which is the file's name.
-        where: what an error calls the file.
+        where: the name of the file in error messages.
 
     Raises:
-        UserError: if it is no record, was changed after it was written, or belongs to another cell.
+        UserError: if the text is not a record, was changed after it was written, or belongs to another cell.
     """
     record = parse_json(content, where)
     if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:

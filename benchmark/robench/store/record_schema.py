@@ -1,4 +1,7 @@
-"""The fields of a record as types: records are checked against them, and the JSON schema is made from them."""
+"""The fields of a record as types.
+
+Records are checked against these types, and the JSON schema is made from them.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class PoisonContent(Content):
 
 
 class VictimContent(Content):
-    """What the id of a victim hashes."""
+    """The content that the id of a victim hashes."""
 
     dataset: PartContent
     split: PartContent
@@ -57,7 +60,7 @@ class UsersContent(Content):
 
 
 class SpecContent(Content):
-    """What the id of a cell hashes."""
+    """The content that the id of a cell hashes."""
 
     victim: VictimContent
     attack: PartContent | None
@@ -67,7 +70,7 @@ class SpecContent(Content):
 
 
 class MetricValue(Content):
-    """The mean of a measure over users; None if no user has a value."""
+    """The mean of a measure over users, or None if no user has a value."""
 
     value: Number | None
     version: Count
@@ -99,7 +102,7 @@ class TitleContent(Content):
 
 
 class ErrorContent(Content):
-    """Why a cell failed."""
+    """The reason why a cell failed."""
 
     type: str
     message: str
@@ -123,7 +126,7 @@ class Provenance(Content):
 
 
 class RecordHead(Content):
-    """What every record has."""
+    """The fields that every record has."""
 
     format_version: Literal[1]
     protocol_version: Count
@@ -175,5 +178,5 @@ AnyRecord = Annotated[MeasuredRecord | FailedRecord | SkippedRecord, Field(discr
 
 @cache
 def record_adapter() -> TypeAdapter[AnyRecord]:
-    """Returns what checks a record, and what its JSON schema is made of."""
+    """Returns the adapter that checks records and gives their JSON schema."""
     return TypeAdapter(AnyRecord)

@@ -1,4 +1,7 @@
-"""Seals JSON objects with a sha256 over everything else in them, and checks ids that are digests."""
+"""Seals JSON objects with a sha256 of their other content.
+
+It also checks that ids are digests.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from typing import Any
 
 from robench.api.errors import UserError
 
-SEAL = "sha256"  # the key that holds it
+SEAL = "sha256"  # the key of the sha256
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the content with its own sha256, taken over everything else."""
+    """Returns the content with the sha256 of everything else in it."""
     rest = {name: value for name, value in content.items() if name != SEAL}
     return {**rest, SEAL: sha256_of(rest)}
 
@@ -22,22 +25,22 @@ def sha256_of(content: object) -> str:
     """Returns the sha256 of JSON types, in hex digits.
 
     Raises:
-        ValueError: if a number is not finite, or a text holds half a character.
+        ValueError: if a number is not finite, or a text contains a lone surrogate.
     """
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_seal(content: Mapping[str, Any], noun: str, where: str) -> None:
-    """Checks the seal of what was read from a file.
+    """Checks the seal of an object that was read from a file.
 
     Args:
-        content: the object of the file.
-        noun: what the file is, for the error.
-        where: what an error calls the file.
+        content: the object.
+        noun: the kind of file, for the error message.
+        where: the name of the file in error messages.
 
     Raises:
-        UserError: if it was changed after it was sealed, or holds what JSON cannot hold.
+        UserError: if the object was changed after it was sealed, or has content that JSON cannot hold.
     """
     try:
         sealed = seal(content)[SEAL]

@@ -1,6 +1,8 @@
-"""Stacks of arrays: the arrays of one name, type and shape over all cells, as members of one npz.
+"""Stacks of arrays, the members of one npz.
 
-An npz of stacks is read by plain ``numpy.load``. Its bytes depend on the content alone.
+A stack holds the arrays of one name, type and shape over all cells.
+
+``numpy.load`` can read an npz of stacks. Its bytes depend on the content alone.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from numpy.typing import NDArray
 from robench.api.errors import UserError
 from robench.store.npz import Arrays, parse_array
 
-_TIME = (1980, 1, 1, 0, 0, 0)  # of every ZIP member, so that the bytes depend on the content alone
-_PART = 4096  # the smallest part that zipfile reads: it inflates to 30 MB at most
-_HEADER = 1 << 12  # more bytes than the header of an array has
-_RATIO = 1000  # texts and users are not compressed further than this
-_MOST = 1 << 32  # bytes of a stack
+_TIME = (1980, 1, 1, 0, 0, 0)  # the time of every ZIP member, so that the bytes depend only on the content
+_PART = 4096  # the smallest part that zipfile reads, which inflates to at most 30 MB
+_HEADER = 1 << 12  # a limit for the size of an array's header
+_RATIO = 1000  # a limit for the compression of texts and users
+_MOST = 1 << 32  # the largest size of a stack in bytes
 
 
 @dataclass(frozen=True, order=True)
@@ -31,7 +33,7 @@ class StackKey:
 
     Args:
         name: the name of the array in a cell, for example ``ranks``.
-        dtype: the type of the array in the cell; the stack may have a smaller integer type.
+        dtype: the type of the array in the cell. The stack may have a smaller integer type.
         shape: the shape of the array in a cell.
     """
 
@@ -50,7 +52,10 @@ class StackKey:
 
     @property
     def lines(self) -> str:
-        """The path of the numbers of the records (lines of records.jsonl, from 0) that have the array."""
+        """The path of the array with the numbers of the records in the stack.
+
+        A record's number is its line in records.jsonl, from 0.
+        """
         return f"{self}/lines"
 
     @classmethod
@@ -58,7 +63,7 @@ class StackKey:
         """Returns the key of a path.
 
         Raises:
-            ValueError: if it is not the path of a stack.
+            ValueError: if ``path`` is not the path of a stack.
         """
         kind, name, dtype, shape = path.split("/")
         sizes = () if shape == "scalar" else tuple(int(size) for size in shape.split("x"))
@@ -69,7 +74,10 @@ class StackKey:
 
 
 def narrow_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:
-    """Returns the smallest integer type that holds ``low`` to ``high``; other types stay as they are."""
+    """Returns the smallest integer type that holds ``low`` to ``high``.
+
+    Other types are returned unchanged.
+    """
     if dtype.kind not in "iu":
         return dtype
     types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64)
@@ -78,7 +86,10 @@ def narrow_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:
 
 @dataclass
 class _Stack:
-    """What is known of a stack before it is written: the lines that have it, and the range of its integers."""
+    """The facts about a stack before it is written.
+
+    These are the lines of the records that have the array, and the range of its integers.
+    """
 
     lines: list[int]
     low: int = 0
@@ -93,7 +104,7 @@ def write_arrays(
     Args:
         file: a file that is open for writing.
         cells: the ids of the cells, in the order of the records.
-        read: returns the arrays of a cell; none if it was not measured.
+        read: returns the arrays of a cell, or no arrays if the cell was not measured.
         others: further arrays, by their path.
     """
     stacks: dict[StackKey, _Stack] = {}
@@ -129,11 +140,11 @@ def _write_member(
 
 
 class Stacks:
-    """The stacks of an npz, each read at its first use.
+    """The stacks of an npz. Each stack is read when it is first used.
 
     Args:
         path: the npz.
-        lines: the number of records; a stack has at most as many rows.
+        lines: the number of records. A stack has at most this many rows.
     """
 
     def __init__(self, path: Path, lines: int) -> None:
@@ -149,10 +160,10 @@ class Stacks:
             raise UserError(f"not the path of a stack: {str(error)[:80]!a}", where=str(path)) from None
 
     def read(self, line: int) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of a cell, in the types that they were measured in.
+        """Returns the arrays of a cell, in the types in which they were measured.
 
         Args:
-            line: the number of its record, from 0.
+            line: the number of the cell's record, from 0.
 
         Raises:
             UserError: if a stack is damaged.
@@ -168,12 +179,12 @@ class Stacks:
         """Returns an array that belongs to no cell.
 
         Raises:
-            UserError: if it is damaged.
+            UserError: if the array is damaged.
         """
         return self._read(name, most=_RATIO * self._members[name].compress_size)
 
     def _stack(self, key: StackKey) -> tuple[dict[int, int], NDArray[Any]]:
-        """Returns the rows of a stack by line, and the stack."""
+        """Returns the row of each line in a stack, and the stack."""
         if key not in self._rows:
             lines = self._read(key.lines, most=8 * self.lines + _HEADER)
             if lines.ndim != 1 or lines.dtype.kind not in "iu" or len(lines) > self.lines:
@@ -186,7 +197,10 @@ class Stacks:
         return self._rows[key]
 
     def _read(self, name: str, most: int) -> NDArray[Any]:
-        """Returns a member of at most so many bytes. It is inflated in small parts, as its size may be forged."""
+        """Returns a member with at most ``most`` bytes.
+
+        The member is inflated in small parts, because its stated size may be forged.
+        """
         info = self._members.get(name)
         if info is None:
             raise UserError(f"the array {name[:80]!a} is missing", where=str(self.path))
@@ -197,7 +211,7 @@ class Stacks:
                 content = b"".join(iter(lambda: member.read(_PART), b""))
         except UserError:
             raise
-        except Exception as error:  # the reader of archives raises exceptions of many classes on damaged ones
+        except Exception as error:  # the zip reader raises exceptions of many classes on damaged files
             problem = f"the array {name[:80]!a} cannot be read: {type(error).__name__}"
             raise UserError(problem, where=str(self.path)) from None
         return parse_array(content, name, str(self.path))

@@ -1,1 +1,4 @@
-"""Computes every table from plan.json and the arrays of cells. It never imports torch."""
+"""Computes every table from plan.json and the arrays of cells.
+
+This package never imports torch.
+"""

@@ -17,7 +17,10 @@ from robench.tables.results import Results, grouped, is_baseline, is_standard
 
 
 class Point(NamedTuple):
-    """An element of a worst case, which is an attack at one ε against one set of targets."""
+    """An attack at one ε against one set of targets.
+
+    A worst case is taken over such points.
+    """
 
     label: str
     epsilon: float

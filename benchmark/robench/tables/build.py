@@ -1,4 +1,4 @@
-"""Builds every table of a folder of results. It never imports torch."""
+"""Builds every table of a folder of results, without torch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Tables:
         reranking: models that rerank candidates.
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
-        damaged: what is wrong with files that the tables are made without.
+        damaged: the faults of the files that the tables leave out.
     """
 
     suite: str

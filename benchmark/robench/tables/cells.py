@@ -24,7 +24,7 @@ class ValueRow:
         cell: the cell in the plan.
         achieved_epsilon: the budget that was spent, or None if the cell has no record.
         adaptive: whether the attack is computed against this pipeline. See ``Attack.adaptive``.
-        target_set: the set of promoted items that the value belongs to.
+        target_set: the set of promoted items to which the value belongs.
         seed: the seed of the victim.
         status: ``ok``, ``failed``, ``skipped`` or ``missing``.
         metric: the metric. This field and the next two are None if the cell was not measured.
@@ -53,7 +53,7 @@ class ValueRow:
 class TimingRow:
     """The cost of a cell, which is a row of timings.csv.
 
-    It is not part of cells.csv because it differs from run to run.
+    The cost is not part of cells.csv, because it differs from run to run.
 
     Args:
         cell: the cell in the plan.
@@ -62,7 +62,7 @@ class TimingRow:
         fit_seconds: the duration of the victim's fit.
         peak_memory_mib: the peak memory of the worker so far.
         fit_texts: the number of texts that language models read during the fit. This field and the next four are None
-            if there are none.
+            if no language model was used.
         fit_tokens: the number of tokens of these texts.
         texts: the number of texts that language models read during the measurement.
         tokens: the number of tokens of these texts.
@@ -99,9 +99,10 @@ class FailureRow:
 
 
 def build_value_rows(results: Results) -> Iterator[ValueRow]:
-    """Yields one row per cell and measure. A cell that was not measured has one row without values.
+    """Yields one row per cell and measure.
 
-    Clean cells have one row per target set for metrics of targets.
+    A cell that was not measured has one row without values. Clean cells have one row per target set for metrics of
+    targets.
     """
     for cell in results.cells:
         record = results.records.get(cell.cell, {})

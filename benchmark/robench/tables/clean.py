@@ -78,7 +78,7 @@ def _clean_row(
 def compute_baseline_values(results: Results, place: tuple[str, str]) -> dict[int, FloatArray]:
     """Returns the clean values of the undefended baseline by seed, float64 [U] each.
 
-    The values are those of the reference measure. Without this measure or the baseline there are none.
+    The values are those of the reference measure. If there is no such measure or no baseline, the result is empty.
     """
     if REFERENCE not in results.plan.metrics:
         return {}

@@ -18,13 +18,16 @@ from robench.store.record import ENSEMBLE
 from robench.tables.results import Results, grouped
 from robench.tables.stats import Interval, compute_interval
 
-# Kinds of attack, see ``Cell.kind``.
+# the kinds of attack; see ``Cell.kind``
 GRADIENT, MINIMUM_NORM, FLOOR, BLACK_BOX = "gradient", "minimum-norm", "floor", "black-box"
 WHITE = (GRADIENT, MINIMUM_NORM)
 
 
 class Attacked(NamedTuple):
-    """An attack at one ε, with the fields that distinguish it from other attacks on the row."""
+    """An attack at one ε.
+
+    Its fields distinguish it from other attacks on the row.
+    """
 
     attack: str
     label: str
@@ -53,8 +56,8 @@ class Yardstick:
     """The values by which attacks are compared.
 
     Args:
-        left: a function that returns the values that remain under the attack of a cell, float64 [units], or None if
-            they were not measured. A stronger attack leaves smaller values. Units are users, or promoted items if one
+        left: a function that returns the values under the attack of a cell, float64 [units], or None if they were not
+            measured. A stronger attack leaves smaller values. Units are users, or promoted items if one
             rewriting serves all users.
         per_item: whether the units are items.
     """
@@ -63,10 +66,11 @@ class Yardstick:
     per_item: bool = False
 
     def compare(self, one: Sequence[CellRow], two: Sequence[CellRow]) -> tuple[Interval, float] | None:
-        """Returns the gap between the values under ``one`` and ``two``, and the value under ``two``.
+        """Returns the gap between two groups of cells, and the value under ``two``.
 
-        For each unit, the strongest cell of each side counts. Both sides are paired over units, on their common seeds
-        and on the target sets that all of these seeds have.
+        The gap is the difference of the values under ``one`` and ``two``. For each unit, the strongest cell of each
+        side counts. Both sides are paired over units, on their common seeds and on the target sets that all of these
+        seeds have.
 
         Returns:
             The gap with its interval and the value, or None if the sides have nothing in common.
@@ -79,12 +83,12 @@ class Yardstick:
         if not common:
             return None
         whole = [[pair for number, pair in sorted(sets.items()) if number in common] for sets in seeds.values()]
-        # Items of two sets are different units, users of two sets the same.
+        # Two sets have different items but the same users. So items of two sets are different units.
         join = np.concatenate if self.per_item else _mean
         gaps = np.stack([join([a - b for a, b in sets]) for sets in whole])
         gap = compute_interval(gaps)
         if self.per_item:
-            # A bootstrap over few items is too sure of itself, so Student's t too, items in the place of seeds.
+            # A bootstrap over few items is too narrow. So Student's t is used too, with items in the place of seeds.
             items = gaps[:, ~np.isnan(gaps).any(0)].mean(0)
             other = compute_interval(np.stack([items, items], 1))
             gap = Interval(gap.mean, min(gap.low, other.low), max(gap.high, other.high))
@@ -150,7 +154,7 @@ def compute_mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int)
 
 
 def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yardstick) -> Iterator[Comparison]:
-    """Yields comparisons of the attacks on a row with attacks that should not be stronger.
+    """Yields comparisons of attacks with attacks that should not be stronger.
 
     Args:
         results: the results of the folder.
@@ -163,7 +167,7 @@ def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yards
             relation = _relation(results, one, group, two, others) if one.threat == two.threat else None
             if relation is not None and (gap := yardstick.compare(group, others)) is not None:
                 yield Comparison(*relation, *gap)
-        # On titles a search may add words where gradients lead to substitutions: that it breaks more says nothing.
+        # On titles a search may add words, but gradients only substitute them. So a stronger search proves nothing.
         if group[0].kind == BLACK_BOX and group[0].surface != "text":
             same = [
                 cell
@@ -184,7 +188,7 @@ def _attacked(cell: CellRow) -> Attacked:
 def _relation(
     results: Results, one: Attacked, group: Sequence[CellRow], two: Attacked, others: Sequence[CellRow]
 ) -> tuple[str, str] | None:
-    """Returns the flag and its sentence for the case that ``one`` is weaker, or None."""
+    """Returns the flag and the explanation if ``one`` is weaker, or None."""
     kind, other_kind, epsilon = group[0].kind, others[0].kind, one.epsilon
     if one.label == two.label:
         if kind in (GRADIENT, ENSEMBLE) and two.epsilon < epsilon:
@@ -197,7 +201,7 @@ def _relation(
     if kind == ENSEMBLE and other_kind != ENSEMBLE:
         relation = "stronger than the ensemble", f"{two.label} breaks more than {one.label} at ε={epsilon:g}"
     elif kind == GRADIENT:
-        # Many random points may beat one gradient step; only as many evaluations are a fair floor.
+        # Many random points may beat one gradient step. A fair floor has only as many evaluations.
         if other_kind == FLOOR and _evaluations(results, others) <= _evaluations(results, group):
             why = f"{one.label} at ε={epsilon:g} breaks less than {two.label} does: its gradient does not help"
             relation = "no better than random", why

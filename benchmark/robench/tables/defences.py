@@ -1,4 +1,4 @@
-"""Lists the defences and settings behind the labels in tables."""
+"""Lists the defences and the settings to which the labels in tables refer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DefenceRow:
         defense_label: the label of the defence in tables.
         defense: the name of the plugin.
         settings: all settings except λ.
-        models: the labels of the models that it defends.
+        models: the labels of the defended models.
     """
 
     defense_label: str

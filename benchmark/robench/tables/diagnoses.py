@@ -1,4 +1,4 @@
-"""Flags single cells: exceeded budgets, hidden gradients and scores that vary."""
+"""Flags single cells: exceeded budgets, unusable gradients and varying scores."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from robench.tables.comparisons import GRADIENT, MINIMUM_NORM
 from robench.tables.results import Results
 from robench.tables.rows import Flag, Row
 
-MOST_ZERO = 0.01  # of the hit users
-MOST_BLIND = 0.5  # of the hit users: an ensemble whose gradient attacks were blind there shows nothing
+MOST_ZERO = 0.01  # a share of the hit users
+MOST_BLIND = 0.5  # a share of the hit users; above it, the gradient attacks of an ensemble show nothing
 OVERSHOOT = 1 + 1e-4
-MOST_ROUNDING = 1.05  # achieved share over ε
-MOST_NOISE = 1e-4  # between two looks at the clean scores, in standard deviations of the scores
+MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
+MOST_NOISE = 1e-4  # the largest difference between two looks at the clean scores, in standard deviations of the scores
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:
@@ -29,7 +29,7 @@ def flag_noise(results: Results, row: Row) -> list[Flag]:
 
 
 def flag_devices(results: Results, row: Row) -> list[Flag]:
-    """Returns a flag if the rows of the same data were measured on several types of devices."""
+    """Returns a flag if rows of the same data used several types of devices."""
     beside = {kind for key, kinds in results.device_types.items() if key.place == row.key.place for kind in kinds}
     own = results.device_types.get(row.key, ())
     if len(beside) < 2 or not own:
@@ -42,7 +42,10 @@ def flag_devices(results: Results, row: Row) -> list[Flag]:
 
 
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each attack that exceeded its budget or was measured beyond it."""
+    """Returns one flag for each attack that exceeded its budget.
+
+    An attack that was measured beyond its budget counts too.
+    """
     worst: dict[str, float] = {}
     applied: dict[str, float] = {}
     for cell in cells:
@@ -76,11 +79,10 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each attack without a usable gradient for 1% of the hit users.
+    """Returns one flag for each attack that lacks gradients for 1% of the hit users.
 
-    An unusable gradient is zero or not finite.
-
-    If more than half of the hit users lack a usable gradient under an ensemble, the row has no rank.
+    A gradient is unusable if it is zero or not finite. If more than half of the hit users lack a usable gradient under
+    an ensemble, the row has no rank.
     """
     shares: dict[str, float] = {}
     for cell in cells:
@@ -93,13 +95,16 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
 
 
 def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each gradient attack that took a single draw of a stochastic victim."""
+    """Returns one flag for each gradient attack that drew only once.
+
+    This matters only if the victim is stochastic.
+    """
     flags: dict[str, Flag] = {}
     for cell in cells:
         noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE
         draws = results.record(cell)["diagnostics"].get("expectation", 1)
         if noisy and cell.kind in (GRADIENT, MINIMUM_NORM) and draws <= 1:
-            # Attacks on titles lack it: their losses are means over the host's draws, and their slopes are one draw's.
+            # Attacks on titles lack this setting. Their losses are means over the host's draws, their slopes are not.
             settable = "expectation" in results.record(cell)["spec"]["attack"]["config"]
             remedy = "set its expectation" if settable else "it averages no gradients, so compare it with a search"
             why = f"{cell.attack_label} takes one draw of a victim that draws at test time: {remedy}"

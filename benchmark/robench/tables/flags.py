@@ -28,10 +28,10 @@ from robench.tables.results import Results, grouped
 from robench.tables.rows import FROZEN, Flag, Row
 from robench.tables.stats import Interval, compute_interval
 
-BLIND = ("no better than random", "black-box beats white-box")  # between members of an ensemble: unranked
-LEAST_HITS = 50  # users hit at clean, below which a gap cannot be judged
-LEAST_ITEMS = 3  # rewritten titles, below which a gap cannot be judged
-LEAST_GAP = 0.02  # of the clean value
+BLIND = ("no better than random", "black-box beats white-box")  # between members: the row has no rank
+LEAST_HITS = 50  # the number of users hit at clean below which a gap cannot be judged
+LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
+LEAST_GAP = 0.02  # a share of the clean value
 
 
 def set_flags(
@@ -44,8 +44,8 @@ def set_flags(
     """Sets the flags of a row.
 
     Args:
-        reference: the measure in which attacks are compared. If the suite does not have it, no gap is judged.
-        popularity: the clean values of the baseline in this measure by seed, [U] each. It may be empty.
+        reference: the measure in which attacks are compared. If the suite does not have this measure, no gap is judged.
+        popularity: the clean values of the baseline in this measure by seed, [U] each. The mapping may be empty.
         table: the table. Only attacks of its threat model are judged. None means all attacks at test time.
     """
     row.notes += _completeness(row)
@@ -87,8 +87,11 @@ def _completeness(row: Row) -> Iterator[Flag]:
 def _not_above_popularity(
     results: Results, row: Row, reference: Measure, popularity: Mapping[int, FloatArray]
 ) -> Flag | None:
-    """Returns the flag, or None if the row clears the baseline or they share no seed."""
-    if not popularity:  # perhaps because the suite lacks the measure
+    """Returns the flag, or None if it does not apply.
+
+    It does not apply if the row clears the baseline, or if the row and the baseline share no seed.
+    """
+    if not popularity:  # The suite may lack the measure.
         return None
     clean = _clean_values(results, row, reference)
     gaps = [values - popularity[seed] for seed, values in clean.items() if seed in popularity]
@@ -116,7 +119,7 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
             yield Flag(name, why, {**_numbers(gap), "clean": clean})
     for name, why, gap, level in compare_members(results, cells, clean):
         if gap.low > 0 and gap.mean > LEAST_GAP * level:
-            # The ensemble's gradient attacks are known to work: the victim blinds them, and its rank means nothing.
+            # The ensemble's gradient attacks are known to work. If the victim blinds them, its rank means nothing.
             row.ranked = row.ranked and name not in BLIND
             yield Flag(name, why, {**_numbers(gap), "level": level})
     yield from _idle_losses(results, row, cells, reference, clean)
@@ -127,7 +130,7 @@ def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> 
 
     A gap is compared with the value that the stronger attack reaches, because the clean value is close to 0.
 
-    All users without the item count, because an attack can reach users for whom the model ranks badly too.
+    All users without the item count, because an attack can also reach users for whom the model ranks badly.
     """
     ranks = {
         (cell.seed, cell.target_set): array
@@ -155,7 +158,7 @@ def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> 
 def _idle_losses(
     results: Results, row: Row, cells: Sequence[CellRow], measure: Measure, clean: float
 ) -> Iterator[Flag]:
-    """Yields flags for attacks that clearly raise the host's loss but hardly change ranks."""
+    """Yields flags for attacks that raise the host's loss but hardly change ranks."""
     before = {cell.seed: results.per_user(cell, measure) for cell in results.clean_cells(row.key)}
     climbers = [cell for cell in cells if cell.kind in (GRADIENT, ENSEMBLE)]
     for (label, epsilon), group in grouped(climbers, lambda cell: (cell.attack_label, cell.epsilon)).items():

@@ -1,4 +1,4 @@
-"""Builds the tables of the leaderboard. Their rows are the rows of leaderboard.csv."""
+"""Builds the tables of the leaderboard. The file leaderboard.csv has their rows."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def choose_hit_k(results: Results, table: PlannedTable) -> int:
 
 
 def _order(row: Row, model: int, within: bool) -> tuple[object, ...]:
-    """Returns the key by which rows are sorted, with the baseline last.
+    """Returns the sort key of a row. The baseline comes last.
 
     Rows are sorted by rank. If models are not ranked against each other, rows are first sorted by model.
 

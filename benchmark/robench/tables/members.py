@@ -1,4 +1,7 @@
-"""Compares the members of ensembles by their first breaks and costs, and finds weak members."""
+"""Compares the members of ensembles by their first breaks and costs.
+
+Weak members are found as well.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from robench.tables.comparisons import BLACK_BOX, FLOOR, GRADIENT, WHITE, Compar
 from robench.tables.results import Results, grouped
 from robench.tables.stats import compute_interval
 
-MemberRecord = Mapping[str, Any]  # of the record's ``members``
+MemberRecord = Mapping[str, Any]  # an entry of the record's ``members``
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class MemberRow:
 
     Args:
         name: the name of the member.
-        kind: the kind of its attack.
+        kind: the kind of the member's attack.
         users: the number of users that the member ran on, averaged over seeds.
         queries: the number of scored users per user that the member ran on.
         gradients: the number of gradients per user that the member ran on.
@@ -129,11 +132,11 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
 
 
 def compare_members(results: Results, cells: Sequence[CellRow], clean: float) -> Iterator[Comparison]:
-    """Yields comparisons of members that ran on all users with members that should not be stronger.
+    """Yields comparisons of members with members that should not be stronger.
 
-    Random points are compared with every gradient attack that used as many score evaluations. A gradient attack is
-    compared with one of fewer steps. A search by scores is compared with all white-box members together. Members are
-    not compared if items are promoted.
+    Only members that ran on all users are compared. Random points are compared with every gradient attack that used as
+    many score evaluations. A gradient attack is compared with one of fewer steps. A search by scores is compared with
+    all white-box members together. Members are not compared if items are promoted.
 
     Args:
         cells: the cells of one row.
@@ -151,7 +154,7 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
 
 
 def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
-    """Compares members that attack each user alone by their shares of broken users.
+    """Compares members that attack each user alone, by their shares of broken users.
 
     The level is the share of users that the members had to break. If a member did not run on a user, because another
     member had already broken the user, it gets no credit for that user.
@@ -171,7 +174,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
                 why = f"{where} {strong['name']} breaks less than {weak['name']}"
                 yield Comparison("more steps are weaker", why, gap, level)
     for m, search in enumerate(members):
-        # One white-box member at least ran on everybody, and the search came before none: nobody was spared all.
+        # A white-box member ran on everybody, and the search came last. So every user met a white-box member.
         if search["kind"] == BLACK_BOX and search["everyone"] and any(members[n]["everyone"] for n in white):
             if m < max(white):
                 continue
@@ -184,7 +187,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
 def _compare_damage(
     members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, clean: float
 ) -> Iterator[Comparison]:
-    """Compares members with one perturbation for all users by the damage to each user.
+    """Compares members with one perturbation for all users, by the damage per user.
 
     The damage is measured in the reference metric.
     """

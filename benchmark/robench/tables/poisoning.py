@@ -1,4 +1,4 @@
-"""Compares poisoning with its null control, which is the effect of retraining alone.
+"""Compares poisoning with its null control, the effect of retraining alone.
 
 The control is computed from clean victims of other seeds.
 """
@@ -32,7 +32,7 @@ class Effect(NamedTuple):
         after: the mean value of the poisoned victims.
         effect: the paired difference of the two.
         control: the difference that retraining alone would cause.
-        verdict: ``rises``, ``falls`` or ``none``; empty without a control.
+        verdict: ``rises``, ``falls`` or ``none``. It is empty without a control.
     """
 
     seeds: int
@@ -106,7 +106,10 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
 
 
 def _reach(results: Results, measure: Measure) -> tuple[float, float]:
-    """Returns the bounds of a difference, such as −1 and 1 for a metric between 0 and 1."""
+    """Returns the bounds of a difference.
+
+    For a metric between 0 and 1 they are −1 and 1.
+    """
     low, high = results.metric(measure).bounds
     return low - high, high - low
 
@@ -159,7 +162,10 @@ def _effect_on_lists(
 def _pairs(
     results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """Returns the clean and the poisoned values of each user and seed, averaged over target sets."""
+    """Returns the clean and the poisoned values of each user and seed.
+
+    The values are averaged over target sets.
+    """
     pairs = []
     for seed in sorted({cell.seed for cell in cells} & set(clean)):
         before, after = [], []
@@ -191,9 +197,9 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
 
 
 def decide_verdict(effect: Interval, control: Interval) -> str:
-    """Returns ``rises`` or ``falls`` if the intervals do not overlap, and ``none`` otherwise.
+    """Returns ``rises`` or ``falls`` if the intervals do not overlap, else ``none``.
 
-    The verdict is empty without a control, as with one seed, or with one pair of seeds for lists.
+    The verdict is empty without a control. There is no control for one seed, or for lists of one pair of seeds.
     """
     if not math.isfinite(control.high):
         return ""

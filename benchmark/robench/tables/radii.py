@@ -1,4 +1,4 @@
-"""Summarises the smallest ε that breaks a user, for attacks that search for it."""
+"""Summarises the smallest ε that breaks a user, if an attack searches for it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def build_radius_rows(results: Results) -> list[RadiusRow]:
 
 
 def _radius_row(results: Results, key: RowKey, label: str, cells: Sequence[CellRow]) -> RadiusRow:
-    # Every ε of a victim stores the same radii: one cell per seed is enough.
+    # Every ε of a victim stores the same radii, so one cell per seed is enough.
     by_seed = {cell.seed: results.arrays(cell) for cell in cells}
     hit = np.concatenate([arrays["hit"] for arrays in by_seed.values()])
     radii = np.concatenate([arrays["radius"] for arrays in by_seed.values()])[hit]

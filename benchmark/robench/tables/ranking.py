@@ -14,10 +14,10 @@ from robench.tables.stats import adjust_p_values, compute_paired_p, compute_rank
 
 
 def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> None:
-    """Sets the ranks, and the p-values against the undefended twins.
+    """Sets the ranks and the p-values of rows.
 
-    The p-values are adjusted over the defended rows of the table (Holm). A row that lacks an attack of its table has
-    neither a rank nor a p-value, and nothing is tested against it.
+    A p-value compares a row with its undefended twin. The p-values are adjusted over the defended rows of the table
+    (Holm). A row that lacks an attack of its table has neither a rank nor a p-value, and nothing is tested against it.
     """
     _test(rows)
     ranked = [row for row in rows if row.ranked and row.worst is not None]

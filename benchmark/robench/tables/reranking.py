@@ -1,4 +1,4 @@
-"""Summarises models that rerank candidates, with their recall and unusable answers."""
+"""Summarises models that rerank candidates by their recall and unusable answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RerankingRow:
         candidates: the number of candidates of a user.
         recall: the share of the held-out items that are candidates.
         reachable: the share of the promoted items that are candidates, over users without these items.
-        hits: the T-HR@10 among the promoted items that are candidates.
+        hits: the T-HR@10 among those promoted items that are candidates.
         unusable: the share of unusable answers, or None if the model gave no answers.
     """
 

@@ -22,7 +22,7 @@ from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
 from robench.store.record import ENSEMBLE, Record, build_outcome
 
-BASELINE, STANDARD = "popularity", "auto"  # what had these roles in plans that do not note them
+BASELINE, STANDARD = "popularity", "auto"  # the components with these roles in old plans, which do not name them
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -35,8 +35,8 @@ class Results:
         store: the folder of results.
         metrics: the metrics by registered name, such as ``ndcg``.
         plan: the content of plan.json.
-        records: the records, by the id of the cell; a cell without one is missing.
-        damaged: what is wrong with the files of cells that are missing because of it, by the id of the cell.
+        records: the records, by the id of the cell. A cell without a record is missing.
+        damaged: the faults of the files of cells that therefore count as missing, by the id of the cell.
     """
 
     store: Store
@@ -89,7 +89,10 @@ class Results:
 
     @cached_property
     def device_types(self) -> Mapping[RowKey, tuple[str, ...]]:
-        """The types of the devices on which the cells of a row were measured, without those of the baseline."""
+        """The types of the devices on which the cells of a row were measured.
+
+        The baseline has no entry.
+        """
         cells = self.grouped(lambda cell: cell.key, lambda cell: not is_baseline(cell))
         return {key: tuple(sorted({self.device_type(cell) for cell in some})) for key, some in cells.items()}
 
@@ -120,7 +123,7 @@ class Results:
 
     @cached_property
     def ensemble_budgets(self) -> Mapping[Threat | None, float]:
-        """The least ε at which an ensemble is planned, by threat model."""
+        """The smallest ε at which an ensemble is planned, by threat model."""
         planned = (cell for cells in self.ensembles.values() for cell in cells if cell.status != "skipped")
         by_threat = grouped(planned, lambda cell: cell.threat)
         return {threat: min(cell.epsilon for cell in cells) for threat, cells in by_threat.items()}
@@ -133,7 +136,7 @@ class Results:
         """Returns the outcome of a measured cell.
 
         Args:
-            target_set: the set whose target ranks the outcome has, or None for all sets. Clean cells hold the ranks of
+            target_set: the set of targets whose ranks are included, or None for all sets. Clean cells hold the ranks of
                 all sets.
         """
         arrays = dict(self.arrays(cell))
@@ -145,13 +148,13 @@ class Results:
         return build_outcome(arrays, None if reference is None else self.outcome(reference))
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-        """Returns the values of a measure, float64 [U], or None if the cell does not have it.
+        """Returns the values of a measure, float64 [U], or None if there are none.
 
         Args:
             target_set: see ``outcome``.
 
         Raises:
-            UserError: if the record holds the measure in another version of its metric.
+            UserError: if the record used another version of the metric.
         """
         metric = self.metric(measure)
         values = measure.per_user(metric, self.outcome(cell, target_set), cell.threat, cell.kind)
@@ -171,9 +174,9 @@ class Results:
         return range(self.plan.targets.sets)
 
     def over_sets(self, cell: CellRow, measure: Measure) -> FloatArray | None:
-        """Returns the values of a measure, float64 [U], or None if the cell does not have it.
+        """Returns the values of a measure over the target sets, float64 [U].
 
-        For metrics of targets they are means over the target sets.
+        The result is None if there are no values.For metrics of targets, the values are means over the target sets.
 
         A clean cell holds the ranks of all sets. An attacked cell holds those of its own set.
         """
@@ -188,7 +191,7 @@ def read_results(
 ) -> Results:
     """Reads the plan of a folder and every record that it names.
 
-    A cell is missing if its record or its arrays are damaged, or if it was measured on other data than the plan's.
+    A cell is missing if its record or its arrays are damaged, or if it was not measured on the data of the plan.
 
     Args:
         metrics: the metrics by registered name, such as ``ndcg``.
@@ -221,15 +224,15 @@ def read_results(
 
 
 def check_users(store: Store, record: Record, known: Arrays | None) -> None:
-    """Checks the arrays of a measured cell, and that they are of the users that the folder knows.
+    """Checks the arrays of a measured cell, and compares their users with users.npz.
 
     Args:
         store: the folder.
         record: the record of the cell.
-        known: the arrays of users.npz for its data set and split; None if the folder has none.
+        known: the arrays of users.npz for the cell's data set and split, or None if there are none.
 
     Raises:
-        UserError: if they are damaged, or of other users.
+        UserError: if the arrays are damaged, or belong to other users.
     """
     arrays = store.arrays(record)
     if known is not None and (problem := find_user_problem(arrays, known)):
@@ -245,10 +248,10 @@ def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def is_baseline(cell: CellRow) -> bool:
-    """Returns whether the model of a cell is the baseline that every other model must beat."""
+    """Returns whether the model of a cell is the baseline that others must beat."""
     return cell.baseline or cell.key.model == BASELINE
 
 
 def is_standard(cell: CellRow) -> bool:
-    """Returns whether the attack of a cell is the ensemble by which leaderboards are ranked."""
+    """Returns whether a cell's attack is the ensemble that ranks leaderboards."""
     return cell.kind == ENSEMBLE and (cell.standard or cell.attack == STANDARD)

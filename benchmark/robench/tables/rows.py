@@ -51,7 +51,7 @@ class Row:
         measured: the number of measured cells of the row.
         bounds: the bounds of the metric.
         adaptive: whether the attacks are computed against this pipeline. See ``Attack.adaptive``.
-        missing: the attacks of the table that some seeds lack, because of which the row cannot be ranked.
+        missing: the attacks of the table that some seeds lack. If there are any, the row cannot be ranked.
         notes: the flags with their numbers.
         ranked: whether the row may have a rank.
         rank: the rank, and the best and the worst rank that the data allow.
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def defended(self) -> bool:
-        """True if this row has an undefended twin to be compared with."""
+        """True if this row has an undefended twin for comparison."""
         return self.key.defended
 
     @property
@@ -93,7 +93,10 @@ class Row:
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def hits(self, results: Results, k: int) -> float:
-        """Returns the number of users with a held-out item in the clean top k, averaged over seeds."""
+        """Returns the number of users with a held-out item in the clean top k.
+
+        The number is averaged over seeds.
+        """
         counts = []
         for cell in results.clean_cells(self.key):
             outcome = results.outcome(cell)
@@ -102,7 +105,10 @@ class Row:
 
 
 def compute_drop(clean: Interval, worst: Interval | None) -> float | None:
-    """Returns 1 − worst / clean, or None if the worst case is missing or the clean value is 0."""
+    """Returns 1 − worst / clean, or None if this cannot be computed.
+
+    It cannot be computed if the worst case is missing or the clean value is 0.
+    """
     if worst is None or not clean.mean or math.isnan(worst.mean):
         return None
     return 1 - worst.mean / clean.mean
@@ -115,9 +121,9 @@ def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], at
 
 
 def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
-    """Returns the weights in a defence's own terms, for example ``lambda_apr`` for APR.
+    """Returns the weights in a defence's own terms.
 
-    The fits of the defence report these weights.
+    An example is ``lambda_apr`` for APR. The fits of the defence report these weights.
     """
     fits = [results.record(cell).get("fit") or {} for cell in results.clean_cells(key)]
     names = dict.fromkeys(name for fit in fits for name in fit if name.startswith("train_lambda_"))
@@ -136,7 +142,7 @@ def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | No
 
 
 def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: AttackSet) -> Row | None:
-    """Returns a row, or None if it has nothing to show.
+    """Returns a row, or None if the row has nothing to show.
 
     A row needs a measured clean cell and an attack that is planned under the threat model of the table.
     """
@@ -147,7 +153,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         return None
     judged = select_judged_cells(results, table, planned)
     values = _values(results, table.metric, judged, list(clean))
-    # A seed that lacks an attack would have a milder worst case than the seeds and the rows that have it.
+    # If a seed lacked an attack, its worst case would be milder than that of other seeds and rows.
     seeds = [seed for seed in clean if baseline or attacks.points <= values[seed].keys()] or list(clean)
     before = [array for seed in seeds if (array := results.over_sets(clean[seed], table.metric)) is not None]
     if len(before) < len(seeds):
@@ -170,7 +176,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         metric.bounds,
         ", ".join(sorted({cell.adaptive for cell in judged if cell.adaptive})),
         missing,
-        # An attack made against another pipeline ("frozen") may have missed this one: it says nothing about its rank.
+        # A "frozen" attack was made against another pipeline and may have missed this one. So the row has no rank.
         ranked=worst is not None and not missing and not any(cell.adaptive == FROZEN for cell in judged),
     )
 
@@ -196,8 +202,8 @@ def _worst(
 ) -> FloatArray | None:
     """Returns the worst case, float64 [S, U].
 
-    It is taken for each user over the clean value and all attacks. If users are not attacked alone, it is the attack
-    with the worst mean.
+    The worst case of a user is taken over the clean value and all attacks. If users are not attacked alone, the attack
+    with the worst mean counts.
 
     Args:
         values: the values [U] of each attack, by seed.

@@ -17,10 +17,10 @@ from robench.api.data import FloatArray, IntArray
 
 RESAMPLES = 2_000
 FLIPS = 10_000
-MOST_USERS = 20_000  # beyond this the bootstrap of a mean is its normal limit, to three digits
-BLOCK = 1 << 22  # draws held at once: 32 MiB, however many users
-PIECE = 1 << 18  # values gathered at once: 2 MiB, which stay in the processor's cache
-SURELY = 1.5  # times the normal limit: no bootstrap of a mean is that wide
+MOST_USERS = 20_000  # the number of users beyond which the bootstrap of a mean equals its normal limit to three digits
+BLOCK = 1 << 22  # the number of draws held at once: 32 MiB, for any number of users
+PIECE = 1 << 18  # the number of values gathered at once: 2 MiB, which stay in the processor's cache
+SURELY = 1.5  # a multiple of the normal limit that no bootstrap of a mean exceeds
 
 
 class Interval(NamedTuple):
@@ -52,7 +52,7 @@ def _resamples(n: int) -> Iterator[IntArray]:
 def _cached_resamples(n: int) -> tuple[IntArray, ...]:
     """Returns the blocks of ``_resamples``, which are drawn only once.
 
-    A table needs them hundreds of times, and drawing them would take half of the time.
+    A table needs the blocks hundreds of times. Drawing them each time would take half of the time.
     """
     return tuple(_resamples(n))
 
@@ -80,12 +80,12 @@ def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
 def _gather_means(values: FloatArray, draws: IntArray) -> FloatArray:
     """Returns the mean of the drawn values of each row, float64 [rows].
 
-    Numbers are those of ``values[draws].mean(1)``, in half the time: a piece is gathered into the same memory as the
-    one before it, and added up while it is in the cache.
+    The result equals ``values[draws].mean(1)``, in half the time. Each piece is gathered into the memory of the piece
+    before, and is summed while it is in the cache.
 
     Args:
-        values: float64 [U].
-        draws: int64 [rows, U], each below U.
+        values: the value of each user, float64 [U].
+        draws: the drawn users, int64 [rows, U], each below U.
     """
     rows, n = draws.shape
     means, size = np.empty(rows), max(1, PIECE // n)
@@ -113,7 +113,7 @@ def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.in
 
     Args:
         values: the value of each seed and user, float64 [S, U].
-        bounds: the bounds of the metric, at which the interval is cut. Student's t has no bounds. With few seeds it
+        bounds: the bounds of the metric, at which the interval is cut. Student's t has no bounds. With few seeds, it
             reaches values that no mean can have, such as a negative NDCG. No test uses these bounds.
     """
     values = values[:, ~np.isnan(values).any(0)]
@@ -147,7 +147,7 @@ def compute_paired_p(differences: FloatArray) -> float:
     if n == 0:
         return 1.0
     scaled = differences.astype(np.float64) / np.abs(differences).max()
-    # Metrics take few values, so many patterns tie with the observed sum: rounding must not count them as smaller.
+    # Metrics take few values, so many patterns tie with the observed sum. Rounding must not count them as smaller.
     observed = abs(scaled.sum()) - 1e-12 * float(np.abs(scaled).sum())
     if n <= 12:
         patterns = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) * 2 - 1
@@ -157,15 +157,15 @@ def compute_paired_p(differences: FloatArray) -> float:
         return math.erfc(abs(z) / math.sqrt(2))
     generator, total, beyond = np.random.default_rng(1), float(scaled.sum()), 0
     for size in _blocks(FLIPS, n):
-        flipped = generator.integers(0, 2, (size, n), dtype=np.int8) @ scaled  # total − 2 · flipped: the flipped sum
+        flipped = generator.integers(0, 2, (size, n), dtype=np.int8) @ scaled  # The flipped sum is total − 2 · flipped.
         beyond += int((np.abs(total - 2 * flipped) >= observed).sum())
     return (1 + beyond) / (1 + FLIPS)
 
 
 def adjust_p_values(values: Sequence[float]) -> list[float]:
-    """Returns the p-values in the given order, adjusted by Holm's step-down method (1979).
+    """Returns the p-values, adjusted by Holm's step-down method (1979).
 
-    The adjusted p-values control the family-wise error rate.
+    The order stays the same. The adjusted p-values control the family-wise error rate.
     """
     order = sorted(range(len(values)), key=lambda i: values[i])
     adjusted, floor = [1.0] * len(values), 0.0

@@ -1,6 +1,6 @@
 """Compares each defended model with its undefended twin, clean and attacked.
 
-docs/findings/article.md shows the comparison.
+The page docs/findings/article.md shows the comparison.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from robench.tables.results import Results, grouped
 from robench.tables.stats import Interval, compute_interval
 
 KINDS = ("held-out", "likes")
-Cells = Mapping[int, CellRow]  # by seed
+Cells = Mapping[int, CellRow]  # the cell of each seed
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,10 @@ def build_twin_rows(results: Results) -> list[TwinRow]:
 def _values(
     results: Results, measures: Sequence[Measure], seeds: Sequence[int], four: Sequence[Cells]
 ) -> Iterator[tuple[Measure, list[FloatArray]]]:
-    """Yields each measure that all four groups have, with the values of each group, float64 [S, U]."""
+    """Yields each measure that all four groups have, with its values in each group.
+
+    The values are float64 [S, U].
+    """
     for measure in measures:
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]
         whole = [[part for part in parts if part is not None] for parts in values]

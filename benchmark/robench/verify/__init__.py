@@ -1,1 +1,4 @@
-"""Checks a folder of results: its files, its tables, and cells that are measured again."""
+"""Checks the files and the tables of a folder of results.
+
+A sample of its cells is measured again.
+"""

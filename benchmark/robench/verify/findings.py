@@ -1,4 +1,4 @@
-"""The findings of a verification: what differs, what could not be compared, and what was checked."""
+"""The findings of a verification: differences, gaps and what was checked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Findings:
     """The findings about one folder.
 
     Args:
-        problems: what differs or is damaged, one line each.
-        notes: what could not be compared, and why.
-        checked: what was compared, one line each.
+        problems: one line for each difference or damage.
+        notes: one line for each part that could not be compared, with the reason.
+        checked: one line for each part that was compared.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -22,11 +22,11 @@ class Findings:
     checked: list[str] = field(default_factory=list)
 
     def refuse(self, where: str, problem: str) -> None:
-        """Adds a problem of a file."""
+        """Adds a problem with a file."""
         self.problems.append(str(UserError(problem, where=where)))
 
     def lines(self) -> list[str]:
-        """Returns all findings, one line each, and the verdict last."""
+        """Returns one line per finding, and the verdict as the last line."""
         found = len(self.problems)
         verdict = f"{found} problem{'s' * (found != 1)}" if found else "verified: nothing differs"
         return [*self.checked, *(f"not compared: {note}" for note in self.notes), *self.problems, verdict]

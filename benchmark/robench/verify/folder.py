@@ -19,11 +19,11 @@ from robench.verify.tables import check_tables
 def verify_folder(folder: Path, sample: Sample) -> Findings:
     """Verifies a folder of results, and measures a sample of its cells again.
 
-    The check covers the hashes, the plan, the records, the tables and the sample. Nothing in the folder is changed. A
-    problem in one part does not keep the other parts from being checked.
+    The check covers the hashes, the plan, the records, the tables and the sample. Nothing in the folder is changed. If
+    one part has a problem, the other parts are still checked.
 
     Args:
-        folder: the folder of results, packed or not.
+        folder: the folder of results, which may be packed.
         sample: the cells to measure again.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Measures a sample of cells again, from the data on, and compares them with the stored ones."""
+"""Measures a sample of cells again, and compares them with the stored cells.
+
+The measurement starts from the data set.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +29,20 @@ from robench.suite.load import load_suite
 from robench.tables.results import Results
 from robench.verify.findings import Findings
 
-# Where all of these agree, equal cells give equal bits.
+# If all of these agree, equal cells must give equal bits.
 VERSIONS = ("robench", "plugins", "python", "torch", "numpy", "platform", "processor", "device", "threads", "code")
-ERRORS = 4.0  # standard errors over users within which another machine must find a metric
+ERRORS = 4.0  # On another machine a metric may differ by this many standard errors over users.
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Which cells are measured again, and how.
+    """The choice of cells that are measured again, and how they are measured.
 
     Args:
         count: the number of cells, or None for all.
         seed: the seed of the draw.
         workers: the number of worker processes, or None for one per core.
-        data: the folder in which relative paths of the suite begin, or None for the folder of results.
+        data: the start of the suite's relative paths, or None for the folder of results.
     """
 
     count: int | None
@@ -51,8 +54,8 @@ class Sample:
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
     """Measures cells again with an empty cache, and compares them.
 
-    On the same processor, versions and code every value and every array must be the same, bit for bit. Elsewhere every
-    metric must be within four standard errors of its mean over the users.
+    With the same processor, versions and code, every value and every array must be equal bit for bit. Otherwise every
+    metric must be within four standard errors over users of its stored mean.
     """
     measured = [cell for cell in results.cells if results.ok(cell)]
     count = len(measured) if sample.count is None else min(sample.count, len(measured))
@@ -69,7 +72,7 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
 
 
 def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry) -> Store:
-    """Measures cells of a folder's suite in an empty folder, and returns that."""
+    """Measures cells of a folder's suite in an empty folder, and returns its store."""
     suite = load_suite(folder / "suite.yaml", registry)
     if sample.data is not None:
         suite = replace(suite, folder=sample.data)
@@ -81,7 +84,7 @@ def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host
 
 
 def _check_data(results: Results, again: Store, findings: Findings) -> None:
-    """Compares the prepared data, and the users, items and held-out items that users.npz names."""
+    """Compares the prepared data, and the users and items of users.npz."""
     plan = json.loads((again.folder / "plan.json").read_text(encoding="utf-8"))
     for name, expected in results.plan.data_sha256.items():
         if plan["data_sha256"].get(name) != expected:
@@ -110,7 +113,7 @@ def _check_cell(results: Results, row: CellRow, again: Store, findings: Findings
 
 
 def _difference(stored: Record, made: Record, arrays: Arrays, other: Arrays) -> str:
-    """Returns which values of two records are not the same, or an empty text."""
+    """Returns which values of two records differ, or an empty text."""
     for name in ("metrics", "achieved", "diagnostics", "members", "titles"):
         one, two = _untimed(stored.get(name)), _untimed(made.get(name))
         if one != two:
@@ -138,7 +141,7 @@ def _distance(results: Results, row: CellRow, made: Record) -> str:
 
 
 def _same(one: Any, two: Any) -> bool:
-    """Returns whether two arrays are the same in type, shape and every bit."""
+    """Returns whether two arrays have the same type, the same shape and equal bits."""
     if one is None or two is None:
         return one is two
     return bool(one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes())

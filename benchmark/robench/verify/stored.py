@@ -1,4 +1,7 @@
-"""Checks the stored files of a folder: plan, records, arrays, users, and the hashes of the published form."""
+"""Checks the stored files of a folder.
+
+These are the plan, the records, the arrays and the users. In the published form, the hashes are checked too.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ from robench.suite.load import load_suite
 from robench.tables.results import Results
 from robench.verify.findings import Findings
 
-UNPLANNED = ("data_sha256", "users_sha256", SEAL)  # entries of plan.json that do not follow from the suite
+UNPLANNED = ("data_sha256", "users_sha256", SEAL)  # the entries of plan.json that do not follow from the suite
 
 
 def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
-    """Compares plan.json with the plan that suite.yaml gives."""
+    """Compares plan.json with the plan that follows from suite.yaml."""
     where = str(folder / "plan.json")
     try:
         suite = load_suite(folder / "suite.yaml", registry)
@@ -45,7 +48,7 @@ def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
 
 
 def _first(expected: object, stored: object) -> str:
-    """Returns the first entries of two lists that differ, in words."""
+    """Describes the first difference between two lists in words."""
     if not isinstance(expected, list) or not isinstance(stored, list):
         return f": {stored!r} instead of {expected!r}"[:200]
     if len(expected) != len(stored):
@@ -71,7 +74,10 @@ def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
 
 
 def check_cells(results: Results, findings: Findings) -> None:
-    """Computes the metrics of every record from its arrays, and lists the damaged records."""
+    """Computes the metrics of every record from its arrays.
+
+    Damaged records are listed as problems.
+    """
     for error in results.damaged.values():
         findings.problems.append(str(error))
     measured = [cell for cell in results.cells if results.ok(cell)]

@@ -13,10 +13,10 @@ from robench.verify.findings import Findings
 
 
 def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
-    """Compares every file of the leaderboard with the text that the stored cells give, byte for byte.
+    """Compares every file of the leaderboard with the text from the stored cells.
 
-    The pictures of the page depend on the packages that drew them. If a packed folder names other versions of them, the
-    page is not compared.
+    The comparison is byte by byte. The pictures of the page depend on the packages that drew them. If a packed folder
+    names other versions of these packages, the page is not compared.
     """
     texts = build_texts(tables)
     if note := _other_drawing(folder):
@@ -29,7 +29,7 @@ def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
 
 
 def _other_drawing(folder: Path) -> str:
-    """Returns which packages drew the page in other versions than are installed, or an empty text."""
+    """Returns which packages of the page have other versions here, or an empty text."""
     if not Archive.is_in(folder):
         return ""
     versions = {name: part for name, part in Archive(folder).manifest["versions"].items() if name != "robench"}
