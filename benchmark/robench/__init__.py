@@ -43,8 +43,8 @@ def run(
 
     The run fits the victims, measures every cell that is not stored yet, and writes the leaderboard.
 
-    A script needs no ``if __name__ == "__main__"`` around it. A failed cell is logged, and the
-    other cells are measured.
+    A script needs no ``if __name__ == "__main__"`` around it. A failed cell is logged, and the other cells are
+    measured.
 
     Args:
         suite: the suite, a YAML file.

@@ -14,8 +14,8 @@ from robench.api.errors import counted
 from robench.api.escapes import visible
 from robench.api.terminal import Terminal
 
-EARLY = 0.1  # share of the cells before which the pace is unknown
-INTERVAL = 60.0  # seconds after which a line is printed, if there are no bars
+EARLY = 0.1  # the share of finished cells below which the pace is unknown
+INTERVAL = 60.0  # the seconds between two lines, if there are no bars
 
 
 class ProgressBar:

@@ -1,4 +1,4 @@
-"""Registers the built-in plugins: the names of all components, and the progress bar.
+"""Registers the names of all built-in components, and the progress bar.
 
 A new built-in component needs one line here. The hooks are those of ``robench.api.hooks``, as in any other package.
 """

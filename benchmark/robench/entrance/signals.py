@@ -29,9 +29,8 @@ class TerminatedError(KeyboardInterrupt):
 def interrupting_signals() -> Iterator[None]:
     """Raises ``TerminatedError`` in the block if SIGTERM or SIGHUP arrives.
 
-    A second signal ends the process at once.
-
-    A signal that is already ignored, for example because of ``nohup``, stays ignored.
+    A second signal ends the process at once. A signal that is already ignored, for example because of ``nohup``, stays
+    ignored.
     """
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}

@@ -31,8 +31,8 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
         The summary of the run, and the tables.
 
     Raises:
-        UserError: if the suite, an option, the data or the folder of results is wrong, or another run is using
-            this folder.
+        UserError: if the suite, an option, the data or the folder of results is wrong, or another run is using this
+            folder.
     """
     host = Host.discover()
     registry = Registry.of(host)

@@ -1,4 +1,7 @@
-"""Writes files in a thread of its own, in batches, so that nobody waits for the disk."""
+"""Writes files in batches in a separate thread.
+
+The caller need not wait for the disk.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from typing import NamedTuple
 
 from robench.files.atomic import replacing
 
-MOST_WAITING = 64  # groups of files in memory: if the disk is slower than this, the next one waits for it
-AT_ONCE = 8  # files that are flushed at once
+MOST_WAITING = 64  # the most groups of files in memory; if the disk is slower than this, the next group waits
+AT_ONCE = 8  # the number of files that are flushed at once
 
 
 class File(NamedTuple):
@@ -24,15 +27,15 @@ class File(NamedTuple):
     content: bytes
 
 
-Group = tuple[File, ...]  # files of which the last one appears only when the others are on the disk
+Group = tuple[File, ...]  # the last file appears only when the others are on the disk
 
 
 class BackgroundWriter:
-    """A thread that writes groups of files atomically, in the order in which they come.
+    """A thread that writes groups of files atomically, in the order of arrival.
 
-    Groups that come while the disk is busy are the next batch. The files of a batch are written first, then flushed to
-    the disk together, and then renamed. So after a power cut the
-    last file of a group is whole or missing, and so are the others if it is there.
+    The groups that arrive while the disk is busy form the next batch. The files of a batch are written first. They are
+    then flushed to the disk together, and then renamed. So after a power cut, the last file of a group is complete or
+    missing. If it is there, the other files of the group are complete too.
     """
 
     def __init__(self) -> None:
@@ -68,11 +71,14 @@ class BackgroundWriter:
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            if self._error is None:  # else the queue is only emptied, so that nobody waits
+            if self._error is None:  # after an error the queue is only emptied
                 self._write(batch)
 
     def _next(self) -> list[Group] | None:
-        """Waits for a group, and returns it with all that have come since; None at the end."""
+        """Waits for a group, and returns the next batch.
+
+        The batch has this group and all groups that have arrived since. At the end it is None.
+        """
         group = self._queue.get()
         if group is None:
             return None
@@ -90,21 +96,23 @@ class BackgroundWriter:
     def _write(self, batch: Sequence[Group]) -> None:
         try:
             write_batch(batch)
-        except BaseException:  # one group may be what cannot be written, so the others are kept
+        except BaseException:  # A single group may be at fault, so the others are written.
             for group in batch:
                 try:
                     write_batch([group])
-                except BaseException as error:  # it is raised where the next group is put
+                except BaseException as error:  # the next call of put raises it
                     self._error = error
                     return
 
 
 def write_batch(batch: Sequence[Group]) -> None:
-    """Writes groups of files atomically. The last file of each group appears after the others.
+    """Writes groups of files atomically.
+
+    The last file of each group appears after the others.
 
     Raises:
         OSError: if a file cannot be written. Files that have already appeared remain.
-        UserError: if a folder that is not empty is in the place of a file.
+        UserError: if a path is a folder that is not empty.
     """
     with ExitStack() as last, ExitStack() as first:  # the inner block ends first
         opened = []
@@ -113,7 +121,7 @@ def write_batch(batch: Sequence[Group]) -> None:
                 opened.append((last if file is group[-1] else first).enter_context(replacing(file.path, flush=False)))
                 opened[-1].write(file.content)
                 opened[-1].flush()
-        with ThreadPoolExecutor(AT_ONCE) as threads:  # a file system flushes for all that wait in one go
+        with ThreadPoolExecutor(AT_ONCE) as threads:  # a file system flushes all waiting files at once
             list(threads.map(lambda temporary: os.fsync(temporary.fileno()), opened))
     for folder in {file.path.parent for group in batch for file in group}:
         _flush_folder(folder)

@@ -1,9 +1,9 @@
 """The cache of results that are expensive to compute and depend on a key alone.
 
-These are prepared data, profiles and checkpoints.
+Such results are prepared data, profiles and checkpoints.
 
-A key hashes everything that the result depends on. An entry holds its own key and a digest of its content.
-Both are checked whenever the entry is read. A bad entry is dropped and computed again.
+A key hashes everything that the result depends on. An entry holds its own key and a digest of its content. Both are
+checked whenever the entry is read. A bad entry is dropped and computed again.
 """
 
 from __future__ import annotations

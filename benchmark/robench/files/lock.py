@@ -2,8 +2,8 @@
 
 The operating system releases a lock when its process ends, however it ends.
 
-A lock file is never followed if it is a link, and its content is never lost. Windows and some network file systems
-have no such locks. There the block is entered without a lock.
+A lock file is never followed if it is a link, and its content is never lost. Windows and some network file systems have
+no such locks. There the block is entered without a lock.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A class is imported when it is needed. A component has two names:
 
-- The identity is for machines. It appears in ids, cache keys and the columns of tables, and it depends only on the
+- The identity is for machines. It appears in ids, cache keys and the columns of tables. It depends only on the
   distribution that offers the component.
 - The reference is for people. It is the shortest name that is unambiguous among the installed plugins.
 """
@@ -122,9 +122,9 @@ class Registry:
 
         The identity does not depend on the other installed distributions. There are three forms:
 
-        - ``name``, for components of robench itself;
-        - ``distribution/name``, for components of any other distribution;
-        - ``distribution:entry/name``, if one distribution offers the name twice.
+        - ``name`` is for components of robench itself.
+        - ``distribution/name`` is for components of any other distribution.
+        - ``distribution:entry/name`` is used if one distribution offers the name twice.
         """
         if sum(other.distribution == entry.distribution for other in self._named(kind, entry.name)) > 1:
             return f"{entry.owner}/{entry.name}"

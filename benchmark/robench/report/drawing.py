@@ -1,8 +1,7 @@
 """Draws the pictures of the page in a separate process.
 
-A failure of the drawing library then costs only the pictures.
-
-The library's engine ends the process if memory is limited (``ulimit -v``). It may also crash or hang.
+If the drawing library fails, only the pictures are lost. The library's engine ends the process if memory is limited
+(``ulimit -v``). The engine may also crash or hang.
 """
 
 from __future__ import annotations

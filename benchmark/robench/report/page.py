@@ -26,8 +26,8 @@ _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| 
 def to_page(tables: Tables) -> str:
     """Returns the whole document. Equal tables give equal text.
 
-    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page
-    and a line of the log say so.
+    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page and a
+    line of the log say so.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize

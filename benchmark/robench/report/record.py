@@ -75,9 +75,7 @@ def mark_invisible(title: str) -> str:
 def _mark(char: str) -> str:
     """Returns a character, with its number if people could miss or mistake it.
 
-    This applies to invisible characters and to those that look like another character.
-
-    Letters with accents are returned unchanged.
+    Such characters are invisible, or look like another character. Letters with accents are returned unchanged.
     """
     plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
     return char if plain else f"{char if char.isprintable() else ''}{mark(char)}"

@@ -113,8 +113,8 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
     """Describes in lines what an attack at test time did to a user.
 
-    There are three cases: the attack may not have chosen the user, may have had nothing to do, or may have reached its
-    goal with one of its members.
+    The attack may not have chosen the user, or may have had nothing to do. It may also have reached its goal with one
+    of its members.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []

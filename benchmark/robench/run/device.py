@@ -45,10 +45,8 @@ def pick_device(name: str, where: str = "") -> torch.device:
 def torch_settings(threads: int, device: str = "cpu") -> Iterator[None]:
     """Sets the threads and the kernels of torch for the block.
 
-    Afterwards the earlier settings are restored.
-
-    Without the fast path of attention, evaluation uses the same kernels as training. The results of the two paths
-    differ by about 1e-6.
+    Afterwards the earlier settings are restored. Without the fast path of attention, evaluation uses the same kernels
+    as training. The results of the two paths differ by about 1e-6.
 
     Args:
         threads: the number of torch threads.
@@ -72,11 +70,10 @@ def gpu_settings() -> Iterator[None]:
     """Makes a GPU compute in float32, in a fixed order and with fixed kernels.
 
     - cuDNN is off, because its recurrent kernels have no gradient in evaluation mode. If only looks used cuDNN, looks
-    and
-      gradients would belong to different functions.
-    - Attention uses the plain formula, because the choice among the other kernels depends on whether a gradient is
-    needed. - TF32 and sums in half precision are off. - Algorithms are deterministic if torch has a deterministic one.
-    Otherwise torch warns and continues, because a
+      and gradients would belong to different functions.
+    - Attention uses the plain formula. The choice among the other kernels would depend on whether a gradient is needed.
+    - TF32 and sums in half precision are off.
+    - Algorithms are deterministic if torch has a deterministic one. Otherwise torch warns and continues, because a
       plugin's victim is worth more than the last bits of its numbers.
 
     On the CPU these settings stay unchanged, because some of them affect the CPU too.

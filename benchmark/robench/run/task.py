@@ -1,6 +1,6 @@
 """The messages between the runner and a worker.
 
-They are the payload of a task, events, and records of cells.
+The messages are the payload of a task, events, and records of cells.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Decides which cells of a plan are stored, stale, changed or missing.
 
-No other module decides this.``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of
+No other module decides this. ``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of
 every state.
 """
 

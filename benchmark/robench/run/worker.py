@@ -1,9 +1,7 @@
 """Fits one victim or loads its checkpoint, and measures its cells.
 
-The functions run in a worker process.
-
-Exceptions of plugins are caught in this module. An exception before the first cell fails the victim. A later one fails
-only its cell.
+The functions run in a worker process, and catch the exceptions of plugins. An exception before the first cell fails the
+victim. A later exception fails only its cell.
 """
 
 from __future__ import annotations

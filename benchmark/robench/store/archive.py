@@ -215,5 +215,5 @@ def check_archive(archive: Archive) -> None:
     """
     for cell in archive.cells:
         record = archive.read(cell)
-        assert record is not None  # The manifest lists them.
+        assert record is not None  # the manifest lists the cell
         archive.arrays(record)

@@ -1,8 +1,7 @@
 """The folder of one suite's results.
 
-It contains suite.yaml, plan.json, users.npz, and a record with arrays for each cell.
-
-The cells may be packed. A cell that was measured after the packing has its own files, which replace the packed ones.
+The folder contains suite.yaml, plan.json, users.npz, and a record with arrays for each cell. The cells may be packed. A
+cell that was measured after the packing has its own files, which replace the packed ones.
 """
 
 from __future__ import annotations
@@ -160,7 +159,9 @@ class Store:
 
     @naming_folder
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
-        """Stores the arrays of a cell, and then its record with their digest; see ``in_background``.
+        """Stores the arrays of a cell, and then its record with their digest.
+
+        In a block of ``in_background``, a thread writes the files.
 
         Args:
             record: the record of the cell.
@@ -189,7 +190,9 @@ class Store:
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
-        """Lets a thread write the cells of the block, which then waits for no disk. All are on the disk at its end.
+        """Lets a thread write the cells of the block, which never waits for the disk.
+
+        All cells are on the disk at the end of the block.
 
         Raises:
             UserError: if the folder cannot be written. Cells that were stored earlier remain.

@@ -1,8 +1,6 @@
 """Pydantic models of the content of files.
 
 The module has a common base, models of dataclasses, and a function that describes a mistake in one line.
-
-They include a common base, and models of dataclasses. ``first_problem`` puts a mistake into one line.
 """
 
 from __future__ import annotations

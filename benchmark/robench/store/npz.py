@@ -1,6 +1,6 @@
 """Writes and reads npz files.
 
-The arrays are stored uncompressed and never unpickled. They are never larger than the file.
+The arrays are stored uncompressed and never unpickled. No array is larger than its file.
 """
 
 from __future__ import annotations
@@ -88,10 +88,8 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
 def _plain_members(content: bytes) -> dict[str, bytes] | None:
     """Returns the members of an npz with the layout of ``arrays_to_bytes``.
 
-    The result is None if the layout differs.
-
-    This takes less than half the time of ``zipfile``. That library reads all other files, and reports what is wrong
-    with damaged files.
+    The result is None if the layout differs. This function takes less than half the time of ``zipfile``. That library
+    reads all other files, and reports what is wrong with damaged files.
     """
     try:
         return _read_members(content)

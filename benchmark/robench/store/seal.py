@@ -1,6 +1,6 @@
 """Seals JSON objects with a sha256 of their other content.
 
-It also checks that ids are digests.
+The module also checks that ids are digests.
 """
 
 from __future__ import annotations

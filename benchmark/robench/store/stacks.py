@@ -1,8 +1,7 @@
 """Stacks of arrays, the members of one npz.
 
-A stack holds the arrays of one name, type and shape over all cells.
-
-``numpy.load`` can read an npz of stacks. Its bytes depend on the content alone.
+A stack holds the arrays of one name, type and shape over all cells. ``numpy.load`` can read an npz of stacks. The bytes
+of the npz depend only on the content.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def narrow_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:
 class _Stack:
     """The facts about a stack before it is written.
 
-    These are the lines of the records that have the array, and the range of its integers.
+    The facts are the lines of the records that have the array, and the range of its integers.
     """
 
     lines: list[int]

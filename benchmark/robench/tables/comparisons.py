@@ -57,8 +57,8 @@ class Yardstick:
 
     Args:
         left: a function that returns the values under the attack of a cell, float64 [units], or None if they were not
-            measured. A stronger attack leaves smaller values. Units are users, or promoted items if one
-            rewriting serves all users.
+            measured. A stronger attack leaves smaller values. Units are users, or promoted items if one rewriting
+            serves all users.
         per_item: whether the units are items.
     """
 

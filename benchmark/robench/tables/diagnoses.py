@@ -104,7 +104,7 @@ def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
         noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE
         draws = results.record(cell)["diagnostics"].get("expectation", 1)
         if noisy and cell.kind in (GRADIENT, MINIMUM_NORM) and draws <= 1:
-            # Attacks on titles lack this setting. Their losses are means over the host's draws, their slopes are not.
+            # Attacks on titles lack this setting. Their losses are means over the host's draws, but not their slopes.
             settable = "expectation" in results.record(cell)["spec"]["attack"]["config"]
             remedy = "set its expectation" if settable else "it averages no gradients, so compare it with a search"
             why = f"{cell.attack_label} takes one draw of a victim that draws at test time: {remedy}"

@@ -87,9 +87,9 @@ def _completeness(row: Row) -> Iterator[Flag]:
 def _not_above_popularity(
     results: Results, row: Row, reference: Measure, popularity: Mapping[int, FloatArray]
 ) -> Flag | None:
-    """Returns the flag, or None if it does not apply.
+    """Returns the flag of a row that does not clear the baseline, or None.
 
-    It does not apply if the row clears the baseline, or if the row and the baseline share no seed.
+    The result is None if the row clears the baseline, or if the row and the baseline share no seed.
     """
     if not popularity:  # The suite may lack the measure.
         return None
@@ -128,9 +128,8 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
 def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> Iterator[Flag]:
     """Yields flags for gaps between attacks that promote items.
 
-    A gap is compared with the value that the stronger attack reaches, because the clean value is close to 0.
-
-    All users without the item count, because an attack can also reach users for whom the model ranks badly.
+    A gap is compared with the value that the stronger attack reaches, because the clean value is close to 0. All users
+    without the item count, because an attack can also reach users for whom the model ranks badly.
     """
     ranks = {
         (cell.seed, cell.target_set): array

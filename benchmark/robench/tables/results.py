@@ -176,9 +176,8 @@ class Results:
     def over_sets(self, cell: CellRow, measure: Measure) -> FloatArray | None:
         """Returns the values of a measure over the target sets, float64 [U].
 
-        The result is None if there are no values.For metrics of targets, the values are means over the target sets.
-
-        A clean cell holds the ranks of all sets. An attacked cell holds those of its own set.
+        The result is None if there are no values. For metrics of targets, the values are means over the target sets. A
+        clean cell holds the ranks of all sets. An attacked cell holds those of its own set.
         """
         if self.metric(measure).needs != "targets" or cell.target_set is not None:
             return self.per_user(cell, measure)

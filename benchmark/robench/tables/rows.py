@@ -105,9 +105,9 @@ class Row:
 
 
 def compute_drop(clean: Interval, worst: Interval | None) -> float | None:
-    """Returns 1 − worst / clean, or None if this cannot be computed.
+    """Returns 1 − worst / clean, or None if this value is undefined.
 
-    It cannot be computed if the worst case is missing or the clean value is 0.
+    The value is undefined if the worst case is missing or the clean value is 0.
     """
     if worst is None or not clean.mean or math.isnan(worst.mean):
         return None

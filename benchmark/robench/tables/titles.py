@@ -1,4 +1,4 @@
-"""Summarises attacks on titles by their effect, their cost and their similarity."""
+"""Summarises attacks on titles by effect, cost and similarity to the old titles."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class TitleRow:
 def build_title_rows(results: Results) -> list[TitleRow]:
     """Returns one row per victim, attack on titles and ε.
 
-    The metric is t-hr@10 if items are promoted, and ndcg@10 otherwise. If the suite lacks this metric, the
-    suite's first metric of the same kind is used.
+    The metric is t-hr@10 if items are promoted, and ndcg@10 otherwise. If the suite lacks this metric, the suite's
+    first metric of the same kind is used.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.norm, cell.goal, cell.epsilon),

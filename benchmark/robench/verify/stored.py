@@ -1,6 +1,6 @@
 """Checks the stored files of a folder.
 
-These are the plan, the records, the arrays and the users. In the published form, the hashes are checked too.
+The files are the plan, the records, the arrays and the users. In the published form, the hashes are checked too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ensemble auto, by which leaderboards are ranked."""
+"""The ensemble auto, which ranks leaderboards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from robench_plugins.attacks.text.prompt_injection import PromptInjection
 from robench_plugins.attacks.text.random_rewrite import RandomRewrite
 from robench_plugins.attacks.text.typo import TypoAttack
 
-DRAWS = 8  # averaged per evaluation of a stochastic victim
+DRAWS = 8  # the number of draws that an evaluation of a stochastic victim averages
 # Version of each surface's list of members. In version 2 PGD proposes its best iterate, and hotflip deletes words.
 VERSIONS = {"embedding": 2, "parameters": 2, "history": 1, "text": 2}
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
@@ -31,7 +31,7 @@ UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
     """Returns whether the value is one of the names.
 
-    A suite may hold a list or a mapping instead of a name.
+    A suite may contain a list or a mapping in the place of a name.
     """
     return isinstance(value, str) and value in names
 
@@ -108,7 +108,7 @@ class Auto(Ensemble):
             unit = given.get("unit", default)
             if surface == "text":
                 if not _one_of(unit, UNITS["text"]):
-                    return {**given, "norm": "words"}  # the validation of the field lists the units
+                    return {**given, "norm": "words"}  # the validation of the field then lists the units
                 implied, hint = {"norm": unit, "scale": "relative"}, f"leave it out; ε is a share of the title's {unit}"
                 given = {"goal": "promote", "unit": unit, **given}
             else:

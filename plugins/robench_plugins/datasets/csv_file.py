@@ -28,9 +28,9 @@ class CsvFile(Dataset):
     """Reads interactions from delimited text with a header.
 
     Ids are not parsed, so ``007`` stays ``007``. ``items`` names a file about items, and ``users`` names a file about
-    users. Models may read a text about each user. It consists of all columns of the users' file, or of those in
-    ``profile``. If a user-item pair is repeated, the first row counts. Times are in seconds. Without times, the order
-    of the rows counts.
+    users. Models may read a text about each user. This text consists of all columns of the users' file, or of the
+    columns in ``profile``. If a user-item pair is repeated, the first row counts. Times are in seconds. Without times,
+    the order of the rows counts.
     """
 
     class Config(DatasetConfig):
@@ -100,7 +100,7 @@ class CsvFile(Dataset):
         return table
 
     def _ids(self, table: pd.DataFrame, path: Path, key: str) -> pd.Series[str]:
-        """Returns the column of ids that a setting names. The ids are distinct.
+        """Returns the column of distinct ids that a setting names.
 
         If the default column does not exist, a column with the name of the setting is used.
 
@@ -117,7 +117,10 @@ class CsvFile(Dataset):
         return ids
 
     def _catalogue(self) -> dict[str, Item]:
-        """Returns the description of every item by its id, or nothing without a file about items."""
+        """Returns the description of every item by its id.
+
+        The result is empty if there is no file about items.
+        """
         path = self.config.items
         if path is None:
             return {}
@@ -136,9 +139,10 @@ class CsvFile(Dataset):
         }
 
     def _profiles(self) -> dict[str, str]:
-        """Returns the text about every user by id, or nothing without a file about users.
+        """Returns the text about every user by id.
 
-        A text such as ``age: 24, occupation: nurse`` has the order of the columns, without empty cells.
+        The result is empty if there is no file about users. A text such as ``age: 24, occupation: nurse`` has the order
+        of the columns, without empty cells.
         """
         path = self.config.users
         if path is None:

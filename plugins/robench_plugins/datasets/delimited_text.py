@@ -158,7 +158,7 @@ def parse_year(value: object) -> int | None:
 def _unreadable(path: Path, error: OSError) -> DataError:
     """Returns the error for a file that cannot be opened.
 
-    The nearest names in its folder are the hint.
+    The hint suggests files of the same folder with similar names.
     """
     hint = ""
     if isinstance(error, FileNotFoundError) and path.parent.is_dir():
@@ -168,5 +168,5 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _line(rows: NDArray[np.bool_]) -> int:
-    """Returns the line of the first row that is True; the header is line 1."""
+    """Returns the line of the first row that is True. The header is line 1."""
     return int(np.flatnonzero(rows)[0]) + 2

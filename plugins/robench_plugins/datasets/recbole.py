@@ -84,7 +84,10 @@ class Recbole(Dataset):
         return path
 
     def _catalogue(self) -> dict[str, Item]:
-        """Returns the description of every item by its id, or nothing without a file about items."""
+        """Returns the description of every item by its id.
+
+        The result is empty if there is no file about items.
+        """
         path = self._file("item")
         if path is None:
             return {}

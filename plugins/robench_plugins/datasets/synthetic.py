@@ -11,7 +11,7 @@ from pydantic import Field
 
 from robench.api import Dataset, DatasetConfig, Item, Ratings, Rng
 
-BLOCK = 1 << 16  # users that are drawn at a time, which bounds the memory
+BLOCK = 1 << 16  # the number of users that are drawn at a time, which limits the memory
 
 
 class Synthetic(Dataset):

@@ -59,7 +59,7 @@ class Apr(TrainingDefense):
     def perturbation(self, step: Step, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         """Returns Δ_adv for each table, detached: [rows, d] each.
 
-        Its rows have length ε, or 0 if the row of the gradient is 0.
+        Every row has length ε, or 0 if the row of the gradient is 0.
 
         Args:
             step: the batch in training.

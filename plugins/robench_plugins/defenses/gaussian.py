@@ -17,15 +17,18 @@ class Gaussian(TrainingDefense):
 
     This is training with noise (Bishop, Neural Computation 1995), with noise as long as an adversarial perturbation. In
     L2 the noise is uniform on the sphere of radius ε. In L∞ it is a random corner of the cube (the signs of normal
-    noise). L_robust is the model's own loss on the noisy inputs. A defence that is not better than this one has gained
-    nothing from its gradient.
+    noise). L_robust is the model's own loss on the noisy inputs. A defence gains nothing from its gradient if it is not
+    better than this one.
     """
 
     Config = PerturbationConfig
     config: PerturbationConfig
 
     def total_loss(self, step: Step) -> Tensor:
-        """Returns L_total, a scalar. Both parts share one graph."""
+        """Returns L_total, a scalar.
+
+        Both parts share one graph.
+        """
         c = self.config
         e = step.embed()
         clean = step.losses(e).value.mean()

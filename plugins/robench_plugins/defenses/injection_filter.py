@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 from robench.api import BaseConfig, Defense
 from robench_plugins.defenses.normalise import Normalise
 
-# Each pattern needs an imperative with an object that titles do not command, or a mark of a dialogue. So "Ignore Me"
-# and "Choose" alone stay titles.
+# Each pattern needs a mark of a dialogue, or an imperative with an object that titles do not command. So "Ignore Me"
+# and "Choose" alone count as titles.
 PATTERNS = (
     r"\b(ignore|disregard|forget)\b.{0,20}\b(previous|prior|above|other|all|instructions?|prompts?|titles?|items?)\b",
     r"\b(rank|rate|place|put|list|score)\b.{0,20}\b(first|top|highest|number one|#1|above|before)\b",

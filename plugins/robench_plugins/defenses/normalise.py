@@ -9,8 +9,8 @@ from pydantic import Field
 
 from robench.api import BaseConfig, Defense
 
-# Letters of other alphabets that look like Latin ones: the pairs of letters among the confusables of Unicode (Unicode
-# Technical Standard 39) that NFKC does not change.
+# Letters of other alphabets that look like Latin letters. They are the letters among the confusables of Unicode
+# (Unicode Technical Standard 39) that NFKC does not change.
 LOOK_ALIKES = dict(
     zip(
         "асеорхуіјѕԁɡһӏԛԝАВЕКМНОРСТХУІЈЅԌΑΒΕΖΗΙΚΜΝΟΡΤΥΧαονρυ",
@@ -27,7 +27,7 @@ class Normalise(Defense):
     Unicode (NFKC). Invisible characters (category Cf) are removed, and runs of spaces become one space. If the title
     has Latin letters, look-alike letters become Latin letters. Words with other foreign letters are not changed.
     Boucher et al. ("Bad Characters", IEEE S&P 2022, section VII) recommend such cleaning against attacks with
-    look-alikes. It changes nothing in a clean catalogue, and it does not detect typos in plain letters.
+    look-alikes. The defence changes nothing in a clean catalogue, and does not detect typos in plain letters.
     """
 
     class Config(BaseConfig):

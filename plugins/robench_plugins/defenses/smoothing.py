@@ -44,7 +44,12 @@ class SmoothedModel(Wrapped):
         return total / self.draws
 
     def _noisy(self, e: Embedded, spread: Tensor) -> Embedded:
-        """Returns the inputs with normal noise, whose spread is given per row, float [B]."""
+        """Returns the inputs with normal noise.
+
+        Args:
+            e: the inputs.
+            spread: the standard deviation of the noise per row, float [B].
+        """
         factor = {name: wide(spread.to(part.dtype), part) for name, part in e.inputs.items()}
         return e.plus({name: factor[name] * torch.randn_like(part) for name, part in e.inputs.items()})
 
@@ -55,8 +60,8 @@ class Smoothing(Defense):
     The defence follows randomised smoothing (Cohen et al., ICML 2019, eq. 1, a majority vote under noise) and median
     smoothing of a real-valued output (Chiang et al., NeurIPS 2020). Here the scores are averaged, with few draws, and
     no radius is certified. The training is that of the undefended model. σ is relative to the RMS over the valid
-    entries of a row, so the scores of a user do not depend on the other users of the batch. A model that is linear in
-    its inputs (MF) gains nothing from the mean.
+    entries of a row, so a user's scores do not depend on the rest of the batch. A model that is linear in its inputs
+    (MF) gains nothing from the mean.
     """
 
     class Config(BaseConfig):

@@ -57,7 +57,7 @@ class TrainingDefense(Defense):
         """
 
     def loss(self, step: Step) -> Tensor:
-        """Returns the clean loss in the warm-up or if λ = 1, and the total loss otherwise."""
+        """Returns the clean loss in the warm-up or if λ = 1, else the total loss."""
         c = self.config
         if step.epoch < c.warmup or (c.lambda_ == 1 and c.shortcut):
             return step.losses(step.embed()).value.mean()

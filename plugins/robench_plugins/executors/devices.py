@@ -1,7 +1,7 @@
 """Chooses how many workers run at a time on this machine, and the GPU of each.
 
-Nothing here makes a CUDA context in this process. The number of GPUs is asked of the driver, and their free memory in
-a short process of its own.
+This process never makes a CUDA context. The driver reports the number of GPUs, and a short separate process reports
+their free memory.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-WORKER = 8 << 30  # bytes of free memory that a worker on a GPU is given: its context, its model, scores and gradients
-MOST = 8  # workers of one GPU, which share its processors
+WORKER = 8 << 30  # bytes of free memory per worker on a GPU, for its context, its model, scores and gradients
+MOST = 8  # the most workers per GPU, because they share its processors
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PROBE = "import torch\nfor n in range(torch.cuda.device_count()): print(torch.cuda.mem_get_info(n)[0])"
-PATIENCE = 120.0  # seconds that the probe may take
+PATIENCE = 120.0  # the most seconds for the probe
 
-Place = Mapping[str, Any]  # what the place of a worker adds to the payload of its tasks
+Place = Mapping[str, Any]  # the additions to the payload of a worker's tasks
 
 
 def places(device: str, workers: int | None, tasks: int) -> list[Place]:
     """Returns the place of every worker.
 
-    On the CPU there is a worker per core. On GPUs there are as many per GPU as fit: one per 8 GiB of its free memory,
-    at least one and at most eight, and no more in total than cores. They take turns over the GPUs.
+    On the CPU there is one worker per core. A GPU has one worker per 8 GiB of free memory, at least one and at most
+    eight. In total there are no more workers than cores, but at least one per GPU. The workers take turns over the
+    GPUs.
 
     Args:
         device: the device of the suite.
@@ -34,7 +35,7 @@ def places(device: str, workers: int | None, tasks: int) -> list[Place]:
     """
     gpus = visible_gpus(device)
     if not gpus:
-        # A suite for the CPU leaves no context on a GPU, whatever a plugin or a library asks of torch.
+        # A suite for the CPU must not make a context on a GPU, even if a plugin or a library asks torch for one.
         hidden: Place = {"environment": {VISIBLE: ""}} if device == "cpu" else {}
         return [hidden] * (workers or cores())
     if workers is not None:
@@ -47,10 +48,10 @@ def places(device: str, workers: int | None, tasks: int) -> list[Place]:
 
 
 def visible_gpus(device: str) -> list[str]:
-    """Returns the GPUs that a suite may use, each as ``CUDA_VISIBLE_DEVICES`` names it.
+    """Returns the GPUs that a suite may use, as names for ``CUDA_VISIBLE_DEVICES``.
 
     Args:
-        device: the device of the suite. ``cuda:N`` is one GPU, ``cuda`` and ``auto`` are all that torch can use.
+        device: the device of the suite. ``cuda:N`` is one GPU. ``cuda`` and ``auto`` are all GPUs that torch can use.
     """
     if device == "cpu":
         return []
@@ -60,7 +61,10 @@ def visible_gpus(device: str) -> list[str]:
 
 
 def free_memory() -> dict[str, int]:
-    """Returns the free bytes of every GPU that torch can use. It is empty if they cannot be found out."""
+    """Returns the free bytes of every GPU that torch can use.
+
+    The result is empty if the free memory cannot be found out.
+    """
     command = [sys.executable, "-P", "-c", PROBE]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)

@@ -12,13 +12,13 @@ from robench_plugins.executors.isolation.launch import Launcher
 
 
 class Local(Executor):
-    """Runs every task in a separate process, with the threads of the suite. This process never fits a model.
+    """Runs every task in a separate process, with the threads of the suite.
 
-    A process ends with its task, and everything that it has started ends with it. A process that dies loses only its
-    own task, which is reported as ``lost``.
+    The executor's own process never fits a model. A process ends with its task, together with all processes below it. A
+    process that dies loses only its own task, and this task is reported as ``lost``.
 
-    If the suite uses GPUs, each worker sees one of them, and as many workers share a GPU as fit on it
-    (``executors/devices.py``).
+    If the suite uses GPUs, each worker sees one of them. Several workers may share a GPU (see
+    ``executors/devices.py``).
     """
 
     class Config(BaseConfig):
@@ -33,7 +33,10 @@ class Local(Executor):
     config: Config
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
-        """Starts the tasks in order, as many at a time as there are workers, and passes on their events."""
+        """Starts the tasks in order, and passes on their events.
+
+        As many tasks run at a time as there are workers.
+        """
         device = next((str(task.payload.get("device", "cpu")) for task in tasks), "cpu")
         threads = max((int(task.payload.get("threads", 1)) for task in tasks), default=1)
         with Launcher(work, threads) as launcher:

@@ -1,1 +1,4 @@
-"""Built-in metrics. Their names are registered in ``robench_plugins.registration``."""
+"""Built-in metrics.
+
+``robench_plugins.registration`` registers their names.
+"""

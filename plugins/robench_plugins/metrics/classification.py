@@ -32,7 +32,7 @@ def confusion(outcome: Outcome) -> Confusion:
 
     A missing negative (NaN) is not counted.
     """
-    assert outcome.likes is not None  # the host asks for no value without them
+    assert outcome.likes is not None  # The host asks for no value without likes.
     assert outcome.dislikes is not None
     likes, dislikes, present = outcome.likes > 0.5, outcome.dislikes > 0.5, ~np.isnan(outcome.dislikes)
     parts = (likes, dislikes & present, ~likes, ~dislikes & present)
@@ -43,7 +43,7 @@ class LikeMetric(Metric):
     """The base class of metrics that are a ratio R = Σ part / Σ whole over all users.
 
     The value of user u is R + (part_u − R · whole_u) / mean whole. This is the linearisation that gives ratio
-    estimators their standard errors (Cochran, Sampling Techniques, 1977, section 6.4); its mean over users is R. If Σ
+    estimators their standard errors (Cochran, Sampling Techniques, 1977, section 6.4). Its mean over users is R. If Σ
     whole is 0, R is 0.
     """
 
@@ -84,7 +84,7 @@ class Accuracy(LikeMetric):
 class LikePrecision(LikeMetric):
     """The share of correct predictions among predicted likes, TP / (TP + FP).
 
-    It is 0 if no like is predicted.
+    The value is 0 if no like is predicted.
     """
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
@@ -104,5 +104,8 @@ class LikeF1(LikeMetric):
     """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns twice the number of correct likes, and the number of predicted plus actual likes."""
+        """Returns twice the number of correct likes, and the whole of F1.
+
+        The whole is the number of predicted plus actual likes.
+        """
         return 2 * c.true_likes, 2 * c.true_likes + c.false_likes + c.missed_likes

@@ -30,10 +30,10 @@ class RankMetric(Metric):
 
 
 class Ndcg(RankMetric):
-    """NDCG@k: Σ 1/log₂(1 + rank) over held-out items in the top k, divided by its maximum.
+    """NDCG@k: the discounted gain of held-out items in the top k.
 
-    The metric of Järvelin & Kekäläinen (TOIS 2002), with binary gains. The maximum is the sum over the first min(k,
-    number of held-out items) ranks.
+    The gain Σ 1/log₂(1 + rank) is divided by its maximum. The metric is that of Järvelin & Kekäläinen (TOIS 2002), with
+    binary gains. The maximum is the sum over the first min(k, number of held-out items) ranks.
     """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

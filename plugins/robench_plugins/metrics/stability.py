@@ -25,14 +25,17 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
     """
     one, two = one[:, :k], two[:, :k]
     user, first, second = np.nonzero((one[:, :, None] == two[:, None, :]) & (one[:, :, None] >= 0))
-    # An item of both lists is part of the overlap from the deeper of its two positions on.
+    # An item of both lists counts from the deeper of its two positions on.
     starts = np.bincount(user * k + np.maximum(first, second), minlength=len(one) * k)
     result: FloatArray = starts.reshape(len(one), k).cumsum(1).astype(np.float64)
     return result
 
 
 class StabilityMetric(Metric):
-    """The base class of metrics of list stability. Without a clean cell, all values are NaN."""
+    """The base class of metrics of list stability.
+
+    Without a clean cell, all values are NaN.
+    """
 
     needs: ClassVar[Needs] = "clean"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
@@ -42,7 +45,10 @@ class StabilityMetric(Metric):
         raise TypeError(f"{type(self).__name__} has no compare()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1]. Identical lists have the value 1."""
+        """Returns the values of all users, float64 [U] in [0, 1].
+
+        Identical lists have the value 1.
+        """
         if outcome.clean is None:
             return np.full(outcome.n_users, np.nan)
         one, two = outcome.top[:, :k], outcome.clean.top[:, :k]
@@ -51,14 +57,17 @@ class StabilityMetric(Metric):
 
 
 class Rbo(StabilityMetric):
-    """RBO@k: rank-biased overlap with p = 0.9, cut at k and divided by its maximum 1 − pᵏ.
+    """RBO@k: rank-biased overlap with p = 0.9, cut at k.
 
-    The metric is eq. 4 of Webber et al. (TOIS 2010). Without the division, two identical lists of finite length would
-    not reach 1.
+    The overlap is divided by its maximum 1 − pᵏ. The metric is eq. 4 of Webber et al. (TOIS 2010). Without the
+    division, two identical lists of finite length would not reach 1.
     """
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Returns Σ_d p^(d−1) · overlap_d / d, divided by the same sum for identical lists."""
+        """Returns the share of Σ_d p^(d−1) · overlap_d / d in its maximum.
+
+        The maximum is the same sum for identical lists.
+        """
         weight = PERSISTENCE ** np.arange(k) / np.arange(1, k + 1)
         most = overlaps(one, one, k)
         result: FloatArray = (overlaps(one, two, k) @ weight) / np.maximum(most @ weight, np.finfo(float).tiny)
@@ -66,7 +75,7 @@ class Rbo(StabilityMetric):
 
 
 class Jaccard(StabilityMetric):
-    """Jaccard@k: the number of items in both top k lists, divided by the number of items in either."""
+    """Jaccard@k: the share of common items in the union of two top k lists."""
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
         """Returns the intersection over the union."""

@@ -36,9 +36,10 @@ def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ..
 
 
 class TargetMetric(Metric):
-    """The base class of metrics of targets. Without targets, all values are NaN.
+    """The base class of metrics of targets.
 
-    Since version 2, users are not eligible for a target that is their held-out item.
+    Without targets, all values are NaN. Since version 2, users are not eligible for a target that is their held-out
+    item.
     """
 
     version: ClassVar[int] = 2
@@ -78,7 +79,7 @@ class TargetNdcg(TargetMetric):
 class TargetPercentile(TargetMetric):
     """The rank percentile of the targets, 1 − (rank − 1) / (candidates − 1).
 
-    It is 1 at the top of the list.
+    The percentile is 1 at the top of the list.
     """
 
     at_k: ClassVar[bool] = False

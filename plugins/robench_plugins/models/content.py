@@ -21,9 +21,10 @@ from robench_plugins.models.sparse_matrix import Matrix, from_state, to_state
 class Content(HistoryModel):
     """Scores an item by the cosine between its text and the mean text of the history.
 
-    A text consists of the words of title and description, the year and the genres, weighted by TF-IDF. The method is
-    the vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1). The model learns nothing
-    from other users, so fake users do not affect it. An item without interactions is treated like any other.
+    A text consists of the words of the title and the description, the year and the genres. Words are weighted by
+    TF-IDF. The method is the vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1).
+    The model learns nothing from other users, so fake users do not affect it. An item without interactions is treated
+    like any other.
     """
 
     class Config(BaseConfig):

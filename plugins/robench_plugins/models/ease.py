@@ -13,11 +13,11 @@ from robench.api import BaseConfig, DataError, IntArray, TrainData
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix
 
-MOST_ITEMS = 30_000  # a fit holds up to 2.2 dense float64 matrices of items x items: 15 GiB at this number
+MOST_ITEMS = 30_000  # A fit holds up to 2.2 dense float64 matrices of items × items, which are 15 GiB for this number.
 
 
 class Ease(HistoryModel):
-    """Scores an item by a linear autoencoder of histories, which has a closed form.
+    """Scores an item by a linear autoencoder of histories in closed form.
 
     The scores of EASE (Steck, WWW 2019) are S = X B. Here B = I − P · diag(1 / diag P) with P = (XᵀX + λI)⁻¹ (eq. 8),
     so diag B = 0.
@@ -43,7 +43,7 @@ class Ease(HistoryModel):
         if data.n_items > MOST_ITEMS:
             raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
         x = interaction_matrix(data.train)
-        gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place on this order only
+        gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place only in this order
         gram[np.diag_indices_from(gram)] += self.config.weight_decay
         eye = np.eye(len(gram), order="F")
         inverse = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), eye, overwrite_b=True)

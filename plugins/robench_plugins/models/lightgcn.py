@@ -76,8 +76,8 @@ class LightGcn(PairwiseModel):
 
     The layers of LightGCN (He et al., SIGIR 2020) are e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items
     (eq. 3). The final vector is the mean over the layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and
-    the optimiser's weight decay replaces its L2 term. The input of a user is the propagated vector, so a perturbation
-    of it changes the scores of this user alone.
+    the optimiser's weight decay replaces its L2 term. The input of a user is the propagated vector. A perturbation of
+    this vector changes only the scores of this user.
     """
 
     class Config(TorchConfig):
@@ -103,7 +103,8 @@ class LightGcn(PairwiseModel):
     def build(self, data: TrainData, rng: Rng) -> None:
         """Builds the tables and the graph.
 
-        The tables are normal with a standard deviation of 0.1, as in the authors' code.
+        The entries of the tables are drawn from a normal distribution with a standard deviation of 0.1, as in the
+        authors' code.
         """
         self.user_vectors = self.user_table(data, self.config.factors, 0.1, rng)
         self.item_vectors = nn.Embedding(data.n_items, self.config.factors)
@@ -115,11 +116,11 @@ class LightGcn(PairwiseModel):
     def propagated(self) -> tuple[Tensor, Tensor]:
         """Returns the final vectors of all users, [n_users, d], and items, [n_items, d].
 
-        If no gradient is needed, they are cached until a table changes.
+        If no gradient is needed, the vectors are cached until a table changes.
         """
         users, items = self.user_vectors.weight, self.item_vectors.weight
         cache, versions = self._cache, (users._version, items._version)
-        # The tables are compared as objects, because another table may have the memory of a freed one.
+        # The tables are compared as objects, because a new table may occupy the memory of a freed one.
         if not torch.is_grad_enabled() and cache and cache[0] is users and cache[1] is items and cache[2] == versions:
             return cache[3]
         graph = self.adjacency, self.transpose, self.config.layers

@@ -12,8 +12,8 @@ from robench_plugins.models.recurrent_model import RecurrentModel
 class Lstm(RecurrentModel):
     """Predicts the next item at every position with a long short-term memory network.
 
-    The network is that of Hochreiter & Schmidhuber (Neural Computation 1997), applied to histories as GRU4Rec does
-    (Hidasi et al., ICLR 2016). The loss is the cross-entropy over the whole catalogue.
+    The network is that of Hochreiter & Schmidhuber (Neural Computation 1997). It reads histories in the same way as
+    GRU4Rec (Hidasi et al., ICLR 2016). The loss is the cross-entropy over the whole catalogue.
     """
 
     cell: ClassVar = nn.LSTM

@@ -153,5 +153,5 @@ class MultiVae(TorchModel):
         known = torch.zeros(len(logits), self.n_items + 1, dtype=torch.bool, device=logits.device)
         hardest = logits.masked_fill(known.scatter_(1, batch.histories, True)[:, :-1], -torch.inf).amax(1)
         own = logits[row, batch.histories[row, position]]
-        # A row that holds the whole catalogue has no negative, so its margin is 0 and has no gradient.
+        # A row that contains the whole catalogue has no negative, so its margin is 0 and has no gradient.
         return Losses(torch.where(hardest[row] > -torch.inf, own - hardest[row], torch.zeros_like(own)), row)

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
 from robench.api.models.pairwise import sample_negatives
 
-CHUNK_HIDDEN = 1 << 24  # entries of the first hidden layer that exist at a time while the catalogue is scored
+CHUNK_HIDDEN = 1 << 24  # the most entries of the first hidden layer that exist at a time while the catalogue is scored
 
 
 class NeuMf(PairwiseModel):
@@ -53,7 +53,8 @@ class NeuMf(PairwiseModel):
     def build(self, data: TrainData, rng: Rng) -> None:
         """Builds the tables and the layers.
 
-        The tables are normal with a standard deviation of 0.01, as in section 4.1 of the paper.
+        The entries of the tables are drawn from a normal distribution with a standard deviation of 0.01 (section 4.1 of
+        the paper).
         """
         c = self.config
         dim = c.factors + c.mlp_factors
@@ -129,6 +130,9 @@ class NeuMf(PairwiseModel):
         )
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns s_pos minus the highest score of a sampled negative for each interaction."""
+        """Returns the margin of each interaction.
+
+        The margin is s_pos minus the highest score of a sampled negative.
+        """
         positive, negative = self._sampled(batch, e)
         return Losses(positive - negative.amax(1), torch.arange(len(positive), device=positive.device))

@@ -47,7 +47,7 @@ class RecurrentModel(SequenceModel):
     """A model with item vectors and a recurrent network.
 
     A projection maps the states to the space of item vectors. The model is trained on the cross-entropy over the whole
-    catalogue. A subclass names the kind of network in ``cell``.
+    catalogue. A subclass sets the kind of network in ``cell``.
     """
 
     Config = RecurrentConfig
@@ -58,7 +58,7 @@ class RecurrentModel(SequenceModel):
         """Builds the network and the projection."""
         c = self.config
         widths = [c.dim, *[c.hidden] * (c.layers - 1)]
-        # Each layer is a module of its own, because the dropout inside a cuDNN network has a random state of its own.
+        # Each layer is a separate module, because the dropout inside a cuDNN network has a separate random state.
         self.network = nn.ModuleList([self.cell(width, c.hidden, batch_first=True) for width in widths])
         self.project = nn.Linear(c.hidden, c.dim)
         self.drop = nn.Dropout(c.dropout)

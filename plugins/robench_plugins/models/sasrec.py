@@ -20,7 +20,7 @@ class SasRec(SequenceModel):
 
     The model is SASRec of Kang & McAuley (ICDM 2018) with learned positions. The score is the inner product of state
     and item vector. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue, which gives better
-    rankings than the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With ``loss: bce`` it is eq. 7 of the
+    rankings than the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With ``loss: bce`` the loss is eq. 7 of the
     paper, with one uniform negative per position. Positions are counted from the start of the window.
     """
 
@@ -52,7 +52,10 @@ class SasRec(SequenceModel):
         self.drop = nn.Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields windows. With ``loss: bce`` they have a uniform negative item per position."""
+        """Yields windows.
+
+        With ``loss: bce`` a window has a uniform negative item per position.
+        """
         generator = rng.child("negatives").torch()
         for batch in super().batches(data, rng):
             if self.config.loss == "bce":

@@ -14,8 +14,8 @@ from scipy import sparse
 
 from robench.api import IntArray, Interactions
 
-Matrix: TypeAlias = Any  # scipy.sparse.csr_array; scipy ships no types
-BLOCK_ENTRIES = 1 << 24  # entries of a dense block of similarities (64 MiB of float32)
+Matrix: TypeAlias = Any  # a scipy.sparse.csr_array, for which scipy has no types
+BLOCK_ENTRIES = 1 << 24  # the entries of a dense block of similarities (64 MiB of float32)
 
 
 def interaction_matrix(rows: Interactions) -> Matrix:
@@ -61,7 +61,7 @@ def largest_entries(values: NDArray[np.float32], k: int) -> Matrix:
     """
     n = values.shape[1]
     if k < n:
-        # Ties are broken by the column, so that the choice does not depend on how numpy partitions.
+        # Ties are broken by the column, so the choice does not depend on the partition algorithm of numpy.
         threshold = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
         above = values > threshold
         equal = values == threshold

@@ -108,7 +108,7 @@ class TextBert(TokenModel, SequenceModel):
         self._item_texts = [item_text(item) for item in data.catalogue.items]
         self._encoded_texts: dict[str, Tensor] = {}
         if c.tuned_layers:
-            self.__dict__.pop("encoder", None)  # an earlier fit has trained its layers
+            self.__dict__.pop("encoder", None)  # An earlier fit has trained the layers of the old encoder.
             layers = list(self.encoder.net.encoder.layer)
             count = len(layers) if c.tuned_layers == "all" else c.tuned_layers
             if count > len(layers):
@@ -144,7 +144,7 @@ class TextBert(TokenModel, SequenceModel):
         )
 
     def _depends_on(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Returns a cache key that holds everything that the vectors of texts depend on."""
+        """Returns a cache key that covers all inputs of the text vectors."""
         return {"encoder": self.outside(), "texts": texts}
 
     def encodings(self, catalogue: Catalogue) -> Path:
@@ -163,7 +163,7 @@ class TextBert(TokenModel, SequenceModel):
         return self
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Builds the model, loads the state, and encodes all texts with the loaded layers."""
+        """Builds the model, loads the state, and then encodes all texts."""
         super().restore(data, state, rng)
         self.eval()
 
@@ -212,7 +212,10 @@ class TextBert(TokenModel, SequenceModel):
         return encoder.forward(encoder.embed(tokens) if vectors is None else vectors, mask)
 
     def encoded(self, texts: Sequence[str]) -> Tensor:
-        """Returns the vectors of texts, float [n, D]. Equal texts are encoded once."""
+        """Returns the vectors of texts, float [n, D].
+
+        Equal texts are encoded once.
+        """
         new = [text for text in dict.fromkeys(texts) if text not in self._encoded_texts]
         if new:
             self._encoded_texts.update(zip(new, self._placed_encoder.encode(new), strict=True))
@@ -230,14 +233,14 @@ class TextBert(TokenModel, SequenceModel):
         return self.texts.index_copy(0, items, self.encode(select_texts(self._tokens, items.cpu())))
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the vectors of the history as input. Padding is 0.
+        """Returns the vectors of the history as input.
 
-        The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d].
+        Padding is 0. The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d].
         """
         texts, ids = self._current_texts(batch), batch.histories
         real = ids < self.n_items
         bias = texts.new_zeros(self.n_items)
-        if self.training:  # an unused item that is a negative would be learned to rank last
+        if self.training:  # An unused item among the negatives would learn to rank last.
             bias = bias.masked_fill(self.item_counts == 0, -1e9)
         context: dict[str, Any] = {"table": self.outwards(texts), "bias": bias}
         safe = ids.clamp_max(self.n_items - 1)
@@ -251,7 +254,7 @@ class TextBert(TokenModel, SequenceModel):
         return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
 
     def _with_gradient(self, vectors: Tensor) -> Tensor:
-        """Returns the vectors. In training they require a gradient, which defences need."""
+        """Returns the vectors. In training, the result requires a gradient for defences."""
         training = self.training and torch.is_grad_enabled()
         return vectors.requires_grad_() if training and not vectors.requires_grad else vectors
 

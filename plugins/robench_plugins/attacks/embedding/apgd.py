@@ -1,4 +1,4 @@
-"""APGD: projected ascent with momentum and a step size that is halved automatically."""
+"""APGD: projected ascent with momentum and an automatic step size."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MOMENTUM, RISING_SHARE = 0.75, 0.75  # α and ρ of the paper
 def checkpoints(steps: int) -> list[int]:
     """Returns the iterations at which the step size is reconsidered.
 
-    They are ⌈p_j · steps⌉ with p_0 = 0, p_1 = 0.22 and p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06), as in section
-    3.2 of the paper.
+    The iterations are ⌈p_j · steps⌉ with p_0 = 0, p_1 = 0.22 and p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06), as in
+    section 3.2 of the paper.
     """
     shares, marks = [0.0, 0.22], [math.ceil(0.22 * steps)]
     while True:
@@ -42,7 +42,7 @@ class Apgd(EmbeddingAttack):
     2r. At a checkpoint the step is halved for a user under one of two conditions. Condition 1 holds if too few steps
     raised the loss. Condition 2 holds if the best loss has not risen since the last checkpoint and the step was not
     halved there. After a halving the search continues from the best point. Restart 0 starts from δ = 0, so it is
-    deterministic. The paper starts from a random point, as further restarts do here.
+    deterministic. Further restarts start from a random point, as in the paper.
     """
 
     class Config(EmbeddingConfig):
@@ -59,8 +59,7 @@ class Apgd(EmbeddingAttack):
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Yields two candidates per restart, [B, ...] per input.
 
-        They are the iterate with the highest loss, and the iterate with the highest loss among those that reach the
-        goal.
+        One is the iterate with the highest loss. The other has the highest loss among the iterates that reach the goal.
         """
         for restart in range(self.config.restarts):
             start = oracle.zero() if restart == 0 else random_start(oracle, ball, rng.child("start", restart))
@@ -72,7 +71,7 @@ class Apgd(EmbeddingAttack):
         loss, broken, gradient = self._evaluate(oracle, current)
         best, best_gradient, best_loss = current, gradient, loss
         success, success_loss = current, torch.where(broken, loss, -torch.inf)
-        step_size = torch.full_like(loss, 2.0)  # in r
+        step_size = torch.full_like(loss, 2.0)  # in units of r
         rises, checkpoint_loss, halved = torch.zeros_like(loss), loss, torch.ones_like(broken)
         for step in range(1, self.config.steps + 1):
             move = Ball(ball.norm, step_size * ball.radius).ascent(gradient)
@@ -110,5 +109,5 @@ class Apgd(EmbeddingAttack):
             The loss, float [B]; whether the goal is reached, bool [B]; and the gradient for each input, [B, ...].
         """
         evaluation = oracle.gradient(delta, self.config.loss)
-        assert evaluation.gradient is not None  # an evaluation by gradient() always has one
+        assert evaluation.gradient is not None  # gradient() always returns a gradient
         return evaluation.loss, evaluation.broken, evaluation.gradient

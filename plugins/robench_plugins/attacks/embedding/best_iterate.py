@@ -1,4 +1,4 @@
-"""Keeps the iterate with the highest loss on the path of an iterated attack."""
+"""Keeps the iterate of an attack with the highest loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.api.attacks.ball import wide
 if TYPE_CHECKING:
     from torch import Tensor
 
-BUFFER = 64 << 20  # bytes of iterates that may wait before their rows are copied
+BUFFER = 64 << 20  # the most bytes of iterates that wait before their rows are copied
 
 
 def select_rows(mask: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
@@ -29,8 +29,8 @@ def select_rows(mask: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
 class BestIterate:
     """The iterate with the highest loss so far, for each row.
 
-    If several iterates have the same loss, the first of them is kept. Iterates are collected in a buffer, and their
-    best rows are copied only when it is full. With a small model, every additional operation per step is noticeable.
+    If several iterates have the same loss, the first of them is kept. Iterates are collected in a buffer. The best rows
+    are copied only when the buffer is full. With a small model, every additional operation per step is noticeable.
     Therefore iterates are not compared at every step.
 
     Args:

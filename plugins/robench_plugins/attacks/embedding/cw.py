@@ -1,4 +1,4 @@
-"""Carlini & Wagner: the smallest perturbation that removes an item from the top k."""
+"""Carlini & Wagner: the smallest δ that removes an item from the top k."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from robench.api.attacks.ball import wide
 from robench_plugins.attacks.embedding.best_iterate import select_rows
 from robench_plugins.attacks.embedding.restarts import restart_rivals
 
-TINY = 1e-12  # the least divisor
-GROWTH = 10  # factor of c while no c was large enough
-NOISE = 0.5  # length of a random start, as a share of the first-order distance
+TINY = 1e-12  # the smallest divisor
+GROWTH = 10  # the factor by which c grows until a c is large enough
+NOISE = 0.5  # the length of a random start, as a share of the first-order distance
 
 
 class CarliniWagner(MinimumNormAttack):
@@ -62,7 +62,9 @@ class CarliniWagner(MinimumNormAttack):
             yield from self._search(oracle, noise, rival)
 
     def _search(self, oracle: Oracle, noise: Delta, rival: Tensor | None) -> Iterator[Delta]:
-        """Yields the shortest breaking δ for every c of the binary search, which each user has separately.
+        """Yields the shortest breaking δ for every c of the binary search.
+
+        Each user has a separate c.
 
         Args:
             oracle: the users to break.
@@ -70,10 +72,10 @@ class CarliniWagner(MinimumNormAttack):
             rival: the item that should pass the held-out item, int64 [B], or None for the k-th best competitor.
         """
         origin = oracle.gradient(oracle.zero(), "margin", rival)
-        assert origin.gradient is not None  # an evaluation by gradient() always has one
+        assert origin.gradient is not None  # gradient() always returns a gradient
         slope = _length(origin.gradient).clamp_min(TINY)
         margin = (-origin.loss).clamp_min(TINY)
-        distance = margin / slope  # exact if scores are linear; it sets the scale of c and of the steps
+        distance = margin / slope  # This is exact for linear scores. It sets the scale of c and of the steps.
         c = 2 * distance / slope
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
         share = NOISE * distance / _length(noise).clamp_min(TINY)
@@ -110,7 +112,7 @@ class CarliniWagner(MinimumNormAttack):
         for step in range(1, self.config.steps + 1):
             evaluation = oracle.gradient(delta, "margin", rival)
             gradient = evaluation.gradient
-            assert gradient is not None  # an evaluation by gradient() always has one
+            assert gradient is not None  # gradient() always returns a gradient
             length = _length(delta)
             better = evaluation.broken & (length < best_length)
             best_length = torch.where(better, length, best_length)

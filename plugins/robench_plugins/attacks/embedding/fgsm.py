@@ -30,5 +30,5 @@ class Fgsm(EmbeddingAttack):
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Yields the only candidate, [B, ...] per input."""
         gradient = oracle.gradient(oracle.zero(), self.config.loss).gradient
-        assert gradient is not None  # an evaluation by gradient() always has one
+        assert gradient is not None  # gradient() always returns a gradient
         yield ball.ascent(gradient)

@@ -51,6 +51,6 @@ class Msap(EmbeddingAttack):
             delta = uniform_start(oracle, Ball("linf", ball.radius * 0.1), rng.child("start"))
         for _ in range(self.config.steps):
             gradient = oracle.gradient(delta, self.config.loss).gradient
-            assert gradient is not None  # an evaluation by gradient() always has one
+            assert gradient is not None  # gradient() always returns a gradient
             delta = ball.project(added(delta, step.ascent(gradient)))
         yield delta

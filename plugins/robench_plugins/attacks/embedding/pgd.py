@@ -11,7 +11,7 @@ from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName,
 from robench_plugins.attacks.embedding.best_iterate import BestIterate
 from robench_plugins.attacks.embedding.restarts import random_start, restart_rivals
 
-STEP = 2.5  # length of a step, in r / steps
+STEP = 2.5  # the length of a step, in units of r / steps
 
 
 class Pgd(EmbeddingAttack):
@@ -49,7 +49,7 @@ class Pgd(EmbeddingAttack):
             delta = oracle.zero() if from_zero else random_start(oracle, ball, rng.child("start", restart))
             for step in range(c.steps):
                 evaluation = oracle.gradient(delta, c.loss, rival)
-                assert evaluation.gradient is not None  # an evaluation by gradient() always has one
+                assert evaluation.gradient is not None  # gradient() always returns a gradient
                 if restart == 0 and step == 0:
                     yield ball.ascent(evaluation.gradient)
                 if step == 0:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
     """Returns a random point per row.
 
-    It is drawn uniformly from the sphere for L2, and from the cube for L∞.
+    The point is uniform on the sphere for L2, and in the cube for L∞.
 
     Args:
         oracle: the users whose inputs are perturbed.
@@ -39,8 +39,8 @@ def uniform_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 def restart_rivals(oracle: Oracle, config: Any) -> list[Tensor]:
     """Returns the rival item of each restart but the first, int64 [B] each.
 
-    MultiTargeted attacks (Gowal et al. 2019) let every restart raise one rival above the held-out item. A rival exists
-    only if the attack is untargeted and k = 1; otherwise the list is empty.
+    MultiTargeted attacks (Gowal et al. 2019) let every restart raise one rival above the held-out item. Rivals exist
+    only if the attack is untargeted and k = 1. Otherwise the list is empty.
     """
     targeted = config.k == 1 and config.restarts > 1 and config.goal == "untargeted"
     return list(oracle.rivals(config.restarts - 1).T) if targeted else []

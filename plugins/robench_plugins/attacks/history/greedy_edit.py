@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GreedyEdit(HistoryAttack):
-    """Makes one edit at a time, which is the evaluated edit that raises the loss most.
+    """Edits a history step by step, with the edit that raises the loss most.
 
     The first half of the ``queries`` edits is uniform in kind, position and item. The other half starts from the best
     edit so far. The attack turns this edit into a substitution, which combines a deletion and an insertion. It then
@@ -74,6 +74,6 @@ class GreedyEdit(HistoryAttack):
                 best_position = torch.where(kind >= 0, position, best_position)
             else:
                 best_item = torch.where(kind >= 0, item, best_item)
-            # Only an insertion may stand after the last item.
+            # Only an insertion may come after the last item.
             existing = torch.where(best_kind == INSERT, best_position, torch.minimum(best_position, last))
             yield best_kind, existing, best_item

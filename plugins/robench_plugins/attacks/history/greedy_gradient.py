@@ -26,8 +26,8 @@ class GreedyGradient(HistoryAttack):
 
     The attacks of Yue et al. have the same form (RecSys 2021, section 3.3; RecSys 2022, algorithm 1) but use another
     first-order rule. Those attacks rank the positions by the norm of a single gradient, and the items of each position
-    by the cosine with e + sign(g). Like them, this attack verifies the best pairs by scoring. Their limit on the cosine
-    between an item and its substitute is not part of this threat model.
+    by the cosine with e + sign(g). Like them, this attack verifies the best pairs by scoring. The limit of Yue et al.
+    on the cosine between an item and its substitute is not part of this threat model.
     """
 
     class Config(HistoryConfig):

@@ -1,7 +1,4 @@
-"""The search that the greedy attacks on histories share.
-
-It makes one edit at a time.
-"""
+"""The search that the greedy attacks on histories share, with one edit at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from robench.api.attacks.history import DELETE, INSERT, KINDS, Edit
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Kind, position and item of one edit per user, int64 [B] each, in the order of the arguments of ``edited``.
+# The kind, position and item of one edit per user, int64 [B] each, in the order of the arguments of ``edited``.
 Proposal: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 
 

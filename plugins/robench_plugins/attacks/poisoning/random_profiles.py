@@ -8,7 +8,9 @@ from robench.api import IntArray, Interactions, PoisoningAttack, Profiles, Rng
 
 
 def shuffled_profiles(targets: IntArray, fillers: list[IntArray], generator: np.random.Generator) -> Profiles:
-    """Returns one profile per row of fillers, with targets and fillers in random order.
+    """Returns one profile per row of fillers.
+
+    Targets and fillers are in random order.
 
     Args:
         targets: the promoted items, int64 [T].

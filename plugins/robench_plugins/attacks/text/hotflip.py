@@ -16,12 +16,12 @@ from robench_plugins.attacks.text.word_flips import WordFlips
 class HotFlip(TextAttack):
     """Changes one word of a title at a time, chosen by gradient and then by score.
 
-    The attack follows HotFlip of Ebrahimi et al. (ACL 2018). ``WordFlips`` describes its estimates. It differs from the
-    paper in four ways. First, it exchanges whole words. Second, new words come only from the catalogue's titles,
-    because the estimate is unreliable for words unlike those of the training. With ``words: any``, every word that is a
-    token may be used too. Third, the search is greedy, with a beam of one, but flips are scored before one is applied.
-    Fourth, the paper's limits on cosine, part of speech and stop words do not apply, because this threat model counts
-    edits.
+    The attack follows HotFlip of Ebrahimi et al. (ACL 2018). ``WordFlips`` describes the estimates. The attack differs
+    from the paper in four ways. First, it exchanges whole words. Second, new words come only from the catalogue's
+    titles, because the estimate is unreliable for words unlike those of the training. With ``words: any``, every word
+    that is a token may be used too. Third, the search is greedy, with a beam of one, but flips are scored before one is
+    applied. Fourth, the paper's limits on cosine, part of speech and stop words do not apply, because this threat model
+    counts edits.
 
     To insert a word, the attack first adds the typical word of the catalogue and then flips it by the gradient at that
     position. The paper estimates insertions and deletions as chains of flips of all later tokens.

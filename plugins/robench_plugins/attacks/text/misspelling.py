@@ -20,7 +20,7 @@ LOOK_ALIKE = (
     "\u0410\u0412\u0421\u0415\u041d\u0406\u041a\u041c\u041e\u0420\u0405\u0422\u0425\u03a5\u0396"
 )
 HOMOGLYPHS = dict(zip(LATIN, LOOK_ALIKE, strict=True))
-INVISIBLE = "\u200b"  # zero width space
+INVISIBLE = "\u200b"  # a zero-width space
 
 
 class Typo(NamedTuple):
@@ -58,7 +58,7 @@ def random_typos(title: str, count: int, kinds: Sequence[TypoKind], generator: n
 
 
 def with_typos(title: str, typos: Sequence[Typo], budget: int) -> str:
-    """Returns the title with these typos. Typos that exceed the budget are left out.
+    """Returns the title with these typos, except those that exceed the budget.
 
     Args:
         title: the genuine title.

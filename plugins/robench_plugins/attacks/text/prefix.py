@@ -20,14 +20,16 @@ PUNCTUATION = ",.:;!?()[]\"'&-"
 
 
 class Prefix(TextAttack):
-    """Adds words before or after a title one by one, choosing the best word of a pool each time.
+    """Adds words of a pool to a title, one by one.
+
+    The attack chooses the best word each time, and puts words before or after the title.
 
     This is keyword stuffing, guided by scores. Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005) describe it as
     term spam in titles. The genuine title is not changed. The pool holds the words of the most used items, which are
     public, or a list of keywords. A word may be added twice.
 
-    An untargeted attack has one outcome for all items. It adds random words of the pool to all titles and redraws a
-    quarter of the titles at a time, in ``looks`` evaluations.
+    An untargeted attack has one outcome for all items. The attack adds random words of the pool to all titles and
+    redraws a quarter of the titles at a time, in ``looks`` evaluations.
     """
 
     class Config(TextConfig):

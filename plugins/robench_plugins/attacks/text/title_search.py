@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-REDRAWN = 0.25  # share of the titles that a joint search draws anew at a time
+REDRAWN = 0.25  # the share of the titles that a joint search redraws at a time
 
 
 class TitleSearch:
@@ -57,10 +57,10 @@ class TitleSearch:
         return [new if self.fits(index, new) else self.titles[index] for index, new in enumerate(proposal)]
 
     def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:
-        """Applies, per item, the best proposal that is better than the title so far.
+        """Applies to each item the best proposal that improves on its title so far.
 
-        The outcome of a promoted item is taken from the proposal that it came in. The titles of the other items hardly
-        change it, and the host evaluates the result again.
+        The outcome of a promoted item is that of the whole proposal. The titles of the other items hardly change this
+        outcome, and the host evaluates the result again.
 
         Args:
             proposals: titles of all items within budget.
@@ -92,10 +92,10 @@ def is_better(one: Exposure, other: Exposure) -> Tensor:
 def search_jointly(
     oracle: TextOracle, rng: Rng, draw: Callable[[int, np.random.Generator], str], evaluations: int
 ) -> Iterator[list[str]]:
-    """Searches for titles in the case that all items share one outcome, as in an untargeted attack.
+    """Searches for titles if all items share one outcome.
 
-    The search draws the titles of all items once. It then draws a quarter of them anew at a time, and keeps the new
-    titles if they are better.
+    This is the case in an untargeted attack. The search draws the titles of all items once. Then it draws a quarter of
+    the titles anew at a time, and keeps the new titles if they are better.
 
     Args:
         oracle: the victim of an untargeted attack.

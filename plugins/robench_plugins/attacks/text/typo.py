@@ -14,8 +14,8 @@ from robench_plugins.attacks.text.title_search import TitleSearch, search_jointl
 if TYPE_CHECKING:
     import numpy as np
 
-KEPT = 0.9  # probability that a typo of the best title stays in a proposal
-MOST_NEW = 8  # new typos per proposal
+KEPT = 0.9  # the probability that a typo of the best title stays in a proposal
+MOST_NEW = 8  # the largest number of new typos per proposal
 
 
 def _distinct(kinds: tuple[TypoKind, ...]) -> tuple[TypoKind, ...]:
@@ -38,8 +38,8 @@ class TypoAttack(TextAttack):
     the similarity of sentences. The titles of all items are scored in the same evaluations. A kind of typo that changes
     no score is not tried again. An example is invisible characters that the tokenizer drops.
 
-    An untargeted attack has one outcome for all items. It puts random typos into all titles and redraws a quarter of
-    the titles at a time, in ``looks`` evaluations.
+    An untargeted attack has one outcome for all items. The attack puts random typos into all titles and redraws a
+    quarter of the titles at a time, in ``looks`` evaluations.
     """
 
     class Config(TextConfig):

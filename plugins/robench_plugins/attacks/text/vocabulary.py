@@ -7,7 +7,10 @@ from robench.api.attacks.text import pieces
 
 
 def is_one_word(text: str) -> bool:
-    """Returns whether the text counts as one word. Very long words count as several."""
+    """Returns whether the text counts as one word.
+
+    A very long word counts as several.
+    """
     return len(pieces(text, "words")) == 1
 
 

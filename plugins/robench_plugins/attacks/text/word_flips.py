@@ -14,15 +14,17 @@ from robench.api.attacks.text import TokenSlopes
 from robench_plugins.attacks.text.vocabulary import is_one_word, vocabulary
 
 LETTERS = re.compile(r"[^\W\d_]+")
-STEEPEST = 200  # substitutions per title with the highest estimates, from which those within budget are taken
+STEEPEST = 200  # the number of substitutions per title with the highest estimates; those within budget are used
 
 
 @dataclass(frozen=True, eq=False)
 class WordFlips:
-    """The words that may be inserted into titles, and the slopes of the loss at these titles.
+    """The words that may be inserted into titles.
+
+    The object also holds the slopes of the loss at these titles.
 
     HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss by ⟨e_b −
-    e_a, ∂L/∂e_a⟩. Here whole words are exchanged: every token of the old word is replaced by the mean vector of the
+    e_a, ∂L/∂e_a⟩. Here whole words are exchanged. Every token of the old word is replaced by the mean vector of the
     tokens of the new word.
 
     Some models score an item by the mean log-likelihood of its tokens. For these models the likelihood of the new word
@@ -91,12 +93,12 @@ class WordFlips:
     def estimates(self, index: int, title: str) -> Tensor:
         """Returns the estimated change of the loss for each word at each position.
 
-        The estimate is −∞ at positions without a token. It is −∞ everywhere if the model reads another number of words
-        than the title has.
+        The estimate is −∞ at positions without a token. It is −∞ everywhere if the model does not read exactly the
+        words of the title.
 
         Args:
             index: the item, in the order of the oracle.
-            title: its title.
+            title: the title of this item.
         """
         s = self.slopes
         estimates = torch.full((len(title.split()), len(self.words)), -torch.inf)
@@ -113,8 +115,8 @@ class WordFlips:
 
         Args:
             index: the item, in the order of the oracle.
-            title: its title.
-            position: the only position to change, or None for all positions. −1 is the last one.
+            title: the title of this item.
+            position: the only position to change, or None for all positions. −1 is the last position.
         """
         estimates = self.estimates(index, title)
         positions = range(len(estimates)) if position is None or not len(estimates) else [position % len(estimates)]
@@ -133,7 +135,7 @@ class WordFlips:
 
         Args:
             index: the item, in the order of the oracle.
-            title: its title.
+            title: the title of this item.
         """
         s, parts, estimates = self.slopes, title.split(), []
         filler = self.vectors[self.words.index(self.typical_word())]
@@ -153,7 +155,7 @@ class WordFlips:
 
         Args:
             index: the item, in the order of the oracle.
-            title: its title.
+            title: the title of this item.
 
         Returns:
             The estimate, the position and the word of each substitution.
@@ -165,7 +167,7 @@ class WordFlips:
     def _tokens_by_position(self, index: int, title: str) -> Iterator[tuple[int, Tensor]]:
         """Yields each position that has tokens, and the mask of these tokens, bool [L].
 
-        It yields nothing if the model reads another number of words than the title has.
+        Nothing is yielded if the model reads more or fewer words than the title has.
         """
         word = self.slopes.word[index]
         if len(self.slopes.titles[index].split()) == len(title.split()):
@@ -194,7 +196,9 @@ class WordFlips:
         return rest * count / rest_count - total
 
     def _likelihood_without(self, choice: Tensor, index: int, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns the sum and the number of a title's slopes with and without some tokens.
+        """Returns two sums and two numbers of a title's slopes.
+
+        One sum and number cover all tokens. The others leave some tokens out.
 
         Args:
             choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].

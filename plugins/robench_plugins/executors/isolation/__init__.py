@@ -1,6 +1,6 @@
-"""Runs a task in a separate process. The executors use it.
+"""Runs a task in a separate process, for executors.
 
-``launch.py`` and ``process.py`` work on the side of the executor. On Linux a fork server (``server.py``) forks a keeper
+``launch.py`` and ``process.py`` belong to the executor's process. On Linux a fork server (``server.py``) forks a keeper
 per task (``keeper.py``), and the keeper forks the worker (``worker.py``). The keeper enforces the limits, and ends the
-worker with everything that it has started. On other systems workers are spawned (``spawned.py``).
+worker and all processes below it. On other systems workers are spawned (``spawned.py``).
 """

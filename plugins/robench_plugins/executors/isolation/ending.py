@@ -1,4 +1,7 @@
-"""Describes what ended a worker, from its exit code or signal and the kernel's log."""
+"""Describes the end of a worker.
+
+The sources are the exit code or signal of the worker, and the kernel's log.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ KERNEL_LOG = Path("/dev/kmsg")
 
 
 def describe_exit(code: int) -> str:
-    """Returns an exit code as text. A negative code is the signal that killed the process."""
+    """Returns an exit code as text.
+
+    A negative code is the signal that killed the process.
+    """
     if code >= 0:
         return f"the worker ended with exit code {code} before its task was done"
     try:
@@ -24,13 +30,19 @@ def describe_exit(code: int) -> str:
 
 
 class MemoryKills:
-    """The processes that the kernel has killed in this control group since this object was made."""
+    """The processes that the kernel has killed in this control group.
+
+    The count begins when this object is made.
+    """
 
     def __init__(self) -> None:
         self._before = _killed()
 
     def describe(self, pid: int) -> str:
-        """Returns the kernel's message about a process that it killed for memory, or an empty string."""
+        """Returns the kernel's message about killing a process for lack of memory.
+
+        The message is empty if there is none.
+        """
         if line := _kernel_line(pid):
             return f"; the kernel says: {line}"
         kills = _killed() - self._before
@@ -38,7 +50,10 @@ class MemoryKills:
 
 
 def _killed() -> int:
-    """Returns the number of processes that were killed for memory in the control group of this process."""
+    """Returns the number of processes that were killed for lack of memory.
+
+    All processes in the control group of this process count.
+    """
     with suppress(OSError):
         for entry in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = entry.split(":", 2)
@@ -54,7 +69,10 @@ def _killed() -> int:
 
 
 def _kernel_line(pid: int) -> str:
-    """Returns the last line of the kernel's log about killing a process for memory, or an empty string."""
+    """Returns the last line of the kernel's log about killing a process for memory.
+
+    The line is empty if there is none.
+    """
     line = ""
     try:
         log = os.open(KERNEL_LOG, os.O_RDONLY | os.O_NONBLOCK)
@@ -64,11 +82,11 @@ def _kernel_line(pid: int) -> str:
         while True:
             try:
                 text = os.read(log, 8192).decode(errors="replace").partition(";")[2].splitlines()
-            except BrokenPipeError:  # the kernel has dropped old lines meanwhile
+            except BrokenPipeError:  # the kernel has dropped old lines in the meantime
                 continue
             if text and re.search(rf"out of memory.*killed process {pid}\b", text[0], re.IGNORECASE):
                 line = text[0]
-    except OSError:  # no further line
+    except OSError:  # there are no further lines
         return line
     finally:
         os.close(log)

@@ -1,6 +1,9 @@
-"""Messages between the processes of a task, which hold a length and then pickled plain data.
+"""Messages between the processes of a task.
 
-What a worker sends is read piece by piece and never trusted: a message that names any other class is refused.
+A message is a length, followed by pickled plain data.
+
+The data of a worker is read piece by piece and never trusted. A message that names a class of any other kind is
+refused.
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from typing import Any
 
 MAGIC = b"robench\n"
 HEADER = struct.Struct("!8sQ")
-LARGEST = 16 << 30  # bytes of one message
-PIECE = 1 << 20  # bytes that are read at once
-PIECES = 64  # that are read before another process has its turn
+LARGEST = 16 << 30  # the largest size of a message in bytes
+PIECE = 1 << 20  # the number of bytes that are read at once
+PIECES = 64  # the number of pieces that are read before another process has its turn
 MODULES = frozenset(
     f"numpy.{core}.{name}" for core in ("core", "_core") for name in ("multiarray", "numeric")
-)  # where numpy's arrays and scalars are rebuilt
+)  # the modules that rebuild numpy's arrays and scalars
 PLAIN = frozenset(
     [("numpy", "ndarray"), ("numpy", "dtype")]
     + [(module, name) for module in MODULES for name in ("_reconstruct", "scalar", "_frombuffer")]
@@ -105,7 +108,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """An unpickler of plain data and numpy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns a class or function that is needed for arrays, and refuses every other one."""
+        """Returns a class or function that arrays need, and refuses all others."""
         if (module, name) not in PLAIN:
             raise RefusedError(f"it sent a {module}.{name}, which is not plain data")
         return super().find_class(module, name)
@@ -116,5 +119,5 @@ def _from_bytes(content: bytes) -> Any:
         return _PlainUnpickler(io.BytesIO(content)).load()
     except RefusedError:
         raise
-    except Exception as error:  # whatever the bytes of a plugin lead to
+    except Exception as error:  # the bytes of a plugin may cause any exception
         raise RefusedError(f"it sent a message that cannot be read ({type(error).__name__})") from error

@@ -1,6 +1,7 @@
-"""The keeper of a task on Linux: a process that starts the worker, enforces its limits, and ends all that it started.
+"""The keeper of a task on Linux.
 
-A keeper lives as long as its lifeline, a socket to the executor. If the executor ends, for whatever reason, the keeper
+A keeper is a process that starts the worker, enforces the limits, and finally ends the worker and all processes below
+it. A keeper lives as long as its lifeline, a socket to the executor. If the executor ends for any reason, the keeper
 kills its worker. If the keeper itself is killed, the kernel kills the worker.
 """
 
@@ -23,12 +24,12 @@ from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.limits import Limits
 from robench_plugins.executors.isolation.worker import do_task
 
-INTERVAL = 0.1  # seconds between two looks at the memory
-EAGER = "500"  # the kernel, out of memory, prefers a worker to the process that holds the results
+INTERVAL = 0.1  # the seconds between two looks at the memory
+EAGER = "500"  # If memory runs out, the kernel should kill a worker rather than the process that holds the results.
 
 
 def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
-    """Starts the worker of a task, and returns when it and everything that it started have ended.
+    """Starts the worker of a task, and waits until all processes below have ended.
 
     Args:
         work: the function that measures the task.
@@ -36,7 +37,7 @@ def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
         events: the worker's end of the socket for events.
         lifeline: this process's end of the lifeline.
     """
-    os.setsid()  # signals of the terminal are for the executor
+    os.setsid()  # only the executor handles the signals of the terminal
     tree.adopt_orphans()
     with os.fdopen(task_file, "rb") as file:
         task: Task = pickle.load(file)
@@ -62,7 +63,7 @@ def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
 
 
 def _become_worker(keeper: int) -> None:
-    os.setsid()  # so that a signal to the worker's group reaches nobody else
+    os.setsid()  # a signal to the worker's group then reaches nobody else
     tree.die_with_parent(keeper)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with suppress(OSError):
@@ -70,9 +71,9 @@ def _become_worker(keeper: int) -> None:
 
 
 def _watch(worker: int, line: socket.socket, limits: Limits, start: float) -> str | None:
-    """Waits, and returns None if the worker has ended, or the reason to end it.
+    """Waits for the end of the worker, or for a reason to end it.
 
-    The reason is empty if the executor has ended.
+    The result is None if the worker has ended, and the reason otherwise. The reason is empty if the executor has ended.
     """
     ended = os.pidfd_open(worker)
     poll = select.poll()
@@ -85,7 +86,7 @@ def _watch(worker: int, line: socket.socket, limits: Limits, start: float) -> st
         if ended in ready:
             os.close(ended)
             return None
-        if ready:  # the executor says nothing; this is the end of the line
+        if ready:  # The executor never sends anything, so the lifeline has been closed.
             return ""
         memory = 0 if limits.memory is None else tree.resident(tree.descendants(os.getpid()))
         if problem := limits.problem(time.monotonic() - start, memory):

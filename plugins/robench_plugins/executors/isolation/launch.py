@@ -25,14 +25,16 @@ from robench_plugins.executors.isolation.server import REQUEST, serve
 from robench_plugins.executors.isolation.spawned import work_alone
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# glibc hands freed memory back to the system at once, and every score matrix is then paid for in page faults.
+# By default glibc returns freed memory to the system at once, and every score matrix then causes page faults.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 FORKS = sys.platform == "linux"
-TURN = 1.0  # seconds after which tasks that say nothing are looked at
+TURN = 1.0  # the most seconds between two looks at tasks without events
 
 
 class Launcher:
-    """Starts tasks that share their work. It is a context, and leaving it ends all remaining tasks.
+    """Starts tasks that share their work.
+
+    A launcher is a context manager. Leaving the context ends all remaining tasks.
 
     Args:
         work: the function that measures a task.
@@ -40,7 +42,7 @@ class Launcher:
         forks: whether a fork server starts the workers. Otherwise each worker is spawned.
     """
 
-    context: ClassVar[SpawnContext] = multiprocessing.get_context("spawn")  # starts the server, and spawned workers
+    context: ClassVar[SpawnContext] = multiprocessing.get_context("spawn")  # starts the server and spawned workers
 
     def __init__(self, work: Work, threads: int, *, forks: bool = FORKS) -> None:
         self.work, self.threads, self.forks = work, threads, forks
@@ -72,7 +74,7 @@ class Launcher:
         """Does tasks in order at some places, such as GPUs, and passes on their events.
 
         Args:
-            places: what each place adds to the payload of its tasks. There is one task at a time at each.
+            places: the addition of each place to the payload of its tasks. A place has one task at a time.
             tasks: the tasks.
             emit: the function that receives the events.
         """
@@ -91,17 +93,20 @@ class Launcher:
                         emit(event)
                 free += [at[process.task.id] for process in running if process.ended]
                 running = [process for process in running if not process.ended]
-        finally:  # an error, or the user, may end the run early
+        finally:  # an error or the user may end the run early
             for process in running:
                 process.end()
             for process in running:
                 process.close()
 
     def start(self, task: Task) -> TaskProcess:
-        """Starts a task. Whoever calls this reads the process until it has ended, or closes it."""
+        """Starts a task.
+
+        The caller must read the process until it has ended, or close it.
+        """
         events, lifeline = socket.socketpair(), socket.socketpair()
         for pair in (events, lifeline):
-            register_after_fork(pair[0], socket.socket.close)  # a copy elsewhere would keep the task alive
+            register_after_fork(pair[0], socket.socket.close)  # a copy in another process would keep the task alive
         if self.forks:
             self._request(task, events[1], lifeline[1])
             process = TaskProcess(task, events[0], lifeline[0])
@@ -113,7 +118,7 @@ class Launcher:
         return process
 
     def _request(self, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
-        """Asks the fork server for a keeper. A server that has died is started again."""
+        """Asks the fork server for a keeper, and restarts a dead server first."""
         file = os.memfd_create("task")
         try:
             with os.fdopen(os.dup(file), "wb") as content:
@@ -163,9 +168,8 @@ def _cause(process: BaseProcess) -> str:
 def environment(threads: int) -> Iterator[None]:
     """Sets the environment variables that workers inherit.
 
-    They are thread counts and, unless the user has set them, settings of the allocator.
-
-    The numerical libraries read thread counts when they are imported. Python, as it starts, imports nothing from the
+    The variables are thread counts and settings of the allocator. Settings that the user has made are kept. The
+    numerical libraries read thread counts when they are imported. When Python starts, it imports nothing from the
     current folder.
     """
     given = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONSAFEPATH": "1"}
@@ -184,7 +188,10 @@ def environment(threads: int) -> Iterator[None]:
 
 @contextmanager
 def trusted_path() -> Iterator[None]:
-    """Moves the current folder, which an interactive Python searches first, to the end of the path."""
+    """Moves the current folder to the end of the path.
+
+    An interactive Python would search this folder first.
+    """
     before = list(sys.path)
     sys.path[:] = [place for place in before if place] + [os.getcwd() for place in before if not place]
     try:
@@ -195,7 +202,10 @@ def trusted_path() -> Iterator[None]:
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """Hides the main script. Otherwise a new process would import it and start the same run again."""
+    """Hides the main script.
+
+    Otherwise a new process would import the script and start the same run again.
+    """
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

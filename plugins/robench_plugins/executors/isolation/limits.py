@@ -27,7 +27,7 @@ class Limits:
 
         Args:
             seconds: the seconds since the start of the task.
-            memory: the resident memory of its processes, in bytes.
+            memory: the resident memory of the task's processes, in bytes.
         """
         if self.seconds is not None and seconds > self.seconds:
             return (

@@ -16,8 +16,8 @@ from robench_plugins.executors.isolation import tree
 from robench_plugins.executors.isolation.frames import Frames, RefusedError
 from robench_plugins.executors.isolation.worker import DONE
 
-SILENCE = 60.0  # seconds without an event after which it is reported
-PATIENCE = 5.0  # seconds after which the end of a task that was told to end is no longer awaited
+SILENCE = 60.0  # the seconds without an event after which a task is reported
+PATIENCE = 5.0  # the most seconds to wait for a task that was asked to end
 VANISHED = "the keeper of the worker was killed, or could not start it"
 
 
@@ -28,10 +28,10 @@ class TaskProcess:
         task: the task.
         events: this side of the socket for events.
         lifeline: this side of the lifeline. Closing it ends the task.
-        cause: describes the end of the process if nothing has been said about it on the lifeline.
+        cause: describes the end of the process if the lifeline brought no description.
 
     Attributes:
-        ended: True if the task and everything that it started have ended, and every event was read.
+        ended: True if the task and all processes below it have ended, and every event was read.
     """
 
     def __init__(
@@ -51,7 +51,10 @@ class TaskProcess:
         return [frames.connection for frames in (self._events, self._line) if frames.open]
 
     def read(self) -> Iterator[Event]:
-        """Yields the events that have arrived, without waiting. ``lost`` is the last one of a task that failed."""
+        """Yields the events that have arrived, without waiting.
+
+        ``lost`` is the last event of a failed task.
+        """
         self._read_line()
         yield from self._read_events()
         if self._line.open:
@@ -102,7 +105,7 @@ class TaskProcess:
             self.end()
 
     def _checked(self, event: Any) -> Event:
-        """Returns an event, which belongs to this task."""
+        """Returns an event, after checking that it belongs to this task."""
         if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
             raise RefusedError("it sent a message that is no event")
         if event.setdefault("task", self.task.id) != self.task.id:
@@ -113,7 +116,7 @@ class TaskProcess:
         ending = self._ending
         if ending is None:
             ending = {"error": self._cause(), "again": True}
-        if self._pid and not ending.get("swept") and hasattr(os, "killpg"):  # no keeper has ended what it started
+        if self._pid and not ending.get("swept") and hasattr(os, "killpg"):  # no keeper has ended the group
             with suppress(OSError):
                 os.killpg(self._pid, signal.SIGKILL)
         self._events.close()

@@ -1,6 +1,6 @@
-"""The fork server on Linux, which has imported the libraries and forks a keeper per task.
+"""The fork server on Linux, which forks a keeper per task.
 
-It runs no foreign plugin, has no GPU context and starts no threads.
+The server has imported the libraries in advance. It runs no foreign plugin, has no GPU context and starts no threads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from robench.api import Work
 from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.keeper import keep
 
-PRELOADED = ("torch", "numpy", "scipy.sparse", "pandas")  # what almost every victim imports; the work brings its own
-REQUEST = b"!"  # comes with three descriptors: the task, the socket of events, the lifeline
+PRELOADED = ("torch", "numpy", "scipy.sparse", "pandas")  # almost every victim imports these
+REQUEST = b"!"  # sent with three descriptors: the task, the socket of events, the lifeline
 
 
 def serve(control: socket.socket, work: Work) -> None:
@@ -31,13 +31,13 @@ def serve(control: socket.socket, work: Work) -> None:
         work: the function that measures a task.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the executor decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the executor handles this signal
     for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # the pages of what is imported stay shared with the workers
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets keepers that have ended
+    gc.freeze()  # the workers then share the pages of the imported modules
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system then forgets keepers that have ended
     control.setblocking(True)
     while True:
         try:
@@ -52,7 +52,7 @@ def serve(control: socket.socket, work: Work) -> None:
 def _fork(control: socket.socket, work: Work, descriptors: list[int]) -> None:
     try:
         with warnings.catch_warnings():
-            # Only a library with several threads, such as OpenBLAS, has any here; it prepares itself for a fork.
+            # The only threads here belong to libraries such as OpenBLAS, which prepare themselves for a fork.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
     except OSError as error:

@@ -1,4 +1,7 @@
-"""A worker that is spawned, on systems without a fork server. A thread of its own watches its lifeline and limits."""
+"""A spawned worker, for systems without a fork server.
+
+A separate thread watches its lifeline and its limits.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.limits import Limits
 from robench_plugins.executors.isolation.worker import do_task
 
-INTERVAL = 0.5  # seconds between two looks at the limits
-LIMIT = 1  # exit code of a worker over its limit
+INTERVAL = 0.5  # the seconds between two looks at the limits
+LIMIT = 1  # the exit code of a worker over its limit
 
 
 def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
@@ -29,7 +32,7 @@ def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.s
     """
     os.environ.pop("PYTHONSAFEPATH", None)
     if hasattr(os, "setsid"):
-        os.setsid()  # so that the executor can end the group; signals of the terminal are for the executor
+        os.setsid()  # The executor can then end the group, and only the executor handles the signals of the terminal.
     lifeline.sendall(to_frame({"kind": "started", "pid": os.getpid()}))
     threading.Thread(target=_watch, args=(lifeline, Limits.of(task)), daemon=True).start()
     do_task(work, task, events)
@@ -46,7 +49,7 @@ def _watch(lifeline: socket.socket, limits: Limits) -> None:
 
 
 def _memory() -> int:
-    """Returns the peak memory of this process in bytes, or 0 if the system does not report it."""
+    """Returns the peak memory of this process in bytes, or 0 if it is unknown."""
     try:
         import resource  # noqa: PLC0415  # absent on Windows
     except ImportError:

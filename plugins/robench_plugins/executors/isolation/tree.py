@@ -1,4 +1,4 @@
-"""The processes below a process on Linux, as ``/proc`` shows them."""
+"""The processes below a process on Linux, read from ``/proc``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # of prctl
+SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # options of prctl
 PROC = Path("/proc")
-PATIENCE = 5.0  # seconds after which processes that cannot be ended are left alone
+PATIENCE = 5.0  # the seconds after which processes that do not end are left alone
 
 
 def die_with_parent(parent: int) -> None:
     """Makes the kernel kill this process as soon as its parent ends.
 
     Args:
-        parent: the process id of the parent, which may have ended already.
+        parent: the process id of the parent. It may have ended already.
     """
     _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
@@ -27,7 +27,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of processes below it whose own parent ends."""
+    """Makes this process the parent of orphaned processes below it."""
     _prctl(SET_CHILD_SUBREAPER, 1)
 
 
@@ -55,7 +55,10 @@ def _listed_children(pid: int) -> list[int]:
 
 
 def _all_children() -> Callable[[int], list[int]]:
-    """Returns a function from a process to its children, for kernels that do not list them."""
+    """Returns a function that lists the children of a process.
+
+    Kernels that do not list children need this function.
+    """
     below: dict[int, list[int]] = {}
     for place in PROC.glob("[0-9]*"):
         if fields := _status(int(place.name)):
@@ -84,7 +87,10 @@ def is_stopped(pid: int) -> bool:
 
 
 def _status(pid: int) -> list[str]:
-    """Returns the fields of ``stat`` from the state on, or none if the process has ended."""
+    """Returns the fields of ``stat`` from the state on.
+
+    The list is empty if the process has ended.
+    """
     try:
         return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -92,7 +98,7 @@ def _status(pid: int) -> list[str]:
 
 
 def end_descendants() -> None:
-    """Kills every process below this one, and those that they start meanwhile."""
+    """Kills every process below this one, including those that start meanwhile."""
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:
         for pid in descendants(os.getpid()):

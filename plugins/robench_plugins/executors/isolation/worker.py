@@ -13,7 +13,7 @@ from contextlib import suppress
 from robench.api import Task, Work
 from robench_plugins.executors.isolation.frames import to_frame
 
-DONE = "done"  # the last message of a worker, which is no event
+DONE = "done"  # the last message of a worker, which is not an event
 
 
 def do_task(work: Work, task: Task, events: socket.socket) -> None:
@@ -29,12 +29,12 @@ def do_task(work: Work, task: Task, events: socket.socket) -> None:
     code = 1
     try:
         send = _sender(events)
-        os.environ.update(task.payload.get("environment", {}))  # CUDA reads its variables when it is first used
+        os.environ.update(task.payload.get("environment", {}))  # CUDA reads its variables only when it is first used
         work(task, send)
         _flush()
         send(DONE)
         code = 0
-    except BrokenPipeError:  # nobody listens any more
+    except BrokenPipeError:  # the executor no longer listens
         pass
     except BaseException:
         with suppress(BaseException):

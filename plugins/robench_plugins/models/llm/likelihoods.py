@@ -1,4 +1,4 @@
-"""Log-likelihoods of titles after a prompt. Each of them is computed once."""
+"""Log-likelihoods of titles after a prompt, each of which is computed once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from robench.pretrained import Decoder, Prefix, Soft
 
-MOST_VALUES = 200_000  # cached results
-PREFIX_BYTES = 2**30  # bytes of cached prompts, beyond which the oldest prompts are dropped
+MOST_VALUES = 200_000  # the largest number of cached results
+PREFIX_BYTES = 2**30  # the largest size of the cached prompts in bytes; beyond it the oldest prompts are dropped
 
 
 class TitleLikelihoods:
@@ -110,7 +110,7 @@ class TitleLikelihoods:
     def _cached(self, inputs: object, vectors: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         """Returns the result for the inputs from the cache.
 
-        If the cache lacks it, it is computed without a gradient.
+        If the cache lacks the result, it is computed without a gradient.
         """
         key = _hash(inputs, vectors)
         if key not in self.values:

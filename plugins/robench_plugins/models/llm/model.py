@@ -118,7 +118,7 @@ class Llm(LikelihoodModel):
         self.titles = CatalogueTitles(TitleTokenizer(decoder, self.template.room), titles, titles)
         self.likelihoods = TitleLikelihoods(decoder)
         self._profiles = data.profiles
-        # A parameter that marks device and precision, and without which an optimiser would have none.
+        # This parameter marks the device and the precision. Without it, an optimiser would have no parameters.
         self.home = nn.Parameter(torch.zeros(()), requires_grad=False)
         self.adapters = nn.ParameterDict()
         if c.lora_rank:
@@ -187,7 +187,7 @@ class Llm(LikelihoodModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields sampled interactions.
 
-        Each of them is the target for the items before it.
+        Each interaction is the target for the items before it.
         """
         if not self.config.lora_rank:
             return
@@ -275,7 +275,7 @@ class Llm(LikelihoodModel):
         )
         vectors = self.decoder.embed(ids) * real.unsqueeze(-1)
         if self.training and torch.is_grad_enabled():
-            vectors.requires_grad_()  # the table is frozen, and defences need the gradient of the loss here
+            vectors.requires_grad_()  # The table is frozen, but defences need the gradient of the loss here.
         context: dict[str, object] = {"prompts": prompts}
         if not batch.targets:
             candidates, order = self._retrieve(batch)

@@ -51,7 +51,7 @@ def load_template(setting: str | None) -> str:
         where = setting
         try:
             text = Path(setting).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError if ~ belongs to an unknown user
             reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", str(error))
             raise DataError(f"no prompt: {reason}", where=where, hint="a template with {history}, or a file") from None
     if text.count("{history}") != 1 or text.count("{profile}") > 1:

@@ -14,7 +14,7 @@ from robench_plugins.models.llm.likelihoods import TitleLikelihoods
 from robench_plugins.models.llm.prompt import Prompt
 from robench_plugins.models.llm.titles import CatalogueTitles
 
-# Score ranges in nats per token: likelihoods of candidates, unusable candidates below them, then all other items.
+# Ranges of scores in nats per token: likelihoods of candidates, unusable candidates below them, then all other items.
 LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
 
 
@@ -42,7 +42,7 @@ class CandidateScorer:
 
         Args:
             prompt: the prompt of the user.
-            vectors: the vectors of its tokens, perturbed or not, float [P, d].
+            vectors: the vectors of the prompt's tokens, which may be perturbed, float [P, d].
             items: the candidates in the order of the retriever, best first.
         """
         tokenizer, device = self.titles.tokenizer, vectors.device
@@ -72,7 +72,7 @@ class CandidateScorer:
 
         Args:
             prompt: the prompt of the user.
-            vectors: the vectors of its tokens, perturbed or not, float [P, d].
+            vectors: the vectors of the prompt's tokens, which may be perturbed, float [P, d].
             items: m items with usable titles.
         """
         titles = [self.titles.tokens_of(item) for item in items]
@@ -101,7 +101,7 @@ class CandidateScorer:
 
         Args:
             prompt: the prompt of the user.
-            vectors: the vectors of its tokens, float [P, d].
+            vectors: the vectors of the prompt's tokens, float [P, d].
             items: all candidates of the user.
             usable: the m candidates with usable titles.
         """
@@ -128,8 +128,8 @@ class CandidateScorer:
         return torch.equal(vectors, self.likelihoods.decoder.embed(tokens))
 
     def _needs_gradient(self, vectors: Tensor) -> bool:
-        """Returns whether a gradient with respect to the inputs or the trained factors is needed.
+        """Returns whether a gradient is needed.
 
-        With soft titles it is never needed.
+        The gradient may be that of the inputs or that of the trained factors. With soft titles no gradient is needed.
         """
         return not self.titles.soft and torch.is_grad_enabled() and (vectors.requires_grad or self.trainable)

@@ -30,9 +30,9 @@ class TitleTokenizer:
         self._cache: dict[str, list[int]] = {}
 
     def tokens_of(self, title: str) -> list[int]:
-        """Returns the tokens of a title. An empty title has no tokens.
+        """Returns the tokens of a title.
 
-        Every word of the title is preceded by one space.
+        An empty title has no tokens. Every word of the title is preceded by one space.
         """
         text = " ".join(title.split())
         if text not in self._cache:
@@ -44,7 +44,9 @@ class TitleTokenizer:
         return 0 < len(tokens) <= self.limit
 
     def padded(self, titles: Sequence[str]) -> Tokens:
-        """Returns the tokens of titles, padded on the right. An unusable title has no tokens.
+        """Returns the tokens of titles, padded on the right.
+
+        An unusable title has no tokens.
 
         Args:
             titles: the titles, with one space between words.
@@ -76,7 +78,7 @@ class CatalogueTitles:
     soft: Mapping[int, Soft] = field(default_factory=dict)
 
     def tokens_of(self, item: int) -> list[int]:
-        """Returns the tokens of an item's title, or none if it has no title."""
+        """Returns the tokens of an item's title, or no tokens if it has no title."""
         return self.tokenizer.tokens_of(self.texts[item])
 
     def genuine_tokens_of(self, item: int) -> list[int]:
