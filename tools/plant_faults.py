@@ -224,7 +224,7 @@ def load(path: Path, names: list[str]) -> list[Fault]:
 def main() -> int:
     """Plants all faults, and prints how many were detected."""
     root = Path(__file__).resolve().parents[1]
-    parser = argparse.ArgumentParser(description="Plants faults, and runs the tests that must detect them.")
+    parser = argparse.ArgumentParser(description="Plants faults, and runs the tests that must see them.")
     parser.add_argument("names", nargs="*", help="faults to plant; all if there is none")
     parser.add_argument("--tree", type=Path, default=root, help="the source tree, a git checkout")
     parser.add_argument("--faults", type=Path, default=root / "tools" / "faults.yaml")

@@ -1,4 +1,7 @@
-"""Defences that do not change the fit share the checkpoint of the undefended victim."""
+"""Tests defences that share the checkpoint of the undefended victim.
+
+Such a defence does not change the fit.
+"""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -41,7 +44,10 @@ class Silent(Wrapping):
 
 
 def fit_of(cache, defense):
-    """Returns the fit of a victim with a defence, or of the undefended one."""
+    """Returns the fit of a victim with a defence.
+
+    Without a defence, the victim is the undefended one.
+    """
     plain = victim_fit(cache, defense=defense)
     part = NO_DEFENSE if type(defense) is Defense else Part(type(defense).__name__, {}, "d")
     return replace(plain, victim=replace(plain.victim, defense=part), undefended=Defense())
@@ -53,12 +59,18 @@ def fit_of(cache, defense):
     ids=lambda value: type(value).__name__ if isinstance(value, Defense) else "",
 )
 def test_only_a_defence_that_leaves_the_fit_alone_shares_it(tmp_path, defense, shared):
-    """It must say so, override nothing that training calls, and change no title."""
+    """A sharing defence must declare that the fit stays unchanged.
+
+    Such a defence overrides no hook that training calls, and changes no title.
+    """
     assert (fit_of(tmp_path, defense).key == fit_of(tmp_path, Defense()).key) == shared
 
 
 def test_a_shared_victim_is_not_fitted_again_and_equal(tmp_path, monkeypatch):
-    """The checkpoint says that it is the undefended victim's, and the weights are those of a fit of its own."""
+    """The checkpoint belongs to the undefended victim.
+
+    The weights equal those of a separate fit.
+    """
     undefended = fit_of(tmp_path / "one", Defense()).fit()
     own = victim_fit(tmp_path / "other", defense=Wrapping()).fit()
     monkeypatch.setattr("robench.engine.fit.victim.fit", None)

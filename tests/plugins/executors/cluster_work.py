@@ -1,4 +1,7 @@
-"""What the victims of the tests of clusters do. A fork server imports this module."""
+"""Provides the work of victims for the tests of clusters.
+
+A fork server imports this module.
+"""
 
 import os
 import time
@@ -6,7 +9,10 @@ from pathlib import Path
 
 
 def work(task, emit):
-    """Emits an event per cell. A cell may name a file to read, or one to wait for."""
+    """Emits an event per cell.
+
+    A cell may name a file to read or a file to wait for.
+    """
     for cell in task.payload["cells"]:
         event = {"name": cell["name"], "pid": os.getpid(), "device": os.environ.get("CUDA_VISIBLE_DEVICES")}
         if "read" in cell:

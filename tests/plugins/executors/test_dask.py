@@ -1,4 +1,7 @@
-"""Victims on a dask cluster: the same numbers, lost workers, released tasks, and files that a worker lacks."""
+"""Tests victims on a dask cluster.
+
+The tests cover equal numbers, lost workers, released tasks, and files that are missing on a worker.
+"""
 
 import hashlib
 import importlib
@@ -40,7 +43,7 @@ HERE = str(Path(__file__).parent)
 
 @pytest.fixture(scope="module")
 def work():
-    """The work of the tests, in a module that other processes can import."""
+    """Returns the work of the tests from a module that other processes can import."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         yield importlib.import_module("cluster_work").work
@@ -59,7 +62,10 @@ def ended(pid):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster whose two workers are in this process. They start victims in processes, as every worker does."""
+    """Yields a cluster with two workers in this process.
+
+    Like every worker, these workers start victims in processes.
+    """
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, silence_logs=60
     ) as cluster:

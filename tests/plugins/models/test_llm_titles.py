@@ -33,7 +33,10 @@ K = 3
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory):
-    """Returns a victim with a decoder in double precision."""
+    """Returns a victim with a decoder in double precision.
+
+    The decoder has a token for every word.
+    """
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
