@@ -1,4 +1,4 @@
-"""The base class of everything that a plugin registers, and that of its settings."""
+"""The base classes of components, which plugins register, and of their settings."""
 
 from __future__ import annotations
 

@@ -179,8 +179,8 @@ class Interactions:
 def joined(first: Interactions, second: Interactions) -> Interactions:
     """Returns the items of ``first`` and then of ``second``, user by user.
 
-    Training and validation items together are the history at test time. Rows of ``first`` beyond those of ``second``
-    (fake users) are dropped.
+    Training and validation items together are the history at test time. If ``first`` has more rows than ``second``, the
+    extra rows (fake users) are dropped.
     """
     lengths = first.lengths()[: second.n_users] + second.lengths()
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -217,13 +217,13 @@ class Catalogue:
 
 @dataclass(frozen=True, eq=False)
 class TrainData:
-    """The data that a fit may see. It lacks the held-out test items.
+    """The data that a fit may see, without the held-out test items.
 
     Args:
         train: one row per real user, then one per fake user.
         validation: one row per real user, for selection and never for the loss.
         catalogue: the items.
-        profiles: a text about each real user. It is empty if the data set has none.
+        profiles: a text about each real user, or an empty tuple if the data set has no profiles.
     """
 
     train: Interactions

@@ -33,7 +33,7 @@ class Outcome:
         candidates: the number of unmasked items of each user, int64 [U].
         target_ranks: the rank of each target for each user, int64 [T, U], or None if there are no targets. The rank is
             0 if the target is among the user's data or held-out items.
-        clean: the clean outcome of the same victim, for list stability. It is None if this outcome is the clean one.
+        clean: the clean outcome of the same victim, for list stability, or None if this outcome is the clean one.
         likes: the calibrated probability that the user likes each held-out item, float64 [n], or None if it was not
             measured.
         dislikes: the same probability for one fixed negative per held-out item, float64 [n]. NaN if the user has no

@@ -24,8 +24,8 @@ class SurfaceRules:
             Otherwise one perturbation serves all users, and the worst case is the attack with the worst mean.
         leaves_broken_users: whether an ensemble may stop for a user once the goal is reached. Stored ranks are then
             only bounds.
-        ranks_models: whether models are ranked against each other. This requires that the same ε is equally strong for
-            all models.
+        ranks_models: whether models are ranked against each other. A ranking requires that the same ε is equally strong
+            for all models.
         whole_units: whether a budget counts whole edits or users. Otherwise ε bounds a length, and no perturbation
             exceeds it.
         scale: the default scale of ε.

@@ -91,7 +91,7 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     """Fits a victim's calibration to validation items and their negatives.
 
     A negative is an item outside the user's training and validation items. A test item may be drawn as a negative,
-    because test items are still sealed. It cannot influence the calibration in any other way.
+    because test items are still sealed. A test item cannot influence the calibration in any other way.
 
     Args:
         model: the fitted model.

@@ -37,8 +37,8 @@ def candidate_diagnostics(
         model: the victim.
         history: the known items of each real user.
         chunks: the chunks of all evaluated users, on the CPU.
-        arrays: the arrays of the cell. With ``targets``, the array ``target_ranks``, int64 [T, U], is present. It is 0
-            if a user already has the item.
+        arrays: the arrays of the cell. With ``targets``, the array ``target_ranks``, int64 [T, U], is present. A rank
+            of 0 means that a user already has the item.
         targets: the promoted items, int64 [T].
     """
     held_count = held_among = width = 0

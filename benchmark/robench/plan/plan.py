@@ -62,8 +62,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     The cells are ordered by data set, model, defence, seed, poisoning, attack and ε.
 
     Raises:
-        UserErrors: if an ``exclude`` entry matches nothing, if a ``ranking`` entry fits no threat model of the suite,
-            or if a warm-up is as long as the training.
+        UserErrors: if an ``exclude`` entry matches nothing, if a ``ranking`` entry fits no threat model, or if a
+            warm-up is as long as the training.
     """
     parts = make_parts(suite, registry)
     cells: dict[str, Cell] = {}

@@ -103,7 +103,7 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
 
     Raises:
         UserError: if the file is missing or not YAML.
-        UserErrors: if the suite has mistakes. All of them are reported in the order of their lines.
+        UserErrors: if the suite has mistakes. All mistakes are reported in the order of their lines.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -129,7 +129,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
     """Returns the suite of a parsed file.
 
     Raises:
-        UserErrors: if the suite has mistakes. All of them are reported in the order of their lines.
+        UserErrors: if the suite has mistakes. All mistakes are reported in the order of their lines.
     """
     mistakes = Mistakes(tree)
     _refuse_half_characters(tree.data, (), mistakes)

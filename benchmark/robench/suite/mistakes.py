@@ -90,7 +90,7 @@ class Mistakes:
             self.add(*_describe(detail, (*home, *loc[1:]), keys), absent=absent)
 
     def in_order(self) -> list[UserError]:
-        """Returns the mistakes by line, after those of the command line."""
+        """Returns the mistakes by line. Mistakes of the command line come first."""
         reported = [mistake for mistake in self._mistakes.values() if mistake.absent not in self.misspelt]
         return [mistake.error for mistake in sorted(reported, key=lambda mistake: mistake.line)]
 

@@ -16,7 +16,7 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
     Examples are ``models.mf.factors=32``, ``attacks[0].steps=5`` and ``seeds=[0]``.
 
     An entry of a list is selected by its index, or by a name or label that no other entry has. Values are parsed like
-    those of the file. The schema reports unknown keys later.
+    the values of the file. The schema reports unknown keys later.
 
     Raises:
         UserError: if an override is not ``path=value``, or if a path does not exist.

@@ -47,7 +47,8 @@ def random_edits(
         edits: the kinds to draw from.
 
     Returns:
-        The kind, the place and the item of every edit, int64 [B, Q] each. They are the arguments of ``edited``.
+        The kind, the place and the item of every edit, int64 [B, Q] each. The function ``edited`` takes these three
+        tensors.
     """
     allowed = oracle.insertable(rows).cumsum(1)
     lengths, left = (rows >= 0).sum(1, keepdim=True), allowed[:, -1:]

@@ -109,9 +109,9 @@ class Exposure:
 
     Args:
         loss: the loss of each item, float64 [A]. A higher loss is nearer to the goal.
-        reached: the share of users whose goal is reached, float64 [A]. Under the goal ``promote``, these are the users
-            without the item that get it within the top k. If the attack is untargeted, they are the users without a
-            held-out item in the top k.
+        reached: the share of users for which the attack reaches its goal, float64 [A]. Under the goal ``promote``,
+            these are the users without the item that get it within the top k. If the attack is untargeted, they are the
+            users without a held-out item in the top k.
     """
 
     loss: Tensor
@@ -129,7 +129,7 @@ class TextOracle(Protocol):
 
     @property
     def items(self) -> IntArray:
-        """The items whose titles may be rewritten, as rows of the catalogue: int64 [A]."""
+        """The items with titles to rewrite, as rows of the catalogue: int64 [A]."""
         ...
 
     @property

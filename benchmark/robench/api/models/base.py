@@ -99,7 +99,7 @@ class Model(Component):
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of users that are not in the training data.
 
-        The default suits models whose ``scores`` read only the history.
+        The default suits models with ``scores`` that read only the history.
 
         Args:
             history: one row per newcomer, oldest item first.

@@ -143,7 +143,7 @@ class Step:
                 and each step has length 2.5 ε / steps.
             epsilon: the budget relative to the batch's RMS: one number, or one per row, float [B].
             norm: the norm of the budget.
-            objective: the function to increase. It maps the perturbed inputs to a scalar.
+            objective: the function to increase, which maps the perturbed inputs to a scalar.
             steps: the number of steps of ``pgd``.
             gradient: the gradient at δ = 0, if the caller already has it.
         """

@@ -26,7 +26,7 @@ class Tokens:
 
     Args:
         ids: the tokens, int64 [n, L].
-        mask: whether each place holds a token, bool [n, L]. It is False at padding.
+        mask: whether each place holds a token, bool [n, L]. Padding is False.
         start: the index of each token's first character in the text, int64 [n, L]. The index is −1 at special tokens
             and padding.
     """

@@ -127,7 +127,7 @@ class TorchConfig(BaseConfig):
 
 
 class TorchModel(Model, nn.Module):
-    """A neural model whose embedded inputs can be perturbed.
+    """A neural model with embedded inputs that can be perturbed.
 
     The host trains the model. A subclass computes inputs, scores and losses. ``under`` runs any part of the model with
     other values in its ``tables``.

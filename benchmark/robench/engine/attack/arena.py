@@ -48,7 +48,7 @@ class Arena(ABC):
 
     @property
     def to_break(self) -> Tensor:
-        """True for the rows whose genuine input does not reach the goal: bool [B]."""
+        """True for the rows that miss the goal with their genuine input: bool [B]."""
         rows: Tensor = self.oracle.to_break
         return rows
 
@@ -56,8 +56,8 @@ class Arena(ABC):
     def stops(self) -> bool:
         """True if an ensemble stops attacking a user once the user is broken.
 
-        The value is False if items are promoted, because further gains count. It is also False if the victim draws at
-        test time, because another draw may change the judgement.
+        The value is False if items are promoted, because further gains count. The value is also False if the victim
+        draws at test time, because another draw may change the judgement.
         """
         return True
 

@@ -36,7 +36,7 @@ class Costs:
 
 @dataclass
 class Diagnosis:
-    """The counts of users or titles whose first gradient was unusable.
+    """The counts of users or titles with an unusable first gradient.
 
     A gradient is unusable if it is zero or if it is not finite.
 
@@ -58,7 +58,7 @@ class Diagnosis:
     def take_new(self, users: Sequence[int]) -> list[int]:
         """Returns the positions of the users without a diagnosis.
 
-        All of them count as diagnosed from now on.
+        From now on, all ``users`` count as diagnosed.
         """
         positions = [at for at, user in enumerate(users) if user not in self.users]
         self.users.update(users)

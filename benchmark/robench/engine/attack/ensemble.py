@@ -76,7 +76,7 @@ class MemberLog:
 
         Args:
             arrays: the arrays of the cell. The array ``first``, int64 [U], is the member that broke each user first, or
-                −1. It is absent if one perturbation serves all users.
+                −1. The array is absent if one perturbation serves all users.
         """
         rows = []
         for number, member in enumerate(self.members):
@@ -106,8 +106,8 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
 
     Returns:
         The candidate and two arrays. ``first``, int64 [B], is the member that broke each row first, or −1.
-        ``member_broke``, int8 [B, M], is 1 if the member broke the row, and 0 if the row survived. It is −1 if the
-        member did not run on the row.
+        ``member_broke``, int8 [B, M], is 1 if the member broke the row, and 0 if the row survived. The value is −1 if
+        the member did not run on the row.
     """
     worst = Worst.genuine(arena)
     standing, concerned = arena.to_break.clone(), arena.concerned

@@ -146,8 +146,8 @@ class Goal:
 
         The damage is −NDCG@k of the held-out items, or NDCG@k of the promoted items.
 
-        Candidates that serve all users are compared by the mean of this damage, as in the tables. This damage does not
-        compare candidates of single users, because most would tie.
+        Candidates that serve all users are compared by the mean of this damage, as in the tables. This damage is not
+        used to compare candidates of single users, because most candidates would tie.
         """
         ranks = self.ranks(scores)
         gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)

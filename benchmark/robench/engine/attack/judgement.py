@@ -64,7 +64,7 @@ def judge_scores(
     draws. A user is broken if the goal is reached in at least half of the draws.
 
     Args:
-        goal: the goal of the users to whom these scores belong.
+        goal: the goal of the users with these scores.
         draws: masked scores, float [B, n_items] each.
         damage_of: the function that computes the damage from a goal and scores. The default is ``Goal.damage``.
     """

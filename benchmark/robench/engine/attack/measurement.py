@@ -119,7 +119,7 @@ def median_arrays(
 
     If there are ``targets``, the result also has the ranks of these items.
 
-    The arrays of a user are consistent, because they come from a single draw. This is the draw with the median damage.
+    The arrays of a user are consistent, because they come from a single draw, namely the draw with the median damage.
     Of two middle draws, the draw with more damage is taken.
 
     Args:

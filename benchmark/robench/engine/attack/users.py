@@ -71,7 +71,7 @@ class UserOracle(ABC, Generic[Input]):
 
     @property
     def to_break(self) -> Tensor:
-        """True for the users whose genuine input does not reach the goal: bool [B]."""
+        """True for the users that miss the goal with their genuine input: bool [B]."""
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
@@ -119,8 +119,8 @@ class UserOracle(ABC, Generic[Input]):
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the mean gradient over the draws, with zeros at unusable entries.
 
-        The method also diagnoses the first gradient of each user to be broken. This reveals a defence that hides its
-        gradient.
+        The method also diagnoses the first gradient of each user to be broken. The diagnosis reveals a defence that
+        hides its gradient.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:

@@ -107,7 +107,8 @@ def fit(
 ) -> FitReport:
     """Fits a model under a defence, and keeps the weights of the best epoch.
 
-    Epochs of the defence's warm-up are not validated. Their weights are not kept, and patience does not count them.
+    Epochs of the defence's warm-up are not validated. Their weights are not kept, and patience does not count these
+    epochs.
 
     All randomness comes from ``rng``. The roles ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate. A defence
     that draws more numbers therefore does not change the clean stream.

@@ -84,10 +84,10 @@ class VictimFit:
         attack: the poisoning, or None if the victim is not poisoned.
         cache: the cache of profiles and checkpoints.
         device: the device on which the model is fitted.
-        data_key: the key of the prepared data in the cache. The checkpoint holds this key, so the checkpoint alone
-            suffices to rebuild the victim.
-        undefended: the defence that does nothing, whose checkpoint is shared by defences that do not change the fit.
-            None if nothing is shared.
+        data_key: the key of the prepared data in the cache. The checkpoint holds this key, so the victim can be rebuilt
+            from the checkpoint.
+        undefended: the defence that does nothing, or None if nothing is shared. Defences that do not change the fit
+            share the checkpoint of the undefended victim.
     """
 
     victim: Victim

@@ -13,7 +13,7 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 class Mask:
     """A version of ``mask_known`` that is faster for many queries of the same users.
 
-    From the second query on, a mask adds 0 or −inf to the scores. This is faster forward and backward.
+    From the second query on, a mask adds 0 or −inf to the scores. This addition is faster, forward and backward.
 
     The gradient of an addition needs no copy. This gradient also flows to the scores of masked items. No loss depends
     on these scores, except for a margin that reaches a masked item. Therefore ``mask_known`` is used if a user has

@@ -49,7 +49,7 @@ class EditedHistories:
     def with_rows(self, rows: Tensor) -> Interactions:
         """Returns the histories with ``rows`` (int64 [B, L]) in place of genuine rows.
 
-        The item at place p gets the time of the genuine item at place p, or that of the last genuine item.
+        The item at place p gets the time of the genuine item at place p, or the time of the last genuine item.
         """
         table = rows.numpy()[self._order]
         users, real = self.users[self._order], table >= 0

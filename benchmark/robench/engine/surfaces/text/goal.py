@@ -20,13 +20,13 @@ class TitleGoal(Protocol):
     The sums over the users of each chunk add up to the sums over all users.
 
     Args:
-        items: the rows of the items whose titles may change, int64 [A].
+        items: the rows of the items with titles that may change, int64 [A].
         k: the k of the threat model.
     """
 
     @property
     def items(self) -> IntArray:
-        """The rows of the items whose titles may change, int64 [A]."""
+        """The rows of the items with titles that may change, int64 [A]."""
         ...
 
     @property
@@ -37,7 +37,7 @@ class TitleGoal(Protocol):
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns sums over the users of a chunk for each item, float64 [4, A].
 
-        The four rows are the loss, the number of users for whom the goal is reached, the damage, and the number of
+        The four rows are the loss, the number of users for which the goal is reached, the damage, and the number of
         users that count.
         """
         ...
@@ -104,7 +104,7 @@ class HeldOutGoal:
     Every item has the same loss.
 
     Args:
-        items: the rows of the items whose titles may change, int64 [A].
+        items: the rows of the items with titles that may change, int64 [A].
         k: the k of the threat model.
     """
 
@@ -114,8 +114,8 @@ class HeldOutGoal:
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns sums over the users of a chunk, float64 [4, A].
 
-        The sums are equal for all items. The four rows are the loss ``ce``, the number of users without a held-out item
-        in the top k, −NDCG, and the number of users.
+        The sums are equal for all items. The four rows are the loss ``ce``, the users without a held-out item in the
+        top k, −NDCG, and the number of users.
         """
         goal = Goal("untargeted", chunk.held.to(scores.device), self.k)
         parts = [goal.loss(scores, "ce"), goal.broken(scores), goal.damage_at_k(scores), torch.ones(len(scores))]

@@ -25,7 +25,7 @@ class TitleJudgement(NamedTuple):
     Args:
         damage: the damage by each title, float64 [A]. Higher damage is worse for the defender.
         loss: the loss of each item, float64 [A].
-        reached: the share of users for whom the goal is reached, float64 [A].
+        reached: the share of users for which the goal is reached, float64 [A].
     """
 
     damage: Tensor
@@ -39,7 +39,7 @@ class TitleOracle:
 
     Args:
         reader: the victim.
-        goal: the goal of the attack, which names the items whose titles may change.
+        goal: the goal of the attack, which gives the items with titles that may change.
         epsilon: the budget.
         unit: the unit of edits, words or characters.
         costs: the counters of the attack's queries.
@@ -61,7 +61,7 @@ class TitleOracle:
 
     @property
     def items(self) -> IntArray:
-        """The rows of the items whose titles may change, int64 [A]."""
+        """The rows of the items with titles that may change, int64 [A]."""
         return self.goal.items.copy()
 
     @property

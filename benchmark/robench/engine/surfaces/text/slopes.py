@@ -32,7 +32,7 @@ class Sloper:
 
     Args:
         reader: the victim.
-        goal: the goal of the attack, which names the items whose titles may change.
+        goal: the goal of the attack, which gives the items with titles that may change.
         costs: the counters of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
