@@ -40,10 +40,10 @@ class Defense(Component):
     Attributes:
         neural: whether the defence needs a ``TorchModel``. If so, cells of other models are skipped. A defence with a
             ``loss`` always needs one.
-        changes_fit: whether training depends on the defence. False says that the fitted weights are those of the
-            undefended model, bit for bit, as long as the defence changes no title. Such a defence only wraps the fitted
-            model or cleans titles. Its victims then share the checkpoint of the undefended victim. Conformance proves
-            the claim.
+        changes_fit: whether training depends on the defence. False means that the fitted weights equal those of the
+            undefended model bit for bit, as long as the defence changes no title. Such a defence only wraps the fitted
+            model or cleans titles, and shares the checkpoint of the undefended victim. The conformance class tests this
+            claim.
     """
 
     neural: ClassVar[bool] = False

@@ -78,7 +78,7 @@ def message_of(error: BaseException) -> str:
     """
     try:
         return str(error)
-    except Exception as second:  # of a plugin's own class
+    except Exception as second:  # the exception class of a plugin may fail here
         return f"(its text cannot be had: {type(second).__name__})"
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from robench.api.escapes import MOST_TEXT, shortened, visible_lines
 
-WIDE = 200  # columns of a file or a pipe, so that lines are not broken
+WIDE = 200  # columns of a file or a pipe, wide enough that lines are not broken
 
 
 class Terminal(Console):
@@ -22,7 +22,8 @@ class Terminal(Console):
     """
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False)  # mf[factors=32] is no markup
+        # Without markup, labels such as mf[factors=32] stay as they are.
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Returns an inert text.

@@ -106,8 +106,8 @@ class Ball:
         point = scaled(gradient, torch.where(safe, self.radius / whole, 0.0))
         if bool(safe.all()):
             return point
-        # Division by the largest entry first keeps the square of a tiny gradient from underflowing. A multiplication by
-        # the reciprocal does not serve, as that of a subnormal number is infinite.
+        # Division by the largest entry keeps the square of a tiny gradient from underflowing. Multiplication by the
+        # reciprocal fails, because the reciprocal of a subnormal number is infinite.
         largest = linf(gradient)
         divisor = torch.where(largest > 0, largest, 1.0)
         unit = {n: p / wide(divisor, p) for n, p in gradient.items()}

@@ -167,5 +167,5 @@ class SequenceModel(TorchModel):
         known.scatter_(1, batch.histories, True).scatter_(1, targets, True)
         hardest = scores.masked_fill(known[row, : self.n_items], -torch.inf).amax(1)
         own = scores.gather(1, targets[row, position].unsqueeze(1)).squeeze(1)
-        # A window that holds the whole catalogue has no negative: its margin is 0, without a gradient.
+        # A window that holds the whole catalogue has no negative. The margin is then 0, without a gradient.
         return Losses(torch.where(hardest > -torch.inf, own - hardest, torch.zeros_like(own)), row)

@@ -48,7 +48,7 @@ class Harm(Protocol):
 
 
 def worse(new: Harm, old: Harm) -> Tensor:
-    """Returns the rows in which ``new`` is worse for the defender than ``old``.
+    """Returns whether each row of ``new`` is worse for the defender than ``old``.
 
     A candidate is worse if it does more damage, or equal damage at a higher loss.
     """

@@ -150,7 +150,10 @@ class VictimFit:
 
     @cached_property
     def _trained_as(self) -> tuple[Victim, Defense]:
-        """The victim and the defence of the fit: the undefended ones if the defence does not change the fit."""
+        """The victim and the defence that are used for the fit.
+
+        If the defence does not change the fit, they are the undefended victim and the defence that does nothing.
+        """
         if self.undefended is None or not leaves_fit(self.defense):
             return self.victim, self.defense
         titles = ([item.title for item in data.catalogue.items] for data in (self.data, self._fit_data.train))
@@ -258,9 +261,10 @@ class VictimFit:
 
 
 def leaves_fit(defense: Defense) -> bool:
-    """Returns whether training is that of the undefended model if the defence changes no title.
+    """Returns whether training under a defence equals undefended training.
 
-    The defence must say so. It is not believed if it overrides a method that training calls.
+    The result assumes that the defence changes no title. The defence must set ``changes_fit`` to False, and must not
+    override a method that training calls.
     """
     methods = ("loss", "sanitise", "settled", "check_epochs")
     return not defense.changes_fit and not any(map(type(defense).overrides, methods))

@@ -61,8 +61,7 @@ class Minimum:
                     for name, rows in part.checked(proposal).items():
                         candidate[name][chosen] = rows
                     size = sizes(candidate, attack.config.norm)
-                    # Candidates are judged in the full chunk, because every rank of this victim is computed in this
-                    # way.
+                    # Candidates are judged in the full chunk, like every rank of this victim.
                     costs.queries += len(oracle.users)
                     better = oracle.judge(candidate).broken & oracle.to_break & (size < length)
                     best = {n: torch.where(wide(better, p), candidate[n], p) for n, p in best.items()}
