@@ -19,8 +19,8 @@ class Payload(TypedDict):
     """A victim with its open cells, as plain data.
 
     ``metrics`` are measures such as ``ndcg@10``. ``cache`` is a folder. ``data_key`` is the key of the prepared data in
-    this folder, and ``data_sha`` is the digest of that data. ``files`` are the files of this data: the sha256 of each,
-    by its path below the folder. ``limits`` are the limits of the victim: ``seconds``, and ``memory`` in bytes.
+    this folder, and ``data_sha`` is the digest of that data. ``files`` holds the sha256 of each file of this data, by
+    its path below the folder. ``limits`` are the limits of the victim: ``seconds``, and ``memory`` in bytes.
     """
 
     cells: list[Mapping[str, Any]]

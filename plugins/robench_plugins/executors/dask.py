@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 class Dask(Executor):
-    """Runs every task in a subprocess of a dask worker. Without a scheduler it starts a cluster on this machine.
+    """Runs every task in a subprocess of a dask worker.
 
-    A lost worker loses nothing: another one measures the cells that have not arrived. The workers need no folder in
-    common with this machine. They get prepared data from it, and keep it in their own cache with their checkpoints.
-    On this machine workers share the GPUs as those of the executor ``local`` do.
+    Without the address of a scheduler, the executor starts a cluster on this machine. If a worker is lost, another
+    worker measures the cells that have not arrived. The workers need no shared folder with this machine. They receive
+    prepared data, and keep it in their own cache with their checkpoints. On this machine, workers share the GPUs in the
+    same way as with the executor ``local``.
     """
 
     class Config(BaseConfig):
@@ -63,7 +64,7 @@ class Dask(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leaves the cluster, or ends it if it was started here."""
+        """Leaves the cluster, or ends it if this executor has started it."""
         self._client = None
         self._stack.close()
 
@@ -82,7 +83,7 @@ class Dask(Executor):
             Dispatch(self._client, work, emit).run(tasks)
 
     def _start(self, tasks: Sequence[Task]) -> Client:
-        """Starts a cluster on this machine, which serves the following calls of ``run``, too."""
+        """Starts a cluster on this machine for this call of ``run`` and all later ones."""
         from robench_plugins.executors.cluster.start import local_cluster  # noqa: PLC0415  # an extra
 
         threads = max(int(task.payload.get("threads", 1)) for task in tasks)

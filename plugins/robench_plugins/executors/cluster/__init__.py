@@ -1,7 +1,7 @@
-"""Measures victims on a dask cluster. The executor ``dask`` uses it.
+"""Measures victims on a dask cluster, for the executor ``dask``.
 
-``start.py`` starts a local cluster or joins one. ``dispatch.py`` works in the client: it submits a dask task per
-victim, and passes on the events. ``station.py`` works in a dask worker: it starts the victim in a subprocess, and sends
-its events. ``mailbox.py`` holds their messages, ``files.py`` brings the files that a worker lacks, and ``versions.py``
-collects what must be the same on both sides.
+``start.py`` starts a local cluster or joins a running one. ``dispatch.py`` works in the client. It submits one dask
+task per victim, and passes on the events. ``station.py`` works in a dask worker. It starts the victim in a subprocess,
+and sends the events of the victim. ``mailbox.py`` defines the messages between the two. ``files.py`` brings the files
+that a worker lacks. ``versions.py`` collects the versions that must be the same on both sides.
 """

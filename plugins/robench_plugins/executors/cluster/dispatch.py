@@ -1,4 +1,7 @@
-"""Submits the tasks of a run to a cluster, at most twice as many at a time as it can do, and passes on their events."""
+"""Submits the tasks of a run to a cluster, and passes on their events.
+
+At most twice as many tasks are submitted at a time as the cluster can do.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,15 @@ from robench_plugins.executors.devices import VISIBLE
 
 log = logging.getLogger("robench")
 
-AHEAD = 2  # tasks in flight per task that the cluster can do at a time
-RETRIES = 3  # attempts after an attempt that raised an exception; a lost worker is not one
-PATIENCE = 60.0  # seconds after which a worker that does not take its files is given up
-RESOURCE = "GPU"  # a worker that declares it has a device of its own
+AHEAD = 2  # the most tasks in flight per task that the cluster can do at a time
+RETRIES = 3  # the most attempts after an attempt that raised an exception; a lost worker does not count
+PATIENCE = 60.0  # the most seconds to wait until a worker takes its files
+RESOURCE = "GPU"  # A worker declares this resource if it has a device of its own.
 
 
 @dataclass
 class _Running:
-    """A task in flight: its latest attempt, and how many of its cells are finished."""
+    """A task in flight, with its latest attempt and the number of its finished cells."""
 
     task: Task
     future: Future
@@ -69,26 +72,32 @@ class Dispatch:
                 self._receive(mailbox.get_all() if ended else ())
                 for one in ended:
                     self._conclude(one)
-        finally:  # an error, or the user, may end the run early
+        finally:  # an error or the user may end the run early
             if self._running:
                 self.client.cancel([one.future for one in self._running.values()], force=True)
             mailbox.close()
 
     def _slots(self) -> int:
-        """Returns how many tasks the cluster can do at a time. It may have no worker yet."""
+        """Returns the number of tasks that the cluster can do at a time.
+
+        The number is at least 1, because the cluster may have no worker yet.
+        """
         return max(1, sum(map(int, self.client.nthreads().values())))
 
     def _resources(self, tasks: Sequence[Task]) -> dict[str, float]:
-        """Returns what a task takes of a worker: its device, if some workers have one and the suite may use it."""
+        """Returns the resources that a task needs on a worker.
+
+        A task needs a device if some workers have one and the suite may use it.
+        """
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         devices = any(worker.get("resources", {}).get(RESOURCE) for worker in workers)
         wanted = any(task.payload.get("device", "cpu") != "cpu" for task in tasks)
         return {RESOURCE: 1} if devices and wanted else {}
 
     def _submit(self, task: Task, resources: Mapping[str, float]) -> None:
-        device: dict[str, Any] = {"device": "cuda"} if resources else {}  # the worker sees no other one
+        device: dict[str, Any] = {"device": "cuda"} if resources else {}  # the worker sees no other device
         if task.payload.get("device") == "cpu":
-            device = {"environment": {VISIBLE: ""}}  # as on this machine
+            device = {"environment": {VISIBLE: ""}}  # as on a machine without a cluster
         task = replace(task, payload={**task.payload, **device})
         key = f"robench-{task.id}-{uuid.uuid4().hex}"
         future = self.client.submit(
@@ -103,7 +112,7 @@ class Dispatch:
                 continue
             if "hello" in message:
                 self._answer(one, message["attempt"], message["hello"])
-            if message["attempt"] != one.attempt:  # of a worker that was given up
+            if message["attempt"] != one.attempt:  # this attempt was given up
                 continue
             for event in message.get("events", ()):
                 one.finished += event["kind"] == "cell"
@@ -112,7 +121,10 @@ class Dispatch:
                 del self._running[one.task.id]
 
     def _answer(self, one: _Running, attempt: str, hello: Hello) -> None:
-        """Answers the first message of an attempt, and sends the files that its worker lacks."""
+        """Answers the first message of an attempt.
+
+        The answer includes the files that the worker lacks.
+        """
         if difference := find_difference(collect_versions(), hello["versions"]):
             raise UserError(f"a worker on {hello['host']} cannot be used: {difference}", path="--executor dask")
         if one.attempt:

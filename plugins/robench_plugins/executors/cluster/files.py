@@ -1,6 +1,6 @@
-"""Brings the files of a task to a worker whose cache lacks them.
+"""Brings the files of a task to a worker that lacks them in its cache.
 
-The payload of a task names each file below the cache, with its sha256.
+The payload of a task has the path of each file below the cache, with the file's sha256.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-PIECE = 8 << 20  # bytes of a message
+PIECE = 8 << 20  # the largest size of a message in bytes
 
 
 def find_lacking(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Returns the names of files that are missing in a folder, or have another content.
+    """Returns the names of files that are missing or have different content.
 
     Args:
         folder: the cache of this machine.
@@ -25,7 +25,7 @@ def find_lacking(folder: Path, files: Mapping[str, str]) -> list[str]:
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
-    """Yields the content of a file in pieces. The last one is empty."""
+    """Yields the content of a file in pieces. The last piece is empty."""
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece
@@ -33,7 +33,10 @@ def read_pieces(path: Path) -> Iterator[bytes]:
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Writes a file from its pieces, up to the first empty one, either completely or not at all."""
+    """Writes a file from its pieces, up to the first empty piece.
+
+    The file is written either completely or not at all.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".tmp")
     unfinished = Path(name)

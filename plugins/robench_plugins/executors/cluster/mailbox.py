@@ -1,7 +1,8 @@
-"""The messages between the client and the dask tasks of one run, which go through two kinds of queues at the scheduler.
+"""The messages between the client and the dask tasks of one run.
 
-Every task writes to the queue of the client. The client answers a task once, in a queue of this attempt: a worker that
-is lost takes its answer with it, and the next attempt asks again.
+The messages go through two kinds of queues at the scheduler. Every task writes to the queue of the client. The client
+answers each attempt at a task once, in a separate queue. If a worker is lost, its answer is lost too, and the next
+attempt asks again.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from distributed import Client, Queue
 
 from robench_plugins.executors.isolation.frames import from_frame, to_frame
 
-MOST = 64  # messages that wait at the scheduler before their senders wait, too
-MOST_PIECES = 4  # of files, which are larger
-POLL = 0.5  # seconds that one look at a queue waits
+MOST = 64  # the most messages that wait at the scheduler; beyond this number their senders wait
+MOST_PIECES = 4  # a smaller number for pieces of files, which are larger
+POLL = 0.5  # the seconds that one look at a queue may take
 
 
 class Hello(TypedDict):
     """The first message of an attempt at a task.
 
-    ``lacks`` are the files that the worker needs, ``host`` is the name of its machine.
+    ``lacks`` are the files that the worker needs. ``host`` is the name of the worker's machine.
     """
 
     versions: dict[str, str]
@@ -30,13 +31,19 @@ class Hello(TypedDict):
 
 
 class Go(TypedDict):
-    """The answer to ``Hello``: how many cells of the task are finished already. The pieces of the files follow."""
+    """The answer to ``Hello``, with the number of finished cells of the task.
+
+    The pieces of the files follow.
+    """
 
     finished: int
 
 
 class Message(TypedDict, total=False):
-    """A message of an attempt at a task: ``hello`` is the first one, and ``end`` is True in the last one."""
+    """A message of an attempt at a task.
+
+    ``hello`` is in the first message, and ``end`` is True in the last one.
+    """
 
     task: str
     attempt: str
@@ -49,7 +56,7 @@ class Mailbox:
     """A queue at the scheduler.
 
     Args:
-        name: the name of the queue, which is made if it does not exist.
+        name: the name of the queue. A missing queue is made.
         client: a client of the scheduler.
         most: the number of messages that may wait.
     """
@@ -66,7 +73,10 @@ class Mailbox:
         return True
 
     def get(self) -> Iterator[Any]:
-        """Yields a message as soon as there is one, with those that wait, or none after a while."""
+        """Yields the messages that wait.
+
+        If there are none, it waits a while for the first message.
+        """
         try:
             yield from_frame(self._queue.get(timeout=POLL))
         except TimeoutError:
@@ -78,10 +88,13 @@ class Mailbox:
         yield from map(from_frame, self._queue.get(batch=True))
 
     def close(self) -> None:
-        """Says that this side needs the queue no longer. The scheduler forgets it when both sides have said so."""
+        """Reports that this side no longer needs the queue.
+
+        The scheduler forgets the queue when both sides have done so.
+        """
         self._queue.close()
 
 
 def answer_box(attempt: str, client: Client) -> Mailbox:
-    """Returns the queue in which an attempt at a task gets its answer."""
+    """Returns the queue for the answer to an attempt at a task."""
     return Mailbox(f"robench-{attempt}", client, MOST_PIECES)

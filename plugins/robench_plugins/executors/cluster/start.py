@@ -28,23 +28,23 @@ from robench_plugins.executors.isolation.launch import (
     without_main,
 )
 
-TIMEOUT = 5  # seconds for the connection to a scheduler
+TIMEOUT = 5  # the most seconds for the connection to a scheduler
 HOST = "127.0.0.1"
 PATH = "--scheduler"
-LONGEST = 200  # characters of a foreign error
+LONGEST = 200  # the most characters of a foreign error
 SETTINGS = {
-    "distributed.scheduler.allowed-failures": 10,  # workers that may be lost with a task; a victim cannot end one
+    "distributed.scheduler.allowed-failures": 10,  # the most workers that a task may lose; a victim cannot end one
     "distributed.scheduler.worker-ttl": "15 minutes",  # a fit never blocks the event loop, but a busy machine may
 }
-SILENT = logging.CRITICAL + 1  # dask's own log; what concerns a user is said by the executor
+SILENT = logging.CRITICAL + 1  # This hides dask's own log. The executor reports everything that concerns a user.
 
 
 @contextmanager
 def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
-    """Gives a client of a new cluster on this machine, and ends the cluster afterwards.
+    """Yields a client of a new cluster on this machine, and then ends the cluster.
 
     Args:
-        places: the place of every worker. Each one measures one victim at a time.
+        places: the place of every worker. A worker measures one victim at a time.
         threads: the threads of the numerical libraries.
     """
     scheduler = {
@@ -64,10 +64,10 @@ def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
 
 @contextmanager
 def joined_cluster(address: str) -> Iterator[Client]:
-    """Gives a client of a running cluster.
+    """Yields a client of a running cluster.
 
     Raises:
-        UserError: if there is none at this address, or its machines have other versions than this one.
+        UserError: if there is no scheduler at this address, or if its machines have other versions than this one.
     """
     with silence_logging_cmgr(SILENT), warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)  # the versions are compared below
@@ -78,20 +78,26 @@ def joined_cluster(address: str) -> Iterator[Client]:
 
 
 def _options(place: Place) -> dict[str, Any]:
-    """Returns the options of a local worker. A worker with a GPU declares it."""
+    """Returns the options of a local worker.
+
+    A worker with a GPU declares this device.
+    """
     resources = {RESOURCE: 1} if "device" in place else {}
     options = {"host": HOST, "nthreads": 1, "memory_limit": 0, "silence_logs": SILENT, "resources": resources}
     return options | {"env": dict(place.get("environment", {}))}
 
 
 def _environment() -> dict[str, str]:
-    """Returns the variables with which a local worker starts: those of any worker, instead of dask's own choice."""
+    """Returns the environment variables of a local worker.
+
+    They are the same as those of any other worker, and replace the choice of dask.
+    """
     return {name: os.environ[name] for name in (*THREAD_VARIABLES, *ALLOCATOR, "PYTHONSAFEPATH")}
 
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Restores the environment, in which dask sets variables for its workers."""
+    """Restores the environment after the block, because dask sets variables in it."""
     before = dict(os.environ)
     try:
         yield
@@ -101,7 +107,10 @@ def _environment_kept() -> Iterator[None]:
 
 
 async def _ask_kind(address: str) -> str:
-    """Returns the kind of server at an address. A client itself would wait for a silent one for ever."""
+    """Returns the kind of server at an address.
+
+    A client would wait for ever if the server is silent.
+    """
     server = rpc(address, timeout=TIMEOUT, connection_args=Security().get_connection_args("client"))
     try:
         return str((await asyncio.wait_for(server.identity(), 1.5 * TIMEOUT))["type"])
@@ -113,27 +122,27 @@ def _check_address(address: str) -> None:
     """Checks that there is a scheduler at an address.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no scheduler.
     """
     hint = "tcp://host:port of a running dask scheduler"
     try:
         kind = asyncio.run(_ask_kind(address))
-    except Exception as error:  # whatever the answer of some other server leads to
+    except Exception as error:  # another kind of server may cause any exception
         raise UserError(f"no dask scheduler answers at {address}: {_line(error)}", path=PATH, hint=hint) from None
     if kind != "Scheduler":
         raise UserError(f"at {address} there is a {kind}, and no scheduler", path=PATH, hint=hint)
 
 
 def _check_versions(client: Client) -> None:
-    """Compares the versions of the scheduler and of the present workers with those here.
+    """Compares the versions of the scheduler and the workers with those here.
 
     Raises:
-        UserError: if one of them differs.
+        UserError: if a version differs.
     """
     there: dict[str, Any] = {}
     try:
         there["the scheduler"] = client.run_on_scheduler(collect_versions)
-    except Exception as error:  # whatever importing another version of robench raises there
+    except Exception as error:  # the import of another version of robench may raise any exception there
         there["the scheduler"] = error
     there |= {f"worker {name}": found for name, found in client.run(collect_versions, on_error="return").items()}
     for name, found in there.items():

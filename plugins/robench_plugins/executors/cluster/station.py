@@ -1,4 +1,7 @@
-"""What a dask worker does with a task: it measures the victim in a subprocess, so that its event loop never waits."""
+"""Measures the victim of a dask task in a subprocess.
+
+These functions run in a dask worker, and its event loop never waits for them.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,15 @@ from robench_plugins.executors.cluster.mailbox import Go, Hello, Mailbox, Messag
 from robench_plugins.executors.cluster.versions import collect_versions
 from robench_plugins.executors.isolation.launch import Launcher
 
-TURN = 0.5  # seconds after which a silent task is looked at, and whether anybody still waits for it
-IDLE = 60.0  # seconds after which a fork server without tasks ends
+TURN = 0.5  # the most seconds between two checks of a silent task and of its client
+IDLE = 60.0  # the seconds after which a fork server without tasks ends
 
 
 class PickledWork:
-    """The function that measures a task, pickled. A dask worker passes it on without importing torch for it."""
+    """The pickled function that measures a task.
+
+    A dask worker passes the function on, and need not import torch for this.
+    """
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -37,12 +43,18 @@ class PickledWork:
         pickle.loads(self.content)(task, emit)
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
-        """In the next process it is the function itself, so that the fork server imports its module once."""
+        """Pickles the function itself for the next process.
+
+        So the fork server imports the function's module only once.
+        """
         return pickle.loads, (self.content,)
 
 
 class Launchers:
-    """The launchers of this process, by their work and threads. One that has had no task for a while is closed."""
+    """The launchers of this process, by their work and threads.
+
+    A launcher that has had no task for a while is closed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,7 +64,7 @@ class Launchers:
 
     @contextmanager
     def use(self, work: bytes, threads: int) -> Iterator[Launcher]:
-        """Gives a launcher, which stays open for the tasks that follow soon."""
+        """Yields a launcher, which stays open for the tasks that follow soon."""
         key = work, threads
         with self._lock:
             launcher = self._launchers.setdefault(key, Launcher(PickledWork(work), threads))
@@ -79,14 +91,14 @@ LAUNCHERS = Launchers()
 
 
 class _ReleasedError(Exception):
-    """Nobody waits for the task any more: the client has ended or has cancelled it."""
+    """The client has ended or has cancelled the task."""
 
 
 def measure(work: bytes, task: Task, mailbox: str) -> None:
     """Measures one victim in a subprocess, and sends its events to the client.
 
     Args:
-        work: the function that measures a task, pickled.
+        work: the pickled function that measures a task.
         task: the task.
         mailbox: the name of the client's queue.
     """
@@ -121,7 +133,11 @@ class Attempt:
         self._out, self._answer = Mailbox(mailbox, client), answer_box(self.name, client)
 
     def begin(self) -> int:
-        """Gets the files that this machine lacks, and returns how many cells are finished already."""
+        """Gets the files that this machine lacks.
+
+        Returns:
+            The number of cells that are already finished.
+        """
         folder = cache_folder()
         lacks = find_lacking(folder, self.task.payload.get("files") or {})
         self.send({"hello": Hello(versions=collect_versions(), lacks=lacks, host=socket.gethostname())})
@@ -151,8 +167,8 @@ class Attempt:
             self._check()
 
     def forget(self) -> None:
-        """Empties the queue of a client that does not read it any more."""
-        with suppress(Exception):  # another task has closed it
+        """Empties the queue of a client that no longer reads it."""
+        with suppress(Exception):  # another task may have closed the queue
             list(self._out.get_all())
 
     def close(self) -> None:
@@ -171,7 +187,7 @@ class Attempt:
 
 
 def _release_check(worker: Worker, key: Any) -> Callable[[], bool]:
-    """Returns a function that says whether a task of a worker was released while it runs."""
+    """Returns a function that checks whether a running task was released."""
 
     def released() -> bool:
         state = worker.state.tasks.get(key)
@@ -182,7 +198,10 @@ def _release_check(worker: Worker, key: Any) -> Callable[[], bool]:
 
 @contextmanager
 def _children_allowed() -> Iterator[None]:
-    """Allows this process to start the fork server. A dask worker is a daemon, which multiprocessing forbids it to."""
+    """Allows this process to start the fork server.
+
+    A dask worker is a daemon, and multiprocessing allows no children for daemons.
+    """
     settings: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     before = settings.get("daemon")
     settings["daemon"] = False

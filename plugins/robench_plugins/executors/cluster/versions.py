@@ -1,4 +1,4 @@
-"""What must be the same in the client and in every worker of a cluster."""
+"""The versions that the client and all workers of a cluster must share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CODE = "code of robench"
 
 @cache
 def collect_versions() -> dict[str, str]:
-    """Returns the versions of Python, of libraries and of plugins, and a digest of the code of robench.
+    """Returns the versions of Python, libraries and plugins, and a digest of code.
 
-    A build of torch for another device, such as ``2.6.0+cpu``, is the same version.
+    The code is that of robench. A build of torch for another device, such as ``2.6.0+cpu``, counts as the same version.
     """
     owners = {point.dist.name for point in entry_points(group="robench") if point.dist}
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
@@ -30,7 +30,7 @@ def collect_versions() -> dict[str, str]:
 
 
 def find_difference(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
-    """Returns the first difference between the versions of two processes as text, or an empty string."""
+    """Describes the first difference of two processes, or returns an empty string."""
     for name in dict.fromkeys([*ours, *theirs]):
         mine, other = ours.get(name, "none"), theirs.get(name, "none")
         if mine != other and name == CODE:

@@ -41,10 +41,10 @@ def to_frame(message: object) -> bytes:
 
 
 def from_frame(frame: bytes) -> Any:
-    """Returns the message of one whole frame.
+    """Returns the message in one complete frame.
 
     Raises:
-        RefusedError: if it is not plain data.
+        RefusedError: if the message is not plain data.
     """
     return _from_bytes(frame[HEADER.size :])
 
