@@ -9,11 +9,16 @@ import shutil
 import pytest
 
 from robench.files.atomic import write_text
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.report.page import to_page
 from robench.store.archive import hash_file, hash_manifest
 from robench.store.folder import Store
 from robench.store.npz import arrays_to_bytes
+from robench.store.plan_file import read_plan
 from robench.store.record import to_text
 from robench.store.seal import seal
+from robench.tables.build import build_tables
 
 SUITE = """
 name: s
@@ -96,6 +101,15 @@ def test_an_edited_digit_is_found(robench, packed, name, after):
     done = verify(robench, packed)
     assert done.returncode in (1, 2)
     assert name in done.stdout + done.stderr
+
+
+def test_a_page_that_was_written_without_pictures_is_no_problem(robench, folder):
+    metrics = Registry.of(Host.discover()).metrics(map(str, read_plan(folder).metrics))
+    plain = to_page(build_tables(folder, metrics), drawn=False)
+    (folder / "index.html").write_text(plain)
+    assert verify(robench, folder).returncode == 0
+    (folder / "index.html").write_text(change_digit(plain, "<table"))
+    assert verify(robench, folder).returncode == 1
 
 
 def test_an_edited_byte_of_arrays_is_found(robench, packed):

@@ -23,11 +23,15 @@ FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "
 _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
 
 
-def to_page(tables: Tables) -> str:
+def to_page(tables: Tables, *, drawn: bool = True) -> str:
     """Returns the whole document. Equal tables give equal text.
 
-    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page and a
-    line of the log say so.
+    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page
+    and a line of the log say so.
+
+    Args:
+        tables: the tables of a folder.
+        drawn: whether the page has pictures.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
@@ -35,7 +39,7 @@ def to_page(tables: Tables) -> str:
     environment.filters |= {"inline": _inline, "kind": _kind, "numeric": _numeric}
     source = files("robench.report").joinpath("page.html").read_text(encoding="utf-8")
     sections = list(build_sections(tables))
-    pictures = _draw(sections)
+    pictures = _draw(sections) if drawn else None
     shown = [
         {
             "id": f"section-{number}",
