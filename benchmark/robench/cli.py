@@ -197,6 +197,29 @@ def plugins(
         raise typer.Exit(1)
 
 
+cache_app = typer.Typer(help="Show how large the cache is, or remove what was not used for the longest time.")
+app.add_typer(cache_app, name="cache")
+
+
+@cache_app.command("info")
+def cache_info() -> None:
+    """Show the folder of the cache, and the number and the size of its entries by kind."""
+    from robench.entrance.cache import describe_cache  # noqa: PLC0415  # numpy takes a moment
+
+    for line in describe_cache():
+        say(line)
+
+
+@cache_app.command("prune")
+def cache_prune(
+    max_size: Annotated[str, typer.Option("--max-size", help="what may be left, such as 2GiB", show_default=False)],
+) -> None:
+    """Remove the least recently used entries until the rest fits. A run that needs one again makes it again."""
+    from robench.entrance.cache import prune_cache  # noqa: PLC0415  # numpy takes a moment
+
+    say(prune_cache(max_size))
+
+
 @app.callback(invoke_without_command=True)
 def version(
     context: typer.Context,

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
@@ -36,6 +37,7 @@ from robench.files.sources import Sources
 log = logging.getLogger("robench")
 
 Arrays = Mapping[str, NDArray[Any]]
+USE_LOCK = ".use.lock"  # in the folder of the cache
 MOST_ENTRY = 1 << 36  # the largest size of a file in bytes
 MOST_NAME = 200  # the largest length of a problem in a message
 
@@ -54,6 +56,12 @@ class Entry(NamedTuple):
 
     arrays: dict[str, NDArray[Any]]
     notes: dict[str, Any]
+
+
+def touch(path: Path) -> None:
+    """Notes that an entry was used, whatever the file system notes by itself. Pruning removes the oldest ones."""
+    with suppress(OSError):  # a read-only cache
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def default_folder() -> Path:
@@ -132,6 +140,11 @@ class Cache:
         except OSError as error:
             raise self.describe_failure(error) from None
 
+    @property
+    def use_lock(self) -> Path:
+        """The lock that a run holds together with others, so that nothing is pruned meanwhile."""
+        return self.folder / USE_LOCK
+
     def path(self, kind: str, key: str) -> Path:
         """Returns the path of an entry, which need not exist."""
         return self.folder / kind / key[:2] / f"{key}.safetensors"
@@ -147,7 +160,9 @@ class Cache:
         """
         path = self.path(kind, key)
         try:
-            return read_entry(path, f"{kind}/{key}"), ""
+            entry = read_entry(path, f"{kind}/{key}")
+            touch(path)
+            return entry, ""
         except FileNotFoundError:
             return None, ""
         except UserError as error:

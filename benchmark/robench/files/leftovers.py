@@ -29,10 +29,10 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
     now = time.time()
     for path, age in _unfinished(results, now):
         if age > (MOMENT if alone else AGE):
-            _remove(path)
+            remove_path(path)
     for path, age in _unfinished(cache, now):
         if age > AGE or (age > MOMENT and _is_orphan(path)):
-            _remove(path)
+            remove_path(path)
 
 
 def _unfinished(folder: Path, now: float) -> Iterator[tuple[Path, float]]:
@@ -51,7 +51,8 @@ def _is_orphan(path: Path) -> bool:
     return match is not None and match["name"] is not None and is_free(path.with_name(f"{match['name']}.lock"))
 
 
-def _remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
+    """Removes a file or a folder, if it is there and may be removed."""
     with suppress(OSError):  # another user's file, or a read-only folder
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

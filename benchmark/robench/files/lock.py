@@ -84,6 +84,53 @@ def is_free(path: Path) -> bool:
 
 
 @contextmanager
+def sharing(path: Path) -> Iterator[None]:
+    """Holds the lock of a file together with others during the block.
+
+    If there can be no lock file, the block is entered without a lock.
+    """
+    handle = None
+    with suppress(OSError):
+        handle = open_lock(path)
+    try:
+        if HAS_LOCKS and handle is not None:
+            with suppress(OSError):  # this file system has no locks
+                fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+@contextmanager
+def unless_shared(path: Path) -> Iterator[bool]:
+    """Holds the lock of a file alone during the block.
+
+    Yields:
+        False if others hold it, so that it is not held here.
+
+    Raises:
+        UserError: if the lock file cannot be opened.
+    """
+    try:
+        handle = open_lock(path)
+    except OSError as error:
+        raise UserError(f"cannot be locked: {error.strerror or error}", where=str(path)) from None
+    try:
+        if HAS_LOCKS:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            except OSError:  # this file system has no locks
+                pass
+        yield True
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def working_alone(folder: Path) -> Iterator[bool]:
     """Holds the lock of a folder of results during the block.
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from robench.api.errors import UserError
 from robench.files.atomic import write_text
-from robench.files.cache import MOST_ENTRY, Cache, default_folder
+from robench.files.cache import MOST_ENTRY, Cache, default_folder, touch
 from robench.files.reading import check_file, parse_json, read_file
 
 
@@ -62,6 +62,7 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
     cache, key = Cache(default_folder()), _key(content)
     path = cache.path(kind, key).with_suffix("")
     if path.is_dir() and not _find_problem(path, key):
+        touch(path)
         return path
     with cache.alone(kind, key):
         if os.path.lexists(path):

@@ -18,7 +18,7 @@ from robench.api.models.base import Model
 from robench.engine.data.prepare import Prepared, prepare
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.files.atomic import write_bytes, write_text
-from robench.files.cache import Cache
+from robench.files.cache import Cache, touch
 from robench.files.reading import parse_json, read_file
 from robench.files.sources import Sources
 from robench.host.registry import Registry
@@ -130,6 +130,7 @@ def load_prepared(cache: Cache, key: DataKey) -> Prepared:
     if data is None or data.sha256 != key.sha256:
         problem = problem or "it is not the data that this run prepared"
         raise DataError(problem, where=str(data_path(cache, key.key)), hint="robench run prepares it again")
+    touch(data_path(cache, key.key))
     return data.data
 
 

@@ -20,7 +20,7 @@ from robench.api.errors import UserError, UserErrors
 from robench.api.executor import Executor, Task
 from robench.files.cache import Cache, default_folder
 from robench.files.leftovers import remove_leftovers
-from robench.files.lock import working_alone
+from robench.files.lock import sharing, working_alone
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
@@ -108,6 +108,7 @@ class Runner:
         if os.path.exists(self.store.folder):
             self._work_alone()
         self.cache.check()
+        self.locks.enter_context(sharing(self.cache.use_lock))
         with self._executor() as executor:
             if not executor.elsewhere:
                 pick_device(self.suite.device, self.suite.tree.place(("device",)))

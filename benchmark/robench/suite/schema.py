@@ -5,7 +5,6 @@ The settings of components are not listed here, because plugins declare them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +22,7 @@ from pydantic import (
 
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import GoalName, Norm, Stage
+from robench.files.sizes import parse_size
 from robench.suite.messages import DEVICE, NAME
 
 DEFAULT_METRICS = (
@@ -45,7 +45,6 @@ Weight = Annotated[StrictFloat, Field(gt=0)]
 MOST_NAME = 100  # bytes of a suite's name, and of a label
 # Names that Windows reserves.
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgt]?)(i?)b", re.IGNORECASE)
 
 
 class _Model(BaseModel):
@@ -82,11 +81,7 @@ class LimitsEntry(_Model):
     def _in_bytes(cls, value: Any) -> Any:
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return value
-        size = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-        if size is None:
-            raise ValueError("must be a size such as 4 GiB or 500 MB, or a whole number of bytes")
-        number, prefix, binary = float(size[1]), size[2], size[3]
-        return int(number * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
+        return parse_size(value if isinstance(value, str) else "")
 
     def content(self) -> dict[str, float]:
         """Returns the limits that are set, by name."""

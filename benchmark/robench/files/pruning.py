@@ -1,0 +1,106 @@
+"""Counts the entries of the cache, and removes the least recently used ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.api.errors import UserError
+from robench.files.cache import Cache
+from robench.files.leftovers import remove_path
+from robench.files.lock import is_free, unless_shared
+
+PARTS = (".safetensors", ".npz", ".json", "")  # of an entry: a file, data with digests, or a folder with digests
+
+
+@dataclass(frozen=True)
+class CachedEntry:
+    """One entry of the cache.
+
+    Args:
+        kind: the folder of similar entries.
+        paths: the files and folders of the entry, the one that is read first at the end.
+        size: the size in bytes.
+        used: when it was last read or written, in seconds since 1970.
+    """
+
+    kind: str
+    paths: tuple[Path, ...]
+    size: int
+    used: float
+
+    @property
+    def locked(self) -> bool:
+        """True if a process is making the entry."""
+        lock = self.paths[0].with_suffix(".lock")
+        return lock.exists() and not is_free(lock)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What was removed, and what is left: numbers of entries, and sizes in bytes."""
+
+    removed: int
+    removed_size: int
+    left: int
+    left_size: int
+
+
+def list_entries(cache: Cache) -> list[CachedEntry]:
+    """Returns the entries of a cache by kind, and then from the least to the most recently used."""
+    entries = [entry for kind in sorted(_folders(cache.folder)) for entry in _entries_of(kind)]
+    return sorted(entries, key=lambda entry: (entry.kind, entry.used, entry.paths))
+
+
+def prune(cache: Cache, most: int) -> Pruning:
+    """Removes the least recently used entries until the rest fits. What a process is making is kept.
+
+    Args:
+        cache: the cache.
+        most: the size that may be left, in bytes.
+
+    Raises:
+        UserError: if a run uses the cache.
+    """
+    if not cache.folder.is_dir():
+        return Pruning(0, 0, 0, 0)
+    with unless_shared(cache.use_lock) as alone:
+        if not alone:
+            raise UserError("a run uses the cache", where=str(cache.folder), hint="wait for its end")
+        entries = sorted(list_entries(cache), key=lambda entry: (entry.used, entry.paths))
+        size = sum(entry.size for entry in entries)
+        removed: list[CachedEntry] = []
+        for entry in entries:
+            if size <= most:
+                break
+            if not entry.locked:
+                for path in entry.paths:  # the digests go first: half an entry counts as missing
+                    remove_path(path)
+                removed.append(entry)
+                size -= entry.size
+    return Pruning(len(removed), sum(entry.size for entry in removed), len(entries) - len(removed), size)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def _entries_of(kind: Path) -> Iterator[CachedEntry]:
+    """Yields the entries below the folder of a kind."""
+    names = {path.with_suffix("") for start in _folders(kind) for path in start.iterdir() if path.name[0] != "."}
+    for name in names:
+        paths = [path for end in reversed(PARTS) if (path := name.with_suffix(end)).exists()]
+        if paths:
+            with suppress(OSError):  # another process has removed it
+                yield _entry(kind.name, paths)
+
+
+def _entry(kind: str, paths: list[Path]) -> CachedEntry:
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    status = [file.lstat() for file in files]
+    used = max((max(one.st_atime, one.st_mtime) for one in [path.lstat() for path in paths]), default=0.0)
+    ordered = sorted(paths, key=lambda path: path.suffix != ".json")
+    return CachedEntry(kind, tuple(ordered), sum(one.st_size for one in status), used)
