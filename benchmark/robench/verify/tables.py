@@ -30,9 +30,10 @@ def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
 
 
 def _page(folder: Path, tables: Tables) -> tuple[str, str]:
-    """Returns the page that the cells give, and why the stored page cannot be compared with it, or an empty text.
+    """Returns the expected page, and a reason why the stored page is not compared.
 
-    A page may have been written without pictures, as a drawing library can fail.
+    The reason is empty if the pages can be compared. The stored page may lack pictures, because the drawing library can
+    fail.
     """
     plain, path = to_page(tables, drawn=False), folder / "index.html"
     if path.is_file() and path.read_bytes() == plain.encode():
