@@ -31,26 +31,27 @@ Work = Callable[[Task, Emit], None]
 class Executor(Component):
     """A way to run tasks, on this machine or elsewhere, that passes on their events.
 
-    An executor is a context. The host enters it before any work, and calls ``run`` at most twice inside.
+    An executor is a context manager. The host enters the context before any work, and calls ``run`` at most twice
+    inside.
     """
 
     @property
     def elsewhere(self) -> bool:
-        """True if tasks run on other machines, with other devices than this one."""
+        """True if tasks run on other machines, which may have other devices."""
         return False
 
     def __enter__(self) -> Self:
-        """Prepares what all calls of ``run`` share.
+        """Prepares the resources that all calls of ``run`` share.
 
         Raises:
-            UserError: if a setting is wrong, or something is missing.
+            UserError: if a setting is wrong, or if a package or a resource is missing.
         """
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends what was prepared."""
+        """Releases the resources of ``__enter__``."""
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
@@ -61,10 +62,11 @@ class Executor(Component):
         the event has ``"again": False``. An executor can also show a line to the user with the event ``{"kind": "note",
         "task": id, "text": text}``.
 
-        A payload has ``cells``. The work emits an event of the kind ``cell`` for each of them, in this order. So an
-        executor that starts a task again leaves out as many cells as it has passed on. ``cache`` is the folder of the
-        cache, and ``files`` holds the sha256 of each file that the task reads there, by its path below the folder. An
-        executor on other machines sends the files and names the folder there.
+        The entry ``cells`` lists the cells of a payload. The work emits one event of the kind ``cell`` per cell, in
+        this order. If an executor starts a task again, it must leave out the cells with events that were already passed
+        on. The entry ``cache`` is the folder of the cache. The entry ``files`` maps the path of each file that the task
+        reads in this folder to its sha256. An executor on other machines sends these files, and sets ``cache`` to the
+        folder on the other machine.
 
         The entry ``device`` of a payload is the device of the suite. To choose a GPU for a task, an executor may change
         ``device`` and ``environment``. The latter holds the variables that the process of the task sets before it uses

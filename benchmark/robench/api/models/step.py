@@ -178,9 +178,7 @@ class Step:
     def noise(self, e: Embedded, kind: Literal["normal", "uniform"]) -> dict[str, Tensor]:
         """Draws random entries at the valid places.
 
-        Every call gives the same entries.
-
-        Entries are standard normal, or uniform in [−1, 1]. Entries at other places are 0.
+        Every call gives the same entries, either standard normal or uniform in [−1, 1]. Entries at other places are 0.
         """
         generator = self.rng.child("noise").torch(self.model.device)
         draw = torch.randn if kind == "normal" else torch.rand

@@ -243,7 +243,10 @@ class TorchModel(Model, nn.Module):
         return self.device_scores(users, history).cpu().numpy()
 
     def device_scores(self, users: IntArray, history: Interactions) -> Tensor:
-        """Returns the users' scores on the model's device, without a gradient: float32 [B, n_items]."""
+        """Returns the users' scores, on the model's device and without a gradient.
+
+        The scores are float32 [B, n_items].
+        """
         with torch.no_grad():
             batch = self.queries(users, history).to(self.device)
             return self.score_from(batch, self.embed(batch)).float()

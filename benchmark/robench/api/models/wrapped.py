@@ -49,23 +49,23 @@ class Wrapped(TorchModel):
             return getattr(inner, name)
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         self.inner.build(data, rng)
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         self.inner.initialise(data, rng)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         return self.inner.batches(data, rng)
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         return self.inner.queries(users, history)
 
     def embed(self, batch: Batch) -> Embedded:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         return self.inner.embed(batch)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -73,15 +73,15 @@ class Wrapped(TorchModel):
         return self.inner.score_from(batch, e)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         return self.inner.loss_from(batch, e)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         return self.inner.margins_from(batch, e)
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         return self.inner.candidates(users, history)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
@@ -117,5 +117,5 @@ class Wrapped(TorchModel):
         return self.inner.state()
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Calls the inner model."""
+        """Calls this method of the inner model."""
         self.inner.restore(data, state, rng)

@@ -66,7 +66,7 @@ class Goal:
         return cls(name, eligible_targets(chunk, targets), k)
 
     def to(self, device: torch.device) -> Goal:
-        """Returns the goal with its items on a device."""
+        """Returns the goal with ``items`` on a device."""
         return self if self.items.device == device else replace(self, items=self.items.to(device))
 
     def rows(self, chosen: Tensor) -> Goal:

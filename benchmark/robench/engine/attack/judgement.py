@@ -60,8 +60,8 @@ def judge_scores(
 ) -> Judgement:
     """Judges masked scores by a goal.
 
-    Each draw is judged on its own device, and the judgement is on the goal's device. Damage and loss are means over the
-    draws. A user is broken if the goal is reached in at least half of the draws.
+    Each draw is judged on the device of its scores. The judgement is on the goal's device. Damage and loss are means
+    over the draws. A user is broken if the goal is reached in at least half of the draws.
 
     Args:
         goal: the goal of the users with these scores.

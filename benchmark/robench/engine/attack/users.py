@@ -110,7 +110,10 @@ class UserOracle(ABC, Generic[Input]):
         return Evaluation(mean(values), lambda: majority([self._broken(part) for part in scores]), gradient)
 
     def _loss(self, scores: Tensor, loss: LossName) -> Tensor:
-        """Returns the loss on the goal's device. It is computed on the device of the scores."""
+        """Returns the loss, on the goal's device.
+
+        The loss is computed on the device of the scores.
+        """
         return self.goal.to(scores.device).loss(scores, loss).to(self.goal.items.device)
 
     def _broken(self, scores: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from robench.api.errors import PluginError
 # Scores per chunk: 24 MiB of float32, which fit in a shared cache. This is also below the size that malloc maps and
 # unmaps on every call.
 CHUNK_SCORES = 6 << 20
-# Scores per chunk take at most this part of a GPU's memory: a step holds about 16 arrays of their size, for 8 workers.
+# The scores of a chunk take at most 1 / GPU_SHARE of a GPU's memory. A step holds about 16 arrays of this size, and 8
+# workers may share the GPU.
 GPU_SHARE = 256
 NOT_FINITE = "the model gave a score that is not finite"
 Scores = NDArray[np.floating[Any]]
@@ -63,14 +64,15 @@ class EvaluationChunk:
 
 
 def chunk_size(n_items: int, device: torch.device | None = None) -> int:
-    """Returns the number of users per chunk, a power of two from 32 to 1024, or to 4096 on a GPU.
+    """Returns the number of users per chunk, which is a power of two.
 
-    It depends only on the size of the catalogue, so results never depend on the machine. On a GPU it also depends on
-    the total memory of the device. The free memory is not asked for, because it changes while others work there.
+    On a CPU, the number is from 32 to 1024 and depends only on the size of the catalogue. So results do not depend on
+    the machine. On a GPU, the number may reach 4096 and also depends on the total memory of the device. Free memory
+    does not matter, because other processes change it.
 
     Args:
         n_items: the size of the catalogue.
-        device: the device of the model; the CPU by default.
+        device: the device of the model. The default is the CPU.
     """
     scores, most = CHUNK_SCORES, 1024
     if device is not None and device.type == "cuda":

@@ -1,4 +1,7 @@
-"""Ranks on a GPU. Only ranks, lists and the scores to be stored are moved to the host."""
+"""Ranks on a GPU.
+
+Only ranks, top lists and the scores to store are moved to the host.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from robench.engine.rank.top import TOP
 def rank_on_device(
     scores: Tensor, chunk: EvaluationChunk, targets: IntArray | None = None, *, count: int = TOP, masked: bool = False
 ) -> Ranking:
-    """Masks and ranks the scores of a chunk. The result equals that of ``rank_items``.
+    """Masks and ranks the scores of a chunk.
+
+    The result equals the result of ``rank_items``.
 
     Args:
         scores: the scores, [B, n_items], on any device.
@@ -41,10 +46,10 @@ def rank_on_device(
 
 
 def top_on_device(scores: Tensor, count: int) -> Tensor:
-    """Returns the best unmasked items, int64 [B, count], padded with −1. The smaller id wins a tie.
+    """Returns the best unmasked items, int64 [B, count], padded with −1.
 
-    ``topk`` chooses any of equal scores. So only its last value is used: all better items are listed, and of the items
-    with this value the first ones.
+    The smaller id wins a tie. Among equal scores, ``topk`` may choose any item. Therefore only the last value of
+    ``topk`` is used. The list has all items above this value, and then the first items with this value.
     """
     few = min(count, scores.shape[1])
     padding = torch.full((len(scores), count - few), -1, dtype=torch.int64, device=scores.device)
@@ -53,14 +58,17 @@ def top_on_device(scores: Tensor, count: int) -> Tensor:
     edge = scores.topk(few, dim=1).values[:, -1:]
     better, equal = scores > edge, scores == edge
     listed = better | (equal & (equal.cumsum(1) <= few - better.sum(1, keepdim=True)))
-    # Exactly ``few`` items of a row are listed. Smaller ids come first, and a stable sort keeps them first.
+    # Exactly ``few`` items of a row are listed. Smaller ids come first, and a stable sort keeps this order.
     items = listed.int().topk(few, dim=1).indices.sort(dim=1).values
     values, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
     return torch.cat([items.gather(1, order).masked_fill(values == -torch.inf, -1), padding], 1)
 
 
 def _pairs(scores: Tensor, held: Tensor, negatives: Tensor) -> Tensor:
-    """Returns the scores of held-out items and of their negatives, float32 [2, B, H], NaN if an item is −1."""
+    """Returns the scores of held-out items and their negatives.
+
+    The scores are float32 [2, B, H], with NaN in place of the score of item −1.
+    """
     places = torch.stack([held, negatives])
     pairs = torch.stack([scores.gather(1, part.clamp_min(0)) for part in places]).float()
     return pairs.masked_fill(places < 0, torch.nan)

@@ -129,9 +129,7 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
 def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[int]:
     """Counts the scores of a row that are at least as high as each score in ``own``.
 
-    The arrays are ``row`` [n_items] and ``own`` [h].
-
-    ``mask`` [n_items] is scratch space.
+    The arrays are ``row`` [n_items] and ``own`` [h]. ``mask`` [n_items] is scratch space.
     """
     if len(own) > COUNTED:
         counts: list[int] = (len(row) - np.searchsorted(np.sort(row), own)).tolist()

@@ -1,4 +1,4 @@
-"""Scores users with a model, and ranks the scores without moving them off its device."""
+"""Scores users with a model, and ranks the scores on the model's device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def device_of(model: Model) -> torch.device:
 def score_users(model: Model, users: IntArray, history: Interactions) -> Scores | Tensor:
     """Returns the scores of some users, [B, n_items].
 
-    They are a tensor if they are on a GPU, and a numpy array otherwise.
+    Scores on a GPU are a tensor. All other scores are a numpy array.
 
     Args:
         model: the model, in evaluation mode if it is neural.
@@ -53,7 +53,7 @@ def rank_scores(
     count: int = TOP,
     masked: bool = False,
 ) -> Ranking:
-    """Ranks the scores of a chunk on the device on which they are. See ``rank_items``."""
+    """Ranks the scores of a chunk on their own device. See ``rank_items``."""
     if isinstance(scores, Tensor) and scores.device.type != "cpu":
         return rank_on_device(scores, chunk.to(scores.device), targets, count=count, masked=masked)
     array = scores.numpy() if isinstance(scores, Tensor) else scores

@@ -163,7 +163,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self._noise(rng, "uniform")
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
-        # All users are drawn on the CPU, and moved to the device at once.
+        # The noise of all users is drawn on the CPU and moved to the device in one step.
         noise = {name: torch.zeros_like(part, device="cpu") for name, part in self.clean.inputs.items()}
         for name, part in noise.items():
             users, valid = self._user_ids, self._valid_places[name]

@@ -160,7 +160,7 @@ class EditOracle(UserOracle[Tensor]):
         return self._masked(raw if isinstance(raw, Tensor) else torch.from_numpy(np.ascontiguousarray(raw)))
 
     def _masked(self, scores: Tensor) -> Tensor:
-        """Returns the scores with −inf at the known items, on the device on which they are."""
+        """Returns the scores with −inf at known items, on the same device."""
         if self._chunk_there is None or self._chunk_there.users.device != scores.device:
             self._chunk_there = self.chunk.to(scores.device)
         return mask_known(scores, self._chunk_there)

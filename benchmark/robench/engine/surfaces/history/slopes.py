@@ -73,7 +73,7 @@ class ItemInputs:
 
     @cached_property
     def _host_vectors(self) -> Mapping[str, Tensor]:
-        """The vectors on the CPU, where a row at a time waits for no device."""
+        """The vectors on the CPU, which can be read row by row without waiting."""
         return {name: part.cpu() for name, part in self.vectors().items()}
 
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
