@@ -19,6 +19,7 @@ from robench.plan.plan import make_plan
 from robench.run.data import group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, find_file_errors
 from robench.run.encodings import encoding_notes
+from robench.run.estimates import Estimates, describe_open
 from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, describe_victim
 from robench.store.folder import Store
@@ -95,6 +96,8 @@ def make_preview(
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)
     shown.refusals += map(str, find_file_errors(todo.open(cells), suite, registry))
     shown.rows = _rows(cells, todo)
+    if to_do := todo.open(cells):
+        shown.notes += describe_open(to_do, Estimates(plan.cells, store))
     if changed := todo.count("changed"):
         shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
     if todo.damaged:

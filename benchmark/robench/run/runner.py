@@ -29,6 +29,7 @@ from robench.plan.plan import Plan, make_plan
 from robench.run.data import DataKey, data_name, group_by_data, hash_files, load_suite_data
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
+from robench.run.estimates import Estimates, longest_first
 from robench.run.inbox import Inbox
 from robench.run.limits import strictest
 from robench.run.summary import Summary
@@ -218,13 +219,16 @@ class Runner:
         """
         inbox = Inbox(cells, self.store, self.summary, self.host, lambda cell: self._label(cell.victim))
         with self.store.in_background():
-            executor.run(self._tasks(inbox.open, keys), work, inbox.receive)
+            victims: Mapping[str, Mapping[str, Cell]] = inbox.open
+            if cells:
+                victims = longest_first(victims, Estimates(self.plan.cells, self.store))
+            executor.run(self._tasks(victims, keys), work, inbox.receive)
             if left := inbox.unfinished():
                 executor.run(self._tasks(left, keys), work, inbox.receive)
             inbox.close()
 
     def _tasks(self, cells: Mapping[str, Mapping[str, Cell]], keys: Mapping[str, DataKey]) -> list[Task]:
-        """Returns one task per victim, in the order of the plan."""
+        """Returns one task per victim, in their order."""
         tasks, files = [], {key: hash_files(self.cache, key.key) for key in keys.values()}
         for victim, some in cells.items():
             key = keys[data_name(self._victims[victim])]

@@ -1,0 +1,93 @@
+"""Estimates what the open cells of a victim take, from the records of earlier runs in the folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+from robench.api.errors import UserError
+from robench.run.dependencies import attack_of
+from robench.spec import Cell
+from robench.store.folder import Store
+
+Key = tuple[str, ...]
+
+
+class Estimates:
+    """The costs that the records of a folder tell.
+
+    A cell takes the median of the cells with its model, defence and attack, or else of those with its model and attack.
+    A fit takes the median of the fits with its model and defence, or else of those with its model.
+
+    Args:
+        cells: the cells whose records are read, if there are any.
+        store: the folder of results.
+    """
+
+    def __init__(self, cells: Iterable[Cell], store: Store) -> None:
+        self._seconds: dict[Key, list[float]] = {}
+        self._memory: dict[str, float] = {}
+        for cell in cells:
+            try:
+                record = store.read(cell.id)
+            except UserError:  # it is damaged
+                continue
+            if record is None or record["status"] != "ok":
+                continue
+            for key in _cell_keys(cell):
+                self._seconds.setdefault(key, []).append(record["seconds"])
+            for key in _fit_keys(cell):
+                self._seconds.setdefault(key, []).append(record["fit_seconds"] or 0.0)
+            if record["peak_memory_mib"]:
+                model = cell.victim.model.id
+                self._memory[model] = max(self._memory.get(model, 0.0), record["peak_memory_mib"])
+        self._medians = {key: median(values) for key, values in self._seconds.items()}
+
+    def seconds(self, cells: Iterable[Cell]) -> float:
+        """Returns the seconds that a fit and the cells of one victim take; infinite if nothing similar was measured."""
+        several = list(cells)
+        if not several:
+            return 0.0
+        return self._median(_fit_keys(several[0])) + sum(self._median(_cell_keys(cell)) for cell in several)
+
+    def memory(self, cell: Cell) -> float | None:
+        """Returns the peak memory in MiB of the workers that measured the model of a cell; None if it is not known."""
+        return self._memory.get(cell.victim.model.id)
+
+    def _median(self, keys: tuple[Key, ...]) -> float:
+        return next((self._medians[key] for key in keys if key in self._medians), math.inf)
+
+
+def _cell_keys(cell: Cell) -> tuple[Key, ...]:
+    attack, model = attack_of(cell), cell.victim.model.id
+    name = "clean" if attack is None else attack.id
+    return ("cell", model, name, cell.victim.defense.id), ("cell", model, name)
+
+
+def _fit_keys(cell: Cell) -> tuple[Key, ...]:
+    model = cell.victim.model.id
+    return ("fit", model, "", cell.victim.defense.id), ("fit", model)
+
+
+def longest_first(victims: Mapping[str, Mapping[str, Cell]], estimates: Estimates) -> dict[str, Mapping[str, Cell]]:
+    """Returns the open cells by victim, the longest victim first, so that no worker ends long after the others.
+
+    Victims like which nothing was measured come first. Equal ones stay in the order of the plan.
+    """
+    return dict(sorted(victims.items(), key=lambda victim: -estimates.seconds(victim[1].values())))
+
+
+def describe_open(cells: Iterable[Cell], estimates: Estimates) -> list[str]:
+    """Returns a line about what the open cells of a plan take, or none if earlier records do not tell."""
+    victims: dict[str, list[Cell]] = {}
+    for cell in cells:
+        victims.setdefault(cell.victim.id, []).append(cell)
+    seconds = [estimates.seconds(some) for some in victims.values()]
+    known = [one for one in seconds if math.isfinite(one)]
+    if not known:
+        return []
+    memory = [size for some in victims.values() if (size := estimates.memory(some[0])) is not None]
+    of = "" if len(known) == len(seconds) else f" for {len(known)} of {len(seconds)} victims"
+    most = f", up to {max(memory):.0f} MiB per worker" if memory else ""
+    return [f"to do, by earlier records: about {sum(known):.1f} s{of}, the longest victim {max(known):.1f} s{most}"]

@@ -1,0 +1,55 @@
+"""Tests the estimates from earlier records, and that the order of victims changes no number."""
+
+from tests.run.inline import SMALL, InlineRunner, run
+
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.run.estimates import Estimates, describe_open, longest_first
+from robench.run.preview import make_preview
+from robench.run.runner import Options, make_runner
+from robench.tables.build import build_tables
+
+SUITE = f"name: t\n{SMALL}seeds: [SEEDS]\nmodels: [{{name: popularity}}, {{name: mf, epochs: 2}}]\nmetrics: [ndcg@10]\n"
+
+
+def test_an_open_victim_takes_what_similar_ones_took(tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(SUITE.replace("SEEDS", "0"))
+    registry = Registry.of(Host.discover())
+    assert not any("earlier records" in note for note in make_preview(path, registry, None, (), ()).notes)
+    done = run(path)
+    took = {cell.victim.model.name: done.store.read(cell.id) for cell in done.cells}
+    path.write_text(SUITE.replace("SEEDS", "0, 1"))
+    later = make_runner(path, Host.discover(), registry, Options(tmp_path / "results"))
+    estimates = Estimates(later.plan.cells, later.store)
+    to_do = {cell.victim.id: {cell.id: cell} for cell in later.plan.cells if cell.victim.seed == 1}
+    for cells in to_do.values():
+        (cell,) = cells.values()
+        record = took[cell.victim.model.name]
+        assert estimates.seconds([cell]) == (record["fit_seconds"] or 0) + record["seconds"]
+    order = [next(iter(cells.values())).victim.model.name for cells in longest_first(to_do, estimates).values()]
+    assert order == sorted(order, key=lambda name: -(took[name]["fit_seconds"] or 0) - took[name]["seconds"])
+    (line,) = describe_open([cell for cells in to_do.values() for cell in cells.values()], estimates)
+    assert "to do, by earlier records: about" in line
+    assert "MiB per worker" in line
+    assert any("earlier records" in note for note in make_preview(path, registry, tmp_path / "results", (), ()).notes)
+
+
+def test_the_order_of_victims_changes_no_number(tmp_path):
+    class Backwards(InlineRunner):
+        def _tasks(self, cells, keys):
+            return super()._tasks(cells, keys)[::-1]
+
+    path = tmp_path / "t.yaml"
+    path.write_text(SUITE.replace("SEEDS", "0, 1"))
+    values = []
+    for name, kind in (("one", InlineRunner), ("two", Backwards)):
+        host = Host.discover()
+        registry = Registry.of(host)
+        job = make_runner(path, host, registry, Options(tmp_path / name))
+        job = kind(job.suite, job.plan, host, registry, job.options)
+        with job.locks:
+            job.run()
+        values.append([row.value for row in build_tables(tmp_path / name, registry.metrics(["ndcg@10"])).values])
+    assert values[0] == values[1]
+    assert None not in values[0]
