@@ -31,8 +31,10 @@ if importlib.util.find_spec("distributed") is None:
     pytest.skip("distributed is not installed: pip install 'robench[dask]'", allow_module_level=True)
 
 from distributed import LocalCluster
+from distributed.comm import CommClosedError
 
 from robench_plugins.executors.cluster import start, station
+from robench_plugins.executors.cluster.mailbox import scheduler_needed
 from robench_plugins.executors.cluster.versions import collect_versions, find_difference
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes as Linux shows them")
@@ -228,6 +230,14 @@ def test_what_is_no_scheduler_is_one_line(cluster, monkeypatch):
                 pass
             assert words in str(error.value)
             assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_end_of_the_scheduler_is_one_line():
+    with (
+        pytest.raises(UserError, match=r"^--executor dask: the scheduler of the cluster has ended"),
+        scheduler_needed(),
+    ):
+        raise CommClosedError
 
 
 def test_other_versions_are_one_line(cluster, monkeypatch):

@@ -9,6 +9,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from distributed import Client, Future
 from robench.api import Emit, Task, Work
 from robench.api.errors import UserError
 from robench_plugins.executors.cluster.files import read_pieces
-from robench_plugins.executors.cluster.mailbox import Go, Hello, Mailbox, Message, answer_box
+from robench_plugins.executors.cluster.mailbox import Go, Hello, Mailbox, Message, answer_box, scheduler_needed
 from robench_plugins.executors.cluster.station import measure
 from robench_plugins.executors.cluster.versions import collect_versions, find_difference
 from robench_plugins.executors.devices import VISIBLE
@@ -74,7 +75,8 @@ class Dispatch:
                     self._conclude(one)
         finally:  # an error or the user may end the run early
             if self._running:
-                self.client.cancel([one.future for one in self._running.values()], force=True)
+                with suppress(OSError):  # the scheduler has ended
+                    self.client.cancel([one.future for one in self._running.values()], force=True)
             mailbox.close()
 
     def _slots(self) -> int:
@@ -82,7 +84,8 @@ class Dispatch:
 
         The number is at least 1, because the cluster may have no worker yet.
         """
-        return max(1, sum(map(int, self.client.nthreads().values())))
+        with scheduler_needed():
+            return max(1, sum(map(int, self.client.nthreads().values())))
 
     def _resources(self, tasks: Sequence[Task]) -> dict[str, float]:
         """Returns the resources that a task needs on a worker.

@@ -8,15 +8,28 @@ attempt asks again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypedDict
 
 from distributed import Client, Queue
+from distributed.comm import CommClosedError
 
+from robench.api.errors import UserError
 from robench_plugins.executors.isolation.frames import from_frame, to_frame
 
 MOST = 64  # the most messages that wait at the scheduler; beyond this number their senders wait
 MOST_PIECES = 4  # a smaller number for pieces of files, which are larger
 POLL = 0.5  # the seconds that one look at a queue may take
+
+
+@contextmanager
+def scheduler_needed() -> Iterator[None]:
+    """Raises a ``UserError`` if the scheduler ends within the block."""
+    try:
+        yield
+    except CommClosedError:
+        hint = "finished cells are kept: run again to go on"
+        raise UserError("the scheduler of the cluster has ended", path="--executor dask", hint=hint) from None
 
 
 class Hello(TypedDict):
@@ -67,7 +80,8 @@ class Mailbox:
     def put(self, message: Any) -> bool:
         """Adds a message, and returns False if the queue stayed full for a while."""
         try:
-            self._queue.put(to_frame(message), timeout=POLL)
+            with scheduler_needed():
+                self._queue.put(to_frame(message), timeout=POLL)
         except TimeoutError:
             return False
         return True
@@ -78,14 +92,18 @@ class Mailbox:
         If there are none, it waits a while for the first message.
         """
         try:
-            yield from_frame(self._queue.get(timeout=POLL))
+            with scheduler_needed():
+                first = self._queue.get(timeout=POLL)
         except TimeoutError:
             return
+        yield from_frame(first)
         yield from self.get_all()
 
     def get_all(self) -> Iterator[Any]:
         """Yields the messages that wait."""
-        yield from map(from_frame, self._queue.get(batch=True))
+        with scheduler_needed():
+            waiting = self._queue.get(batch=True)
+        yield from map(from_frame, waiting)
 
     def close(self) -> None:
         """Reports that this side no longer needs the queue.

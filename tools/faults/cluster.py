@@ -1,0 +1,231 @@
+"""Runs a suite on a dask cluster, disturbs it, and compares the tables with those of the executor ``local``.
+
+    python tools/faults/cluster.py [--suite suites/smoke.yaml] [--set seeds=[0]] [--workers 2] [CASE ...]
+
+The cases are: ``local`` cluster undisturbed; ``joined`` cluster, whose workers have caches of their own; a dask
+``worker`` killed in the middle; the ``client`` killed and started again, on a cluster of its own and on a joined one;
+``wrong`` addresses. After each case no process may be left, and no finished cell may have been measured twice. It
+prints its counts, and exits with 1 if any check failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from kills import MARK, ROOT, stored, tables
+from processes import end_all, started_by
+
+PATIENCE = 10.0  # seconds after which no process may be left
+CASES = ("local", "joined", "worker", "client", "wrong")
+SOURCES = os.pathsep.join(str(ROOT / part) for part in ("benchmark", "plugins"))
+
+
+class Cases:
+    """The disturbed runs of one suite, and the checks that failed."""
+
+    def __init__(self, place: Path, suite: Path, overrides: list[str], workers: int) -> None:
+        self.place, self.workers = place, workers
+        self.command = [sys.executable, "-m", "robench", "run", str(suite.resolve())]
+        self.command += [text for override in overrides for text in ("--set", override)]
+        self.problems: list[str] = []
+        self.expected: dict[str, bytes] = {}
+
+    def add(self, problem: str) -> None:
+        """Notes a check that failed, and prints it."""
+        print(f"problem: {problem}", flush=True)
+        self.problems.append(problem)
+
+    def start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        """Starts a run in a folder of its own, which continues an earlier one."""
+        folder = self.place / name
+        folder.mkdir(exist_ok=True)
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [*self.command, "--results", str(folder / "results"), *options],
+                cwd=folder,
+                env=environment(folder / "cache", self.place / name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def on_dask(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        """Starts a run on a cluster; without options on one of its own."""
+        return self.start(name, "--executor", "dask", *(options or ("--workers", str(self.workers))))
+
+    def end(self, name: str, process: subprocess.Popen[bytes], start: float) -> None:
+        """Waits for a run, and compares its tables and its cells."""
+        code = process.wait()
+        found = tables(self.place / name)
+        if code:
+            self.add(f"{name}: exit code {code}: {self.log(name)[-2000:]}")
+        if changed := [table for table in self.expected if found.get(table) != self.expected[table]]:
+            self.add(f"{name}: {', '.join(changed)} differ")
+        self.check_processes(name)
+        print(f"{name}: {len(stored(self.place / name))} cells, {time.monotonic() - start:.0f} s", flush=True)
+
+    def check_processes(self, name: str) -> None:
+        """Notes a problem if a process of a run is left."""
+        limit = time.monotonic() + PATIENCE
+        while (left := started_by(MARK, str(self.place / name))) and time.monotonic() < limit:
+            time.sleep(0.1)
+        if left:
+            self.add(f"{name}: {len(left)} processes left after {PATIENCE:g} s")
+            end_all(left)
+        print(f"{name}: no process left {time.monotonic() - limit + PATIENCE:.1f} s after the end", flush=True)
+
+    def log(self, name: str) -> str:
+        """Returns the output of a run."""
+        return (self.place / name / "log").read_text("utf-8")
+
+    def await_cells(self, name: str, process: subprocess.Popen[bytes], share: float) -> dict[str, str]:
+        """Waits until a share of the cells is stored, and returns their digests."""
+        goal = share * self.cells
+        while len(stored(self.place / name)) < goal and process.poll() is None:
+            time.sleep(0.2)
+        return stored(self.place / name)
+
+    def check_kept(self, name: str, before: dict[str, str]) -> None:
+        """Notes a problem if a cell was measured again. A record holds its time."""
+        after = stored(self.place / name)
+        if again := [cell for cell in before if after.get(cell) != before[cell]]:
+            self.add(f"{name}: {len(again)} finished cells were measured again")
+
+    def reference(self) -> None:
+        """Runs the suite with the executor ``local``."""
+        start, process = time.monotonic(), self.start("reference", "--workers", str(self.workers))
+        self.end("reference", process, start)
+        self.expected, self.cells = tables(self.place / "reference"), len(stored(self.place / "reference"))
+
+    def local(self) -> None:
+        """Runs on a cluster on this machine."""
+        start = time.monotonic()
+        self.end("local", self.on_dask("local"), start)
+
+    def joined(self) -> None:
+        """Runs on a cluster whose workers have other caches than the client."""
+        with self.cluster("joined-cluster") as address:
+            start = time.monotonic()
+            self.end("joined", self.on_dask("joined", "--scheduler", address), start)
+
+    def worker(self) -> None:
+        """Kills a dask worker of a local cluster in the middle."""
+        start, process = time.monotonic(), self.on_dask("worker")
+        before = self.await_cells("worker", process, 0.3)
+        victims = [pid for pid in started_by(MARK, str(self.place / "worker")) if is_dask_worker(pid)]
+        if not victims:
+            self.add("worker: no dask worker was found")
+        for pid in victims[:1]:
+            os.kill(pid, signal.SIGKILL)
+        print(f"worker: one of {len(victims)} killed after {len(before)} of {self.cells} cells", flush=True)
+        self.end("worker", process, start)
+        self.check_kept("worker", before)
+        print("\n".join(f"worker: {line}" for line in self.log("worker").splitlines() if "was lost" in line))
+
+    def client(self) -> None:
+        """Kills the client in the middle, and starts it again."""
+        self._client("client")
+        with self.cluster("client-cluster") as address:
+            self._client("client-joined", "--scheduler", address)
+
+    def _client(self, name: str, *options: str) -> None:
+        start, process = time.monotonic(), self.on_dask(name, *options)
+        before = self.await_cells(name, process, 0.3)
+        process.kill()
+        process.wait()
+        print(f"{name}: killed after {len(before)} of {self.cells} cells", flush=True)
+        self.check_processes(name)
+        before = stored(self.place / name)
+        self.end(name, self.on_dask(name, *options), start)
+        self.check_kept(name, before)
+
+    def wrong(self) -> None:
+        """Joins what is no cluster."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            listening = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+            for number, address in enumerate(("tcp://127.0.0.1:1", listening, "nonsense", "ftp://host:1")):
+                name, start = f"wrong {number}", time.monotonic()
+                code = self.on_dask(name, "--scheduler", address).wait()
+                lines = self.log(name).splitlines()
+                print(f"wrong: exit code {code} after {time.monotonic() - start:.1f} s: {lines[-1]}", flush=True)
+                if (code, len(lines)) != (2, 1):
+                    self.add(f"wrong: {address}: exit code {code}, {len(lines)} lines")
+
+    @contextmanager
+    def cluster(self, name: str) -> Iterator[str]:
+        """Starts a scheduler and workers by dask's own commands, and gives the address."""
+        (self.place / name).mkdir()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        dask = [sys.executable, "-m", "dask"]
+        commands = [[*dask, "scheduler", "--host", address, "--no-dashboard"]]
+        commands += [[*dask, "worker", address, "--nthreads", "1", "--memory-limit", "0"]] * self.workers
+        with (self.place / name / "log").open("wb") as log:
+            processes = [
+                subprocess.Popen(
+                    command,
+                    cwd=self.place / name,
+                    env=environment(self.place / name / f"cache {number}", self.place / name),
+                    stdout=log,
+                    stderr=log,
+                )
+                for number, command in enumerate(commands)
+            ]
+        try:
+            yield address
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+            for process in processes:
+                process.wait()
+            self.check_processes(name)
+
+
+def environment(cache: Path, mark: Path) -> dict[str, str]:
+    """Returns the environment of a process with its own cache, and a mark to find it by."""
+    return {**os.environ, "PYTHONPATH": SOURCES, "ROBENCH_CACHE": str(cache), MARK: str(mark)}
+
+
+def is_dask_worker(pid: int) -> bool:
+    """Returns whether a process is a dask worker: multiprocessing has spawned it, and it has started a fork server."""
+    try:
+        spawned = b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        children = [
+            one for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
+        ]
+        return spawned and any(b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes() for one in children)
+    except OSError:
+        return False
+
+
+def main() -> int:
+    """Runs the cases and returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", default=CASES, metavar="CASE")
+    parser.add_argument("--suite", type=Path, default=ROOT / "suites" / "smoke.yaml")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        cases = Cases(Path(name), given.suite, given.set, given.workers)
+        cases.reference()
+        for case in given.cases:
+            getattr(cases, case)()
+    print(f"{len(given.cases)} cases, {len(cases.problems)} problems", *cases.problems, sep="\n")
+    return 1 if cases.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
