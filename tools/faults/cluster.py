@@ -124,7 +124,7 @@ class Cases:
         """Kills a dask worker of a local cluster in the middle."""
         start, process = time.monotonic(), self.on_dask("worker")
         before = self.await_cells("worker", process, 0.3)
-        victims = [pid for pid in started_by(MARK, str(self.place / "worker")) if is_dask_worker(pid)]
+        victims = [pid for pid in started_by(MARK, str(self.place / "worker")) if is_dask_worker(pid, process.pid)]
         if not victims:
             self.add("worker: no dask worker was found")
         for pid in victims[:1]:
@@ -198,14 +198,11 @@ def environment(cache: Path, mark: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": SOURCES, "ROBENCH_CACHE": str(cache), MARK: str(mark)}
 
 
-def is_dask_worker(pid: int) -> bool:
-    """Returns whether a process is a dask worker: multiprocessing has spawned it, and it has started a fork server."""
+def is_dask_worker(pid: int, client: int) -> bool:
+    """Returns whether a process is a dask worker: multiprocessing has spawned it, and it is a child of the client."""
     try:
-        spawned = b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        children = [
-            one for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
-        ]
-        return spawned and any(b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes() for one in children)
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return parent == client and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 
