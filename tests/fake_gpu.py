@@ -1,10 +1,10 @@
-"""A GPU that is made up: its tensors live on the CPU, and say that they are on the device ``meta``.
+"""Provides a fake GPU with tensors that live on the CPU.
 
-Torch has no device ``cuda`` without a GPU, not even in name.
+The tensors report the device ``meta``. Without a GPU, torch has no device ``cuda``, not even by name.
 
-The operations of torch are dispatched here. An operation on a tensor of the GPU and one of the CPU fails, as it would
-on a real one. What makes the host wait for the GPU is counted. This shows where tensors are and how often the host
-waits. It does not show that kernels exist, what they give, or how fast they are.
+The operations of torch are dispatched here. An operation that mixes a tensor of the GPU with one of the CPU fails, as
+on a real GPU. Operations that make the host wait for the GPU are counted. The counts show where tensors are, and how
+often the host waits. They do not show that kernels exist, what kernels return, or how fast kernels are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOVES = {aten._to_copy.default, aten.copy_.default}
 
 
 class GpuTensor(torch.Tensor):
-    """A tensor of the GPU. ``inner`` holds its values."""
+    """A tensor of the GPU. ``inner`` holds the values."""
 
     inner: torch.Tensor
 
@@ -57,7 +57,10 @@ class GpuTensor(torch.Tensor):
 
 
 class Gpu(TorchDispatchMode):
-    """The GPU. ``waits`` counts how often the host waits for it, and ``moved`` the numbers that come back."""
+    """A fake GPU that counts waits and moved numbers.
+
+    ``waits`` is how often the host waits for the GPU. ``moved`` is how many numbers come back to the host.
+    """
 
     def __init__(self):
         super().__init__()

@@ -53,7 +53,10 @@ def run(
     only: Only = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
 ) -> None:
-    """Run a suite: fit the victims, measure every cell that is not stored yet, write the leaderboard and its page."""
+    """Run a suite and write the leaderboard and its page.
+
+    The victims are fitted, and every cell that is not stored yet is measured.
+    """
     try:
         with interrupting_signals():
             from robench.entrance.suite import run_suite  # noqa: PLC0415  # the only command that needs torch
@@ -72,9 +75,10 @@ def run(
 
 @app.command()
 def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only = None) -> None:
-    """Show what would run: victims and cells, what is stored, what is stale, what is skipped and why.
+    """Show what a run would do.
 
-    Exit code 2 if a run would be refused.
+    The list shows victims and cells: what is stored, what is stale, what is skipped and why. Exit code 2 if a run would
+    be refused.
     """
     from robench.run.preview import make_preview  # noqa: PLC0415  # imports what the suite names, torch perhaps
     from robench.run.terminal import print_preview  # noqa: PLC0415
@@ -100,7 +104,10 @@ def pack(
     folder: Folder,
     to: Annotated[Path | None, typer.Option(help="a new folder for it [default: the folder itself]")] = None,
 ) -> None:
-    """Pack a folder of results into its published form: all records in one file, all arrays in another, hashes."""
+    """Pack a folder of results into its published form.
+
+    All records are in one file, all arrays in another, with hashes.
+    """
     from robench.entrance.pack import pack_results  # noqa: PLC0415  # scipy takes a second
 
     packed = pack_results(folder, Registry.of(Host.discover()), to)
@@ -117,7 +124,10 @@ def verify(
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes [default: cores]")] = None,
     data: Annotated[Path | None, typer.Option(help="where relative paths of the suite begin")] = None,
 ) -> None:
-    """Check every hash, recompute every table, measure a sample of cells again; exit code 1 if something differs."""
+    """Check every hash, recompute every table, measure a sample of cells again.
+
+    Exit code 1 if something differs.
+    """
     from robench.verify.folder import verify_folder  # noqa: PLC0415  # imports torch
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
 
@@ -145,7 +155,10 @@ def show(
     ],
     user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
 ) -> None:
-    """Show one record, or with --user that user's list before and after the attack; of a folder, what is in it."""
+    """Show one record, a user's lists, or the content of a folder.
+
+    With --user, that user's list before and after the attack.
+    """
     from robench.report.record import show_cell  # noqa: PLC0415  # numpy takes a moment
 
     show_cell(cell, user, screen())
@@ -165,7 +178,10 @@ def recommend(
     set_: Set = None,
     only: Only = None,
 ) -> None:
-    """Show what fitted models recommend to a known user, or to a new user with some items."""
+    """Show what fitted models recommend to a known or a new user.
+
+    A new user is given by some items.
+    """
     from robench.recommend.lists import recommend  # noqa: PLC0415  # imports torch
     from robench.recommend.query import Request  # noqa: PLC0415  # as above
     from robench.recommend.terminal import print_recommendations  # noqa: PLC0415
@@ -179,7 +195,10 @@ def recommend(
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
 ) -> None:
-    """List every plugin with its owner; with --check, exit code 1 if one is broken or registers nothing."""
+    """List every plugin with its owner.
+
+    With --check, exit code 1 if a plugin is broken or registers nothing.
+    """
     host = Host.discover()
     registry = Registry.of(host)
     console = screen()
@@ -225,7 +244,10 @@ def version(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
 ) -> None:
-    """Measure how far recommender systems fall under attack, the same way for every model, attack and defence."""
+    """Measure how far recommender systems fall under attack.
+
+    Every model, attack and defence is measured in the same way.
+    """
     if show_version:
         say(f"robench {__version__}")
         raise typer.Exit

@@ -1,6 +1,7 @@
-"""Measurements on a GPU that is made up (``tests/fake_gpu.py``) equal those on the CPU.
+"""Tests that measurements on a fake GPU equal those on the CPU.
 
-Nothing is on two devices at once, scores stay on theirs, and the host does not wait once per user.
+The fake GPU is in ``tests/fake_gpu.py``. No operation mixes two devices, and scores stay on the GPU. The host does not
+wait once per user.
 """
 
 from copy import deepcopy
@@ -39,7 +40,10 @@ TARGETS = np.array([3, 5])
 
 
 class Sums(ReferenceSequence):
-    """A sequence model without recurrent kernels, which the GPU that is made up cannot differentiate."""
+    """A sequence model without recurrent kernels.
+
+    The fake GPU cannot differentiate recurrent kernels.
+    """
 
     def build_layers(self):
         self.layer, self.drop = torch.nn.Linear(self.config.dim, self.config.dim), torch.nn.Dropout(0.1)
@@ -55,7 +59,7 @@ def sums():
 
 
 def victim(kind, gpu=None, users=None):
-    """Returns a victim, on the GPU if there is one."""
+    """Returns a victim, which is on the GPU if ``gpu`` is given."""
     given = reference_victim("pairwise") if kind == "pairwise" else sums()
     model = given.model if gpu is None else gpu.put(deepcopy(given.model))
     return MeasuredVictim(model, given.history, given.held, given.users[:users], 0)
