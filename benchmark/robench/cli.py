@@ -222,7 +222,10 @@ app.add_typer(cache_app, name="cache")
 
 @cache_app.command("info")
 def cache_info() -> None:
-    """Show the folder of the cache, and the number and the size of its entries by kind."""
+    """Show how large the cache is.
+
+    The list shows the folder of the cache, and the number and the size of its entries by kind.
+    """
     from robench.entrance.cache import describe_cache  # noqa: PLC0415  # numpy takes a moment
 
     for line in describe_cache():
@@ -233,7 +236,10 @@ def cache_info() -> None:
 def cache_prune(
     max_size: Annotated[str, typer.Option("--max-size", help="what may be left, such as 2GiB", show_default=False)],
 ) -> None:
-    """Remove the least recently used entries until the rest fits. A run that needs one again makes it again."""
+    """Remove the least recently used entries until the rest fits.
+
+    A run that needs a removed entry makes the entry again.
+    """
     from robench.entrance.cache import prune_cache  # noqa: PLC0415  # numpy takes a moment
 
     say(prune_cache(max_size))

@@ -1,4 +1,7 @@
-"""Tests what counts as an entry of the cache, and which entries are removed first."""
+"""Tests which files count as an entry of the cache.
+
+Other tests check which entries are removed first.
+"""
 
 import os
 from pathlib import Path
@@ -18,7 +21,7 @@ KEYS = ("aa1", "aa2", "bb3")
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    """A cache whose entries were used a day after each other, in the order of KEYS."""
+    """Returns a cache with entries that were used one day apart, in the order of KEYS."""
     cache = Cache(tmp_path / "cache")
     for key in KEYS:
         cache.write("checkpoints", key, {"x": np.zeros(1000)}, {})

@@ -9,7 +9,10 @@ from robench.files.sizes import format_size, parse_size
 
 
 def describe_cache() -> list[str]:
-    """Returns a line with the folder of the cache, one per kind of entry, and one with the sum."""
+    """Returns lines about the entries of the cache.
+
+    They are a line with the folder, a line per kind of entry, and a line with the sum.
+    """
     cache = Cache(default_folder())
     entries = list_entries(cache)
     lines = [f"cache: {cache.folder}"]
@@ -20,13 +23,16 @@ def describe_cache() -> list[str]:
 
 
 def prune_cache(most: str) -> str:
-    """Removes the least recently used entries of the cache, and returns a line about it.
+    """Removes the least recently used entries of the cache.
 
     Args:
         most: the size that may be left, such as ``2GiB``.
 
+    Returns:
+        A line about the removed entries and the rest.
+
     Raises:
-        UserError: if ``most`` is no size, or a run uses the cache.
+        UserError: if ``most`` is not a size, or if a run uses the cache.
     """
     try:
         size = parse_size(most)

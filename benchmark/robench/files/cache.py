@@ -59,7 +59,10 @@ class Entry(NamedTuple):
 
 
 def touch(path: Path) -> None:
-    """Notes that an entry was used, whatever the file system notes by itself. Pruning removes the oldest ones."""
+    """Notes that an entry was used.
+
+    The note does not depend on what the file system records by itself. Pruning removes the oldest entries.
+    """
     with suppress(OSError):  # a read-only cache
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
@@ -142,7 +145,7 @@ class Cache:
 
     @property
     def use_lock(self) -> Path:
-        """The lock that a run holds together with others, so that nothing is pruned meanwhile."""
+        """The lock that all runs share, so that nothing is pruned during a run."""
         return self.folder / USE_LOCK
 
     def path(self, kind: str, key: str) -> Path:

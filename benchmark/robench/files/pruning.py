@@ -1,4 +1,4 @@
-"""Counts the entries of the cache, and removes the least recently used ones."""
+"""Counts the entries of the cache, and removes the least recently used entries."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class CachedEntry:
 
     Args:
         kind: the folder of similar entries.
-        paths: the files and folders of the entry, the one that is read first at the end.
+        paths: the files and folders of the entry, with the file of digests first.
         size: the size in bytes.
-        used: when it was last read or written, in seconds since 1970.
+        used: the time of the last use, in seconds since 1970.
     """
 
     kind: str
@@ -40,7 +40,7 @@ class CachedEntry:
 
 @dataclass(frozen=True)
 class Pruning:
-    """What was removed, and what is left: numbers of entries, and sizes in bytes."""
+    """The result of pruning: numbers of entries, and sizes in bytes."""
 
     removed: int
     removed_size: int
@@ -49,13 +49,18 @@ class Pruning:
 
 
 def list_entries(cache: Cache) -> list[CachedEntry]:
-    """Returns the entries of a cache by kind, and then from the least to the most recently used."""
+    """Returns the entries of a cache, sorted by kind.
+
+    Within a kind, the least recently used entry comes first.
+    """
     entries = [entry for kind in sorted(_folders(cache.folder)) for entry in _entries_of(kind)]
     return sorted(entries, key=lambda entry: (entry.kind, entry.used, entry.paths))
 
 
 def prune(cache: Cache, most: int) -> Pruning:
-    """Removes the least recently used entries until the rest fits. What a process is making is kept.
+    """Removes the least recently used entries until the rest fits.
+
+    An entry that a process is making is kept.
 
     Args:
         cache: the cache.
