@@ -21,7 +21,10 @@ KEYS = ("aa1", "aa2", "bb3")
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    """Returns a cache with entries that were used one day apart, in the order of KEYS."""
+    """Returns a cache with entries that were used one day apart.
+
+    The order is that of ``KEYS``.
+    """
     cache = Cache(tmp_path / "cache")
     for key in KEYS:
         cache.write("checkpoints", key, {"x": np.zeros(1000)}, {})

@@ -1,4 +1,7 @@
-"""Tests the estimates from earlier records, and that the order of victims changes no number."""
+"""Tests the estimates from earlier records.
+
+The order of victims changes no number.
+"""
 
 from tests.run.inline import SMALL, InlineRunner, run
 

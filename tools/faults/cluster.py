@@ -1,11 +1,17 @@
-"""Runs a suite on a dask cluster, disturbs it, and compares the tables with those of the executor ``local``.
+"""Runs a suite on a dask cluster and disturbs the run.
 
     python tools/faults/cluster.py [--suite suites/smoke.yaml] [--set seeds=[0]] [--workers 2] [CASE ...]
 
-The cases are: ``local`` cluster undisturbed; ``joined`` cluster, whose workers have caches of their own; a dask
-``worker`` killed in the middle; the ``client`` killed and started again, on a cluster of its own and on a joined one;
-``wrong`` addresses. After each case no process may be left, and no finished cell may have been measured twice. It
-prints its counts, and exits with 1 if any check failed.
+The tables are compared with those of the executor ``local``. There are five cases:
+
+- ``local``: an undisturbed local cluster.
+- ``joined``: a joined cluster with a separate cache per worker.
+- ``worker``: a dask worker is killed in the middle of the run.
+- ``client``: the client is killed and started again, with its own cluster and with a joined cluster.
+- ``wrong``: wrong addresses.
+
+After each case no process may be left, and no finished cell may have been measured twice. The script prints its counts,
+and exits with 1 if any check failed.
 """
 
 from __future__ import annotations
@@ -47,7 +53,7 @@ class Cases:
         self.problems.append(problem)
 
     def start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
-        """Starts a run in a folder of its own, which continues an earlier one."""
+        """Starts a run in a separate folder, or continues an earlier run there."""
         folder = self.place / name
         folder.mkdir(exist_ok=True)
         with (folder / "log").open("ab") as log:
@@ -62,11 +68,14 @@ class Cases:
             )
 
     def on_dask(self, name: str, *options: str) -> subprocess.Popen[bytes]:
-        """Starts a run on a cluster; without options on one of its own."""
+        """Starts a run on a cluster.
+
+        Without options, the run starts its own cluster.
+        """
         return self.start(name, "--executor", "dask", *(options or ("--workers", str(self.workers))))
 
     def end(self, name: str, process: subprocess.Popen[bytes], start: float) -> None:
-        """Waits for a run, and compares its tables and its cells."""
+        """Waits for a run, and compares the tables and the exit code."""
         code = process.wait()
         found = tables(self.place / name)
         if code:
@@ -91,14 +100,21 @@ class Cases:
         return (self.place / name / "log").read_text("utf-8")
 
     def await_cells(self, name: str, process: subprocess.Popen[bytes], share: float) -> dict[str, str]:
-        """Waits until a share of the cells is stored, and returns their digests."""
+        """Waits until a share of the cells is stored.
+
+        Returns:
+            The digests of the stored records.
+        """
         goal = share * self.cells
         while len(stored(self.place / name)) < goal and process.poll() is None:
             time.sleep(0.2)
         return stored(self.place / name)
 
     def check_kept(self, name: str, before: dict[str, str]) -> None:
-        """Notes a problem if a cell was measured again. A record holds its time."""
+        """Notes a problem if a cell was measured again.
+
+        A record holds the time of its measurement, so its digest then differs.
+        """
         after = stored(self.place / name)
         if again := [cell for cell in before if after.get(cell) != before[cell]]:
             self.add(f"{name}: {len(again)} finished cells were measured again")
@@ -110,12 +126,12 @@ class Cases:
         self.expected, self.cells = tables(self.place / "reference"), len(stored(self.place / "reference"))
 
     def local(self) -> None:
-        """Runs on a cluster on this machine."""
+        """Runs the suite on a cluster on this machine."""
         start = time.monotonic()
         self.end("local", self.on_dask("local"), start)
 
     def joined(self) -> None:
-        """Runs on a cluster whose workers have other caches than the client."""
+        """Runs the suite on a cluster with workers that do not share the client's cache."""
         with self.cluster("joined-cluster") as address:
             start = time.monotonic()
             self.end("joined", self.on_dask("joined", "--scheduler", address), start)
@@ -135,7 +151,7 @@ class Cases:
         print("\n".join(f"worker: {line}" for line in self.log("worker").splitlines() if "was lost" in line))
 
     def client(self) -> None:
-        """Kills the client in the middle, and starts it again."""
+        """Kills the client in the middle of a run and starts the client again."""
         self._client("client")
         with self.cluster("client-cluster") as address:
             self._client("client-joined", "--scheduler", address)
@@ -152,7 +168,7 @@ class Cases:
         self.check_kept(name, before)
 
     def wrong(self) -> None:
-        """Joins what is no cluster."""
+        """Tries to join addresses without a cluster."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             listening = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
             for number, address in enumerate(("tcp://127.0.0.1:1", listening, "nonsense", "ftp://host:1")):
@@ -165,7 +181,10 @@ class Cases:
 
     @contextmanager
     def cluster(self, name: str) -> Iterator[str]:
-        """Starts a scheduler and workers by dask's own commands, and gives the address."""
+        """Starts a scheduler and workers by dask's own commands.
+
+        The address of the scheduler is yielded.
+        """
         (self.place / name).mkdir()
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
@@ -194,12 +213,18 @@ class Cases:
 
 
 def environment(cache: Path, mark: Path) -> dict[str, str]:
-    """Returns the environment of a process with its own cache, and a mark to find it by."""
+    """Returns the environment of a process with a separate cache.
+
+    A mark in the environment identifies the process.
+    """
     return {**os.environ, "PYTHONPATH": SOURCES, "ROBENCH_CACHE": str(cache), MARK: str(mark)}
 
 
 def is_dask_worker(pid: int, client: int) -> bool:
-    """Returns whether a process is a dask worker: multiprocessing has spawned it, and it is a child of the client."""
+    """Returns whether a process is a dask worker.
+
+    Multiprocessing spawns a dask worker, and the client is its parent.
+    """
     try:
         parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         return parent == client and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -1,4 +1,7 @@
-"""Estimates what the open cells of a victim take, from the records of earlier runs in the folder."""
+"""Estimates the cost of the open cells of a victim.
+
+The estimates come from the records of earlier runs in the folder.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,14 @@ Key = tuple[str, ...]
 
 
 class Estimates:
-    """The costs that the records of a folder tell.
+    """Estimated costs, based on the records of a folder.
 
-    A cell takes the median of the cells with its model, defence and attack, or else of those with its model and attack.
-    A fit takes the median of the fits with its model and defence, or else of those with its model.
+    The estimate of a cell is the median of the cells with the same model, defence and attack. If there are no such
+    cells, the defence is ignored. The estimate of a fit is the median of the fits with the same model and defence. If
+    there are no such fits, the defence is ignored.
 
     Args:
-        cells: the cells whose records are read, if there are any.
+        cells: the cells to read, if they have records.
         store: the folder of results.
     """
 
@@ -45,14 +49,20 @@ class Estimates:
         self._medians = {key: median(values) for key, values in self._seconds.items()}
 
     def seconds(self, cells: Iterable[Cell]) -> float:
-        """Returns the seconds that a fit and the cells of one victim take; infinite if nothing similar was measured."""
+        """Returns the estimated seconds of a fit and the cells of one victim.
+
+        The result is infinite if nothing similar was measured.
+        """
         several = list(cells)
         if not several:
             return 0.0
         return self._median(_fit_keys(several[0])) + sum(self._median(_cell_keys(cell)) for cell in several)
 
     def memory(self, cell: Cell) -> float | None:
-        """Returns the peak memory in MiB of the workers that measured the model of a cell; None if it is not known."""
+        """Returns the peak memory of workers in MiB, or None if it is unknown.
+
+        The workers are those that measured the model of the cell.
+        """
         return self._memory.get(cell.victim.model.id)
 
     def _median(self, keys: tuple[Key, ...]) -> float:
@@ -71,15 +81,19 @@ def _fit_keys(cell: Cell) -> tuple[Key, ...]:
 
 
 def longest_first(victims: Mapping[str, Mapping[str, Cell]], estimates: Estimates) -> dict[str, Mapping[str, Cell]]:
-    """Returns the open cells by victim, the longest victim first, so that no worker ends long after the others.
+    """Returns the open cells by victim, with the longest victim first.
 
-    Victims like which nothing was measured come first. Equal ones stay in the order of the plan.
+    With this order, no worker ends long after the others. Victims without similar measurements come first. Victims with
+    equal estimates stay in the order of the plan.
     """
     return dict(sorted(victims.items(), key=lambda victim: -estimates.seconds(victim[1].values())))
 
 
 def describe_open(cells: Iterable[Cell], estimates: Estimates) -> list[str]:
-    """Returns a line about what the open cells of a plan take, or none if earlier records do not tell."""
+    """Returns a line about the cost of the open cells of a plan.
+
+    There is no line if earlier records give no estimate.
+    """
     victims: dict[str, list[Cell]] = {}
     for cell in cells:
         victims.setdefault(cell.victim.id, []).append(cell)
