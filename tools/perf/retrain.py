@@ -1,9 +1,10 @@
-"""CPU time of a grid of a suite, against training anew for every attack, ε and metric, as the field does it.
+"""Measures the CPU time of a grid of a suite against repeated training.
 
     python tools/perf/retrain.py [--suite FILE] [--only KEY=VALUE ...] [--set PATH=VALUE ...] [--metrics NAME ...]
 
-First the part of the suite is run once. Then every cell of it is run alone for every metric, with an empty cache, so
-that its victim is fitted again. All runs measure in their own process, whose CPU seconds count, with the start of
+Repeated training is the usual practice of the field: a model is trained anew for every attack, ε and metric. First the
+part of the suite is run once. Then every cell is run alone for every metric, with an empty cache, so that the victim is
+fitted again. All runs measure in their own process. The CPU seconds of this process count, including the start of
 Python and the import of torch. The script is also the plugin that offers the executor of these runs.
 """
 
@@ -26,7 +27,7 @@ PART = ("model=mf", "defense=none", "seed=0", "attack=fgsm", "attack=pgd", "norm
 
 
 class InProcess(Executor):
-    """Does every task in the process of the run."""
+    """An executor that does every task in the process of the run."""
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
         """Does the tasks one after the other."""
@@ -41,7 +42,11 @@ def robench_executors() -> dict[str, type[Executor]]:
 
 
 def run(suite: Path, options: Sequence[str], results: Path) -> float:
-    """Runs a part of a suite with an empty cache, and returns the CPU seconds of its process."""
+    """Runs a part of a suite with an empty cache.
+
+    Returns:
+        The CPU seconds of the run's process.
+    """
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as cache:
         places = {"PYTHONPATH": paths, "ROBENCH_PLUGINS": Path(__file__).stem, "ROBENCH_CACHE": cache}
@@ -54,7 +59,7 @@ def run(suite: Path, options: Sequence[str], results: Path) -> float:
 
 
 def main() -> None:
-    """Prints the CPU seconds of both ways, and their ratio."""
+    """Prints the CPU seconds of both ways, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", type=Path, default=ROOT / "suites" / "default.yaml")
     parser.add_argument("--only", nargs="*", default=list(PART), help="the part of the suite that is measured")
