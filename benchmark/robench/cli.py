@@ -77,8 +77,8 @@ def run(
 def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only = None) -> None:
     """Show what a run would do.
 
-    The list shows victims and cells: what is stored, what is stale, what is skipped and why. Exit code 2 if a run would
-    be refused.
+    The list shows how many cells of each victim are stored, stale or skipped, and why cells are skipped. The exit code
+    is 2 if a run would be refused.
     """
     from robench.run.preview import make_preview  # noqa: PLC0415  # imports what the suite names, torch perhaps
     from robench.run.terminal import print_preview  # noqa: PLC0415
@@ -106,7 +106,7 @@ def pack(
 ) -> None:
     """Pack a folder of results into its published form.
 
-    All records are in one file, all arrays in another, with hashes.
+    This form has one file for all records, one for all arrays, and one for the hashes.
     """
     from robench.entrance.pack import pack_results  # noqa: PLC0415  # scipy takes a second
 
@@ -124,9 +124,9 @@ def verify(
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes [default: cores]")] = None,
     data: Annotated[Path | None, typer.Option(help="where relative paths of the suite begin")] = None,
 ) -> None:
-    """Check every hash, recompute every table, measure a sample of cells again.
+    """Check every hash, recompute every table and measure some cells again.
 
-    Exit code 1 if something differs.
+    The exit code is 1 if something differs.
     """
     from robench.verify.folder import verify_folder  # noqa: PLC0415  # imports torch
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
@@ -157,7 +157,7 @@ def show(
 ) -> None:
     """Show one record, a user's lists, or the content of a folder.
 
-    With --user, that user's list before and after the attack.
+    With --user, show that user's list before and after the attack.
     """
     from robench.report.record import show_cell  # noqa: PLC0415  # numpy takes a moment
 
@@ -197,7 +197,7 @@ def plugins(
 ) -> None:
     """List every plugin with its owner.
 
-    With --check, exit code 1 if a plugin is broken or registers nothing.
+    With --check, the exit code is 1 if a plugin is broken or registers nothing.
     """
     host = Host.discover()
     registry = Registry.of(host)
@@ -224,7 +224,8 @@ app.add_typer(cache_app, name="cache")
 def cache_info() -> None:
     """Show how large the cache is.
 
-    The list shows the folder of the cache, and the number and the size of its entries by kind.
+    The first line shows the folder of the cache. Each kind of entry then has a line with the number and the total size
+    of its entries. The last line shows the sum.
     """
     from robench.entrance.cache import describe_cache  # noqa: PLC0415  # numpy takes a moment
 
@@ -238,7 +239,7 @@ def cache_prune(
 ) -> None:
     """Remove the least recently used entries until the rest fits.
 
-    A run that needs a removed entry makes the entry again.
+    If a later run needs a removed entry, the run makes the entry again.
     """
     from robench.entrance.cache import prune_cache  # noqa: PLC0415  # numpy takes a moment
 

@@ -39,7 +39,7 @@ def inline(*names: str) -> Mapping[str, Any]:
 def encode(value: Any) -> Any:
     """Converts a value to JSON types.
 
-    Dataclasses and mappings become objects, tuples become lists, measures become text.
+    Dataclasses and mappings become objects, tuples become lists, and measures become text.
     """
     if type(value) in PLAIN:
         return value

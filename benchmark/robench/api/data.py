@@ -220,8 +220,9 @@ class TrainData:
     """The data that a fit may see, without the held-out test items.
 
     Args:
-        train: one row per real user, then one per fake user.
-        validation: one row per real user, for selection and never for the loss.
+        train: the training items, with one row per real user followed by one row per fake user.
+        validation: the validation items, with one row per real user. They serve to select weights and never enter the
+            loss.
         catalogue: the items.
         profiles: a text about each real user, or an empty tuple if the data set has no profiles.
     """
@@ -272,7 +273,8 @@ class HeldOut:
 class DatasetConfig(BaseConfig):
     """The filters of every data set.
 
-    The filters run before the split, and are repeated until nothing changes (k-core).
+    The filters run before the split. Ratings below ``min_rating`` and repeated user-item pairs are dropped first. Users
+    and items with too few interactions are then dropped until nothing changes (k-core).
     """
 
     min_user_interactions: int = Field(default=1, ge=1, description="Fewest interactions of a user that is kept")

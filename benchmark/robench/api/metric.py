@@ -117,7 +117,7 @@ _K = re.compile(r"[1-9][0-9]{0,8}\Z")
 
 @dataclass(frozen=True, order=True)
 class Measure:
-    """A metric at its cutoff, which suites, records and tables name.
+    """A metric with its cutoff, as suites, records and tables name it.
 
     A measure is written as ``ndcg@10``, or as ``t-percentile`` if the metric has no cutoff.
 

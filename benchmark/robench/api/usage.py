@@ -61,7 +61,7 @@ def record_usage() -> Iterator[Usage]:
 def ignore_usage() -> Iterator[None]:
     """Disables counting within the block.
 
-    The host uses it for its own comparison of titles.
+    The host disables counting while it compares the meaning of titles.
     """
     token = _RECORDERS.set(())
     try:

@@ -43,7 +43,8 @@ class Calibration(NamedTuple):
     def diagnostics(self) -> dict[str, float]:
         """Returns the calibration's numbers for the record.
 
-        ``calibration_inverted`` is 1 if likes have lower scores than dislikes.
+        The entry ``calibration_inverted`` is present only if the slope is not positive. Likes then have no higher
+        scores than dislikes.
         """
         inverted = {} if self.a > 0 else {"calibration_inverted": 1.0}
         return {"calibration_a": self.a, "calibration_b": self.b, "calibration_pairs": float(self.pairs)} | inverted
@@ -128,8 +129,9 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
 def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
     """Returns (a, b) of p = σ(a·s + b) by maximum likelihood (Platt 1999).
 
-    The function runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace 1
-    and 0. These targets keep (a, b) finite if the scores separate the classes. If all scores are equal, a = 0.
+    The function runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace the
+    labels 1 and 0. Here N₊ is the number of likes, and N₋ is the number of other items. These targets keep (a, b)
+    finite if the scores separate the classes. If all scores are equal, a = 0.
 
     Args:
         scores: the score of each item, float64 [n].

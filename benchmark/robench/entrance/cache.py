@@ -11,7 +11,7 @@ from robench.files.sizes import format_size, parse_size
 def describe_cache() -> list[str]:
     """Returns lines about the entries of the cache.
 
-    They are a line with the folder, a line per kind of entry, and a line with the sum.
+    There is a line with the folder, a line per kind of entry, and a line with the sum.
     """
     cache = Cache(default_folder())
     entries = list_entries(cache)

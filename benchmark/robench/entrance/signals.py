@@ -1,6 +1,6 @@
 """Handles signals that end a run in the same way as Ctrl-C.
 
-Finished cells are kept, workers end, and a line says so.
+Finished cells are kept, workers end, and a line reports the interruption.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
 
     Args:
         path: the file that is replaced.
-        flush: whether it is flushed to the disk here. If not, the block must do so.
+        flush: whether the temporary file is flushed to the disk here. If not, the block must flush it.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -39,7 +39,7 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
 
 
 def _make_readable(handle: int, name: str) -> None:
-    """Gives a temporary file the usual mode. So far only its owner may read it."""
+    """Lets every user read a temporary file, which only its owner can read at first."""
     if os.chmod in os.supports_fd:
         os.chmod(handle, 0o644)
     else:

@@ -45,7 +45,7 @@ class BackgroundWriter:
         self._thread.start()
 
     def put(self, files: Sequence[File]) -> None:
-        """Leaves a group of files to the thread.
+        """Hands a group of files to the thread.
 
         Raises:
             OSError: if an earlier group could not be written. Nothing is written from then on.
@@ -77,7 +77,7 @@ class BackgroundWriter:
     def _next(self) -> list[Group] | None:
         """Waits for a group, and returns the next batch.
 
-        The batch has this group and all groups that have arrived since. At the end it is None.
+        The batch has this group and all groups that have arrived since. The result is None at the end.
         """
         group = self._queue.get()
         if group is None:

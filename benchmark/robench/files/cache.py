@@ -159,7 +159,7 @@ class Cache:
     def _read(self, kind: str, key: str) -> tuple[Entry | None, str]:
         """Returns an entry and a description of its fault.
 
-        A missing or bad entry is None. The description is empty if there is no fault.
+        The entry is None if it is missing or bad. The description is empty if there is no fault.
         """
         path = self.path(kind, key)
         try:
@@ -196,7 +196,7 @@ class Cache:
     def keep(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
         """Stores an entry if the cache can be written.
 
-        Otherwise a line says that it cannot, and the caller continues without the cache.
+        Otherwise a line reports the failure, and the caller continues without the cache.
         """
         try:
             self.write(kind, key, arrays, notes)
@@ -206,7 +206,7 @@ class Cache:
     def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
         """Returns an entry, and computes it first if it is missing or bad.
 
-        If several processes need it at the same time, only one computes it.
+        If several processes need the entry at the same time, only one of them computes it.
 
         Args:
             kind: the folder of similar entries.

@@ -107,7 +107,7 @@ def unless_shared(path: Path) -> Iterator[bool]:
     """Holds the lock of a file alone during the block.
 
     Yields:
-        False if others hold it, so that it is not held here.
+        True, or False if others hold the lock. In the second case, the block runs without the lock.
 
     Raises:
         UserError: if the lock file cannot be opened.

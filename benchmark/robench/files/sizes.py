@@ -11,7 +11,7 @@ def parse_size(text: str) -> int:
     """Returns the number of bytes of a text such as ``4 GiB`` or ``500 MB``.
 
     Raises:
-        ValueError: if it is no size.
+        ValueError: if the text is not a size.
     """
     size = _SIZE.fullmatch(text.strip())
     if size is None:

@@ -1,6 +1,6 @@
 """Loads plugins one by one.
 
-A broken plugin is reported, and the others are loaded all the same.
+A broken plugin is reported, and the other plugins are still loaded.
 """
 
 from __future__ import annotations

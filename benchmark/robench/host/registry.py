@@ -45,7 +45,7 @@ class Entry:
     """One component that a plugin offers.
 
     Args:
-        name: the name that the plugin gave it.
+        name: the name that the plugin gave to the component.
         owner: ``distribution:entry`` of the plugin.
         target: the class, or ``module:Class``.
     """

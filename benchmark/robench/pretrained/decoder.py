@@ -74,7 +74,7 @@ class Decoder(CausalModel):
         """Checks that two titles after one prompt do not change each other's scores.
 
         Raises:
-            DataError: if they do. This happens in a recurrent network, or in a network that is not causal.
+            DataError: if the scores change. This happens in a recurrent network, or in a network that is not causal.
         """
         row = [token % len(self.table()) for token in range(3, 10)]
         prompt, first, second = row[:3], row[3:5], row[4:7]
@@ -231,8 +231,8 @@ class Decoder(CausalModel):
     def adapt(self, rank: int) -> dict[str, nn.Parameter]:
         """Adds LoRA to all queries and values, and returns its parameters.
 
-        LoRA is that of Hu et al. (ICLR 2022), with α = 2 · rank. The first factor is drawn from torch's global
-        generator. The second factor is zero, so nothing changes at first.
+        LoRA adds a product of two small matrices to a weight matrix (Hu et al., ICLR 2022). Its scale is α = 2 · rank.
+        The first factor is drawn from torch's global generator. The second factor is zero, so nothing changes at first.
 
         Raises:
             DataError: if peft is not installed, or if the network's attention has unknown names.

@@ -1,6 +1,6 @@
 """Requests for recommendations.
 
-Their names are looked up in a data set, and a model answers them.
+The users and items in a request are looked up in a data set, and a model answers the request.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Request:
 class Line:
     """One recommended item.
 
-    If it is ``held_out``, the user has used it, but the model was not trained on this interaction.
+    If ``held_out`` is set, the user has used the item, but the model was not trained on this interaction.
     """
 
     item: str
@@ -87,7 +87,7 @@ class Query:
 
     Args:
         data: the prepared data.
-        titles: the names of its items.
+        titles: the names of the items in the data set.
         k: the length of the list.
         user: the row of the user, or None for a new user.
         items: the rows of a new user's items, oldest first.

@@ -83,7 +83,7 @@ def find_cell(path: Path) -> tuple[Path, str]:
     The path is that of a cell, or it consists of the first digits of an id.
 
     Raises:
-        UserError: if none or several cells match.
+        UserError: if no cell or several cells match.
     """
     if path.is_file() and (path.parent.name != "cells" or path.suffix != ".json"):
         raise UserError("not a record", where=str(path), hint="records are results/<suite>/cells/<id>.json")

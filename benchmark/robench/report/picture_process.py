@@ -1,6 +1,6 @@
 """A program that draws Vega-Lite charts as SVG.
 
-The input and the output are JSON. ``drawing.py`` starts the program, which imports nothing of robench and so starts
+The input and the output are JSON. ``drawing.py`` starts the program. It imports nothing from robench, so it starts
 fast.
 """
 

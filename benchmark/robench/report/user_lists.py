@@ -28,7 +28,7 @@ class UserList:
     Args:
         top: the best items, padded with −1.
         ranks: the ranks of the held-out items.
-        target_ranks: the rank of each promoted item. It is 0 if the item is in the user's data.
+        target_ranks: the rank of each promoted item. The rank is 0 if the item is in the user's data.
     """
 
     top: IntArray
@@ -111,10 +111,10 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 
 
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
-    """Describes in lines what an attack at test time did to a user.
+    """Returns lines that describe what an attack at test time did to a user.
 
-    The attack may not have chosen the user, or may have had nothing to do. It may also have reached its goal with one
-    of its members.
+    An example is that the attack had nothing to promote or to break for this user. Another example is the member of an
+    ensemble that reached the goal first.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []
@@ -142,7 +142,7 @@ def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> li
 
 
 def _edits(script: IntArray | None, user: int, titles: Titles) -> list[str]:
-    """Describes the edits of a user's history in lines."""
+    """Returns one line per edit of a user's history."""
     if script is None:
         return []
     lines = []

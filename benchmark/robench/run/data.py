@@ -94,7 +94,7 @@ def prepare_data(
         part: the data set.
         split: the split of the data set.
         registry: the plugins.
-        folder: the folder of the suite, the start of relative paths.
+        folder: the folder of the suite, at which relative paths start.
         cache: the cache for prepared data.
         required: whether the data must be in the cache, because workers read it there.
 
@@ -178,7 +178,7 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
 def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
     """Returns prepared data and a description of its fault.
 
-    Missing or bad data is None. The description is empty if there is no fault.
+    The data is None if it is missing or bad. The description is empty if there is no fault.
     """
     path = data_path(cache, key)
     try:

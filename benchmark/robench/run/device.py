@@ -69,8 +69,8 @@ def torch_settings(threads: int, device: str = "cpu") -> Iterator[None]:
 def gpu_settings() -> Iterator[None]:
     """Makes a GPU compute in float32, in a fixed order and with fixed kernels.
 
-    - cuDNN is off, because its recurrent kernels have no gradient in evaluation mode. If only looks used cuDNN, looks
-      and gradients would belong to different functions.
+    - cuDNN is off, because its recurrent kernels have no gradient in evaluation mode. If only evaluations without
+      gradients used cuDNN, scores and gradients would belong to different functions.
     - Attention uses the plain formula. The choice among the other kernels would depend on whether a gradient is needed.
     - TF32 and sums in half precision are off.
     - Algorithms are deterministic if torch has a deterministic one. Otherwise torch warns and continues, because a

@@ -35,7 +35,7 @@ class Inbox:
         store: the folder of results.
         summary: the counts of the run.
         host: the host, which receives the lifecycle hooks.
-        label: returns the readable name of a cell's victim.
+        label: a function that returns the readable name of a cell's victim.
     """
 
     def __init__(

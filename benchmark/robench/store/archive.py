@@ -38,7 +38,7 @@ class Manifest(Content):
         versions: versions of the packages that wrote the tables and the page.
         files: the sha256 of every other file, by its name.
         cells: ``hash_cell`` of every cell, by its id, in the order of the lines of records.jsonl.
-        root: the sha256 of all of the above.
+        root: the sha256 of all other fields.
     """
 
     format_version: Literal[1]
@@ -59,7 +59,7 @@ def to_line(record: Record) -> str:
 def hash_cell(record: Record, arrays: Arrays) -> str:
     """Returns the sha256 of a record and of the content of its arrays.
 
-    The hash does not depend on the file that holds them.
+    The hash does not depend on the file that holds the record or the arrays.
     """
     return hashlib.sha256(f"{to_line(record)}\n{hash_arrays(arrays)}".encode()).hexdigest()
 
@@ -89,7 +89,7 @@ def write_archive(
     Args:
         folder: the folder to write to, which already has the other files.
         records: the records, by the id of the cell.
-        read: returns the arrays of a cell, or no arrays if the cell was not measured.
+        read: a function that returns the arrays of a cell, or no arrays if the cell was not measured.
         users: the arrays of users.npz.
         files: the names of the other files that are published.
         versions: versions of the packages that wrote the tables and the page.

@@ -100,7 +100,7 @@ def _plain_members(content: bytes) -> dict[str, bytes] | None:
 def _read_members(content: bytes) -> dict[str, bytes]:
     """Returns uncompressed members that follow each other without gaps.
 
-    Their checksums must be right.
+    The function also compares the checksum of each member with its content.
     """
     end = len(content) - _END.size
     magic, disk, other, here, count, size, directory, comment = _END.unpack_from(content, max(end, 0))

@@ -22,7 +22,8 @@ def version_of(distribution: str) -> str:
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
     """Returns the provenance of a record.
 
-    It consists of the versions of robench, plugins and libraries, the machine, and the digests of the code.
+    The provenance has the versions of robench, Python, torch, numpy and the plugins. It also has the platform, the
+    processor, the device, the number of threads and the digests of the code.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.

@@ -103,7 +103,7 @@ def write_arrays(
     Args:
         file: a file that is open for writing.
         cells: the ids of the cells, in the order of the records.
-        read: returns the arrays of a cell, or no arrays if the cell was not measured.
+        read: a function that returns the arrays of a cell, or no arrays if the cell was not measured.
         others: further arrays, by their path.
     """
     stacks: dict[StackKey, _Stack] = {}
@@ -183,7 +183,10 @@ class Stacks:
         return self._read(name, most=_RATIO * self._members[name].compress_size)
 
     def _stack(self, key: StackKey) -> tuple[dict[int, int], NDArray[Any]]:
-        """Returns the row of each line in a stack, and the stack."""
+        """Returns the row of each record in a stack, and the stack.
+
+        The rows are given by the line of the record.
+        """
         if key not in self._rows:
             lines = self._read(key.lines, most=8 * self.lines + _HEADER)
             if lines.ndim != 1 or lines.dtype.kind not in "iu" or len(lines) > self.lines:

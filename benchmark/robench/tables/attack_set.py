@@ -118,7 +118,7 @@ def has_ensembles(results: Results, table: PlannedTable) -> bool:
 def _name(results: Results, label: str) -> str:
     """Returns the name of an attack in tables.
 
-    It is the name and version of an ensemble, and the label of any other attack.
+    An ensemble has its name and version, and any other attack has its label.
     """
     ensembles = results.ensembles.get(label)
     if not ensembles:
@@ -128,7 +128,7 @@ def _name(results: Results, label: str) -> str:
 
 
 def _version(results: Results, label: str) -> int | None:
-    """Returns the version of an ensemble's list of attacks, from any record of it."""
+    """Returns the version of an ensemble's list of attacks, from one of its records."""
     records = [results.records[cell.cell] for cell in results.ensembles.get(label, []) if cell.cell in results.records]
     versions = ((record.get("spec", {}).get("attack") or {}).get("config", {}).get("version") for record in records)
     return next((version for version in versions if version is not None), None)

@@ -175,7 +175,8 @@ def _table(
 def choose_hit_k(results: Results, table: PlannedTable) -> int:
     """Returns the k of the column "users hit at k".
 
-    It is the k of the metric. For metrics of targets it is the k of the threat model.
+    A metric of held-out items gives its own k, if it has a cutoff. In all other cases, the result is the k of the
+    threat model, or 10 if that is unset.
     """
     k = table.metric.k if results.metric(table.metric).needs == "held-out" else 0
     return k or table.threat.k or 10

@@ -31,12 +31,12 @@ class MemberRow:
         name: the name of the member.
         kind: the kind of the member's attack.
         users: the number of users that the member ran on, averaged over seeds.
-        queries: the number of scored users per user that the member ran on.
+        queries: the number of score evaluations per user that the member ran on.
         gradients: the number of gradients per user that the member ran on.
-        first_breaks: the share of the broken users that the member broke first. None if one perturbation serves all
-            users.
+        first_breaks: the share of the broken users that the member broke first. The value is None if one perturbation
+            serves all users.
         damage: the mean of −NDCG@k, or of NDCG@k of the promoted items, if one perturbation serves all users. Otherwise
-            None.
+            the value is None.
     """
 
     name: str
@@ -57,9 +57,10 @@ class EnsembleRow:
         attack_label: the label of the ensemble.
         threat: the threat model of the ensemble.
         epsilon: the budget.
-        to_break: the number of users for whom the genuine input does not reach the goal. None if titles are rewritten.
-        broken: the number of users that the ensemble broke. None if one perturbation serves all users.
-        queries: the number of scored users.
+        to_break: the number of users for whom the genuine input does not reach the goal. The value is None if titles
+            are rewritten.
+        broken: the number of users that the ensemble broke. The value is None if one perturbation serves all users.
+        queries: the number of score evaluations, counted per user.
         gradients: the number of gradients, counted per user.
         members: the rows of the members, in the order of the ensemble.
     """
@@ -156,8 +157,8 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
 def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
     """Compares members that attack each user alone, by their shares of broken users.
 
-    The level is the share of users that the members had to break. If a member did not run on a user, because another
-    member had already broken the user, it gets no credit for that user.
+    The level is the share of users that the members had to break. Some members skip users that an earlier member has
+    broken, and get no credit for these users.
     """
     broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
     level = float(np.mean([one["hit"].mean() for one in arrays]))

@@ -76,8 +76,8 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     The effect is the mean over users and seeds of (poisoned − clean twin of the same seed). Its interval is the wider
     of the user bootstrap and Student's t over seeds. The control is the interval that this mean would have if poisoning
     did nothing but retrain. If the clean means of the seeds have standard deviation σ, a difference of two means over n
-    seeds has σ·√(2/n). So the control is 0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two intervals do not
-    overlap.
+    seeds has the standard deviation σ·√(2/n). So the control is 0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two
+    intervals do not overlap.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.epsilon), lambda cell: cell.stage == "train"
@@ -106,9 +106,9 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
 
 
 def _reach(results: Results, measure: Measure) -> tuple[float, float]:
-    """Returns the bounds of a difference.
+    """Returns the smallest and the largest possible difference of two values.
 
-    For a metric between 0 and 1 they are −1 and 1.
+    For a metric between 0 and 1, these bounds are −1 and 1.
     """
     low, high = results.metric(measure).bounds
     return low - high, high - low

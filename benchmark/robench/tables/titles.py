@@ -34,7 +34,7 @@ class TitleRow:
         edits_mean: the mean number of edits per title. This field and the next four are None if the records lack them.
         similarity_mean: the mean similarity of old and new titles, by the host's sentence encoder.
         similarity_min: the smallest of these similarities.
-        queries: the number of scored users.
+        queries: the number of score evaluations, counted per user.
         gradients: the number of gradients, counted per user.
         examples: some titles of the first cell, before and after the attack.
         strongest: whether no other attack with this victim, goal and ε changes the metric more.

@@ -89,9 +89,10 @@ def build_twin_rows(results: Results) -> list[TwinRow]:
 def _values(
     results: Results, measures: Sequence[Measure], seeds: Sequence[int], four: Sequence[Cells]
 ) -> Iterator[tuple[Measure, list[FloatArray]]]:
-    """Yields each measure that all four groups have, with its values in each group.
+    """Yields each measure with its values in the four groups of cells.
 
-    The values are float64 [S, U].
+    The groups are the clean and attacked cells of the twin, and those of the defended model. A measure is left out if a
+    cell of some group lacks it. The values are float64 [S, U].
     """
     for measure in measures:
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]

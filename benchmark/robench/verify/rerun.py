@@ -42,7 +42,7 @@ class Sample:
         count: the number of cells, or None for all.
         seed: the seed of the draw.
         workers: the number of worker processes, or None for one per core.
-        data: the start of the suite's relative paths, or None for the folder of results.
+        data: the folder at which the suite's relative paths start, or None for the folder of results.
     """
 
     count: int | None

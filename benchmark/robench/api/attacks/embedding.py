@@ -27,10 +27,15 @@ if TYPE_CHECKING:
 class Oracle(Protocol):
     """The queries that an attack may make about one victim and one chunk of users.
 
-    Every call is counted. The host owns the loss. If the attack is untargeted, y is a held-out item. ``ce`` is −log
-    softmax of y over the unmasked catalogue. ``margin`` is s_(k) − s_y against the k-th best competitor. ``bpr`` is the
-    mean of softplus(s_j − s_y). Under the goal ``promote``, y is a promoted item and the loss has the opposite sign.
-    Every loss rises as the attack approaches its goal.
+    Every call is counted. The host owns the loss, which compares the score s_y of an item y with other scores. If the
+    attack is untargeted, y is a held-out item and the losses are:
+
+    - ``ce`` is −log softmax of s_y over the unmasked catalogue.
+    - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best competitor.
+    - ``bpr`` is the mean of softplus(s_j − s_y) over the unmasked competitors j.
+
+    Under the goal ``promote``, y is a promoted item and the loss has the opposite sign. Every loss rises as the attack
+    approaches its goal.
 
     On the surface ``embedding``, a row of δ belongs to one user. On ``parameters``, a row of δ belongs to a row of the
     embedding tables. The loss is then the mean over all users.

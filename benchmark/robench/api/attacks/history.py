@@ -52,8 +52,8 @@ class HistoryConfig(BaseConfig):
 class HistoryOracle(Protocol):
     """The queries that an attack may make about one victim and one chunk of users.
 
-    Every evaluation is counted. The host owns the loss, as in ``Oracle``. The masks always come from the genuine
-    histories. All tensors are on the CPU.
+    Every evaluation is counted. The host owns the loss, which ``Oracle`` describes. The masks always come from the
+    genuine histories. All tensors are on the CPU.
     """
 
     @property

@@ -93,7 +93,10 @@ class Model(Component):
 
     @classmethod
     def has_margins(cls) -> bool:
-        """Returns whether the model has the margins s_y − s_neg of the hinge loss."""
+        """Returns whether the model offers margins for the hinge loss.
+
+        A margin is the score of a target minus the score of a negative.
+        """
         return False
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:

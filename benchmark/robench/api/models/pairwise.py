@@ -21,9 +21,9 @@ FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers at a time, an
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
-    """Draws a uniform unused item of the user, for each entry of ``users``.
+    """Draws an item that the user has not used, for each entry of ``users``.
 
-    If a user has used the whole catalogue, the item is arbitrary.
+    Each draw is uniform. If a user has used the whole catalogue, the item is arbitrary.
 
     Args:
         users: the users to draw for, int64 [n].
@@ -47,12 +47,13 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
 
 
 class PairwiseModel(TorchModel):
-    """A model of user vectors that is trained with BPR, −ln σ(s_pos − s_neg).
+    """A model with a vector per user that is trained with the BPR loss.
 
-    BPR is equation 4 of Rendle et al. (UAI 2009). Each interaction gets one negative, drawn uniformly from the unused
-    items. A subclass builds the tables. The ``embed`` of a subclass returns the input ``user`` [B, d], the context
-    ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. A user without training items gets the mean
-    vector of the other users. A newcomer's vector is fitted to the newcomer's items (``fold_in``).
+    The loss of a triple is −ln σ(s_pos − s_neg), with the scores of the positive and the negative (Rendle et al., UAI
+    2009, equation 4). Each interaction gets one negative, drawn uniformly from the unused items. A subclass builds the
+    tables. The ``embed`` of a subclass returns the input ``user`` [B, d], the context ``items`` [n_items, d] and,
+    optionally, the context ``bias`` [n_items]. A user without training items gets the mean vector of the other users. A
+    newcomer's vector is fitted to the newcomer's items (``fold_in``).
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
@@ -97,12 +98,12 @@ class PairwiseModel(TorchModel):
         return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns ⟨u, v_i⟩ + b_i: float [B, n_items]."""
+        """Returns the products of users and items, plus biases: float [B, n_items]."""
         scores: Tensor = e.inputs["user"] @ e.context["items"].T
         return scores + e.context["bias"] if "bias" in e.context else scores
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns s_pos − s_neg per triple."""
+        """Returns the score of the positive minus that of the negative, per triple."""
         pos, neg = batch.targets["positives"], batch.targets["negatives"]
         items = e.context["items"]
         # embedding() returns the same rows as items[pos], and has a backward pass that is several times faster.
@@ -112,7 +113,7 @@ class PairwiseModel(TorchModel):
         return Losses(margin, torch.arange(len(pos), device=margin.device))
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns −ln σ(s_pos − s_neg) per triple."""
+        """Returns the BPR loss of each triple."""
         margin, row = self.margins_from(batch, e)
         return Losses(softplus(-margin), row)
 

@@ -82,7 +82,7 @@ class SequenceModel(TorchModel):
     def build(self, data: TrainData, rng: Rng) -> None:
         """Creates the item table, the output bias and the layers.
 
-        The entries of the table are normal with standard deviation dim^-½.
+        The entries of the table are drawn from a normal distribution with mean 0 and standard deviation dim^-½.
         """
         dim = self.config.dim
         self.item_table = nn.Embedding(self.n_items + 2, dim)

@@ -46,7 +46,10 @@ class Step:
             return self.model.loss_from(self.batch, e)
 
     def margins(self, e: Embedded) -> Losses:
-        """Returns s_y − s_neg for each target, on clean or perturbed inputs."""
+        """Returns the margin of each target, on clean or perturbed inputs.
+
+        The margin is the score of the target minus the score of its negative.
+        """
         with self.rng.child("dropout").stream():
             return self.model.margins_from(self.batch, e)
 
@@ -117,7 +120,7 @@ class Step:
     def ball(self, e: Embedded, epsilon: float | Tensor, norm: BallNorm) -> Ball:
         """Returns the ball of radius ε · RMS (linf) or ε · RMS · √(d · n_valid) (l2).
 
-        RMS is the detached root mean square of this batch's inputs.
+        RMS is the detached root mean square of this batch's inputs. A row has n_valid valid places with d entries each.
         """
         entries = e.sizes()
         rms = (e.square_sum().sum() / entries.sum()).sqrt().float().detach()
@@ -164,10 +167,9 @@ class Step:
     ) -> dict[str, Tensor]:
         """Returns a detached δ: noise η plus a step of length ε.
 
-        The step follows the gradient at x + η.
-
-        The sum is not projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms, every entry of η is uniform in
-        ± ``noise`` · ε · RMS, from this step's stream.
+        The step follows the gradient at the noisy inputs. The sum is not projected (N-FGSM, de Jorge et al., NeurIPS
+        2022). In both norms, the entries of η are uniform between −``noise`` · ε · RMS and ``noise`` · ε · RMS. They
+        are drawn from this step's stream.
         """
         ball = self.ball(e, epsilon, norm)
         width = self.ball(e, epsilon, "linf").radius * noise

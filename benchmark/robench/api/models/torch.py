@@ -181,10 +181,10 @@ class TorchModel(Model, nn.Module):
         """Returns the model's own training loss for each target."""
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the margin s_y − s_neg of each training target.
+        """Returns the margin of each training target, for the hinge loss.
 
-        The margin enables the hinge loss. The negative is the sampled item, or the unmasked item with the highest
-        score.
+        The margin is the score of the target minus the score of a negative. The negative is the sampled item, or the
+        unmasked item with the highest score.
         """
         raise TypeError(f"{type(self).__name__} has no margins_from, which the hinge loss needs")
 
@@ -203,8 +203,8 @@ class TorchModel(Model, nn.Module):
     def user_table(self, data: TrainData, dim: int, std: float, rng: Rng) -> nn.Embedding:
         """Returns a table of user vectors, [n_users, dim].
 
-        The entries are normal with standard deviation ``std``. Real and fake users have separate streams, so the rows
-        of real users do not depend on the number of fake users.
+        The entries are drawn from a normal distribution with mean 0 and standard deviation ``std``. Real and fake users
+        have separate streams, so the rows of real users do not depend on the number of fake users.
         """
         real = torch.randn(data.n_real_users, dim, generator=rng.child("users").torch()) * std
         fake = torch.randn(data.n_users - data.n_real_users, dim, generator=rng.child("fakes").torch()) * std

@@ -23,7 +23,7 @@ class Wrapped(TorchModel):
     ``Defense.wrap`` returns one for a ``TorchModel``. A subclass usually overrides only ``score_from``, and calls
     ``self.inner.score_from`` there. Queries, embedded inputs, losses, declarations, state and all other attributes are
     those of the inner model. The tables are the parameters ``inner.<name>`` of this module. If the inner model scores
-    newcomers by their history, this model scores newcomers. Otherwise the inner model does (fold-in).
+    newcomers by their history, this model scores newcomers. Otherwise the inner model scores newcomers by fold-in.
 
     Args:
         inner: the fitted model, which this module owns. The training or evaluation mode of the model does not change.
@@ -85,13 +85,13 @@ class Wrapped(TorchModel):
         return self.inner.candidates(users, history)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns this model around the inner one with other texts of some items."""
+        """Returns a wrapper of the inner model with other texts of some items."""
         inner = self.inner.rewritten(items)
         assert isinstance(inner, TorchModel)  # rewritten() keeps the class
         return self.around(inner)
 
     def around(self, inner: TorchModel) -> Self:
-        """Returns this model around another view of the inner one."""
+        """Returns a copy of this wrapper that holds ``inner``."""
         other = copy.copy(self)
         other._modules = {**self._modules, "inner": inner}
         return other

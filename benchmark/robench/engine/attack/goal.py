@@ -85,15 +85,16 @@ class Goal:
 
         The loss is 0 for a user without items.
 
-        ``ce`` is the mean over the items of logsumexp(s) − s_y. ``bpr`` is the mean of softplus(s_j − s_y) over all
-        pairs of an item y and another item j. If items are promoted, ``ce`` and ``bpr`` have the opposite sign.
+        Let s be the scores of a user, y an item of the goal, and j any other unmasked item. ``ce`` is the mean of
+        logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j. If items
+        are promoted, ``ce`` and ``bpr`` have the opposite sign.
 
-        ``margin`` is s_(k) − max s_y. Here s_(k) is the score of the rival, or of the k-th best unmasked item outside
-        the goal. If items are promoted, ``margin`` is min s_t − s_(k − T + 1). This value is positive if all T items
-        are in the top k.
+        ``margin`` is s_(k) minus the highest s_y. Here s_(k) is the score of the rival, or the k-th highest s_j. If T
+        items are promoted, ``margin`` is the lowest s_y minus the (k − T + 1)-th highest s_j. This value is positive if
+        all T items are in the top k.
 
         Args:
-            scores: the scores with a graph, float [B, n_items], −inf at masked items.
+            scores: the scores, in a form that has gradients, float [B, n_items], −inf at masked items.
             name: the name of the loss. See also ``Oracle``.
             rival: one item per user for ``margin``, int64 [B].
         """
@@ -158,7 +159,7 @@ class Goal:
     def broken(self, scores: Tensor) -> Tensor:
         """Returns whether the goal is reached, bool [B].
 
-        The goal is reached if no held-out item is in the top k, or if all promoted items are.
+        The goal is reached if no held-out item is in the top k, or if all promoted items are in the top k.
         """
         own, valid = self._own(scores)
         if self.name == "untargeted":

@@ -97,9 +97,11 @@ class Prepared:
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     """Filters a raw log, numbers its users and items, and splits it.
 
-    The filters are the lowest rating, repeated user-item pairs and the k-core. Of repeated pairs, the first in input
-    order is kept. Users and items are numbered in the order of their ids: by value if all ids are whole numbers,
-    otherwise as text. Therefore row numbers do not depend on the order of the file.
+    Ratings below the minimum are dropped first. Of several rows with the same user and item, only the first in input
+    order is kept. Users and items with too few interactions are then dropped until nothing changes (k-core).
+
+    Users and items are numbered in the order of their ids. Ids are ordered by value if all of them are whole numbers,
+    and otherwise as text. Therefore row numbers do not depend on the order of the file.
 
     Args:
         ratings: the raw log.

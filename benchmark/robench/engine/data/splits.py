@@ -73,9 +73,10 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArr
 
 
 def global_time(times: IntArray, validation: float, test: float) -> IntArray:
-    """Holds out the last shares of all events.
+    """Holds out the latest events of all users.
 
-    Events with equal times are never separated.
+    The latest events form the test part, and the events just before them form the validation part. Events with equal
+    times are never separated.
 
     Raises:
         DataError: if the shares leave nothing to train on.

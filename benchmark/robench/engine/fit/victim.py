@@ -263,8 +263,8 @@ class VictimFit:
 def leaves_fit(defense: Defense) -> bool:
     """Returns whether training under a defence equals undefended training.
 
-    The result assumes that the defence changes no title. The defence must set ``changes_fit`` to False, and must not
-    override a method that training calls.
+    The result is True if the defence sets ``changes_fit`` to False and overrides no method that training calls. The
+    function assumes that the defence changes no title.
     """
     methods = ("loss", "sanitise", "settled", "check_epochs")
     return not defense.changes_fit and not any(map(type(defense).overrides, methods))

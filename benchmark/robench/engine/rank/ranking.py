@@ -25,8 +25,8 @@ class Ranking:
     Args:
         ranks: the ranks of the held-out items, int64 [B, H]. See ``held_out_ranks``.
         top: the best unmasked items, int64 [B, count], padded with −1. The smaller id wins a tie.
-        targets: the ranks of promoted items, 1 + #(score > s_t), int64 [T, B]. The rank is 0 if the item is known or
-            held out for the user.
+        targets: the ranks of promoted items, int64 [T, B]. A rank is 1 plus the number of items with a higher score.
+            The rank is 0 if the item is known or held out for the user.
         pairs: the scores of the held-out items and of their negatives, float32 [2, B, H], NaN at padding. The value is
             None if the chunk has no negatives.
     """
@@ -90,8 +90,8 @@ def rank_items(
 def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    The rank is 1 + #(score > s_y) + #(equal, not held out) + #(equal, held out, smaller id). Therefore ties never help
-    the defender.
+    The rank is 1 plus the number of items ahead. Every item with a higher score is ahead. An item with the same score
+    is ahead if it is not held out, or if it is held out and has a smaller id. Therefore ties never help the defender.
 
     Args:
         scores: the scores, [B, n_items], −inf at masked items.
@@ -148,9 +148,10 @@ def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> li
 
 
 def _break_ties(at_least: Tensor, own: Tensor, held: Tensor) -> Tensor:
-    """Returns the ranks, int64 [B, H], given the counts #(score ≥ s_y).
+    """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    The ranks count neither the item itself nor held-out items of equal score with a larger id.
+    The array ``at_least`` counts the items that score at least as high as each held-out item. These counts include the
+    item itself, and held-out items with the same score and a larger id. Such items are subtracted, and 1 is added.
     """
     valid = held >= 0
     if held.shape[1] == 1:

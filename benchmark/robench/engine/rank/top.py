@@ -63,8 +63,8 @@ def block_size(n_items: int) -> int:
 def _blocks_at(maxima: Scores, edge: Scores, count: int) -> IntArray:
     """Returns the flat positions of blocks with a maximum of at least ``edge``.
 
-    The array ``edge`` has the shape [B, 1]. If several maxima equal the edge, only the first ``count`` blocks of a row
-    are returned.
+    The array ``edge`` has the shape [B, 1]. If many maxima equal the edge, only the first ``count`` of these blocks are
+    returned per row.
     """
     blocks = np.flatnonzero(maxima >= edge)
     if len(blocks) <= len(maxima) * count:

@@ -122,7 +122,8 @@ class EmbeddingSurface(ArenaSurface):
     def _unit(self, oracle: EmbeddingOracle, threat: Threat) -> Tensor:
         """Returns the radius at ε = 1, float [B].
 
-        If the scale is relative, the radius is RMS (linf) or RMS·√(d·n_valid) (l2). Otherwise the radius is 1.
+        If the scale is relative, the radius in linf is the root mean square of the inputs (``rms``). In l2, this value
+        is multiplied by the square root of the number of valid entries. Otherwise the radius is 1.
         """
         entries = oracle.lengths()
         unit = torch.ones_like(entries)

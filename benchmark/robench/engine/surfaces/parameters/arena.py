@@ -71,9 +71,9 @@ class ParametersArena(Arena):
         return torch.cat([judgement.damage for judgement in self._judge_users(candidate)])
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate by means over all users.
+        """Judges a candidate by the mean damage and the mean loss over all users.
 
-        Every row gets the same judgement.
+        Every row gets the same judgement, in which no row counts as broken.
         """
         judgements = self._judge_users(candidate)
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*judgements, strict=True))
@@ -82,9 +82,9 @@ class ParametersArena(Arena):
         return Judgement(damage.expand(rows), loss.expand(rows), never)
 
     def _judge_users(self, candidate: Candidate) -> list[Judgement]:
-        """Returns the judgements of all users, one per chunk.
+        """Judges a candidate for each user, and returns one judgement per chunk.
 
-        The damage is ``Goal.damage_at_k``.
+        The damage is computed by ``Goal.damage_at_k``.
         """
         draws = list(self.oracle.host_scores(candidate))
         return [

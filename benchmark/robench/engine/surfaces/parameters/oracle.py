@@ -158,8 +158,8 @@ class ParametersOracle:
         """Draws a new unused item for each known item, as in BPR.
 
         Returns:
-            The row, the known item and the unused item of every pair, int64 [m] each, for each chunk. None if held-out
-            items are attacked.
+            The row, the known item and the unused item of every pair, int64 [m] each, for each chunk. The result is
+            None if held-out items are attacked.
         """
         if self.known is None:
             return None
@@ -177,7 +177,7 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
-        """Yields the largest gradient entry of single users' losses.
+        """Yields the largest gradient entry of each user's own loss.
 
         At most ``DIAGNOSED`` users to be broken are covered. A sum over all users would hide users without a gradient.
         """
