@@ -11,7 +11,7 @@ from typing import Any
 
 
 class _Class(type):
-    """The class of torch's names.
+    """The class of the objects that replace the names of torch.
 
     Each name can be subclassed and has further names, but cannot be called.
     """

@@ -1,6 +1,6 @@
 """Tests that ``pytest -m unit`` needs no torch.
 
-It runs the tests of suites, plans, tables and reports.
+The mark ``unit`` selects the tests of suites, plans, tables and reports.
 """
 
 import json

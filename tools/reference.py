@@ -1,7 +1,7 @@
 """Writes docs/reference/plugins.md from the code.
 
     python tools/reference.py            writes the page
-    python tools/reference.py --check    exits with 1 if the page is not what the code says
+    python tools/reference.py --check    exits with 1 if the page differs from the code
 
 The page has every plugin of robench, its components and its settings. Names come from the registry, sentences from
 docstrings, and settings from the ``Config`` of each class.

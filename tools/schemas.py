@@ -1,7 +1,7 @@
 """Writes the JSON schemas of a record and of plan.json.
 
     python tools/schemas.py            writes docs/reference/schemas/record.json and plan.json
-    python tools/schemas.py --check    exits with 1 if they are not what the code says
+    python tools/schemas.py --check    exits with 1 if a file differs from the code
 
 The schemas come from the types that check records and plans.
 """

@@ -1,4 +1,4 @@
-"""The codec converts dataclasses to JSON objects and CSV rows, and back."""
+"""Tests that dataclasses convert to JSON objects and CSV rows, and back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

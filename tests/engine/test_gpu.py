@@ -1,7 +1,7 @@
 """Tests that measurements on a fake GPU equal those on the CPU.
 
 The fake GPU is in ``tests/fake_gpu.py``. No operation mixes two devices, and scores stay on the GPU. The host does not
-wait once per user.
+wait for the GPU once per user.
 """
 
 from copy import deepcopy

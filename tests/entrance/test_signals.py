@@ -1,6 +1,6 @@
 """Tests that signals end a run as Ctrl-C does.
 
-No module of the current folder is imported.
+This file also tests that a run imports no module of the current folder.
 """
 
 import os

@@ -31,7 +31,7 @@ def test_a_batch_is_on_the_disk_before_any_file_appears(tmp_path: Path, monkeypa
 
 
 def test_nobody_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are taken while the disk is busy.
+    """The writer accepts files while the disk is busy.
 
     Files that arrive in the meantime form one batch.
     """

@@ -1,6 +1,6 @@
 """Tests the locks of the operating system.
 
-The tests cover the holder of a lock, and what a lock file never does.
+The tests cover who holds a lock, and which files a lock must not follow, write or truncate.
 """
 
 import errno

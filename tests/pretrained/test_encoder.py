@@ -1,6 +1,6 @@
 """Tests the sources of encoders, and weights that are refused.
 
-Other tests cover the inputs that vectors depend on.
+This file also tests which inputs the vectors depend on.
 """
 
 import importlib.util

@@ -47,7 +47,7 @@ def victims(done, registry, **wanted):
 def best(scores, known, k, catalogue):
     """Returns (id, score) of the best unknown items.
 
-    The smaller row wins a tie.
+    Of items with equal scores, the one in the smaller row comes first.
     """
     order = [item for item in np.argsort(-scores, kind="stable").tolist() if item not in known]
     return [(catalogue.ids[item], pytest.approx(float(scores[item]))) for item in order[:k]]

@@ -102,9 +102,9 @@ def test_a_gpu_has_one_path_of_kernels_and_the_cpu_keeps_its_own(gpus, monkeypat
 
 
 def test_looks_and_gradients_are_of_the_same_kernels(gpus):
-    """A look without a gradient and a look with one see the same switches.
+    """Looks with and without a gradient use the same settings of torch.
 
-    No code within the block sets these switches.
+    No code within the block changes these settings.
     """
     with gpu_settings():
         with torch.no_grad():
@@ -114,7 +114,7 @@ def test_looks_and_gradients_are_of_the_same_kernels(gpus):
 
 
 def test_an_algorithm_that_is_not_deterministic_warns_and_goes_on():
-    """Torch asks this question before such an algorithm runs on a GPU."""
+    """On a GPU, torch makes the same check before it runs such an algorithm."""
     with gpu_settings(), warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]), accumulate=False)
@@ -153,7 +153,7 @@ device: DEVICE
 
 @pytest.fixture
 def mistake(tmp_path):
-    """Returns a function from a device to the last lines of ``plan``."""
+    """Returns a function that plans a suite on a device and returns the error lines."""
     registry = Registry.of(Host.discover())
 
     def lines(device):

@@ -332,7 +332,7 @@ def test_intervals_stay_where_a_metric_can_be(world):
 
 
 def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
-    """Student's t is wider than the range of a metric if two seeds disagree.
+    """If two seeds disagree, the interval of Student's t exceeds a metric's range.
 
     With two seeds, Student's t has one degree of freedom.
     """

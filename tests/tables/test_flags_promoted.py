@@ -28,8 +28,7 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 def reached(*users, n=USERS):
     """Returns target ranks with one row per item.
 
-    Each number is a count of users, from the first user on, with the item in the top 10. None means that all users own
-    the item.
+    A number n means that the first n users have the item in the top 10. None means that all users own the item.
     """
     return {
         "arrays": {

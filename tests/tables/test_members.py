@@ -14,8 +14,7 @@ POOL += [("apgd", "gradient", 50, 51), ("random-search", "black-box", None, 300)
 def pool(broke, everyone=(True, True, True, False, True)):
     """Returns arrays and record rows of members.
 
-    Each number in ``broke`` is a count of users, from the first user on, that a member broke. None means that the
-    member did not run.
+    A number n in ``broke`` means that the member broke the first n users. None means that the member did not run.
     """
     table = np.zeros((USERS, len(POOL)), dtype=np.int8)
     for number, count in enumerate(broke):
@@ -131,7 +130,7 @@ def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(wor
 
 
 def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
-    """As in a real cell, most users are not hit by the clean list.
+    """As in a real cell, most users have no held-out item in the clean top k.
 
     No member ran on these users.
     """

@@ -1,4 +1,4 @@
-"""Tests that the judge of the default suite's claims can refuse a claim."""
+"""Tests that ``tools/perf/claims.py`` rejects claims that the numbers refute."""
 
 import numpy as np
 from tools.perf.claims import against_noise, say

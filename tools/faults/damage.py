@@ -145,7 +145,7 @@ class Judge:
     def attempt(self, name: str, command: str, call: Callable[[], Any]) -> Any:
         """Calls a command and notes a failure.
 
-        A traceback is a failure. An error of several lines, or without a file, is a failure too.
+        Two things count as failures: a traceback, and an error message that spans several lines or names no file.
         """
         try:
             result = call()

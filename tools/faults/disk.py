@@ -131,7 +131,7 @@ def full_cache(disks: Disks) -> None:
 
 @contextmanager
 def suppressed_full(path: Path) -> Iterator[object]:
-    """Opens a file that fills its disk."""
+    """Opens a file to fill its disk, and ignores the error when the disk is full."""
     file = path.open("wb", buffering=0)
     try:
         yield file

@@ -137,7 +137,7 @@ class Chain:
     def step(self, number: int, way: str | None, seconds: float, *, write: bool, draw: random.Random) -> bool:
         """Starts the run, kills it, and returns whether it was killed.
 
-        Without a way, the run is left alone.
+        ``way`` is how the run is killed. If ``way`` is None, the run is left alone.
         """
         process, mark = self.runs.start(self.folder)
         killed = False
@@ -151,9 +151,9 @@ class Chain:
         return killed
 
     def _wait(self, process: subprocess.Popen[bytes], what: str, way: str | None) -> bool:
-        """Returns whether the run has ended with exit code 0.
+        """Waits for the end of the run, and returns whether the exit code is 0.
 
-        A wrong exit code is noted as a problem.
+        ``way`` is how the run was killed, or None. An exit code that does not fit is noted as a problem.
         """
         code = process.wait(None if way is None else 60)
         allowed = {"SIGTERM": (143, -15), "SIGHUP": (129, -1), "SIGKILL": (-9,), "group": (-9,), None: (0,)}[way]

@@ -2,10 +2,15 @@
 
     python tools/faults/same.py [--suite suites/smoke.yaml] [--set seeds=[0]] [NAME ...]
 
-The comparison is with a plain run. Two circumstances are the number of workers and the dask executor. Others are the
-order of victims and cells, and the size of chunks of users. The last two are the seed of Python's hashes and the
-environment. Each run has an empty cache. Without names all circumstances are tried. The script prints a line per run,
-and exits with 1 if a cell differs.
+The comparison is with a plain run. Each other run differs from the plain run in one circumstance:
+
+- the number of workers, or the executor ``dask``
+- the order of victims or cells
+- the size of chunks of users
+- the seed of Python's hashes, or the environment
+
+Each run has an empty cache. Without names all circumstances are tried. The script prints a line per run, and exits with
+1 if a cell differs.
 """
 
 from __future__ import annotations

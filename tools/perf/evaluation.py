@@ -2,10 +2,10 @@
 
     python tools/perf/evaluation.py [--users 6040] [--items 40000] [--targets 0] [--rounds 5]
 
-No full ranking can do without this blocked product. Both sides run interleaved in this process on one thread, and the
-medians of their process seconds are compared. Robench's side is everything between a fitted model and the numbers of a
-clean cell: masks, ranks, top-10 lists, and the suite's default metrics. ``--targets 5`` adds the ranks of five promoted
-items.
+The product is computed in blocks, and every full ranking needs it. Both sides run interleaved in this process on one
+thread, and the medians of their process seconds are compared. Robench's side is everything between a fitted model and
+the numbers of a clean cell: masks, ranks, top-10 lists, and the suite's default metrics. ``--targets 5`` adds the ranks
+of five promoted items.
 """
 
 import argparse

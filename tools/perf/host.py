@@ -191,7 +191,7 @@ class Storing:
         timed(background, "write_batch", 0, waits=False)
 
     def per_cell(self) -> dict[str, float]:
-        """Returns milliseconds per stored cell; nothing if no cell was stored."""
+        """Returns the milliseconds per stored cell, or an empty result without cells."""
         if not self.cells:
             return {}
         return {"stored": self.cells, "ms": 1000 * self.cpu / self.cells, "wait": 1000 * self.waiting / self.cells}

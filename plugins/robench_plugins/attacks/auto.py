@@ -49,13 +49,13 @@ class Auto(Ensemble):
     On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on the three losses, and a
     random search.
 
-    On ``history``, three members run on every user: random edits, greedy substitutions along the gradient (if the model
-    has one), and a greedy search for substitutions by scores. A greedy search for edits of all kinds runs on the
-    remaining users.
+    On ``history``, random edits and a greedy search for substitutions by scores run on every user. If the model has a
+    gradient, greedy substitutions along the gradient run on every user too. A greedy search for edits of all kinds runs
+    on the remaining users.
 
-    On ``text``, one rewriting serves all users. If edits are words, the members are random words, added popular words,
-    flips along the gradient (if the model has one) and instructions (if the model follows any). If edits are
-    characters, the members are random letters and typos.
+    On ``text``, one rewriting serves all users. If edits are words, the members are random words and added popular
+    words. If the model has a gradient, flips along the gradient are added. If the goal is ``promote`` and the model
+    follows instructions, instructions are added. If edits are characters, the members are random letters and typos.
 
     If the victim is stochastic, members average over several draws (EOT, Athalye et al., ICML 2018). Changing a list
     raises the ``version`` of its surface, because results under different lists are not comparable.
@@ -193,7 +193,7 @@ class Auto(Ensemble):
         ]
 
     def _edits(self, **settings: Any) -> dict[str, Any]:
-        """Returns the given settings together with those of the threat model, for edits."""
+        """Returns the settings of an attack by edits, with those of the threat model."""
         c = self.config
         return {"unit": c.unit, "goal": c.goal, "k": c.k, **settings}
 

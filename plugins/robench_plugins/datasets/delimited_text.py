@@ -168,5 +168,5 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _line(rows: NDArray[np.bool_]) -> int:
-    """Returns the line of the first row that is True. The header is line 1."""
+    """Returns the line number of the first row that is True. The header is line 1."""
     return int(np.flatnonzero(rows)[0]) + 2

@@ -19,15 +19,16 @@ class AdversarialTraining(TrainingDefense):
     """Trains on inputs that an inner attack perturbs within ε.
 
     The loss is L_total = λ · L_clean + (1 − λ) · L_robust (Goodfellow et al., ICLR 2015, section 6; Madry et al., ICLR
-    2018, eq. 2.1). L_robust is the model's own loss on the perturbed inputs, or the hinge mean max(0, margin − (s_y −
-    s_neg)). The perturbation is computed anew for every batch, with the dropout of the clean pass, and ε is relative to
-    the RMS of the batch. With λ = 1 no inner attack runs, and the model is bit for bit the undefended one.
+    2018, eq. 2.1). L_robust is the model's own loss on the perturbed inputs, or the hinge loss. The hinge loss is the
+    mean of max(0, margin − (s_y − s_neg)). The target has the score s_y, and a negative item has the score s_neg. The
+    perturbation is computed anew for every batch, with the dropout of the clean pass, and ε is relative to the RMS of
+    the batch. With λ = 1 no inner attack runs, and the model is bit for bit the undefended one.
 
     A ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2). Every
-    entry of η is uniform in [−kε, kε], g is the gradient at x + η, and δ = η + ε sign(g). Nothing is clipped, so δ is
-    longer than ε. The record holds the ratio (``train_epsilon_share``). The paper covers only L∞. The L2 form δ = η + r
-    g / ‖g‖₂, with the same η, is our own. The width of η is the same in both norms, because ε · RMS is the budget of
-    one entry in both.
+    entry of the noise η is uniform in [−kε, kε]. The gradient g is computed at the noisy inputs x + η, and δ = η + ε
+    sign(g). Nothing is clipped, so δ may exceed ε. The record holds the ratio of δ to ε (``train_epsilon_share``). The
+    paper covers only L∞. The L2 form δ = η + r g / ‖g‖₂, with the same η and the radius r, is our own. The width of η
+    is the same in both norms, because ε · RMS is the budget of one entry in both.
     """
 
     class Config(TrainingConfig):

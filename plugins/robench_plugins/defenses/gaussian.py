@@ -17,8 +17,8 @@ class Gaussian(TrainingDefense):
 
     This is training with noise (Bishop, Neural Computation 1995), with noise as long as an adversarial perturbation. In
     L2 the noise is uniform on the sphere of radius ε. In L∞ it is a random corner of the cube (the signs of normal
-    noise). L_robust is the model's own loss on the noisy inputs. A defence gains nothing from its gradient if it is not
-    better than this one.
+    noise). L_robust is the model's own loss on the noisy inputs. A defence that is no better than this control gains
+    nothing from its gradient.
     """
 
     Config = PerturbationConfig
@@ -27,7 +27,7 @@ class Gaussian(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns L_total, a scalar.
 
-        Both parts share one graph.
+        Both parts of the loss share one graph of autograd.
         """
         c = self.config
         e = step.embed()

@@ -81,7 +81,7 @@ class Smoothing(Defense):
         """Returns the smoothed model.
 
         Raises:
-            PluginError: if the model is not neural, because it has no embedded inputs then.
+            PluginError: if the model is not neural, because only neural models have embedded inputs.
         """
         if not isinstance(model, TorchModel):
             raise PluginError(f"smoothing needs embedded inputs, which {type(model).__name__} does not have")

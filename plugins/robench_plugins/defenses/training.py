@@ -74,7 +74,7 @@ class TrainingDefense(Defense):
             raise SettingError("is still warming up after them", "warmup", hint)
 
     def settled(self, epoch: int) -> bool:
-        """Returns whether the warm-up is over in an epoch, or λ = 1.
+        """Returns True if the warm-up is over in an epoch, or if λ = 1.
 
         Args:
             epoch: the number of the epoch, from 0.

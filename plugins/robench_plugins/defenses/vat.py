@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def vulnerability(losses: Losses, batch: Batch) -> Tensor:
     """Returns the vulnerability g(L(u)) of the user of each row, float [B].
 
-    The definition is g(L(u)) = σ((L̄ − L(u)) / L(u)), detached and in [0, 1). L(u) is the mean loss of the user's
-    targets in the batch. L̄ is the mean of L(u) over the users of the batch. A row without a user (−1) counts as a
-    separate user, and a row without a target has g = 0.
+    The definition is g(L(u)) = σ((L̄ − L(u)) / L(u)), detached and in [0, 1). σ is the logistic function. L(u) is the
+    mean loss of the user's targets in the batch. L̄ is the mean of L(u) over the users of the batch. A row without a
+    user (−1) counts as a separate user, and a row without a target has g = 0.
 
     Args:
         losses: the loss of every target, and the row of the batch to which the target belongs.
@@ -42,9 +42,10 @@ def vulnerability(losses: Losses, batch: Batch) -> Tensor:
 class Vat(TrainingDefense):
     """Trains on inputs that are perturbed within a budget per user.
 
-    The budget grows with the fit of the user. In vulnerability-aware adversarial training (Zhang et al., RecSys 2024),
-    δ_u = ρ g(L(u)) Γ / ‖Γ‖. Here Γ is the gradient of the loss at δ = 0, and g(L(u)) = σ((L̄ − L(u)) / L(u)). So a user
-    with an average loss gets half of ρ, and no user gets more than ρ. The setting ``epsilon`` is ρ. As in the paper,
+    The budget grows as the loss of the user falls. In vulnerability-aware adversarial training (Zhang et al., RecSys
+    2024), δ_u = ρ g(L(u)) Γ / ‖Γ‖. Here Γ is the gradient of the loss at δ = 0. The vulnerability is g(L(u)) = σ((L̄ −
+    L(u)) / L(u)), where L(u) is the loss of user u, L̄ is the mean loss, and σ is the logistic function. So a user with
+    an average loss gets half of ρ, and no user gets more than ρ. The setting ``epsilon`` is ρ. As in the paper,
     training can start clean (``warmup``).
 
     This defence deviates from the paper as follows.

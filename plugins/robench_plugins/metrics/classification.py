@@ -28,7 +28,7 @@ class Confusion(NamedTuple):
 
 
 def confusion(outcome: Outcome) -> Confusion:
-    """Returns the counts of an outcome with measured likes.
+    """Returns the confusion matrix of every user, given measured likes.
 
     A missing negative (NaN) is not counted.
     """

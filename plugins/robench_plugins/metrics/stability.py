@@ -64,9 +64,9 @@ class Rbo(StabilityMetric):
     """
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Returns the share of Σ_d p^(d−1) · overlap_d / d in its maximum.
+        """Returns Σ_d p^(d−1) · overlap_d / d, divided by its maximum.
 
-        The maximum is the same sum for identical lists.
+        The overlap of the first d items is overlap_d. The maximum is the same sum for identical lists.
         """
         weight = PERSISTENCE ** np.arange(k) / np.arange(1, k + 1)
         most = overlaps(one, one, k)

@@ -16,8 +16,9 @@ from robench.api.metric import Needs
 def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
     """Returns one value per user. The mean of these values is the mean over targets.
 
-    Each target contributes the mean over its eligible users. The value of a user is U/T · Σ_t value(t, u) / n_t, where
-    n_t is the number of eligible users of target t. Targets without an eligible user do not count in T.
+    Each target contributes the mean over its eligible users. With U users and T targets, the value of user u is U/T ·
+    Σ_t value(t, u) / n_t. Here n_t is the number of eligible users of target t, and the sum covers the targets for
+    which u is eligible. Targets without an eligible user do not count in T.
 
     Args:
         values: the value of every target and user, float64 [T, U].

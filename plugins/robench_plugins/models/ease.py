@@ -19,8 +19,8 @@ MOST_ITEMS = 30_000  # A fit holds up to 2.2 dense float64 matrices of items × 
 class Ease(HistoryModel):
     """Scores an item by a linear autoencoder of histories in closed form.
 
-    The scores of EASE (Steck, WWW 2019) are S = X B. Here B = I − P · diag(1 / diag P) with P = (XᵀX + λI)⁻¹ (eq. 8),
-    so diag B = 0.
+    The scores of EASE (Steck, WWW 2019) are S = X B for the interaction matrix X. Here B = I − P · diag(1 / diag P)
+    with P = (XᵀX + λI)⁻¹ (eq. 8), so diag B = 0.
     """
 
     class Config(BaseConfig):

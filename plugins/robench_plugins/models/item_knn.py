@@ -25,9 +25,9 @@ class ItemKnn(HistoryModel):
     """Scores an item by its similarity to the items of the history.
 
     The score is s(u, i) = Σ_j∈history sim(j, i). A similarity sim(j, i) counts only if i is one of the k items most
-    similar to j. It is the cosine of the columns of two items with shrinkage, ⟨a, b⟩ / (‖a‖ ‖b‖ + h). The method is
-    that of Sarwar et al. (WWW 2001, section 3.1.1) and of Deshpande & Karypis (TOIS 2004, section 4), with the
-    shrinkage of Ferrari Dacrema et al. (RecSys 2019).
+    similar to j. The similarity is ⟨a, b⟩ / (‖a‖ ‖b‖ + h), the cosine of the columns a and b of two items with the
+    shrinkage h. The method is that of Sarwar et al. (WWW 2001, section 3.1.1) and of Deshpande & Karypis (TOIS 2004,
+    section 4), with the shrinkage of Ferrari Dacrema et al. (RecSys 2019).
     """
 
     class Config(BaseConfig):

@@ -29,6 +29,8 @@ def _sparse_tensor(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float
 def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
     """Returns the matrix with entries 1 / √(|N_u| |N_i|), and its transpose.
 
+    N_u are the items of user u, and N_i are the users of item i.
+
     Returns:
         Two sparse float32 matrices, [users, items] and [items, users].
     """
@@ -75,9 +77,10 @@ class LightGcn(PairwiseModel):
     """Scores an item by vectors that are averaged over the graph of interactions.
 
     The layers of LightGCN (He et al., SIGIR 2020) are e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items
-    (eq. 3). The final vector is the mean over the layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and
-    the optimiser's weight decay replaces its L2 term. The input of a user is the propagated vector. A perturbation of
-    this vector changes only the scores of this user.
+    (eq. 3). Here N_u are the items of user u, and N_i are the users of item i. The final vector is the mean over the
+    layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and the optimiser's weight decay replaces its L2
+    term. The input of a user is the propagated vector. A perturbation of this vector changes only the scores of this
+    user.
     """
 
     class Config(TorchConfig):

@@ -21,9 +21,10 @@ CHUNK_HIDDEN = 1 << 24  # the most entries of the first hidden layer that exist 
 class NeuMf(PairwiseModel):
     """Scores an item by matrix factorisation fused with a multi-layer perceptron.
 
-    The score of NeuMF (He et al., WWW 2017, eq. 12) is s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])]. The model is trained end
-    to end on the binary cross-entropy (eq. 7), with uniform unused items as negatives. The paper also pretrains the two
-    parts, which this model does not do. The vector of a user is [p_G ; p_M]. The first layer of the perceptron is
+    The score of NeuMF (He et al., WWW 2017, eq. 12) is s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])]. The vectors p belong to
+    the user and the vectors q to the item. G marks the factorisation, and M marks the perceptron. The model is trained
+    end to end on the binary cross-entropy (eq. 7), with uniform unused items as negatives. The paper also pretrains the
+    two parts, which this model does not do. The vector of a user is [p_G ; p_M]. The first layer of the perceptron is
     linear in [p_M ; q_M], so its two halves are computed once per user and once per item.
     """
 
@@ -123,7 +124,10 @@ class NeuMf(PairwiseModel):
         return scores[:, 0], scores[:, 1:]
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns −ln σ(s_pos) − Σ ln(1 − σ(s_neg)) for each interaction."""
+        """Returns −ln σ(s_pos) − Σ ln(1 − σ(s_neg)) for each interaction.
+
+        The sum covers the sampled negatives.
+        """
         positive, negative = self._sampled(batch, e)
         return Losses(
             softplus(-positive) + softplus(negative).sum(1), torch.arange(len(positive), device=positive.device)

@@ -89,7 +89,8 @@ class SasRec(SequenceModel):
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the loss for every position with a target.
 
-        The loss is the cross-entropy, or −ln σ(s_y) − ln(1 − σ(s_neg)).
+        With ``loss: ce`` the loss is the cross-entropy. With ``loss: bce`` the loss is −ln σ(s_y) − ln(1 − σ(s_neg)),
+        where s_y and s_neg are the scores of the target and of the negative item.
         """
         if self.config.loss == "ce":
             return super().loss_from(batch, e)

@@ -1,6 +1,6 @@
 """Sparse matrices of interactions and similarities.
 
-Models that score a history use them.
+Models that score a history use this module.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def stack_blocks(rows: int, width: int, block: Callable[[slice], Matrix]) -> Mat
 
 
 def to_state(name: str, matrix: Matrix) -> dict[str, NDArray[np.generic]]:
-    """Returns the parts of a sparse matrix as arrays whose names begin with ``name``."""
+    """Returns the parts of a sparse matrix as arrays with the prefix ``name``."""
     return {
         f"{name}_data": matrix.data.astype(np.float32),
         f"{name}_indices": matrix.indices.astype(np.int64),

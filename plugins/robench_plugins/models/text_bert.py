@@ -91,7 +91,7 @@ class TextBert(TokenModel, SequenceModel):
 
     @property
     def _placed_encoder(self) -> Encoder:
-        """The encoder on the device of this model, and in its precision."""
+        """The encoder on the device and in the precision of this model."""
         self.encoder.net.to(self.device, self.texts.dtype)
         return self.encoder
 
@@ -152,7 +152,7 @@ class TextBert(TokenModel, SequenceModel):
         return cached_array_path("texts", self._depends_on([item_text(item) for item in catalogue.items]))
 
     def train(self, mode: bool = True) -> Self:
-        """Switches the mode as torch does.
+        """Switches between training and evaluation, as every torch module does.
 
         Before an evaluation, all texts are encoded with the present layers.
         """

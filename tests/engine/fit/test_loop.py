@@ -1,7 +1,7 @@
 """Tests the training loop with scripted validation values.
 
-The weights of the model show the epoch. The loss is linear, so the gradient is constant and each step of Adam has the
-length of the learning rate. After n steps w = −n · rate.
+The loss is linear in the only weight w, so the gradient is constant. Each step of Adam therefore has the length of the
+learning rate. After n steps w = −n · rate, so w shows the epoch.
 """
 
 import math

@@ -65,7 +65,7 @@ THREAT = {"surface", "norm", "scale", "goal", "k", "unit", "positives"}
 def listed(auto, *, gradients=True, stochastic=False):
     """Returns four values for every member of auto.
 
-    They are the name, the class, the settings beyond the threat model, and ``everyone``.
+    They are the name, the class, the settings beyond the threat model, and whether the member runs on every user.
     """
     members = auto.members(gradients=gradients, stochastic=stochastic)
     settings = [{n: v for n, v in m.attack.config.resolved().items() if n not in THREAT} for m in members]

@@ -28,7 +28,7 @@ class TestAprRelative(DefenseTests):
 
 
 def perturbed(defense, step):
-    """Returns the gradients by the tables and the perturbation of the defence.
+    """Returns the gradients for the tables, and the perturbation of the defence.
 
     The defence computes the perturbation from these gradients.
     """
@@ -37,9 +37,9 @@ def perturbed(defense, step):
 
 
 def test_one_triple_by_hand():
-    """The clean margin is m = 3: u = (3, 4) and i − j = (1, 0).
+    """The clean margin of u = (3, 4) and i − j = (1, 0) is ⟨u, i − j⟩ = 3.
 
-    With ε = .5, u becomes (2.5, 4) and i − j becomes (1, 0) − (.6, .8) = (.4, −.8). The margin is then m = −2.2.
+    With ε = .5, u becomes (2.5, 4) and i − j becomes (1, 0) − (.6, .8) = (.4, −.8). The margin is then −2.2.
     """
     step = first_step(ReferencePairwise)
     model = step.model

@@ -99,9 +99,10 @@ def test_the_training_budget_follows_the_valid_entries_of_the_batch(kind, norm):
 
 
 def by_hand(step, k, epsilon):
-    """Returns η, the width of ε and the direction j − i of each triple.
+    """Returns the noise η, the scaled budget ε · RMS, and the direction j − i.
 
-    The model is a matrix factorisation, and the computation is in float64.
+    The noise and the direction have a row per triple of a user, a positive item i and a negative item j. The model is a
+    matrix factorisation, and the computation is in float64.
     """
     users, items = (t.weight.detach().double() for t in (step.model.user_vectors, step.model.item_vectors))
     direction = items[step.batch.targets["negatives"]] - items[step.batch.targets["positives"]]
@@ -114,7 +115,7 @@ def by_hand(step, k, epsilon):
 def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
     """The perturbation δ of a matrix factorisation has a closed form.
 
-    For every u, the gradient of −ln σ(⟨u, i − j⟩) by u points along j − i.
+    The gradient of −ln σ(⟨u, i − j⟩) with respect to the user vector u always points along j − i.
     """
     step = first_step(ReferencePairwise)
     e = step.embed()

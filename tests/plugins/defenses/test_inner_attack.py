@@ -17,7 +17,7 @@ from robench_plugins.defenses.adversarial_training import AdversarialTraining
 class CurvedStep(RecordingStep):
     """A step with the loss −Σ w (x − c)² per user.
 
-    The weights w run from 1 to 4, so the direction of the gradient changes.
+    The weights w run from 1 to 4, so the direction of the gradient changes along the way to the centre c.
     """
 
     def losses(self, e):
@@ -90,7 +90,7 @@ def test_inner_pgd_reaches_a_higher_loss_than_one_step_on_a_model(norm):
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_with_the_hinge_the_inner_attack_climbs_the_hinge(weight):
-    """The gradient of max(0, 1 − ⟨u, i − j⟩) by u is j − i.
+    """Below the margin, max(0, 1 − ⟨u, i − j⟩) has the gradient j − i in u.
 
     If the margin is met, this gradient is 0. The gradient of BPR is never 0.
     """

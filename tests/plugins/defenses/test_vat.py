@@ -33,7 +33,7 @@ def vulnerabilities(users, values, rows):
 
 
 def test_users_below_the_mean_loss_are_more_vulnerable():
-    """The losses are L(7) = (1 + 3) / 2 and L(2) = 1, so the mean is 1.5.
+    """Users 7 and 2 have the losses L(7) = (1 + 3) / 2 and L(2) = 1: the mean is 1.5.
 
     The vulnerabilities are σ(−.5 / 2) and σ(.5 / 1).
     """
@@ -44,7 +44,8 @@ def test_users_below_the_mean_loss_are_more_vulnerable():
 def test_a_window_without_a_user_counts_as_a_user():
     """The first row has the losses (2, 4), and the second row has the loss (1).
 
-    The third row has no losses. Therefore L is 3 and 1, with the mean 2.
+    The third row has no losses. The mean losses L of the first two rows are therefore 3 and 1, and the mean of both is
+    2.
     """
     values = vulnerabilities([-1, -1, -1], [2.0, 4.0, 1.0], [0, 0, 1])
     assert values == pytest.approx([sigmoid(-1 / 3), sigmoid(1.0), 0.0])

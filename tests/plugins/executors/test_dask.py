@@ -1,6 +1,7 @@
 """Tests victims on a dask cluster.
 
-The tests cover equal numbers, lost workers, released tasks, and files that are missing on a worker.
+The tests compare the numbers with those of one process. They also cover lost workers, released tasks, and files that
+are missing on a worker.
 """
 
 import hashlib

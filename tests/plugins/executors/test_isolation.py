@@ -74,7 +74,7 @@ DEEDS = {
 
 
 def work(task, emit):
-    """Emits the remains of earlier tasks, and performs the deed of this task.
+    """Emits the traces of earlier tasks, and then does the deed that the task names.
 
     A last event says that the task is done.
     """

@@ -42,7 +42,7 @@ def _learnt(kind, data, **settings):
 def _built(kind, data, **settings):
     """Returns a model with large random parameters, in eval mode.
 
-    No term of the formula is negligible.
+    The parameters are large so that no term of a formula is negligible.
     """
     model = kind.make(**settings)
     model.initialise(data, Rng(0))

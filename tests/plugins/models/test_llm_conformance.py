@@ -1,6 +1,6 @@
-"""Tests that llm conforms.
+"""Tests that llm passes the conformance tests.
 
-The tokenizer does not read the marks of a chat in titles.
+This file also tests that marks of a chat in titles do not become special tokens.
 """
 
 import pytest

@@ -50,7 +50,7 @@ def victim(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("inner", ["fgsm", "pgd"])
 def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inner):
-    """The steps agree up to rounding, because ½a + ½a rounds.
+    """The steps agree only up to rounding, because two losses are summed.
 
     Both passes share the dropout.
     """
@@ -73,9 +73,9 @@ def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inne
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("weight", [0.75, 0.25, 0.0])
 def test_without_budget_the_gradient_is_that_of_the_clean_loss(name, weight):
-    """Only this test shows a wrong weight of the two losses.
+    """Only a comparison of gradients shows a wrong weight of the two losses.
 
-    Adam's first step ignores the size of a gradient.
+    The first step of Adam ignores the size of a gradient.
     """
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)

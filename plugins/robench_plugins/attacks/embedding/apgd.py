@@ -41,8 +41,8 @@ class Apgd(EmbeddingAttack):
     The attack is Auto-PGD of Croce & Hein (ICML 2020, algorithm 1), on a loss of the host. The first steps have length
     2r. At a checkpoint the step is halved for a user under one of two conditions. Condition 1 holds if too few steps
     raised the loss. Condition 2 holds if the best loss has not risen since the last checkpoint and the step was not
-    halved there. After a halving the search continues from the best point. Restart 0 starts from δ = 0, so it is
-    deterministic. Further restarts start from a random point, as in the paper.
+    halved there. After a halving the search continues from the best point. Restart 0 starts from δ = 0, so this restart
+    is deterministic. Further restarts start from a random point, as in the paper.
     """
 
     class Config(EmbeddingConfig):

@@ -1,4 +1,4 @@
-"""Keeps the iterate of an attack with the highest loss."""
+"""Keeps the iterate with the highest loss among those of an attack."""
 
 from __future__ import annotations
 

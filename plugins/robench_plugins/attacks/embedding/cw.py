@@ -23,9 +23,9 @@ class CarliniWagner(MinimumNormAttack):
     """Searches for the smallest δ that removes the held-out item from the top k.
 
     C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A) minimises ‖δ‖² + c · f(δ) with Adam and finds c by binary
-    search. Here f(δ) = max(s_y − s_(k), 0), where s_(k) is the score of the k-th best competitor. So f = 0 if y is out
-    of the top k. This is f6 of the paper with the top k in place of the top 1, and without its confidence margin κ.
-    Inputs are unbounded, so no change of variables is needed.
+    search. Here f(δ) = max(s_y − s_(k), 0). The held-out item y has the score s_y, and its k-th best competitor has the
+    score s_(k). So f = 0 if y is out of the top k. This is f6 of the paper with the top k in place of the top 1, and
+    without its confidence margin κ. Inputs are unbounded, so no change of variables is needed.
 
     Adam measures its steps in the distance that the first-order expansion of the margin predicts, so one learning rate
     fits every victim. All entries of a user share one second moment, because the distance is shared too. With a second
@@ -91,6 +91,8 @@ class CarliniWagner(MinimumNormAttack):
         self, oracle: Oracle, start: Delta, c: Tensor, distance: Tensor, rival: Tensor | None
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Minimises ‖δ‖² + c · max(s_y − s_(k), 0) with Adam.
+
+        ``CarliniWagner`` defines the symbols.
 
         Args:
             oracle: the users to break.

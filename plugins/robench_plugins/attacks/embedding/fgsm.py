@@ -13,9 +13,9 @@ from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, LossName,
 class Fgsm(EmbeddingAttack):
     """Moves by the whole budget in one step along the gradient of the loss.
 
-    This is the fast gradient sign method of Goodfellow et al. (ICLR 2015, section 4): δ = r · sign(∇ loss) in L∞, where
-    r is the radius of the ball. In L2 the step is the normalised gradient, δ = r · ∇ loss / ‖∇ loss‖₂, as in Miyato et
-    al. (ICLR 2017, section 3). A gradient of 0 gives δ = 0.
+    This is the fast gradient sign method of Goodfellow et al. (ICLR 2015, section 4). In L∞ the step is δ = r · sign(∇
+    loss), where r is the radius of the ball. In L2 the step is the normalised gradient, δ = r · ∇ loss / ‖∇ loss‖₂, as
+    in Miyato et al. (ICLR 2017, section 3). A gradient of 0 gives δ = 0.
     """
 
     class Config(EmbeddingConfig):

@@ -16,10 +16,10 @@ class Msap(EmbeddingAttack):
     """Climbs the loss by L2 steps on the embedding tables, and clips entries to ±ε.
 
     These are the multi-step adversarial perturbations of Anelli et al. (FLAIRS 2021), with the step rule of the
-    authors' code: δ ← clip(δ + ε/4 · g / ‖g‖₂, −ε, ε). The norm of the step is taken row by row. The clip acts on each
-    entry, so the ball is that of the L∞ norm. A row may spend up to ε√d in the L2 norm. The FGSM that the paper
-    compares it with spends only ε. (The authors' code has an L2 clip, but it is commented out.) The record holds both
-    norms. To stay within the L2 ball, use ``pgd`` with ``norm: l2``.
+    authors' code: δ ← clip(δ + ε/4 · g / ‖g‖₂, −ε, ε). Here g is the gradient of the loss, and its norm is taken row by
+    row. The clip acts on each entry, so the ball is that of the L∞ norm. A row of d entries may spend up to ε√d in the
+    L2 norm. The FGSM that the paper compares with MSAP spends only ε. (The authors' code has an L2 clip, but it is
+    commented out.) The record holds both norms. To stay within the L2 ball, use ``pgd`` with ``norm: l2``.
 
     ``start: zero`` is the BIM of the paper, and ``start: uniform`` is its PGD. The paper starts within ±0.05 for every
     ε. This attack starts within ±ε/10, which is the same at the paper's ε = 0.5. The candidate is the last iterate. The

@@ -17,8 +17,9 @@ STEP = 2.5  # the length of a step, in units of r / steps
 class Pgd(EmbeddingAttack):
     """Climbs the loss in many small steps, each projected back into the ball.
 
-    This is the projected gradient ascent of Madry et al. (ICLR 2018, section 2.1): δ ← Π(δ + α · ascent(∇ loss)). The
-    step is α = 2.5 r / steps, where r is the radius. Both the step and the projection Π use the norm of the budget.
+    This is the projected gradient ascent of Madry et al. (ICLR 2018, section 2.1): δ ← Π(δ + α · ascent(∇ loss)). Here
+    ascent gives the direction of steepest ascent, and Π projects into the ball. Both use the norm of the budget. The
+    step is α = 2.5 r / steps, where r is the radius.
 
     Restart 0 starts from δ = 0, and further restarts start from a random point of the ball. With the loss ``margin``
     and k = 1, all restarts start from δ = 0, and each further one aims at one of the best rivals (MultiTargeted, Gowal

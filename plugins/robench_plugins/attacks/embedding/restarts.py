@@ -37,7 +37,7 @@ def uniform_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 
 
 def restart_rivals(oracle: Oracle, config: Any) -> list[Tensor]:
-    """Returns the rival item of each restart but the first, int64 [B] each.
+    """Returns one rival per row for each restart after the first, int64 [B] each.
 
     MultiTargeted attacks (Gowal et al. 2019) let every restart raise one rival above the held-out item. Rivals exist
     only if the attack is untargeted and k = 1. Otherwise the list is empty.

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class GreedyEdit(HistoryAttack):
     """Edits a history step by step, with the edit that raises the loss most.
 
-    The first half of the ``queries`` edits is uniform in kind, position and item. The other half starts from the best
-    edit so far. The attack turns this edit into a substitution, which combines a deletion and an insertion. It then
-    changes the position and the item in turn. An edit is made only if it raises the loss. If ``queries`` is null, every
-    edit is evaluated, which is feasible only for small data.
+    The first half of the ``queries`` edits have a uniformly drawn kind, position and item. The other half starts from
+    the best edit so far. The attack turns this edit into a substitution, which combines a deletion and an insertion. It
+    then changes the position and the item in turn. An edit is made only if it raises the loss. If ``queries`` is null,
+    every edit is evaluated, which is feasible only for small data.
 
     This is the black-box counterpart of ``greedy-gradient``. It needs no gradient, so it can attack any model. A
     defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random
@@ -42,7 +42,7 @@ class GreedyEdit(HistoryAttack):
     config: Config
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the finalists of each edit, int64 [B, L] each."""
+        """Yields the histories of the finalists for each edit, int64 [B, L] each."""
         c = self.config
         search = HistorySearch(oracle, c.loss, c.finalists)
         for edit in range(int(oracle.budget().max())):

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 class GreedyGradient(HistoryAttack):
     """Makes one substitution at a time, chosen by gradient and then by score.
 
-    If item j replaces item i, the loss changes by about ⟨g, v_j − v_i⟩. Here g is the gradient with respect to the
-    vector at that position (HotFlip, Ebrahimi et al., ACL 2018, eq. 3 and 4). The attack scores the ``candidates``
-    pairs of position and item with the highest estimates. It applies the best one if it raises the loss, and then
-    computes the gradient anew.
+    If item j replaces item i, the loss changes by about ⟨g, v_j − v_i⟩. Here v_i and v_j are the vectors of the items,
+    and g is the gradient with respect to the vector at that position. This is the estimate of HotFlip (Ebrahimi et al.,
+    ACL 2018, eq. 3 and 4). The attack scores the ``candidates`` pairs of position and item with the highest estimates.
+    It applies the best one if it raises the loss, and then computes the gradient anew.
 
     The attacks of Yue et al. have the same form (RecSys 2021, section 3.3; RecSys 2022, algorithm 1) but use another
-    first-order rule. Those attacks rank the positions by the norm of a single gradient, and the items of each position
-    by the cosine with e + sign(g). Like them, this attack verifies the best pairs by scoring. The limit of Yue et al.
-    on the cosine between an item and its substitute is not part of this threat model.
+    first-order rule. Those attacks rank the positions by the norm of a single gradient. They rank the items for a
+    position by the cosine with e + sign(g), where e is the vector at the position. Like them, this attack verifies the
+    best pairs by scoring. The limit of Yue et al. on the cosine between an item and its substitute is not part of this
+    threat model.
     """
 
     class Config(HistoryConfig):
@@ -44,7 +45,7 @@ class GreedyGradient(HistoryAttack):
     gradient: ClassVar[bool] = True
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the finalists of each substitution, int64 [B, L] each.
+        """Yields the histories of the finalists for each substitution, int64 [B, L] each.
 
         Raises:
             PluginError: if the model offers no gradient with respect to the items of a history.

@@ -19,8 +19,8 @@ class TitleSearch:
     """The state of a greedy search: the best title of every attacked item so far.
 
     A title is better if its item reaches more users, or as many users with a higher loss. The loss alone would be
-    misleading, because it is a mean over all users. It would prefer to move an item from rank 900 to 300 for every user
-    over moving it into the top k of a few users.
+    misleading, because the loss is a mean over all users. A move from rank 900 to 300 for every user would count more
+    than a move into the top k of a few users.
 
     Promoted items have separate outcomes, so each item takes its best proposal. In an untargeted attack all items share
     one outcome, so all of them take the same proposal.
@@ -59,8 +59,8 @@ class TitleSearch:
     def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:
         """Applies to each item the best proposal that improves on its title so far.
 
-        The outcome of a promoted item is that of the whole proposal. The titles of the other items hardly change this
-        outcome, and the host evaluates the result again.
+        A promoted item is judged with the new titles of all items in a proposal. The titles of the other items hardly
+        change the outcome, and the host evaluates the result again.
 
         Args:
             proposals: titles of all items within budget.

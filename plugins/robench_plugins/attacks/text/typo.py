@@ -29,9 +29,10 @@ class TypoAttack(TextAttack):
     """Searches for the typos that promote an item most, starting from random ones.
 
     The attack scores ``draws`` titles with a few random typos. In each of ``rounds`` further evaluations it keeps most
-    typos of the best title, and adds new ones. The kinds ``swap`` (two adjacent letters, which costs 2 edits),
-    ``drop``, ``insert`` and ``replace`` (a random letter) come from DeepWordBug (Gao et al., IEEE Security and Privacy
-    Workshops 2018). The kinds ``homoglyph`` and ``zero-width`` come from Boucher et al. (IEEE S&P 2022).
+    typos of the best title, and adds new ones. The kinds ``swap``, ``drop``, ``insert`` and ``replace`` come from
+    DeepWordBug (Gao et al., IEEE Security and Privacy Workshops 2018). ``swap`` exchanges two adjacent letters, which
+    costs 2 edits, and ``replace`` writes a random letter. The kinds ``homoglyph`` and ``zero-width`` come from Boucher
+    et al. (IEEE S&P 2022).
 
     The search is our own. DeepWordBug and TextBugger (Li et al., NDSS 2019) choose the most important words and
     misspell them one by one. Often no single typo promotes a title, but several typos together do. There is no limit on

@@ -23,9 +23,9 @@ class WordFlips:
 
     The object also holds the slopes of the loss at these titles.
 
-    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss by ⟨e_b −
-    e_a, ∂L/∂e_a⟩. Here whole words are exchanged. Every token of the old word is replaced by the mean vector of the
-    tokens of the new word.
+    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss L by ⟨e_b
+    − e_a, ∂L/∂e_a⟩. Here e_a and e_b are the vectors of the tokens. This class exchanges whole words. Every token of
+    the old word is replaced by the mean vector of the tokens of the new word.
 
     Some models score an item by the mean log-likelihood of its tokens. For these models the likelihood of the new word
     in its place is added to the estimate. (ARCA, Jones et al., ICML 2023, separates the two parts in the same way.) The
@@ -165,7 +165,7 @@ class WordFlips:
         return sorted((flip for flip in flips if flip[0] > -torch.inf), reverse=True)
 
     def _tokens_by_position(self, index: int, title: str) -> Iterator[tuple[int, Tensor]]:
-        """Yields each position that has tokens, and the mask of these tokens, bool [L].
+        """Yields each word position with tokens, and the mask of the tokens, bool [L].
 
         Nothing is yielded if the model reads more or fewer words than the title has.
         """
@@ -174,7 +174,9 @@ class WordFlips:
             yield from ((position, word == position) for position in sorted(set(word.tolist()) - {-1}))
 
     def _likelihood_of_flip(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
-        """Returns the change of the mean log-likelihood for each new word, float [W].
+        """Returns the part of the estimate that comes from the likelihoods, float [W].
+
+        The result is the change of the loss through the mean log-likelihood if each new word replaces the tokens.
 
         Args:
             choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
@@ -188,7 +190,9 @@ class WordFlips:
         return (rest + new) * count / (rest_count + self.sizes) - total
 
     def _likelihood_of_deletion(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
-        """Returns the change of the mean log-likelihood without some tokens, float [].
+        """Returns the change of the loss if some tokens leave the mean log-likelihood.
+
+        The result has the shape [].
 
         The arguments are those of ``_likelihood_of_flip``.
         """
@@ -196,9 +200,9 @@ class WordFlips:
         return rest * count / rest_count - total
 
     def _likelihood_without(self, choice: Tensor, index: int, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns two sums and two numbers of a title's slopes.
+        """Sums and counts the slopes of a title's tokens, with and without some of them.
 
-        One sum and number cover all tokens. The others leave some tokens out.
+        The slopes are those in ``choice`` at the tokens of the title.
 
         Args:
             choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
@@ -206,7 +210,8 @@ class WordFlips:
             tokens: the tokens to leave out, bool [L].
 
         Returns:
-            The sum and the number for all tokens, and then for the remaining tokens, each of shape [].
+            The sum and the number of all tokens, then the sum and the number of the remaining tokens. Each has the
+            shape [].
         """
         s = self.slopes
         real = s.word[index] >= 0

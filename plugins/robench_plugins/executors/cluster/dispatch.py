@@ -1,6 +1,6 @@
 """Submits the tasks of a run to a cluster, and passes on their events.
 
-At most twice as many tasks are submitted at a time as the cluster can do.
+At any time, at most twice as many tasks are submitted as the cluster can run.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Dispatch:
         return True
 
     def _conclude(self, one: _Running) -> None:
-        """Reports a task whose future has ended without its last message."""
+        """Reports a task as lost if its future has ended before its last message."""
         if self._running.pop(one.task.id, None) is None:
             return
         error = f"the dask task ended as {one.future.status}"

@@ -89,7 +89,7 @@ class Mailbox:
     def get(self) -> Iterator[Any]:
         """Yields the messages that wait.
 
-        If there are none, it waits a while for the first message.
+        If no message waits, the method waits a while for the first one.
         """
         try:
             with scheduler_needed():

@@ -80,7 +80,7 @@ def joined_cluster(address: str) -> Iterator[Client]:
 def _options(place: Place) -> dict[str, Any]:
     """Returns the options of a local worker.
 
-    A worker with a GPU declares this device.
+    A worker with a GPU declares the GPU as a resource.
     """
     resources = {RESOURCE: 1} if "device" in place else {}
     options = {"host": HOST, "nthreads": 1, "memory_limit": 0, "silence_logs": SILENT, "resources": resources}
@@ -90,7 +90,7 @@ def _options(place: Place) -> dict[str, Any]:
 def _environment() -> dict[str, str]:
     """Returns the environment variables of a local worker.
 
-    They are the same as those of any other worker, and replace the choice of dask.
+    All workers of robench get the same variables, which replace those that dask would choose.
     """
     return {name: os.environ[name] for name in (*THREAD_VARIABLES, *ALLOCATOR, "PYTHONSAFEPATH")}
 
@@ -109,7 +109,7 @@ def _environment_kept() -> Iterator[None]:
 async def _ask_kind(address: str) -> str:
     """Returns the kind of server at an address.
 
-    A client would wait for ever if the server is silent.
+    The function waits only for a while. A client would wait for ever if the server were silent.
     """
     server = rpc(address, timeout=TIMEOUT, connection_args=Security().get_connection_args("client"))
     try:

@@ -91,7 +91,7 @@ LAUNCHERS = Launchers()
 
 
 class _ReleasedError(Exception):
-    """The client has ended or has cancelled the task."""
+    """The error that is raised if the client has ended or has cancelled the task."""
 
 
 def measure(work: bytes, task: Task, mailbox: str) -> None:

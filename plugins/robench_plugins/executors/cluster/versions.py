@@ -30,7 +30,7 @@ def collect_versions() -> dict[str, str]:
 
 
 def find_difference(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
-    """Describes the first difference of two processes, or returns an empty string."""
+    """Describes the first version that differs, or returns an empty string."""
     for name in dict.fromkeys([*ours, *theirs]):
         mine, other = ours.get(name, "none"), theirs.get(name, "none")
         if mine != other and name == CODE:

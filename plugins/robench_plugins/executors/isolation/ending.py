@@ -30,7 +30,7 @@ def describe_exit(code: int) -> str:
 
 
 class MemoryKills:
-    """The processes that the kernel has killed in this control group.
+    """The processes of this control group that were killed for lack of memory.
 
     The count begins when this object is made.
     """
@@ -41,7 +41,7 @@ class MemoryKills:
     def describe(self, pid: int) -> str:
         """Returns the kernel's message about killing a process for lack of memory.
 
-        The message is empty if there is none.
+        The result is empty if no such kill is known.
         """
         if line := _kernel_line(pid):
             return f"; the kernel says: {line}"
@@ -71,7 +71,7 @@ def _killed() -> int:
 def _kernel_line(pid: int) -> str:
     """Returns the last line of the kernel's log about killing a process for memory.
 
-    The line is empty if there is none.
+    The result is empty if the log has no such line.
     """
     line = ""
     try:

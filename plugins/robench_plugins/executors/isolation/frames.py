@@ -2,8 +2,8 @@
 
 A message is a length, followed by pickled plain data.
 
-The data of a worker is read piece by piece and never trusted. A message that names a class of any other kind is
-refused.
+The data of a worker is read piece by piece and never trusted. A message is refused if it names a class or function that
+numpy arrays do not need.
 """
 
 from __future__ import annotations

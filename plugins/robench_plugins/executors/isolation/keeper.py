@@ -29,7 +29,7 @@ EAGER = "500"  # If memory runs out, the kernel should kill a worker rather than
 
 
 def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
-    """Starts the worker of a task, and waits until all processes below have ended.
+    """Starts the worker of a task, and waits for the end of all descendants.
 
     Args:
         work: the function that measures the task.

@@ -74,7 +74,7 @@ class Launcher:
         """Does tasks in order at some places, such as GPUs, and passes on their events.
 
         Args:
-            places: the addition of each place to the payload of its tasks. A place has one task at a time.
+            places: what each place adds to the payload of its tasks. A place has one task at a time.
             tasks: the tasks.
             emit: the function that receives the events.
         """

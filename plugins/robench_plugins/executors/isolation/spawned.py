@@ -25,10 +25,8 @@ def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.s
     """Does a task in this process and ends it.
 
     Args:
-        work: the function that measures the task.
-        task: the task.
-        events: the socket for its events.
-        lifeline: the socket whose closing ends the task.
+        work: the function that measures the task. task: the task. events: the socket for its events. lifeline: the
+        socket that ends the task when the other side closes it.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
     if hasattr(os, "setsid"):

@@ -57,7 +57,7 @@ def _listed_children(pid: int) -> list[int]:
 def _all_children() -> Callable[[int], list[int]]:
     """Returns a function that lists the children of a process.
 
-    Kernels that do not list children need this function.
+    The function serves kernels that do not list the children of a process in ``/proc``.
     """
     below: dict[int, list[int]] = {}
     for place in PROC.glob("[0-9]*"):
@@ -87,7 +87,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def _status(pid: int) -> list[str]:
-    """Returns the fields of ``stat`` from the state on.
+    """Returns the fields of ``/proc/<pid>/stat``, starting with the process state.
 
     The list is empty if the process has ended.
     """

@@ -127,7 +127,7 @@ class Llm(LikelihoodModel):
             self.adapters.update({name.replace(".", "/"): part for name, part in factors.items()})
 
     def train(self, mode: bool = True) -> Self:
-        """Switches the mode as torch does.
+        """Switches between training and evaluation, as every torch module does.
 
         If LoRA is trained, the cache of likelihoods is emptied.
         """

@@ -45,7 +45,8 @@ def linear_bench(seed, n_users=30, n_items=12, dim=16):
 def margin_ratios(bench, scores, best, norm):
     """Returns the sorted margin ratios of the unmasked rivals: float64 [U][rivals].
 
-    The ratio of a rival j is (s_y − s_j) / ‖v_j − v_y‖*.
+    The ratio of a rival j is (s_y − s_j) / ‖v_j − v_y‖*. Here y is the held-out item, s are scores, v are item vectors,
+    and ‖·‖* is the dual norm.
     """
     items = bench.model.item_vectors.weight.detach().double().numpy()
     ratios = []

@@ -1,6 +1,6 @@
 """Tests the reported budget of attacks on titles.
 
-Other tests cover the random streams of members, and slopes of many titles.
+This file also tests the random streams of members, and the slopes of many titles.
 """
 
 import pytest

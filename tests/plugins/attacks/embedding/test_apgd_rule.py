@@ -51,7 +51,7 @@ def by_hand(back):
     """Returns the points of algorithm 1 in L∞ with radius 1.
 
     Args:
-        back: {checkpoint that halves: evaluation of the best point so far}.
+        back: the checkpoints at which the step is halved. Each maps to the number of the best evaluation so far.
     """
 
     def clip(x):
@@ -90,7 +90,7 @@ def test_condition_1_halves_where_fewer_than_three_quarters_of_the_steps_rose(ri
 
 
 def test_condition_2_halves_where_the_best_loss_stood_still_since_a_checkpoint_without_a_halving():
-    """After steep falls most steps rise, but none exceeds the best loss.
+    """Most steps raise the loss after a steep fall, but no loss exceeds the best.
 
     The best loss is that of evaluation 22.
     """

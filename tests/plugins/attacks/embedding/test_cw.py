@@ -87,7 +87,7 @@ def test_every_further_restart_starts_elsewhere():
 class _Thresholds(CarliniWagner):
     """An attack that breaks each user from a given c on.
 
-    The attack runs no Adam, and records every c.
+    The attack skips the descent with Adam, and records every c.
     """
 
     threshold = torch.tensor([20.0, 0.3])

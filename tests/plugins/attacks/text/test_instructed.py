@@ -1,6 +1,6 @@
-"""Tests attacks that instruct a language model.
+"""Tests two kinds of attacks that use a language model.
 
-Other attacks let a language model write the titles.
+One kind writes instructions to the model into titles. The other kind lets a model write the titles.
 """
 
 import re
