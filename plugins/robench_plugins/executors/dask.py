@@ -43,7 +43,7 @@ class Dask(Executor):
     config: Config
 
     def __enter__(self) -> Self:
-        """Joins the cluster of the scheduler, if there is one.
+        """Joins the cluster of the scheduler that the settings name, if any.
 
         Raises:
             UserError: if dask is missing, or if the cluster cannot be used.
@@ -70,7 +70,7 @@ class Dask(Executor):
 
     @property
     def elsewhere(self) -> bool:
-        """True if the workers run on other machines."""
+        """True if the workers may run on other machines."""
         return self.config.scheduler is not None
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:

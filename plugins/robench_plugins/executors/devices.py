@@ -26,7 +26,7 @@ def places(device: str, workers: int | None, tasks: int) -> list[Place]:
 
     On the CPU there is one worker per core. A GPU has one worker per 8 GiB of free memory, at least one and at most
     eight. In total there are no more workers than cores, but at least one per GPU. The workers are assigned to the GPUs
-    in turn.
+    in turn. Without more tasks than GPUs, every GPU has one worker.
 
     Args:
         device: the device of the suite.

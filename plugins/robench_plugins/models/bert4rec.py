@@ -92,7 +92,8 @@ class Bert4Rec(SequenceModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields shuffled windows with masked items.
 
-        Either each item is masked with probability ρ, and always at least one, or only the last item is masked.
+        In a share ``last`` of the windows, only the last item is masked. In the other windows each item is masked with
+        the probability ``mask``, and at least one item is masked.
         """
         generator = rng.numpy()
         rows = windows(data.train, self.config.max_length)

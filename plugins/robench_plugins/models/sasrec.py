@@ -67,7 +67,7 @@ class SasRec(SequenceModel):
     def _negatives(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Returns a uniform item per position, int64 [B, L].
 
-        If the window holds a drawn item, it is drawn again, up to eight times.
+        An item that the window holds is replaced by a new draw, up to eight times.
         """
         items = batch.targets["items"]
         own = torch.cat([batch.histories, items], 1)

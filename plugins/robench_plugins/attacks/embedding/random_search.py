@@ -37,7 +37,7 @@ class RandomSearch(EmbeddingAttack):
     The attack follows the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no
     squares of neighbouring pixels, so this attack draws the entries at random. In L∞ the drawn entries move to ±r, the
     corners of the cube (eq. 2 of the paper). In L2 they are drawn anew, and the whole vector is scaled back to the
-    sphere. A proposal changes at least about two entries of a user. The attack needs no gradient, so a defence that
+    sphere. On average, a proposal draws at least two entries of a user. The attack needs no gradient, so a defence that
     only hides its gradient does not stop it.
     """
 

@@ -37,7 +37,7 @@ class TypoAttack(TextAttack):
     The search is our own. DeepWordBug and TextBugger (Li et al., NDSS 2019) choose the most important words and
     misspell them one by one. Often no single typo promotes a title, but several typos together do. There is no limit on
     the similarity of sentences. The titles of all items are scored in the same evaluations. A kind of typo that changes
-    no score is not tried again. An example is invisible characters that the tokenizer drops.
+    the loss of no item is not tried again. For example, a tokenizer may drop invisible characters.
 
     An untargeted attack has one outcome for all items. The attack puts random typos into all titles and redraws a
     quarter of the titles at a time, in ``looks`` evaluations.
@@ -85,7 +85,7 @@ class TypoAttack(TextAttack):
         yield search.titles
 
     def _effective_kinds(self, search: TitleSearch, rng: Rng) -> tuple[TypoKind, ...]:
-        """Returns the kinds of typos that change any score."""
+        """Returns the kinds of typos that change the loss of some item."""
         effective = []
         for kind in self.config.kinds:
             generators = [rng.child("seen", kind, index).numpy() for index in range(len(search.genuine))]

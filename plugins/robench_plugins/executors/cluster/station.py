@@ -39,7 +39,7 @@ class PickledWork:
         self.content = content
 
     def __call__(self, task: Task, emit: Emit) -> None:
-        """Does the work."""
+        """Measures a task."""
         pickle.loads(self.content)(task, emit)
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:

@@ -168,9 +168,9 @@ def _cause(process: BaseProcess) -> str:
 def environment(threads: int) -> Iterator[None]:
     """Sets the environment variables that workers inherit.
 
-    The variables are thread counts and settings of the allocator. Settings that the user has made are kept. The
-    numerical libraries read thread counts when they are imported. When Python starts, it imports nothing from the
-    current folder.
+    The variables are thread counts, settings of the allocator and ``PYTHONSAFEPATH``. The thread counts replace those
+    of the user. The numerical libraries read thread counts during import. Settings of the allocator that the user has
+    made are kept. With ``PYTHONSAFEPATH``, a new Python imports nothing from the current folder.
     """
     given = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONSAFEPATH": "1"}
     given |= {name: value for name, value in ALLOCATOR.items() if name not in os.environ}

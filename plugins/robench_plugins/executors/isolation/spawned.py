@@ -25,8 +25,10 @@ def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.s
     """Does a task in this process and ends it.
 
     Args:
-        work: the function that measures the task. task: the task. events: the socket for its events. lifeline: the
-        socket that ends the task when the other side closes it.
+        work: the function that measures the task.
+        task: the task.
+        events: the socket for the events of the task.
+        lifeline: the socket that ends the task when the other side closes it.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
     if hasattr(os, "setsid"):
