@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import robench as entrance
+from robench.store import archive
 from robench.store.archive import hash_cell, hash_file, hash_manifest
 from robench.store.folder import Store
 
@@ -162,6 +163,29 @@ def test_an_edited_manifest_is_refused(robench, packed):
         assert done.returncode == 2, command
         assert "MANIFEST.json" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_an_incomplete_packed_folder_is_refused_and_left_alone(robench, packed):
+    folder = packed / "results/s"
+    (folder / "MANIFEST.json").unlink()
+    before = content(folder)
+    for command in ("pack", "leaderboard", "verify", "show"):
+        done = robench(packed, command, "results/s")
+        assert done.returncode == 2, command
+        assert "results/s: MANIFEST.json is missing" in done.stderr
+    for command in (("plan", "s.yaml"), ("run", "s.yaml")):
+        assert robench(packed, *command).returncode == 2
+    assert content(folder) == before
+
+
+def test_a_packing_that_fails_replaces_nothing(packed, monkeypatch):
+    folder = packed / "results/s"
+    before, store = content(folder), Store(folder)
+    records = {cell: store.read(cell) for cell in store.ids()}
+    monkeypatch.setattr(archive, "hash_manifest", lambda manifest: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        archive.write_archive(folder, records, lambda cell: {}, {}, [], {})
+    assert content(folder) == before
 
 
 def test_a_forged_manifest_does_not_make_an_edited_record_true(packed):

@@ -119,6 +119,8 @@ def test_an_edited_byte_of_arrays_is_found(robench, packed):
     done = verify(robench, packed)
     assert done.returncode == 1
     assert "arrays.npz" in done.stdout
+    assert "robench leaderboard" not in done.stdout  # it would write the loss into the tables
+    assert len(done.stdout.splitlines()) < 20
 
 
 def test_edited_users_are_found(robench, folder):

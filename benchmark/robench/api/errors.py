@@ -6,7 +6,8 @@ Any other exception that leaves robench is a bug in robench or in a plugin.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class RobenchError(Exception):
@@ -95,6 +96,12 @@ class SealedError(RobenchError):
 def counted(count: int, noun: str) -> str:
     """Returns a count with its noun, such as ``1 cell`` or ``2 cells``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def in_lines(messages: Iterable[object]) -> Iterator[str]:
+    """Yields each message once. A message that occurs several times ends with its number."""
+    for text, count in Counter(map(str, messages)).items():
+        yield text if count == 1 else f"{text} ({count} times)"
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:

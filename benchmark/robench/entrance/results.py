@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from robench.api.codec import columns, encode
-from robench.api.errors import UserError, did_you_mean
+from robench.api.errors import UserError, did_you_mean, in_lines
 from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -48,8 +48,8 @@ def load_results(folder: str | Path) -> ResultFrames:
     """
     path = Path(folder)
     results = read_folder(path, Registry.of(Host.discover()))
-    for error in results.damaged.values():
-        log.warning("%s; its cell counts as missing", error)
+    for line in in_lines(results.damaged.values()):
+        log.warning("%s; its cell counts as missing", line)
     return ResultFrames(path, results)
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from robench.api.errors import UserError
+from robench.api.errors import UserError, in_lines
 from robench.api.metric import Metric
 from robench.host.registry import Registry
 from robench.report.files import write_tables
@@ -57,7 +57,7 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
         UserError: if there is no plan, it contradicts a record, a metric is unknown, or the folder cannot be written.
     """
     tables = make_tables(read_folder(folder, registry, store))
-    for error in tables.damaged:
-        log.warning("%s; the tables are made without it", error)
+    for line in in_lines(tables.damaged):
+        log.warning("%s; the tables are made without it", line)
     write_tables(tables, folder)
     return tables

@@ -24,7 +24,7 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             _make_readable(file.fileno(), name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robench.api.data import Catalogue
-from robench.api.errors import UserError, counted
+from robench.api.errors import UserError, counted, in_lines
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
@@ -102,7 +102,7 @@ def make_preview(
         shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
     if todo.damaged:
         shown.notes.append(f"damaged: {counted(len(todo.damaged), 'stored cell')}: run measures again")
-        shown.notes += map(str, todo.damaged.values())
+        shown.notes += in_lines(todo.damaged.values())
     shown.notes += todo.notes()
     return shown
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from robench.api.errors import UserError, UserErrors
+from robench.api.errors import UserError, UserErrors, in_lines
 from robench.api.executor import Executor, Task
 from robench.files.cache import Cache, default_folder
 from robench.files.leftovers import remove_leftovers
@@ -205,8 +205,8 @@ class Runner:
             for cell in self.cells:
                 if cell.skip:
                     self.store.write_skipped(record_of(cell, "skipped", reason=cell.skip, metrics={}, error=None))
-        for error in todo.damaged.values():
-            log.warning("%s; the cell is measured again", error)
+        for line in in_lines(todo.damaged.values()):
+            log.warning("%s; the cell is measured again", line)
         self.summary.stored = todo.count("stored") + todo.count("stale")
         self.summary.skipped = todo.count("skipped")
         for note in [*todo.notes(), *note_skips(cell.skip for cell in self.cells)]:

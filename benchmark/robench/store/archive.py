@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -95,19 +96,26 @@ def write_archive(
         versions: versions of the packages that wrote the tables and the page.
     """
     cells = sorted(records)
-    with replacing(folder / RECORDS) as file:
-        file.write("".join(f"{to_line(records[cell])}\n" for cell in cells).encode())
-    with replacing(folder / ARRAYS) as file:
-        write_arrays(file, cells, read, {f"users/{name}": array for name, array in users.items()})
-    manifest: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "versions": dict(versions),
-        "files": {name: hash_file(folder / name) for name in sorted([*files, RECORDS, ARRAYS])},
-        "cells": {cell: hash_cell(records[cell], read(cell)) for cell in cells},
-    }
-    manifest["root"] = hash_manifest(manifest)
-    with replacing(folder / MANIFEST) as file:
-        file.write((json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+    lines = "".join(f"{to_line(records[cell])}\n" for cell in cells).encode()
+    # All three are written before the first is replaced, as the arrays may come from the files that are replaced.
+    with ExitStack() as stack:
+        manifest_file, record_file, array_file = (
+            stack.enter_context(replacing(folder / name)) for name in (MANIFEST, RECORDS, ARRAYS)
+        )
+        record_file.write(lines)
+        write_arrays(array_file, cells, read, {f"users/{name}": array for name, array in users.items()})
+        hashes = {name: hash_file(folder / name) for name in files}
+        for name, file in ((RECORDS, record_file), (ARRAYS, array_file)):
+            file.seek(0)
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it is readable
+        manifest: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "versions": dict(versions),
+            "files": dict(sorted(hashes.items())),
+            "cells": {cell: hash_cell(records[cell], read(cell)) for cell in cells},
+        }
+        manifest["root"] = hash_manifest(manifest)
+        manifest_file.write((json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 class Archive:
@@ -125,7 +133,7 @@ class Archive:
     @staticmethod
     def is_in(folder: Path) -> bool:
         """Returns whether a folder has packed results."""
-        return os.path.isfile(folder / MANIFEST)  # false if the name is too long
+        return any(os.path.isfile(folder / name) for name in Archive.FILES)  # false if the name is too long
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -135,7 +143,11 @@ class Archive:
             UserError: if the manifest is damaged.
         """
         path = self.folder / MANIFEST
-        manifest = parse_json(read_file(path), str(path))
+        try:
+            manifest = parse_json(read_file(path), str(path))
+        except FileNotFoundError:
+            problem = f"{MANIFEST} is missing: the packed folder is incomplete"
+            raise UserError(problem, where=str(self.folder), hint="copy it again") from None
         try:
             Manifest.model_validate(manifest)
         except ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from robench.api.errors import UserError
+from robench.api.errors import UserError, in_lines
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Findings:
 
     def lines(self) -> list[str]:
         """Returns one line per finding, and the verdict as the last line."""
-        found = len(self.problems)
+        problems = list(in_lines(self.problems))
+        found = len(problems)
         verdict = f"{found} problem{'s' * (found != 1)}" if found else "verified: nothing differs"
-        return [*self.checked, *(f"not compared: {note}" for note in self.notes), *self.problems, verdict]
+        return [*self.checked, *(f"not compared: {note}" for note in self.notes), *problems, verdict]

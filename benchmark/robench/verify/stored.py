@@ -112,7 +112,7 @@ def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
         if not path.is_file():
             findings.refuse(str(path), "the file is missing, and MANIFEST.json names it")
         elif hash_file(path) != expected:
-            findings.refuse(str(path), "its sha256 is not that of MANIFEST.json; robench pack writes both anew")
+            findings.refuse(str(path), "it was changed after the packing: its sha256 is not that of MANIFEST.json")
     loose = {*Store(folder).loose()} & {cell.cell for cell in plan.cells}
     if loose:
         findings.refuse(str(folder / "cells"), f"{counted(len(loose), 'cell')} measured after the packing; pack again")
