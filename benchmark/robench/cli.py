@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import re
+import secrets
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -120,7 +121,7 @@ def verify(
     folder: Folder,
     sample: Annotated[int, typer.Option(min=0, help="how many cells are measured again")] = 3,
     every: Annotated[bool, typer.Option("--all", help="measure every cell again")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="of the sample")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="of the sample [default: another one each time]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes [default: cores]")] = None,
     data: Annotated[Path | None, typer.Option(help="where relative paths of the suite begin")] = None,
 ) -> None:
@@ -131,7 +132,8 @@ def verify(
     from robench.verify.folder import verify_folder  # noqa: PLC0415  # imports torch
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
 
-    findings = verify_folder(folder, Sample(None if every else sample, seed, workers, data))
+    drawn = secrets.randbelow(1 << 32) if seed is None else seed  # nobody may know the sample beforehand
+    findings = verify_folder(folder, Sample(None if every else sample, drawn, workers, data))
     for line in findings.lines():
         typer.echo(line)
     if findings.problems:

@@ -67,7 +67,7 @@ def verify(robench, folder, *options):
 def test_nothing_differs_in_a_folder_that_nobody_touched(robench, finished, form):
     done = verify(robench, finished / "results" / form, "--all", "--workers", "1")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == "verified: nothing differs"
+    assert done.stdout.splitlines()[-1] == "verified, 6 of 6 cells measured again: nothing differs"
     assert "6 of them on the same processor and versions" in done.stdout
 
 
@@ -184,7 +184,7 @@ def test_on_another_machine_metrics_may_differ_by_their_noise_alone(robench, fol
     robench(folder.parent, "leaderboard", folder.name)
     done = verify(robench, folder, "--all", "--workers", "1")
     assert done.returncode == 1
-    assert "apart" in done.stdout
+    assert "differs by" in done.stdout
 
 
 def test_a_plan_that_the_suite_does_not_give_is_found(robench, folder):
@@ -197,14 +197,57 @@ def test_a_plan_that_the_suite_does_not_give_is_found(robench, folder):
     assert "'cells' is not what suite.yaml gives" in done.stdout
 
 
-def test_a_file_that_a_forged_manifest_names_must_be_there(robench, packed):
-    manifest = json.loads((packed / "MANIFEST.json").read_text())
-    manifest["files"]["evidence.csv"] = hash_file(packed / "cells.csv")
-    manifest["root"] = hash_manifest(manifest)
-    (packed / "MANIFEST.json").write_text(json.dumps(manifest))
+def forge(folder, **entries):
+    """Changes entries of a manifest, hashes the files again, and makes the root anew."""
+    path = folder / "MANIFEST.json"
+    manifest = {**json.loads(path.read_text()), **entries}
+    manifest["files"] = {name: hash_file(folder / name) for name in manifest["files"]}
+    path.write_text(json.dumps({**manifest, "root": hash_manifest(manifest)}))
+
+
+def test_a_manifest_must_name_the_published_files(robench, packed):
+    files = json.loads((packed / "MANIFEST.json").read_text())["files"]
+    forge(packed, files={name: value for name, value in files.items() if name != "suite.yaml"})
     done = verify(robench, packed)
     assert done.returncode == 1
-    assert "evidence.csv: the file is missing" in done.stdout
+    assert "it does not name the files and packages" in done.stdout
+
+
+@pytest.mark.parametrize("old", ["</body>", "</svg>"])
+def test_a_page_of_other_drawers_is_compared_without_its_pictures(robench, packed, old):
+    versions = {**json.loads((packed / "MANIFEST.json").read_text())["versions"], "altair": "0.0"}
+    path, text = packed / "index.html", (packed / "index.html").read_text()
+    path.write_text(text.replace("</body>", "<svg><text>1</text></svg></body>", 1))
+    forge(packed, versions=versions)
+    done = verify(robench, packed)
+    assert done.returncode == 0, done.stdout
+    assert "not compared: the pictures of packed/index.html" in done.stdout
+    path.write_text(path.read_text().replace(old, f"<script>alert(1)</script>{old}", 1))
+    forge(packed, versions=versions)
+    done = verify(robench, packed)
+    assert done.returncode == 1
+    assert "apart from the pictures" in done.stdout
+
+
+def test_a_planned_cell_that_is_missing_is_a_problem(robench, folder):
+    store, record = attacked(folder)
+    for end in ("json", "npz"):
+        (store.cells / f"{record['id']}.{end}").unlink()
+    robench(folder.parent, "leaderboard", folder.name)
+    done = verify(robench, folder)
+    assert done.returncode == 1
+    assert "1 planned cell missing" in done.stdout
+
+
+def test_a_cell_that_is_stored_as_failed_and_can_be_measured_is_a_problem(robench, folder):
+    store, record = attacked(folder)
+    error = {"type": "Crash", "message": "it failed", "traceback": ""}
+    (store.cells / f"{record['id']}.npz").unlink()
+    store.write({**record, "status": "failed", "metrics": {}, "error": error}, None)
+    robench(folder.parent, "leaderboard", folder.name)
+    done = verify(robench, folder, "--all", "--workers", "1")
+    assert done.returncode == 1
+    assert "is stored as failed, and can be measured" in done.stdout
 
 
 def test_a_cell_beside_the_packed_ones_is_found(robench, finished, packed):

@@ -99,7 +99,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def in_lines(messages: Iterable[object]) -> Iterator[str]:
-    """Yields each message once. A message that occurs several times ends with its number."""
+    """Yields each message once, with the number of times if there are several."""
     for text, count in Counter(map(str, messages)).items():
         yield text if count == 1 else f"{text} ({count} times)"
 

@@ -12,14 +12,12 @@ from robench.files.atomic import write_bytes
 from robench.files.lock import working_alone
 from robench.files.writing import naming
 from robench.host.registry import Registry
-from robench.report.files import TABLE_FILES
+from robench.report.files import DRAWERS, PUBLISHED
 from robench.store.archive import Archive, check_archive, write_archive
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.plan_file import read_plan
 from robench.store.provenance import version_of
-
-DRAWING = ("altair", "jinja2", "vl-convert-python")  # packages that the bytes of index.html depend on
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,9 @@ def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
     def read(cell: str) -> Arrays:
         return store.arrays(records[cell]) if records[cell]["status"] == "ok" else {}
 
-    files = ["suite.yaml", "plan.json", *TABLE_FILES]
+    files = list(PUBLISHED)
     target = folder if to is None else _copied(folder, to, files)
-    versions = {name: version_of(name) for name in ("robench", "numpy", *DRAWING)}
+    versions = {name: version_of(name) for name in DRAWERS}
     write_archive(target, records, read, store.users(), files, versions)
     check_archive(Archive(target))
     if to is None:

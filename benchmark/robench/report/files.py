@@ -25,6 +25,8 @@ TABLE_FILES = (
     *("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "timings.csv"),
     "index.html",
 )
+PUBLISHED = ("suite.yaml", "plan.json", *TABLE_FILES)  # beside the packed cells
+DRAWERS = ("robench", "numpy", "altair", "jinja2", "vl-convert-python")  # the page depends on their versions
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

@@ -213,6 +213,8 @@ class Store:
         """
         if self.cells.exists() and not self.cells.is_dir():
             raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
+        if self.cells.is_symlink():
+            raise UserError("a link, not a folder of cells", where=str(self.cells), hint="give another --results")
         if self.archive is not None:
             _ = self.archive.cells
 

@@ -150,7 +150,10 @@ class Stacks:
         self.path, self.lines = path, lines
         self._rows: dict[StackKey, tuple[dict[int, int], NDArray[Any]]] = {}
         with self._opened() as archive:
-            self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            members = archive.infolist()
+        self._members = {info.filename.removesuffix(".npy"): info for info in members}
+        if len(self._members) < len(members):
+            raise UserError("two arrays have the same name", where=str(path))
         self.others = [name for name in self._members if not name.startswith("cells/")]
         names = [name for name in self._members if name.startswith("cells/") and not name.endswith("/lines")]
         try:
@@ -189,12 +192,14 @@ class Stacks:
         """
         if key not in self._rows:
             lines = self._read(key.lines, most=8 * self.lines + _HEADER)
-            if lines.ndim != 1 or lines.dtype.kind not in "iu" or len(lines) > self.lines:
+            if lines.ndim != 1 or lines.dtype.kind not in "iu" or not 0 < len(lines) <= self.lines:
                 raise UserError(f"{key.lines}: not the lines of {self.lines} records", where=str(self.path))
             row = 8 * max(math.prod(key.shape), 1) if np.dtype(key.dtype).kind in "iufb" else _RATIO * _HEADER
             stack = self._read(str(key), most=min(len(lines) * row, _MOST) + _HEADER)
             if stack.shape != (len(lines), *key.shape):
                 raise UserError(f"{key}: the shape of the stack is {stack.shape}", where=str(self.path))
+            if int(lines.max()) >= self.lines or len(np.unique(lines)) < len(lines):
+                raise UserError(f"{key.lines}: not the lines of {self.lines} records", where=str(self.path))
             self._rows[key] = {int(line): row for row, line in enumerate(lines)}, stack
         return self._rows[key]
 

@@ -15,11 +15,13 @@ class Findings:
         problems: one line for each difference or damage.
         notes: one line for each part that could not be compared, with the reason.
         checked: one line for each part that was compared.
+        limits: what the verdict must say about the depth of the verification.
     """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
+    limits: str = ""
 
     def refuse(self, where: str, problem: str) -> None:
         """Adds a problem with a file."""
@@ -29,5 +31,5 @@ class Findings:
         """Returns one line per finding, and the verdict as the last line."""
         problems = list(in_lines(self.problems))
         found = len(problems)
-        verdict = f"{found} problem{'s' * (found != 1)}" if found else "verified: nothing differs"
+        verdict = f"{found} problem{'s' * (found != 1)}" if found else f"verified{self.limits}: nothing differs"
         return [*self.checked, *(f"not compared: {note}" for note in self.notes), *problems, verdict]

@@ -26,7 +26,7 @@ from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.record import Record
 from robench.suite.load import load_suite
-from robench.tables.results import Results
+from robench.tables.results import Results, read_results
 from robench.verify.findings import Findings
 
 # If all of these agree, equal cells must give equal bits.
@@ -54,11 +54,12 @@ class Sample:
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
     """Measures cells again with an empty cache, and compares them.
 
-    With the same processor, versions and code, every value and every array must be equal bit for bit. Otherwise every
-    metric must be within four standard errors over users of its stored mean.
+    With the same processor, versions and code, every value and every array must be equal bit for bit. Otherwise the
+    mean difference of every metric, paired over the users, must be within four of its standard errors.
     """
-    measured = [cell for cell in results.cells if results.ok(cell)]
+    measured = [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
     count = len(measured) if sample.count is None else min(sample.count, len(measured))
+    findings.limits = f", {count} of {counted(len(measured), 'cell')} measured again"
     if not count:
         return
     chosen = np.random.default_rng(sample.seed).choice(len(measured), count, replace=False)
@@ -66,7 +67,10 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
     with TemporaryDirectory(prefix="robench-verify-") as place:
         again = _measure(results.store.folder, [row.cell for row in rows], sample, Path(place), host, registry)
         _check_data(results, again, findings)
-        exact = sum(_check_cell(results, row, again, findings) for row in rows)
+        new = read_results(again.folder, results.metrics, again)
+        exact = sum(_check_cell(results, row, new, findings) for row in rows)
+    if exact < count:
+        findings.limits += f", {count - exact} of them compared within the noise of users only"
     alike = f"{exact} of them on the same processor and versions"
     findings.checked.append(f"measured again: {counted(count, 'cell')} (seed {sample.seed}), {alike}")
 
@@ -96,17 +100,21 @@ def _check_data(results: Results, again: Store, findings: Findings) -> None:
         findings.refuse(str(results.store.folder), f"users.npz is not what the data give: {', '.join(different)}")
 
 
-def _check_cell(results: Results, row: CellRow, again: Store, findings: Findings) -> bool:
+def _check_cell(results: Results, row: CellRow, again: Results, findings: Findings) -> bool:
     """Compares one cell, and returns whether the comparison was exact."""
-    stored, made = results.record(row), again.read(row.cell)
+    stored, made = results.record(row), again.records.get(row.cell)
     where = results.store.where(stored)
+    if stored["status"] == "failed":
+        if made is not None and made["status"] == "ok":
+            findings.refuse(where, f"cell {row.cell} is stored as failed, and can be measured")
+        return True
     if made is None or made["status"] != "ok":
         error = (made or {}).get("error") or {}
         findings.refuse(where, f"cell {row.cell} fails when it is measured again: {error.get('message', 'no record')}")
         return False
     exact = all(stored["provenance"].get(name) == made["provenance"].get(name) for name in VERSIONS)
-    problem = _difference(stored, made, results.arrays(row), again.arrays(made)) if exact else ""
-    problem = problem or ("" if exact else _distance(results, row, made))
+    problem = _difference(stored, made, results.arrays(row), again.arrays(row)) if exact else ""
+    problem = problem or ("" if exact else _distance(results, row, again))
     if problem:
         findings.refuse(where, f"cell {row.cell} measured again: {problem}")
     return exact
@@ -126,17 +134,20 @@ def _untimed(value: Any) -> Any:
     return {name: part for name, part in value.items() if name != "seconds"} if isinstance(value, Mapping) else value
 
 
-def _distance(results: Results, row: CellRow, made: Record) -> str:
-    """Returns which metric is too far from its stored value, or an empty text."""
+def _distance(results: Results, row: CellRow, again: Results) -> str:
+    """Returns which metric is too far from its stored values, or an empty text."""
     for measure in results.plan.metrics:
-        values = results.per_user(row, measure)
-        new = made["metrics"].get(str(measure), {}).get("value")
-        if values is None or new is None or np.isnan(values).all():
+        old, new = results.per_user(row, measure), again.per_user(row, measure)
+        if old is None or new is None:
             continue
-        known = values[~np.isnan(values)]
-        most = max(ERRORS * float(np.std(known)) / math.sqrt(len(known)), 1e-6)
-        if abs(new - float(known.mean())) > most:
-            return f"{measure} is {new:.4f}, stored {known.mean():.4f}, more than {most:.4f} apart"
+        if old.shape != new.shape or (np.isnan(old) != np.isnan(new)).any():
+            return f"{measure} has values of other users"
+        change = (new - old)[~np.isnan(old)]
+        if not len(change):
+            continue
+        most = max(ERRORS * float(np.std(change)) / math.sqrt(len(change)), 1e-6)
+        if abs(float(change.mean())) > most:
+            return f"{measure} differs by {change.mean():+.4f}, more than {most:.4f}"
     return ""
 
 

@@ -14,8 +14,9 @@ from robench.api.errors import UserError, counted
 from robench.api.metric import Metric
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
+from robench.report.files import DRAWERS, PUBLISHED
 from robench.spec import CellRow
-from robench.store.archive import Archive, hash_file
+from robench.store.archive import ARRAYS, MANIFEST, RECORDS, Archive, hash_file
 from robench.store.folder import Store
 from robench.store.npz import hash_arrays
 from robench.store.plan_file import PlanFile
@@ -86,8 +87,11 @@ def check_cells(results: Results, findings: Findings) -> None:
             _check_metrics(results, cell, findings)
         except UserError as error:
             findings.problems.append(str(error))
-    missing = sum(results.status(cell) == "missing" for cell in results.cells)
-    more = f"; {counted(missing, 'cell')} missing" if missing else ""
+    missing = sum(results.status(cell) == "missing" and cell.cell not in results.damaged for cell in results.cells)
+    if missing:
+        findings.refuse(str(results.store.folder), f"{counted(missing, 'planned cell')} missing")
+    failed = sum(results.status(cell) == "failed" for cell in results.cells)
+    more = f"; {counted(failed, 'failed cell')}" if failed else ""
     findings.checked.append(f"records: {counted(len(measured), 'measured cell')}, metrics recomputed from arrays{more}")
 
 
@@ -107,6 +111,8 @@ def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
     if not Archive.is_in(folder):
         return
     archive = Archive(folder)
+    if {*archive.manifest["files"]} != {*PUBLISHED, RECORDS, ARRAYS} or {*archive.manifest["versions"]} != {*DRAWERS}:
+        findings.refuse(str(folder / MANIFEST), "it does not name the files and packages of a published form")
     for name, expected in archive.manifest["files"].items():
         path = folder / name
         if not path.is_file():

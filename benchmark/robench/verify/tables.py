@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from robench.report.files import build_texts
@@ -10,6 +11,9 @@ from robench.store.archive import Archive
 from robench.store.provenance import version_of
 from robench.tables.build import Tables
 from robench.verify.findings import Findings
+
+_PICTURE = re.compile(r"<svg.*?</svg>", re.DOTALL)
+_ACTIVE = re.compile(r"<\s*(script|foreignobject|iframe|image|use|a)\b|\son\w+\s*=|javascript:", re.IGNORECASE)
 
 
 def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
@@ -21,7 +25,8 @@ def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
     texts = build_texts(tables)
     page, note = _page(folder, tables)
     if note:
-        findings.notes.append(f"{folder / 'index.html'}: {note}")
+        findings.notes.append(f"the pictures of {folder / 'index.html'}: {note}")
+        _compare_without_pictures(folder / "index.html", page, findings)
     else:
         texts["index.html"] = page
     remedy = "" if tables.damaged else "; robench leaderboard writes it anew"
@@ -43,6 +48,13 @@ def _page(folder: Path, tables: Tables) -> tuple[str, str]:
         return plain, ""
     page = to_page(tables)
     return page, "no pictures can be drawn here" if page == plain else _other_drawing(folder)
+
+
+def _compare_without_pictures(path: Path, page: str, findings: Findings) -> None:
+    """Compares two pages without their pictures, which must hold no script."""
+    stored = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if _PICTURE.sub("", stored) != _PICTURE.sub("", page) or any(map(_ACTIVE.search, _PICTURE.findall(stored))):
+        findings.refuse(str(path), "not what the stored cells give, apart from the pictures")
 
 
 def _other_drawing(folder: Path) -> str:

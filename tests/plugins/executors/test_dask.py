@@ -70,7 +70,7 @@ def cluster():
     Like every worker, these workers start victims in processes.
     """
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, silence_logs=60
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=60
     ) as cluster:
         yield cluster
 
