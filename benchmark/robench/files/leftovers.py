@@ -13,11 +13,22 @@ from robench.files.lock import is_free
 
 AGE = 600.0  # after so many seconds without a write, a file counts as abandoned
 MOMENT = 1.0  # the most seconds between the writing of a whole file and its renaming
-UNFINISHED = re.compile(r"\.(?P<name>[^.]+)\..*\.tmp|.*\.\d+\.npz")  # in files/atomic.py and pretrained/cache.py
+DRAWN = r"\.[a-z0-9_]{8}\.tmp"  # the end of the names that the module tempfile draws
+NAMES = (  # the files of a folder of results, apart from its cells
+    *("suite.yaml", "plan.json", "users.npz", "cells.csv", "timings.csv"),
+    *("leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html"),
+    *("records.jsonl", "arrays.npz", "MANIFEST.json"),
+)
+OF_RESULTS = re.compile(rf"\.(?:{'|'.join(map(re.escape, NAMES))}){DRAWN}")
+OF_CELLS = re.compile(rf"\.[0-9a-f]{{16}}\.(?:json|npz){DRAWN}")
+OF_CACHE = re.compile(rf"\.?(?P<key>[0-9a-f]{{16,64}})(?P<end>\.safetensors|\.npz|\.json|){DRAWN}")
 
 
 def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
     """Removes the unfinished files of killed processes.
+
+    Only names that robench gives are removed, and only in the folders that robench writes. Everything else in these
+    folders belongs to somebody else.
 
     Args:
         results: a folder of results.
@@ -27,28 +38,43 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
             ``leaderboard`` may write for a moment.
     """
     now = time.time()
-    for path, age in _unfinished(results, now):
-        if age > (MOMENT if alone else AGE):
+    for path in (*_matching(results, OF_RESULTS), *_matching(results / "cells", OF_CELLS)):
+        if path.is_file() and not path.is_symlink() and _age(path, now) > (MOMENT if alone else AGE):
             remove_path(path)
-    for path, age in _unfinished(cache, now):
-        if age > AGE or (age > MOMENT and _is_orphan(path)):
+    for path, key in _unfinished_entries(cache):
+        age = _age(path, now)
+        if age > AGE or (age > MOMENT and is_free(path.with_name(f"{key}.lock"))):
             remove_path(path)
 
 
-def _unfinished(folder: Path, now: float) -> Iterator[tuple[Path, float]]:
-    """Yields unfinished files and folders with their ages in seconds."""
-    for path in [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]:
-        with suppress(OSError):  # another process has removed it
-            yield path, now - path.lstat().st_mtime
+def _matching(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
+    """Yields what is in a folder under names of one kind."""
+    with suppress(OSError):  # the folder is missing, or belongs to another user
+        yield from [path for path in folder.iterdir() if names.fullmatch(path.name)]
 
 
-def _is_orphan(path: Path) -> bool:
-    """Returns whether an unfinished file of the cache belongs to no running process.
+def _unfinished_entries(cache: Path) -> Iterator[tuple[Path, str]]:
+    """Yields the unfinished paths of the cache with the keys of their entries.
 
-    The lock of its entry is then free.
+    An entry is in a folder that has the first two characters of its key, and this folder is in the folder of a kind.
+    Only the folder of an entry has a name without an ending.
     """
-    match = UNFINISHED.fullmatch(path.name)
-    return match is not None and match["name"] is not None and is_free(path.with_name(f"{match['name']}.lock"))
+    for parent in cache.glob("*/[0-9a-f][0-9a-f]"):
+        if parent.is_symlink() or parent.parent.is_symlink():
+            continue
+        for path in _matching(parent, OF_CACHE):
+            match = OF_CACHE.fullmatch(path.name)
+            folder = path.is_dir() and not path.is_symlink()
+            if match and match["key"].startswith(parent.name) and folder == (match["end"] == ""):
+                yield path, match["key"]
+
+
+def _age(path: Path, now: float) -> float:
+    """Returns the seconds since the last write, or 0 if the path is gone."""
+    try:
+        return now - path.lstat().st_mtime
+    except OSError:  # another process has removed it
+        return 0.0
 
 
 def remove_path(path: Path) -> None:
