@@ -18,7 +18,7 @@ from robench.host.discovery import Host
 from robench.run.summary import Failure, Summary
 from robench.run.task import LostEvent, NoteEvent, ProgressEvent, WorkerEvent, record_of
 from robench.spec import Cell, digest
-from robench.store.folder import Store
+from robench.store.folder import InvalidCellError, Store
 from robench.store.record import Record
 
 log = logging.getLogger("robench")
@@ -66,11 +66,13 @@ class Inbox:
             elif known["kind"] == "note":
                 self._note(known)
             elif known["kind"] == "cell":
-                self._finish(self._own_cell(task, known["record"]), known["record"], known["arrays"])
+                cell = self._own_cell(task, known["record"])
+                self._finish(cell, known["record"], known["arrays"], foreign=True)
             elif known["kind"] == "lost":
                 self._lose(known)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # forged, or not plain data
-            reason = str(error) if isinstance(error, _ForeignCellError) else f"{type(error).__name__}: {error}"
+            ours = isinstance(error, _ForeignCellError | InvalidCellError)
+            reason = str(error) if ours else f"{type(error).__name__}: {error}"
             self._refused.add(task)
             self._fail(task, f"its worker sent an event that is refused: {reason}")
 
@@ -111,14 +113,21 @@ class Inbox:
             raise _ForeignCellError("a cell that is neither measured nor failed")
         return cell
 
-    def _finish(self, cell: Cell, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> None:
-        """Stores a cell, and counts it."""
+    def _finish(self, cell: Cell, record: Record, arrays: Mapping[str, NDArray[Any]] | None, *, foreign: bool) -> None:
+        """Stores a cell, and counts it.
+
+        Args:
+            cell: the cell.
+            record: the record of the cell.
+            arrays: the arrays of the cell, or None if the cell was not measured.
+            foreign: whether a worker made the record and the arrays.
+        """
         failure = None
         if record["status"] != "ok":
             attack = f"{cell.attack.label} ε={cell.epsilon:g}" if cell.attack else "clean"
             error = in_one_line(f"{record['error']['type']}: {record['error']['message']}")
             failure = Failure(cell.id, self._labels[cell.victim.id], attack, error)
-        stored = self._store.write(record, arrays)
+        stored = self._store.write(record, arrays, foreign=foreign)
         del self.open[cell.victim.id][cell.id]
         if failure is None:
             self._summary.measured += 1
@@ -137,7 +146,7 @@ class Inbox:
     def _fail(self, task: str, message: str) -> None:
         error = {"type": "WorkerLost", "message": shortened(message, MOST_MESSAGE), "traceback": ""}
         for cell in list(self.open[task].values()):
-            self._finish(cell, record_of(cell, "failed", metrics={}, error=error), None)
+            self._finish(cell, record_of(cell, "failed", metrics={}, error=error), None, foreign=False)
 
 
 class _ForeignCellError(ValueError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -158,7 +158,7 @@ class Store:
         return sorted({*self.loose(start), *packed})
 
     @naming_folder
-    def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> Record:
+    def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None, *, foreign: bool = False) -> Record:
         """Stores the arrays of a cell, and then its record with their digest.
 
         In a block of ``in_background``, a thread writes the files.
@@ -166,14 +166,37 @@ class Store:
         Args:
             record: the record of the cell.
             arrays: the arrays of the cell, or None if the cell was not measured.
+            foreign: whether somebody else made the record and the arrays. They are then checked before they are stored.
 
         Returns:
             The stored record, with its checksums.
 
         Raises:
+            InvalidCellError: if ``foreign`` is true, and the files would not be accepted when they are read.
             UserError: if the folder cannot be written.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
+        try:
+            whole, files = self._complete(record, arrays)
+            if foreign:
+                _check_cell(files)
+        except Exception as error:  # content that somebody else made may cause any exception
+            if not foreign:
+                raise
+            reason = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            raise InvalidCellError(reason) from error
+        if self._writer is None:
+            write_batch([tuple(files)])
+        else:
+            self._writer.put(files)
+        self._records[record["id"]] = whole
+        return whole
+
+    def _complete(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> tuple[Record, list[File]]:
+        """Returns a record with its checksums, and the files of its cell.
+
+        The record is the last file.
+        """
         files, sha256 = [], None
         if arrays is not None:
             content = arrays_to_bytes(arrays)
@@ -181,12 +204,7 @@ class Store:
             files.append(File(self.cells / f"{record['id']}.npz", content))
         whole = seal(well_formed({**record, "arrays_sha256": sha256}))
         files.append(File(self.cells / f"{record['id']}.json", to_text(whole).encode()))
-        if self._writer is None:
-            write_batch([tuple(files)])
-        else:
-            self._writer.put(files)
-        self._records[record["id"]] = whole
-        return whole
+        return whole, files
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
@@ -330,6 +348,26 @@ class Store:
         same = earlier is not None and earlier["sha256"] == seal({**record, "arrays_sha256": None})["sha256"]
         if not same and (earlier is None or earlier["status"] != "ok"):
             self.write(record, None)
+
+
+class InvalidCellError(ValueError):
+    """A cell whose files would not be accepted when they are read."""
+
+
+def _check_cell(files: Sequence[File]) -> None:
+    """Checks the files of a cell as they are checked when they are read.
+
+    Args:
+        files: the file of the arrays, if any, and the record.
+
+    Raises:
+        UserError: if the record or the arrays would not be accepted.
+    """
+    *others, last = files
+    record = parse_record(last.content, last.path.stem, str(last.path))
+    for file in others:
+        if problem := find_array_problem(record, arrays_from_bytes(file.content, str(file.path))):
+            raise UserError(problem, where=str(file.path))
 
 
 def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

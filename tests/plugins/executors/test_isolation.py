@@ -69,6 +69,8 @@ DEEDS = {
     "sends garbage": lambda: sends(b"nonsense" * 9),
     "sends code": lambda: sends(to_frame(threading.Thread)),
     "sends another's": lambda: sends(to_frame({"kind": "cell", "task": "other"})),
+    "sends an array": lambda: sends(to_frame(np.zeros(3))),
+    "names an array": lambda: sends(to_frame({"kind": "note", "task": np.zeros(3), "text": "x"})),
     "closes files": lambda: os.closerange(0, 256),
 }
 
@@ -180,6 +182,8 @@ def test_a_stopped_worker_is_reported_and_goes_on(run, monkeypatch):
         ("sends garbage", "bytes to its pipe that are no message"),
         ("sends code", "threading.Thread, which is not plain data"),
         ("sends another's", "an event of another task"),
+        ("sends an array", "a message that is no event"),
+        ("names an array", "an event of another task"),
     ],
 )
 def test_what_is_no_event_of_its_own_task_is_refused(run, deed, reason):

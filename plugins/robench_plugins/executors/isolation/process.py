@@ -95,7 +95,7 @@ class TaskProcess:
         try:
             for event in self._events.read():
                 self._heard, self._reported = time.monotonic(), False
-                if event == DONE:
+                if isinstance(event, str) and event == DONE:
                     self._done = True
                 elif not self._done:
                     yield self._checked(event)
@@ -108,7 +108,8 @@ class TaskProcess:
         """Returns an event, after checking that it belongs to this task."""
         if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
             raise RefusedError("it sent a message that is no event")
-        if event.setdefault("task", self.task.id) != self.task.id:
+        task = event.setdefault("task", self.task.id)
+        if not isinstance(task, str) or task != self.task.id:
             raise RefusedError("it sent an event of another task")
         return event
 
