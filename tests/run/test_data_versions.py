@@ -102,3 +102,20 @@ def test_prepared_data_that_somebody_edited_are_prepared_again(tmp_path, caches,
     assert done.returncode == 0, done.stderr
     assert f"{path}: its content is not what its sha256 says; it is made again" in done.stderr
     assert path.read_bytes() == before
+
+
+def test_one_wrong_digit_in_the_stored_digest_changes_no_result(folder, caches):
+    cache = Path(next(caches))
+    robench(folder, "plan", "t.yaml", ROBENCH_CACHE=str(cache))
+    (path,) = cache.glob("data/*/*.json")
+    good = path.read_text()
+    notes = json.loads(good)
+    digit = "0" if notes["data"][5] != "0" else "1"
+    path.write_text(json.dumps({**notes, "data": notes["data"][:5] + digit + notes["data"][6:]}))
+    plan = (folder / "results/t/plan.json").read_bytes()
+    done = robench(folder, "run", "t.yaml", ROBENCH_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert f"{path.with_suffix('.npz')}: its data is not what its digest says; it is made again" in done.stderr
+    assert (path.read_text(), (folder / "results/t/plan.json").read_bytes()) == (good, plan)
+    assert "other data" not in done.stderr + done.stdout
+    assert not list(cache.glob("checkpoints/*/*.safetensors")), "nothing is fitted again"

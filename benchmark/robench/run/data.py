@@ -186,7 +186,8 @@ def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
         digests = parse_json(read_file(path.with_suffix(".json")), str(path.with_suffix(".json")))
         if (digests["key"], digests["file"]) != (key, hashlib.sha256(content).hexdigest()):
             return None, "its content is not what its sha256 says"
-        return SealedData(Prepared.load(path), str(digests["data"])), ""
+        data = SealedData.of(Prepared.from_bytes(content))  # the file may change after its bytes were hashed
+        return (data, "") if digests["data"] == data.sha256 else (None, "its data is not what its digest says")
     except FileNotFoundError:
         return None, "" if not os.path.lexists(path) else "it has no digests"
     except Exception as error:  # readers raise exceptions of many classes on damaged files

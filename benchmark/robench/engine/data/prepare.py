@@ -81,7 +81,12 @@ class Prepared:
     @staticmethod
     def load(path: Path) -> Prepared:
         """Reads data that ``save`` has written."""
-        with np.load(path, allow_pickle=False) as file:
+        return Prepared.from_bytes(path.read_bytes())
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Prepared:
+        """Reads data that ``to_bytes`` has returned."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             texts = json.loads(file["texts"].tobytes())
             n_items = len(texts["item_ids"])
             train, validation, test = (
