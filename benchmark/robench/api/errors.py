@@ -126,4 +126,6 @@ def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> st
 
 def likeliest(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name that is closest to an unknown one, or None."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)
+    folded = {option.casefold(): option for option in sorted(known, reverse=True)}
+    closest = difflib.get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=0.6)
+    return folded[closest[0]] if closest else None
