@@ -64,7 +64,7 @@ def code(value: Any) -> str:
 
 
 def cell(text: str) -> str:
-    """Returns a text as a cell of a table."""
+    """Returns a string as a cell of a table."""
     return text.replace("|", "\\|")
 
 
@@ -141,7 +141,8 @@ def settings(config: type[Any]) -> Iterator[str]:
         inherited = settings_of(base)
         own = {name: cells for name, cells in own.items() if cells != inherited.get(name)}
         heading = SHARED[base.__name__]
-        yield from (f"Also the settings of [{heading[:1].lower()}{heading[1:]}](#{anchor(heading)}).", "")
+        link = f"[{heading[:1].lower()}{heading[1:]}](#{anchor(heading)})"
+        yield from ("It also has the settings of", f"{link}.", "")
     if own:
         yield from ("| setting | values | default | meaning |", "|---|---|---|---|")
         yield from (

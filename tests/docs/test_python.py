@@ -13,7 +13,7 @@ STEPS = re.findall(r"^```python\n(.*?)^```\n\n```\n(.*?)^```", PAGE, re.M | re.S
 
 
 class Here(Local):
-    """An executor that works in the process of the test.
+    """An executor that runs tasks in the test's own process.
 
     This saves the start of a worker.
     """

@@ -15,7 +15,7 @@ SMALL = "datasets: [{name: synthetic, users: 40, items: 30, interactions_per_use
 
 
 class Inline(Executor):
-    """An executor that works in the process of the test."""
+    """An executor that runs tasks in the test's own process."""
 
     def run(self, tasks, work, emit):
         for task in tasks:
@@ -23,7 +23,7 @@ class Inline(Executor):
 
 
 class InlineRunner(Runner):
-    """A runner that fits its victims in the process of the test."""
+    """A runner that fits its victims in the test's own process."""
 
     def _executor(self):
         return Inline()

@@ -105,9 +105,9 @@ def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
 
 
 def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
-    """All four gaps are above 0, and so is every bootstrap mean.
+    """All four gaps and every bootstrap mean are above 0.
 
-    The interval of Student's t over four items is wider.
+    Student's t interval over the four items contains 0, so no flag is raised.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20), {}), ("typo", 0.05, (21, 22, 24, 60), {})]
     assert table(tmp_path / "w", TITLES, attacks).flags == ""

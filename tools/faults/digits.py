@@ -26,7 +26,7 @@ from robench.verify.rerun import Sample  # noqa: E402
 
 
 def edit(path: Path, rng: random.Random) -> None:
-    """Changes one digit of a text, or one bit of an npz file."""
+    """Changes one digit of a text file, or one bit of an npz file."""
     data = bytearray(path.read_bytes())
     if path.suffix == ".npz":
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)

@@ -80,7 +80,7 @@ def size_of(folder: Path) -> int:
 
 
 def one_line(errors: str, text: str) -> bool:
-    """Returns whether exactly one line contains a text.
+    """Returns whether exactly one line contains a string.
 
     No line may belong to a traceback.
     """

@@ -74,7 +74,7 @@ def bare(model: PairwiseModel, size: int) -> float:
 
 
 def ours(bench: MeasuredVictim, targets: np.ndarray) -> float:
-    """Returns the process seconds of a clean cell and its metrics."""
+    """Returns the CPU time, in seconds, of measuring a clean cell and its metrics."""
     start = time.process_time()
     arrays = bench.clean(targets).arrays
     outcome = build_outcome(arrays, build_outcome(arrays))

@@ -27,7 +27,7 @@ PART = ("model=mf", "defense=none", "seed=0", "attack=fgsm", "attack=pgd", "norm
 
 
 class InProcess(Executor):
-    """An executor that does every task in the process of the run."""
+    """An executor that does every task in the run's own process."""
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
         """Does the tasks one after the other."""

@@ -277,8 +277,8 @@ class DatasetConfig(BaseConfig):
     and items with too few interactions are then dropped until nothing changes (k-core).
     """
 
-    min_user_interactions: int = Field(default=1, ge=1, description="Fewest interactions of a user that is kept")
-    min_item_interactions: int = Field(default=1, ge=1, description="Fewest interactions of an item that is kept")
+    min_user_interactions: int = Field(default=1, ge=1, description="Minimum number of interactions per kept user")
+    min_item_interactions: int = Field(default=1, ge=1, description="Minimum number of interactions per kept item")
     min_rating: float | None = Field(
         default=None, description="Lowest rating that counts as an interaction; null keeps every row"
     )

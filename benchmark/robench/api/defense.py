@@ -89,7 +89,7 @@ class Defense(Component):
         """Refuses training that ends while the defence is still warming up.
 
         Args:
-            epochs: the number of epochs of the training.
+            epochs: the number of training epochs.
 
         Raises:
             SettingError: if training ends during the warm-up. The error's ``field`` names the setting to change, if

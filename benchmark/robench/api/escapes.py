@@ -23,12 +23,12 @@ _LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Returns a text with a mark such as ``‹U+001B›`` for each invisible character.
+    """Returns a string with a mark such as ``‹U+001B›`` for each invisible character.
 
     Invisible characters are control characters, line ends, marks of direction and lone surrogates.
 
     Args:
-        text: the text.
+        text: the string.
         keep: the characters that are not replaced, such as a line end.
     """
     if text.isprintable():
@@ -37,7 +37,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Returns a text of several lines that is inert on a terminal."""
+    """Returns a string of several lines that is inert on a terminal."""
     return visible(text, keep="\n\t")
 
 
@@ -51,7 +51,7 @@ def _is_marked(char: str) -> bool:
 
 
 def shortened(text: str, most: int) -> str:
-    """Returns a text, cut in the middle if it has more than ``most`` characters.
+    """Returns a string, cut in the middle if it has more than ``most`` characters.
 
     A note in the middle gives the number of characters that are cut.
     """
@@ -62,19 +62,19 @@ def shortened(text: str, most: int) -> str:
 
 
 def in_one_line(text: str, most: int = MOST_LINE) -> str:
-    """Returns a text as one inert line of at most about ``most`` characters."""
+    """Returns a string as one inert line of at most about ``most`` characters."""
     return visible(" ".join(shortened(text, most).split()))
 
 
 def describe_error(error: BaseException, most: int = MOST_LINE) -> str:
-    """Returns the class and the text of an exception as one inert line."""
+    """Returns the class and the message of an exception as one inert line."""
     return in_one_line(f"{type(error).__name__}: {message_of(error)}", most)
 
 
 def message_of(error: BaseException) -> str:
-    """Returns the text of an exception.
+    """Returns the message of an exception.
 
-    If the exception class of a plugin fails to give a text, the result says so.
+    If the exception class of a plugin fails to give a message, the result says so.
     """
     try:
         return str(error)
@@ -95,10 +95,10 @@ def well_formed(value: Any) -> Any:
 
 
 def csv_text(text: str) -> str:
-    """Returns a text for a CSV file that no spreadsheet takes for a formula.
+    """Returns a string for a CSV file that no spreadsheet takes for a formula.
 
-    A text that begins with ``=``, ``+``, ``-``, ``@`` or an apostrophe gets an apostrophe in front. A reader gets the
-    original text by removing one leading apostrophe.
+    A string that begins with ``=``, ``+``, ``-``, ``@`` or an apostrophe gets an apostrophe in front. A reader gets the
+    original string by removing one leading apostrophe.
     """
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown

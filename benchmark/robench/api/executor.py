@@ -72,7 +72,7 @@ class Executor(Component):
         ``device`` and ``environment``. The latter holds the variables that the process of the task sets before it uses
         CUDA.
 
-        The entry ``threads`` is the number of threads of the numerical libraries. The entry ``limits`` holds
+        The entry ``threads`` is the number of threads for the numerical libraries. The entry ``limits`` holds
         ``seconds``, and ``memory`` in bytes, if the suite sets them. The executor ends a task that exceeds a limit.
 
         Args:

@@ -131,9 +131,9 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """Returns the measure that a text names.
+        """Returns the measure that a string names.
 
-        The cutoff k is 0 if the text has no valid cutoff.
+        The cutoff k is 0 if the string has no valid cutoff.
         """
         name, _, k = text.partition("@")
         return cls(name, int(k) if _K.match(k) else 0)

@@ -69,7 +69,7 @@ class ResultFrames:
         self._results = results
 
     def __repr__(self) -> str:
-        """Returns a text with the name of the folder and the number of its cells."""
+        """Returns a string with the name of the folder and the number of its cells."""
         return f"<results of {self.folder}: {len(self._results.cells)} cells>"
 
     @cached_property

@@ -8,7 +8,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmgt]?)(i?)b", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
-    """Returns the number of bytes of a text such as ``4 GiB`` or ``500 MB``.
+    """Converts a size such as ``4 GiB`` or ``500 MB`` to a number of bytes.
 
     Raises:
         ValueError: if the text is not a size.

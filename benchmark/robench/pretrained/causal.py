@@ -72,17 +72,17 @@ class CausalModel:
         return {row[0]: word for row, word in zip(rows, words, strict=True) if len(row) == 1}
 
     def ids(self, text: str, *, special: bool = False) -> list[int]:
-        """Returns the tokens of a text.
+        """Returns the tokens of a string.
 
         Args:
-            text: the text.
-            special: whether marks such as ``<|im_start|>`` in the text have their special meaning.
+            text: the string.
+            special: whether marks such as ``<|im_start|>`` in the string have their special meaning.
         """
         tokens = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not special).input_ids
         return [int(token) for token in tokens]
 
     def spans(self, text: str) -> list[int]:
-        """Returns the position in a text at which each token begins.
+        """Returns the position in a string at which each token begins.
 
         Blanks before the token are not counted.
 

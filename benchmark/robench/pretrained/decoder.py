@@ -200,7 +200,7 @@ class Decoder(CausalModel):
         Args:
             request: the request.
             count: the number of answers.
-            tokens: the largest number of tokens of an answer.
+            tokens: the largest number of tokens per answer.
             temperature: the temperature of the draws.
         """
         if self.tokenizer.chat_template:

@@ -28,7 +28,7 @@ class Encoder:
 
     Args:
         folder: the folder that the encoder was loaded from.
-        max_tokens: the largest number of tokens of a text. Longer texts are cut.
+        max_tokens: the largest number of tokens per text. Longer texts are cut.
         tokenizer: the tokenizer, from the library transformers.
         net: the network, from the library transformers.
     """

@@ -232,7 +232,7 @@ def load_suite_data(
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads texts but the items have none, or None."""
+    """Returns an error if a model reads texts that the items lack, otherwise None."""
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
         cls: type[Model] = registry.class_of("model", name)
         if cls.reads_text and not any(getattr(item, field) for item in data.catalogue.items for field in cls.reads_of):
@@ -244,7 +244,7 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
 
 
 def _profiles_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads user profiles but the data has none, or None."""
+    """Returns an error if a model reads profiles that the data lacks, otherwise None."""
     for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
         if not data.profiles and registry.class_of("model", part.name).make(**part.config).reads_profiles():
             problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"

@@ -25,7 +25,7 @@ def sha256_of(content: object) -> str:
     """Returns the sha256 of JSON types, in hex digits.
 
     Raises:
-        ValueError: if a number is not finite, or a text contains a lone surrogate.
+        ValueError: if a number is not finite, or a string contains a lone surrogate.
     """
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

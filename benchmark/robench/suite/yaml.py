@@ -214,6 +214,6 @@ _Dumper.add_representer(str, _text)
 
 
 def dump(data: Any) -> str:
-    """Returns a YAML text that ``parse`` reads back to equal data."""
+    """Returns the data as YAML that ``parse`` reads back unchanged."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text

@@ -38,7 +38,7 @@ class Tables:
     Args:
         suite: the name of the suite.
         metric_versions: the version of every measure.
-        counts: the number of cells of each status.
+        counts: the number of cells with each status.
         leaderboard: the ranking tables.
         poisoning: poisonings, compared with their null control.
         radii: the smallest ε that breaks a user.

@@ -188,7 +188,7 @@ def _attacked(cell: CellRow) -> Attacked:
 def _relation(
     results: Results, one: Attacked, group: Sequence[CellRow], two: Attacked, others: Sequence[CellRow]
 ) -> tuple[str, str] | None:
-    """Returns the flag and the explanation if ``one`` is weaker, or None."""
+    """Returns the flag and the explanation if ``one`` is weaker, otherwise None."""
     kind, other_kind, epsilon = group[0].kind, others[0].kind, one.epsilon
     if one.label == two.label:
         if kind in (GRADIENT, ENSEMBLE) and two.epsilon < epsilon:

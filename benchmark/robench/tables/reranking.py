@@ -27,7 +27,7 @@ class RerankingRow:
         norm: the norm of the threat model. It is empty for clean cells.
         goal: the goal of the threat model. It is empty for clean cells.
         epsilon: the budget.
-        candidates: the number of candidates of a user.
+        candidates: the number of candidates per user.
         recall: the share of the held-out items that are candidates.
         reachable: the share of the promoted items that are candidates, over users without these items.
         hits: the T-HR@10 among those promoted items that are candidates.

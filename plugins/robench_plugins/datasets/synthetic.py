@@ -29,7 +29,10 @@ class Synthetic(Dataset):
         users: int = Field(default=300, ge=1, description="Number of users")
         items: int = Field(default=200, ge=2, description="Number of items")
         interactions_per_user: float = Field(
-            default=30, gt=0, description="Mean of a geometric number of interactions; every user has two more"
+            default=30,
+            gt=0,
+            description="Mean of the geometric distribution from which a user's interactions are counted; "
+            "two are added per user",
         )
         factors: int = Field(default=8, ge=1, description="Number of tastes")
         loyalty: float = Field(

@@ -33,8 +33,8 @@ class Dask(Executor):
         workers: int | None = Field(
             default=None,
             ge=1,
-            description="Workers of a cluster on this machine; if `null`, as many as the cores that this process may "
-            "use, or as fit on the GPUs",
+            description="Workers of a cluster on this machine; `null` means one per available core, or as many as "
+            "fit on the GPUs",
         )
         scheduler: str | None = Field(
             default=None, description="Address of a running scheduler to join, such as `tcp://host:8786`"

@@ -27,7 +27,7 @@ class Local(Executor):
         workers: int | None = Field(
             default=None,
             ge=1,
-            description="Processes; if `null`, as many as the cores that this process may use, or as fit on the GPUs",
+            description="Processes; `null` means one per available core, or as many as fit on the GPUs",
         )
 
     config: Config

@@ -74,7 +74,7 @@ class Bert4Rec(SequenceModel):
         min_epochs: int = Field(
             default=16,
             ge=0,
-            description="Epochs before patience starts to count; at first the model stays at popularity",
+            description="Epochs before patience starts to count; at first the model only learns popularity",
         )
 
     config: Config

@@ -34,7 +34,7 @@ class Content(HistoryModel):
         """
 
         sublinear: bool = Field(default=False, description="Whether 1 + ln(term frequency) replaces the frequency")
-        min_items: int = Field(default=5, ge=1, description="Fewest items that a word must occur in")
+        min_items: int = Field(default=5, ge=1, description="Minimum number of items that a word must occur in")
 
     config: Config
     cold_user: ClassVar[ColdUser] = "content"

@@ -32,7 +32,7 @@ class MultiVae(TorchModel):
     7). The first layer of the encoder is a table with one row per item. The bag of items is scaled to length 1, and
     dropout then removes some of them, as in the authors' code. So the layer is a weighted sum of the rows of the user's
     items. This sum, before bias and tanh, is the input that attacks perturb. The loss per item is −ln π_i + β KL / n_u.
-    Here π_i is the probability of the item under the softmax, and n_u is the number of items of the user. The losses of
+    Here π_i is the probability of the item under the softmax, and n_u is the number of the user's items. The losses of
     a user's items add up to the bound of the paper.
     """
 

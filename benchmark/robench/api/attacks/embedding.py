@@ -51,7 +51,7 @@ class Oracle(Protocol):
         ...
 
     def lengths(self) -> Tensor:
-        """Returns the number of entries of each row that may be perturbed: float [B]."""
+        """Returns the number of entries per row that may be perturbed: float [B]."""
         ...
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:

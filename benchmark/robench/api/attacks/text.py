@@ -139,7 +139,7 @@ class TextOracle(Protocol):
 
     @property
     def counts(self) -> IntArray:
-        """The number of uses of each item: int64 [n_items].
+        """The number of uses per item: int64 [n_items].
 
         Shops often show such numbers.
         """

@@ -113,7 +113,7 @@ class TorchConfig(BaseConfig):
     The host trains with Adam, stops early based on the NDCG@10 of validation items, and keeps the best weights.
     """
 
-    epochs: int = Field(default=20, ge=1, description="Most passes over the training data")
+    epochs: int = Field(default=20, ge=1, description="Maximum number of passes over the training data")
     batch_size: int = Field(default=256, ge=1, description="Training rows per optimiser step")
     learning_rate: float = Field(default=1e-3, gt=0, description="Step size of Adam")
     weight_decay: float = Field(default=0.0, ge=0, description="Weight of the L2 penalty in Adam")
@@ -123,7 +123,9 @@ class TorchConfig(BaseConfig):
     )
     min_epochs: int = Field(default=0, ge=0, description="Epochs before patience starts to count")
     validate_every: int = Field(default=1, ge=1, description="Epochs from one validation to the next")
-    validation_users: int = Field(default=10_000, ge=1, description="Most users per validation, a seeded sample")
+    validation_users: int = Field(
+        default=10_000, ge=1, description="Maximum number of users per validation, a seeded sample"
+    )
 
 
 class TorchModel(Model, nn.Module):

@@ -26,10 +26,11 @@ Proposal = Mapping[str, Tensor]
 
 
 class Arena(ABC):
-    """One chunk of a victim on one surface at one budget.
+    """Judges the proposals for one chunk of a victim's users.
 
-    Axis 0 of every tensor of a candidate runs over rows. A row is a user, or a row of a table if one perturbation
-    serves all users. A subclass is a dataclass with a field ``oracle``.
+    An arena belongs to one surface and one budget. Axis 0 of a candidate's tensors indexes rows. The rows are users, or
+    the rows of an embedding table if one perturbation serves all users. A subclass is a dataclass with a field
+    ``oracle``.
     """
 
     oracle: Any

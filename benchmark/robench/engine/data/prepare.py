@@ -190,8 +190,8 @@ def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_
         users: the user of each row, int64 [n].
         items: the item of each row, int64 [n].
         keep: the rows to choose from, int64 [m].
-        per_user: the smallest number of rows of a user.
-        per_item: the smallest number of rows of an item.
+        per_user: the smallest number of rows per user.
+        per_item: the smallest number of rows per item.
     """
     while True:
         enough = np.bincount(items[keep], minlength=1)[items[keep]] >= per_item

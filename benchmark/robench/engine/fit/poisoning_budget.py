@@ -21,7 +21,7 @@ class ProfileBudget:
 
     Args:
         users: the number of fake users, ⌈ε · real users⌉.
-        size: the number of items of a profile.
+        size: the number of items per profile.
         n_items: the size of the catalogue.
         targets: the items that every profile must hold, int64 [T].
     """

@@ -67,7 +67,7 @@ class CarliniWagner(MinimumNormAttack):
         Each user has a separate c.
 
         Args:
-            oracle: the users to break.
+            oracle: answers queries about the users to break.
             noise: the direction of the starting point, [B, ...] per input. With 0 the search starts from δ = 0.
             rival: the item that should pass the held-out item, int64 [B], or None for the k-th best competitor.
         """
@@ -95,7 +95,7 @@ class CarliniWagner(MinimumNormAttack):
         ``CarliniWagner`` defines the symbols.
 
         Args:
-            oracle: the users to break.
+            oracle: answers queries about the users to break.
             start: the first iterate, [B, ...] per input.
             c: the weight of the margin, float [B].
             distance: the first-order distance to the boundary, float [B].
@@ -130,12 +130,15 @@ class CarliniWagner(MinimumNormAttack):
         return best, best_length
 
     def _shorten(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
-        """Searches the ray from 0 to δ for the shortest breaking point, by halving.
+        """Shortens δ by bisection for as long as it still breaks the user.
 
         Args:
-            oracle: the users to break.
+            oracle: answers queries about the users to break.
             delta: a δ that breaks every user in ``broken``, [B, ...] per input.
             broken: the users that δ breaks, bool [B].
+
+        Returns:
+            The shortened δ, [B, ...] per input. It is 0 for users that are not in ``broken``.
         """
         inside, outside = torch.zeros_like(broken, dtype=torch.float32), broken.float()
         for _ in range(self.config.refine):

@@ -35,7 +35,9 @@ class HotFlip(TextAttack):
 
         unit: Literal["words"] = "words"
         verify: int = Field(
-            default=25, ge=1, description="Substitutions that are scored per step; as many deletions, and insertions"
+            default=25,
+            ge=1,
+            description="Substitutions scored per step; the same number of deletions and of insertions are scored too",
         )
         words: Literal["catalogue", "any"] = Field(
             default="catalogue",

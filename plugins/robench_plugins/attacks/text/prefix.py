@@ -44,7 +44,7 @@ class Prefix(TextAttack):
             default=PRAISE, min_length=1, description="Words of the pool if source is keywords"
         )
         titles: int = Field(default=20, ge=1, description="Number of most used items that the pool takes words from")
-        pool: int = Field(default=30, ge=1, description="Most words that are scored per added word")
+        pool: int = Field(default=30, ge=1, description="Maximum number of words that are scored per added word")
         looks: int = Field(default=20, ge=1, description="Score evaluations of an untargeted attack")
 
     config: Config

@@ -35,7 +35,7 @@ class WordFlips:
     Args:
         slopes: the slopes of the loss, as the host computes them.
         words: the W words that may be inserted.
-        sizes: the number of tokens of each word, float [W].
+        sizes: the number of tokens per word, float [W].
         vectors: the mean vector of the tokens of each word, float [W, d].
         first: the first token of each word, int64 [W].
         tails: the log-likelihood of the later tokens of each word, float [W]. It is 0 for a model without likelihoods.

@@ -82,7 +82,9 @@ class Llm(LikelihoodModel):
             default=512, ge=32, description="Greatest length of prompt and title, in tokens; older titles are left out"
         )
         lora_rank: int = Field(default=0, ge=0, description="Rank of the LoRA factors; 0 trains nothing")
-        train_rows: int = Field(default=256, ge=1, description="Most titles per epoch that LoRA is trained on")
+        train_rows: int = Field(
+            default=256, ge=1, description="Maximum number of titles per epoch that LoRA is trained on"
+        )
         epochs: int = Field(default=1, ge=1)
         batch_size: int = Field(default=8, ge=1)
         learning_rate: float = Field(default=1e-4, gt=0)

@@ -20,13 +20,13 @@ BULLET = "-"
 
 
 class Tokenizer(Protocol):
-    """A function from a text to its tokens."""
+    """A function from a string to its tokens."""
 
     def __call__(self, text: str, *, special: bool = False) -> list[int]:
-        """Returns the tokens of a text.
+        """Returns the tokens of a string.
 
         Args:
-            text: any text.
+            text: any string.
             special: whether marks such as ``<|im_start|>`` in the text become special tokens.
         """
         ...
@@ -87,10 +87,10 @@ class Template:
         text: the template, with ``{history}`` and optionally ``{profile}``.
         tokens: the tokenizer.
         start: the tokens at the beginning of every prompt.
-        limit: the greatest number of tokens of a prompt and a candidate title together.
+        limit: the greatest number of tokens that a prompt and a candidate title have together.
 
     Attributes:
-        room: the greatest number of tokens of one title.
+        room: the greatest number of tokens per title.
 
     Raises:
         DataError: if the template without titles takes more than half of the limit.

@@ -78,7 +78,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.clean.zero()
 
     def lengths(self) -> Tensor:
-        """Returns the number of entries of each row that may be perturbed, float [B]."""
+        """Returns the number of entries per row that may be perturbed, float [B]."""
         return self.clean.sizes()
 
     def checked(self, proposal: Delta) -> dict[str, Tensor]:

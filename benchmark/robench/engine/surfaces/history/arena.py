@@ -30,7 +30,7 @@ class HistoryArena(UserArena):
 
     Args:
         oracle: the oracle of these users.
-        unit: the number of edits of each user at ε = 1, float64 [B].
+        unit: the number of edits per user at ε = 1, float64 [B].
         targets: the items for which ranks are stored, int64 [T].
     """
 
@@ -72,7 +72,7 @@ class HistoryArena(UserArena):
         return HistoryArena(oracle, self.unit[chosen], targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns the number of edits of each user, and the edits themselves."""
+        """Returns the number of edits per user, and the edits themselves."""
         genuine, edited = unpadded(self.oracle.rows()), unpadded(candidate[ITEMS])
         triples = list(zip(self.oracle.users.tolist(), genuine, edited, strict=True))
         edits = np.array([Levenshtein.distance(old, new) for _, old, new in triples], dtype=np.int64)

@@ -36,7 +36,7 @@ class TitleBudget:
         return [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
 
     def edits(self, titles: Sequence[str]) -> list[int]:
-        """Returns the number of edits of each title."""
+        """Returns the number of edits per title."""
         return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
 
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:

@@ -43,7 +43,7 @@ class TitleGoal(Protocol):
         ...
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns the number of users of a chunk that count for each item, [A]."""
+        """Returns the number of users in a chunk that count for each item, [A]."""
         ...
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
