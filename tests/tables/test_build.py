@@ -395,7 +395,6 @@ def test_the_weight_of_a_defence_in_its_own_terms_stands_beside_lambda(tmp_path)
 
 @pytest.mark.parametrize(("scale", "told"), [("absolute", "ε ≤ 2 edits"), ("relative", "ε ≤ 0.1 of the history")])
 def test_a_table_of_histories_says_what_its_budget_counts(scale, told):
-    threat = Threat("history", "test", "edits", scale)
-    epsilon = 2 if scale == "absolute" else 0.1
+    threat, epsilon = Threat("history", "test", "edits", scale), 2 if scale == "absolute" else 0.1
     table = LeaderboardTable(threat, epsilon, Measure("ndcg", 10), "d", "s", "auto@1", True, 10, False, (), ())
     assert format_title(table).endswith(told)

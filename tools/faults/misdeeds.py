@@ -1,0 +1,26 @@
+"""Registers the misdeeds of models, with the limits of those that would never end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Misdeed = Callable[[], Any]
+MISDEEDS: dict[str, Misdeed] = {}
+FAILED: set[str] = set()  # names of the models with a victim that must fail
+LIMITS: dict[str, dict[str, Any]] = {}  # limits of the models that would never end
+
+
+def misdeed(fails: bool = False, **limits: Any) -> Callable[[Misdeed], Misdeed]:
+    """Registers a function as the misdeed of a model."""
+
+    def register(function: Misdeed) -> Misdeed:
+        name = function.__name__.replace("_", "-")
+        MISDEEDS[name] = function
+        if fails or limits:
+            FAILED.add(name)
+        if limits:
+            LIMITS[name] = limits
+        return function
+
+    return register
