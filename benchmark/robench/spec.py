@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -372,38 +372,3 @@ def describe_victim(victim: Victim) -> str:
     if victim.poison is not None:
         parts.append(f"{victim.poison.attack.label} ε={victim.poison.epsilon:g}")
     return ", ".join(parts)
-
-
-def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
-    """Returns the cell as plain data that can be sent to a worker."""
-    return asdict(cell)
-
-
-def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
-    """Returns the victim that a payload of ``dataclasses.asdict`` describes.
-
-    The victim has the same id as before.
-    """
-    poison = payload["poison"]
-    return Victim(
-        Part(**payload["dataset"]),
-        Part(**payload["split"]),
-        Part(**payload["model"]),
-        Part(**payload["defense"]),
-        payload["seed"],
-        payload["threads"],
-        TargetChoice(**payload["targets"]),
-        poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
-    )
-
-
-def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
-    """Returns the cell of a payload from ``cell_to_payload``, with the same id."""
-    attack, users, threat = payload["attack"], payload["users"], payload["threat"]
-    parts = {
-        "victim": victim_from_payload(payload["victim"]),
-        "attack": attack and Part(**attack),
-        "users": users and UserSample(**users),
-        "threat": threat and Threat(**threat),
-    }
-    return Cell(**{**payload, **parts})

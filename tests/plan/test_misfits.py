@@ -8,7 +8,8 @@ from robench.api.metric import Measure
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry
 from robench.plan.plan import make_plan
-from robench.spec import NO_DEFENSE, cell_from_payload, cell_to_payload
+from robench.run.task import cell_from_payload, cell_to_payload
+from robench.spec import NO_DEFENSE
 from robench.suite.load import load_suite
 from robench_plugins.models.mf import MatrixFactorization
 

@@ -11,7 +11,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry
 from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
-from robench.spec import cell_from_payload, cell_to_payload
+from robench.run.task import cell_from_payload, cell_to_payload
 from robench.suite.load import load_suite
 
 BASE = """

@@ -22,7 +22,8 @@ from robench.host.discovery import EXTRA
 from robench.host.registry import Kind, Registry
 from robench.run.data import DataKey, data_path
 from robench.run.device import pick_device
-from robench.spec import Part, Victim, victim_from_payload
+from robench.run.task import victim_from_payload
+from robench.spec import Part, Victim
 
 
 @dataclass(frozen=True, eq=False)

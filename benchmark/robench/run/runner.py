@@ -33,10 +33,10 @@ from robench.run.estimates import Estimates, longest_first
 from robench.run.inbox import Inbox
 from robench.run.limits import strictest
 from robench.run.summary import Summary
-from robench.run.task import Payload, record_of
+from robench.run.task import Payload, cell_to_payload, record_of
 from robench.run.todo import Todo, find_todo
 from robench.run.worker import work
-from robench.spec import Cell, Victim, cell_to_payload, describe_victim
+from robench.spec import Cell, Victim, describe_victim
 from robench.store.folder import Store, users_arrays
 from robench.store.npz import Arrays, hash_arrays
 from robench.suite.load import Suite, load_suite

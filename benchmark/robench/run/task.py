@@ -6,12 +6,14 @@ The messages are the payload of a task, events, and records of cells.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Literal, NotRequired, TypedDict
 
 from numpy.typing import NDArray
 
+from robench.api.threat import Threat
 from robench.run.dependencies import attack_of
-from robench.spec import Cell
+from robench.spec import Cell, Part, Poison, TargetChoice, UserSample, Victim
 from robench.store.record import Record, Status, new_record
 
 
@@ -101,3 +103,38 @@ def _typed_settings(cell: Cell) -> dict[str, dict[str, Any]]:
         "attack": attack_of(cell),
     }
     return {role: dict(part.passed) for role, part in parts.items() if part is not None}
+
+
+def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
+    """Returns the cell as plain data that can be sent to a worker."""
+    return asdict(cell)
+
+
+def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
+    """Returns the victim that a payload of ``dataclasses.asdict`` describes.
+
+    The victim has the same id as before.
+    """
+    poison = payload["poison"]
+    return Victim(
+        Part(**payload["dataset"]),
+        Part(**payload["split"]),
+        Part(**payload["model"]),
+        Part(**payload["defense"]),
+        payload["seed"],
+        payload["threads"],
+        TargetChoice(**payload["targets"]),
+        poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
+    )
+
+
+def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
+    """Returns the cell of a payload from ``cell_to_payload``, with the same id."""
+    attack, users, threat = payload["attack"], payload["users"], payload["threat"]
+    parts = {
+        "victim": victim_from_payload(payload["victim"]),
+        "attack": attack and Part(**attack),
+        "users": users and UserSample(**users),
+        "threat": threat and Threat(**threat),
+    }
+    return Cell(**{**payload, **parts})

@@ -21,9 +21,9 @@ from robench.run.data import DataKey, load_prepared
 from robench.run.dependencies import Dependencies
 from robench.run.device import pick_device, torch_settings
 from robench.run.recorder import Recorder
-from robench.run.task import CellEvent, NoteEvent, Payload, ProgressEvent
+from robench.run.task import CellEvent, NoteEvent, Payload, ProgressEvent, cell_from_payload
 from robench.run.victim import FittedVictim, make_victim_fit, targets_of
-from robench.spec import Victim, cell_from_payload
+from robench.spec import Victim
 
 Phase = Literal["fit", "measure"]
 
