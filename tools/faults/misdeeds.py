@@ -1,4 +1,4 @@
-"""Registers the misdeeds of models, with the limits of those that would never end."""
+"""Registers the misdeeds of models, and limits for those that never end."""
 
 from __future__ import annotations
 

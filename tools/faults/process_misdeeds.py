@@ -1,4 +1,4 @@
-"""Misdeeds with the process of a fit: its end, hangs, memory, threads and child processes."""
+"""Misdeeds with the process of a fit: its end, hangs, memory, threads, children."""
 
 from __future__ import annotations
 

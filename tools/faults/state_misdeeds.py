@@ -1,4 +1,4 @@
-"""Misdeeds with the state that a process shares, and with the messages of a worker."""
+"""Misdeeds with the shared state of a process, and with its messages."""
 
 from __future__ import annotations
 
