@@ -118,6 +118,15 @@ def error(events):
     return events[-1]["error"], events[-1]["again"]
 
 
+def test_the_fork_server_keeps_no_socket_of_its_first_task(monkeypatch):
+    """The end of a task is seen by the end of its sockets, so no other process may hold a copy."""
+    monkeypatch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
+    events = []
+    with Launcher(work, 1) as launcher:
+        launcher.run([Task("first", {"do": "sends garbage"})], 1, events.append)
+    assert error(events)[0].endswith("bytes to its pipe that are no message")
+
+
 def test_a_task_leaves_nothing_to_the_next(run):
     found = run("changes state", "nothing")
     assert [event["state"] for name in found for event in found[name][:1]] == [[False] * 3] * 2

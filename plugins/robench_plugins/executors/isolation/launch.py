@@ -104,6 +104,9 @@ class Launcher:
 
         The caller must read the process until it has ended, or close it.
         """
+        if self.forks:  # a server that is forked later would keep copies of the sockets, and the task would never end
+            with self._lock:
+                self._connect()
         events, lifeline = socket.socketpair(), socket.socketpair()
         for pair in (events, lifeline):
             register_after_fork(pair[0], socket.socket.close)  # a copy in another process would keep the task alive
