@@ -7,12 +7,13 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
 from robench.api.errors import UserError
 from robench.files import lock
-from robench.files.lock import RUN_LOCK, is_free, locked, open_lock, working_alone
+from robench.files.lock import RUN_LOCK, is_free, locked, open_lock, sharing, working_alone
 
 HOLDER = """
 import sys, time
@@ -92,3 +93,14 @@ def test_without_locks_there_is_none(tmp_path, monkeypatch):
 def test_an_error_of_the_block_is_that_of_the_block(tmp_path):
     with pytest.raises(OSError, match="of the block"), locked(tmp_path / "x.lock"):
         raise OSError("of the block")
+
+
+@pytest.mark.parametrize(("hold", "shared"), [(locked, False), (sharing, True)])
+def test_a_lock_is_held_alone_or_shared(hold, shared, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "a.lock"
+    with hold(path), open(path) as other:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with nullcontext() if shared else pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)

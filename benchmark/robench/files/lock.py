@@ -52,18 +52,10 @@ def locked(path: Path) -> Iterator[None]:
 
     If there can be no lock file, the block is entered without a lock.
     """
-    handle = None
     with suppress(OSError):  # the later write to this folder fails too, and reports the error
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open_lock(path)
-    try:
-        if HAS_LOCKS and handle is not None:
-            with suppress(OSError):  # this file system has no locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
+    with _holding(path, shared=False):
         yield
-    finally:
-        if handle is not None:
-            os.close(handle)
 
 
 def is_free(path: Path) -> bool:
@@ -89,13 +81,20 @@ def sharing(path: Path) -> Iterator[None]:
 
     If there can be no lock file, the block is entered without a lock.
     """
+    with _holding(path, shared=True):
+        yield
+
+
+@contextmanager
+def _holding(path: Path, *, shared: bool) -> Iterator[None]:
+    """Holds the lock of a file during the block, if there can be a lock."""
     handle = None
     with suppress(OSError):
         handle = open_lock(path)
     try:
         if HAS_LOCKS and handle is not None:
             with suppress(OSError):  # this file system has no locks
-                fcntl.flock(handle, fcntl.LOCK_SH)
+                fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         if handle is not None:
