@@ -130,9 +130,9 @@ def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(wor
 
 
 def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
-    """As in a real cell, most users have no held-out item in the clean top k.
+    """Most users of a real cell have no held-out item in the clean top k.
 
-    No member ran on these users.
+    No member runs on these users.
     """
     more = pool((20, 5, 5, 5, 50))
     hit = np.arange(USERS) < 80

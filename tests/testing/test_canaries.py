@@ -292,7 +292,7 @@ def test_a_defence_that_trains_on_clean_inputs_fails_its_conformance_test():
 
 @pytest.mark.parametrize("model", [ReferencePairwise, ReferenceSequence])
 def test_the_robust_loss_is_on_perturbed_inputs_and_above_the_clean_one(model):
-    """With λ = 0 only the robust loss is left."""
+    """The step has λ = 0, so its loss is the robust loss alone."""
     data, _ = crowd()
     trained, _ = fitted(model(), data)
     trained.train()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from robench.api.errors import UserError, in_lines
@@ -14,7 +16,7 @@ class Findings:
     Args:
         problems: one line for each difference or damage.
         notes: one line for each part that could not be compared, with the reason.
-        checked: one line for each part that was compared.
+        checked: one line for each part that was compared and has no problem.
         limits: what the verdict must say about the depth of the verification.
     """
 
@@ -26,6 +28,14 @@ class Findings:
     def refuse(self, where: str, problem: str) -> None:
         """Adds a problem with a file."""
         self.problems.append(str(UserError(problem, where=where)))
+
+    @contextmanager
+    def checking(self) -> Iterator[None]:
+        """Drops the lines of the block about what was compared if it finds a problem."""
+        problems, checked = len(self.problems), len(self.checked)
+        yield
+        if len(self.problems) > problems:
+            del self.checked[checked:]
 
     def lines(self) -> list[str]:
         """Returns one line per finding, and the verdict as the last line."""

@@ -34,11 +34,16 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
     findings = Findings()
     plan = read_plan(folder)
     results = read_results(folder, registry.metrics(map(str, plan.metrics)))
-    check_archive(folder, plan, findings)
-    check_users(results.store, plan, findings)
-    check_plan(folder, registry, findings)
-    check_cells(results, findings)
-    check_tables(folder, make_tables(results), findings)
+    with findings.checking():
+        check_archive(folder, plan, findings)
+    with findings.checking():
+        check_users(results.store, plan, findings)
+    with findings.checking():
+        check_plan(folder, registry, findings)
+    with findings.checking():
+        check_cells(results, findings)
+    with findings.checking():
+        check_tables(folder, make_tables(results), findings)
     try:
         check_sample(results, sample, host, registry, findings)
     except UserError as error:

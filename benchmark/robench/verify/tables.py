@@ -20,7 +20,7 @@ def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
     """Compares every file of the leaderboard with the text from the stored cells.
 
     The comparison is byte by byte. The pictures of the page depend on the packages that drew them. If a packed folder
-    names other versions of these packages, the page is not compared.
+    names other versions of these packages, the page is compared without its pictures.
     """
     texts = build_texts(tables)
     page, note = _page(folder, tables)

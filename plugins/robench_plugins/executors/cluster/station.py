@@ -40,7 +40,7 @@ class PickledWork:
 
     def __call__(self, task: Task, emit: Emit) -> None:
         """Measures a task."""
-        pickle.loads(self.content)(task, emit)
+        pickle.loads(self.content)(task, emit)  # from the client, whose tasks dask has unpickled already
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
         """Pickles the function itself for the next process.

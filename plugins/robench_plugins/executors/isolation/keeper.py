@@ -40,7 +40,7 @@ def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
     os.setsid()  # only the executor handles the signals of the terminal
     tree.adopt_orphans()
     with os.fdopen(task_file, "rb") as file:
-        task: Task = pickle.load(file)
+        task: Task = pickle.load(file)  # from the executor, never from a worker
     kills, start, keeper = MemoryKills(), time.monotonic(), os.getpid()
     worker = os.fork()
     if worker == 0:
