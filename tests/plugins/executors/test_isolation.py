@@ -119,7 +119,7 @@ def error(events):
 
 
 def test_the_fork_server_keeps_no_socket_of_its_first_task(monkeypatch):
-    """The end of a task is seen by the end of its sockets, so no other process may hold a copy."""
+    """The sockets of a task show its end, so no other process may hold a copy."""
     monkeypatch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
     events = []
     with Launcher(work, 1) as launcher:
