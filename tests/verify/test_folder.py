@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from robench.api.errors import DataError, UserError, UserErrors
 from robench.files.atomic import write_text
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -19,6 +20,8 @@ from robench.store.plan_file import read_plan
 from robench.store.record import to_text
 from robench.store.seal import seal
 from robench.tables.build import build_tables
+from robench.verify.folder import verify_folder
+from robench.verify.rerun import Sample
 
 SUITE = """
 name: s
@@ -263,6 +266,17 @@ def test_a_cell_beside_the_packed_ones_is_found(robench, finished, packed):
     done = verify(robench, packed)
     assert done.returncode == 1
     assert "1 cell measured after the packing" in done.stdout
+
+
+@pytest.mark.parametrize(("error", "advised"), [(DataError, True), (UserError, False)])
+def test_data_that_is_elsewhere_is_found_by_an_option(folder, monkeypatch, error, advised):
+    def fail(*_):
+        raise UserErrors([error("no such file", where="ratings.csv")])
+
+    monkeypatch.setattr("robench.verify.folder.check_sample", fail)
+    (problem,) = verify_folder(folder, Sample(1)).problems
+    assert "no cell could be measured again: ratings.csv: no such file" in problem
+    assert ("--data FOLDER" in problem) == advised
 
 
 def test_a_folder_without_results_is_one_line(robench, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from robench.api.errors import UserError
+from robench.api.errors import DataError, UserError, UserErrors
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.store.plan_file import read_plan
@@ -47,5 +47,8 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
     try:
         check_sample(results, sample, host, registry, findings)
     except UserError as error:
-        findings.problems.append(f"no cell could be measured again: {error}")
+        errors = error.errors if isinstance(error, UserErrors) else (error,)
+        about_data = any(isinstance(one, DataError) for one in errors)
+        advice = "; --data FOLDER says where the relative paths of the suite start" if about_data else ""
+        findings.problems.append(f"no cell could be measured again: {error}{advice}")
     return findings
