@@ -274,7 +274,7 @@ def test_data_that_is_elsewhere_is_found_by_an_option(folder, monkeypatch, error
         raise UserErrors([error("no such file", where="ratings.csv")])
 
     monkeypatch.setattr("robench.verify.folder.check_sample", fail)
-    (problem,) = verify_folder(folder, Sample(1)).problems
+    problem = verify_folder(folder, Sample(1)).problems[-1]
     assert "no cell could be measured again: ratings.csv: no such file" in problem
     assert ("--data FOLDER" in problem) == advised
 
