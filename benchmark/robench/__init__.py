@@ -4,7 +4,7 @@
     >>> folder = robench.run("suites/smoke.yaml")
     >>> robench.load(folder).leaderboard
 
-Importing robench imports neither torch nor pandas. A mistake of the user raises ``robench.UserError``.
+Importing robench imports neither torch nor pandas. If the user makes a mistake, robench raises ``robench.UserError``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UserError", "__version__", "load", "plugins", "run"]
 __version__ = "0.1.0"
-logging.getLogger(__name__).addFilter(make_inert)  # before any handler of the caller sees the text
+logging.getLogger(__name__).addFilter(make_inert)  # before any handler of the caller sees the message
 
 
 def run(
@@ -43,8 +43,8 @@ def run(
 
     The run fits the victims, measures every cell that is not stored yet, and writes the leaderboard.
 
-    A script needs no ``if __name__ == "__main__"`` around it. A failed cell is logged, and the other cells are
-    measured.
+    A script that calls this function needs no ``if __name__ == "__main__"``. A failed cell is logged, and the other
+    cells are measured.
 
     Args:
         suite: the suite, a YAML file.
@@ -70,7 +70,7 @@ def run(
 
 
 def load(folder: str | Path) -> ResultFrames:
-    """Reads a folder of results, and returns its pandas frames.
+    """Reads a folder of results, and returns pandas frames.
 
     The frames are ``cells``, ``leaderboard`` and ``users(cell)``.
 

@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-OBJECTS = 100_000  # that are made before Python looks for circles of unused ones
+OBJECTS = 100_000  # the number of new objects after which Python looks for unused reference cycles
 OPTION_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # the base class of typer's option errors
 SuiteFile = Annotated[Path, typer.Argument(help="the suite, a YAML file", show_default=False)]
 Results = Annotated[Path | None, typer.Option("--results", help="folder for the results [default: results/<suite>]")]
@@ -81,7 +81,7 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
     The list shows how many cells of each victim are stored, stale or skipped, and why cells are skipped. The exit code
     is 2 if a run would be refused.
     """
-    from robench.run.preview import make_preview  # noqa: PLC0415  # imports what the suite names, torch perhaps
+    from robench.run.preview import make_preview  # noqa: PLC0415  # may import torch
     from robench.run.terminal import print_preview  # noqa: PLC0415
 
     shown = make_preview(suite, Registry.of(Host.discover()), results, tuple(set_ or ()), tuple(only or ()))
@@ -132,7 +132,7 @@ def verify(
     from robench.verify.folder import verify_folder  # noqa: PLC0415  # imports torch
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
 
-    drawn = secrets.randbelow(1 << 32) if seed is None else seed  # nobody may know the sample beforehand
+    drawn = secrets.randbelow(1 << 32) if seed is None else seed  # nobody can know the sample in advance
     findings = verify_folder(folder, Sample(None if every else sample, drawn, workers, data))
     for line in findings.lines():
         typer.echo(line)
@@ -272,8 +272,9 @@ def main() -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ε shows a question mark
-    gc.set_threshold(OBJECTS, 20, 50)  # a run keeps many objects and makes few circles: looking for them took 15%
+            stream.reconfigure(errors="replace")  # a terminal that cannot show ε shows a question mark
+    # A run keeps many objects and creates few reference cycles. The search for cycles took 15% of the time.
+    gc.set_threshold(OBJECTS, 20, 50)
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -287,7 +288,7 @@ def main() -> None:
 
 
 def option_mistake(error: Any) -> str:
-    """Describes a mistake in an option or argument in one line."""
+    """Describes a mistake in an option or an argument, in one line."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text)
     command = error.ctx.command_path if getattr(error, "ctx", None) else "robench"

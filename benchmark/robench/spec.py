@@ -1,4 +1,4 @@
-"""The parts, victims and cells of a suite as frozen data, with ids.
+"""The parts, victims and cells of a suite as frozen data with ids.
 
 Every package uses this module.
 """
@@ -18,11 +18,11 @@ from robench.api.codec import IF_SET, encode, inline
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import GoalName, Norm, Stage, Threat
 
-PROTOCOL_VERSION = 1  # raised when equal specs no longer give equal numbers
+PROTOCOL_VERSION = 1  # increased if equal specs no longer give equal numbers
 Content = dict[str, object]  # plain data from which an id is made
 LARGEST = 2**63 - 1
 # Types of values that are read from files and may be invalid there.
-CellId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # also the id of a victim, and part of a file's name
+CellId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # also the id of a victim, and part of a file name
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -31,7 +31,7 @@ Weight = Annotated[float, Field(ge=0, le=1)]
 
 
 def digest(content: object, length: int = 16) -> str:
-    """Returns the hex digest of plain data in canonical JSON."""
+    """Returns the hex digest of plain data, hashed as canonical JSON."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
@@ -73,7 +73,7 @@ NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides no
 
 @dataclass(frozen=True)
 class TargetChoice:
-    """The choice of promoted items: ``sets`` disjoint draws of ``count`` items."""
+    """The choice of the promoted items: ``sets`` disjoint draws of ``count`` items."""
 
     count: Count = 5
     pick: str = "unpopular"
@@ -86,7 +86,10 @@ class TargetChoice:
 
 @dataclass(frozen=True)
 class UserSample:
-    """A seeded sample of ``sample`` users, which are the only evaluated users."""
+    """A random sample of the users. Only these users are evaluated.
+
+    ``sample`` is the number of users, and ``seed`` is the seed of the draw.
+    """
 
     sample: int
     seed: int = 0
@@ -111,7 +114,10 @@ class Poison:
 
 @dataclass(frozen=True)
 class Victim:
-    """One fitted model: data, split, poisoning (or none), model, defence and seed."""
+    """The specification of one fitted model.
+
+    The fields are the data, the split, the poisoning (or None), the model, the defence and the seed.
+    """
 
     dataset: Part
     split: Part
@@ -145,26 +151,32 @@ class Victim:
 
     @property
     def strength(self) -> tuple[float, float | None]:
-        """The λ and the training ε of the defence, or (1.0, None) without these settings."""
+        """The λ and the training ε of the defence.
+
+        A defence without λ has 1.0, and a defence without ε has None.
+        """
         return strength_of(self.defense.config)
 
 
 def strength_of(config: Mapping[str, Any]) -> tuple[float, float | None]:
-    """Returns λ and the training ε of a defence with these settings."""
+    """Returns λ and the training ε of a defence with these settings.
+
+    The default of λ is 1.0, and the default of ε is None.
+    """
     epsilon = config.get("epsilon")
     return float(config.get("lambda", 1.0)), None if epsilon is None else float(epsilon)
 
 
 @dataclass(frozen=True)
 class RowKey:
-    """The key of a table row, which is the data and the victim without the seed.
+    """The key of a table row: the data and the victim, without the seed.
 
     Args:
         dataset: the label of the data set.
         split: the label of the split.
-        model: the name of the plugin.
+        model: the identity of the model.
         model_label: the label of the model in tables.
-        defense: the name of the plugin, or ``none`` for an undefended victim.
+        defense: the identity of the defence, or ``none`` for an undefended victim.
         defense_label: the label of the defence in tables.
         lambda_: the weight of the clean loss, which is 1 for an undefended victim.
         train_epsilon: the ε of the defence's inner attack, or None if there is no inner attack.
@@ -186,7 +198,7 @@ class RowKey:
 
     @property
     def defended(self) -> bool:
-        """True if the victim has a defence, and can be compared with an undefended twin."""
+        """True if the victim has a defence, and so has an undefended twin."""
         return self.defense != NO_DEFENSE.name
 
     @property
@@ -265,7 +277,7 @@ class Cell:
     """One measurement of one victim: clean, or under one attack at one ε.
 
     Args:
-        victim: the model that is measured.
+        victim: the victim that is measured.
         attack: an attack at test time, or None for a clean cell and for a poisoned victim.
         epsilon: the budget of ``attack``.
         users: the sample of users to evaluate, or None for all users.
@@ -317,7 +329,7 @@ class Cell:
     def row(self) -> CellRow:
         """Returns the cell in the form of plan.json.
 
-        If the victim is poisoned, the poisoning is given as the attack.
+        If the victim is poisoned, the row names the poisoning as the attack.
         """
         v, poison, threat = self.victim, self.victim.poison, self.threat
         attack = poison.attack if poison is not None else self.attack
@@ -361,7 +373,7 @@ class Cell:
 
 
 def describe_victim(victim: Victim) -> str:
-    """Returns a description of a victim in words.
+    """Returns a readable description of a victim.
 
     An example is ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``.
     """

@@ -16,9 +16,9 @@ from robench.spec import Cell
 from robench.suite.load import Suite
 from robench.suite.yaml import parse_scalar
 
-MOST_NAMES = 40  # the most names that a hint lists
+MOST_NAMES = 40  # A hint is given only if there are fewer names than this.
 NAMED = ("model", "defense", "attack")  # the columns that hold the identity of a component
-# The keys of a condition that match the column of their own name.
+# Each of these keys of a condition matches the column with the same name.
 _OTHERS = (
     "dataset",
     "split",
@@ -37,11 +37,11 @@ _OTHERS = (
     "cell",
     "victim",
 )
-# The columns that a key of a condition matches. A component matches by its identity or by its label.
+# The columns that each key of a condition matches. A component matches by its identity or its label.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: (name, f"{name}_label") for name in NAMED} | {name: (name,) for name in _OTHERS}
 )
-Conditions = Mapping[str, Any]  # key -> a value or a list of values
+Conditions = Mapping[str, Any]  # a value or a list of values for each key
 Columns = Mapping[str, Any]  # the columns of one cell
 
 
@@ -83,8 +83,8 @@ def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
             alternatives. Without conditions, all cells are selected.
 
     Raises:
-        UserError: if an option is not ``key=value``, if a key is unknown, if no cell has a value, or if no cell matches
-            all options.
+        UserError: if an option is not ``key=value``, if a key is unknown, if no cell has the value of an option, or if
+            no cell matches all options.
     """
     if not only:
         return list(cells)
@@ -103,14 +103,14 @@ def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
 
 
 def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any]]:
-    """Returns the key of an option, and the values that match this option."""
+    """Returns the key of an ``--only`` option, and the values that the option allows."""
     key, equals, text = option.partition("=")
     path = f"--only {option}"
     if not equals:
         raise UserError("a filter is written key=value", path=path)
     if key not in COLUMNS:
         raise UserError(f"unknown key '{key}'", path=path, hint=did_you_mean(key, COLUMNS))
-    # The text is also a value, because an id or a label may look like a number.
+    # The string itself is also a value, because an id or a label may look like a number.
     values: list[Any] = resolve_names({key: [parse_scalar(text), text]}, cells)[key]
     if not any(map(make_matcher({key: values}), cells)):
         known = {_format(columns[name]) for columns in cells for name in COLUMNS[key]} - {""}
@@ -120,7 +120,7 @@ def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any
 
 
 def resolve_names(conditions: Conditions, cells: Collection[Columns]) -> Conditions:
-    """Returns conditions with identities in place of other names of components.
+    """Replaces other names of components in conditions by their identities.
 
     ``toy`` becomes ``their-package/toy`` and ``robench/mf`` becomes ``mf``, unless a cell has exactly that name or
     label.
@@ -160,5 +160,5 @@ def _format(value: Any) -> str:
 
 
 def _clean_twin(cell: Cell) -> str:
-    """Returns the id of a cell's victim without its poisoning."""
+    """Returns the id of a cell's victim, as if the victim were not poisoned."""
     return replace(cell.victim, poison=None).id

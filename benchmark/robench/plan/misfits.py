@@ -1,6 +1,6 @@
 """Finds cells that cannot be measured, and warm-ups that never end.
 
-``plan.py`` reports the reasons.
+``plan.py`` skips these cells, and reports such warm-ups as errors.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from robench.suite.yaml import format_path
 
 
 def find_defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str:
-    """Returns why a defence does not fit a model, or an empty string."""
+    """Returns the reason why a defence does not fit a model, or an empty string."""
     problem = defense.component.problem(model.cls)
     return f"{model.part.name} {problem}, so {defense.part.label} does not fit" if problem else ""
 
 
 def find_attack_misfit(attack: PlannedAttack) -> str:
-    """Returns why this version cannot carry out an attack, or an empty string."""
+    """Returns the reason why robench cannot carry out an attack, or an empty string."""
     component = attack.component
     bases = {f"{base.__module__}:{base.__qualname__}" for base in type(component).__mro__}
     rules = SURFACES.get(component.surface)
@@ -38,7 +38,10 @@ def find_attack_misfit(attack: PlannedAttack) -> str:
 
 
 def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
-    """Returns why an attack at test time cannot touch a model, or an empty string."""
+    """Returns the reason why a test-time attack does not fit a model.
+
+    The result is an empty string if the attack fits.
+    """
     name, label, cls = model.part.name, attack.part.label, model.cls
     surface, gradient = attack.threat.surface, attack.component.gradient
     if surface not in cls.surfaces:
@@ -58,7 +61,7 @@ def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
 def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) -> list[UserError]:
     """Returns an error for each warm-up that does not end before training does.
 
-    One error concerns one pair of a model and a defence.
+    There is at most one error per pair of a model and a defence.
     """
     planned = {(cell.victim.model.label, cell.victim.defense.label) for cell in cells if not cell.skip}
     errors: dict[tuple[str, str], UserError] = {}

@@ -1,4 +1,4 @@
-"""The components of a suite, made once for all rules of the plan."""
+"""Makes the components of a suite once, for all rules of the plan."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Planned(Generic[C]):
     Args:
         part: the part that the suite configures.
         component: an instance with the settings of the part.
-        own: whether robench itself offers the component. Components of other packages cannot be the baseline or the
+        own: whether the component is robench's own. A component of another package can be neither the baseline nor the
             standard ensemble.
     """
 
@@ -49,7 +49,7 @@ class PlannedAttack(Planned[Attack]):
 
 @dataclass(frozen=True)
 class PlannedParts:
-    """The models, defences and attacks of a suite, in the order of the suite."""
+    """The models, defences and attacks of a suite, in the order of the suite file."""
 
     models: tuple[Planned[Model], ...]
     defenses: tuple[Planned[Defense], ...]

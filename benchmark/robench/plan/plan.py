@@ -26,7 +26,7 @@ from robench.suite.load import Suite
 class Plan:
     """Every cell of a suite in order, and the tables that the suite asks for.
 
-    The field ``excluded`` is the number of removed cells.
+    ``excluded`` is the number of cells that the suite's key ``exclude`` removed.
     """
 
     suite: str
@@ -40,7 +40,7 @@ class Plan:
     def to_json(self) -> Mapping[str, object]:
         """Returns the content of plan.json.
 
-        Tables are built from this content and the records.
+        The tables are built from this content and from the records.
         """
         file = PlanFile(
             PLAN_VERSION,

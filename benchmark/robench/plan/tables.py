@@ -1,4 +1,4 @@
-"""The tables of a plan, from the suite's ``ranking`` or one per threat model."""
+"""Plans the tables of a suite, from its ``ranking`` or one per threat model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ def plan_tables(
 ) -> tuple[PlannedTable, ...]:
     """Returns the tables in the suite's ``ranking``, or one per threat model.
 
-    The table of a threat model is at its largest ε.
+    Without a ``ranking``, the table of a threat model has the largest ε of that threat model.
 
     Args:
+        suite: the suite.
+        cells: the cells of the plan.
+        registry: the plugins.
         errors: the list to which errors about entries without a matching threat model are added.
     """
     by_threat: dict[Threat, list[Cell]] = {}
@@ -55,10 +58,12 @@ def _problem(
     by_threat: Mapping[Threat, Sequence[Cell]],
     metrics: Mapping[str, Metric],
 ) -> str:
-    """Returns why a ``ranking`` entry gives no table, or an empty string.
+    """Returns the reason why a ``ranking`` entry gives no table, or an empty string.
 
     Args:
+        entry: the entry.
         matching: the threat models that fit the entry.
+        by_threat: the cells of each threat model.
         metrics: the metrics, by identity.
     """
     if not matching:
@@ -92,7 +97,10 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
 
 
 def _unmeasured(name: str, cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str:
-    """Returns why some cells of a threat model lack a metric, or an empty string."""
+    """Returns the reason why cells of a threat model lack a metric.
+
+    The result is an empty string if all cells have the metric.
+    """
     measure = Measure.parse(name)
     problems = (measure.problem(metrics[measure.name], cell.threat, cell.kind) for cell in cells)
     return next(filter(None, problems), "")

@@ -1,8 +1,6 @@
 """Pretrained encoders and decoders, and a cache for expensive results.
 
-Plugins use this package.
-
-``__init__.pyi`` lists the public names. Each name is imported when it is first used.
+Plugins use this package. ``__init__.pyi`` lists the public names. Each name is imported when it is first used.
 """
 
 from robench.api.lazy import attach_stub

@@ -28,7 +28,7 @@ def cache_folder() -> Path:
 
 
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Returns an array from the cache, and computes it first if it is missing.
+    """Returns an array from the cache, and computes the array first if it is missing.
 
     If several processes need the array at the same time, only one computes it.
 
@@ -50,9 +50,9 @@ def cached_array_path(kind: str, content: Any) -> Path:
 
 
 def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
-    """Returns a folder in the cache, and fills it first if it is missing.
+    """Returns a folder in the cache, and fills the folder first if it is missing.
 
-    The folder is either complete or absent. If several processes need it at the same time, one of them fills it.
+    The folder is either complete or absent. If several processes need the folder at the same time, only one fills it.
 
     Args:
         kind: the name of the parent folder in the cache.
@@ -91,13 +91,13 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
 def _sums_path(folder: Path) -> Path:
     """Returns the path of the file with the checksums of a folder.
 
-    The file is in the parent folder. It holds the folder's key and the digest of every file.
+    The checksum file is next to the folder. It holds the folder's key and the digest of every file.
     """
     return folder.with_suffix(".json")
 
 
 def _find_problem(folder: Path, key: str) -> str:
-    """Returns how a folder has changed since it was filled, or an empty text."""
+    """Returns how a folder has changed since it was filled, or an empty string."""
     try:
         noted = parse_json(read_file(_sums_path(folder)), str(_sums_path(folder)))
         same = noted == {"key": key, "files": _sums(folder)}
@@ -111,7 +111,7 @@ def _find_problem(folder: Path, key: str) -> str:
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    """Returns the sha256 of every file of a folder."""
+    """Returns the sha256 of every file in a folder, by the name of the file."""
     sums = {}
     for file in sorted(folder.iterdir()):
         check_file(file, MOST_ENTRY)

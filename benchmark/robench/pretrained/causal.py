@@ -1,4 +1,4 @@
-"""Causal language models, their tokens and the vectors of these tokens."""
+"""Loads causal language models, and gives their tokens and token vectors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CausalModel:
 
     @property
     def context(self) -> int:
-        """The largest number of tokens that the network can read."""
+        """The largest number of tokens that the network can read at once."""
         return int(getattr(self.net.config, "max_position_embeddings", 0) or 2048)
 
     @property
@@ -57,7 +57,7 @@ class CausalModel:
 
     @cached_property
     def cache_argument(self) -> str:
-        """The name of the network's argument for keys and values.
+        """The name of the argument that passes cached keys and values to the network.
 
         The name changed in transformers 5.
         """
@@ -65,7 +65,10 @@ class CausalModel:
 
     @cached_property
     def words(self) -> dict[int, str]:
-        """The tokens that are whole words of at least two letters, preceded by a blank."""
+        """The tokens that are whole words after a blank, with their words.
+
+        Words of one letter are left out.
+        """
         texts = self.tokenizer.batch_decode([[token] for token in range(len(self.table()))])
         words = sorted({text.strip() for text in texts if len(text.strip()) > 1 and text.strip().isalpha()})
         rows = self.tokenizer([f" {word}" for word in words], add_special_tokens=False).input_ids if words else []
@@ -108,7 +111,7 @@ class CausalModel:
         return vectors
 
     def to(self, like: Tensor) -> None:
-        """Moves the network to the device and the dtype of a tensor, if necessary."""
+        """Moves the network to the device and the dtype of a tensor, if they differ."""
         table = self.table()
         if table.device != like.device or table.dtype != like.dtype:
             self.net.to(device=like.device, dtype=like.dtype)
@@ -132,7 +135,7 @@ def _read(folder: Path) -> tuple[Any, Any]:
         )
     except DataError:
         raise
-    except Exception as error:  # the readers raise exceptions of many classes, and some are a plain Exception
+    except Exception as error:  # the readers raise many classes of exceptions, including plain Exception
         raise DataError(f"not a whole decoder: {first_line(error)}", where=where) from None
     if report["missing_keys"]:
         raise DataError(f"weights are missing: {min(report['missing_keys'])}", where=where)

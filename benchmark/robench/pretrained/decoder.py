@@ -1,4 +1,4 @@
-"""Decoders that score titles by likelihood, write answers and adapt with LoRA."""
+"""Scores titles by likelihood, writes answers and trains LoRA with decoders."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from robench.pretrained.causal import CausalModel
 from robench.pretrained.gguf import EXTRA, PACKAGED
 from robench.pretrained.weights import first_line
 
-ATTENTION = ("q_proj", "v_proj", "c_attn", "query_key_value", "qkv_proj")  # names in several architectures
+ATTENTION = ("q_proj", "v_proj", "c_attn", "query_key_value", "qkv_proj")  # the layer names in several architectures
 WORDS_AT_A_TIME = 64
-AGREEMENT = 1e-3  # in nats: the largest change of a title's score when the network reads other titles with it
+AGREEMENT = 1e-3  # the largest allowed change of a title's score, in nats, if other titles are read at the same time
 
 
 @dataclass(frozen=True, eq=False)
 class Soft:
-    """A title with l places. Each place may hold a mixture of tokens.
+    """A title in which each place may hold a mixture of tokens.
 
     Args:
-        vectors: the vectors that the network reads, float [l, d].
+        vectors: the vectors that the network reads at the l places, float [l, d].
         choice: the weight of each token's log-likelihood at each place, float [l, V].
     """
 
@@ -37,11 +37,11 @@ class Soft:
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """A prompt that the network has read.
+    """A prompt that the network has already read.
 
     Args:
         cache: the prompt's keys and values, in the network's own format.
-        length: the number of the prompt's tokens.
+        length: the number of tokens in the prompt.
         log: the log-likelihood of every possible next token, float [V].
     """
 
@@ -133,7 +133,7 @@ class Decoder(CausalModel):
     def prefix(self, prompt: Tensor) -> Prefix:
         """Reads a prompt once, so that titles can be scored one by one.
 
-        There is no gradient.
+        Gradients are not computed.
 
         Args:
             prompt: the vectors of the prompt's tokens, float [P, d].
@@ -149,7 +149,7 @@ class Decoder(CausalModel):
         Args:
             prefix: the prompt.
             title: the tokens of the title, at least one.
-            soft: a soft title to score instead. There is a gradient only if this argument is given.
+            soft: a soft title that is scored instead of ``title``. The result has a gradient only if ``soft`` is given.
         """
         log = prefix.log.unsqueeze(0)
         if len(title) > 1:
@@ -160,7 +160,7 @@ class Decoder(CausalModel):
                     inputs_embeds=(self.embed(fed) if soft is None else soft.vectors[:-1]).unsqueeze(0),
                     position_ids=torch.arange(len(fed), device=log.device).unsqueeze(0) + prefix.length,
                     use_cache=True,
-                    **{self.cache_argument: copy.deepcopy(prefix.cache)},  # the network writes to it
+                    **{self.cache_argument: copy.deepcopy(prefix.cache)},  # the network changes the cache
                 ).logits[0]
                 log = torch.cat([log, logits.log_softmax(1)])
         if soft is None:
@@ -170,8 +170,8 @@ class Decoder(CausalModel):
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
         """Returns the log-likelihood of each word's tokens after the first: float [W].
 
-        A word is read as the beginning of a text. It follows the start token of the tokenizer, or the token that ends a
-        text. There is no gradient.
+        A word is read as if a text began with it. The word follows the start tokens of the tokenizer. If there are
+        none, the word follows the token that ends a text. Gradients are not computed.
 
         Args:
             words: the tokens of each word. A word has at least one token.
@@ -192,10 +192,10 @@ class Decoder(CausalModel):
         return torch.cat(parts) if parts else self.table().new_zeros(0)
 
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
-        """Draws answers to a request, and returns each answer's first line.
+        """Draws answers to a request, and returns the first line of each answer.
 
         The draws come from torch's global generator. The request is formatted as a chat if the tokenizer has a chat
-        template. A line may be empty.
+        template. The first line of an answer may be empty.
 
         Args:
             request: the request.
@@ -229,10 +229,14 @@ class Decoder(CausalModel):
         return [(text.strip().splitlines() or [""])[0].strip() for text in texts]
 
     def adapt(self, rank: int) -> dict[str, nn.Parameter]:
-        """Adds LoRA to all queries and values, and returns its parameters.
+        """Adds LoRA to the queries and values, and returns the new parameters.
 
-        LoRA adds a product of two small matrices to a weight matrix (Hu et al., ICLR 2022). Its scale is α = 2 · rank.
-        The first factor is drawn from torch's global generator. The second factor is zero, so nothing changes at first.
+        LoRA adds a product of two small matrices to a weight matrix (Hu et al., ICLR 2022). The product is scaled with
+        α = 2 · rank. The first matrix is drawn from torch's global generator. The second matrix is zero, so the
+        network's output does not change at first.
+
+        Args:
+            rank: the rank of the product.
 
         Raises:
             DataError: if peft is not installed, or if the network's attention has unknown names.
@@ -245,7 +249,7 @@ class Decoder(CausalModel):
         names = [name for name in ATTENTION if name in modules]
         if not names:
             raise DataError("no attention layer of a known name", where=str(self.folder))
-        transposed = type(modules[names[0]]).__name__ == "Conv1D"  # the layer that holds both in GPT-2
+        transposed = type(modules[names[0]]).__name__ == "Conv1D"  # GPT-2 has one layer for queries and values
         options = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names, fan_in_fan_out=transposed)
         inject_adapter_in_model(options, self.net)
         self.net.eval()

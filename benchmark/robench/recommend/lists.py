@@ -1,6 +1,6 @@
 """Makes the lists that victims recommend to a user.
 
-The user is in the data set, or is new.
+The user is either a user of the data set or a new one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def recommend(source: Path, request: Request, registry: Registry, say: Say) -> l
         say: a function that receives a line about each slow step or doubtful result.
 
     Raises:
-        UserError: if something in the source or the request is wrong. Nothing has been fitted then.
+        UserError: if the source or the request has a mistake. In this case, nothing has been fitted.
     """
     if (request.user is None) == (request.items is None):
         problem = "neither is given" if request.user is None else "both are given"
@@ -102,7 +102,7 @@ def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, s
             fitted = fit.restore(checkpoint.state)
         except UserError:
             raise
-        except Exception as error:  # a plugin of another version may raise any exception for this state
+        except Exception as error:  # another version of a plugin may raise any exception for this state
             problem = f"{type(error).__name__}: {error}"
             raise UserError(f"it does not fit the models that are installed: {problem}", where=str(path)) from error
         if not same_code:
@@ -120,7 +120,7 @@ def _answer(victim: Victim, query: Query, fit: Callable[[], FitResult], checkpoi
 
 
 def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> list[Cell]:
-    """Returns one cell per victim. A victim must match the request and be unpoisoned."""
+    """Returns one cell for each unpoisoned victim that matches the request."""
     able = [cell for cell in cells if not cell.skip and cell.victim.poison is None]
     for kind in ("model", "defense"):
         name = getattr(request, kind)

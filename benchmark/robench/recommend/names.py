@@ -19,9 +19,9 @@ _ASIDE = re.compile(r"(?P<rest>.+?) \((?:a\.?k\.?a\.? )?(?P<other>[^()]+)\)\Z")
 
 
 def normal(text: str) -> str:
-    """Returns a name in lower case.
+    """Returns a name in lower case, with regular blanks.
 
-    Blanks around words, commas and brackets are made regular.
+    Words are separated by one blank. Commas are followed by one blank, and opening brackets are preceded by one.
     """
     return re.sub(r" ?\(", " (", re.sub(r" ?, ?", ", ", " ".join(text.casefold().split()))).strip()
 
@@ -29,8 +29,8 @@ def normal(text: str) -> str:
 class Titles:
     """The names of a catalogue's items.
 
-    An item has its id, its title and ``title (year)`` as names. "The Matrix" is also "Matrix, The". "Seven" is also
-    "Seven (a.k.a. Se7en)", unless another item has that name. ``id:7`` is always an id.
+    An item can be named by its id, its title or ``title (year)``. "The Matrix" is also "Matrix, The". "Seven" also
+    names "Seven (a.k.a. Se7en)", unless the full title of another item is "Seven". ``id:7`` is always an id.
 
     Args:
         catalogue: the items.
@@ -55,7 +55,7 @@ class Titles:
     def shown(self, item: int) -> str:
         """Returns the title of an item with its year, such as ``Matrix, The (1999)``.
 
-        An item without a title has its id instead.
+        An item without a title is shown by its id.
         """
         title, year = self.catalogue.title(item), self.catalogue.items[item].year
         return title if year is None or _YEAR.match(title) else f"{title} ({year})"
@@ -66,9 +66,9 @@ class Titles:
         return shown if self.exact.get(normal(shown)) == {item} else f"id:{self.catalogue.ids[item]}"
 
     def called(self, name: str) -> list[int]:
-        """Returns the items with this title.
+        """Returns the items with this name.
 
-        If there are none, the items that have the name in their title are returned.
+        If no item has the full name, the function searches the names that come before or inside the brackets of titles.
         """
         key = normal(name)
         return sorted(self.exact.get(key) or self.loose.get(key) or ())
@@ -76,7 +76,8 @@ class Titles:
     def read(self, text: str, path: str) -> list[int]:
         """Returns the items of a comma-separated list, in order and without repeats.
 
-        Titles may contain commas too. Therefore the longest run of pieces that forms a name is taken.
+        Titles may contain commas too. So the longest sequence of comma-separated pieces that is the name of an item is
+        taken.
 
         Args:
             text: the list that the user typed.
@@ -130,9 +131,9 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _orders(title: str) -> list[str]:
-    """Returns a title in both orders of its article.
+    """Returns a title with its article at the front and at the end.
 
-    An example is ``matrix, the`` and ``the matrix``.
+    An example is ``the matrix`` and ``matrix, the``. A title without an article at the end is returned alone.
     """
     moved = _MOVED.match(title)
     if moved is None:
@@ -142,6 +143,9 @@ def _orders(title: str) -> list[str]:
 
 
 def _asides(title: str) -> list[str]:
-    """Returns the text before and inside the brackets at the end of a title."""
+    """Returns the parts of a title before and inside its final brackets.
+
+    The result is empty if the title does not end with brackets.
+    """
     aside = _ASIDE.match(title)
     return [] if aside is None else [aside["rest"], aside["other"]]

@@ -1,6 +1,6 @@
-"""Requests for recommendations.
+"""Requests for recommendations, and the answers of models.
 
-The users and items in a request are looked up in a data set, and a model answers the request.
+A query looks up the user and the items of a request in a data set, and asks a model for the best items.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from robench.recommend.names import Titles
 
 @dataclass(frozen=True)
 class Request:
-    """A request for a list of recommendations by some victims of a suite.
+    """A request for the lists that some victims recommend to one user.
 
     Args:
         user: the id of a user of the data set, or None for a new user.
-        items: the items of a new user as text, or None for a user of the data set.
+        items: the items of a new user as typed, or None for a user of the data set.
         k: the length of the list.
         model: the name or label of the only model to use.
         defense: the name or label of the only defence to use.
@@ -53,7 +53,7 @@ class Request:
 class Line:
     """One recommended item.
 
-    If ``held_out`` is set, the user has used the item, but the model was not trained on this interaction.
+    If ``held_out`` is true, the user has used the item, but the model was not trained on this interaction.
     """
 
     item: str
@@ -64,7 +64,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The list of one victim.
+    """The list that one victim recommends.
 
     Args:
         victim: the label of the victim.
@@ -83,7 +83,7 @@ class Recommendation:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A request with the rows of its user and items in a data set.
+    """A request whose user and items have been looked up in a data set.
 
     Args:
         data: the prepared data.
@@ -101,7 +101,7 @@ class Query:
 
     @classmethod
     def of(cls, request: Request, data: Prepared, where: str) -> Query:
-        """Looks up the user or the items of a request.
+        """Looks up the user or the items of a request in the data.
 
         Args:
             request: the request.
@@ -109,7 +109,7 @@ class Query:
             where: the name of the data in messages.
 
         Raises:
-            UserError: if a user or an item is unknown, or k is larger than the catalogue.
+            UserError: if a user or an item is unknown, or if k is larger than the catalogue.
         """
         n_items = len(data.catalogue.ids)
         if request.k > n_items:
@@ -126,9 +126,9 @@ class Query:
         return cls(data, titles, request.k, data.user_ids.index(name))
 
     def answer(self, model: Model) -> tuple[Line, ...]:
-        """Returns the best items that the user has not used.
+        """Returns the k best items after masking the user's known items.
 
-        Known items are masked as in the benchmark. Held-out items are not masked.
+        As in the benchmark, training and validation items are masked, but held-out items are not.
         """
         if self.user is None:
             history = Interactions.from_rows([self.items], len(self.data.catalogue.ids))
@@ -147,7 +147,7 @@ class Query:
         )
 
     def _scores(self, model: Model, history: Interactions) -> NDArray[np.float32]:
-        """Returns the scores of all items, [1, n_items]."""
+        """Returns the scores of all items for the user, float32 [1, n_items]."""
         if self.user is None:
             return model.newcomers(history)
         own = history.row(self.user)

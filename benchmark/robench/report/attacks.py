@@ -1,4 +1,4 @@
-"""Builds the sections on values along ε, radii and the members of ensembles."""
+"""Builds the sections on values along ε, on radii and on members of ensembles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEMBERS = (
 
 
 def build_curves_section(tables: Tables) -> Section | None:
-    """Returns the section on values along ε, or None if there are no such values."""
+    """Returns the section on values along ε, or None if no attack has such values."""
     if not tables.curves:
         return None
     head = ["model", "defence", "attack", "clean", "along ε", "area"]
@@ -63,7 +63,7 @@ def build_radii_section(tables: Tables) -> Section | None:
 
 
 def build_ensembles_section(tables: Tables) -> Section | None:
-    """Returns the section on members, or None if no ensemble attacked."""
+    """Returns the section on members, or None if the suite has no ensemble."""
     if not tables.ensembles:
         return None
     head = ["model", "defence", "attack", "ε", "to break", "broken", "members", "queries", "gradients"]

@@ -1,4 +1,7 @@
-"""The parts of a report, which are written as Markdown, HTML or terminal output."""
+"""The parts from which a report is built.
+
+The package writes these parts as Markdown, as HTML and on the terminal.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ class Bullets:
     lines: Sequence[str]
 
 
-Block = str | Grid | Bullets  # A string is a paragraph. The only markup is ``**bold**`` and `` `code` ``.
+Block = str | Grid | Bullets  # A string is a paragraph. Its only markup is ``**bold**`` and `` `code` ``.
 
 
 @dataclass(frozen=True)
 class LeaderboardChart:
-    """A chart of the clean and attacked values of the rows of one table."""
+    """A chart of the clean and attacked values in one table."""
 
     table: LeaderboardTable
 

@@ -1,6 +1,6 @@
 """Builds the charts of the page from the rows of tables.
 
-The pictures are SVG without scripts.
+The charts are drawn as SVG without scripts.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def build_charts(section: Section) -> Iterator[tuple[str, VegaLite]]:
 
 
 def _distinct(points: Sequence[Point], name: str) -> list[str]:
-    """Returns the values of one field, in order."""
+    """Returns the distinct values of one field, in the order of the points."""
     return list(dict.fromkeys(str(point[name]) for point in points))
 
 
@@ -119,7 +119,7 @@ def _shape() -> alt.Shape:
 
 
 def _curves_charts(rows: Sequence[CurveRow]) -> Iterator[tuple[str, VegaLite]]:
-    """Builds charts of values along ε.
+    """Yields charts of values along ε.
 
     Each threat model has a chart with one panel per model.
     """
@@ -159,14 +159,14 @@ def _curves_title(row: CurveRow) -> str:
 
 
 def _many(count: int) -> alt.Scale:
-    """Returns a scale of ten colours, or of twenty for more than ten values."""
+    """Returns a colour scale of ten colours, or of twenty for more than ten values."""
     return alt.Scale(scheme="tableau10" if count <= 10 else "tableau20")
 
 
 def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
-    """Builds one panel per metric.
+    """Yields charts with one panel per metric.
 
-    Each victim has a line from its clean to its attacked value.
+    In a panel, each victim has a line from the clean to the attacked value.
     """
     for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
@@ -185,7 +185,7 @@ def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
     """Returns the clean and attacked points of victims, and the victims in order.
 
-    Each point also holds the other value of the same victim and metric.
+    Each point also holds the victim's other value in the same metric.
     """
     points: dict[tuple[str, str, str], Point] = {}
     for row in rows:

@@ -1,7 +1,7 @@
 """Draws the pictures of the page in a separate process.
 
-If the drawing library fails, only the pictures are lost. The library's engine ends the process if memory is limited
-(``ulimit -v``). The engine may also crash or hang.
+If drawing fails, the page is written without pictures. The engine of the drawing library ends its process if memory is
+limited (``ulimit -v``). The engine may also crash or hang.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 from robench.api.escapes import in_one_line
 
 PROGRAM = Path(__file__).with_name("picture_process.py")
-PATIENCE = 60.0  # seconds for the start of the process
-PATIENCE_EACH = 10.0  # seconds for each picture; a picture takes about a tenth of one
+PATIENCE = 60.0  # the seconds allowed for the start of the process
+PATIENCE_EACH = 10.0  # the seconds allowed for each picture, which takes about a tenth of a second
 
 
 class DrawingError(Exception):
-    """The failure of the drawing process, with its reason in one line."""
+    """An error of the drawing process, with the reason in one line."""
 
 
 def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
@@ -61,7 +61,7 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _describe_end(code: int, stderr: bytes) -> str:
-    """Describes the end of the process by its signal or its last line."""
+    """Describes how the process ended, by the signal or the last line of its output."""
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}
         limited = "; memory is limited here (ulimit -v)" if _is_limited() else ""

@@ -25,12 +25,12 @@ TABLE_FILES = (
     *("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "timings.csv"),
     "index.html",
 )
-PUBLISHED = ("suite.yaml", "plan.json", *TABLE_FILES)  # beside the packed cells
-DRAWERS = ("robench", "numpy", "altair", "jinja2", "vl-convert-python")  # the page depends on their versions
+PUBLISHED = ("suite.yaml", "plan.json", *TABLE_FILES)  # the published files that do not hold cells
+DRAWERS = ("robench", "numpy", "altair", "jinja2", "vl-convert-python")  # the packages whose versions affect the page
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """Writes every file of the leaderboard atomically.
+    """Writes every file of the leaderboard. Each file is written atomically.
 
     Raises:
         UserError: if the folder cannot be written.
@@ -38,7 +38,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
     with naming(folder):
         for name, text in build_texts(tables).items():
             write_text(folder / name, text)
-        write_text(folder / "index.html", to_page(tables))  # last, because another program draws its pictures
+        write_text(folder / "index.html", to_page(tables))  # last, because another program draws the pictures
 
 
 def build_texts(tables: Tables) -> dict[str, str]:
@@ -76,9 +76,9 @@ def to_json(tables: Tables) -> str:
 
 
 def to_csv(row: type, rows: Iterable[object]) -> str:
-    """Returns CSV text with numbers rounded to 10 digits.
+    """Returns rows as CSV text, with numbers rounded to 10 digits.
 
-    A missing value is an empty field. Texts are escaped by ``csv_text``, so no spreadsheet runs them.
+    A missing value is an empty field. Strings are escaped by ``csv_text``, so no spreadsheet executes them.
 
     Args:
         row: the dataclass of the rows. Its fields are the columns.

@@ -1,6 +1,6 @@
-"""Builds the tables of the leaderboard.
+"""Builds the sections of the leaderboard.
 
-Clean values that the leaderboard does not show have tables of their own.
+Victims that no ranking table shows get separate tables with their clean values.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ WITHIN = "Ranks are within one model: the same ε is not the same strength for t
 
 
 def format_title(table: LeaderboardTable) -> str:
-    """Returns the title of a table: the data, the metric, the threat model and ε."""
+    """Returns a table's title: the data, the metric, the threat model and ε."""
     threat, unit = table.threat, format_unit(table.threat)
     attacks = f"{threat.surface}, {threat.norm}, {threat.goal}"
     return f"{table.dataset}, {table.split}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{unit}"
 
 
 def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
-    """Returns the drop in percent, or the difference if items are promoted.
+    """Returns the drop in percent, or the absolute difference if items are promoted.
 
     Values of promoted items start near 0, so a percentage would be meaningless.
     """
@@ -35,7 +35,7 @@ def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
 
 
 def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
-    """Returns the header and rows of a leaderboard table."""
+    """Returns a leaderboard table as a grid with a header."""
     worst = "attacked" if table.threat.goal != "untargeted" else "worst case"
     head = [
         "rank",
@@ -76,7 +76,7 @@ def build_leaderboard_section(table: LeaderboardTable) -> Section:
 
 
 def build_clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
-    """Yields the title and the table of each data set and split.
+    """Yields a title and a table for each data set and split.
 
     The tables contain the victims that no ranking table shows.
     """

@@ -21,7 +21,7 @@ MOST_MATCHES = 8  # the largest number of cells in a message
 
 @dataclass(frozen=True, eq=False)
 class StoredCell:
-    """A record, with the plan and the cell that the record belongs to.
+    """A stored record, with its cell in the plan.
 
     Args:
         store: the folder of results.
@@ -47,7 +47,7 @@ class StoredCell:
     def targets(self) -> list[int]:
         """Returns the promoted items.
 
-        For a clean cell, the result is the items that are measured for comparison.
+        For a clean cell, the result is the target items that are measured for comparison.
         """
         if self.record["status"] != "ok":
             return []
@@ -63,7 +63,7 @@ def read_cell(path: Path) -> StoredCell:
             The first digits of an id are enough.
 
     Raises:
-        UserError: if no record or several records match.
+        UserError: if no record matches, or if several records match.
     """
     folder, name = find_cell(path)
     store = Store(folder)
@@ -78,12 +78,13 @@ def read_cell(path: Path) -> StoredCell:
 
 
 def find_cell(path: Path) -> tuple[Path, str]:
-    """Returns the folder and the id of a cell.
+    """Returns the folder and the full id of a cell.
 
-    The path is that of a cell, or it consists of the first digits of an id.
+    Args:
+        path: the path of a cell, or the first digits of an id.
 
     Raises:
-        UserError: if no cell or several cells match.
+        UserError: if no cell matches, or if several cells match.
     """
     if path.is_file() and (path.parent.name != "cells" or path.suffix != ".json"):
         raise UserError("not a record", where=str(path), hint="records are results/<suite>/cells/<id>.json")
@@ -103,7 +104,7 @@ def find_cell(path: Path) -> tuple[Path, str]:
 
 
 def summarise(folder: Path) -> str:
-    """Describes how many cells a folder of results has, and how to find one."""
+    """Describes how many cells a folder of results has, and how to show one of them."""
     plan, store = read_plan(folder), Store(folder)
     counts: Counter[str] = Counter()
     store.check_cells()

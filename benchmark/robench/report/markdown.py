@@ -1,4 +1,4 @@
-"""Writes leaderboard.md."""
+"""Writes a report as Markdown, for leaderboard.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robench.tables.build import Tables
 
 
 def to_markdown(tables: Tables) -> str:
-    """Returns the whole document."""
+    """Returns the text of leaderboard.md."""
     parts = [f"# {markdown_text(tables.suite)}", "", write_opening(tables), ""]
     for section in build_sections(tables):
         parts += [f"## {markdown_text(section.title)}", ""]

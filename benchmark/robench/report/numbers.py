@@ -19,7 +19,7 @@ def format_number(value: float | None, digits: int = 4) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     if not float(text):
-        text = text.lstrip("-")  # so that a mean of −1e-17 is shown as 0
+        text = text.lstrip("-")  # avoids the output -.0000 for a mean of −1e-17
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
@@ -46,7 +46,7 @@ def format_rank(row: LeaderboardRow) -> str:
 def format_defense(key: RowKey, own_weights: Mapping[str, float] | None = None) -> str:
     """Returns a defence with its λ, such as ``adversarial-training λ=0.5``.
 
-    The defence's own weights are added if they are given.
+    If ``own_weights`` is given, the defence's own weights are added.
     """
     if key.lambda_ == 1:
         return key.defense_label
@@ -60,9 +60,9 @@ def format_victim(key: RowKey, own_weights: Mapping[str, float] | None = None) -
 
 
 def name_places(keys: Sequence[RowKey]) -> list[str]:
-    """Returns the data set of every row, with its split if there are several.
+    """Returns the data set of every row, with the split if there are several splits.
 
-    The names are empty if all rows have the same data set.
+    The names are empty if all rows have the same data set and split.
     """
     splits = {key.split for key in keys}
     names = [", ".join(key.place) if len(splits) > 1 else key.dataset for key in keys]
@@ -70,9 +70,9 @@ def name_places(keys: Sequence[RowKey]) -> list[str]:
 
 
 def build_grid(keys: Sequence[RowKey], head: list[str], body: list[list[str]]) -> Grid:
-    """Returns a table.
+    """Returns a grid with the given header and body.
 
-    If there are several data sets, the first column shows them.
+    If the rows belong to several data sets or splits, the first column shows them.
     """
     where = name_places(keys)
     if not any(where):
@@ -88,6 +88,6 @@ def format_unit(threat: Threat) -> str:
 
 
 def format_twins_title(row: TwinRow) -> str:
-    """Returns the title of a row about twins, with data, threat model, attack and ε."""
+    """Returns the title of a row about twins: data, threat model, attack and ε."""
     place = ", ".join((*row.key.place, row.threat.surface, row.threat.norm))
     return f"{place}: {row.attack_label} at ε = {row.epsilon:g}{format_unit(row.threat)}"

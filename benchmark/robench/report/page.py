@@ -1,4 +1,7 @@
-"""Writes index.html, a file with all sections and pictures that loads nothing."""
+"""Writes index.html, a single file with all sections and pictures.
+
+The page loads no other file.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| 
 
 
 def to_page(tables: Tables, *, drawn: bool = True) -> str:
-    """Returns the whole document. Equal tables give equal text.
+    """Returns the text of index.html. Equal tables give equal text.
 
-    Labels, titles and errors are escaped, because users wrote them. If the pictures cannot be drawn, the page
-    and a line of the log say so.
+    Labels, titles and errors come from users, so they are escaped. If the pictures cannot be drawn, the page and a line
+    of the log say so.
 
     Args:
         tables: the tables of a folder.
@@ -55,7 +58,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
 
 
 def _draw(sections: Sequence[Section]) -> list[list[tuple[str, Markup]]] | None:
-    """Returns the captions and pictures of every section, or None.
+    """Returns the captions and pictures of every section.
 
     The result is None if the pictures cannot be drawn.
     """
@@ -64,7 +67,7 @@ def _draw(sections: Sequence[Section]) -> list[list[tuple[str, Markup]]] | None:
         drawn = iter(draw_pictures([chart for some in charts for _, chart in some]))
     except DrawingError as error:
         problem = str(error)
-    except Exception as error:  # altair is another program too, and may be out of memory
+    except Exception as error:  # altair may fail in any way, for example for lack of memory
         problem = describe_error(error)
     else:
         return [[(caption, Markup(next(drawn))) for caption, _ in some] for some in charts]  # vega escapes text
@@ -73,15 +76,15 @@ def _draw(sections: Sequence[Section]) -> list[list[tuple[str, Markup]]] | None:
 
 
 def _inline(text: str) -> Markup:
-    """Returns escaped text with ``**bold**`` and `` `code` `` as elements."""
+    """Returns escaped text in which ``**bold**`` and `` `code` `` are HTML elements."""
     bold = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(visible(text))))
-    return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", bold))  # escaped above
+    return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", bold))  # the text is escaped above
 
 
 def _finalize(value: object) -> object:
-    """Returns a value for the template, with control characters removed from texts.
+    """Removes control characters from a string before the template shows it.
 
-    Markup is returned unchanged.
+    Markup and other values are returned unchanged.
     """
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -93,6 +96,6 @@ def _kind(block: Block) -> str:
 
 
 def _numeric(grid: Grid) -> list[bool]:
-    """Returns which columns hold numbers. The page aligns these to the right."""
+    """Returns whether each column holds numbers, which the page aligns to the right."""
     columns = zip(*grid.body, strict=True) if grid.body else [()] * len(grid.head)
     return [all(_NUMBER.fullmatch(cell) for cell in column) and any(column) for column in columns]

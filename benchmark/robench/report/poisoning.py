@@ -13,7 +13,7 @@ TEXT = (
 
 
 def build_poisoning_section(tables: Tables) -> Section | None:
-    """Returns the section on poisoning, or None if nothing was poisoned."""
+    """Returns the section on poisoning, or None if no victim was poisoned."""
     if not tables.poisoning:
         return None
     head = ["model", "defence", "attack", "ε", "metric", "before", "after", "effect", "null control", "verdict"]

@@ -19,9 +19,11 @@ _HEAD = ("dataset", "split", "model_label", "defense_label", "lambda", "attack_l
 def show_cell(path: Path, user: str | None, console: Console) -> None:
     """Prints a record or, with ``user``, that user's list in the cell.
 
+    If ``path`` is a folder of results, the function prints the number of its cells.
+
     Args:
-        path: ``results/<suite>/<id>``, or the path of a record. It may also be the id of a cell below
-            ``results/``, the first digits of the id, or a folder of results. The cells of a folder are counted.
+        path: ``results/<suite>/<id>``, the path of a record, the id of a cell below ``results/``, the first digits of
+            the id, or a folder of results.
         user: the id of a user. The ranks and the top list of this user are shown for this cell and its clean cell.
         console: the console to print on.
 
@@ -73,9 +75,10 @@ def mark_invisible(title: str) -> str:
 
 
 def _mark(char: str) -> str:
-    """Returns a character, with its number if people could miss or mistake it.
+    """Returns a character, and marks the character if a reader could overlook it.
 
-    Such characters are invisible, or look like another character. Letters with accents are returned unchanged.
+    Characters that are invisible or look like another character are marked with their number. Letters with accents are
+    returned unchanged.
     """
     plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
     return char if plain else f"{char if char.isprintable() else ''}{mark(char)}"

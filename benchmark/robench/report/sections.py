@@ -18,7 +18,7 @@ from robench.tables.rows import Flag
 
 
 def write_opening(tables: Tables) -> str:
-    """Returns the paragraph before all sections."""
+    """Returns the paragraph that comes before all sections."""
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
     return f"Cells: {counts}. Intervals are 95%: the wider of the bootstrap over users and t over seeds."
 

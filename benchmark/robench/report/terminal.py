@@ -12,7 +12,7 @@ from robench.tables.build import Tables
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
-    """Prints every table, other clean values, and the verdicts on poisoning."""
+    """Prints every ranking table, the other clean values, and the poisoning verdicts."""
     for table in tables.leaderboard:
         _print(console, f"{format_title(table)} ({table.title})", build_leaderboard_grid(table))
     for title, grid in build_clean_grids(tables):

@@ -15,7 +15,7 @@ TEXT = (
 
 
 def build_titles_section(tables: Tables) -> Section | None:
-    """Returns the section on attacks on titles, or None if no titles were attacked."""
+    """Returns the section on attacks on titles, or None if no title was attacked."""
     if not tables.titles:
         return None
     head = ["model", "defence", "attack", "ε", "metric", "before", "after", "effect", "edits", "similarity"]

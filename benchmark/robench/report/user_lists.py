@@ -17,13 +17,13 @@ from robench.report.lookup import StoredCell
 from robench.spec import CellRow
 from robench.store.npz import Arrays
 
-MOST_USERS = 50  # the number of users from which a message takes its suggestion
+MOST_USERS = 50  # a message suggests similar ids only if there are fewer users
 Titles = NDArray[np.str_]
 
 
 @dataclass(frozen=True, eq=False)
 class UserList:
-    """A user's list in one cell, with the ranks of held-out and promoted items.
+    """The top items of a user in one cell, and the ranks of the items of interest.
 
     Args:
         top: the best items, padded with −1.
@@ -37,7 +37,7 @@ class UserList:
 
 
 def show_user(stored: StoredCell, user: str, console: Console) -> None:
-    """Prints a user's top list and ranks, and what an attack did to this user.
+    """Prints a user's top list and ranks, and the effect of an attack on this user.
 
     Raises:
         UserError: if the cell was not measured, or if this user was not evaluated in the cell.
@@ -111,10 +111,10 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 
 
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
-    """Returns lines that describe what an attack at test time did to a user.
+    """Returns lines that describe what a test-time attack did to a user.
 
-    An example is that the attack had nothing to promote or to break for this user. Another example is the member of an
-    ensemble that reached the goal first.
+    A line may say that the attack had nothing to promote or to break for this user. A line may also name the member of
+    an ensemble that reached the goal first.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []

@@ -100,7 +100,7 @@ def _gather_means(values: FloatArray, draws: IntArray) -> FloatArray:
 @cache
 def compute_t_quantile(degrees: int) -> float:
     """Returns the 97.5% quantile of Student's t."""
-    from scipy.special import stdtrit  # noqa: PLC0415  # most of the time that a table without seeds takes
+    from scipy.special import stdtrit  # noqa: PLC0415  # a slow import
 
     return float(stdtrit(degrees, 0.975))
 

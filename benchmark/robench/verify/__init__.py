@@ -1,4 +1,4 @@
 """Checks the files and the tables of a folder of results.
 
-A sample of its cells is measured again.
+A sample of the cells is measured again. The command ``robench verify`` uses this package.
 """

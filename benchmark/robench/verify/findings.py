@@ -1,4 +1,4 @@
-"""The findings of a verification: differences, gaps and what was checked."""
+"""Collects what a verification finds: problems, gaps and successful checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Findings:
         problems: one line for each difference or damage.
         notes: one line for each part that could not be compared, with the reason.
         checked: one line for each part that was compared and has no problem.
-        limits: what the verdict must say about the depth of the verification.
+        limits: the text by which the verdict says how deep the verification was.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -26,19 +26,24 @@ class Findings:
     limits: str = ""
 
     def refuse(self, where: str, problem: str) -> None:
-        """Adds a problem with a file."""
+        """Adds a problem with a file.
+
+        Args:
+            where: the file.
+            problem: a description of the problem.
+        """
         self.problems.append(str(UserError(problem, where=where)))
 
     @contextmanager
     def checking(self) -> Iterator[None]:
-        """Drops the lines of the block about what was compared if it finds a problem."""
+        """Drops the lines about successful checks in a block that finds a problem."""
         problems, checked = len(self.problems), len(self.checked)
         yield
         if len(self.problems) > problems:
             del self.checked[checked:]
 
     def lines(self) -> list[str]:
-        """Returns one line per finding, and the verdict as the last line."""
+        """Returns one line per finding. The last line is the verdict."""
         problems = list(in_lines(self.problems))
         found = len(problems)
         verdict = f"{found} problem{'s' * (found != 1)}" if found else f"verified{self.limits}: nothing differs"

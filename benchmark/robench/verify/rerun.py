@@ -1,6 +1,6 @@
 """Measures a sample of cells again, and compares them with the stored cells.
 
-The measurement starts from the data set.
+Everything is made anew from the data set: prepared data, fits and attacks.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from robench.suite.load import load_suite
 from robench.tables.results import Results, read_results
 from robench.verify.findings import Findings
 
-# If all of these agree, equal cells must give equal bits.
+# If two records agree in all of these fields, their values must be equal bit for bit.
 VERSIONS = ("robench", "plugins", "python", "torch", "numpy", "platform", "processor", "device", "threads", "code")
-ERRORS = 4.0  # On another machine a metric may differ by this many standard errors over users.
+ERRORS = 4.0  # On another machine, a metric may differ by at most this many standard errors.
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The choice of cells that are measured again, and how they are measured.
+    """A sample of cells to measure again, and how to measure them.
 
     Args:
         count: the number of cells, or None for all.
@@ -54,8 +54,8 @@ class Sample:
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
     """Measures cells again with an empty cache, and compares them.
 
-    With the same processor, versions and code, every value and every array must be equal bit for bit. Otherwise the
-    mean difference of every metric, paired over the users, must be within four of its standard errors.
+    If processor, versions and code are the same, every value and every array must be equal bit for bit. Otherwise, the
+    mean difference of every metric, paired over the users, must be within four standard errors.
     """
     measured = [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
     count = len(measured) if sample.count is None else min(sample.count, len(measured))
@@ -76,7 +76,7 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
 
 
 def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry) -> Store:
-    """Measures cells of a folder's suite in an empty folder, and returns its store."""
+    """Measures cells of a suite in an empty folder, and returns the new store."""
     suite = load_suite(folder / "suite.yaml", registry)
     if sample.data is not None:
         suite = replace(suite, folder=sample.data)
@@ -88,7 +88,7 @@ def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host
 
 
 def _check_data(results: Results, again: Store, findings: Findings) -> None:
-    """Compares the prepared data, and the users and items of users.npz."""
+    """Compares the digests of the prepared data, and the arrays of users.npz."""
     plan = json.loads((again.folder / "plan.json").read_text(encoding="utf-8"))
     for name, expected in results.plan.data_sha256.items():
         if plan["data_sha256"].get(name) != expected:
@@ -121,7 +121,7 @@ def _check_cell(results: Results, row: CellRow, again: Results, findings: Findin
 
 
 def _difference(stored: Record, made: Record, arrays: Arrays, other: Arrays) -> str:
-    """Returns which values of two records differ, or an empty text."""
+    """Returns which values of two records differ, or an empty string."""
     for name in ("metrics", "achieved", "diagnostics", "members", "titles"):
         one, two = _untimed(stored.get(name)), _untimed(made.get(name))
         if one != two:
@@ -135,7 +135,7 @@ def _untimed(value: Any) -> Any:
 
 
 def _distance(results: Results, row: CellRow, again: Results) -> str:
-    """Returns which metric is too far from its stored values, or an empty text."""
+    """Returns which metric is too far from its stored values, or an empty string."""
     for measure in results.plan.metrics:
         old, new = results.per_user(row, measure), again.per_user(row, measure)
         if old is None or new is None:

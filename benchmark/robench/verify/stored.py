@@ -1,6 +1,6 @@
-"""Checks the stored files of a folder.
+"""Checks the stored files of a folder: plan, records, arrays and users.
 
-The files are the plan, the records, the arrays and the users. In the published form, the hashes are checked too.
+In the published form, the hashes in the manifest are checked too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNPLANNED = ("data_sha256", "users_sha256", SEAL)  # the entries of plan.json th
 
 
 def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
-    """Compares plan.json with the plan that follows from suite.yaml."""
+    """Compares plan.json with the plan that robench makes from suite.yaml."""
     where = str(folder / "plan.json")
     try:
         suite = load_suite(folder / "suite.yaml", registry)
@@ -49,7 +49,7 @@ def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
 
 
 def _first(expected: object, stored: object) -> str:
-    """Describes the first difference between two lists in words."""
+    """Describes the first difference between two lists."""
     if not isinstance(expected, list) or not isinstance(stored, list):
         return f": {stored!r} instead of {expected!r}"[:200]
     if len(expected) != len(stored):
@@ -75,9 +75,9 @@ def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
 
 
 def check_cells(results: Results, findings: Findings) -> None:
-    """Computes the metrics of every record from its arrays.
+    """Computes the metrics of every record again from its arrays.
 
-    Damaged records are listed as problems.
+    Differences and damaged records become problems.
     """
     for error in results.damaged.values():
         findings.problems.append(str(error))

@@ -1,4 +1,4 @@
-"""Computes every table again and compares it with its file."""
+"""Computes every table again and compares the result with the stored file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACTIVE = re.compile(r"<\s*(script|foreignobject|iframe|image|use|a)\b|\son\w+\s
 def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
     """Compares every file of the leaderboard with the text from the stored cells.
 
-    The comparison is byte by byte. The pictures of the page depend on the packages that drew them. If a packed folder
+    Files are compared byte by byte. The pictures of the page depend on the packages that drew them. If a packed folder
     names other versions of these packages, the page is compared without its pictures.
     """
     texts = build_texts(tables)
@@ -51,14 +51,14 @@ def _page(folder: Path, tables: Tables) -> tuple[str, str]:
 
 
 def _compare_without_pictures(path: Path, page: str, findings: Findings) -> None:
-    """Compares two pages without their pictures, which must hold no script."""
+    """Compares two pages without their pictures, and refuses pictures with scripts."""
     stored = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     if _PICTURE.sub("", stored) != _PICTURE.sub("", page) or any(map(_ACTIVE.search, _PICTURE.findall(stored))):
         findings.refuse(str(path), "not what the stored cells give, apart from the pictures")
 
 
 def _other_drawing(folder: Path) -> str:
-    """Returns which packages of the page have other versions here, or an empty text."""
+    """Returns which drawing packages have other versions here, or an empty string."""
     if not Archive.is_in(folder):
         return ""
     versions = {name: part for name, part in Archive(folder).manifest["versions"].items() if name != "robench"}
