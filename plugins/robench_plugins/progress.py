@@ -109,10 +109,10 @@ class ProgressBar:
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
-        """Describes how many cells remain, and how long they take at the present pace.
+        """Describes the remaining cells, and the time that they need at the present pace.
 
-        The first victims are often cheap and say little about the pace. So no time is given before a victim that is
-        trained in epochs, or a tenth of the cells, is finished.
+        The first victims are often cheap and say little about the pace. The time is therefore left out until a tenth of
+        the cells, or a victim that is trained in epochs, is finished.
         """
         left = self.total - self.done
         pace = (time.monotonic() - self.started) / max(1, self.done)

@@ -1,6 +1,7 @@
 """Registers the names of all built-in components, and the progress bar.
 
-A new built-in component needs one line here. The hooks are those of ``robench.api.hooks``, as in any other package.
+A new built-in component needs one line here. Like any other plugin package, this one implements the hooks of
+``robench.api.hooks``.
 """
 
 from __future__ import annotations

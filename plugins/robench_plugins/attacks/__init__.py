@@ -1,1 +1,1 @@
-"""The built-in attacks, with one package per surface."""
+"""The built-in attacks, with one package per kind of surface."""

@@ -1,4 +1,4 @@
-"""The ensemble auto, which ranks leaderboards."""
+"""The ensemble ``auto``, the standard attack of leaderboards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
     """Returns whether the value is one of the names.
 
-    A suite may contain a list or a mapping in the place of a name.
+    A suite may contain a list or a mapping in place of a name.
     """
     return isinstance(value, str) and value in names
 
@@ -40,22 +40,23 @@ class Auto(Ensemble):
     """Takes the worst case over a fixed list of attacks, none of which can be tuned.
 
     The idea of such an ensemble comes from AutoAttack (Croce & Hein, ICML 2020). Some members run on every user, so
-    that they can be compared. The others run only on users that no earlier member has broken.
+    that their results can be compared. The other members run only on users that no earlier member has broken.
 
-    On ``embedding``, random points and PGD with 10 and with 40 steps run on every user. APGD on the losses ``ce``,
-    ``margin`` and ``bpr``, and Carlini & Wagner in L2, run on the remaining users. A random search, which needs no
-    gradient, runs on every user.
+    On ``embedding``, random points, PGD with 10 steps and PGD with 40 steps run on every user. APGD on the losses
+    ``ce``, ``margin`` and ``bpr``, and Carlini & Wagner in L2, run on the remaining users. A random search, which needs
+    no gradient, runs on every user.
 
     On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on the three losses, and a
     random search.
 
-    On ``history``, random edits and a greedy search for substitutions by scores run on every user. If the model has a
-    gradient, greedy substitutions along the gradient run on every user too. A greedy search for edits of all kinds runs
-    on the remaining users.
+    On ``history``, random edits and a greedy search for substitutions, guided by scores, run on every user. If the
+    model has a gradient, greedy substitutions along the gradient run on every user too. A greedy search for edits of
+    all kinds runs on the remaining users.
 
-    On ``text``, one rewriting serves all users. If edits are words, the members are random words and added popular
-    words. If the model has a gradient, flips along the gradient are added. If the goal is ``promote`` and the model
-    follows instructions, instructions are added. If edits are characters, the members are random letters and typos.
+    On ``text``, all users see the same rewritten titles. If edits are words, the members are random words and added
+    popular words. If the model has a gradient, flips along the gradient are added. If the goal is ``promote`` and the
+    model follows instructions, instructions are added. If edits are characters, the members are random letters and
+    typos.
 
     If the victim is stochastic, members average over several draws (EOT, Athalye et al., ICML 2018). Changing a list
     raises the ``version`` of its surface, because results under different lists are not comparable.
@@ -193,7 +194,7 @@ class Auto(Ensemble):
         ]
 
     def _edits(self, **settings: Any) -> dict[str, Any]:
-        """Returns the settings of an attack by edits, with those of the threat model."""
+        """Returns the settings of an attack that edits, including the threat model."""
         c = self.config
         return {"unit": c.unit, "goal": c.goal, "k": c.k, **settings}
 

@@ -88,7 +88,7 @@ class CsvFile(Dataset):
         """Returns the table in a file.
 
         Raises:
-            DataError: if the file is not a table, or if its header has another separator.
+            DataError: if the file is not a table, or if the header uses another separator.
         """
         separator = self.config.separator or ("\t" if path.suffix in (".tsv", ".tab") else ",")
         table = read_table(path, separator)
@@ -139,10 +139,10 @@ class CsvFile(Dataset):
         }
 
     def _profiles(self) -> dict[str, str]:
-        """Returns the text about every user by id.
+        """Returns the text about each user, by the id of the user.
 
-        The result is empty if there is no file about users. A text such as ``age: 24, occupation: nurse`` has the order
-        of the columns, without empty cells.
+        The result is empty if there is no file about users. A text such as ``age: 24, occupation: nurse`` follows the
+        order of the columns and leaves out empty cells.
         """
         path = self.config.users
         if path is None:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from robench.api import DataError, FloatArray, IntArray
 from robench.api.errors import did_you_mean
 
-TIME_LIMIT = 2.0**63  # the first time that does not fit into 64 bits
+TIME_LIMIT = 2.0**63  # the smallest time that does not fit into 64 bits
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """Returns the sha256 of the bytes of some files, as a hex digest.
+    """Returns one sha256 digest for the content of several files, in hexadecimal.
 
     Raises:
         DataError: if a file cannot be opened.
@@ -93,7 +93,7 @@ def check_column(table: pd.DataFrame, name: str, path: Path, key: str) -> None:
 
 
 def full_column(table: pd.DataFrame, name: str, path: Path, key: str) -> pd.Series[str]:
-    """Returns a column without empty cells.
+    """Returns a column, after checking that no cell is empty.
 
     Args:
         table: the table of a file.
@@ -158,7 +158,7 @@ def parse_year(value: object) -> int | None:
 def _unreadable(path: Path, error: OSError) -> DataError:
     """Returns the error for a file that cannot be opened.
 
-    The hint suggests files of the same folder with similar names.
+    The hint suggests files with similar names in the same folder.
     """
     hint = ""
     if isinstance(error, FileNotFoundError) and path.parent.is_dir():
@@ -168,5 +168,8 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _line(rows: NDArray[np.bool_]) -> int:
-    """Returns the line number of the first row that is True. The header is line 1."""
+    """Returns the line number of the first row that is True.
+
+    The header is line 1.
+    """
     return int(np.flatnonzero(rows)[0]) + 2

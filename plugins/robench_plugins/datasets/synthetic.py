@@ -1,4 +1,4 @@
-"""Synthetic interactions of users with a taste, and items of skewed popularity."""
+"""Synthetic interactions: users have a taste, and item popularity is skewed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Synthetic(Dataset):
         return hashlib.sha256(json.dumps(self.config.resolved(), sort_keys=True).encode()).hexdigest()
 
     def load(self) -> Ratings:
-        """Returns the interactions, user by user and in the order of time."""
+        """Returns the interactions, sorted by user and then by time."""
         c = self.config
         rng = Rng(c.seed).child("synthetic")
         taste_of_item = rng.child("items").numpy().integers(0, c.factors, c.items)

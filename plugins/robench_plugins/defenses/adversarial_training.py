@@ -83,7 +83,7 @@ class AdversarialTraining(TrainingDefense):
         if c.noise:
             delta = step.perturb_noisily(e, epsilon=c.epsilon, norm=c.norm, noise=c.noise, objective=robust)
             return (1 - c.lambda_) * robust(e.plus(delta))
-        # If both share a loss, the gradient of the clean pass is the first gradient of the inner attack.
+        # If the inner attack uses the model's own loss, the clean pass gives the first gradient of the attack.
         delta = step.perturb(
             e,
             inner=c.inner,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Gaussian(TrainingDefense):
     """Trains on inputs that move by ε in a random direction.
 
-    This is training with noise (Bishop, Neural Computation 1995), with noise as long as an adversarial perturbation. In
-    L2 the noise is uniform on the sphere of radius ε. In L∞ it is a random corner of the cube (the signs of normal
+    This is training with noise (Bishop, Neural Computation 1995). The noise is as long as an adversarial perturbation.
+    In L2 the noise is uniform on the sphere of radius ε. In L∞ it is a random corner of the cube (the signs of normal
     noise). L_robust is the model's own loss on the noisy inputs. A defence that is no better than this control gains
     nothing from its gradient.
     """

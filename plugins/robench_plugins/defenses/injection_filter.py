@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 from robench.api import BaseConfig, Defense
 from robench_plugins.defenses.normalise import Normalise
 
-# Each pattern needs a mark of a dialogue, or an imperative with an object that titles do not command. So "Ignore Me"
-# and "Choose" alone count as titles.
+# Each pattern needs a mark of a dialogue, or several words that titles rarely combine. An imperative alone is not
+# enough, so "Ignore Me" and "Choose" count as titles.
 PATTERNS = (
     r"\b(ignore|disregard|forget)\b.{0,20}\b(previous|prior|above|other|all|instructions?|prompts?|titles?|items?)\b",
     r"\b(rank|rate|place|put|list|score)\b.{0,20}\b(first|top|highest|number one|#1|above|before)\b",

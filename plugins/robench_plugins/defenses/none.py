@@ -1,4 +1,4 @@
-"""The undefended case."""
+"""The absence of a defence."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from robench.api import Defense
 
 
 class NoDefense(Defense):
-    """Changes nothing. The model is the undefended twin of every defence."""
+    """Changes nothing. The victim is the undefended twin of every defended victim."""

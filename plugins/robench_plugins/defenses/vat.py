@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def vulnerability(losses: Losses, batch: Batch) -> Tensor:
-    """Returns the vulnerability g(L(u)) of the user of each row, float [B].
+    """Returns the vulnerability g(L(u)) of each row's user, float [B].
 
     The definition is g(L(u)) = σ((L̄ − L(u)) / L(u)), detached and in [0, 1). σ is the logistic function. L(u) is the
     mean loss of the user's targets in the batch. L̄ is the mean of L(u) over the users of the batch. A row without a

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-WORKER = 8 << 30  # bytes of free memory per worker on a GPU, for its context, its model, scores and gradients
+WORKER = 8 << 30  # bytes of free GPU memory per worker, for its context, model, scores and gradients
 MOST = 8  # the most workers per GPU, because they share its processors
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PROBE = "import torch\nfor n in range(torch.cuda.device_count()): print(torch.cuda.mem_get_info(n)[0])"
@@ -26,7 +26,7 @@ def places(device: str, workers: int | None, tasks: int) -> list[Place]:
 
     On the CPU there is one worker per core. A GPU has one worker per 8 GiB of free memory, at least one and at most
     eight. In total there are no more workers than cores, but at least one per GPU. The workers are assigned to the GPUs
-    in turn. Without more tasks than GPUs, every GPU has one worker.
+    in turn. If there are no more tasks than GPUs, every GPU has one worker.
 
     Args:
         device: the device of the suite.
@@ -51,7 +51,8 @@ def visible_gpus(device: str) -> list[str]:
     """Returns the GPUs that a suite may use, as names for ``CUDA_VISIBLE_DEVICES``.
 
     Args:
-        device: the device of the suite. ``cuda:N`` is one GPU. ``cuda`` and ``auto`` are all GPUs that torch can use.
+        device: the device of the suite. ``cuda:N`` means one GPU. ``cuda`` and ``auto`` mean all GPUs that torch can
+            use.
     """
     if device == "cpu":
         return []
@@ -63,7 +64,7 @@ def visible_gpus(device: str) -> list[str]:
 def free_memory() -> dict[str, int]:
     """Returns the free bytes of every GPU that torch can use.
 
-    The result is empty if the free memory cannot be found out.
+    The result is empty if the free memory cannot be determined.
     """
     command = [sys.executable, "-P", "-c", PROBE]
     try:

@@ -1,4 +1,4 @@
-"""Metrics of the classification of items into likes and dislikes.
+"""Metrics for the classification of items into likes and dislikes.
 
 The prediction is a calibrated probability p. Every held-out item is a like, and one fixed negative per held-out item is
 a dislike.

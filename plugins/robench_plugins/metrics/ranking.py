@@ -24,7 +24,7 @@ def ratio(part: FloatArray, whole: FloatArray | IntArray) -> FloatArray:
 
 
 class RankMetric(Metric):
-    """The base class of metrics of ranks, which are in [0, 1]."""
+    """The base class of metrics that depend on ranks and have values in [0, 1]."""
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 

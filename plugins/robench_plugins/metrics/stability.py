@@ -1,6 +1,6 @@
 """Metrics of list stability.
 
-They compare the lists of a cell with those of the clean cell of its victim.
+Each metric compares the lists of a cell with the lists of the victim's clean cell.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PERSISTENCE = 0.9  # p of rank-biased overlap
 
 
 def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
-    """Returns the size of the overlap of two lists at each depth, float64 [U, k].
+    """Returns how many items two lists share at each depth, float64 [U, k].
 
     Args:
         one: the first list of each user, int64 [U, 10], padded with −1.
@@ -25,7 +25,7 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
     """
     one, two = one[:, :k], two[:, :k]
     user, first, second = np.nonzero((one[:, :, None] == two[:, None, :]) & (one[:, :, None] >= 0))
-    # An item of both lists counts from the deeper of its two positions on.
+    # An item in both lists counts from the deeper of its two positions onwards.
     starts = np.bincount(user * k + np.maximum(first, second), minlength=len(one) * k)
     result: FloatArray = starts.reshape(len(one), k).cumsum(1).astype(np.float64)
     return result

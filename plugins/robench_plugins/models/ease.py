@@ -43,7 +43,7 @@ class Ease(HistoryModel):
         if data.n_items > MOST_ITEMS:
             raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
         x = interaction_matrix(data.train)
-        gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place only in this order
+        gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place only on arrays in this order
         gram[np.diag_indices_from(gram)] += self.config.weight_decay
         eye = np.eye(len(gram), order="F")
         inverse = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), eye, overwrite_b=True)

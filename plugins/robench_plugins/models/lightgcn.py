@@ -45,7 +45,7 @@ def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
 
 
 class _Propagation(torch.autograd.Function):
-    """The mean of the layers 0 to K as a function with a gradient.
+    """The mean of the layers 0 to K, as a differentiable function.
 
     The function is linear and symmetric, so its backward pass is the same function.
     """

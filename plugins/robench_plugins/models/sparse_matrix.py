@@ -85,7 +85,7 @@ def stack_blocks(rows: int, width: int, block: Callable[[slice], Matrix]) -> Mat
 
 
 def to_state(name: str, matrix: Matrix) -> dict[str, NDArray[np.generic]]:
-    """Returns the parts of a sparse matrix as arrays with the prefix ``name``."""
+    """Returns the arrays of a sparse matrix, under keys that start with ``name``."""
     return {
         f"{name}_data": matrix.data.astype(np.float32),
         f"{name}_indices": matrix.indices.astype(np.int64),

@@ -74,7 +74,7 @@ class TextBert(TokenModel, SequenceModel):
         @field_validator("tuned_layers", mode="before")
         @classmethod
         def _check_tuned_layers(cls, value: Any) -> Any:
-            """Returns the value, or raises an error with one message instead of one per type."""
+            """Returns the value, or raises one error instead of one error per type."""
             if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
                 return value
             raise ValueError("must be a number of layers from 0, or all")
@@ -86,12 +86,12 @@ class TextBert(TokenModel, SequenceModel):
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder. Its trained layers belong to this model alone."""
+        """Returns the encoder, with trained layers that belong to this model alone."""
         return Encoder.load(self.config.weights, self.config.max_tokens)
 
     @property
     def _placed_encoder(self) -> Encoder:
-        """The encoder on the device and in the precision of this model."""
+        """Returns the encoder, on the device and in the precision of this model."""
         self.encoder.net.to(self.device, self.texts.dtype)
         return self.encoder
 
@@ -254,7 +254,10 @@ class TextBert(TokenModel, SequenceModel):
         return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
 
     def _with_gradient(self, vectors: Tensor) -> Tensor:
-        """Returns the vectors. In training, the result requires a gradient for defences."""
+        """Returns the vectors, which require a gradient during training.
+
+        Defences need this gradient.
+        """
         training = self.training and torch.is_grad_enabled()
         return vectors.requires_grad_() if training and not vectors.requires_grad else vectors
 

@@ -39,10 +39,10 @@ class Apgd(EmbeddingAttack):
     """Climbs the loss with momentum and a step size that adapts to each user.
 
     The attack is Auto-PGD of Croce & Hein (ICML 2020, algorithm 1), on a loss of the host. The first steps have length
-    2r. At a checkpoint the step is halved for a user under one of two conditions. Condition 1 holds if too few steps
-    raised the loss. Condition 2 holds if the best loss has not risen since the last checkpoint and the step was not
-    halved there. After a halving the search continues from the best point. Restart 0 starts from δ = 0, so this restart
-    is deterministic. Further restarts start from a random point, as in the paper.
+    2r. At a checkpoint the step is halved for a user if either of two conditions holds. Condition 1 holds if too few
+    steps raised the loss. Condition 2 holds if the best loss has not risen since the last checkpoint and the step was
+    not halved there. After a halving the search continues from the best point. Restart 0 starts from δ = 0, so this
+    restart is deterministic. Further restarts start from a random point, as in the paper.
     """
 
     class Config(EmbeddingConfig):
@@ -103,7 +103,7 @@ class Apgd(EmbeddingAttack):
         yield success
 
     def _evaluate(self, oracle: Oracle, delta: Delta) -> tuple[Tensor, Tensor, Delta]:
-        """Returns the evaluation at ``delta``.
+        """Returns the loss, the reached goals and the gradients at ``delta``.
 
         Returns:
             The loss, float [B]; whether the goal is reached, bool [B]; and the gradient for each input, [B, ...].

@@ -1,4 +1,4 @@
-"""Keeps the iterate with the highest loss among those of an attack."""
+"""Keeps the iterate of an attack that has the highest loss."""
 
 from __future__ import annotations
 

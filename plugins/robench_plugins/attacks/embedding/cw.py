@@ -67,7 +67,7 @@ class CarliniWagner(MinimumNormAttack):
         Each user has a separate c.
 
         Args:
-            oracle: answers queries about the users to break.
+            oracle: the oracle that answers queries about the users to break.
             noise: the direction of the starting point, [B, ...] per input. With 0 the search starts from δ = 0.
             rival: the item that should pass the held-out item, int64 [B], or None for the k-th best competitor.
         """
@@ -95,7 +95,7 @@ class CarliniWagner(MinimumNormAttack):
         ``CarliniWagner`` defines the symbols.
 
         Args:
-            oracle: answers queries about the users to break.
+            oracle: the oracle that answers queries about the users to break.
             start: the first iterate, [B, ...] per input.
             c: the weight of the margin, float [B].
             distance: the first-order distance to the boundary, float [B].
@@ -133,7 +133,7 @@ class CarliniWagner(MinimumNormAttack):
         """Shortens δ by bisection for as long as it still breaks the user.
 
         Args:
-            oracle: answers queries about the users to break.
+            oracle: the oracle that answers queries about the users to break.
             delta: a δ that breaks every user in ``broken``, [B, ...] per input.
             broken: the users that δ breaks, bool [B].
 

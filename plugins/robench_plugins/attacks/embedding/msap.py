@@ -15,15 +15,15 @@ from robench_plugins.attacks.embedding.restarts import uniform_start
 class Msap(EmbeddingAttack):
     """Climbs the loss by L2 steps on the embedding tables, and clips entries to ±ε.
 
-    These are the multi-step adversarial perturbations of Anelli et al. (FLAIRS 2021), with the step rule of the
-    authors' code: δ ← clip(δ + ε/4 · g / ‖g‖₂, −ε, ε). Here g is the gradient of the loss, and its norm is taken row by
-    row. The clip acts on each entry, so the ball is that of the L∞ norm. A row of d entries may spend up to ε√d in the
-    L2 norm. The FGSM that the paper compares with MSAP spends only ε. (The authors' code has an L2 clip, but it is
+    The attack computes the multi-step adversarial perturbations of Anelli et al. (FLAIRS 2021), with the step rule of
+    the authors' code: δ ← clip(δ + ε/4 · g / ‖g‖₂, −ε, ε). Here g is the gradient of the loss, and ‖g‖₂ is computed row
+    by row. The clip acts on each entry, so the ball is an L∞ ball. A row of d entries may spend up to ε√d in the L2
+    norm. The FGSM that the paper compares with MSAP spends only ε. (The authors' code has an L2 clip, but it is
     commented out.) The record holds both norms. To stay within the L2 ball, use ``pgd`` with ``norm: l2``.
 
-    ``start: zero`` is the BIM of the paper, and ``start: uniform`` is its PGD. The paper starts within ±0.05 for every
-    ε. This attack starts within ±ε/10, which is the same at the paper's ε = 0.5. The candidate is the last iterate. The
-    paper draws negative items once, but this attack draws them anew for every step.
+    ``start: zero`` gives the paper's BIM, and ``start: uniform`` gives the paper's PGD. The paper starts within ±0.05
+    for every ε. This attack starts within ±ε/10, which is the same at the paper's ε = 0.5. The candidate is the last
+    iterate. The paper draws negative items once, but this attack draws them anew for every step.
     """
 
     class Config(EmbeddingConfig):

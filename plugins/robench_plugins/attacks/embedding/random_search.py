@@ -1,4 +1,4 @@
-"""Random search: an attack that uses scores and no gradient."""
+"""Random search: an attack that uses scores but no gradient."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench_plugins.attacks.embedding.restarts import random_start
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Schedule of the Square attack (section 3.2): the share of changed entries halves at these of 10,000 iterations.
+# Schedule of the Square attack (section 3.2): the share of changed entries is halved after these of 10,000 queries.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
@@ -35,10 +35,10 @@ class RandomSearch(EmbeddingAttack):
     """Changes some random entries at a time and keeps the change if the loss rises.
 
     The attack follows the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no
-    squares of neighbouring pixels, so this attack draws the entries at random. In L∞ the drawn entries move to ±r, the
-    corners of the cube (eq. 2 of the paper). In L2 they are drawn anew, and the whole vector is scaled back to the
-    sphere. On average, a proposal draws at least two entries of a user. The attack needs no gradient, so a defence that
-    only hides its gradient does not stop it.
+    squares of neighbouring pixels, so this attack chooses the entries at random. In L∞ the chosen entries move to ±r,
+    the corners of the cube (eq. 2 of the paper). In L2 the chosen entries are drawn anew, and the whole vector is
+    scaled back to the sphere. On average, a proposal changes at least two entries of a user. The attack needs no
+    gradient, so a defence that only hides its gradient does not stop it.
     """
 
     class Config(EmbeddingConfig):

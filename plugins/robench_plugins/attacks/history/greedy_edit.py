@@ -1,4 +1,4 @@
-"""Greedy edits of a history, by scores alone."""
+"""An attack that edits a history greedily, guided by scores alone."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 class GreedyEdit(HistoryAttack):
     """Edits a history step by step, with the edit that raises the loss most.
 
-    The first half of the ``queries`` edits have a uniformly drawn kind, position and item. The other half starts from
-    the best edit so far. The attack turns this edit into a substitution, which combines a deletion and an insertion. It
-    then changes the position and the item in turn. An edit is made only if it raises the loss. If ``queries`` is null,
-    every edit is evaluated, which is feasible only for small data.
+    For each edit, the attack tries ``queries`` proposals. In the first half of the proposals, kind, position and item
+    are drawn uniformly. The second half varies the best proposal so far. First the attack turns this proposal into a
+    substitution, which combines a deletion and an insertion. Then the attack changes the position and the item in turn.
+    An edit is made only if it raises the loss. If ``queries`` is null, every edit is evaluated, which is feasible only
+    for small data.
 
-    This is the black-box counterpart of ``greedy-gradient``. It needs no gradient, so it can attack any model. A
-    defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random
-    proposals and a coordinate-wise refinement of the best one.
+    This is the black-box counterpart of ``greedy-gradient``. This attack needs no gradient, so it can attack any model.
+    A defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random
+    proposals and a coordinate-wise refinement of the best proposal.
     """
 
     class Config(HistoryConfig):
@@ -42,7 +43,7 @@ class GreedyEdit(HistoryAttack):
     config: Config
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the histories of the finalists for each edit, int64 [B, L] each."""
+        """Yields the histories after the best proposals for each edit, int64 [B, L] each."""
         c = self.config
         search = HistorySearch(oracle, c.loss, c.finalists)
         for edit in range(int(oracle.budget().max())):
@@ -53,7 +54,7 @@ class GreedyEdit(HistoryAttack):
             yield from search.step(edit, proposals)
 
     def _proposals(self, search: HistorySearch, uniform: Tensor) -> Iterator[Proposal]:
-        """Yields random edits, then changes of the best one.
+        """Yields random edits, then variations of the best edit so far.
 
         Args:
             search: the histories, and the best edit so far.

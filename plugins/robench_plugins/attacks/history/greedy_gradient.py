@@ -1,4 +1,4 @@
-"""Greedy substitutions in a history, along the gradient."""
+"""An attack that substitutes items of a history greedily, along the gradient."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class GreedyGradient(HistoryAttack):
     If item j replaces item i, the loss changes by about ⟨g, v_j − v_i⟩. Here v_i and v_j are the vectors of the items,
     and g is the gradient with respect to the vector at that position. This is the estimate of HotFlip (Ebrahimi et al.,
     ACL 2018, eq. 3 and 4). The attack scores the ``candidates`` pairs of position and item with the highest estimates.
-    It applies the best one if it raises the loss, and then computes the gradient anew.
+    The best pair is applied if it raises the loss, and the gradient is then computed anew.
 
     The attacks of Yue et al. have the same form (RecSys 2021, section 3.3; RecSys 2022, algorithm 1) but use another
     first-order rule. Those attacks rank the positions by the norm of a single gradient. They rank the items for a
-    position by the cosine with e + sign(g), where e is the vector at the position. Like them, this attack verifies the
-    best pairs by scoring. The limit of Yue et al. on the cosine between an item and its substitute is not part of this
-    threat model.
+    position by the cosine with e + sign(g), where e is the vector at the position. This attack verifies the best pairs
+    by scoring too. The limit of Yue et al. on the cosine between an item and its substitute is not part of this threat
+    model.
     """
 
     class Config(HistoryConfig):
@@ -45,7 +45,7 @@ class GreedyGradient(HistoryAttack):
     gradient: ClassVar[bool] = True
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the histories of the finalists for each substitution, int64 [B, L] each.
+        """Yields the histories after the best substitutions, int64 [B, L] each.
 
         Raises:
             PluginError: if the model offers no gradient with respect to the items of a history.

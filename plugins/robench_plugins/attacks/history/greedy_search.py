@@ -1,4 +1,4 @@
-"""The search that the greedy attacks on histories share, with one edit at a time."""
+"""The greedy search, one edit at a time, that attacks on histories share."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Proposal: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 class HistorySearch:
     """The state of a greedy search: the worst history of every user so far.
 
-    The proposals for an edit depend only on earlier edits. So the path under a smaller budget is the beginning of the
-    path under a larger one.
+    The proposals for an edit depend only on earlier edits. Therefore the edits under a smaller budget are the first
+    edits under a larger budget.
 
     Args:
         oracle: the users whose histories are edited.
@@ -42,7 +42,7 @@ class HistorySearch:
         self.leader: list[Tensor] = []
 
     def step(self, edit: int, proposals: Iterable[Proposal]) -> Iterator[Tensor]:
-        """Applies the best proposal for one edit to each user, if it raises the loss.
+        """Applies to each user the best proposal for one edit, if it raises the loss.
 
         Users whose budget does not exceed ``edit`` edits keep their history.
 

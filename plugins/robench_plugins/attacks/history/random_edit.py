@@ -33,7 +33,7 @@ class RandomEdit(HistoryAttack):
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
         """Yields the histories of each draw, int64 [B, L].
 
-        The edits under a smaller budget are the first ones of a larger budget.
+        The edits under a smaller budget are the first edits under a larger budget.
         """
         budget = oracle.budget()
         edits = range(int(budget.max()))

@@ -18,16 +18,17 @@ class HotFlip(TextAttack):
 
     The attack follows HotFlip of Ebrahimi et al. (ACL 2018). ``WordFlips`` describes the estimates. The attack differs
     from the paper in four ways. First, it exchanges whole words. Second, new words come only from the catalogue's
-    titles, because the estimate is unreliable for words unlike those of the training. With ``words: any``, every word
-    that is a token may be used too. Third, the search is greedy, with a beam of one, but flips are scored before one is
-    applied. Fourth, the paper's limits on cosine, part of speech and stop words do not apply, because this threat model
-    counts edits.
+    titles, because the estimate is unreliable for words unlike those in the training data. With ``words: any``, every
+    word that is a token may be used too. Third, the search is greedy, with a beam of one, but flips are scored before
+    one is applied. Fourth, the paper's limits on cosine, part of speech and stop words do not apply, because this
+    threat model counts edits.
 
     To insert a word, the attack first adds the typical word of the catalogue and then flips it by the gradient at that
     position. The paper estimates insertions and deletions as chains of flips of all later tokens.
 
     An untargeted attack rewrites all titles at once, in ``rounds`` steps without insertions. A step flips as many words
-    of a title as its share of the budget allows. It changes either all titles or the half with the higher estimates.
+    of a title as the step's share of the budget allows. Each step tries two versions. One version changes all titles,
+    and the other changes only the half with the higher estimates.
     """
 
     class Config(TextConfig):
@@ -69,7 +70,7 @@ class HotFlip(TextAttack):
             yield from search.step(self._proposals(search))
 
     def _flips(self, search: TitleSearch, titles: Sequence[str]) -> WordFlips:
-        """Returns the word flips at these titles, with the configured words."""
+        """Returns the word flips for the given titles, with the configured words."""
         return WordFlips.at(search.oracle, titles, catalogue_only=self.config.words == "catalogue")
 
     def _proposals(self, search: TitleSearch) -> Iterator[list[str]]:
@@ -94,7 +95,7 @@ class HotFlip(TextAttack):
                 yield from self._side_by_side(search, insertions)
 
     def _side_by_side(self, search: TitleSearch, proposals: Sequence[Iterator[str]]) -> Iterator[list[str]]:
-        """Yields the first proposals within budget of every item, for all items at once.
+        """Yields each item's first proposals within budget, for all items at once.
 
         An item without a further proposal keeps its title.
 
@@ -110,7 +111,7 @@ class HotFlip(TextAttack):
             yield [column[row] if row < len(column) else search.titles[index] for index, column in enumerate(columns)]
 
     def _joint_proposals(self, search: TitleSearch) -> Iterator[list[str]]:
-        """Yields flips in all titles, then in the half of them with higher estimates."""
+        """Yields flips in all titles, then only in the half with the higher estimates."""
         flips = self._flips(search, search.titles)
         titles, gains = [], []
         for index, title in enumerate(search.titles):

@@ -73,7 +73,7 @@ def with_typos(title: str, typos: Sequence[Typo], budget: int) -> str:
 
 
 def misspell(word: str, kind: TypoKind, share: float) -> str:
-    """Returns the word with one typo, or the word itself if it can have none.
+    """Returns the word with one typo, or unchanged if no such typo is possible.
 
     Args:
         word: any word.
@@ -85,7 +85,7 @@ def misspell(word: str, kind: TypoKind, share: float) -> str:
 
 
 def _misspellings(word: str, kind: TypoKind) -> Iterator[str]:
-    """Yields every word that one typo of this kind turns the word into."""
+    """Yields every misspelling of the word that has one typo of this kind."""
     for position, char in enumerate(word):
         before, after = word[:position], word[position + 1 :]
         if kind == "swap" and after and char != after[0]:

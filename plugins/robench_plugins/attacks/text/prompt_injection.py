@@ -26,8 +26,8 @@ PAYLOADS = (
 class PromptInjection(TextAttack):
     """Writes an instruction to the language model into a title.
 
-    This is indirect prompt injection (Greshake et al., AISec 2023). The model treats text of an attacker as if it came
-    from its user. An added word counts as an edit, and instructions over budget are skipped. So a budget of one or two
+    This is indirect prompt injection (Greshake et al., AISec 2023). The model treats an attacker's text as if it came
+    from the user. An added word counts as an edit, and instructions over budget are skipped. So a budget of one or two
     words allows only a few instructions. The attack is meant for models that answer a prompt. Other models only see
     added words.
     """

@@ -35,7 +35,7 @@ class RandomRewrite(TextAttack):
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields the titles of each draw, one per item.
 
-        The edits under a smaller budget are the first ones of a larger budget.
+        The edits under a smaller budget are the first edits under a larger budget.
         """
         unit = oracle.unit
         pool = vocabulary(oracle.catalogue) if unit == "words" else list(string.ascii_lowercase)
@@ -50,7 +50,7 @@ class RandomRewrite(TextAttack):
 def randomly_edited(title: str, budget: int, unit: Unit, pool: Sequence[str], generator: np.random.Generator) -> str:
     """Returns the title after ``budget`` random edits.
 
-    An edit that would exceed the budget is skipped. A very long word, for example, counts as several.
+    An edit that would exceed the budget is skipped. A very long word, for example, counts as several edits.
 
     Args:
         title: the genuine title.

@@ -27,12 +27,12 @@ class Rewrite(TextAttack):
     Rewriting by a language model was proposed by Zhang et al. (Stealthy attack on large language model based
     recommendation, ACL 2024). The examples in the request follow ATR-ICL (Oh et al., Adversarial text rewriting for
     text-aware recommender systems, CIKM 2024). Unlike in that work, the scores of the victim decide between several
-    answers. The first examples are the titles of the most used items, which are public. In later rounds they are titles
-    that this attack has written for other items and that reach the most users.
+    answers. The first examples are the titles of the most used items, which are public. In later rounds the examples
+    are titles that this attack has written for other items. Titles that reach the most users are preferred.
 
-    An answer over budget is cut at its end. If the budget is smaller than the title, nothing may be left. In that case
-    the first words of the answer are put before the genuine title. The decoder does not see the scores while it writes,
-    so a weak writer makes a weak attack. Compare it with ``random-rewrite``.
+    An answer over budget is cut at its end. If the budget is smaller than the title, it is possible that no beginning
+    of the answer fits. In that case the first words of the answer are put before the genuine title. The decoder does
+    not see the scores while it writes, so a weak writer makes a weak attack. Compare it with ``random-rewrite``.
     """
 
     class Config(TextConfig):
@@ -93,8 +93,8 @@ class Rewrite(TextAttack):
     def _within_budget(search: TitleSearch, index: int, answer: str) -> str:
         """Returns the longest beginning of the answer that is within budget.
 
-        Introductions, list marks and quotation marks around the answer are removed. If no beginning fits by itself, it
-        is put before the genuine title. If that does not fit either, the genuine title is returned.
+        Introductions, list marks and quotation marks around the answer are removed. If no beginning fits by itself, the
+        genuine title is put after the longest beginning that still fits. If none fits, the genuine title is returned.
         """
         words = LIST_MARK.sub("", INTRODUCTION.sub("", LIST_MARK.sub("", answer.strip()))).strip(" \"'*“”").split()
         for tail in ([], search.genuine[index].split()):

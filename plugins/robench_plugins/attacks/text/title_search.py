@@ -20,7 +20,7 @@ class TitleSearch:
 
     A title is better if its item reaches more users, or as many users with a higher loss. The loss alone would be
     misleading, because the loss is a mean over all users. A move from rank 900 to 300 for every user would count more
-    than a move into the top k of a few users.
+    than a move into the top k for a few users.
 
     Promoted items have separate outcomes, so each item takes its best proposal. In an untargeted attack all items share
     one outcome, so all of them take the same proposal.

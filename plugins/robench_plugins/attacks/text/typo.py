@@ -119,7 +119,7 @@ def _proposal(
 def _step(
     search: TitleSearch, best: Sequence[tuple[Typo, ...]], proposal: Sequence[tuple[Typo, ...]]
 ) -> list[tuple[Typo, ...]]:
-    """Returns the typos of the best titles, after evaluating the proposed ones."""
+    """Evaluates the proposed typos, and returns the typos of the best titles."""
     titles = [
         with_typos(title, typos, budget)
         for title, typos, budget in zip(search.genuine, proposal, search.budget, strict=True)

@@ -9,7 +9,7 @@ from robench.api.attacks.text import pieces
 def is_one_word(text: str) -> bool:
     """Returns whether the text counts as one word.
 
-    A very long word counts as several.
+    A very long word counts as several words.
     """
     return len(pieces(text, "words")) == 1
 

@@ -14,18 +14,18 @@ from robench.api.attacks.text import TokenSlopes
 from robench_plugins.attacks.text.vocabulary import is_one_word, vocabulary
 
 LETTERS = re.compile(r"[^\W\d_]+")
-STEEPEST = 200  # the number of substitutions per title with the highest estimates; those within budget are used
+STEEPEST = 200  # the most substitutions per title to try, highest estimates first; only those within budget are used
 
 
 @dataclass(frozen=True, eq=False)
 class WordFlips:
-    """The words that may be inserted into titles.
+    """The words that may be inserted into given titles, and the slopes of the loss.
 
-    The object also holds the slopes of the loss at these titles.
+    The slopes are those at the given titles.
 
-    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in the place of token a changes the loss L by ⟨e_b
-    − e_a, ∂L/∂e_a⟩. Here e_a and e_b are the vectors of the tokens. This class exchanges whole words. Every token of
-    the old word is replaced by the mean vector of the tokens of the new word.
+    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in place of token a changes the loss L by ⟨e_b −
+    e_a, ∂L/∂e_a⟩. Here e_a and e_b are the vectors of the tokens. This class exchanges whole words. Every token of the
+    old word is replaced by the mean vector of the tokens of the new word.
 
     Some models score an item by the mean log-likelihood of its tokens. For these models the likelihood of the new word
     in its place is added to the estimate. (ARCA, Jones et al., ICML 2023, separates the two parts in the same way.) The
@@ -50,7 +50,7 @@ class WordFlips:
 
     @classmethod
     def at(cls, oracle: TextOracle, titles: Sequence[str], *, catalogue_only: bool = False) -> WordFlips:
-        """Returns the word flips at these titles.
+        """Returns the word flips for the given titles.
 
         Args:
             oracle: the victim.
@@ -222,7 +222,7 @@ class WordFlips:
 def _pool(slopes: TokenSlopes, catalogue: Sequence[str], *, catalogue_only: bool) -> dict[str, tuple[int, ...]]:
     """Returns the words that may be inserted, with their tokens.
 
-    If the model reads several words as the same tokens, the first of them is taken.
+    If the model reads several words as the same tokens, only the first word is kept.
 
     Args:
         slopes: the model's tokens for words.

@@ -27,8 +27,8 @@ from robench_plugins.executors.devices import VISIBLE
 
 log = logging.getLogger("robench")
 
-AHEAD = 2  # the most tasks in flight per task that the cluster can do at a time
-RETRIES = 3  # the most attempts after an attempt that raised an exception; a lost worker does not count
+AHEAD = 2  # the most tasks in flight, as a multiple of the tasks that the cluster can run at a time
+RETRIES = 3  # the most repeated attempts if an attempt raises an exception; lost workers do not count
 PATIENCE = 60.0  # the most seconds to wait until a worker takes its files
 RESOURCE = "GPU"  # A worker declares this resource if it has a device of its own.
 
@@ -59,7 +59,7 @@ class Dispatch:
         self._running: dict[str, _Running] = {}
 
     def run(self, tasks: Sequence[Task]) -> None:
-        """Does tasks in order, and passes on their events."""
+        """Runs tasks in order, and passes on their events."""
         waiting = list(tasks)[::-1]
         resources = self._resources(tasks)
         mailbox = Mailbox(self._name, self.client)
@@ -80,7 +80,7 @@ class Dispatch:
             mailbox.close()
 
     def _slots(self) -> int:
-        """Returns the number of tasks that the cluster can do at a time.
+        """Returns the number of tasks that the cluster can run at a time.
 
         The number is at least 1, because the cluster may have no worker yet.
         """
@@ -115,7 +115,7 @@ class Dispatch:
                 continue
             if "hello" in message:
                 self._answer(one, message["attempt"], message["hello"])
-            if message["attempt"] != one.attempt:  # this attempt was given up
+            if message["attempt"] != one.attempt:  # this attempt has been given up
                 continue
             for event in message.get("events", ()):
                 one.finished += event["kind"] == "cell"
@@ -151,7 +151,7 @@ class Dispatch:
         return True
 
     def _conclude(self, one: _Running) -> None:
-        """Reports a task as lost if its future has ended before its last message."""
+        """Reports a task as lost if its future ended before the last message arrived."""
         if self._running.pop(one.task.id, None) is None:
             return
         error = f"the dask task ended as {one.future.status}"

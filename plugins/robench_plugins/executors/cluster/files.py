@@ -1,6 +1,6 @@
 """Brings the files of a task to a worker that lacks them in its cache.
 
-The payload of a task has the path of each file below the cache, with the file's sha256.
+The payload of a task lists the path of each file below the cache, and the file's sha256.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The messages between the client and the dask tasks of one run.
 
 The messages go through two kinds of queues at the scheduler. Every task writes to the queue of the client. The client
-answers each attempt at a task once, in a separate queue. If a worker is lost, its answer is lost too, and the next
-attempt asks again.
+answers each attempt at a task once, in a separate queue. If a worker is lost, the answer to the worker is lost too, and
+the next attempt asks again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Hello(TypedDict):
 class Go(TypedDict):
     """The answer to ``Hello``, with the number of finished cells of the task.
 
-    The pieces of the files follow.
+    The content of the files follows, in pieces.
     """
 
     finished: int
@@ -89,7 +89,7 @@ class Mailbox:
     def get(self) -> Iterator[Any]:
         """Yields the messages that wait.
 
-        If no message waits, the method waits a while for the first one.
+        If there are none, the method waits a while for the first message.
         """
         try:
             with scheduler_needed():

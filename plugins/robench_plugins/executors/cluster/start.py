@@ -33,8 +33,8 @@ HOST = "127.0.0.1"
 PATH = "--scheduler"
 LONGEST = 200  # the most characters of a foreign error
 SETTINGS = {
-    "distributed.scheduler.allowed-failures": 10,  # the most workers that a task may lose; a victim cannot end one
-    "distributed.scheduler.worker-ttl": "15 minutes",  # a fit never blocks the event loop, but a busy machine may
+    "distributed.scheduler.allowed-failures": 10,  # the most workers that a task may lose; a victim cannot end a worker
+    "distributed.scheduler.worker-ttl": "15 minutes",  # only a busy machine can block the event loop; a fit cannot
 }
 SILENT = logging.CRITICAL + 1  # This hides dask's own log. The executor reports everything that concerns a user.
 
@@ -54,7 +54,7 @@ def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
     spec = {number: {"cls": Nanny, "options": _options(place)} for number, place in enumerate(places)}
     with ExitStack() as stack:
         stack.enter_context(_environment_kept())
-        stack.enter_context(without_main())  # as long as dask may start a worker again
+        stack.enter_context(without_main())  # dask may restart a worker until the end of the block
         with environment(threads), trusted_path():
             stack.enter_context(dask.config.set(SETTINGS | {"distributed.nanny.pre-spawn-environ": _environment()}))
             cluster = stack.enter_context(SpecCluster(scheduler=scheduler, workers=spec, silence_logs=SILENT))
@@ -67,7 +67,8 @@ def joined_cluster(address: str) -> Iterator[Client]:
     """Yields a client of a running cluster.
 
     Raises:
-        UserError: if there is no scheduler at this address, or if its machines have other versions than this one.
+        UserError: if there is no scheduler at this address, or if a version differs between this machine and the
+            cluster.
     """
     with silence_logging_cmgr(SILENT), warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)  # the versions are compared below
@@ -109,7 +110,7 @@ def _environment_kept() -> Iterator[None]:
 async def _ask_kind(address: str) -> str:
     """Returns the kind of server at an address.
 
-    The function waits only for a while. A client would wait for ever if the server were silent.
+    The function waits only for a while. A dask client would wait forever for a silent server.
     """
     server = rpc(address, timeout=TIMEOUT, connection_args=Security().get_connection_args("client"))
     try:
@@ -134,7 +135,7 @@ def _check_address(address: str) -> None:
 
 
 def _check_versions(client: Client) -> None:
-    """Compares the versions of the scheduler and the workers with those here.
+    """Checks that the scheduler and the workers have the versions of this machine.
 
     Raises:
         UserError: if a version differs.

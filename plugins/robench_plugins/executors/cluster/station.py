@@ -32,7 +32,7 @@ IDLE = 60.0  # the seconds after which a fork server without tasks ends
 class PickledWork:
     """The pickled function that measures a task.
 
-    A dask worker passes the function on, and need not import torch for this.
+    A dask worker passes the function on without importing torch.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -40,12 +40,12 @@ class PickledWork:
 
     def __call__(self, task: Task, emit: Emit) -> None:
         """Measures a task."""
-        pickle.loads(self.content)(task, emit)  # from the client, whose tasks dask has unpickled already
+        pickle.loads(self.content)(task, emit)  # from the client; dask has already unpickled the client's task
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
         """Pickles the function itself for the next process.
 
-        So the fork server imports the function's module only once.
+        The fork server therefore imports the function's module only once.
         """
         return pickle.loads, (self.content,)
 
@@ -148,7 +148,7 @@ class Attempt:
         return go["finished"]
 
     def pass_on(self, launcher: Launcher, task: Task) -> None:
-        """Does a task in a subprocess and sends its events."""
+        """Runs a task in a subprocess and sends its events."""
         with _children_allowed():
             process = launcher.start(task)
         try:
@@ -187,7 +187,7 @@ class Attempt:
 
 
 def _release_check(worker: Worker, key: Any) -> Callable[[], bool]:
-    """Returns a function that checks whether a running task was released."""
+    """Returns a function that checks whether the client has released a running task."""
 
     def released() -> bool:
         state = worker.state.tasks.get(key)

@@ -18,9 +18,10 @@ CODE = "code of robench"
 
 @cache
 def collect_versions() -> dict[str, str]:
-    """Returns the versions of Python, libraries and plugins, and a digest of code.
+    """Returns the versions of Python, libraries and plugins, and a code digest.
 
-    The code is that of robench. A build of torch for another device, such as ``2.6.0+cpu``, counts as the same version.
+    The digest covers the code of robench. A build of torch for another device, such as ``2.6.0+cpu``, counts as the
+    same version.
     """
     owners = {point.dist.name for point in entry_points(group="robench") if point.dist}
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}

@@ -1,6 +1,6 @@
 """Describes the end of a worker.
 
-The sources are the exit code or signal of the worker, and the kernel's log.
+The description comes from the exit code or signal of the worker, and from the kernel's log.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def describe_exit(code: int) -> str:
 
 
 class MemoryKills:
-    """The processes of this control group that were killed for lack of memory.
+    """A counter of the processes that are killed for lack of memory.
 
-    The count begins when this object is made.
+    The counter covers the control group of this process, and ignores earlier kills.
     """
 
     def __init__(self) -> None:

@@ -63,7 +63,7 @@ def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
 
 
 def _become_worker(keeper: int) -> None:
-    os.setsid()  # a signal to the worker's group then reaches nobody else
+    os.setsid()  # a signal to the worker's group then reaches no other process
     tree.die_with_parent(keeper)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with suppress(OSError):

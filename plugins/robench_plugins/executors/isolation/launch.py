@@ -61,7 +61,7 @@ class Launcher:
         self._stop_server()
 
     def run(self, tasks: Sequence[Task], workers: int, emit: Emit) -> None:
-        """Does tasks in order, and passes on their events.
+        """Runs tasks in order, and passes on their events.
 
         Args:
             tasks: the tasks.
@@ -71,7 +71,7 @@ class Launcher:
         self.run_at([{}] * workers, tasks, emit)
 
     def run_at(self, places: Sequence[Mapping[str, Any]], tasks: Sequence[Task], emit: Emit) -> None:
-        """Does tasks in order at some places, such as GPUs, and passes on their events.
+        """Runs tasks in order at the given places, such as GPUs, and passes on events.
 
         Args:
             places: what each place adds to the payload of its tasks. A place has one task at a time.
@@ -104,7 +104,7 @@ class Launcher:
 
         The caller must read the process until it has ended, or close it.
         """
-        if self.forks:  # a server that is forked later would keep copies of the sockets, and the task would never end
+        if self.forks:  # a server forked later would keep copies of the sockets, and the task would never end
             with self._lock:
                 self._connect()
         events, lifeline = socket.socketpair(), socket.socketpair()
@@ -172,8 +172,8 @@ def environment(threads: int) -> Iterator[None]:
     """Sets the environment variables that workers inherit.
 
     The variables are thread counts, settings of the allocator and ``PYTHONSAFEPATH``. The thread counts replace those
-    of the user. The numerical libraries read thread counts during import. Settings of the allocator that the user has
-    made are kept. With ``PYTHONSAFEPATH``, a new Python imports nothing from the current folder.
+    of the user. The numerical libraries read thread counts during import. Allocator settings that the user has chosen
+    are kept. With ``PYTHONSAFEPATH``, a new Python imports nothing from the current folder.
     """
     given = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONSAFEPATH": "1"}
     given |= {name: value for name, value in ALLOCATOR.items() if name not in os.environ}
@@ -191,7 +191,7 @@ def environment(threads: int) -> Iterator[None]:
 
 @contextmanager
 def trusted_path() -> Iterator[None]:
-    """Moves the current folder to the end of the path.
+    """Moves the current folder to the end of the import path.
 
     An interactive Python would search this folder first.
     """

@@ -1,6 +1,6 @@
 """A spawned worker, for systems without a fork server.
 
-A separate thread watches its lifeline and its limits.
+A separate thread watches the lifeline and the limits of the worker.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMIT = 1  # the exit code of a worker over its limit
 
 
 def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
-    """Does a task in this process and ends it.
+    """Runs a task in this process, and then ends the process.
 
     Args:
         work: the function that measures the task.

@@ -1,4 +1,4 @@
-"""The process of a task, which does the work, sends its events, and exits."""
+"""The worker: a process that runs one task, sends its events, and exits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DONE = "done"  # the last message of a worker, which is not an event
 
 
 def do_task(work: Work, task: Task, events: socket.socket) -> None:
-    """Does a task and ends this process.
+    """Runs a task, and then ends this process.
 
     Threads and exit handlers of a plugin cannot delay the exit.
 

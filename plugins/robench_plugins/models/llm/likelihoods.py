@@ -1,4 +1,4 @@
-"""Log-likelihoods of titles after a prompt, each of which is computed once."""
+"""Computes the log-likelihoods of titles after a prompt, each of them once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TitleLikelihoods:
     """The mean log-likelihoods of titles after prompts, in nats per token.
 
     The genuine titles of a user are evaluated together, and a rewritten title is evaluated by itself. The last bits of
-    a likelihood depend on the titles that are evaluated with it. So this rule makes every number independent of earlier
+    a likelihood depend on the titles that are evaluated with it. With this rule, every number is independent of earlier
     evaluations. Results are cached and have no gradient, unless a method says otherwise.
 
     Args:
