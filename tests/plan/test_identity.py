@@ -1,6 +1,6 @@
-"""Tests ids, names and labels of built-in components.
+"""Tests that other packages do not change the names of built-in components.
 
-They do not change if other packages are installed.
+The ids, names and labels of built-in components stay the same if other packages are installed.
 """
 
 import json

@@ -61,7 +61,7 @@ def test_a_defence_around_a_neural_model_leaves_others_out(load):
 
 
 class Bare(MatrixFactorization):
-    """A neural model whose training has no margins."""
+    """A neural model that offers no margins for training."""
 
     margins_from = TorchModel.margins_from
 
@@ -81,7 +81,7 @@ def test_a_defence_says_what_a_model_lacks_for_it(load, registry):
 
 
 class Late(Defense):
-    """A defence that never settles and names no setting for this."""
+    """A defence with an endless warm-up."""
 
     def loss(self, step): ...
 

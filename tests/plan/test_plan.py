@@ -47,7 +47,7 @@ def test_victims_cells_and_labels(load):
     suite, plan = load(BASE)
     assert [m.label for m in suite.models] == ["popularity", "mf[factors=8]", "mf[factors=16]"]
     assert [a.part.label for a in suite.attacks] == ["pgd[norm=l2]", "pgd[norm=linf]", "bandwagon"]
-    # 3 models x 2 defences (λ = 1 is none) x 2 seeds x (clean + 3 test cells + 1 poisoned victim)
+    # 3 models x 2 defences (λ = 1 counts as none) x 2 seeds x (clean + 3 test cells + 1 poisoned victim)
     assert len(plan.cells) == 3 * 2 * 2 * (1 + 3 + 1)
     poisoned = [c for c in plan.cells if c.victim.poison is not None]
     assert all(c.attack is None and c.columns()["attack"] == "bandwagon" for c in poisoned)
@@ -187,7 +187,7 @@ def test_only_keeps_the_clean_cells_that_tables_need(load):
     _, plan = load(BASE)
     only = ["attack_label=pgd[norm=linf]", "model_label=mf[factors=8]"]
     picked = [c.columns() for c in select_cells(plan.cells, only)]
-    # Two defences and two seeds, each with its clean cell.
+    # Two defences with two seeds give four victims, each with a clean cell and an attacked cell.
     assert [c["attack_label"] for c in picked] == ["none", "pgd[norm=linf]"] * 4
     poisoned = [c.columns() for c in select_cells(plan.cells, ["attack=bandwagon", "model=popularity", "lambda=1"])]
     assert [(c["attack"], c["seed"]) for c in poisoned] == [
@@ -228,7 +228,7 @@ class Shuffle(Corruption):
 
 
 class Rewrite(Attack):
-    """An attack on a surface that cannot be measured yet."""
+    """An attack of a kind that robench cannot measure."""
 
     surface = "history"
     stage = "test"
