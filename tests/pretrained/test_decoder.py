@@ -35,7 +35,8 @@ def _one_line(error):
 def _naive(net, ids, title):
     """Returns the mean log-likelihood of a title's tokens after a prompt.
 
-    The network reads the whole sequence at once, without a shared prefix."""
+    The network reads the whole sequence at once, without a shared prefix.
+    """
     logits = net(input_ids=torch.tensor([ids + title]), use_cache=False).logits[0]
     log = logits.log_softmax(1)[len(ids) - 1 : -1]
     return log[torch.arange(len(title)), torch.tensor(title)].mean()
@@ -101,9 +102,9 @@ def test_a_gguf_is_read_once_and_kept_whole(folder, tmp_path, monkeypatch):
 
 
 def test_the_packaged_gguf_is_of_the_kind_that_is_converted_here(folder, tmp_path):
-    """A small file of the same architecture and tokenizer replaces the packaged file.
+    """The packaged file has the architecture and tokenizer of the small test file.
 
-    The conversion of the packaged file takes half a minute.
+    The other tests convert the small file, because converting the packaged file takes half a minute.
     """
     library = pytest.importorskip("gguf", reason="the extra llm is not installed")
     if (file := packaged_file()) is None:
@@ -229,7 +230,7 @@ def test_lora_changes_nothing_at_first_and_trains_little(folder, tmp_path):
         titles = [decoder.ids(title) for title in TITLES]
         before = decoder.log_likelihoods(prompt, titles)
         parts = decoder.adapt(4)
-        assert len(parts) == 2 * 2 * at  # two factors, two layers, queries and values in one or two matrices
+        assert len(parts) == 2 * 2 * at  # two factors and two layers; queries and values have one matrix or two
         result = decoder.log_likelihoods(prompt, titles)
         torch.testing.assert_close(result, before)
         result.sum().backward()
@@ -260,7 +261,7 @@ def test_the_package_is_found_without_being_imported():
 
 @pytest.fixture(scope="module", params=["llama", "gpt2"])
 def reader(tmp_path_factory, request):
-    """Returns a decoder that has few whole words."""
+    """Returns a decoder with tokens for a few whole words."""
     folder = tmp_path_factory.mktemp(request.param)
     return Decoder.load(str(tiny_decoder(folder, request.param, words=["Heat", "Heater", "a", "Wizard"])))
 
@@ -278,7 +279,7 @@ def test_tokens_begin_at_their_first_letter(reader):
     text = " Heaters of Wizard"
     starts = reader.spans(text)
     assert len(starts) == len(reader.ids(text))
-    assert starts == [1, 7, 9, 9, 10, 12]  # a lone blank belongs to the next word
+    assert starts == [1, 7, 9, 9, 10, 12]  # a token of one blank belongs to the next word
     assert reader.spans("") == []
 
 
@@ -288,7 +289,7 @@ def _soft(decoder, title):
 
 
 def _read(decoder, title=TITLES[2]):
-    """Returns a prompt that was read, and a title that follows the prompt."""
+    """Returns a prompt that the decoder has read, and the tokens of a title."""
     return decoder.prefix(decoder.embed(torch.tensor(decoder.ids(PROMPT)))), decoder.ids(title)
 
 
@@ -335,7 +336,7 @@ def test_a_title_by_itself_behind_a_prompt_that_was_read(reader):
         expected = reader.log_likelihoods(prompt, titles)
     with record_usage() as usage:
         prefix = reader.prefix(prompt)
-        for _ in range(2):  # one title leaves the prompt as it was
+        for _ in range(2):  # the second pass shows that titles do not change the prompt
             result = torch.stack([reader.log_likelihood_after(prefix, title) for title in titles])
             torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     assert usage.amounts() == {"tokens": len(prompt) + 2 * sum(len(title) - 1 for title in titles)}

@@ -1,6 +1,6 @@
-"""Tests the sources of encoders, and weights that are refused.
+"""Tests the sources of encoders, and which weights are refused.
 
-This file also tests which inputs the vectors depend on.
+This file also tests which inputs affect the vectors.
 """
 
 import importlib.util
@@ -85,7 +85,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 @pytest.mark.parametrize("load", [lambda folder: Encoder.load(str(folder)), lambda folder: folder_of("owner/name")])
 def test_a_missing_extra_says_what_to_install(folder, monkeypatch, load):
-    monkeypatch.setitem(sys.modules, "transformers", None)  # Python marks modules that cannot be imported in this way
+    monkeypatch.setitem(sys.modules, "transformers", None)  # an entry of None makes the import fail
     refused(lambda: load(folder), "need the package transformers", "pip install 'robench[text]'")
 
 
@@ -172,7 +172,7 @@ def test_pickled_weights_are_refused_unopened(copied, tmp_path, name):
     (copied / name).write_bytes(pickle.dumps(Bomb(went_off)))
     refused(lambda: Encoder.load(str(copied)), f"only {name}, and pickled weights are never opened")
     assert not went_off.exists()
-    pickle.loads((copied / name).read_bytes())  # shows that the pickle does write the file
+    pickle.loads((copied / name).read_bytes())  # proves that unpickling writes the file
     assert went_off.exists(), "the pickle would have shown that it was opened"
 
 
@@ -182,7 +182,7 @@ def test_pickled_weights_beside_safetensors_stay_unopened(copied, tmp_path):
     assert not (tmp_path / "went-off").exists()
 
 
-# The hub runs in another process, because huggingface_hub reads its environment at its import.
+# The hub's client runs in another process, because huggingface_hub reads the environment when it is imported.
 
 FOLDER = """
 from robench.api.errors import DataError
@@ -213,7 +213,7 @@ def load_from_hub(home, code=FOLDER, **environment):
 
 
 class Hub(BaseHTTPRequestHandler):
-    """A web server with the part of the hub's interface that fetching needs.
+    """A web server with the part of the hub's interface that downloads need.
 
     The server answers with the commit of main, the list of files, and each file.
     """
@@ -292,7 +292,7 @@ def test_a_hub_id_that_is_neither_cached_nor_reachable_is_one_line(tmp_path):
 def test_a_vector_does_not_depend_on_the_batch(encoder):
     alone = torch.cat([encoder.encode([title]) for title in TITLES])
     torch.testing.assert_close(encoder.encode(TITLES), alone, rtol=0, atol=1e-5)
-    many = [f"{title} {number}" for title in TITLES for number in range(120)]  # more than one batch
+    many = [f"{title} {number}" for title in TITLES for number in range(120)]  # more texts than one batch holds
     torch.testing.assert_close(encoder.encode([*many, *TITLES])[-5:], alone, rtol=0, atol=1e-5)
 
 
