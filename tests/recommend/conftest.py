@@ -1,4 +1,4 @@
-"""Provides a finished run, and a function that asks its victims for lists."""
+"""Provides a finished run, and a function that asks victims of the run for lists."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a finished run of one seed with its own cache."""
+    """Returns the folder of a finished run of one seed, with its own cache."""
     folder = tmp_path_factory.mktemp("done")
     (folder / "four.yaml").write_text(SUITE)
     only = ("--only", "seed=0", "--workers", "2")
@@ -43,9 +43,9 @@ def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(done, registry, monkeypatch):
-    """Returns a function that answers a request.
+    """Returns a function that answers a request for lists.
 
-    The messages of the request are kept in ``said``.
+    The attribute ``said`` of the function holds the messages of the last request.
     """
     monkeypatch.setenv("ROBENCH_CACHE", str(done / "cache"))
     said: list[str] = []

@@ -1,4 +1,7 @@
-"""Tests the lists that victims recommend, from both sources, and every mistake."""
+"""Tests the lists that victims recommend, and the mistakes in requests.
+
+The victims come from a suite or from a checkpoint file.
+"""
 
 import json
 import subprocess
@@ -27,10 +30,7 @@ ITEMS = "synthetic 3, 7,Synthetic  9 (1989)"
 
 
 def victims(done, registry, **wanted):
-    """Yields each victim of seed 0 that is not poisoned.
-
-    The model and the data of the victim are included.
-    """
+    """Yields (victim, model, data) for each victim of seed 0 without poisoning."""
     suite = load_suite(done / "four.yaml", registry)
     cache = Cache(done / "cache")
     for cell in make_plan(suite, registry).cells:
@@ -45,9 +45,9 @@ def victims(done, registry, **wanted):
 
 
 def best(scores, known, k, catalogue):
-    """Returns (id, score) of the best unknown items.
+    """Returns the ids and scores of the k best items that the user does not know.
 
-    Of items with equal scores, the one in the smaller row comes first.
+    Among items with equal scores, the item with the smallest row comes first.
     """
     order = [item for item in np.argsort(-scores, kind="stable").tolist() if item not in known]
     return [(catalogue.ids[item], pytest.approx(float(scores[item]))) for item in order[:k]]
@@ -77,7 +77,7 @@ def test_a_known_user_gets_the_model_s_own_scores_without_the_known_items(done, 
         scores = model.scores(np.array([row]), history)[0]
         expected.append((victim.model.label, best(scores, set(history.row(row).tolist()), 12, data.catalogue)))
     assert [(one.victim.split(",")[0], pairs(one)) for one in found] == expected
-    assert len(found) == 1 + 3 + 2 + 1  # popularity and item-knn have no loss to defend, lstm at 0.75 is excluded
+    assert len(found) == 1 + 3 + 2 + 1  # popularity and item-knn have no loss to defend; lstm at 0.75 is excluded
     assert asked.said == []
 
 

@@ -1,4 +1,4 @@
-"""Tests how items are found by the names that people write."""
+"""Tests how robench finds items by the names that people write."""
 
 import pytest
 
