@@ -1,6 +1,6 @@
-"""Tests the pictures of the page, which are read back from their SVG.
+"""Tests the place and the label of every mark in the pictures of the page.
 
-Every mark has the right place and label.
+The tests read the marks from the SVG.
 """
 
 import re
@@ -14,7 +14,7 @@ from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsC
 from robench.report.charts import AFTER, BEFORE, draw_charts
 from robench.report.sections import build_sections
 
-CIRCLE, DIAMOND = "A", "L0,"  # parts of their paths
+CIRCLE, DIAMOND = "A", "L0,"  # text in the SVG path of each mark
 
 
 def numbers(text):
@@ -22,9 +22,10 @@ def numbers(text):
 
 
 class Picture:
-    """A picture, given by its points and lines.
+    """The contents of a picture, read from its SVG.
 
-    A point is label -> (x, y, fill, path). A line is (x, y, width, height, stroke, dashed).
+    ``points`` maps the label of a point to (x, y, fill, path). An entry of ``lines`` is (x, y, width, height, stroke,
+    dashes).
     """
 
     def __init__(self, svg):
@@ -48,7 +49,7 @@ class Picture:
             self._walk(part, group, (x, y))
 
     def across(self):
-        """Returns a function from a value to x that is fitted to the points."""
+        """Returns a linear function from a value to x, fitted to the points."""
         values = [float(label.rpartition(": ")[2].split()[0]) for label in self.points]
         slope, start = np.polyfit(values, [point[0] for point in self.points.values()], 1)
         assert slope > 0
@@ -57,9 +58,9 @@ class Picture:
 
 @pytest.fixture
 def world(tmp_path):
-    """Returns a folder in which all values and intervals differ.
+    """Returns a folder of results in which no two values or intervals are equal.
 
-    The values are the clean ones, the attacked ones, and those of popularity.
+    The values are clean values, attacked values, and values of popularity.
     """
     world = World(tmp_path / "w", [EMBEDDING])
     for seed in (0, 1):

@@ -1,6 +1,6 @@
-"""Tests the drawing of pictures in another process.
+"""Tests that another process draws the pictures.
 
-If that process fails, the page has no pictures but is still written.
+If the process fails, the page is still written, but without pictures.
 """
 
 import logging

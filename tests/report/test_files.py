@@ -1,4 +1,4 @@
-"""Tests that the files of the leaderboard are inert for all labels and errors."""
+"""Tests that labels and errors are inert in every file of the leaderboard."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ def test_no_file_has_control_characters_or_long_errors(tables, texts):
     for name, text in {**texts, "index.html": to_page(tables)}.items():
         assert len(text) < 100_000, name
         assert not set(text) & set("\x1b\0"), name
-        if name != "leaderboard.json":  # JSON holds the texts themselves
+        if name != "leaderboard.json":  # JSON keeps these two characters
             assert not set(text) & set("\u202e\x9b"), name
 
 

@@ -1,4 +1,4 @@
-"""Tests that labels of users are not markup in leaderboard.md."""
+"""Tests that labels from users are not read as markup in leaderboard.md."""
 
 from tests.fakes import EMBEDDING, World, ranks
 

@@ -1,4 +1,4 @@
-"""Tests the form of numbers in the reports."""
+"""Tests how the reports format numbers."""
 
 import math
 

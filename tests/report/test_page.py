@@ -1,6 +1,6 @@
 """Tests that index.html has the content of leaderboard.md, with pictures.
 
-The page escapes texts of users and loads nothing.
+The page escapes text from users and loads no other file.
 """
 
 import re
@@ -27,7 +27,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 class Read(HTMLParser):
     """A parser that collects the parts of a page.
 
-    The parts are elements, table cells, list entries, headings, references and labels of marks.
+    The parts are elements, table cells, list entries, headings, links and labels of marks.
     """
 
     def __init__(self, text):
@@ -158,7 +158,7 @@ def world_of(world, model, attack, error, dataset="d"):
 def test_the_page_loads_nothing_and_its_links_are_files_beside_it(world):
     tables = world.build()
     write_tables(tables, world.store.folder)
-    (world.store.folder / "suite.yaml").write_text("")  # a run's
+    (world.store.folder / "suite.yaml").write_text("")  # a run leaves this file
     text = (world.store.folder / "index.html").read_text()
     read = Read(text)
     assert "url(" not in text

@@ -1,6 +1,6 @@
-"""Tests ``robench show`` with records, users' lists and folders.
+"""Tests ``robench show`` with records, with lists of users, and with folders.
 
-A cell can also be named by the first digits of its id.
+The first digits of an id also name a cell.
 """
 
 import io
@@ -146,7 +146,7 @@ def test_the_edits_of_a_history_are_told_in_words(tmp_path, monkeypatch):
 
 
 def first(text, start):
-    """Returns the cells of the row that begins with the given text."""
+    """Returns the row that begins with ``start``, without the row's first cell."""
     line = next(line for line in text.splitlines() if line.startswith(f"│ {start}"))
     return [part.strip() for part in line.strip("│").split("│")][1:]
 
@@ -155,8 +155,8 @@ def test_a_promoted_item_has_its_ranks_before_and_after_and_who_was_left_alone_i
     monkeypatch.chdir(tmp_path)
     world = World(tmp_path / "results" / "w", [])
     before = np.full((4, USERS), 50)
-    before[2:, 1] = 0  # these users own both promoted items
-    before[2:, 2] = [0, 7]  # these users own one item, and the other is recommended
+    before[2:, 1] = 0  # user 1 owns both promoted items
+    before[2:, 2] = [0, 7]  # user 2 owns one promoted item, and the other is in the top 10
     world.cell([4] * USERS, arrays={"target_ranks": before, "targets": np.array([3, 5, 8, 9])})
     after = before[2:].copy()
     after[:, 0] = [6, 41]

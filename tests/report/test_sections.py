@@ -1,4 +1,4 @@
-"""Tests the sections of a report against numbers that were computed by hand."""
+"""Tests the sections of a report against numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LOSSES = {"loss": np.ones(USERS), "clean_loss": np.ones(USERS), "hit": np.ones(U
 
 
 def grid_of(tables, title):
-    """Returns {header: cell} for every row of a section's table."""
+    """Returns the rows of a section's table, each as {header: cell}."""
     (section,) = (section for section in build_sections(tables) if section.title == title)
     (grid,) = (block for block in section.blocks if isinstance(block, Grid))
     return [dict(zip(grid.head, row, strict=True)) for row in grid.body]
