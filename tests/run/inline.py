@@ -1,7 +1,4 @@
-"""Runs a suite in this process, without workers.
-
-The plugins of the suite are written to a folder.
-"""
+"""Provides functions that run a suite in the process of the test."""
 
 import json
 from pathlib import Path
@@ -30,7 +27,7 @@ class InlineRunner(Runner):
 
 
 def run(path: Path, **options) -> Runner:
-    """Runs a suite file and returns the runner with the ``summary`` of the run."""
+    """Runs a suite file and returns the runner, which holds the run's ``summary``."""
     host = Host.discover()
     registry = Registry.of(host)
     job = make_runner(path, host, registry, Options(path.parent / "results", **options))
@@ -41,7 +38,7 @@ def run(path: Path, **options) -> Runner:
 
 
 def records(job: Runner) -> dict[str, dict]:
-    """Returns the record of every cell, by attack label or ``clean``."""
+    """Returns the records of all cells, by attack label or ``clean``."""
     return {
         cell.attack.label if cell.attack else "clean": json.loads((job.store.cells / f"{cell.id}.json").read_text())
         for cell in job.cells

@@ -58,9 +58,9 @@ def test_titles_are_normalised_for_the_model_that_reads_them_alone(suite):
 @pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
 @pytest.mark.parametrize("weight", [0.75, 0.5, 0.0])
 def test_the_total_loss_is_lambda_original_plus_the_rest_robust(kind, weight):
-    """The test computes ∇L_total = λ ∇L_original + (1 − λ) ∇L_robust.
+    """The gradient of the total loss is ∇L_total = λ ∇L + (1 − λ) ∇L_robust.
 
-    The perturbation is δ = ε · RMS · sign(∇L_original).
+    L is the loss on clean inputs. L_robust is the loss on inputs shifted by δ = ε · RMS · sign(∇L).
     """
 
     def step():
@@ -88,9 +88,10 @@ def test_the_total_loss_is_lambda_original_plus_the_rest_robust(kind, weight):
 def test_the_hinge_over_a_distance_to_the_label_rewards_wrong_predictions_and_the_margin_does_not():
     """The literal hinge max(0, 1 − |y − p|) rewards wrong predictions.
 
-    Its value is 0 for the worst prediction and 1 for the best one.
+    Here y is the label and p is the predicted probability. The hinge is 0 for the worst prediction and 1 for the best
+    one.
     """
-    right, wrong = 1.0, 0.0  # p for a like, y = 1
+    right, wrong = 1.0, 0.0  # predictions p for a liked item, with the label y = 1
     literal = [max(0.0, 1 - abs(1 - p)) for p in (right, wrong)]
     assert literal == [1.0, 0.0]
 

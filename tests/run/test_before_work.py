@@ -1,6 +1,6 @@
-"""Tests that a run checks texts and weights before any work.
+"""Tests that a run checks texts and weights before any other work.
 
-The check covers the texts and weights that models need. ``plan`` reports the same mistakes.
+The run checks the texts and weights that models need. ``plan`` reports the same mistakes.
 """
 
 import pytest
@@ -29,7 +29,7 @@ def registry():
 
 
 def ends(path, registry, only=()):
-    """Returns the mistakes that would end a run, taken from the plan."""
+    """Returns the mistakes that would stop a run, as found by the preview."""
     return make_preview(path, registry, None, (), only).refusals
 
 

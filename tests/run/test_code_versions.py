@@ -1,6 +1,6 @@
 """Tests which changes of code make a cell stale.
 
-A cell is stale, and a checkpoint is made anew, only if code that took part has changed.
+A change makes a cell stale only if the changed code took part in the measurement. The same holds for checkpoints.
 """
 
 import sys
@@ -35,7 +35,7 @@ attacks: [{{name: idle, epsilon: 0.1}}, {{name: fgsm, epsilon: 0.1}}]
 def job(tmp_path, monkeypatch):
     """Returns a finished run of three cells.
 
-    They are a clean cell, a built-in attack, and a third-party attack.
+    One cell is clean. The others belong to a built-in attack and to an attack of a third party.
     """
     (tmp_path / "idle.py").write_text(ATTACK)
     (tmp_path / "t.yaml").write_text(SUITE)
@@ -46,7 +46,7 @@ def job(tmp_path, monkeypatch):
 
 
 def stale(job, **changed):
-    """Returns the stale cells after a change of code digests.
+    """Returns the labels of the cells that are stale if code digests differ.
 
     ``changed`` replaces digests in the records of the cells.
     """
@@ -69,7 +69,7 @@ def test_another_version_of_an_attack_makes_its_own_cells_stale(job, tmp_path):
 
 
 def test_records_that_name_packages_are_read_and_stale(job):
-    """Older records hold one code digest per package."""
+    """Records of earlier versions hold one code digest per package."""
     assert stale(job, robench="0123456789abcdef") == {"clean", "fgsm", "idle"}
     assert stale(job, robench_plugins="0123456789abcdef") == {"clean", "fgsm", "idle"}
 

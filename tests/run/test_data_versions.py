@@ -31,7 +31,7 @@ def run(folder: Path, *arguments: str) -> None:
 
 
 def states(folder: Path) -> dict[tuple[str, str], set[str]]:
-    """Returns the states of the cells of each model and seed."""
+    """Returns the statuses in cells.csv, as one set per model and seed."""
     found: dict[tuple[str, str], set[str]] = {}
     for cell in csv.DictReader((folder / "results/t/cells.csv").read_text().splitlines()):
         found.setdefault((cell["model"], cell["seed"]), set()).add(cell["status"])
@@ -40,7 +40,7 @@ def states(folder: Path) -> dict[tuple[str, str], set[str]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, caches) -> Path:
-    """Returns a finished run on the first version of the data."""
+    """Returns the folder of a finished run on the first version of the data."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "t.yaml").write_text(SUITE)
     (folder / "r.csv").write_text(rows(20))

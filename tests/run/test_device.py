@@ -1,6 +1,6 @@
 """Tests the settings of torch while a victim is measured.
 
-An import of robench changes no setting of torch.
+Importing robench changes no setting of torch.
 """
 
 import os
@@ -26,7 +26,7 @@ def settings():
 
 
 def gpu():
-    """Returns the settings that decide the kernels of a GPU."""
+    """Returns the settings of torch that decide which kernels run on a GPU."""
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
     return {
         "cudnn": (cudnn.enabled, cudnn.benchmark, cudnn.deterministic),
@@ -59,7 +59,7 @@ ONE_PATH = {
 def gpus(monkeypatch):
     """Returns a function that sets the number of GPUs that torch sees.
 
-    A CUDA context on one of them is an error.
+    The test fails if torch creates a CUDA context.
     """
 
     def context():
@@ -102,10 +102,7 @@ def test_a_gpu_has_one_path_of_kernels_and_the_cpu_keeps_its_own(gpus, monkeypat
 
 
 def test_looks_and_gradients_are_of_the_same_kernels(gpus):
-    """Looks with and without a gradient use the same settings of torch.
-
-    No code within the block changes these settings.
-    """
+    """Looks with and without gradients run under the same settings of torch."""
     with gpu_settings():
         with torch.no_grad():
             look = gpu()
@@ -114,7 +111,10 @@ def test_looks_and_gradients_are_of_the_same_kernels(gpus):
 
 
 def test_an_algorithm_that_is_not_deterministic_warns_and_goes_on():
-    """On a GPU, torch makes the same check before it runs such an algorithm."""
+    """Torch warns about an algorithm that is not deterministic, but runs it.
+
+    The test runs on the CPU. On a GPU, torch makes the same check.
+    """
     with gpu_settings(), warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]), accumulate=False)
@@ -153,7 +153,7 @@ device: DEVICE
 
 @pytest.fixture
 def mistake(tmp_path):
-    """Returns a function that plans a suite on a device and returns the error lines."""
+    """Returns a function that gives the error lines for a suite on a device."""
     registry = Registry.of(Host.discover())
 
     def lines(device):

@@ -1,6 +1,6 @@
-"""Tests a disk that fails in the middle of a run.
+"""Tests a run in which the disk fails.
 
-Finished cells are kept, and the run goes on without the cache.
+The run keeps its finished cells and continues without the cache.
 """
 
 import errno

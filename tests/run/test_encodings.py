@@ -1,6 +1,6 @@
-"""Tests what the plan reports about encoded texts.
+"""Tests what the plan reports about the encoding of texts.
 
-Texts are encoded once per encoder and catalogue.
+Each encoder encodes the texts of a catalogue once.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from robench_plugins.defenses.normalise import Normalise
 from robench_plugins.models.text_bert import TextBert
 
 PLAIN = Catalogue(("a", "b"), (Item("Heat"), Item("The space robot", 1999)))
-ODD = replace(PLAIN, items=(Item("He\u200bat"), PLAIN.items[1]))  # with an invisible character
+ODD = replace(PLAIN, items=(Item("He\u200bat"), PLAIN.items[1]))  # the first title has an invisible character
 SUITE = """
 name: t
 seeds: [0, 1]
@@ -79,4 +79,4 @@ def test_what_is_in_the_cache_is_told_and_weights_that_are_not_there_are_left_to
 def test_a_defence_that_gives_no_title_is_left_to_the_run(notes, monkeypatch):
     monkeypatch.setattr(Normalise, "clean_text", lambda self, title: None)
     (line,) = notes(PLAIN)
-    assert "for one, two, 4 victims" in line  # the victims without the defence
+    assert "for one, two, 4 victims" in line  # only the victims without the defence are counted

@@ -1,6 +1,6 @@
-"""Tests the estimates from earlier records.
+"""Tests the estimates that come from earlier records.
 
-The order of victims changes no number.
+The order of the victims does not change the estimates.
 """
 
 from tests.run.inline import SMALL, InlineRunner, run

@@ -1,4 +1,4 @@
-"""Tests that a worker can store only cells that every reader accepts."""
+"""Tests that a run stores a worker's cell only if every reader accepts the cell."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,10 @@ class _Changing(Inline):
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a suite of two victims, and changes the cells of the first one."""
+    """Returns a function that runs a suite of two victims.
+
+    The function changes the cells of the first victim before the run receives them.
+    """
 
     def run(change):
         (tmp_path / "t.yaml").write_text(SUITE)
@@ -87,7 +90,7 @@ def test_a_cell_that_no_reader_accepts_fails_its_victim_alone(run, name, caplog)
     change, reason = CHANGES[name]
     job = run(change)
     records = [Store(job.store.folder).read(cell.id) for cell in job.cells]
-    if not reason:  # the text is stored with an escape
+    if not reason:  # half a surrogate pair is accepted, and is stored as an escape
         assert [record["status"] for record in records] == ["ok", "ok"]
         return
     assert [record["status"] for record in records] == ["failed", "ok"]

@@ -1,6 +1,6 @@
-"""Tests like/dislike from the command to the tables.
+"""Tests likes and dislikes from the command to the tables.
 
-Each victim has one calibration, and the pairs are fixed.
+Each victim has one calibration. The pairs of a liked and a disliked item are the same for all victims.
 """
 
 import csv
@@ -52,7 +52,7 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", 
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a finished run with its own cache."""
+    """Returns the folder of a finished run, with its own cache."""
     folder = tmp_path_factory.mktemp("liked")
     (folder / "liked.yaml").write_text(LIKED)
     result = robench(folder, "run", "liked.yaml", "--workers", "1", ROBENCH_CACHE=str(folder / "cache"))
@@ -110,13 +110,13 @@ def test_the_calibration_is_the_victim_s_and_frozen_under_attack(cells):
         assert ("calibration_inverted" in told) == (told["calibration_a"] <= 0)
         by_victim[c["victim"]].add(tuple(arrays["calibration"]))
     assert {len(found) for found in by_victim.values()} == {1}
-    assert len(set.union(*by_victim.values())) > 8  # but each victim has its own
+    assert len(set.union(*by_victim.values())) > 8  # the calibration differs between victims
 
 
 def test_negatives_are_those_of_the_data_for_every_model_defence_and_seed(done, cells):
-    """The negatives come from the prepared data alone.
+    """The negatives depend on the prepared data alone.
 
-    The scores that every victim gives to the negatives are stored. The scores agree with the victim's list of ten.
+    Each victim stores its scores of the negatives. The stored scores agree with the victim's top ten.
     """
     (path,) = (done / "cache" / "data").rglob("*.npz")
     data = Prepared.load(path)
@@ -149,9 +149,9 @@ def test_without_budget_everything_is_as_at_clean_bit_for_bit(cells):
 
 
 def test_they_are_left_out_where_they_mean_nothing(cells):
-    """Likes are not measured if items are promoted.
+    """A cell has no likes if an attack at test time promotes items.
 
-    Likes are not measured under an ensemble either, because an ensemble stops for broken users.
+    Ensembles have no likes either, because an ensemble stops for broken users.
     """
     for c, record, _ in cells:
         ensemble = c["kind"] == "ensemble"
@@ -216,7 +216,7 @@ def test_the_section_of_twins_by_hand(done, cells):
 
 
 def test_stored_cells_without_likes_are_measured_again_when_a_suite_asks_for_them(robench, tmp_path):
-    """The arrays that both versions of a cell hold are equal."""
+    """A new measurement adds the likes and leaves all other arrays equal."""
     small = SUITE.partition("attacks:")[0].replace("seeds: [0, 1]", "seeds: [0]")
     small = "\n".join(line for line in small.splitlines() if "lstm" not in line and "content" not in line)
     plain = f"{small}\nattacks: [{{name: fgsm, epsilon: 0.3}}]\nmetrics: [ndcg@10]\n"

@@ -1,6 +1,6 @@
 """Tests that misbehaving models do not affect built-in victims.
 
-Each misbehaving model runs before a built-in victim. All tests share two runs.
+Misbehaving models run before each built-in victim. All tests share two runs.
 """
 
 import json
@@ -29,9 +29,9 @@ def records(folder):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Returns the runs without and with the misbehaving models.
+    """Returns two runs: one without and one with the misbehaving models.
 
-    Each run is the finished command and the records of the run.
+    Each run is a pair of the finished command and the run's records.
     """
     found = []
     for bad in (False, True):

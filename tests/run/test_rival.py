@@ -1,4 +1,4 @@
-"""Tests a second package that offers robench's own names.
+"""Tests a second package that offers components under robench's own names.
 
 The package is installed between two runs of a suite.
 """

@@ -1,6 +1,6 @@
 """Tests the command from end to end.
 
-The steps are run, run again, kill, resume, recompute, and show.
+The tests run a suite, run it again, kill it, resume it, recompute its tables, and show its records.
 """
 
 import csv
@@ -43,7 +43,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def done(robench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a finished run with its own cache."""
+    """Returns the folder of a finished run, with its own cache."""
     folder = tmp_path_factory.mktemp("done")
     (folder / "tiny.yaml").write_text(SUITE)
     result = robench(folder, "run", "tiny.yaml", "--workers", "2", ROBENCH_CACHE=str(folder / "cache"))
@@ -113,11 +113,11 @@ def test_a_new_epsilon_costs_only_its_evaluation(robench, done, tmp_path):
 @pytest.mark.parametrize(
     ("workers", "first"),
     [
-        ("2", ["--only", "model=lstm", "--only", "seed=1"]),  # the last victims
+        ("2", ["--only", "model=lstm", "--only", "seed=1"]),  # the last victims of the plan run first
         (
             "1",
             ["--only", "epsilon=0.1", "--only", "epsilon=0.3"],
-        ),  # the later ε of every attack, including the random one
+        ),  # the later ε of every attack run first, also for the random attack
     ],
     ids=["other order", "other order within victims, one worker"],
 )
@@ -267,12 +267,12 @@ def test_a_plugin_that_raises_costs_its_own_cell(robench, tmp_path):
         "fgsm": "ok",
     }
     assert "no luck" in records["trouble/broken"]["error"]["traceback"]
-    # Ten times the budget is projected to what FGSM spends, and flagged.
+    # The host projects a shift of ten times the budget to the shift of FGSM, and flags the attack.
     assert records["trouble/greedy"]["achieved"]["overshoot"] == pytest.approx(10, rel=1e-3)
     assert records["trouble/greedy"]["achieved"]["epsilon"] == pytest.approx(0.1, rel=1e-3)
     assert records["trouble/greedy"]["metrics"] == records["fgsm"]["metrics"]
     assert "greedy exceeded its budget 10x" in (out / "leaderboard.csv").read_text()
-    # The failed cell is tried again, the others are kept.
+    # The run tries the failed cell again and keeps the others.
     again = robench(tmp_path, "run", "t.yaml", **environment)
     assert "1 cell of 1 victim" in again.stderr
 

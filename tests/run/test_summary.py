@@ -1,4 +1,4 @@
-"""Tests the lines about failed cells: one line per victim and error."""
+"""Tests that failed cells get one line per victim and error."""
 
 from pathlib import Path
 

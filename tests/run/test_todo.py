@@ -1,6 +1,6 @@
-"""Tests the state of every cell.
+"""Tests how a run decides the state of every cell.
 
-Stored arrays are read once, and a skipped cell is written once.
+The run reads stored arrays once, and writes a skipped cell once.
 """
 
 import importlib
@@ -59,7 +59,7 @@ def states(job, metrics=(), **options):
 
 
 def edit(job, number, change):
-    """Changes the record of a cell and seals it again."""
+    """Changes the record of a cell, and seals the record again."""
     path = job.store.cells / f"{job.cells[number].id}.json"
     record = json.loads(path.read_text())
     change(record)

@@ -1,4 +1,4 @@
-"""Tests that changed weights make only the cells of their attack stale."""
+"""Tests that changed weights make stale only the cells that use the weights."""
 
 import json
 

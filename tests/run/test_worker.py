@@ -58,9 +58,9 @@ def robench_models():
 
 @pytest.fixture
 def suite(tmp_path, monkeypatch):
-    """Returns a function that writes a suite and returns its path.
+    """Returns a function that writes a suite and returns the path of the suite.
 
-    A third-party module is in the same folder.
+    The folder also holds a third-party module.
     """
     (tmp_path / "others.py").write_text(OTHERS)
     monkeypatch.syspath_prepend(tmp_path)
@@ -117,6 +117,6 @@ def test_a_record_notes_what_its_own_measurement_read(suite):
 
 def test_a_system_without_the_module_resource_measures_too(monkeypatch):
     assert provenance.peak_memory() > 0
-    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows, where importing it fails
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows, which has no module resource
     assert provenance.peak_memory() is None
     assert "work" in runpy.run_path(worker.__file__)
