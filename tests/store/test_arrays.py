@@ -1,6 +1,6 @@
-"""Tests arrays that are damaged or inconsistent.
+"""Tests that damaged arrays and inconsistent arrays are refused.
 
-Inconsistent arrays do not fit each other, the record or users.npz.
+Inconsistent arrays contradict each other, the record or users.npz.
 """
 
 import io

@@ -1,6 +1,6 @@
-"""Tests damaged and foreign records and plans.
+"""Tests records and plans that are damaged or come from another program.
 
-One line of output names the file, and the cell counts as missing.
+One line of output names the file. The cell of a damaged record counts as missing.
 """
 
 import json
@@ -29,14 +29,14 @@ def folder(tmp_path):
 
 
 def text(change):
-    """Returns a damage that changes the text of a file."""
+    """Returns a function that changes the bytes of a file."""
     return lambda path: path.write_bytes(change(path.read_bytes()))
 
 
 def edited(change, *, sealed=True):
-    """Returns a damage that changes the JSON of a file.
+    """Returns a function that changes the JSON of a file.
 
-    The file is sealed again if ``sealed`` is true.
+    The function also seals the file again if ``sealed`` is true.
     """
 
     def damage(path):

@@ -1,6 +1,6 @@
 """Tests the direct reader of array archives.
 
-The reader takes what robench writes, and refuses damaged archives.
+The reader accepts the archives that robench writes, and refuses damaged ones.
 """
 
 import io
@@ -26,7 +26,7 @@ ARRAYS: dict[str, NDArray[np.generic]] = {
 
 
 def test_arrays_come_back_without_zipfile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that a folder stores is read without zipfile.
+    """The arrays that a folder stores can be read without zipfile.
 
     Each array keeps its type, shape and order.
     """
@@ -41,9 +41,9 @@ def test_arrays_come_back_without_zipfile(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_other_layouts_are_read_too() -> None:
-    """An archive with a comment is read.
+    """An archive with a comment can be read.
 
-    A compressed archive is still a mistake.
+    A compressed archive is refused.
     """
     buffer = io.BytesIO(arrays_to_bytes(ARRAYS))
     with zipfile.ZipFile(buffer, "a") as file:
@@ -56,9 +56,9 @@ def test_other_layouts_are_read_too() -> None:
 
 
 def test_no_changed_byte_is_read_directly() -> None:
-    """A damaged archive is left to zipfile.
+    """The direct reader leaves damaged archives to zipfile.
 
-    Damage that changes no array, such as damage in a date, is the exception.
+    The only exception is damage that changes no array, such as damage to a date.
     """
     content = arrays_to_bytes({"ranks": np.arange(3), "hit": np.array([True])})
     plain = npz._plain_members(content)

@@ -1,4 +1,7 @@
-"""Tests plan.json with plans of other versions and with other files."""
+"""Tests how plan.json is read.
+
+The tests include plans of other versions, and files that are no plans.
+"""
 
 import json
 

@@ -1,7 +1,4 @@
-"""Tests that the published JSON schemas equal the types of the code.
-
-These types check records and plans.
-"""
+"""Tests that the published JSON schemas match the types of records and plans."""
 
 import json
 

@@ -1,6 +1,6 @@
-"""Tests that stacks give back every bit of a cell's arrays.
+"""Tests that stacks preserve every bit of a cell's arrays.
 
-The bytes of a stack depend on the content alone.
+The bytes of a stack depend only on the content.
 """
 
 import io
