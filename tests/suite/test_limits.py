@@ -1,6 +1,6 @@
 """Tests the limits of a suite and of its entries.
 
-The tests cover how limits are written and which limits are refused. No id depends on a limit.
+The tests cover how limits are written and which limits are refused. Limits do not affect ids.
 """
 
 import pytest

@@ -1,6 +1,6 @@
-"""Tests the loading of suites: defaults, grids, labels and mistakes.
+"""Tests how suites are loaded: defaults, grids, labels and mistakes.
 
-Every mistake is reported with its place.
+Every mistake is reported with its place in the file.
 """
 
 import types
@@ -34,7 +34,7 @@ class Table(Dataset):
 
 
 class Toy(Model):
-    """A model with one setting of every type."""
+    """A model with one setting of each simple type."""
 
     class Config(BaseConfig):
         factors: int = Field(default=8, ge=1)
@@ -55,7 +55,7 @@ class Toy(Model):
 
 
 class Push(EmbeddingAttack):
-    """An attack that refuses some settings when its threat model is read."""
+    """An attack that refuses some settings when robench asks for the threat model."""
 
     def perturb(self, oracle: Any, ball: Any, rng: Any) -> Any: ...
 
