@@ -1,6 +1,6 @@
 """Tests planted false defences.
 
-False defences look robust to FGSM and PGD, but auto and the flags expose them.
+False defences look robust under FGSM and PGD, but auto and the flags expose them.
 """
 
 import json
@@ -42,15 +42,15 @@ attacks: [{name: auto, surface: parameters, norm: l2, epsilon: 0.2}]
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
-    """Returns leaderboard.json of the suite."""
+    """Returns the content of leaderboard.json after a run of the suite."""
     return leaderboard(tmp_path_factory.mktemp("alarms"), SUITE)
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Returns leaderboard.json of the suite with an attack on the tables.
+    """Returns the content of leaderboard.json after a run with an attack on tables.
 
-    The attack is one shift of the tables for all users.
+    The attack adds one shift to the tables for all users.
     """
     return leaderboard(tmp_path_factory.mktemp("tables"), TABLES)
 
@@ -69,7 +69,7 @@ def leaderboard(folder, suite):
 
 
 def attacked(board, defense, attack):
-    """Returns the clean and the attacked NDCG@10 of a row under one attack."""
+    """Returns NDCG@10 without and with an attack on the model with a defence."""
     (found,) = (c for c in board["curves"] if (c["defense_label"], c["attack_label"]) == (defense, attack))
     return found["value"]
 

@@ -1,4 +1,4 @@
-"""Tests tables of made-up records against numbers that were computed by hand."""
+"""Tests tables of made-up records against numbers computed by hand."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ def test_worst_case_is_per_user_over_clean_and_all_attacks_within_the_budget(wor
     half = USERS // 2
     for seed in (0, 1):
         world.cell([1] * USERS, seed=seed)
-        # Attack a breaks the first half of the users, and b breaks the second half: together they break all users.
+        # Attack a breaks the first half of the users, and attack b the second half. Together they break all users.
         world.cell([99] * half + [1] * half, seed=seed, attack="a", epsilon=0.05)
         world.cell([1] * half + [99] * half, seed=seed, attack="b", epsilon=0.01)
         world.cell([1] * USERS, seed=seed, attack="b", epsilon=0.1)
@@ -89,7 +89,7 @@ def test_ranks_p_values_and_the_popularity_line(world):
     assert (best.rank, best.rank_low, best.rank_high) == (1, 1, 1)
     assert (twin.rank, twin.rank_low, twin.rank_high) == (2, 2, 2)
     assert twin.p_value is None
-    # 60 differences of one sign, Holm over two rows: 2 · (1 + 0) / 10,001.
+    # All 60 differences have one sign, and Holm corrects for two rows: p = 2 · (1 + 0) / 10,001.
     assert best.p_value == pytest.approx(2 / 10_001)
     tied = [row(tables, model="lstm", **{"lambda": w}) for w in (0.5, 1.0)]
     assert {(r.rank_low, r.rank_high) for r in tied} == {(1, 2)}
@@ -130,7 +130,7 @@ def test_poisoning_stands_beside_its_null_control(tmp_path):
     assert strong.effect[0] == pytest.approx((52 - 20) / 99)
     assert idle.verdict == "none"
     assert found["strong", "ndcg@10"].verdict == "none"
-    # σ of the clean means is 2/99, three seeds: ± 4.303 · 2/99 · √(2/3).
+    # The clean means of the three seeds have σ = 2/99. The interval is ± 4.303 · 2/99 · √(2/3).
     assert strong.control[2] == pytest.approx(4.3026527 * 2 / 99 * np.sqrt(2 / 3))
 
 
@@ -163,7 +163,7 @@ def test_files_have_the_fixed_headers_and_do_not_depend_on_the_order_of_writing(
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
         world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
-    world.store.write(new_record("f" * 16, "x", "ok", metrics={}), None)  # not in the plan: ignored
+    world.store.write(new_record("f" * 16, "x", "ok", metrics={}), None)  # not in the plan, so ignored
     write_tables(world.build(), world.store.folder)
     one = {p.name: p.read_bytes() for p in world.store.folder.glob("*.*") if p.name not in ("plan.json", "timings.csv")}
     for path in (world.store.folder / "cells").iterdir():
@@ -236,7 +236,7 @@ def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypa
     monkeypatch.setitem(METRICS, "jaccard", Jaccard())
     world = World(tmp_path / "w", [POISONING])
     world.metrics = ["jaccard@10"]
-    for seed, start in enumerate((0, 2, 4)):  # two of ten items differ from seed to seed: Jaccard 8/12, 8/12, 6/14
+    for seed, start in enumerate((0, 2, 4)):  # each seed replaces two of ten items: Jaccard 8/12, 8/12, 6/14
         for shift, more in ((0, {}), (moved, {"attack": "a", "epsilon": 0.05, "threat": FAKES})):
             top = np.tile(np.arange(10) + start + shift, (USERS, 1))
             world.cell([1] * USERS, seed=seed, arrays={"top": top}, **more)
@@ -323,7 +323,7 @@ def test_promotion_is_shown_as_a_difference(tmp_path):
 
 
 def test_intervals_stay_where_a_metric_can_be(world):
-    for seed, good in ((0, 6), (1, 0)):  # Student's t over two seeds is far wider than the mean is from 0
+    for seed, good in ((0, 6), (1, 0)):  # Student's t interval over two seeds extends far below 0
         world.cell(ranks(good, 99), seed=seed)
         world.cell(ranks(0, 99), seed=seed, attack="a", epsilon=0.05)
     found = row(world.build())
@@ -332,7 +332,7 @@ def test_intervals_stay_where_a_metric_can_be(world):
 
 
 def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
-    """If two seeds disagree, the interval of Student's t exceeds a metric's range.
+    """Two seeds that disagree give an interval that exceeds the metric's range.
 
     With two seeds, Student's t has one degree of freedom.
     """

@@ -1,4 +1,4 @@
-"""Tests the advice for attacks that take one draw of a stochastic victim."""
+"""Tests the advice for attacks that take only one draw of a stochastic victim."""
 
 import pytest
 from tests.fakes import World, ranks, row

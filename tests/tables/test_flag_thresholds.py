@@ -1,4 +1,4 @@
-"""Tests each threshold of the flags from both sides."""
+"""Tests values just below and just above each threshold of the flags."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,13 @@ from tests.fakes import EMBEDDING, USERS, World, ranks, row
 
 
 def flags(folder, seeds):
-    """Returns the flags of a row, given the clean and attacked ranks of each seed."""
+    """Returns the flags of a row.
+
+    Args:
+        folder: The folder for the results.
+        seeds: For each seed, the clean ranks, the ranks under pgd and under random noise, and more entries for the
+            cell of pgd.
+    """
     world = World(folder, [EMBEDDING])
     for seed, (clean, pgd, noise, more) in enumerate(seeds):
         world.cell(clean, seed=seed)
@@ -24,7 +30,7 @@ def test_a_gap_is_judged_from_fifty_hit_users_on(tmp_path, hits, found):
 def test_hit_users_are_counted_per_fit(tmp_path):
     """The two fits hit 48 and 51 users, so the mean is 49.5.
 
-    Only this mean decides, not the number of users that either fit hits.
+    Only this mean decides. The number of users that at least one fit hits does not matter.
     """
     seeds = [(ranks(n, 99), ranks(n, 99), ranks(n - 30, 99), {}) for n in (48, 51)]
     assert flags(tmp_path / "w", seeds) == "low power"
@@ -53,9 +59,9 @@ def test_a_loss_is_up_from_a_tenth_of_its_clean_value_on(tmp_path, loss, found):
 
 
 def left(*kept):
-    """Returns ranks under an attack.
+    """Returns the ranks under an attack.
 
-    The rank is 1 for the users in the given ranges, and 99 for the others.
+    The rank is 1 for users in the given ranges, and 99 for all others.
     """
     found = np.full(USERS, 99)
     for first, last in kept:
@@ -63,15 +69,15 @@ def left(*kept):
     return found
 
 
-# All 200 users are hit at clean, so the gaps are shares of users and the threshold is .02.
+# Without an attack all 200 users are hit, so gaps are shares of users and the threshold is .02.
 @pytest.mark.parametrize(
     ("gaps", "found"),
     [
-        # Random points break 5 users that pgd does not break: 2.5%, and no resample of the users reverses the gap.
+        # Random points break 5 users (2.5%) that pgd does not break. No resample of the users reverses the gap.
         ([(left((0, 105)), left((0, 100)))] * 2, "no better than random"),
-        # The same 2.5%, out of 20 users for and 15 against.
+        # The gap is 2.5% again. Random points alone break 20 users, and pgd alone breaks 15.
         ([(left((0, 120)), left((0, 100), (120, 135)))] * 2, ""),
-        # 3.5% on average and clear over the users, but one fit has a gap of 10% and the other the reverse.
+        # The mean gap is 3.5%, and its interval over users excludes 0. But the gaps of the fits are 10% and −3%.
         ([(left((0, 120)), left((0, 100))), (left((0, 100)), left((0, 106)))], ""),
     ],
 )
@@ -83,7 +89,7 @@ def test_a_gap_counts_where_its_interval_excludes_zero(tmp_path, gaps, found):
 
 @pytest.mark.parametrize(("rank", "found"), [(9, ""), (8, "no better than random")])
 def test_a_gap_below_two_percent_is_none_however_certain(tmp_path, rank, found):
-    """Ranks of 10, 9 or 8 for all users keep .289, .301 or .315 of the clean value.
+    """NDCG@10 is .289, .301 or .315 if all users have the rank 10, 9 or 8.
 
     The clean value is 1.
     """
@@ -101,15 +107,15 @@ MEMBERS = [{**member, "gradients": 0, "first_breaks": 0} for member in MEMBERS]
 @pytest.mark.parametrize(
     ("noise", "pgd", "found"),
     [
-        (left((0, 5)), left(), "no better than random"),  # 2.5% of users
-        (left((0, 20)), left((20, 35)), ""),  # the same, 20 for and 15 against
-        (left((0, 4)), left(), ""),  # 2% is not more than 2%
+        (left((0, 5)), left(), "no better than random"),  # the gap is 2.5% of users
+        (left((0, 20)), left((20, 35)), ""),  # the gap is 2.5% again: 20 users minus 15 users
+        (left((0, 4)), left(), ""),  # the gap is 2%, which does not exceed the threshold
     ],
 )
 def test_between_members_of_an_ensemble_it_is_the_same(tmp_path, noise, pgd, found):
-    """The gap is the share of broken users.
+    """A gap between members is a difference in the share of broken users.
 
-    A row keeps its rank if the interval contains 0.
+    A row keeps its rank if the interval of the gap contains 0.
     """
     broke = np.stack([noise == 1, pgd == 1], 1).astype(np.int8)
     world = World(tmp_path / "w", [EMBEDDING])

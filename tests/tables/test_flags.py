@@ -1,4 +1,4 @@
-"""Tests that flags depend on the numbers alone."""
+"""Tests that flags depend only on the numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests flags of cells with records that show more than ε."""
+"""Tests the flags of cells if their records show that an attack exceeded ε."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""Tests flags of tables of promoted items.
+"""Tests the flags of tables about promoted items.
 
-On titles, gaps are taken over items. On other surfaces, gaps are taken over users.
+If the attack changes titles, a gap is an average over items. Otherwise it is an average over users.
 """
 
 import numpy as np
@@ -28,7 +28,8 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 def reached(*users, n=USERS):
     """Returns target ranks with one row per item.
 
-    A number n means that the first n users have the item in the top 10. None means that all users own the item.
+    A number n in ``users`` means that the first n users have the item in the top 10. None means that all users own the
+    item.
     """
     return {
         "arrays": {
@@ -40,7 +41,7 @@ def reached(*users, n=USERS):
 def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
     """Returns the row of mf under the given attacks.
 
-    Each attack is (name, ε, users that each item reaches, more).
+    Each attack is (name, ε, number of users that each item reaches, more entries of the cell).
     """
     world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in seeds:
@@ -53,9 +54,10 @@ def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
 
 
 def in_sets(folder, threat, pgd):
-    """Returns the row of mf in which ``auto`` reaches 20 users with every set.
+    """Returns the row of mf under ``auto`` and pgd, with several target sets.
 
-    The attack pgd reaches ``pgd[seed][set]`` users. None means that a cell was not measured.
+    For every set, ``auto`` reaches 20 users. The attack pgd reaches ``pgd[seed][set]`` users. None means that the cell
+    was not measured.
     """
     world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed, sets in enumerate(pgd):
@@ -94,8 +96,7 @@ def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
 def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
     """One of five items rises for 60 users.
 
-    If titles serve all users, this is an effect of one item. If users are attacked alone, this is an effect on 60
-    users.
+    For attacks on titles, this is an effect on one item. For attacks on single users, this is an effect on 60 users.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
     assert table(tmp_path / "titles", TITLES, attacks).flags == ""
@@ -105,7 +106,7 @@ def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
 
 
 def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
-    """All four gaps and every bootstrap mean are above 0.
+    """The gaps of all four items and all bootstrap means are above 0.
 
     Student's t interval over the four items contains 0, so no flag is raised.
     """
@@ -115,9 +116,9 @@ def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
 
 @pytest.mark.parametrize(("more", "name"), [(2, ""), (6, "stronger than the ensemble")])
 def test_a_gap_counts_from_a_fiftieth_of_what_the_stronger_attack_reaches(tmp_path, more, name):
-    """The gap is a share of 152 or 156 users, on 10 items with the same gap.
+    """The weaker attack reaches 150 users, and the stronger one 152 or 156.
 
-    Of 152 users, 2 are 1.3%. Of 156 users, 6 are 3.8%.
+    For each of the 10 items, the gap is 2 of 152 users (1.3%) or 6 of 156 users (3.8%).
     """
     attacks = [("auto", 0.05, (150,) * 10, {}), ("typo", 0.05, (150 + more,) * 10, {})]
     assert table(tmp_path / "w", TITLES, attacks).flags == name
@@ -127,7 +128,7 @@ def test_a_gap_counts_from_a_fiftieth_of_what_the_stronger_attack_reaches(tmp_pa
 def test_a_search_that_reaches_more_is_told_but_not_on_titles(tmp_path, threat, name):
     """A search may put words before a title.
 
-    Gradients of the title's own words do not suggest such words.
+    The gradients of a title's own words do not suggest such words.
     """
     attacks = [("pgd", 0.05, (20, 20, 22), {}), ("random-search", 0.05, (80, 80, 82), {})]
     assert table(tmp_path / "w", threat, attacks).flags == name
@@ -152,9 +153,9 @@ def test_of_two_sets_the_one_that_fewer_users_can_be_reached_with_counts(tmp_pat
 
 @pytest.mark.parametrize("threat", [PROMOTE, TITLES], ids=["per user", "titles"])
 def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat):
-    """User 0 owns the first item, and all users own the last one (rank 0).
+    """User 0 owns the first item, and all users own the last item.
 
-    Pairs of a user and an owned item do not count.
+    A rank of 0 marks an owned item. Pairs of a user and an owned item do not count.
     """
     world = World(tmp_path / "w", [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
@@ -165,9 +166,9 @@ def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat)
             world.cell(np.full(USERS, 99), seed=seed, arrays=arrays, **where, **more)
     (note,) = row(world.build()).notes
     assert note.flag == "stronger than the ensemble"
-    if threat is TITLES:  # the mean over the two items
+    if threat is TITLES:  # the value is the mean over the first two items
         gap, most = np.mean([60 / (USERS - 1), 60 / USERS]), np.mean([80 / (USERS - 1), 80 / USERS])
-    else:  # user 0 has one promotable item; 20 more users have two, and the users at both edges have one
+    else:  # users 21 to 79 gain two items, users 20 and 80 gain one of two, and user 0 has only one item
         gap, most = (59 + 2 / 2) / USERS, (1 + 79 + 1 / 2) / USERS
     assert note.numbers["gap"] == pytest.approx(gap)
     assert note.numbers["reached"] == pytest.approx(most)
@@ -185,14 +186,14 @@ def test_an_interval_over_items_is_the_wider_of_two(tmp_path):
     ("threat", "name"), [(TITLES, ""), (PROMOTE, "stronger than the ensemble")], ids=["titles", "per user"]
 )
 def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat, name):
-    """Each of three sets has one item, and only the last set has a gap."""
+    """Each of three sets has one item, and only the item of the last set has a gap."""
     assert in_sets(tmp_path / "w", threat, [[20, 20, 90]] * 2).flags == name
 
 
 def test_target_sets_are_more_items_for_the_interval(tmp_path):
-    """A single item would have no interval.
+    """The interval covers the items of the two sets that both seeds have.
 
-    Sets that only one seed has are left out.
+    A single item would have no interval. The third set is left out, because only one seed has it.
     """
     notes = in_sets(tmp_path / "w", TITLES, [[60, 61, 62], [61, 62, None]]).notes
     note = next(note for note in notes if note.flag == "stronger than the ensemble")
@@ -202,7 +203,7 @@ def test_target_sets_are_more_items_for_the_interval(tmp_path):
 def test_users_are_the_same_in_every_target_set(tmp_path):
     """The first 100 users own the item of the first set.
 
-    Only the other set counts for these users.
+    For these users, only the other set counts.
     """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
@@ -218,9 +219,9 @@ def test_users_are_the_same_in_every_target_set(tmp_path):
 
 
 def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(tmp_path):
-    """The host prefers ranks 1 and 50 to ranks 9 and 10.
+    """The host prefers ranks of 1 and 50 for two items to ranks of 9 and 10.
 
-    Ranks 9 and 10 are both in the top 10.
+    Ranks 9 and 10 are both in the top 10, but rank 50 is not.
     """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed in (0, 1):
@@ -232,7 +233,7 @@ def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(t
 
 
 def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
-    """Both attacks have one of two items in the top 10.
+    """Both attacks bring one of two items into the top 10.
 
     The attacks differ only in the rank of the other item.
     """
@@ -253,7 +254,7 @@ def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
 
 
 def test_the_top_k_is_the_attack_s_own(tmp_path):
-    """Rank 10 is within the top 10, but not within the top 5."""
+    """Rank 10 is in the top 10 but not in the top 5."""
     attacks = [("auto", 0.05, (20,) * 3, {}), ("pgd", 0.05, (90,) * 3, {})]
     assert table(tmp_path / "ten", PROMOTE, attacks).flags == "stronger than the ensemble"
     assert table(tmp_path / "five", {**PROMOTE, "k": 5}, attacks).flags == ""
@@ -266,9 +267,9 @@ def test_fewer_than_three_titles_decide_nothing(tmp_path, items, name):
 
 
 def test_a_seed_in_which_little_was_measured_does_not_hide_what_all_seeds_have(tmp_path):
-    """Only one of three seeds has the second set.
+    """Only one of the three seeds has the second set.
 
-    The first set is therefore judged over all three seeds.
+    The flag is therefore decided by the first set, over all three seeds.
     """
     notes = in_sets(tmp_path / "w", PROMOTE, [[80, None], [80, None], [80, 20]]).notes
     note = next(note for note in notes if note.flag == "stronger than the ensemble")
@@ -280,7 +281,7 @@ def test_seeds_with_no_set_in_common_are_not_compared(tmp_path):
 
 
 def test_titles_are_judged_over_seeds_too(tmp_path):
-    """The items agree, but the two fits do not."""
+    """Within a fit the three items agree, but the two fits disagree."""
     world = World(tmp_path / "w", [{**TITLES, "metric": "t-hr@10", "epsilon": 0.05}])
     for seed, users in ((0, 21), (1, 90)):
         world.cell(np.full(USERS, 99), seed=seed, **reached(0, 0, 0))

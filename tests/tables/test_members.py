@@ -1,4 +1,4 @@
-"""Tests tables under an ensemble: title, alarms from members, and costs."""
+"""Tests tables under an ensemble: title, flags from members, and costs."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ POOL += [("apgd", "gradient", 50, 51), ("random-search", "black-box", None, 300)
 
 
 def pool(broke, everyone=(True, True, True, False, True)):
-    """Returns arrays and record rows of members.
+    """Returns the arrays and the record rows of members.
 
     A number n in ``broke`` means that the member broke the first n users. None means that the member did not run.
     """
@@ -130,7 +130,7 @@ def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(wor
 
 
 def test_users_whom_nobody_was_to_break_say_nothing_of_the_gradients(world):
-    """Most users of a real cell have no held-out item in the clean top k.
+    """In real cells, most users have no held-out item in the clean top k.
 
     No member runs on these users.
     """
@@ -234,15 +234,15 @@ def test_a_loss_that_rises_and_leaves_the_ranks_is_told_of_an_ensemble(world, le
     assert ("loss up, ranks unchanged" in row(world.build()).flags) == (left == USERS)
 
 
-# One shift of a model's tables affects all users, so damage is what each member left of NDCG@10.
+# One shift of a model's tables affects all users. The damage of a member is the NDCG@10 that remains, negated.
 SHIFTS = [("random-noise", "floor", 20), ("pgd-20", "gradient", 23), ("apgd-bpr", "gradient", 31)]
 SHIFTS += [("random-search", "black-box", 50)]
 
 
 def shifts(left, queries=None):
-    """Returns members that shift the tables.
+    """Returns the arrays and the record rows of members that shift the tables.
 
-    Each member leaves the given number of first users at rank 1, and the other users at a value of 0.
+    Member n leaves the first ``left[n]`` users at rank 1, and lowers the value of all other users to 0.
     """
     damage = np.stack([-(np.arange(USERS) < count).astype(float) for count in left], axis=1)
     asked = queries or [q for _, _, q in SHIFTS]
@@ -268,7 +268,7 @@ def shifts(left, queries=None):
         ((150, 60, 90, 80), None, "", True),
         ((50, 150, 150, 60), None, "no better than random; black-box beats white-box", False),
         ((150, 90, 60, 30), None, "black-box beats white-box", False),
-        ((150, 150, 60, 58), None, "", True),  # within 2% of clean; one strong gradient attack is enough
+        ((150, 150, 60, 58), None, "", True),  # the gap is 1% of the clean value; one strong attack is enough
         ((50, 150, 150, 150), (99, 23, 31, 50), "", True),  # random points with more evaluations prove nothing
         ((50, 150, 40, 150), (20, 23, 31, 50), "", True),
     ],
@@ -289,9 +289,9 @@ WORDS = {**TABLES, "surface": "text", "norm": "words", "goal": "promote"}
 
 
 def test_on_titles_nobody_is_attacked_alone_and_tables_say_so(tmp_path):
-    """Cells on titles have no ``hit``.
+    """Cells of attacks on titles have no array ``hit``.
 
-    Tables describe the members by the effect on the promoted items.
+    The tables describe the members by the effect on the promoted items.
     """
     world = World(tmp_path / "w", [{**WORDS, "metric": "t-hr@10", "epsilon": 1.0}])
     targets = {"target_ranks": [[5] * USERS]}
@@ -315,7 +315,7 @@ def test_on_titles_nobody_is_attacked_alone_and_tables_say_so(tmp_path):
 
 @pytest.mark.parametrize("goal", ["untargeted", "promote"])
 def test_members_are_not_compared_where_items_are_promoted(tmp_path, goal):
-    """Measures of promoted items and of held-out items do not share a scale."""
+    """Measures of promoted items and of held-out items have different scales."""
     threat = {**TABLES, "goal": goal}
     world = World(tmp_path / "w", [])
     more = shifts((50, 150, 150, 60))
@@ -329,9 +329,9 @@ def test_members_are_not_compared_where_items_are_promoted(tmp_path, goal):
 
 
 def test_a_gap_between_shifts_is_a_share_of_the_clean_value(tmp_path):
-    """If the clean value is one half, 2% of the value is 1% of all users.
+    """The clean value is one half, so 2% of this value is 1% of all users.
 
-    Each seed has its own best gradient member.
+    Each seed has a different best gradient member.
     """
     for extra, told in ((0, False), (1, False), (7, True)):
         world = World(tmp_path / str(extra), [PARAMETERS])

@@ -1,6 +1,6 @@
-"""Tests which attacks rank a row.
+"""Tests which attacks decide the rank of a row.
 
-These are the attacks that the table names and that all ranked seeds of the row have.
+The table names these attacks, and all ranked seeds of the row have results for them.
 """
 
 import pytest
@@ -15,7 +15,7 @@ def world(tmp_path):
 
 
 def attacked(world, left, *, weight=1.0, seeds=SEEDS, model="mf", **more):
-    """Adds clean cells that hit 150 users, and attacked cells.
+    """Adds a clean cell with 150 hit users, and attacked cells, for each seed.
 
     ``left`` maps each attack to the number of users that stay hit. None means that the attack fails.
     """
@@ -208,9 +208,9 @@ def test_other_threats_are_not_missing(world):
 
 
 def skipped(world, **cell):
-    """Adds a cell per seed that the plan skips.
+    """Adds one cell per seed that the plan skips.
 
-    The attack of the cell does not fit the model.
+    The attack of the skipped cell does not fit the model.
     """
     for seed in SEEDS:
         world.cell([], seed=seed, epsilon=0.05, status="missing", **cell).update(status="skipped", reason="no")

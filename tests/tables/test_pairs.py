@@ -10,7 +10,7 @@ def test_a_defended_row_is_compared_with_its_twin_s_fit_of_the_same_seed(tmp_pat
     for weight, seed, left in ((whole, 0, 40), (whole, 1, 92), (1.5 - whole, 1, 100)):
         world.cell(ranks(150, 99), weight=weight, seed=seed)
         world.cell(ranks(left, 99), weight=weight, seed=seed, attack="a", epsilon=0.05)
-    # Seed 1: 8 differences of one sign, so 2 of the 2⁸ patterns are as extreme.
+    # Seed 1 has 8 differences of one sign, so 2 of the 2⁸ sign patterns are as extreme.
     assert row(world.build(), **{"lambda": 0.5}).p_value == 2 / 2**8
 
 

@@ -1,6 +1,6 @@
-"""Tests tables of two-stage models.
+"""Tests tables of models that rerank candidates.
 
-These tables show clean and attacked means over seeds.
+The tables show clean and attacked means over seeds.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tests the effects of the roles of components.
+"""Tests how the roles of components affect the tables.
 
 Plans without roles are tested too.
 """
@@ -19,7 +19,7 @@ MEMBER = {"name": "pgd", "kind": "gradient", "everyone": True, "steps": 10, "use
 
 
 def filled(world, *, line="popularity", attack="auto"):
-    """Fills a folder with a good model, a weak baseline and an ensemble.
+    """Adds the cells of a good model, a weak baseline and an ensemble.
 
     The ensemble has one member.
     """
@@ -38,9 +38,9 @@ def filled(world, *, line="popularity", attack="auto"):
 
 
 def note(world, **roles):
-    """Writes roles into the plan.
+    """Marks cells of the plan with the roles of their components.
 
-    For example, ``baseline="line"`` is written for the cells of the model ``line``.
+    For example, ``baseline="line"`` marks the cells of the model ``line`` as cells of a baseline.
     """
     columns = {"baseline": "model", "standard": "attack"}
     for cell in world.cells:

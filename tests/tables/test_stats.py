@@ -83,7 +83,7 @@ def test_p_values_are_exact_where_few_differences_are_not_zero():
 
 
 def test_patterns_that_tie_with_the_observed_sum_count():
-    # Thirds and whole numbers tie often; rounding that broke the ties would make p too small.
+    # Sums of thirds and whole numbers often tie. Rounding that broke the ties would make p too small.
     differences = np.array([1 / 3] * 7 + [-1 / 3] * 5 + [1.0] * 3 + [-1.0] * 2 + [2 / 3] * 3)
     thirds = np.rint(differences * 3).astype(int)
     sums = {0: 1}

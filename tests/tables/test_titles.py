@@ -14,9 +14,9 @@ ALL = [1] * USERS
 
 
 def targets(reached):
-    """Returns the ranks of one target.
+    """Returns the ranks of one target item.
 
-    The rank is 1 for the first ``reached`` users, and 50 for the others.
+    The rank is 1 for the first ``reached`` users, and 50 for all others.
     """
     return {"target_ranks": [[1] * reached + [50] * (USERS - reached)]}
 
