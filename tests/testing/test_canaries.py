@@ -1,6 +1,6 @@
 """Tests that the conformance classes detect planted faults.
 
-The faults are disconnected models, attacks and defences. Such faults have been missed elsewhere.
+Models, attacks and defences have such faults. Similar faults have gone unnoticed in other projects.
 """
 
 import subprocess
@@ -84,7 +84,7 @@ class Neighbourly(Ease):
 
 
 class Egalitarian(Ease):
-    """A planted fault: the users of one call are centred together."""
+    """A planted fault: the scores of one call are centred over the users."""
 
     def scores(self, users, history):
         own = super().scores(users, history)
@@ -292,7 +292,7 @@ def test_a_defence_that_trains_on_clean_inputs_fails_its_conformance_test():
 
 @pytest.mark.parametrize("model", [ReferencePairwise, ReferenceSequence])
 def test_the_robust_loss_is_on_perturbed_inputs_and_above_the_clean_one(model):
-    """The step has λ = 0, so its loss is the robust loss alone."""
+    """With λ = 0, the loss of the step is the robust loss alone."""
     data, _ = crowd()
     trained, _ = fitted(model(), data)
     trained.train()
