@@ -1,4 +1,4 @@
-"""Tests that the suite for comparing checkouts uses every built-in plugin."""
+"""Tests that the suite for comparing checkouts contains every built-in plugin."""
 
 import pytest
 from tools.every_plugin import suite

@@ -1,6 +1,6 @@
 """Tests the verdicts on the published effects with made-up folders.
 
-The folders have the cells of the suites.
+The made-up folders contain the cells of the real suites.
 """
 
 import json
@@ -20,7 +20,8 @@ from robench.plan.plan import make_plan
 from robench.store.seal import seal
 from robench.suite.load import load_suite
 
-# The number of hit users by cell. A gap of one user is above 0 on average, and the interval contains 0.
+# The functions below return the number of hit users in a cell.
+# A gap of one user has a mean above 0 and an interval that contains 0.
 CLIPPED = {"l2_mean": 2.2, "l2_max": 3.0}
 UNDECIDED = {("items-10", "adversarial-training", "linf"), ("items-20", "from the start", "l2")}
 
@@ -73,7 +74,7 @@ AS_DOCUMENTED = {
 
 
 def turned(good):
-    """Returns hits by cell with every gap reversed."""
+    """Returns a function from a cell to hit users, with every gap reversed."""
     if good is not apr:
         return lambda c: USERS - good(c)
     other = {"none": "apr", "apr": "none"}
@@ -81,20 +82,20 @@ def turned(good):
 
 
 def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False):
-    """Returns a folder of a suite's results.
+    """Writes a folder with the results of a suite, and returns the folder.
 
     Args:
         folder: The folder to write.
         suite: The name of the suite.
         good: A function from a cell to the number of hit users.
-        lost: Whether a cell has no record.
-        left_out: Whether the plan does not have a cell.
+        lost: A function that is true for cells without a record.
+        left_out: A function that is true for cells that the plan lacks.
     """
     registry, world = Registry.of(Host.discover()), World(folder, [])
     whole = make_plan(load_suite(reproduce.SUITES / f"{suite}.yaml", registry), registry)
     plan, specs = whole.to_json(), {cell.id: cell.content() for cell in whole.cells}
     kept = [c for c in plan["cells"] if not left_out(c)]
-    for planned in random.Random(0).sample(kept, len(kept)):  # the order of a plan has no meaning
+    for planned in random.Random(0).sample(kept, len(kept)):  # the order of the cells has no meaning
         measured = planned["status"] != "skipped" and not lost(planned)
         users = ranks(good(planned), 99) if measured else []
         spent = CLIPPED if planned["attack"] == "msap" else {}
@@ -112,10 +113,10 @@ def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False
 
 @pytest.fixture
 def judged(tmp_path, capsys, monkeypatch):
-    """Returns a function that judges a folder.
+    """Returns a function that judges the results of a suite.
 
-    The function returns the number of surprises, the lines by verdict, and all lines. Suites have two seeds here, which
-    is quicker. Lines of the suite that contain ``drop`` are removed.
+    The function returns the number of surprises, the lines by verdict, and all lines. Suites have only two seeds here,
+    to save time. Lines of the suite that contain ``drop`` are removed.
     """
     monkeypatch.setattr(reproduce, "SUITES", tmp_path / "suites")
 
