@@ -1,6 +1,6 @@
-"""Tests that ``robench verify`` finds one changed digit anywhere.
+"""Tests that ``robench verify`` finds a changed digit in any file.
 
-In an unchanged folder nothing is found.
+In an unchanged folder, ``robench verify`` finds nothing.
 """
 
 import json
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.command
 def finished(robench, tmp_path_factory):
     """Returns the working folder of a finished run.
 
-    The folder holds results/s, and the published form in results/packed.
+    The subfolder results/s holds the run. The subfolder results/packed holds the published form.
     """
     place = tmp_path_factory.mktemp("finished")
     (place / "s.yaml").write_text(SUITE)
@@ -50,7 +50,7 @@ def finished(robench, tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """Returns a copy of the run's folder."""
+    """Returns a copy of the folder of the run."""
     return shutil.copytree(finished / "results/s", tmp_path / "s")
 
 
@@ -75,7 +75,7 @@ def test_nothing_differs_in_a_folder_that_nobody_touched(robench, finished, form
 
 
 def change_digit(text, after):
-    """Returns the text with another digit after a mark."""
+    """Returns the text with the first digit from 1 to 8 after ``after`` raised by 1."""
     place = text.index(after) + len(after)
     while text[place] not in "12345678":
         place += 1
@@ -122,7 +122,7 @@ def test_an_edited_byte_of_arrays_is_found(robench, packed):
     done = verify(robench, packed)
     assert done.returncode == 1
     assert "arrays.npz" in done.stdout
-    assert "robench leaderboard" not in done.stdout  # it would write the loss into the tables
+    assert "robench leaderboard" not in done.stdout  # this command would write tables without the lost cells
     assert len(done.stdout.splitlines()) < 20
 
 
@@ -156,7 +156,7 @@ def test_a_sealed_metric_that_the_arrays_do_not_give_is_found(robench, folder):
 
 
 def test_a_forged_cell_that_fits_itself_is_found_when_it_is_measured_again(robench, folder):
-    """Arrays, metrics, seals and tables agree with each other.
+    """The arrays, metrics, seals and tables of the forged cell are consistent.
 
     Only a new measurement contradicts the record.
     """
@@ -202,7 +202,7 @@ def test_a_plan_that_the_suite_does_not_give_is_found(robench, folder):
 
 
 def forge(folder, **entries):
-    """Changes entries of a manifest, hashes the files again, and makes the root anew."""
+    """Changes entries of a manifest, and computes all hashes and the root again."""
     path = folder / "MANIFEST.json"
     manifest = {**json.loads(path.read_text()), **entries}
     manifest["files"] = {name: hash_file(folder / name) for name in manifest["files"]}
@@ -255,7 +255,7 @@ def test_a_cell_that_is_stored_as_failed_and_can_be_measured_is_a_problem(robenc
 
 
 def test_a_cell_beside_the_packed_ones_is_found(robench, finished, packed):
-    """The added cell would count before the packed cell.
+    """A cell file next to the packed cells takes precedence over a packed cell.
 
     The manifest does not list the added cell.
     """
