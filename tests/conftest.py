@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 from tests import forked, no_torch
 
-# One thread, as in a worker: on small worlds further threads only wait for each other. torch reads it at its import.
+# One thread, as in a worker: on small worlds further threads only wait for each other. torch reads it when imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests have no deadline, because drawing an example may take long on a busy machine.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

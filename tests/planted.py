@@ -38,7 +38,8 @@ class _Faint(Wrapped):
 class _Noisy(Wrapped):
     """A model that adds a little noise to its scores, drawn anew at every look.
 
-    The noise is a steep function of the inputs. So the scores hardly change, and the gradient of one draw is noise.
+    The noise is a steep function of the inputs. The scores therefore hardly change, but the gradient of one draw is
+    noise.
     """
 
     def score_from(self, batch, e):

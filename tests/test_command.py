@@ -1,6 +1,6 @@
 """Tests common mistakes, which end the command with one line and without files.
 
-A plan imports only what it names.
+A plan imports only the plugins that it names.
 """
 
 import subprocess

@@ -4,8 +4,8 @@
     python tools/same_cells.py OTHER_CHECKOUT FOLDER/every-plugin.yaml
 
 The data and the weights of the suite are written too. The models that read text use tiny encoders and decoders with
-random weights, so the whole suite runs in about a minute. The numbers of the suite have no meaning. The suite shows
-that a change of the code changes no number.
+random weights, so the whole suite runs in about a minute. The numbers of the suite have no meaning. The second command
+shows whether a change to the code changes a number.
 """
 
 from __future__ import annotations

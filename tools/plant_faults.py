@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 import yaml
 
-SECONDS = 900  # limit for one selection of tests; a fault that makes the tests hang is detected too
+SECONDS = 900  # seconds for one selection of tests; a fault that makes the tests hang counts as detected
 PRELOADED = ("torch", "pandas", "scipy.stats", "sklearn.linear_model", "sympy", "transformers")
 
 

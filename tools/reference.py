@@ -3,7 +3,7 @@
     python tools/reference.py            writes the page
     python tools/reference.py --check    exits with 1 if the page differs from the code
 
-The page has every plugin of robench, its components and its settings. Names come from the registry, sentences from
+The page lists every built-in plugin with its declarations and settings. Names come from the registry, sentences from
 docstrings, and settings from the ``Config`` of each class.
 """
 

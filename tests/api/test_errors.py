@@ -1,4 +1,4 @@
-"""Hints for unknown names, and messages that occur several times."""
+"""Tests hints for unknown names, and messages that occur several times."""
 
 import pytest
 

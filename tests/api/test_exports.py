@@ -58,7 +58,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_public_name_is_that_of_a_module(package):
-    """An import of a module with a public name would replace that name."""
+    """Importing a module with the name of a public object would replace the object."""
     module = importlib.import_module(package)
     assert not {path.stem for path in stub_of(package).parent.iterdir()} & set(module.__all__)
 

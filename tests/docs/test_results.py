@@ -1,4 +1,4 @@
-"""Tests every number of the README and of docs/results.md.
+"""Tests every number in the README and in docs/results.md.
 
 Each number is one of the committed results.
 """
@@ -91,7 +91,7 @@ def test_the_readme_shows_all_victims_of_one_model():
 
 
 def test_the_picture_is_of_the_committed_results():
-    """The test compares the labels of the marks.
+    """The test compares the labels of the picture's marks.
 
     Coordinates depend on the fonts of a machine, but the labels do not.
     """

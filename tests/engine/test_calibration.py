@@ -99,7 +99,7 @@ def test_the_calibration_sees_training_items_only_and_by_hand_the_right_pairs():
 
 
 def test_no_test_item_has_a_say_in_the_calibration():
-    """The calibration does not receive test items.
+    """The calibration never reads test items.
 
     Only the negatives of test items depend on the test items.
     """

@@ -59,7 +59,7 @@ def sums():
 
 
 def victim(kind, gpu=None, users=None):
-    """Returns a victim, which is on the GPU if ``gpu`` is given."""
+    """Returns a victim on the CPU, or on the GPU if ``gpu`` is given."""
     given = reference_victim("pairwise") if kind == "pairwise" else sums()
     model = given.model if gpu is None else gpu.put(deepcopy(given.model))
     return MeasuredVictim(model, given.history, given.held, given.users[:users], 0)
@@ -92,7 +92,7 @@ def test_the_host_waits_as_often_for_many_users_as_for_few(name):
     for users in (16, 32):
         with Gpu() as gpu:
             some = victim("sequence", gpu, users)
-            some.noise()  # of eight users at most
+            some.noise()  # the noise estimate uses at most eight users
             gpu.waits = gpu.moved = 0
             measure(some, name)
             waits.append(gpu.waits)

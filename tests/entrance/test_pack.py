@@ -1,4 +1,4 @@
-"""Tests ``robench pack``.
+"""Tests ``robench pack`` and the folders that it packs.
 
 A packed folder gives the same tables, lists and frames as before. A run can continue from the packed folder.
 """

@@ -1,6 +1,6 @@
 """Tests that signals end a run as Ctrl-C does.
 
-This file also tests that a run imports no module of the current folder.
+The tests also check that a run imports no module of the current folder.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Tests a folder that has the path of the file to write.
+"""Tests writing to a path that already belongs to a folder.
 
-An empty folder is replaced. Any other folder is a mistake that is reported in one line.
+An empty folder is replaced. For any other folder, the error is reported in one line.
 """
 
 import pytest

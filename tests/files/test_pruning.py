@@ -1,6 +1,6 @@
 """Tests which files count as an entry of the cache.
 
-This file also tests which entries are removed first, and which are kept.
+The tests also check which entries are removed first, and which are kept.
 """
 
 import os

@@ -27,7 +27,7 @@ FAULTS = {
 def fault(request, monkeypatch):
     """Returns a function that makes every write fail.
 
-    The function returns the ``errno`` of the failure.
+    That function returns the ``errno`` of the failure.
     """
 
     def fail(handle):

@@ -10,8 +10,8 @@ The tables are compared with those of the executor ``local``. There are five cas
 - ``client``: the client is killed and started again, with its own cluster and with a joined cluster.
 - ``wrong``: wrong addresses.
 
-After each case no process may be left, and no finished cell may have been measured twice. The script prints its counts,
-and exits with 1 if any check failed.
+After each case no process may be alive, and no finished cell may have been measured twice. The script prints its
+counts, and exits with 1 if any check failed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Cases:
         return self.start(name, "--executor", "dask", *(options or ("--workers", str(self.workers))))
 
     def end(self, name: str, process: subprocess.Popen[bytes], start: float) -> None:
-        """Waits for a run, and compares the tables and the exit code."""
+        """Waits for a run to end, and checks the exit code, the tables and the processes."""
         code = process.wait()
         found = tables(self.place / name)
         if code:
@@ -86,7 +86,7 @@ class Cases:
         print(f"{name}: {len(stored(self.place / name))} cells, {time.monotonic() - start:.0f} s", flush=True)
 
     def check_processes(self, name: str) -> None:
-        """Notes a problem if a process of a run is left."""
+        """Notes a problem if a process of an ended run is still alive."""
         limit = time.monotonic() + PATIENCE
         while (left := started_by(MARK, str(self.place / name))) and time.monotonic() < limit:
             time.sleep(0.1)
@@ -137,7 +137,7 @@ class Cases:
             self.end("joined", self.on_dask("joined", "--scheduler", address), start)
 
     def worker(self) -> None:
-        """Kills a dask worker of a local cluster in the middle."""
+        """Kills a dask worker of a local cluster in the middle of a run."""
         start, process = time.monotonic(), self.on_dask("worker")
         before = self.await_cells("worker", process, 0.3)
         victims = [pid for pid in started_by(MARK, str(self.place / "worker")) if is_dask_worker(pid, process.pid)]
@@ -181,7 +181,7 @@ class Cases:
 
     @contextmanager
     def cluster(self, name: str) -> Iterator[str]:
-        """Starts a scheduler and workers by dask's own commands.
+        """Starts a scheduler and workers with dask's own commands.
 
         The address of the scheduler is yielded.
         """
@@ -215,7 +215,7 @@ class Cases:
 def environment(cache: Path, mark: Path) -> dict[str, str]:
     """Returns the environment of a process with a separate cache.
 
-    A mark in the environment identifies the process.
+    A variable in the environment identifies the process.
     """
     return {**os.environ, "PYTHONPATH": SOURCES, "ROBENCH_CACHE": str(cache), MARK: str(mark)}
 
@@ -223,7 +223,7 @@ def environment(cache: Path, mark: Path) -> dict[str, str]:
 def is_dask_worker(pid: int, client: int) -> bool:
     """Returns whether a process is a dask worker.
 
-    Multiprocessing spawns a dask worker, and the client is its parent.
+    A dask worker is a child of the client, and multiprocessing has spawned it.
     """
     try:
         parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

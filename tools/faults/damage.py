@@ -1,4 +1,4 @@
-"""Damages a finished run and its cache, and tries every reading command.
+"""Damages a finished run and its cache, and tries every command that reads them.
 
     python -m tools.faults.damage [--mutations 300] [--seed 0]
 
@@ -120,7 +120,7 @@ class Trial:
 
 
 def texts(tables: Tables) -> dict[str, str]:
-    """Returns the texts of the tables that are equal in all runs."""
+    """Returns the content of the tables that are equal in all runs, by name."""
     return {name: text for name, text in build_texts(tables).items() if name in TABLES}
 
 
@@ -164,10 +164,10 @@ class Judge:
         """Tries every command on a damaged folder.
 
         Args:
-            name: The damage.
+            name: The name of the damage.
             trial: The damaged folder.
             cell: The cell that was damaged.
-            believed: Whether reading cannot detect the damage, so that only ``verify`` can.
+            believed: Whether only ``verify`` can detect the damage.
         """
         self.lines.lines.clear()
         self.attempt(name, "plan", trial.plan)
@@ -203,10 +203,10 @@ class Judge:
 
 
 def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[Path, str], None], bool]]) -> int:
-    """Tries damages of the folder of results, and returns their number."""
+    """Damages the folder of results in every way, and returns the number of ways."""
     whole, count = judge.whole, 0
     cells = sorted(path.stem for path in (whole.folder / "cells").glob("*.npz"))
-    for count, (name, damage, believed) in enumerate(cases, 1):  # the last count is returned
+    for count, (name, damage, believed) in enumerate(cases, 1):  # the function returns the last count
         folder = root / "copy" / "damaged"
         shutil.rmtree(folder.parent, ignore_errors=True)
         shutil.copytree(whole.folder, folder)
@@ -218,7 +218,7 @@ def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[
 
 
 def judge_cache(judge: Judge, root: Path) -> int:
-    """Tries damages of the cache, and returns their number.
+    """Damages the cache in every way, and returns the number of ways.
 
     A fresh run must print a line about the bad entry and give the same tables.
     """

@@ -1,4 +1,4 @@
-"""Edits one digit in every kind of file of published results.
+"""Edits single digits in every kind of file in published results.
 
     python tools/faults/digits.py [--results results] [--edits 2] [--seed 0] [SUITE ...]
 
@@ -37,7 +37,7 @@ def edit(path: Path, rng: random.Random) -> None:
 
 
 def is_found(folder: Path) -> bool:
-    """Returns whether the verification of a folder refuses it or lists a problem."""
+    """Returns whether the verification of a folder fails or lists a problem."""
     try:
         return bool(verify_folder(folder, Sample(0)).problems)
     except UserError:

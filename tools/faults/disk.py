@@ -3,8 +3,8 @@
     python tools/faults/disk.py [--suite suites/smoke.yaml]
 
 The script needs Linux and root. Small file systems in memory (tmpfs) replace the disks, and two runs share one disk.
-Each case has expectations about the exit code, the lines on standard error and the tables. The script prints a line per
-case, and exits with 1 if any check failed.
+Each case checks the exit code, the lines on standard error and the tables. The script prints a line per case, and exits
+with 1 if any check failed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Disks:
     problems: int = 0
 
     def command(self, *arguments: str, cache: Path | None = None, memory: int = 0) -> subprocess.Popen[str]:
-        """Starts ``robench`` with its cache and a memory limit in KiB."""
+        """Starts ``robench`` with a cache and an optional memory limit in KiB."""
         sources = os.pathsep.join(str(ROOT / part) for part in ("benchmark", "plugins"))
         env = {**os.environ, "PYTHONPATH": sources, "ROBENCH_CACHE": str(cache or self.place / "cache")}
         whole = [sys.executable, "-m", "robench", *arguments]
@@ -49,7 +49,7 @@ class Disks:
         return process.returncode, errors
 
     def measure(self, results: str | Path, cache: Path | None = None) -> tuple[int, str]:
-        """Runs the suite into a folder."""
+        """Runs the suite with its results in a folder."""
         return self.run("run", str(self.suite), "--results", str(results), cache=cache)
 
     def check(self, case: str, *checks: bool) -> None:
@@ -58,7 +58,7 @@ class Disks:
         print(f"{'ok' if all(checks) else 'FAILED'}: {case} {'' if all(checks) else checks}", flush=True)
 
     def same(self, results: Path) -> bool:
-        """Returns whether a folder has the tables of the undisturbed run."""
+        """Returns whether the tables of a folder equal those of the undisturbed run."""
         files = [(results / name, self.place / "undisturbed" / name) for name in TABLES]
         return all(one.exists() and one.read_bytes() == other.read_bytes() for one, other in files)
 
@@ -75,12 +75,12 @@ def small_disk(path: Path, kib: int) -> Iterator[Path]:
 
 
 def size_of(folder: Path) -> int:
-    """Returns the size of a folder in KiB, as a tmpfs counts the files."""
+    """Returns the size that a folder has in a tmpfs, in KiB."""
     return sum(-(-path.stat().st_size // 4096) * 4 + 4 for path in folder.rglob("*"))
 
 
 def one_line(errors: str, text: str) -> bool:
-    """Returns whether exactly one line contains a string.
+    """Returns whether exactly one line of the errors contains a string.
 
     No line may belong to a traceback.
     """

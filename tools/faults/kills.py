@@ -4,8 +4,8 @@
 
 Each kill hits the whole process group, one worker, or the parent alone (SIGTERM, SIGKILL, SIGHUP). Every third kill
 comes right after a record was written. Afterwards the script checks that no process is left after five seconds, and
-starts the run again. A finished run is compared with the tables of an undisturbed run. The next run then begins in an
-empty folder. The script prints its counts, and exits with 1 if any check failed.
+starts the run again. The tables of a finished run are compared with those of an undisturbed run. The next run then
+begins in an empty folder. The script prints its counts, and exits with 1 if any check failed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Runs:
         return process, mark
 
     def check_end(self, mark: str, what: str) -> None:
-        """Notes a problem if a process of a run is left after ``PATIENCE``."""
+        """Notes a problem if a process of a run is still alive after ``PATIENCE``."""
         limit = time.monotonic() + PATIENCE
         while started_by(MARK, mark) and time.monotonic() < limit:
             time.sleep(0.1)

@@ -23,7 +23,7 @@ Change = Callable[[Any], Any]
 
 
 def of(end: str, change: Callable[[Path], None]) -> Damage:
-    """Returns a damage to a file of the folder.
+    """Returns a function that damages a file of the folder.
 
     ``end`` is the name of the file, or the ending ``.json`` or ``.npz`` of the cell's file.
     """
@@ -31,7 +31,7 @@ def of(end: str, change: Callable[[Path], None]) -> Damage:
 
 
 def content(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Returns a change of the bytes of a file."""
+    """Returns a function that changes the bytes of a file."""
 
     def damage(path: Path) -> None:
         path.write_bytes(change(path.read_bytes()))
@@ -40,7 +40,7 @@ def content(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 def value(change: Change, *, sealed: bool = True) -> Callable[[Path], None]:
-    """Returns a change of the JSON of a file.
+    """Returns a function that changes the JSON object in a file.
 
     The file is sealed again if ``sealed`` is true.
     """
@@ -72,7 +72,7 @@ def a_loop(path: Path) -> None:
 
 
 def flip(share: float) -> Callable[[bytes], bytes]:
-    """Returns a change of one bit."""
+    """Returns a function that changes one bit."""
 
     def change(whole: bytes) -> bytes:
         at = min(int(len(whole) * share), len(whole) - 1)
@@ -82,7 +82,7 @@ def flip(share: float) -> Callable[[bytes], bytes]:
 
 
 def cut(share: float) -> Callable[[bytes], bytes]:
-    """Returns a change that keeps the first bytes."""
+    """Returns a function that keeps only the first bytes."""
     return lambda whole: whole[: int(len(whole) * share)]
 
 
@@ -97,7 +97,7 @@ def npz(**arrays: Any) -> bytes:
 
 
 def rearranged(change: Callable[[dict[str, Any]], Any]) -> Damage:
-    """Returns a change of the arrays of a cell.
+    """Returns a function that changes the arrays of a cell.
 
     The record of the cell gets the new digest of the arrays.
     """
@@ -117,7 +117,7 @@ def rearranged(change: Callable[[dict[str, Any]], Any]) -> Damage:
 
 
 def copied(end: str) -> Damage:
-    """Returns a damage that overwrites a file of the cell with another cell's file."""
+    """Returns a function that overwrites a file of a cell with another cell's file."""
 
     def damage(folder: Path, cell: str) -> None:
         other = next(path for path in sorted((folder / "cells").glob(f"*{end}")) if path.stem != cell)
@@ -133,7 +133,7 @@ def swap_ids(plan: Any) -> None:
 
 
 def rows(name: str, new: Any) -> Change:
-    """Returns a change of one column in the first attacked row of a plan."""
+    """Returns a function that changes one column in a plan's first attacked row."""
     return lambda plan: next(c for c in plan["cells"] if c["attack"] == "fgsm" and c["status"] == "planned").update(
         {name: new}
     )
@@ -235,7 +235,7 @@ FOLDER_DAMAGES: list[tuple[str, Damage]] = [
 ]
 LEFT_TO_VERIFY = {"plan: label", "plan: dropped cells", "plan: ranking", ".npz: gone", ".json: CRLF", "plan.json: CRLF"}
 
-# Forged and sealed again: the tables leave the cell out, and only sealing the folder again would repair it.
+# Forged and sealed again: the tables leave the cell out, and a run does not measure the cell again.
 UNREPAIRED = {"arrays: unknown items", "arrays: other users"}
 
 
@@ -281,7 +281,7 @@ def entries(cache: Path, kind: str) -> list[Path]:
 
 
 def each(kind: str, end: str, change: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Returns a damage to the first cache entry of a kind."""
+    """Returns a function that damages the first cache entry of a kind."""
     return lambda cache: change(next(path for path in entries(cache, kind) if path.suffix == end))
 
 

@@ -1,4 +1,4 @@
-"""Offers models that misbehave in their fit.
+"""Offers models that misbehave during their fit.
 
 ``plugins.py`` and the tests run these models before built-in victims. Each model is ``popularity`` with one misdeed.
 The model has the name of the function that defines the misdeed.

@@ -1,4 +1,4 @@
-"""Misdeeds with the process of a fit: its end, hangs, memory, threads, children."""
+"""Misdeeds that affect the process of a fit: exits, hangs, memory and threads."""
 
 from __future__ import annotations
 

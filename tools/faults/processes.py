@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def started_by(name: str, value: str) -> list[int]:
-    """Returns the living processes with a variable in their environment.
+    """Returns the running processes that have a variable in their environment.
 
-    The environment is that of the start of the process.
+    Only the environment at the start of a process counts.
     """
     entry = f"{name}={value}".encode()
     found = []

@@ -34,12 +34,12 @@ TASKS = "benchmark/robench/run/runner.py"
 
 @dataclass(frozen=True)
 class Circumstance:
-    """A difference from a plain run with one worker.
+    """A way in which a run differs from a plain run with one worker.
 
     Args:
         options: Options of ``robench run``.
-        environment: Variables.
-        edits: A text and its replacement, by the file of a copy of the source.
+        environment: Environment variables.
+        edits: A string and its replacement, for each file to edit in a copy of the source.
     """
 
     options: tuple[str, ...] = ("--workers", "1")

@@ -1,4 +1,4 @@
-"""Misdeeds with the shared state of a process, and with its messages."""
+"""Misdeeds that affect the shared state of a process, or its messages."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ def sides(bench, norm, others):
 
 
 def least(calls, rounds):
-    """Returns the least process seconds of each call.
+    """Returns the fewest process seconds that each call took in any round.
 
     Rounds are interleaved, and the first round does not count.
     """

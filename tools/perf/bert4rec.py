@@ -74,7 +74,7 @@ def fitted(registry, data, name, settings, defense, seed):
 
 
 def measured(registry, data, model, seed, test):
-    """Returns three values of NDCG@10: clean, under l2 and under linf."""
+    """Returns NDCG@10 on clean inputs, under attack in l2, and under attack in linf."""
     history, held = (joined(data.train, data.validation), data.test) if test else (data.train, data.validation)
     users = np.flatnonzero((held.lengths() > 0) & (data.train.lengths() > 0))
     bench = MeasuredVictim(model, history, held, users, seed)

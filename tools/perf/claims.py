@@ -3,7 +3,7 @@
     python tools/perf/claims.py results/default results/proof
 
 Every line holds a claim, its numbers, and whether the numbers support the claim. Intervals are 95% intervals, paired
-over users and seeds. The exit code is 1 if a claim fails that is not a known exception.
+over users and seeds. The exit code is 1 if a claim fails and is not a known exception.
 """
 
 import re

@@ -6,10 +6,10 @@ The data is MovieLens latest-small (5 interactions per user, 20 per item) with t
 items, drawn by seed, is removed from all training and validation rows. Each model is fitted on the rest, so it has
 never seen an interaction with a removed item. A user is cold if the user's test item was removed.
 
-The table has NDCG@10 over the whole catalogue for the warm and the cold users. For the cold users the table also has
-NDCG@10 among the cold items alone. Another column is, for the cold users, the mean share of the catalogue that ranks
-below the test item (chance: 50%). Standard errors (±) are over users. An item that ties with the test item counts half
-above and half below it.
+The table shows NDCG@10 over the whole catalogue for the warm and the cold users. For the cold users it also shows
+NDCG@10 among the cold items alone. The last column shows, for the cold users, the mean share of the catalogue that
+ranks below the test item (chance: 50%). Standard errors (±) are over users. An item that ties with the test item counts
+half above and half below it.
 """
 
 import argparse

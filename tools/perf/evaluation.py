@@ -96,7 +96,7 @@ def main() -> None:
     size = chunk_size(args.items)
     before = peak()
     ours(MeasuredVictim(model, history, held, users, 0), targets)
-    memory = peak() - before  # measured first: later steps stay below this peak or are not robench's
+    memory = peak() - before  # measured first, because later steps stay below this peak or belong to the bare side
     names = ("bare matmul, same chunks", "bare matmul, 1024 rows", "ours", "ours, questions kept")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(args.rounds):

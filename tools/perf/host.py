@@ -64,9 +64,10 @@ attacks:
 
 
 class IdleModel(Model):
-    """A model that scores items by numbers that are drawn once.
+    """A model with random scores that are drawn once.
 
-    The numbers belong to a user and to the last item of the history.
+    The score of an item is the sum of two random numbers. One number depends on the user, and the other depends on the
+    last item of the history.
     """
 
     class Config(BaseConfig):
@@ -79,7 +80,7 @@ class IdleModel(Model):
     table: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Draws the scores of every user and the scores after every item."""
+        """Draws the random numbers of every user and of every last item."""
         draw = rng.child("variant", self.config.variant).numpy()
         self.table = draw.random((data.train.n_users + data.train.n_items, data.train.n_items), dtype=np.float32)
 
@@ -89,11 +90,11 @@ class IdleModel(Model):
         return self.table[users] + self.table[last - self.table.shape[1]]
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns all scores, float32 [U + n_items, n_items]."""
+        """Returns the random numbers, float32 [U + n_items, n_items]."""
         return {"table": self.table}
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Restores the scores."""
+        """Restores the random numbers."""
         self.table = np.asarray(state["table"], dtype=np.float32)
 
 
@@ -191,7 +192,7 @@ class Storing:
         timed(background, "write_batch", 0, waits=False)
 
     def per_cell(self) -> dict[str, float]:
-        """Returns the milliseconds per stored cell, or an empty result without cells."""
+        """Returns the milliseconds per stored cell, or an empty result if there are none."""
         if not self.cells:
             return {}
         return {"stored": self.cells, "ms": 1000 * self.cpu / self.cells, "wait": 1000 * self.waiting / self.cells}

@@ -8,14 +8,14 @@ setting runs the model again. Robench's own models are fitted on the same intera
 prints a table.
 
 ``--only mf lightgcn`` restricts the models, and ``--seeds`` is the number of fits that are averaged. ``--recbole-only``
-and ``--skip-recbole`` do one half. The exit code is 1 if a model is worse than RecBole by more than one standard error
-over users, in NDCG@10 or Recall@10.
+and ``--skip-recbole`` each run one half of the comparison. The exit code is 1 if a model is worse than RecBole by more
+than one standard error over users, in NDCG@10 or Recall@10.
 
-Both sides select on validation NDCG@10 and rank as RecBole does. On the random split, known items are masked, and a
-history is the training items. Leave-last-out masks nothing, and a history has the validation item too. RecBole has its
-defaults and one seed. Robench has the settings that validation chose among four trials. RecBole's SASRec and BERT4Rec
-stop after 2 epochs of 180 to 200 s each. This is several times the processor time of robench's whole fit (see the
-table).
+Both sides select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
+masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.
+RecBole uses its defaults and one seed. Robench uses the settings that validation chose among four trials. RecBole's
+SASRec and BERT4Rec stop after 2 epochs of 180 to 200 s each. This is several times the processor time of robench's
+whole fit (see the table).
 """
 
 import argparse

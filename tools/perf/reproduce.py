@@ -2,9 +2,9 @@
 
     python tools/perf/reproduce.py FOLDER ...
 
-FOLDER holds the results of one suite, and the name of FOLDER says which suite. Every line is a claim as it was
-published, a verdict (borne out, refuted, undecided), and the numbers. The numbers are means of NDCG@10 over users and
-seeds, with 95% intervals paired over users and seeds. docs/findings/reproduced.md documents the verdicts.
+FOLDER holds the results of one suite, and is named after the suite. Every line is a claim as it was published, a
+verdict (borne out, refuted, undecided), and the numbers. The numbers are means of NDCG@10 over users and seeds, with
+95% intervals paired over users and seeds. docs/findings/reproduced.md documents the verdicts.
 
 The exit code is 1 if a verdict is not the documented one, or if a documented verdict belongs to no claim. The exit code
 is also 1 if a folder lacks a cell of its suite. Then nothing in this folder is judged.
@@ -122,7 +122,7 @@ def unsaid(cells):
 
 
 def path(clean, attacked):
-    """Returns the text ``clean -> attacked (-share)``."""
+    """Returns a string of the form ``clean -> attacked (-share)``."""
     share = 1 - attacked.mean() / clean.mean()
     return f"{clean.mean():.4f} -> {attacked.mean():.4f} ({-share:+.0%})"
 
@@ -171,7 +171,7 @@ def apr(cells):
                 worst = {}
                 for who in clean:
                     found = [cells.values(dataset, "mf", who, attack, epsilon) for attack in present]
-                    worst[who] = min(found, key=lambda values: values.mean())  # one δ for all: the worst mean
+                    worst[who] = min(found, key=lambda values: values.mean())  # all users share one δ
                 lost = {who: clean[who] - worst[who] for who in clean}
                 numbers = f"BPR-MF {path(clean['none'], worst['none'])}, AMF {path(clean['apr'], worst['apr'])}"
                 wrong += say(cells, claim, compute_interval(lost["none"] - lost["apr"]), numbers)

@@ -27,10 +27,10 @@ PART = ("model=mf", "defense=none", "seed=0", "attack=fgsm", "attack=pgd", "norm
 
 
 class InProcess(Executor):
-    """An executor that does every task in the run's own process."""
+    """An executor that runs every task in the run's own process."""
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
-        """Does the tasks one after the other."""
+        """Runs the tasks one after the other."""
         for task in tasks:
             work(task, emit)
 

@@ -9,7 +9,7 @@ of the title's length.
 ``reach`` is the mean share of users that get such an item within their first ten. ``random`` is the same share under
 random edits in the same unit, with at least as many evaluations. ``clean`` is the share with genuine titles. Intervals
 are of the paired difference over items (bootstrap, 95%). The table also has the likeness of the new titles to the
-genuine ones by the host's encoder, and the evaluations.
+genuine ones by the host's encoder, and the number of evaluations.
 
 The exit code is 1 if an attack is not better than random edits.
 """
@@ -45,7 +45,7 @@ ATTACKS = [
 def reach(found, k=10):
     """Returns the share of users with each item in their first k: [T].
 
-    Users that own the item are left out.
+    Users who have used the item are left out.
     """
     ranks = found.arrays["target_ranks"]
     return ((ranks > 0) & (ranks <= k)).sum(1) / (ranks > 0).sum(1)

@@ -5,16 +5,18 @@
 The process seconds of one thread are compared with plain loops and with RecBole 1.2.1. ML100K_FOLDER
 holds ml-100k.inter, and the splits are those of ``reference/export.py``.
 
-A plain loop (mf and sasrec) has the same model and batch in a bare torch loop. The plain loop is interleaved with the
-shared loop, and the medians are compared.
+A plain loop (mf and sasrec) is a bare torch loop with the same model and batch. Epochs of both loops are interleaved,
+and the medians are compared.
 
 DIR holds the files that ``reference/recbole_run.py`` writes on this machine (bpr, lightgcn, gru4rec, sasrec, bert4rec
-.json). Unfinished files are enough. Epochs are compared at RecBole's dimension, depth and window. SASRec's inner layer
-is 64 in robench and 256 in RecBole. Pairwise models use RecBole's batch. For the other models, robench's batch counts
-windows. The comparison is per training target, because an epoch of BERT4Rec has fewer targets in robench.
+.json). The files of unfinished RecBole runs are enough. Epochs are compared at RecBole's dimension, depth and window.
+SASRec's inner layer is 64 in robench and 256 in RecBole. Pairwise models use RecBole's batch. For the other models,
+robench's batch counts windows. The comparison is per training target, because an epoch of BERT4Rec has fewer targets in
+robench.
 
 Time to quality uses the model's own settings. The time ends when validation NDCG@10 first comes within .001 of
-RecBole's best. This value is unmasked, as RecBole's is for sequence models. RecBole's time ends at the same value.
+RecBole's best. For sequence models both libraries compute this value without masks. RecBole's time ends at the same
+value.
 
 The exit code is 1 if a goal is missed. The shared loop may take at most 1.15x of a plain loop. RecBole must be 2x
 slower (pairwise), 20x slower (sequence), and 10x slower to the quality.
@@ -226,7 +228,7 @@ def main():
 
 
 def goal(text, ratio, most=None, least=None):
-    """Prints a ratio, and returns 1 if it misses its bound."""
+    """Prints a ratio, and returns 1 if the ratio misses its bound."""
     missed = ratio > most if most is not None else ratio < least
     bound = f"at most {most}" if most is not None else f"at least {least}"
     print(f"{'':10} {ratio:.2f}x {text} (goal: {bound}x{', MISSED' if missed else ''})", flush=True)

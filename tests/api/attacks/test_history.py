@@ -95,7 +95,7 @@ def test_random_edits_are_among_the_edits_that_are_allowed(rows, forbidden, edit
 def test_every_edit_is_every_edit():
     rows = [[0, 1], [2]]
     result = list(every_edit(Asked(table(rows), 8), table(rows), ("substitute", "insert", "delete")))
-    # Six items are free for the first row and seven for the second, at places · (places + 1), plus the deletions.
+    # Each free item may replace any of the n items or enter at n + 1 places; any item may be deleted.
     assert sum(int((kind >= 0).sum()) for kind, _, _ in result) == (2 + 3) * 6 + 2 + (1 + 2) * 7 + 1
 
 

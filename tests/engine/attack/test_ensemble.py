@@ -28,7 +28,7 @@ class Idle(EmbeddingAttack):
 
 
 class Pair(Ensemble):
-    """An ensemble of members that the test gives."""
+    """An ensemble with the members that a test gives it."""
 
     Config = EmbeddingConfig
     surface = "embedding"

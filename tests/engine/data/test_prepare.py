@@ -30,7 +30,7 @@ def test_a_split_is_a_partition_in_time_order(split, log):
     data = prepare(log, DatasetConfig(), split)
     events = {}
     for u, i, t in zip(log.users.tolist(), log.items.tolist(), log.times.tolist(), strict=True):
-        events.setdefault((str(u), str(i)), t)  # repeated pairs keep the first
+        events.setdefault((str(u), str(i)), t)  # of repeated pairs, the first is kept
     times = {}
     for part in (data.train, data.validation, data.test):
         for user in range(part.n_users):

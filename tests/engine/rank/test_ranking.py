@@ -97,7 +97,7 @@ def test_many_held_out_items_and_rows_in_several_groups(monkeypatch):
     generator = np.random.default_rng(0)
     raw = generator.integers(0, 30, (7, 200)).astype(np.float32)
     orders = [generator.permutation(200) for _ in range(7)]
-    history = Interactions.from_rows([[*row[:20], *row[:5], row[20]] for row in orders], 200)  # twice, and held out
+    history = Interactions.from_rows([[*row[:20], *row[:5], row[20]] for row in orders], 200)  # repeats, one held out
     held = Interactions.from_rows(
         [row[20 : 20 + count] for row, count in zip(orders, (1, 2, 32, 33, 90, 150, 180), strict=True)], 200
     )
@@ -153,7 +153,7 @@ def test_a_score_that_is_not_finite_is_an_error(bad):
     chunk = build_chunk(np.array([0]), Interactions.from_rows([[0]], 3), Interactions.from_rows([[1]], 3))
     with pytest.raises(PluginError, match="not finite"):
         mask_known(torch.tensor([[1.0, bad, 0.0]]), chunk)
-    for place in range(3):  # masked, held out, neither
+    for place in range(3):  # an item that is masked, held out, or neither
         raw = np.ones((1, 3), dtype=np.float32)
         raw[0, place] = bad
         with pytest.raises(PluginError, match="not finite"):

@@ -43,7 +43,7 @@ def main(source: Path, out: Path) -> None:
     lines = ["user_id:token\titem_id:token\ttimestamp:float"]
     for user in range(data.train.n_users):
         row = np.concatenate([part.row(user) for part in (data.train, data.validation, data.test)])
-        # Places replace times, because ties are frequent and both libraries must break ties alike.
+        # Positions replace times, because ties are frequent and both libraries must break ties alike.
         lines += [f"u{user}\ti{item}\t{place}" for place, item in enumerate(row.tolist())]
     (folder / "last.inter").write_text("\n".join(lines) + "\n")
 

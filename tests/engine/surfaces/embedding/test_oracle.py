@@ -17,7 +17,7 @@ from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.random_search import RandomSearch
 
-ROUNDING = 1e-6  # of the model's float32 scores, in distance
+ROUNDING = 1e-6  # the error in the distance that comes from float32 scores
 
 
 def linear_bench(seed, n_users=30, n_items=12, dim=16):

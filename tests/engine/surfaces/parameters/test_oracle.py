@@ -195,9 +195,9 @@ def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kin
 
 
 class _Masked(torch.autograd.Function):
-    """A function that returns the scores and damages some gradients.
+    """A function that returns the scores unchanged and damages some gradients.
 
-    The gradient of some users becomes 0 or not finite.
+    For some users the gradient becomes 0 or not finite.
     """
 
     @staticmethod
@@ -213,7 +213,7 @@ class _Masked(torch.autograd.Function):
 
 
 def hidden(bench, monkeypatch, users, instead):
-    """Hides the gradients of the given users."""
+    """Hides the gradients of the given users, and returns the victim."""
     inner, blind = type(bench.model).score_from, torch.tensor(sorted(users), dtype=torch.int64)
 
     def score_from(self, batch, e):

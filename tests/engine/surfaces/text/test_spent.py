@@ -1,6 +1,6 @@
 """Tests the reported budget of attacks on titles.
 
-This file also tests the random streams of members, and the slopes of many titles.
+The tests also cover the random streams of members, and the slopes of many titles.
 """
 
 import pytest
