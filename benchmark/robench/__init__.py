@@ -10,9 +10,9 @@ Importing robench imports neither torch nor pandas. If the user makes a mistake,
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robench import run as _run  # noqa: F401  # before the function of this name, which would be replaced later
 from robench.api.errors import UserError
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["UserError", "__version__", "load", "plugins", "run"]
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, without the modules that this file imports."""
+    return sorted(__all__)
+
+
 logging.getLogger(__name__).addFilter(make_inert)  # before any handler of the caller sees the message
 
 
@@ -35,8 +42,8 @@ def run(
     workers: int | None = None,
     executor: str = "local",
     scheduler: str | None = None,
-    overrides: str | Iterable[str] = (),
-    only: str | Iterable[str] = (),
+    overrides: str | Iterable[str] | Mapping[str, Any] = (),
+    only: str | Iterable[str] | Mapping[str, Any] = (),
     fresh: bool = False,
 ) -> Path:
     """Runs a suite, and returns the folder of its results.
@@ -52,8 +59,9 @@ def run(
         workers: the number of worker processes. The default is one per core.
         executor: the executor that fits the victims.
         scheduler: the address of a dask scheduler to join, for the executor ``dask``.
-        overrides: settings of the suite to change, such as ``"seeds=[0]"``. The command line calls them ``--set``.
-        only: conditions such as ``"model=mf"``. Only cells that match are measured.
+        overrides: settings of the suite to change, such as ``"seeds=[0]"`` or ``{"seeds": [0]}``. The command line
+            calls them ``--set``.
+        only: conditions such as ``"model=mf"`` or ``{"model": "mf"}``. Only cells that match are measured.
         fresh: whether stored cells are measured again.
 
     Returns:

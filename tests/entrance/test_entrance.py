@@ -19,6 +19,7 @@ from pandas.testing import assert_frame_equal
 import robench
 import robench.run.worker  # the package of the same name must not replace the function
 from robench.entrance.results import frame_of
+from robench.entrance.suite import conditions_of, overrides_of
 
 SUITE = """
 name: s
@@ -213,7 +214,11 @@ def test_plugins_are_a_frame():
         (lambda: robench.run("s.yaml", workers=0), "at least one worker"),
         (lambda: robench.run("s.yaml", workers="2"), "a whole number is needed, not '2'"),
         (lambda: robench.run("s.yaml", executor="nowhere"), "unknown executor 'nowhere'"),
-        (lambda: robench.run("s.yaml", overrides=[1]), "overrides: texts are needed, not 1"),
+        (lambda: robench.run("s.yaml", overrides=[1]), "overrides: texts or a mapping are needed, not 1"),
+        (lambda: robench.run("s.yaml", overrides=3), "overrides: texts or a mapping are needed, not 3"),
+        (lambda: robench.run("s.yaml", overrides={"seeds": {1, 2}}), "overrides: numbers, texts, lists and mappings"),
+        (lambda: robench.run("s.yaml", overrides={"models": ["nothing"]}), "unknown model 'nothing'"),
+        (lambda: robench.run("s.yaml", overrides={"name": "1"}, only={"model": "mg"}), "mg"),
         (lambda: robench.run("s.yaml", only=["model:mf"]), "a filter is written key=value"),
         (lambda: robench.run("s.yaml", overrides="models=[nothing]"), "unknown model 'nothing'"),
         (lambda: robench.load("nowhere"), "not a folder of results"),
@@ -225,3 +230,16 @@ def test_mistakes_are_user_errors(tmp_path, monkeypatch, call, problem):
     with pytest.raises(robench.UserError, match=problem):
         call()
     assert not (tmp_path / "results").exists()
+
+
+def test_a_mapping_is_as_good_as_texts():
+    assert overrides_of({"seeds": [0], "name": "1", "models.mf.factors": 8}) == (
+        "seeds=[0]",
+        'name="1"',
+        "models.mf.factors=8",
+    )
+    assert conditions_of({"model": ["mf", "lstm"], "seed": 0}) == ("model=mf", "model=lstm", "seed=0")
+
+
+def test_only_public_names_are_listed():
+    assert dir(robench) == sorted(robench.__all__)

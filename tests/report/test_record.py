@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.fakes import FAKES, L2, POISONING, USERS, World, paths
 
 from robench.api.errors import UserError
-from robench.report.record import mark_invisible, show_cell
+from robench.report.record import mark_invisible, show_cell, value_lines
 
 
 def with_users(world):
@@ -85,6 +85,28 @@ def test_the_first_digits_of_an_id_are_enough(folder):
             show(wrong)
     with pytest.raises(UserError, match="not a record"):
         show(folder / "plan.json")
+
+
+def test_an_unknown_id_says_where_it_was_searched(folder, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"ffff: no such record \(searched in results/w; robench show FOLDER"):
+        show(Path("ffff"))
+    for number in range(12):
+        (folder.parent / f"x{number:02}").mkdir()
+    with pytest.raises(UserError, match=r"results/w, results/x00, .* and 5 more folders; "):
+        show(Path("ffff"))
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(UserError, match=r"there is no folder of results in .*empty/results: give"):
+        show(Path("ffff"))
+
+
+def test_nested_values_are_readable_lines():
+    assert value_lines({"plugins": {"robench:builtin": "0.1"}, "threads": 1}) == [
+        "plugins: robench:builtin: 0.1",
+        "threads: 1",
+    ]
+    assert value_lines([1, 2.5, None, True]) == ["1, 2.5, none, yes"]
+    assert value_lines({}) == value_lines([]) == ["none"]
 
 
 def test_a_folder_says_what_is_in_it_and_how_to_find_a_cell(folder):

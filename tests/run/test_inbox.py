@@ -16,6 +16,7 @@ class _Changing(Inline):
     """An executor that changes the cells of the first task."""
 
     change = None
+    after = staticmethod(lambda: None)
 
     def run(self, tasks, work, emit):
         def changed(event):
@@ -26,6 +27,7 @@ class _Changing(Inline):
 
         for task in tasks:
             work(task, changed)
+            self.after()
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def run(tmp_path):
     The function changes the cells of the first victim before the run receives them.
     """
 
-    def run(change):
+    def run(change, after=lambda: None):
         (tmp_path / "t.yaml").write_text(SUITE)
         host = Host.discover()
         registry = Registry.of(host)
@@ -44,7 +46,7 @@ def run(tmp_path):
         class Runner(InlineRunner):
             def _executor(self):
                 executor = _Changing()
-                executor.change = change
+                executor.change, executor.after = change, after
                 return executor
 
         job = Runner(job.suite, job.plan, host, registry, job.options)
@@ -99,3 +101,17 @@ def test_a_cell_that_no_reader_accepts_fails_its_victim_alone(run, name, caplog)
     assert reason in failure.error
     assert "\n" not in failure.error
     assert (job.summary.measured, len(records[0]["error"]["traceback"])) == (1, 0)
+
+
+def test_the_first_failure_of_a_victim_is_shown_before_the_next_victim_is_measured(run, caplog):
+    def fail(event):
+        event["record"].update(status="failed", error={"type": "ValueError", "message": "no\nway", "traceback": ""})
+        event["arrays"] = None
+
+    def failures():
+        return [text for record in caplog.records if (text := record.getMessage()).startswith("failed: ")]
+
+    shown = []
+    job = run(fail, lambda: shown.append(failures()))
+    assert shown == [["failed: popularity, seed 0, clean: ValueError: no way"]] * 2
+    assert "ValueError" not in "".join(job.summary.failure_lines())

@@ -5,9 +5,11 @@ Both ``robench run`` and ``robench.run`` use this module.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from robench.api.errors import UserError
 from robench.entrance.tables import rebuild_tables
@@ -57,8 +59,8 @@ def options_of(
     workers: int | None,
     executor: str,
     scheduler: str | None,
-    overrides: str | Iterable[str],
-    only: str | Iterable[str],
+    overrides: str | Iterable[str] | Mapping[str, Any],
+    only: str | Iterable[str] | Mapping[str, Any],
     fresh: bool,
 ) -> Options:
     """Checks the options of ``robench.run``, and returns them.
@@ -71,19 +73,47 @@ def options_of(
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
         raise UserError(f"a whole number is needed, not {workers!r}", path="workers")
     folder = None if results is None else Path(results)
-    return Options(
-        folder, workers, executor, scheduler, texts_of(overrides, "overrides"), texts_of(only, "only"), bool(fresh)
-    )
+    changes = overrides_of(overrides) if isinstance(overrides, Mapping) else texts_of(overrides, "overrides")
+    conditions = conditions_of(only) if isinstance(only, Mapping) else texts_of(only, "only")
+    return Options(folder, workers, executor, scheduler, changes, conditions, bool(fresh))
 
 
-def texts_of(value: str | Iterable[str], name: str) -> tuple[str, ...]:
-    """Returns one or several strings as a tuple.
+def overrides_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the overrides that a mapping of settings stands for.
+
+    A value is written as JSON, so a text stays a text even if it looks like a number.
 
     Raises:
-        UserError: if one of them is not a string.
+        UserError: if a value is no plain data.
     """
-    texts = (value,) if isinstance(value, str) else tuple(value)
+    try:
+        return tuple(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
+    except (TypeError, ValueError) as error:
+        raise UserError(f"numbers, texts, lists and mappings are needed: {error}", path="overrides") from None
+
+
+def conditions_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the conditions that a mapping stands for.
+
+    A list holds alternatives.
+    """
+    several = ((key, value if isinstance(value, list | tuple) else [value]) for key, value in values.items())
+    return tuple(f"{key}={one}" for key, alternatives in several for one in alternatives)
+
+
+def texts_of(value: object, name: str) -> tuple[str, ...]:
+    """Returns one or several strings as a tuple.
+
+    Args:
+        value: a string, or several strings.
+        name: the name of the option.
+
+    Raises:
+        UserError: if ``value`` is anything else.
+    """
+    texts = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     for text in texts:
         if not isinstance(text, str):
-            raise UserError(f"texts are needed, not {text!r}", path=name, hint='for example ["seeds=[0]"]')
+            hint = {"overrides": '["seeds=[0]"] or {"seeds": [0]}', "only": '["model=mf"] or {"model": "mf"}'}[name]
+            raise UserError(f"texts or a mapping are needed, not {text!r}", path=name, hint=f"for example {hint}")
     return texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +101,16 @@ def find_cell(path: Path) -> tuple[Path, str]:
         listed = ", ".join(str(folder / cell) for folder, cell in matches[:MOST_MATCHES])
         more = ", …" if len(matches) > MOST_MATCHES else ""
         raise UserError(f"{len(matches)} records begin so", where=str(path), hint=listed + more)
-    raise UserError("no such record", where=str(path), hint="robench show results/<suite> says where ids are")
+    raise UserError("no such record", where=str(path), hint=_searched(folders))
+
+
+def _searched(folders: Sequence[Path]) -> str:
+    """Describes in which folders an id was searched, and what to do."""
+    if not folders:
+        return f"there is no folder of results in {Path('results').resolve()}: give results/<suite>/<id>"
+    more = f" and {counted(len(folders) - MOST_MATCHES, 'more folder')}" if len(folders) > MOST_MATCHES else ""
+    listed = ", ".join(map(str, folders[:MOST_MATCHES])) + more
+    return f"searched in {listed}; robench show FOLDER says where its ids are"
 
 
 def summarise(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -53,7 +54,7 @@ def _show_record(stored: StoredCell, console: Console) -> None:
     for name in ("metrics", "achieved", "reading", "diagnostics", "fit", "provenance"):
         for key, part in record.get(name, {}).items():
             value = part["value"] if name == "metrics" else part
-            table.add_row(f"{name}: {key}", f"{value:.6g}" if isinstance(value, float) else str(value))
+            table.add_row(f"{name}: {key}", "\n".join(value_lines(value)))
     for row in record.get("titles", []):
         similarity = f", similarity {row['similarity']:.2f}" if "similarity" in row else ""
         change = f"{visible(row['before'])}\n→ {mark_invisible(row['after'])} ({row['edits']} edits{similarity})"
@@ -64,6 +65,21 @@ def _show_record(stored: StoredCell, console: Console) -> None:
     if record.get("error"):
         text = record["error"]["traceback"] or record["error"]["message"]
         console.print(shortened(text, MOST_TRACEBACK), highlight=False, markup=False)
+
+
+def value_lines(value: object) -> list[str]:
+    """Returns a value of a record as lines of text.
+
+    A mapping has a line per entry, such as ``python: 3.11.7``. A list is separated by commas.
+    """
+    if isinstance(value, Mapping):
+        return [f"{key}: {', '.join(value_lines(part))}" for key, part in value.items()] or ["none"]
+    if isinstance(value, list | tuple):
+        return [", ".join("; ".join(value_lines(part)) for part in value) or "none"]
+    if isinstance(value, float):
+        return [f"{value:.6g}"]
+    named = {None: "none", True: "yes", False: "no"}
+    return [named[value] if value is None or isinstance(value, bool) else str(value)]
 
 
 def mark_invisible(title: str) -> str:

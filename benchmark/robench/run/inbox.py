@@ -131,8 +131,8 @@ class Inbox:
         del self.open[cell.victim.id][cell.id]
         if failure is None:
             self._summary.measured += 1
-        else:
-            self._summary.failures.append(failure)
+        elif line := self._summary.add_failure(failure):
+            log.warning("%s", line)
         self._host.notify("robench_cell_finished", record=stored)
 
     def _lose(self, event: LostEvent) -> None:

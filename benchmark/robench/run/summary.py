@@ -35,18 +35,34 @@ class Summary:
     skipped: int = 0
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
+    _failed: set[str] = field(default_factory=set)
+
+    def add_failure(self, failure: Failure) -> str:
+        """Adds a failed cell.
+
+        Returns:
+            A line about the first failure of a victim, to be shown at once. The line is empty for later failures.
+        """
+        known = failure.victim in self._failed
+        self._failed.add(failure.victim)
+        self.failures.append(failure)
+        return "" if known else f"failed: {failure.victim}, {failure.name}: {failure.error}"
 
     def failure_lines(self) -> list[str]:
-        """Returns the lines for the user about failed cells.
+        """Returns the lines about failed cells for the end of the run.
 
-        The failed cells of a victim that have the same error share a line.
+        The failed cells of a victim that have the same error share a line. The line does not repeat the error of the
+        victim's first failure, because ``add_failure`` has returned it.
         """
         groups: dict[tuple[str, str], list[Failure]] = {}
         for failure in self.failures:
             groups.setdefault((failure.victim, failure.error), []).append(failure)
-        return [self._line(failures) for failures in groups.values()]
+        firsts = dict(reversed(groups))  # the first error of each victim
+        return [
+            self._line(failures, "" if error == firsts[victim] else f": {error}")
+            for (victim, error), failures in groups.items()
+        ]
 
-    def _line(self, failures: list[Failure]) -> str:
-        first, more = failures[0], len(failures) - 1
-        cells = f"{first.name} and {counted(more, 'more cell')}" if more else first.name
-        return f"failed: {first.victim}, {cells}: {first.error} (robench show {self.folder / first.cell})"
+    def _line(self, failures: list[Failure], error: str) -> str:
+        first, count = failures[0], counted(len(failures), "cell")
+        return f"failed: {first.victim}: {count}{error} (robench show {self.folder / first.cell})"
