@@ -6,7 +6,7 @@ from robench_plugins.progress import ProgressBar, duration
 
 
 def output(terminal):
-    """Returns the output of a short run, on a terminal or into a file."""
+    """Returns what a short run prints, on a terminal or into a file."""
     out = io.StringIO()
     bar = ProgressBar(Console(file=out, force_terminal=terminal, width=120, markup=False))
     bar.robench_suite_started(suite="s", victims=2, cells=3, stored=4)
@@ -30,7 +30,7 @@ def test_a_file_gets_a_line_per_victim():
 
 
 def test_a_terminal_shows_the_victim_its_phase_and_the_cells_left(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")  # rich shows no live output if the terminal cannot move the cursor
+    monkeypatch.setenv("TERM", "xterm")  # without this, rich may assume that the terminal cannot move the cursor
     text = output(terminal=True)
     assert "mf[factors=8], seed 0" in text
     assert "cells" in text

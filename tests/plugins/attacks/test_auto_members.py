@@ -1,6 +1,6 @@
-"""Tests the members of auto, which are pinned to auto's version.
+"""Tests that a version of auto determines all members of auto.
 
-Leaderboards under one version must be comparable.
+Only then can leaderboards of the same version be compared.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.auto import Auto
 
-# A change of a list below raises the version of its surface here, in auto.py and in the docs.
+# If a list below changes, raise the version of the surface here, in auto.py and in the docs.
 VERSION = {"embedding": 2, "parameters": 2, "history": 1}
 DRAWS = {"expectation": 1}
 ASCENT, SEARCH = {**DRAWS, "restarts": 1}, {**DRAWS, "share": 0.8}
@@ -17,12 +17,12 @@ ANY, ONE = ["substitute", "insert", "delete"], ["substitute"]
 
 
 def pgd(steps, *, everyone):
-    """Returns the member PGD with the given number of steps."""
+    """Returns the entry of the member PGD with the given number of steps."""
     return (f"pgd-{steps}", "Pgd", {**ASCENT, "loss": "ce", "steps": steps}, everyone)
 
 
 def apgd(loss, steps):
-    """Returns the member APGD with the given loss and number of steps."""
+    """Returns the entry of the member APGD with the given loss and number of steps."""
     return (f"apgd-{loss}", "Apgd", {**ASCENT, "loss": loss, "steps": steps}, False)
 
 
@@ -63,9 +63,9 @@ THREAT = {"surface", "norm", "scale", "goal", "k", "unit", "positives"}
 
 
 def listed(auto, *, gradients=True, stochastic=False):
-    """Returns four values for every member of auto.
+    """Returns an entry of four values for every member of auto.
 
-    They are the name, the class, the settings beyond the threat model, and whether the member runs on every user.
+    The values are the name, the class, the settings beyond the threat model, and whether the member runs on every user.
     """
     members = auto.members(gradients=gradients, stochastic=stochastic)
     settings = [{n: v for n, v in m.attack.config.resolved().items() if n not in THREAT} for m in members]
@@ -77,7 +77,7 @@ def listed(auto, *, gradients=True, stochastic=False):
 def test_the_members_and_all_their_settings_are_those_of_the_version(surface, norm, goal):
     """The settings include the defaults of the members.
 
-    A changed default of a member changes auto.
+    If a default of a member changes, auto changes too.
     """
     auto = Auto.make(surface=surface, norm=norm, goal=goal)
     assert auto.config.version == VERSION[surface]
@@ -86,9 +86,9 @@ def test_the_members_and_all_their_settings_are_those_of_the_version(surface, no
 
 @pytest.mark.parametrize(("surface", "norm"), PINNED)
 def test_members_average_eight_draws_of_a_stochastic_victim(surface, norm):
-    """Random points and random edits of single users are not averaged.
+    """Random points and random edits are not averaged over draws.
 
-    These two members make many draws anyway.
+    The random members draw many points or edits anyway.
     """
     expected = [
         (name, kind, {**settings, "expectation": 8}, everyone)
@@ -121,7 +121,7 @@ def test_members_on_histories_have_the_threat_model_of_auto(unit):
 
 @pytest.mark.parametrize(("surface", "kind", "epsilon"), [("embedding", "pairwise", 0.3), ("history", "sequence", 1.0)])
 def test_a_promotion_runs_every_member_on_every_user(surface, kind, epsilon):
-    """A target that is already in the list of a user can still rise further."""
+    """A target that is already in a user's list can still rise further."""
     victim, targets = reference_victim(kind), np.array([3, 17])
     attacked = victim.attacked(Auto.make(surface=surface, goal="promote"), epsilon, "", targets)
     own = [set(victim.history.row(u).tolist()) | set(victim.held.row(u).tolist()) for u in victim.users]

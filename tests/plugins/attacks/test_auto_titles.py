@@ -1,6 +1,6 @@
-"""Tests auto's list of members on titles.
+"""Tests the members of auto on titles.
 
-Its members find one rewriting for all users.
+Each member finds one set of new titles for all users.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from robench_plugins.attacks.text.prefix import PRAISE, Prefix
 from robench_plugins.attacks.text.prompt_injection import PAYLOADS, PromptInjection
 from robench_plugins.attacks.text.typo import TypoAttack
 
-# A change of a list below raises the version of the surface in auto.py, test_auto_members.py and the docs.
+# If a list below changes, raise the version of the surface in auto.py, test_auto_members.py and the docs.
 PREFIX = {"source": "popular", "place": "front", "keywords": list(PRAISE), "titles": 20, "pool": 30, "looks": 20}
 WORDS = [
     ("random-words", "RandomRewrite", {"draws": 300}),
@@ -32,9 +32,9 @@ THREAT = {"unit", "goal", "k"}
 
 
 def listed(auto, *, gradients=True):
-    """Returns three values for every member of auto.
+    """Returns an entry of three values for every member of auto.
 
-    They are the name, the class, and the settings beyond the threat model.
+    The values are the name, the class, and the settings beyond the threat model.
     """
     return [
         (m.name, type(m.attack).__name__, {n: v for n, v in m.attack.config.resolved().items() if n not in THREAT})
@@ -101,9 +101,9 @@ def test_it_promotes_no_less_than_any_attack_alone_and_stays_in_budget(unit, eps
 
 
 def ndcg(attacked):
-    """Returns NDCG@10, averaged over users and then over items.
+    """Returns NDCG@10 of the promoted items, averaged over users and then over items.
 
-    The host compares titles by this value.
+    The host compares candidates for titles by this value.
     """
     ranks = attacked.arrays["target_ranks"]
     gain = np.where((ranks > 0) & (ranks <= 10), 1 / np.log2(1 + ranks.clip(1)), 0.0)

@@ -1,6 +1,6 @@
-"""Tests the version of auto's list.
+"""Tests the version of the members of auto.
 
-Each surface has one version, and no other version is accepted.
+Each surface has one version, and all other versions are refused.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """Provides the first training step of a small model.
 
-The tests of training defences use this step.
+The tests of defences that change the training use this step.
 """
 
 from robench.api import Rng, Step

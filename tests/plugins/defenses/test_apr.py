@@ -28,9 +28,9 @@ class TestAprRelative(DefenseTests):
 
 
 def perturbed(defense, step):
-    """Returns the gradients for the tables, and the perturbation of the defence.
+    """Returns the gradients for the tables, and the perturbation by the defence.
 
-    The defence computes the perturbation from these gradients.
+    The defence computes the perturbation from the gradients.
     """
     gradients = step.table_gradients(step.losses(step.embed()).value.mean())
     return gradients, defense.perturbation(step, gradients)

@@ -71,9 +71,9 @@ def test_a_margin_is_the_difference_of_the_scores_of_positive_and_negative():
 
 
 def test_the_corrected_examples_of_the_article():
-    """Three targets of probability .8, .7 and .8 have a loss of .803.
+    """Three targets with the probabilities .8, .7 and .8 have a loss of .803.
 
-    The loss is −(ln .8 + ln .7 + ln .8). The sign of a gradient is ±1.
+    The loss is −(ln .8 + ln .7 + ln .8). The ascent in L∞ is the sign of the gradient: 1, −1 or 0.
     """
     shares = torch.tensor([0.8, 0.7, 0.8])
     logits = torch.stack([shares, 1 - shares], 1).log()
@@ -101,8 +101,8 @@ def test_the_training_budget_follows_the_valid_entries_of_the_batch(kind, norm):
 def by_hand(step, k, epsilon):
     """Returns the noise η, the scaled budget ε · RMS, and the direction j − i.
 
-    The noise and the direction have a row per triple of a user, a positive item i and a negative item j. The model is a
-    matrix factorisation, and the computation is in float64.
+    The noise and the direction have one row per triple of a user, a positive item i and a negative item j. The model is
+    a matrix factorisation. The computation uses float64.
     """
     users, items = (t.weight.detach().double() for t in (step.model.user_vectors, step.model.item_vectors))
     direction = items[step.batch.targets["negatives"]] - items[step.batch.targets["positives"]]
@@ -132,9 +132,9 @@ def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
 
 
 def test_the_gradient_of_n_fgsm_is_taken_at_the_noisy_point():
-    """The gradient of ‖x‖² at the noisy point is 2 (x + η).
+    """The gradient of ‖x‖² at the noisy point x + η is 2 (x + η).
 
-    If the noise is larger than x, the signs of this gradient differ from those of x.
+    If the noise η is larger than x, the signs of this gradient differ from those of x.
     """
     step = first_step(ReferencePairwise)
     e = step.embed()

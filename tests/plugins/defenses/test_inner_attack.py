@@ -1,6 +1,6 @@
 """Tests the inner PGD of adversarial training.
 
-The inner PGD is a loop of projected steps that climbs the robust loss.
+The inner PGD takes projected steps that increase the robust loss.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from robench_plugins.defenses.adversarial_training import AdversarialTraining
 class CurvedStep(RecordingStep):
     """A step with the loss −Σ w (x − c)² per user.
 
-    The weights w run from 1 to 4, so the direction of the gradient changes along the way to the centre c.
+    The weights w run from 1 to 4. The direction of the gradient therefore changes on the way to the centre c.
     """
 
     def losses(self, e):
@@ -32,7 +32,7 @@ def curvature(dim):
 
 
 def recorded_step(step_class, model_class=ReferencePairwise):
-    """Returns the first training step of a new model, and its clean inputs."""
+    """Returns the first training step of a new model, and the clean inputs."""
     step = first_step(model_class, step_class)
     (values,) = step.embed().inputs.values()
     return step, values.detach()
@@ -61,9 +61,9 @@ def pgd_by_hand(x, centre, norm, epsilon, steps):
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("steps", [3, 5])
 def test_inner_pgd_is_a_loop_of_projected_steps(norm, weight, steps):
-    """At λ = 0.5 the first gradient comes from the clean pass.
+    """At λ = 0.5, the first gradient comes from the clean pass.
 
-    The origin of this gradient must make no difference.
+    This gradient must lead to the same steps as a gradient from a pass of its own.
     """
     step, x = recorded_step(CurvedStep)
     step.centre = x + 0.1 * torch.randn(x.shape, generator=Rng(5).torch())
@@ -90,12 +90,12 @@ def test_inner_pgd_reaches_a_higher_loss_than_one_step_on_a_model(norm):
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_with_the_hinge_the_inner_attack_climbs_the_hinge(weight):
-    """Below the margin, max(0, 1 − ⟨u, i − j⟩) has the gradient j − i in u.
+    """If the margin is not met, max(0, 1 − ⟨u, i − j⟩) has the gradient j − i.
 
-    If the margin is met, this gradient is 0. The gradient of BPR is never 0.
+    The gradient is taken with respect to u. If the margin is met, the gradient is 0. The gradient of BPR is never 0.
     """
     step, users = recorded_step(RecordingStep)
-    with torch.no_grad():  # margins near 1, some of which are met
+    with torch.no_grad():  # the margins are now near 1, and only some of them are met
         step.model.item_vectors.weight.mul_(40)
     items = step.model.item_vectors.weight.detach().double()
     direction = items[step.batch.targets["negatives"]] - items[step.batch.targets["positives"]]

@@ -1,6 +1,6 @@
 """Tests that normalised titles hold no hidden characters.
 
-Everything else in a title stays.
+All other characters of a title stay.
 """
 
 import pytest
@@ -16,8 +16,8 @@ CLEAN = Normalise.make().clean_text
     ("title", "expected"),
     [
         ("Heat", "Heat"),
-        ("Нeаt", "Heat"),  # Cyrillic capital En and small a
-        ("аре", "аре"),  # no letter of the title is Latin
+        ("Нeаt", "Heat"),  # Н and а are Cyrillic
+        ("аре", "аре"),  # all letters of the title are Cyrillic
         ("The аре", "The ape"),
         ("He\u200bat \u2060", "Heat"),
         ("Ｈｅａｔ", "Heat"),
@@ -46,6 +46,6 @@ def test_look_alikes_invisible_characters_and_blanks_are_undone(title, draw):
     look_alikes = {latin: other for other, latin in LOOK_ALIKES.items()}
     hidden = "".join(
         (look_alikes.get(c, c) if draw.random() < 0.5 and number else c) + ("\u200b" if draw.random() < 0.3 else "")
-        for number, c in enumerate("b" + title)  # the first letter stays Latin
+        for number, c in enumerate("b" + title)  # the first letter is always Latin
     )
     assert CLEAN(hidden) == " ".join(("b" + title).split())

@@ -29,7 +29,7 @@ def world(request):
 
 
 def noisy_scores(model, batch, sigma, draws):
-    """Returns the scores of noisy copies, float [draws, B, n_items].
+    """Returns the scores of noisy copies of a batch, float [draws, rows, n_items].
 
     The noise σ is relative to the RMS of each row.
     """

@@ -21,10 +21,7 @@ class TestWarmUp(DefenseTests):
 
 
 def states(kind, defense, epochs):
-    """Returns the state of the model after every epoch.
-
-    The report of the training is returned too.
-    """
+    """Returns the states of the model after each epoch, and the training report."""
     data, _ = crowd()
     model, states_by_epoch = kind.make(epochs=epochs), []
     rng = Rng(0).child("fit")
@@ -36,7 +33,7 @@ def states(kind, defense, epochs):
 
 
 def same(one, two):
-    """Returns True if two states are bit-equal."""
+    """Returns True if two states are equal bit for bit."""
     return all(np.array_equal(one[name], two[name]) for name in one)
 
 
@@ -51,9 +48,9 @@ def test_the_epochs_of_the_warm_up_are_the_undefended_ones(defense, kind):
 
 @pytest.mark.parametrize("warmup", [1, 3])
 def test_weights_of_the_warm_up_are_never_selected(monkeypatch, warmup):
-    """The validation value falls from epoch to epoch.
+    """The validation value falls with every epoch.
 
-    The best epoch is therefore the first one after the warm-up.
+    The best epoch is therefore the first epoch after the warm-up.
     """
     calls = []
     monkeypatch.setattr(training, "validation_ndcg", lambda *_, **__: calls.append(1) or 1 - 0.1 * len(calls))

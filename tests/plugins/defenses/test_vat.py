@@ -27,25 +27,24 @@ def sigmoid(x):
 
 
 def vulnerabilities(users, values, rows):
-    """Returns the vulnerability of each row of a batch."""
+    """Returns the vulnerabilities of the rows of a batch."""
     batch = Batch(torch.tensor(users), torch.empty(len(users), 0, dtype=torch.int64))
     return vulnerability(Losses(torch.tensor(values), torch.tensor(rows)), batch).tolist()
 
 
 def test_users_below_the_mean_loss_are_more_vulnerable():
-    """Users 7 and 2 have the losses L(7) = (1 + 3) / 2 and L(2) = 1: the mean is 1.5.
+    """User 7 has the loss L = (1 + 3) / 2 = 2, and user 2 has the loss L = 1.
 
-    The vulnerabilities are σ(−.5 / 2) and σ(.5 / 1).
+    The mean is 1.5. The vulnerabilities are σ(−.5 / 2) and σ(.5 / 1).
     """
     values = vulnerabilities([7, 2, 7], [1.0, 1.0, 3.0], [0, 1, 2])
     assert values == pytest.approx([sigmoid(-0.25), sigmoid(0.5), sigmoid(-0.25)])
 
 
 def test_a_window_without_a_user_counts_as_a_user():
-    """The first row has the losses (2, 4), and the second row has the loss (1).
+    """The first row has the losses 2 and 4, the second has 1, and the third has none.
 
-    The third row has no losses. The mean losses L of the first two rows are therefore 3 and 1, and the mean of both is
-    2.
+    The mean losses of the first two rows are 3 and 1. The mean of both rows is 2.
     """
     values = vulnerabilities([-1, -1, -1], [2.0, 4.0, 1.0], [0, 0, 1])
     assert values == pytest.approx([sigmoid(-1 / 3), sigmoid(1.0), 0.0])

@@ -1,4 +1,4 @@
-"""Provides the work of victims for the tests of clusters.
+"""Provides the work of tasks for the tests of clusters.
 
 A fork server imports this module.
 """
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def work(task, emit):
-    """Emits an event per cell.
+    """Emits one event per cell of a task.
 
-    A cell may name a file to read or a file to wait for.
+    A cell may name a file that the work reads, or a file that the work waits for.
     """
     for cell in task.payload["cells"]:
         event = {"name": cell["name"], "pid": os.getpid(), "device": os.environ.get("CUDA_VISIBLE_DEVICES")}

@@ -1,7 +1,7 @@
 """Tests victims on a dask cluster.
 
-The tests compare the numbers with those of one process. They also cover lost workers, released tasks, and files that
-are missing on a worker.
+The tests compare the results with those of a single process. The tests also cover lost workers, released tasks, and
+files that are missing on a worker.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ HERE = str(Path(__file__).parent)
 
 @pytest.fixture(scope="module")
 def work():
-    """Returns the work of the tests from a module that other processes can import."""
+    """Yields the work of the tests, from a module that other processes can import."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         yield importlib.import_module("cluster_work").work
@@ -65,9 +65,9 @@ def ended(pid):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Yields a cluster with two workers in this process.
+    """Yields a cluster with two workers in the process of the test.
 
-    Like every worker, these workers start victims in processes.
+    Each worker starts a separate process per victim.
     """
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=60
@@ -207,7 +207,7 @@ def test_local_workers_are_processes_with_a_device_each_and_end_with_the_run(mon
     cells = [{"name": "first"}]
     with Dask.make() as executor:
         executor.run([Task(str(n), {"cells": cells, "device": "auto"}) for n in range(6)], work, events.append)
-        assert dict(os.environ) != before  # dask's own
+        assert dict(os.environ) != before  # dask adds variables of its own
         workers = list(executor._client.run(os.getpid).values())
     assert dict(os.environ) == before
     assert {event["device"] for event in events} == {"3", "5"}

@@ -1,6 +1,6 @@
 """Tests how workers are spread over GPUs.
 
-As many workers share a GPU as fit, and no other process uses a GPU. The tests use made-up GPUs.
+A GPU gets as many workers as fit. No process other than a worker uses a GPU. The tests use made-up GPUs.
 """
 
 import importlib
@@ -19,9 +19,9 @@ GIB = 1 << 30
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Returns a function that makes one GPU per given number of free GiB.
+    """Returns a function that makes GPUs from their amounts of free memory in GiB.
 
-    A CUDA context in this process is an error.
+    The test fails if this process creates a CUDA context.
     """
 
     def context():
@@ -44,7 +44,7 @@ def gpus(monkeypatch):
 
 
 def gpus_of(found):
-    """Returns the GPU of every place."""
+    """Returns the GPU of every place for a worker."""
     assert all(place["device"] == "cuda" for place in found)
     return [place["environment"][devices.VISIBLE] for place in found]
 
@@ -75,7 +75,7 @@ def test_the_number_of_workers_is_the_users_and_memory_is_not_asked(gpus, monkey
     monkeypatch.setattr(devices, "free_memory", lambda: pytest.fail("asked"))
     assert gpus_of(places("cuda", 5, 100)) == ["0", "1", "0", "1", "0"]
     assert gpus_of(places("cuda:1", 2, 100)) == ["1", "1"]
-    assert gpus_of(places("cuda", None, 2)) == ["0", "1"]  # a GPU for each task
+    assert gpus_of(places("cuda", None, 2)) == ["0", "1"]  # every task has its own GPU
 
 
 def test_a_gpu_is_called_what_the_environment_calls_it(gpus):

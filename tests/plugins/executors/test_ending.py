@@ -1,6 +1,6 @@
 """Tests the reported causes of a worker's end.
 
-The causes are quoted from the system and never guessed.
+The reports quote the system and never guess a cause.
 """
 
 import pytest

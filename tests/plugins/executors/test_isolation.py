@@ -1,6 +1,6 @@
 """Tests tasks in processes of their own.
 
-The tests cover the traces of a task, its limits, its silence, its end, and its events.
+The tests cover traces that a task leaves, limits, silence, the end of a task, and events.
 """
 
 import ctypes
@@ -63,7 +63,7 @@ DEEDS = {
     "exits with 0": lambda: os._exit(0),
     "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "crashes": lambda: ctypes.string_at(0),
-    "sleeps": lambda: ctypes.PyDLL(None).sleep(600),  # holds the interpreter's lock
+    "sleeps": lambda: ctypes.PyDLL(None).sleep(600),  # the call keeps the interpreter's lock
     "fills memory": fills,
     "stops": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "sends garbage": lambda: sends(b"nonsense" * 9),
@@ -76,9 +76,9 @@ DEEDS = {
 
 
 def work(task, emit):
-    """Emits the traces of earlier tasks, and then does the deed that the task names.
+    """Emits the traces of earlier tasks, and then performs the deed of the task.
 
-    A last event says that the task is done.
+    A last event marks the end of the task.
     """
     emit(
         {"kind": "before", "state": [STATE["changed"], "CHANGED" in os.environ, os.getcwd() == "/"], "pid": os.getpid()}
@@ -97,7 +97,7 @@ def launcher():
 
 @pytest.fixture
 def run(launcher):
-    """Runs tasks and returns their events by task."""
+    """Returns a function that runs tasks and returns the events by deed."""
 
     def run(*deeds, workers=1, **payload):
         events = []
@@ -113,13 +113,16 @@ def run(launcher):
 
 
 def error(events):
-    """Returns the error of a lost task, and whether a second try is useful."""
+    """Returns the error of a lost task, and whether a second try makes sense."""
     assert events[-1]["kind"] == "lost"
     return events[-1]["error"], events[-1]["again"]
 
 
 def test_the_fork_server_keeps_no_socket_of_its_first_task(monkeypatch):
-    """The sockets of a task show its end, so no other process may hold a copy."""
+    """No process other than the task may hold a copy of the task's sockets.
+
+    The sockets show when the task ends.
+    """
     monkeypatch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
     events = []
     with Launcher(work, 1) as launcher:
@@ -143,9 +146,9 @@ def test_threads_and_detached_processes_end_with_their_task(run):
 
 
 def _processes_of(session):
-    """Returns the processes that were started below a worker.
+    """Returns the ids of the processes that a worker started.
 
-    The search uses the parents and the session of each process.
+    The function compares the parent and the session of each process.
     """
     found = []
     for name in filter(str.isdecimal, os.listdir("/proc")):

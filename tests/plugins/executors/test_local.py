@@ -33,7 +33,10 @@ def seen(task, emit):
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
-    """Returns the environment of a worker with three threads per task."""
+    """Returns a function that runs a task and returns the environment of the worker.
+
+    The task may use three threads.
+    """
     (tmp_path / "work_of_a_test.py").write_text(WORK)
     monkeypatch.syspath_prepend(tmp_path)
 

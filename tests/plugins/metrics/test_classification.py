@@ -1,6 +1,6 @@
 """Tests accuracy, precision, recall and F1 of likes and dislikes.
 
-The expected values come from plain loops and scikit-learn.
+Plain loops and scikit-learn give the expected values.
 """
 
 import numpy as np
@@ -43,12 +43,12 @@ def outcome(likes, dislikes):
 
 
 def means(outcome):
-    """Returns the mean over users of every metric."""
+    """Returns the means of all metrics over the users."""
     return [float(metric().per_user(outcome, 0).mean()) for metric in METRICS]
 
 
 def test_four_users_by_hand():
-    # TP: .9, .6, .7. FN: .5 (a tie is not a like), .2. FP: .8. TN: .1, .4, .5; one negative is missing.
+    # TP: .9, .6, .7. FN: .5 (a tie is not a like), .2. FP: .8. TN: .1, .4, .5. One negative is missing.
     measured = outcome([[0.9, 0.5], [0.6], [0.2], [0.7]], [[0.1, np.nan], [0.8], [0.4], [0.5]])
     assert means(measured) == pytest.approx([6 / 9, 3 / 4, 3 / 5, 6 / 9])
 
@@ -102,7 +102,7 @@ def test_they_equal_scikit_learn(rows):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_interval_of_a_ratio_is_that_of_resampled_ratios(metric):
-    """The interval of the linearised values agrees with a bootstrap.
+    """The interval from linearised values agrees with a bootstrap interval.
 
     The bootstrap resamples the ratio itself.
     """

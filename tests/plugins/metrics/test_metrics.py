@@ -92,7 +92,7 @@ def test_one_item_at_rank_three():
 
 
 def test_target_metrics_are_per_target_and_then_averaged():
-    # Target 0: two of three users are eligible, one hit. Target 1: one eligible user, a hit. Target 2: none eligible.
+    # Target 0 has two eligible users and one hit. Target 1 has one eligible user, a hit. Target 2 has no eligible user.
     targets = [[5, 50, 0], [0, 0, 1], [0, 0, 0]]
     measured = outcome([[1], [1], [1]], targets=targets)
     assert TargetHitRate().per_user(measured, 10).mean() == pytest.approx((1 / 2 + 1) / 2)

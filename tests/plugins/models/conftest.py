@@ -1,4 +1,4 @@
-"""Provides the fixtures for the tests of llm."""
+"""Provides the fixtures for the tests of the model llm."""
 
 import pytest
 from tests.tiny_decoder import tiny_decoder

@@ -1,6 +1,6 @@
 """Tests the formulas of the models.
 
-The expected numbers are computed by hand or by dense numpy without shared code.
+The expected numbers are computed by hand, or with dense numpy arrays that share no code with the models.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from robench_plugins.models.neumf import NeuMf
 from robench_plugins.models.sasrec import SasRec
 from robench_plugins.models.user_knn import UserKnn
 
-# Items 0 to 3 have 3, 3, 2 and 1 users; the items of a pair share 2 (01, 12), 1 (02, 13, 23) or no users (03).
+# Items 0 to 3 have 3, 3, 2 and 1 users. The pairs 01 and 12 share 2 users, 02, 13 and 23 share 1, and 03 shares none.
 ROWS = [[0, 1, 2], [0, 1], [1, 2, 3], [0]]
 R2, R3, R6 = np.sqrt([2.0, 3.0, 6.0])
 
@@ -33,7 +33,7 @@ def _data(rows, n_items, items=None):
 
 
 def _learnt(kind, data, **settings):
-    """Returns a model that was fitted on the data."""
+    """Returns a model after fitting it on the data."""
     model = kind.make(**settings)
     model.fit(data, Rng(0))
     return model
@@ -42,7 +42,7 @@ def _learnt(kind, data, **settings):
 def _built(kind, data, **settings):
     """Returns a model with large random parameters, in eval mode.
 
-    The parameters are large so that no term of a formula is negligible.
+    Large parameters ensure that no term of a formula is negligible.
     """
     model = kind.make(**settings)
     model.initialise(data, Rng(0))
@@ -67,7 +67,7 @@ def test_item_knn_by_hand():
     data = _data(ROWS, 4)
     model = _learnt(ItemKnn, data, k=1, shrinkage=1.0)
     # With h = 1: sim(01) = 2/(3 + 1), sim(02) = 1/(√6 + 1), sim(12) = 2/(√6 + 1), sim(13) = 1/(√3 + 1), sim(23) =
-    # 1/(√2 + 1). With k = 1: item 0 listens to 1, item 1 to 2, item 2 to 1, item 3 to 2.
+    # 1/(√2 + 1). With k = 1, the only neighbour of items 0 and 2 is item 1, and that of items 1 and 3 is item 2.
     by_1, by_2, by_3 = 0.5, 2 / (R6 + 1), 1 / (R2 + 1)
     expected = [[by_1, by_2, by_2, by_3], [by_1, 0, by_2, 0], [by_1, by_2, by_2, by_3], [0, 0, 0, 0]]
     np.testing.assert_allclose(model.scores(np.arange(4), data.train), expected, rtol=1e-6)
@@ -76,7 +76,8 @@ def test_item_knn_by_hand():
 def test_user_knn_by_hand():
     data = _data(ROWS, 4)
     model = _learnt(UserKnn, data, k=2, shrinkage=1.0)
-    # Norms √3, √2, √3, 1. With h = 1 the two nearest: of 0, users 1 and 2; of 1, 0 and 3; of 2, 0 and 1; of 3, 1 and 0.
+    # The norms are √3, √2, √3 and 1. With h = 1, the two nearest users of user 0 are 1 and 2. Those of user 1 are
+    # 0 and 3, those of user 2 are 0 and 1, and those of user 3 are 1 and 0.
     s01, s02, s03, s12, s13 = 2 / (R6 + 1), 2 / 4, 1 / (R3 + 1), 1 / (R6 + 1), 1 / (R2 + 1)
     expected = [
         [s01, s01 + s02, s02, s02],
@@ -85,16 +86,17 @@ def test_user_knn_by_hand():
         [s13 + s03, s13 + s03, s03, 0],
     ]
     np.testing.assert_allclose(model.scores(np.arange(4), data.train), expected, rtol=1e-6)
-    # A newcomer with items 1 and 3, norm √2: user 0 is as near as 1/(√6 + 1), user 1 as 1/3, user 2 as 2/(√6 + 1).
+    # The newcomer has items 1 and 3, and the norm √2.
+    # The similarities are 1/(√6 + 1) to user 0, 1/3 to user 1 and 2/(√6 + 1) to user 2.
     near, nearest = 1 / 3, 2 / (R6 + 1)
     scores = model.newcomers(Interactions.from_rows([[1, 3]], 4))
     np.testing.assert_allclose(scores, [[near, near + nearest, nearest, nearest]], rtol=1e-6)
 
 
 def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
-    """Equation 3 of the paper is solved column by column.
+    """The test solves equation 3 of the paper column by column.
 
-    The diagonal is zero, and the solution equals the model's weights.
+    The solution has a zero diagonal and equals the weights of the model.
     """
     generator = np.random.default_rng(0)
     n_items, penalty = 7, 3.0
@@ -107,7 +109,7 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
         seen = x[:, others]
         expected[others, item] = np.linalg.solve(seen.T @ seen + penalty * np.eye(n_items - 1), seen.T @ x[:, item])
     model = _learnt(Ease, data, weight_decay=penalty)
-    # A history of one item shows this item's row of B, including the diagonal entry.
+    # For a history of one item, the scores are the item's row of the weights, including the diagonal entry.
     single = Interactions.from_rows([[i] for i in range(n_items)], n_items)
     scores = model.newcomers(single)
     assert not np.diag(scores).any()
@@ -119,20 +121,20 @@ def test_content_by_hand():
     items = [Item("Alpha", 1990, ("x",)), Item("Beta: alpha!", 1991, ("y",)), Item("Beta", 1990, ("x",))]
     data = _data([[0], [0, 1]], 3, items)
     model = _learnt(Content, data, min_items=1)
-    # A word of d of the 3 items weighs ln(4 / (1 + d)) + 1. Of two items each: alpha, beta, year:1990, genre:x; of one:
-    # year:1991, genre:y; of all three: decade:199.
+    # A word that occurs in d of the 3 items has the weight ln(4 / (1 + d)) + 1. Two items have alpha, beta, year:1990
+    # and genre:x. One item has year:1991 and genre:y. All three items have decade:199.
     two, one = np.log(4 / 3) + 1, np.log(4 / 2) + 1
     plain, other = 3 * two**2 + 1, 2 * two**2 + 2 * one**2 + 1  # squared lengths of items 0 and 2, and of 1
-    c01 = c12 = (two**2 + 1) / np.sqrt(plain * other)  # alpha (beta) and the decade
-    c02 = (2 * two**2 + 1) / plain  # year, genre and the decade
-    length = np.sqrt(2 + 2 * c01)  # of the sum of items 0 and 1
+    c01 = c12 = (two**2 + 1) / np.sqrt(plain * other)  # shared: alpha (or beta) and the decade
+    c02 = (2 * two**2 + 1) / plain  # shared: year, genre and the decade
+    length = np.sqrt(2 + 2 * c01)  # length of the sum of items 0 and 1
     expected = [[1, c01, c02], [(1 + c01) / length, (1 + c01) / length, (c02 + c12) / length]]
     np.testing.assert_allclose(model.scores(np.arange(2), data.train), expected, rtol=1e-5)
     described = [
         items[0],
         Item("Beta:", 1991, ("y",), "Alpha!"),
         items[2],
-    ]  # words of the description count like those of the title
+    ]  # words of the description have the same weight as words of the title
     other = _learnt(Content, _data([[0], [0, 1]], 3, described), min_items=1)
     np.testing.assert_allclose(other.scores(np.arange(2), data.train), expected, rtol=1e-5)
 
@@ -204,7 +206,7 @@ def test_mf_loss_by_hand(loss):
     with torch.no_grad():
         model.user_vectors.weight.copy_(torch.tensor([[1.0, 2.0], [-1.0, 0.5]]))
         model.item_vectors.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
-    # Scores: user 0: 1, 2, −1.5; user 1: −1, 0.5, −1.
+    # User 0 has the scores 1, 2 and −1.5. User 1 has the scores −1, 0.5 and −1.
     users, positives, negatives = torch.tensor([1, 0]), torch.tensor([1, 0]), torch.tensor([0, 1])
     batch = Batch(users, users.new_empty(2, 0), {"positives": positives, "negatives": negatives})
     expected = {

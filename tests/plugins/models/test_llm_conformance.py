@@ -1,6 +1,6 @@
 """Tests that llm passes the conformance tests.
 
-This file also tests that marks of a chat in titles do not become special tokens.
+This file also tests that chat marks in titles do not become special tokens.
 """
 
 import pytest
@@ -35,7 +35,7 @@ class TestLlm(TorchModelTests):
         "validation_users": 20,
     }  # fmt: skip
     board = {"candidates": 4}
-    test_the_tables_reach_the_scores_without_being_changed = None  # llm names no tables
+    test_the_tables_reach_the_scores_without_being_changed = None  # llm offers no tables to attacks
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
@@ -45,7 +45,7 @@ class TestLlm(TorchModelTests):
 
 class TestLlmWithoutLora(TestLlm):
     settings = {"history_items": 3, "candidates": 6, "validation_users": 20}
-    # Nothing is trained, so training can poison, perturb or validate only the retriever.
+    # Only the retriever is trained, so these three tests do not apply to llm.
     test_a_poisoned_row_reaches_the_training_loss = None
     test_the_same_dropout_in_every_pass = None
     test_validation_selects_and_training_moves_the_weights = None

@@ -57,13 +57,13 @@ def targets(victim):
 
 @pytest.fixture(scope="module")
 def nobodys(victim, targets):
-    """Returns the position of the target that is not a candidate."""
+    """Returns the position of the one target that is not a candidate."""
     candidates = victim.model.candidates(victim.users, victim.history)
     return next(at for at, item in enumerate(targets) if not (candidates == item).any())
 
 
 def _oracle(victim, targets, epsilon=1.0):
-    """Returns an oracle that promotes the targets."""
+    """Returns an oracle for the promotion of the targets."""
     reader = TextReader(victim.model, victim.history, victim.chunks(), victim.catalogue, victim.draws())
     return TitleOracle(reader, PromotionGoal(targets, K), epsilon, "words")
 
@@ -308,7 +308,7 @@ def test_words_of_several_tokens_change_the_scores_of_a_memoryless_decoder_as_es
 
 
 def _vectors(flips, at, place, number):
-    """Returns the part of an estimate that comes from the vectors of a word's tokens."""
+    """Returns the part of an estimate that stems from the vectors of a word's tokens."""
     s = flips.slopes
     tokens = s.word[at] == place
     return float(((flips.vectors[number] - s.table[s.ids[at, tokens]]) * s.gradient[at, tokens]).sum())

@@ -1,6 +1,6 @@
-"""Tests identities of the models of the default suite.
+"""Tests the models of the default suite as measured victims.
 
-The cases are λ < 1 without a budget, and attacks without a budget.
+Without a budget, training with λ < 1 equals clean training, and attacks change nothing.
 """
 
 from functools import cache
@@ -35,13 +35,13 @@ MODELS = {
     "multi-vae": (MultiVae, {"hidden": 16, "latent": 8, "epochs": 5}),
     "lightgcn": (LightGcn, {"factors": 8, "epochs": 5}),
 }
-ONE_VECTOR = {"mf", "neumf", "multi-vae", "lightgcn"}  # their input is a vector per user, all of it perturbable
+ONE_VECTOR = {"mf", "neumf", "multi-vae", "lightgcn"}  # the input is one vector per user, all of it perturbable
 ONE_STEP = {"epochs": 1, "batch_size": 100_000, "learning_rate": 1e-3}
 
 
 @cache
 def victim(name):
-    """Returns the measured victim of a model, fitted once."""
+    """Returns the measured victim of a model, and fits each model only once."""
     kind, settings = MODELS[name]
     data, test = crowd(ragged=True)
     return measured_victim(fitted(kind.make(**settings), data)[0], data, test)
@@ -50,9 +50,9 @@ def victim(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("inner", ["fgsm", "pgd"])
 def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inner):
-    """The steps agree only up to rounding, because two losses are summed.
+    """The steps are equal up to rounding, because two losses are summed.
 
-    Both passes share the dropout.
+    Both passes use the same dropout.
     """
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)

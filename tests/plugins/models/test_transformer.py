@@ -1,4 +1,4 @@
-"""Tests the attention of sequence models against torch's own attention."""
+"""Tests that the attention of sequence models equals torch's own attention."""
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention

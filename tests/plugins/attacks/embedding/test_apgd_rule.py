@@ -1,6 +1,6 @@
 """Tests the step rule of APGD on scripted losses.
 
-The rule is in section 3.2 of Croce & Hein 2020. Every point of the attack is known.
+The rule is in section 3.2 of Croce & Hein 2020. The scripts determine every point of the attack.
 """
 
 import math
@@ -14,8 +14,8 @@ from robench.api.attacks.base import Evaluation
 from robench_plugins.attacks.embedding.apgd import Apgd
 
 STEPS = 100
-MARKS = [22, 41, 57, 70, 80, 87, 93, 99]  # section 3.2, for 100 steps
-SLOPES = [math.cos(2.3 * n) for n in range(STEPS + 1)]  # of both signs, so that clipping hides no step
+MARKS = [22, 41, 57, 70, 80, 87, 93, 99]  # the checkpoints of section 3.2 for 100 steps
+SLOPES = [math.cos(2.3 * n) for n in range(STEPS + 1)]  # slopes of both signs, so that clipping hides no step
 
 
 class _Scripted:
@@ -38,10 +38,7 @@ class _Scripted:
 
 
 def evaluated_points(losses):
-    """Returns the 101 points that APGD evaluates on the given losses.
-
-    The best point is returned too.
-    """
+    """Returns the 101 points that APGD evaluates, and the best point."""
     oracle = _Scripted([losses])
     best, _ = Apgd.make(norm="linf", steps=STEPS).perturb(oracle, Ball("linf", torch.ones(1).double()), Rng(0))
     return torch.stack(oracle.points)[:, 0], float(best["x"][0, 0])
@@ -51,7 +48,7 @@ def by_hand(back):
     """Returns the points of algorithm 1 in L∞ with radius 1.
 
     Args:
-        back: the checkpoints at which the step is halved. Each maps to the number of the best evaluation so far.
+        back: The checkpoints at which the step is halved. Each maps to the number of the best evaluation so far.
     """
 
     def clip(x):
@@ -79,7 +76,7 @@ def test_a_user_whose_loss_always_rises_never_halves():
     assert best == pytest.approx(float(points[STEPS]))
 
 
-# Three quarters of the 22 steps to the first checkpoint are 16.5.
+# The first checkpoint is at step 22, and three quarters of 22 are 16.5.
 @pytest.mark.parametrize(("rises", "back"), [(16, {22: 16}), (17, {})])
 def test_condition_1_halves_where_fewer_than_three_quarters_of_the_steps_rose(rises, back):
     losses = [float(n) for n in range(rises + 1)] + [rises - 0.1 * (n + 1) for n in range(22 - rises)]
@@ -90,15 +87,15 @@ def test_condition_1_halves_where_fewer_than_three_quarters_of_the_steps_rose(ri
 
 
 def test_condition_2_halves_where_the_best_loss_stood_still_since_a_checkpoint_without_a_halving():
-    """Most steps raise the loss after a steep fall, but no loss exceeds the best.
+    """The loss drops after evaluation 22 and then rises with every step.
 
-    The best loss is that of evaluation 22.
+    No loss exceeds the loss of evaluation 22 until after the checkpoint at step 70.
     """
     losses = [float(n) for n in range(23)]
     for start, end in ((22, 41), (41, 57), (57, 70)):
         losses += [-100.0 + start + n for n in range(end - start)]
     losses += [100.0 + n for n in range(STEPS + 1 - len(losses))]
-    # It halves at 41 and at 70. At 57 it does not, because the checkpoint before it halved.
+    # APGD halves the step at 41 and 70, but not at 57, because it halved the step at the previous checkpoint.
     back = {41: 22, 70: 22}
     points, best = evaluated_points(losses)
     torch.testing.assert_close(points, by_hand(back))
@@ -108,9 +105,9 @@ def test_condition_2_halves_where_the_best_loss_stood_still_since_a_checkpoint_w
 
 
 def test_both_conditions_at_every_checkpoint_halve_once():
-    """A loss that only falls meets both conditions.
+    """A loss that falls with every step meets both conditions.
 
-    Every halving returns to δ = 0.
+    After every halving, the attack returns to δ = 0.
     """
     points, best = evaluated_points([-loss for loss in RISING])
     torch.testing.assert_close(points, by_hand(dict.fromkeys(MARKS, 0)))

@@ -1,6 +1,6 @@
-"""Tests that PGD proposes the iterate of the highest loss of each restart.
+"""Tests that PGD proposes the iterate with the highest loss of each restart.
 
-This iterate need not be the last one.
+This iterate is not always the last one.
 """
 
 from unittest import mock
@@ -34,9 +34,9 @@ scripts = st.integers(1, 4).flatmap(
 @settings(deadline=None)
 @given(scripts, st.integers(0, 2000))
 def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
-    """The result equals an argmax over all iterates, for any content of the buffer.
+    """The result equals an argmax over all iterates, for any size of the buffer.
 
-    The model has two inputs.
+    The iterates have two inputs.
     """
     losses, users = torch.tensor(script), len(script[0])
     path = [
@@ -46,7 +46,7 @@ def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
         iterates = BestIterate(path[0], losses[0])
     for delta, loss in zip(path[1:], losses[1:], strict=True):
         iterates.add(delta, loss)
-    # NaN is never the highest loss; a row with only NaN keeps the start.
+    # NaN is never the highest loss. A row that has only NaN keeps the start.
     numbers = losses.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     expected = torch.tensor([row.index(max(row)) for row in numbers.T.tolist()]).float()
     best = iterates.best()
@@ -81,7 +81,7 @@ class _Scripted:
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_each_restart_gives_its_last_iterate_and_its_best_one(norm):
-    # Evaluations 0 to 3 belong to restart 0, the rest to restart 1; the best of a restart is not carried over.
+    # Evaluations 0 to 3 belong to restart 0, the others to restart 1. A restart ignores the best of the other one.
     losses = [[0.0, 5.0, 1.0, 2.0, 4.0, 1.0, 0.0, 0.0], [0.0, 1.0, 2.0, 3.0, -9.0, -7.0, -3.0, -8.0]]
     oracle = _Scripted(losses)
     candidates = list(
@@ -92,14 +92,14 @@ def test_each_restart_gives_its_last_iterate_and_its_best_one(norm):
     user = torch.arange(2)
     torch.testing.assert_close(candidates[2]["x"][:, 0], points[torch.tensor([1, 3]), user])
     torch.testing.assert_close(candidates[4]["x"][:, 0], points[torch.tensor([4, 6]), user])
-    # Up, up, down, up: the last candidate is a point that was never evaluated.
+    # The steps go up, up, down and up. The last iterate of restart 0 was never evaluated.
     torch.testing.assert_close(candidates[1]["x"][:, 0], torch.ones(2).double())
 
 
 def test_on_a_victim_the_best_iterate_is_worse_for_some_users():
-    """Long steps often overshoot.
+    """Long steps often overshoot the maximum of the loss.
 
-    Without the best iterate, the attack therefore spares some users.
+    Without the best iterate, the attack would therefore spare some users.
     """
     victim, attack = reference_victim("sequence"), Pgd.make(norm="linf", steps=3)
 

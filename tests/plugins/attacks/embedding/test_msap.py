@@ -34,7 +34,7 @@ class _Slope:
 
 
 def last_iterate(slope, epsilon=0.5, **settings):
-    """Returns MSAP's only candidate under a linear loss: float [B, d]."""
+    """Returns the only candidate of MSAP under a linear loss, shaped like ``slope``."""
     ball = Ball("linf", torch.full((len(slope),), epsilon))
     (candidate,) = Msap.make(**settings).perturb(_Slope(slope), ball, Rng(0))
     return candidate["x"]
@@ -42,7 +42,7 @@ def last_iterate(slope, epsilon=0.5, **settings):
 
 def test_a_step_is_a_quarter_of_epsilon_in_l2_and_the_clip_is_per_entry():
     assert torch.allclose(last_iterate([[3.0, 4.0]], steps=1), torch.tensor([[0.075, 0.1]]))
-    # 0.6 · 0.125 a step: 6 steps stay within 0.5, the 7th is clipped; the L2 norm is then past ε.
+    # A step adds .075 and .1. The sixth step clips the second entry, and the L2 norm exceeds ε.
     assert torch.allclose(last_iterate([[3.0, 4.0]], steps=6), torch.tensor([[0.45, 0.5]]))
     assert torch.allclose(last_iterate([[3.0, 4.0]], steps=25), torch.tensor([[0.5, 0.5]]))
     assert torch.equal(last_iterate([[0.0, 0.0]], steps=25), torch.zeros(1, 2))

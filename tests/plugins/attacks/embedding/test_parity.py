@@ -1,6 +1,6 @@
 """Tests FGSM, PGD, APGD and C&W against foolbox and torchattacks.
 
-All attacks run on the masked scores of one victim.
+All attacks use the masked scores of the same victims.
 """
 
 import importlib
@@ -23,14 +23,14 @@ from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.attacks.embedding.pgd import Pgd
 
-MASKED = -1e4  # exp(−1e4) is 0 in float32, and −inf times 0 would be NaN
+MASKED = -1e4  # exp(−1e4) is 0 in float32; −inf would give NaN in a product with 0
 
 
 def theirs(name, hint):
     """Imports another library, or skips the test if the library is missing."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # their imports use deprecated parts of scipy
+            warnings.simplefilter("ignore")  # the libraries import deprecated parts of scipy
             return importlib.import_module(name)
     except ImportError as error:
         return pytest.skip(f"{name} is not installed ({error}): {hint}")
@@ -47,7 +47,7 @@ def torchattacks():
 
 
 class Classifier(nn.Module):
-    """A classifier from embedded inputs to masked scores.
+    """A classifier that maps embedded inputs to masked scores.
 
     The labels are the held-out items.
     """
@@ -86,7 +86,7 @@ class Classifier(nn.Module):
 class Pictures(nn.Module):
     """A classifier of pictures in [0, 1] with one grey channel.
 
-    Attacks that need pictures use this classifier. A picture can hold every x within ``span`` / 2 of 0.
+    The class serves attacks that need pictures. A pixel encodes an input between −``span`` / 2 and ``span`` / 2.
     """
 
     def __init__(self, inner, span):
@@ -119,7 +119,7 @@ class World:
         self.clean = self.classifier.loss(self.x)
 
     def ours(self, attack, which, oracle=None):
-        """Returns the loss per user at one of the attack's candidates."""
+        """Returns the loss per user at one candidate of an attack."""
         candidates = list(attack.perturb(oracle or self.oracle, self.ball, Rng(0)))[which]
         return self.classifier.loss(self.x + self.ball.project(candidates)[self.classifier.name])
 
@@ -155,7 +155,7 @@ def test_pgd_reaches_the_loss_of_foolbox_for_every_user(foolbox, victim, norm, s
     model = foolbox.PyTorchModel(w.classifier, bounds=(-w.bound, w.bound))
     others = w.classifier.loss(attack.run(model, w.x, w.labels, epsilon=w.radius))
     last, best = (w.ours(Pgd.make(norm=norm, steps=steps), which) for which in (1, 2))
-    assert_same(last, others, w.clean)  # theirs is the last iterate
+    assert_same(last, others, w.clean)  # foolbox returns the last iterate
     assert (torch.maximum(last, best) >= others * (1 - 1e-4)).all()
 
 
@@ -171,14 +171,14 @@ def test_pgd_reaches_the_loss_of_torchattacks_for_every_user(torchattacks, victi
     )
     others = w.classifier.loss(pictures.back(attack(pictures.of(w.x), w.labels)))
     last, best = (w.ours(Pgd.make(norm=norm, steps=steps), which) for which in (1, 2))
-    assert_same(last, others, w.clean)  # theirs is the last iterate
+    assert_same(last, others, w.clean)  # torchattacks returns the last iterate
     assert (torch.maximum(last, best) >= others * (1 - 1e-4)).all()
 
 
 class StartedAt:
     """An oracle that replaces δ = 0 with another start.
 
-    Deterministic attacks start from this point.
+    Deterministic attacks then begin at this start.
     """
 
     def __init__(self, oracle, start):
@@ -198,7 +198,7 @@ def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torc
     pictures = Pictures(w.classifier, 2 * w.bound).eval()
     kind = {"l2": "L2", "linf": "Linf"}[norm]
     attack = torchattacks.APGD(pictures, norm=kind, eps=w.radius / pictures.span, steps=50)
-    torch.manual_seed(0)  # their start is the first draw
+    torch.manual_seed(0)  # torchattacks first draws its start
     shape = pictures.of(w.x).shape
     start = (torch.randn(shape) if norm == "l2" else torch.rand(shape) * 2 - 1).reshape(w.x.shape)
     flat = start.flatten(1)
@@ -209,7 +209,7 @@ def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torc
     others = float(w.classifier.loss(pictures.back(found)).mean())
     apgd = Apgd.make(norm=norm, steps=50)
     ours = float(w.ours(apgd, 0, StartedAt(w.oracle, {w.classifier.name: start})).mean())
-    # Their checkpoints round down where the paper's round up: as measured, the mean losses differ by up to 1e-4.
+    # torchattacks rounds checkpoints down, and the paper rounds them up. Measured mean losses differ by up to 1e-4.
     assert ours >= others * (1 - 5e-4)
     assert others > float(w.clean.mean()) + 0.3
     assert float(w.ours(apgd, 0).mean()) >= others * (1 - 3e-3), "from δ = 0"
@@ -218,7 +218,7 @@ def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torc
 def favourites(measured):
     """Returns the same victim with other held-out items.
 
-    The held-out item of every user is the best unmasked item.
+    The best unmasked item of each user becomes the held-out item.
     """
     scores = measured.model.scores(measured.users, measured.history).copy()
     for row, user in enumerate(measured.users):
@@ -241,12 +241,13 @@ def test_carlini_wagner_finds_a_median_radius_no_larger_than_foolbox_with_as_man
             radius = torch.where(classifier.broken(point) & (size < radius), size, radius)
         return float(radius.median())
 
-    # 300 gradients each: five outer steps over c of 60, or of 20 at three restarts, which aim at different rivals.
+    # Each attack computes 300 gradients in 5 outer steps over c. An outer step of foolbox has 60 steps.
+    # An outer step of robench has 20 steps for each of 3 restarts, which aim at different rivals.
     attack = CarliniWagner.make(k=1, steps=20, search=5, restarts=3)
     ours = shortest(x + found[classifier.name] for found in attack.minimise(oracle, Rng(0)))
     bound = 2 * float(x.abs().max())
     model = foolbox.PyTorchModel(classifier, bounds=(-bound, bound))
-    # Their defaults of step and c, and the pairs that were best here of sixteen.
+    # These are foolbox's defaults for step and c, and the two best of sixteen pairs on these victims.
     for step, weight in [(0.01, 1e-3), (0.1, 1.0), (0.03, 1.0)]:
         other = foolbox.attacks.L2CarliniWagnerAttack(
             binary_search_steps=5, steps=60, stepsize=step, initial_const=weight, abort_early=False

@@ -1,4 +1,4 @@
-"""Tests that random points are drawn anew and lie on the sphere."""
+"""Tests that every draw gives a new random point on the sphere."""
 
 from types import SimpleNamespace
 

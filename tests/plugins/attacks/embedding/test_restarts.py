@@ -1,6 +1,6 @@
-"""Tests that restarts of PGD start from other points.
+"""Tests that the restarts of PGD begin at different points.
 
-Restarts reach points that one start cannot reach.
+Restarts find points that a single start cannot find.
 """
 
 import numpy as np
@@ -41,16 +41,16 @@ class _Valley:
 
 
 def starts_and_ends(norm, restarts, seed=0):
-    """Returns the first and the last point of each restart: [R, U, 5] each.
+    """Returns the first and last points of restarts, float [restarts, USERS, 5] each.
 
-    The loss is that of the valley.
+    The loss is the loss of ``_Valley``.
     """
     oracle, ball = _Valley(), Ball(norm, torch.full((USERS,), RADIUS))
     attack = Pgd.make(norm=norm, steps=STEPS, restarts=restarts)
     ends = [candidate["x"].clone() for candidate in attack.perturb(oracle, ball, Rng(seed))]
     return torch.stack(oracle.points[::STEPS]), torch.stack(
         ends[1::2]
-    )  # the one-step point, then two candidates per restart
+    )  # the first candidate is the one-step point; every restart adds two
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

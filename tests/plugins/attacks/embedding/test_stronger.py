@@ -36,7 +36,7 @@ def test_the_checkpoints_are_those_of_the_paper():
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("victim", ["pairwise", "sequence"])
 def test_apgd_reaches_at_least_the_loss_of_pgd_with_as_many_gradients(victim, norm):
-    # PGD: 2 restarts of 20 gradients; APGD: 39 steps are 40 gradients.
+    # PGD computes 20 gradients in each of 2 restarts. APGD computes 40 gradients in 39 steps.
     apgd = reference_victim(victim).attacked(Apgd.make(norm=norm, steps=39), 0.3, "apgd")
     pgd = reference_victim(victim).attacked(Pgd.make(norm=norm, steps=20, restarts=2), 0.3, "pgd")
     assert apgd.achieved["gradients"] <= pgd.achieved["gradients"]
@@ -119,9 +119,10 @@ def test_random_search_changes_ever_fewer_entries_but_about_two_at_least(norm):
     list(RandomSearch.make(norm=norm, queries=200, share=0.8).perturb(oracle, Ball(norm, torch.ones(users)), Rng(0)))
     first, *proposals = oracle.points
     ratio = torch.stack(proposals) / first
-    # In L2 more than half of the entries stay unchanged, except for a common factor.
+    # In L2, a common factor is the only change of more than half of the entries.
     changed = (ratio / ratio.median(2, keepdim=True).values - 1).abs() > 1e-4
-    # Square's 10, 50, 200, ... of 10,000 are .2, 1, 4, 10, 20, 40, 80, 120 and 160 of 200.
+    # Square Attack halves the share after 10, 50, 200, ... of 10,000 queries.
+    # For 200 queries, this is after .2, 1, 4, 10, 20, 40, 80, 120 and 160.
     ends = [1, 4, 10, 20, 40, 80, 120, 160, 199]
     for halvings, (start, end) in enumerate(zip([0, *ends], ends, strict=False), 1):
         part, share = changed[start:end].double(), max(0.8 / 2**halvings, 2 / entries)

@@ -1,6 +1,6 @@
-"""Tests the second half of an edit's proposals.
+"""Tests the second half of the proposals for an edit.
 
-This half refines the best proposals of the first half.
+The second half refines the best proposal of the first half.
 """
 
 from types import SimpleNamespace

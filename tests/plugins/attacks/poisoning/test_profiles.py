@@ -1,4 +1,4 @@
-"""Tests which items fake users have, and in which order."""
+"""Tests which items fake users have, and in which order the items come."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Tests how many flips of a step are scored."""
+"""Tests how many flips HotFlip scores in one step."""
 
 from types import SimpleNamespace
 

@@ -1,6 +1,7 @@
 """Tests two kinds of attacks that use a language model.
 
-One kind writes instructions to the model into titles. The other kind lets a model write the titles.
+Attacks of the first kind write instructions to the victim into titles. Attacks of the second kind let another model
+write the titles.
 """
 
 import re
@@ -40,7 +41,7 @@ def weights(tmp_path_factory):
 
 
 class Writer:
-    """A decoder with fixed answers that records the requests."""
+    """A decoder that gives fixed answers and records the requests."""
 
     def __init__(self, replies):
         self.replies, self.requests = replies, []
@@ -68,7 +69,7 @@ class TestRewrite(TextAttackTests):
 class PersuasiveWriter:
     """A decoder that answers with words that half of the users like.
 
-    The words come alone or before the title.
+    The answers have only these words, or these words before the title.
     """
 
     def answers(self, request, count, tokens, temperature):
@@ -85,10 +86,7 @@ def most_used_title():
 
 
 def exposures(attack, epsilon=2.0):
-    """Returns the exposure of the promoted items before and after an attack.
-
-    The measured attack is returned too.
-    """
+    """Returns the exposure before and after an attack, and the measured attack."""
     victim = text_victim()
     before = victim.clean(promoted()).arrays["target_ranks"]
     attacked = victim.attacked(attack, epsilon, "", promoted())
@@ -127,7 +125,7 @@ def test_without_a_budget_nothing_is_evaluated(weights):
 
 
 def misfit(attack, model, name, goal="promote"):
-    """Returns the plan's reason why an attack on titles cannot touch a model."""
+    """Returns the plan's reason why an attack on titles does not fit a model."""
     label = "prompt-injection" if attack is PromptInjection else "hotflip"
     threat = Threat("text", "test", "words", goal=goal)
     planned = PlannedAttack(Part(label, {}, label), attack.make(), own=True, threat=threat, epsilons=(0.1,))
@@ -214,9 +212,9 @@ def test_list_marks_are_not_part_of_a_title(answer, title):
 
 def test_examples_are_the_most_used_titles_and_later_the_best_titles_of_other_items(monkeypatch):
     class Better(Writer):
-        """A decoder with no answer for the first item.
+        """A decoder that gives an empty answer for the first of three items.
 
-        Each answer for the other items holds more liked words than the previous answer.
+        The answers for the second and third item are one and two words that users like.
         """
 
         def answers(self, request, count, tokens, temperature):

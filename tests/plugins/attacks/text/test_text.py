@@ -1,4 +1,4 @@
-"""Tests that attacks on titles conform, and which titles they write."""
+"""Tests the conformance of attacks on titles, and the titles that they write."""
 
 from string import ascii_lowercase
 
@@ -142,7 +142,7 @@ def test_the_model_reads_no_two_words_as_the_same_tokens():
 
 
 def _tokens_of(model, word):
-    """Returns the tokens of a word that follows another word."""
+    """Returns the tokens that a word has if it follows another word."""
     tokens = model.tokens([f"a {word}"])
     return tuple(tokens.ids[0][tokens.start[0] > 1].tolist())
 
