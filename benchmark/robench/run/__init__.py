@@ -1,4 +1,4 @@
-"""Runs a plan.
+"""Runs the plan of a suite.
 
-The open cells are found, their data is prepared, and workers receive tasks.
+The package finds the cells that are still open, prepares their data, and sends tasks to workers.
 """

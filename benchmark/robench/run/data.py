@@ -32,7 +32,7 @@ _PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description"
 
 @dataclass(frozen=True)
 class DataKey:
-    """The key of prepared data in the cache, and the digest of its content."""
+    """The key of prepared data in the cache, and the digest of the data."""
 
     key: str
     sha256: str
@@ -43,7 +43,7 @@ class SuiteData:
     """The prepared data of one data set and split of a suite.
 
     Args:
-        key: the key of the data in the cache, and its digest.
+        key: the key and the digest of the data.
         data: the prepared data.
         users: the rows of the evaluated users, int64 [U].
         notes: lines for the user about the data.
@@ -61,7 +61,7 @@ def data_name(victim: Victim) -> str:
 
 
 def group_by_data(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
-    """Returns the cells of each data set and split, by its name."""
+    """Groups cells by the name of their data set and split."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(data_name(cell.victim), []).append(cell)
@@ -69,12 +69,12 @@ def group_by_data(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
 
 
 def data_path(cache: Cache, key: str) -> Path:
-    """Returns the path of prepared data."""
+    """Returns the path of prepared data in the cache."""
     return cache.path("data", key).with_suffix(".npz")
 
 
 def hash_files(cache: Cache, key: str) -> dict[str, str]:
-    """Returns the sha256 of each file of prepared data, by its path below the cache."""
+    """Returns the sha256 of each file of prepared data, by path below the cache."""
     path = data_path(cache, key)
     files = {}
     for one in (path, path.with_suffix(".json")):
@@ -86,9 +86,9 @@ def hash_files(cache: Cache, key: str) -> dict[str, str]:
 def prepare_data(
     part: Part, split: Part, registry: Registry, folder: Path, cache: Cache, *, required: bool = False
 ) -> tuple[DataKey, Prepared]:
-    """Returns the prepared data of a data set.
+    """Returns the prepared data of a data set, and the key of this data.
 
-    The data is prepared first if the cache does not contain it.
+    If the cache does not contain the data, the data is prepared first.
 
     Args:
         part: the data set.
@@ -138,7 +138,8 @@ def load_prepared(cache: Cache, key: DataKey) -> Prepared:
 class SealedData:
     """Prepared data with its digest.
 
-    A second file, next to that of the data, holds the digest of the data, the key and the digest of the first file.
+    The cache holds the data in one file. A second file with the same stem holds the key, the sha256 of the first file
+    and the digest of the data.
     """
 
     data: Prepared
@@ -146,11 +147,11 @@ class SealedData:
 
     @classmethod
     def of(cls, data: Prepared) -> SealedData:
-        """Returns the data with its digest."""
+        """Computes the digest of the data, and returns both."""
         return cls(data, data.sha256())
 
     def save(self, cache: Cache, key: str) -> None:
-        """Writes the data, and then its digests."""
+        """Writes the file with the data, and then the file with its digests."""
         path = data_path(cache, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = self.data.to_bytes()
@@ -160,7 +161,10 @@ class SealedData:
 
 
 def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
-    """Returns the digest of the source's bytes, the settings, the split and the code."""
+    """Returns the key of a data set and split in the cache.
+
+    The key is a digest of the source's bytes, the settings, the split and the code.
+    """
     files = find_path_fields(type(dataset).Config)
     settings = {name: value for name, value in part.config.items() if name not in files}
     return digest(
@@ -176,9 +180,9 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
 
 
 def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
-    """Returns prepared data and a description of its fault.
+    """Returns prepared data from the cache, and a description of any fault.
 
-    The data is None if it is missing or bad. The description is empty if there is no fault.
+    The data is None if it is missing or damaged. The description is empty if the data is missing or sound.
     """
     path = data_path(cache, key)
     try:
@@ -190,7 +194,7 @@ def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
         return (data, "") if digests["data"] == data.sha256 else (None, "its data is not what its digest says")
     except FileNotFoundError:
         return None, "" if not os.path.lexists(path) else "it has no digests"
-    except Exception as error:  # readers raise exceptions of many classes on damaged files
+    except Exception as error:  # readers raise many classes of exceptions on damaged files
         return None, f"{type(error).__name__}: {error}"
 
 
@@ -232,7 +236,7 @@ def load_suite_data(
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads texts that the items lack, otherwise None."""
+    """Returns an error if a model reads texts that the items lack, or None."""
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
         cls: type[Model] = registry.class_of("model", name)
         if cls.reads_text and not any(getattr(item, field) for item in data.catalogue.items for field in cls.reads_of):
@@ -244,7 +248,7 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
 
 
 def _profiles_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads profiles that the data lacks, otherwise None."""
+    """Returns an error if a model reads profiles that the data lacks, or None."""
     for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
         if not data.profiles and registry.class_of("model", part.name).make(**part.config).reads_profiles():
             problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"

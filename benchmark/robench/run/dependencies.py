@@ -1,7 +1,7 @@
-"""Finds the code and the files that a cell depends on, apart from spec and data.
+"""Finds the code and the files on which the numbers of a cell depend.
 
-The worker writes the digests of both into the record. ``run`` and ``plan`` compare them with the present code and
-files.
+The worker writes the digests of this code and of these files into the record. ``run`` and ``plan`` compare the stored
+digests with the present code and files. The spec and the prepared data of a cell are compared elsewhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def classes_of(cell: Cell, registry: Registry) -> list[type]:
 def attack_of(cell: Cell) -> Part | None:
     """Returns the attack of a cell, or None if there is none.
 
-    The attack happens at test time or by poisoning.
+    The attack acts either at test time or by poisoning.
     """
     return cell.attack if cell.victim.poison is None else cell.victim.poison.attack
 
@@ -50,10 +50,10 @@ def readers_of(cell: Cell) -> Iterator[tuple[Reader, Part]]:
 def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
     """Checks the files that models and attacks read, such as weights.
 
-    The check takes place before any work.
+    A run calls this function before any other work.
 
     Raises:
-        UserErrors: if files are missing or broken. Each error has its place in the suite.
+        UserErrors: if files are missing or broken. Each error names its place in the suite.
     """
     if errors := list(find_file_errors(cells, suite, registry)):
         raise UserErrors(errors)
@@ -70,9 +70,9 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
 
 
 def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserError:
-    """Returns an error with its place in the suite.
+    """Returns the error with its place in the suite.
 
-    An error that names a file is not changed.
+    An error that names a file is returned unchanged.
     """
     if error.where:
         return error
@@ -80,7 +80,7 @@ def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserErr
 
 
 class Dependencies:
-    """The dependencies of the cells of one run. Each part is examined once.
+    """Finds what the cells of one run depend on. Each part is examined only once.
 
     Args:
         registry: the plugins.
@@ -114,7 +114,7 @@ class Dependencies:
         return neural
 
     def outside(self, cell: Cell) -> dict[str, str]:
-        """Returns the digests of the files that plugins read, by kind of plugin.
+        """Returns the digests of the files that a cell's plugins read, by kind of plugin.
 
         Files that cannot be read are left out.
         """
@@ -132,13 +132,11 @@ class Dependencies:
         return self._digests[key]
 
     def is_stale(self, cell: Cell, record: Record) -> bool:
-        """Returns whether a cell's code or files have changed since the measurement.
-
-        The files are those that plugins read.
+        """Returns whether code or files have changed since a cell was measured.
 
         Args:
             cell: a stored cell.
-            record: the record of the cell. Files are compared only if the record holds their digest.
+            record: the record of the cell. Files are compared only if the record holds their digests.
         """
         origin, outside = record["provenance"], self.outside(cell)
         earlier = {**outside, **origin.get("outside", {})}

@@ -1,4 +1,4 @@
-"""The device and the torch settings with which victims are fitted and measured."""
+"""Chooses the device and the torch settings for fitting and measuring victims."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from robench.api.errors import UserError
 
-# With this workspace, cuBLAS sums in a fixed order. The setting is read when a process starts to use a GPU.
+# With this workspace, cuBLAS sums in a fixed order. cuBLAS reads the setting when a process starts to use a GPU.
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
 
 def pick_device(name: str, where: str = "") -> torch.device:
-    """Returns the device of a suite. ``auto`` means a GPU if there is one.
+    """Returns the device of a suite.
 
-    The driver is asked how many GPUs there are. No context is made on any of them.
+    ``auto`` means a GPU if there is one. The function asks the driver for the number of GPUs, but creates no context on
+    a GPU.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -43,14 +44,14 @@ def pick_device(name: str, where: str = "") -> torch.device:
 
 @contextmanager
 def torch_settings(threads: int, device: str = "cpu") -> Iterator[None]:
-    """Sets the threads and the kernels of torch for the block.
+    """Sets the threads and the kernels of torch for a block of code.
 
-    Afterwards the earlier settings are restored. Without the fast path of attention, evaluation uses the same kernels
-    as training. The results of the two paths differ by about 1e-6.
+    The earlier settings are restored after the block. The fast path of attention is switched off, so evaluation uses
+    the same kernels as training. The results of the two paths differ by about 1e-6.
 
     Args:
         threads: the number of torch threads.
-        device: the device, in the form that ``pick_device`` accepts. If it is a GPU, ``gpu_settings`` apply.
+        device: the device, in the form that ``pick_device`` accepts. On a GPU, ``gpu_settings`` apply too.
     """
     before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     torch.set_num_threads(threads)
@@ -73,10 +74,10 @@ def gpu_settings() -> Iterator[None]:
       gradients used cuDNN, scores and gradients would belong to different functions.
     - Attention uses the plain formula. The choice among the other kernels would depend on whether a gradient is needed.
     - TF32 and sums in half precision are off.
-    - Algorithms are deterministic if torch has a deterministic one. Otherwise torch warns and continues, because a
+    - Algorithms are deterministic if torch has a deterministic version. Otherwise torch warns and continues, because a
       plugin's victim is worth more than the last bits of its numbers.
 
-    On the CPU these settings stay unchanged, because some of them affect the CPU too.
+    The settings apply only to a GPU, because some of them would also change results on the CPU.
     """
     matmul = torch.backends.cuda.matmul
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

@@ -1,6 +1,6 @@
-"""Finds the texts of a suite that are encoded once.
+"""Describes the texts of a suite that are encoded once, for ``robench plan``.
 
-The notes also say whether the encodings are already in the cache.
+Each description says whether the encodings are already in the cache.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from robench.spec import Cell
 
 @dataclass
 class _Users:
-    """The models and victims that use one cached file."""
+    """The models and victims that use the same file of encodings."""
 
     models: set[str] = field(default_factory=set)
     victims: set[str] = field(default_factory=set)
 
 
 def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], registry: Registry) -> list[str]:
-    """Returns one line per encoder and catalogue.
+    """Returns one line for each file of encodings that the cells use.
 
-    A defence that cleans titles changes the catalogue. Weights that cannot be read and defences that return no title
-    are ignored here, because the run reports them.
+    The file depends on the encoder and the catalogue. A defence that cleans titles changes the catalogue. Some weights
+    cannot be read, and some defences return no title. Both are ignored here, because the run reports them.
 
     Args:
         cells: the cells that are not skipped.

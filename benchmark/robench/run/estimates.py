@@ -1,6 +1,6 @@
 """Estimates the cost of the open cells of a victim.
 
-The estimates come from the records of earlier runs in the folder.
+The estimates come from the records of earlier runs in the same folder.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Key = tuple[str, ...]
 class Estimates:
     """Estimated costs, based on the records of a folder.
 
-    The estimate of a cell is the median of the cells with the same model, defence and attack. If there are no such
-    cells, the defence is ignored. The estimate of a fit is the median of the fits with the same model and defence. If
-    there are no such fits, the defence is ignored.
+    The estimated time of a cell is the median over the cells with the same model, defence and attack. If there are no
+    such cells, the defence is ignored. The estimated time of a fit is the median over the fits with the same model and
+    defence. If there are no such fits, the defence is ignored.
 
     Args:
         cells: the cells to read, if they have records.
@@ -35,7 +35,7 @@ class Estimates:
         for cell in cells:
             try:
                 record = store.read(cell.id)
-            except UserError:  # it is damaged
+            except UserError:  # the record is damaged
                 continue
             if record is None or record["status"] != "ok":
                 continue
@@ -49,7 +49,7 @@ class Estimates:
         self._medians = {key: median(values) for key, values in self._seconds.items()}
 
     def seconds(self, cells: Iterable[Cell]) -> float:
-        """Returns the estimated seconds of a fit and the cells of one victim.
+        """Returns the estimated seconds of one victim's fit and cells.
 
         The result is infinite if nothing similar was measured.
         """
@@ -59,9 +59,9 @@ class Estimates:
         return self._median(_fit_keys(several[0])) + sum(self._median(_cell_keys(cell)) for cell in several)
 
     def memory(self, cell: Cell) -> float | None:
-        """Returns the peak memory of workers in MiB, or None if it is unknown.
+        """Returns the largest peak memory of earlier workers, in MiB, or None.
 
-        The workers are those that measured the model of the cell.
+        Only workers that measured the model of the cell count. The result is None if there are none.
         """
         return self._memory.get(cell.victim.model.id)
 
@@ -81,7 +81,7 @@ def _fit_keys(cell: Cell) -> tuple[Key, ...]:
 
 
 def longest_first(victims: Mapping[str, Mapping[str, Cell]], estimates: Estimates) -> dict[str, Mapping[str, Cell]]:
-    """Returns the open cells by victim, with the longest victim first.
+    """Orders the open cells of victims, with the longest victim first.
 
     With this order, no worker ends long after the others. Victims without similar measurements come first. Victims with
     equal estimates stay in the order of the plan.
@@ -92,7 +92,7 @@ def longest_first(victims: Mapping[str, Mapping[str, Cell]], estimates: Estimate
 def describe_open(cells: Iterable[Cell], estimates: Estimates) -> list[str]:
     """Returns a line about the cost of the open cells of a plan.
 
-    There is no line if earlier records give no estimate.
+    The result is empty if earlier records give no estimate.
     """
     victims: dict[str, list[Cell]] = {}
     for cell in cells:

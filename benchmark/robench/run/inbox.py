@@ -1,6 +1,6 @@
-"""Checks and counts the events of workers, and stores their cells.
+"""Receives the events of workers.
 
-An event must belong to the worker's task.
+The inbox checks each event, stores the cells, and counts them. An event must belong to the task of its worker.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Inbox:
     def receive(self, event: Event) -> None:
         """Handles an event of a known task.
 
-        Other kinds of events, and events of unknown tasks, are left to their executor.
+        Other kinds of events, and events of unknown tasks, are ignored.
         """
         task = event.get("task")
         if not isinstance(task, str) or task not in self.open or task in self._refused:
@@ -70,7 +70,7 @@ class Inbox:
                 self._finish(cell, known["record"], known["arrays"], foreign=True)
             elif known["kind"] == "lost":
                 self._lose(known)
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # forged, or not plain data
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # a forged event
             ours = isinstance(error, _ForeignCellError | InvalidCellError)
             reason = str(error) if ours else f"{type(error).__name__}: {error}"
             self._refused.add(task)
@@ -79,13 +79,13 @@ class Inbox:
     def unfinished(self) -> dict[str, dict[str, Cell]]:
         """Returns the open cells of each unfinished task.
 
-        After this call, a lost task is not tried again.
+        If a task is lost after this call, its open cells fail at once.
         """
         self._last = True
         return {task: dict(cells) for task, cells in self.open.items() if cells}
 
     def close(self) -> None:
-        """Fails the cells that are still open."""
+        """Marks the cells that are still open as failed."""
         for task in self.open:
             self._fail(task, self._lost.get(task, UNFINISHED))
 
@@ -114,7 +114,7 @@ class Inbox:
         return cell
 
     def _finish(self, cell: Cell, record: Record, arrays: Mapping[str, NDArray[Any]] | None, *, foreign: bool) -> None:
-        """Stores a cell, and counts it.
+        """Stores the record and the arrays of a cell, and counts the cell.
 
         Args:
             cell: the cell.
@@ -150,4 +150,4 @@ class Inbox:
 
 
 class _ForeignCellError(ValueError):
-    """A record that does not belong to the task that sent it."""
+    """Raised if a record does not belong to the task that sent the record."""

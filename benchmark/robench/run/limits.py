@@ -1,6 +1,6 @@
-"""The limits of a victim.
+"""Finds the limits of a victim.
 
-A limit is the strictest of the suite's limit and the limits of the suite's entries.
+The suite and its entries may have limits. For each quantity, the strictest limit counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from robench.spec import Cell
 
 
 def strictest(suite: Mapping[str, float], cells: Iterable[Cell]) -> dict[str, float]:
-    """Returns the limits of the victim of some cells.
+    """Returns the strictest limits of a victim.
 
     Args:
         suite: the limits of the suite.

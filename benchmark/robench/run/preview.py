@@ -28,7 +28,10 @@ from robench.suite.load import Suite, load_suite
 
 @dataclass
 class VictimRow:
-    """The counts of one victim's cells. A stale cell counts as stored too."""
+    """The numbers of one victim's cells by state.
+
+    A stale cell also counts as stored.
+    """
 
     label: str
     cells: int = 0
@@ -39,7 +42,7 @@ class VictimRow:
 
 @dataclass
 class Preview:
-    """The preview of a run.
+    """A preview of a run: the states of its cells, and lines for the user.
 
     Args:
         name: the name of the suite.
@@ -63,10 +66,9 @@ class Preview:
 def make_preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Preview:
-    """Returns the victims of a suite, with the counts of their cells.
+    """Returns the victims of a suite and the states of their cells.
 
-    The counts are of stored, stale and skipped cells. The data is prepared as in a run, because a stored cell counts
-    only if it was measured on the same data.
+    The data is prepared as in a run, because a stored cell counts only if it was measured on the same data.
 
     Args:
         path: the suite.
@@ -90,7 +92,7 @@ def make_preview(
     skips = note_skips(cell.skip for cell in cells)
     shown = Preview(suite.name, store.folder, [], skips, list(suite.notes), excluded=plan.excluded)
     cache = Cache(default_folder())
-    data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # of all cells, as in a run
+    data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # the data of all cells, as in a run
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)
@@ -126,14 +128,14 @@ def _prepare(
 ) -> tuple[dict[str, str], dict[str, Catalogue]]:
     """Returns the digest and the items of every data set and split.
 
-    Errors are added to the refusals.
+    Errors are added to the refusals of the preview.
     """
     digests, catalogues = {}, {}
     for name, some in group_by_data(cells).items():
         try:
             prepared = load_suite_data(some, suite, registry, cache)
         except UserError as error:
-            if error.path == "targets":  # a mistake in the suite itself, which no other data file can correct
+            if error.path == "targets":  # a mistake in the suite itself
                 raise
             shown.refusals.append(str(error))
             continue

@@ -20,14 +20,14 @@ from robench.store.record import Record, Status
 
 @dataclass(eq=False)
 class Recorder:
-    """The maker of the records of one victim.
+    """A maker of records for the cells of one victim.
 
     Args:
         dependencies: the code and the files that the cells depend on.
         threads: the number of torch threads.
         data_sha: the digest of the prepared data.
-        device: the device on which the victim is fitted. The text is empty until the device is known.
-        fit: the report of the fit. The report is empty until the fit has ended.
+        device: the device on which the victim is fitted, or an empty string until the device is known.
+        fit: the report of the fit, which is empty until the fit has ended.
     """
 
     dependencies: Dependencies
@@ -63,7 +63,7 @@ class Recorder:
     def failed(self, cell: Cell, error: BaseException) -> Record:
         """Returns the record of a cell that could not be measured, with the traceback.
 
-        Long texts are shortened in the middle.
+        The middle of a long message or traceback is cut out.
         """
         text = "".join(traceback.format_exception(error))
         cause = {
@@ -96,5 +96,5 @@ class Recorder:
     def _code(self, cell: Cell) -> dict[str, str]:
         try:
             return self.dependencies.code(cell)
-        except UserError:  # The plugin cannot be imported. The record of the failure reports the reason.
+        except UserError:  # The plugin cannot be imported. The record's error reports the reason.
             return {}

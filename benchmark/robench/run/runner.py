@@ -1,6 +1,6 @@
 """Runs a suite.
 
-An executor measures the open cells, and the results are stored in the folder.
+The runner prepares the data, sends the open cells to an executor, and stores the results in the folder.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ log = logging.getLogger("robench")
 
 @dataclass(frozen=True)
 class Options:
-    """The options that the command line or ``robench.run`` adds to a suite.
+    """The options of a run that are not part of the suite.
 
-    The docstring of ``robench.run`` explains them.
+    They come from the command line or from ``robench.run``, whose docstring explains them.
     """
 
     results: Path | None = None
@@ -62,9 +62,9 @@ class Options:
 
 
 def make_runner(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
-    """Returns the runner of a suite file.
+    """Returns a runner for a suite file.
 
-    The file is checked here, before any work.
+    The suite and the options are checked here, before any work.
 
     Raises:
         UserError: if the suite or an option is wrong.
@@ -84,7 +84,8 @@ class Runner:
         options: the options of the run.
 
     Attributes:
-        locks: the context in which ``run`` is called. It holds the lock of the folder of results until its block ends.
+        locks: the context in which ``run`` is called. The context holds the lock of the folder of results until it
+            ends.
     """
 
     def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
@@ -98,11 +99,11 @@ class Runner:
         self._victims = {cell.victim.id: cell.victim for cell in plan.cells}
 
     def run(self) -> Summary:
-        """Measures the open cells, and stores each one as soon as it is finished.
+        """Measures the open cells, and stores each cell as soon as it is finished.
 
         Raises:
-            UserError: if the data, the targets, the weights of a model or the folder of results do not fit. Nothing has
-                been written then.
+            UserError: if the data, the targets, the weights of a model or the folder of results do not fit. In this
+                case, nothing has been written.
         """
         start = time.perf_counter()
         self.store.check_name(self.suite.name)
@@ -129,7 +130,7 @@ class Runner:
         self._notify_start(cells)
         try:
             self._measure(executor, cells, keys)
-        finally:  # Also after an interrupt or on a full disk, the progress bar must restore the terminal.
+        finally:  # The progress bar must restore the terminal, even after an interrupt or on a full disk.
             self.summary.seconds = time.perf_counter() - start
             self._notify_end()
 
@@ -138,7 +139,7 @@ class Runner:
         return {**self.plan.to_json(), "data_sha256": dict(data), "users_sha256": hash_arrays(users)}
 
     def _work_alone(self) -> None:
-        """Takes the lock of the folder of results once.
+        """Takes the lock of the folder of results, unless this run already holds it.
 
         The unfinished files of killed runs are then removed.
         """
@@ -162,7 +163,7 @@ class Runner:
         return executor
 
     def _data(self) -> tuple[dict[str, DataKey], dict[str, NDArray[Any]]]:
-        """Returns the data of the plan.
+        """Prepares all data of the plan.
 
         Returns:
             The key of every data set and split, and the arrays of users.npz.
@@ -197,9 +198,9 @@ class Runner:
         )
 
     def _note_skipped(self, todo: Todo) -> None:
-        """Stores a record for each skipped cell.
+        """Stores a record for each skipped cell, and logs notes about cells.
 
-        A line of the log counts the stale and the skipped cells.
+        The notes report damaged, stale and skipped cells.
         """
         with self.store.in_background():
             for cell in self.cells:
@@ -213,9 +214,9 @@ class Runner:
             log.warning("%s", note)
 
     def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
-        """Measures cells.
+        """Measures cells in at most two rounds.
 
-        If a worker dies, the rest of its victim is measured once more in a second round.
+        If a worker dies, the rest of its victim is measured once more in the second round.
         """
         inbox = Inbox(cells, self.store, self.summary, self.host, lambda cell: self._label(cell.victim))
         with self.store.in_background():
@@ -228,7 +229,7 @@ class Runner:
             inbox.close()
 
     def _tasks(self, cells: Mapping[str, Mapping[str, Cell]], keys: Mapping[str, DataKey]) -> list[Task]:
-        """Returns one task per victim, in their order."""
+        """Returns one task per victim, in the given order of victims."""
         tasks, files = [], {key: hash_files(self.cache, key.key) for key in keys.values()}
         for victim, some in cells.items():
             key = keys[data_name(self._victims[victim])]

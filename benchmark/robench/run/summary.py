@@ -1,4 +1,4 @@
-"""The summary of a run, with the counts of its cells and its failures."""
+"""Counts the cells of a run, and lists the failures."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Summary:
         return "" if known else f"failed: {failure.victim}, {failure.name}: {failure.error}"
 
     def failure_lines(self) -> list[str]:
-        """Returns the lines about failed cells for the end of the run.
+        """Returns lines about failed cells, for the end of a run.
 
-        The failed cells of a victim that have the same error share a line. The line does not repeat the error of the
-        victim's first failure, because ``add_failure`` has returned it.
+        If failed cells of one victim have the same error, they share a line. The error of a victim's first failure is
+        not repeated, because ``add_failure`` has already returned it.
         """
         groups: dict[tuple[str, str], list[Failure]] = {}
         for failure in self.failures:

@@ -1,6 +1,6 @@
 """The messages between the runner and a worker.
 
-The messages are the payload of a task, events, and records of cells.
+The runner sends the payload of a task. The worker answers with events, which contain the records of cells.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from robench.store.record import Record, Status, new_record
 class Payload(TypedDict):
     """A victim with its open cells, as plain data.
 
-    ``metrics`` are measures such as ``ndcg@10``. ``cache`` is a folder. ``data_key`` is the key of the prepared data in
-    this folder, and ``data_sha`` is the digest of that data. ``files`` holds the sha256 of each file of this data, by
-    its path below the folder. ``limits`` are the limits of the victim: ``seconds``, and ``memory`` in bytes.
+    - ``metrics`` are measures such as ``ndcg@10``.
+    - ``cache`` is a folder.
+    - ``data_key`` is the key of the prepared data in this folder, and ``data_sha`` is the digest of that data.
+    - ``files`` holds the sha256 of each file with this data, by its path below the folder.
+    - ``limits`` are the limits of the victim: ``seconds``, and ``memory`` in bytes.
     """
 
     cells: list[Mapping[str, Any]]
@@ -37,7 +39,7 @@ class Payload(TypedDict):
 
 
 class CellEvent(TypedDict):
-    """The event that a cell has finished. Its ``arrays`` are None if the cell failed."""
+    """The event that a cell has finished. ``arrays`` is None if the cell failed."""
 
     kind: Literal["cell"]
     task: str
@@ -46,9 +48,9 @@ class CellEvent(TypedDict):
 
 
 class ProgressEvent(TypedDict):
-    """The event that a victim has finished epochs or cells.
+    """The event that a victim has made progress.
 
-    The phase is ``fit`` for epochs and ``measure`` for cells.
+    The phase is ``fit`` if epochs are counted, and ``measure`` if cells are counted.
     """
 
     kind: Literal["progress"]
@@ -59,9 +61,9 @@ class ProgressEvent(TypedDict):
 
 
 class NoteEvent(TypedDict):
-    """The event that an executor or a worker has a line for the user.
+    """The event that an executor or a worker has a message for the user.
 
-    The line is about the task. If ``once`` is set, it is about all tasks and is shown once per run.
+    The message is about the task. If ``once`` is set, the message is about all tasks and is shown once per run.
     """
 
     kind: Literal["note"]
@@ -88,7 +90,7 @@ WorkerEvent = CellEvent | ProgressEvent | NoteEvent | LostEvent
 def record_of(cell: Cell, status: Status, **content: Any) -> Record:
     """Returns the record of a cell.
 
-    The record holds the spec of the cell, the settings from the suite, and ``content``.
+    The record holds the spec of the cell, the settings that the suite gives, and ``content``.
     """
     return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
 
@@ -111,9 +113,9 @@ def cell_to_payload(cell: Cell) -> Mapping[str, Any]:
 
 
 def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
-    """Returns the victim that a payload of ``dataclasses.asdict`` describes.
+    """Restores a victim from the output of ``dataclasses.asdict``.
 
-    The victim has the same id as before.
+    The restored victim has the same id.
     """
     poison = payload["poison"]
     return Victim(
@@ -129,7 +131,10 @@ def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
 
 
 def cell_from_payload(payload: Mapping[str, Any]) -> Cell:
-    """Returns the cell of a payload from ``cell_to_payload``, with the same id."""
+    """Restores a cell from the output of ``cell_to_payload``.
+
+    The restored cell has the same id.
+    """
     attack, users, threat = payload["attack"], payload["users"], payload["threat"]
     parts = {
         "victim": victim_from_payload(payload["victim"]),

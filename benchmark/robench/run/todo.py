@@ -1,7 +1,7 @@
 """Decides which cells of a plan are stored, stale, changed or missing.
 
-No other module decides this. ``run`` measures the cells that are changed or missing, and ``plan`` counts the cells of
-every state.
+Only this module makes the decision. ``run`` measures the cells that are changed or missing, and ``plan`` counts the
+cells of every state.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ State = Literal["stored", "stale", "changed", "missing", "skipped"]
 class Todo:
     """The state of every cell of a plan.
 
-    A ``stored`` cell was measured, and nothing that it depends on has changed. A ``stale`` cell was measured by other
-    code, with other files of a plugin or on another type of device. A ``changed`` cell was measured on other data. A
-    ``missing`` cell was not measured, failed, is damaged, or lacks the likes that a metric needs. A ``skipped`` cell
-    cannot be measured.
+    - A ``stored`` cell was measured, and nothing that the cell depends on has changed.
+    - A ``stale`` cell was measured by other code, with other files of a plugin or on another type of device.
+    - A ``changed`` cell was measured on other data.
+    - A ``missing`` cell was not measured, failed, is damaged, or lacks the likes that a metric needs.
+    - A ``skipped`` cell cannot be measured.
 
     Args:
         states: the state of each cell, by the id of the cell.
-        damaged: what is wrong with the stored files of cells that count as missing, by the id of the cell.
-        elsewhere: the type of the other device on which a stale cell was measured, by the id of the cell.
-        device: the type of device of this run. The text is empty if no cell depends on it.
+        damaged: the error for each cell with damaged files, by the id of the cell. These cells count as missing.
+        elsewhere: the type of device for each cell that is stale because of another device, by the id of the cell.
+        device: the type of device of this run, or an empty string if no cell depends on the device.
     """
 
     states: Mapping[str, State]
@@ -58,7 +59,7 @@ class Todo:
         return sum(other == state for other in self.states.values())
 
     def notes(self) -> list[str]:
-        """Returns the notes about stale cells that ``run`` and ``plan`` show."""
+        """Returns notes about stale cells, which ``run`` and ``plan`` show."""
         changed = self.count("stale") - len(self.elsewhere)
         causes = [(changed, "code or weights have changed since")] if changed else []
         for kind, count in sorted(Counter(self.elsewhere.values()).items()):
@@ -76,7 +77,7 @@ def find_todo(
     *,
     fresh: bool = False,
 ) -> Todo:
-    """Compares the cells of a plan with the stored records.
+    """Finds the state of each cell by comparing the plan with the stored records.
 
     Args:
         cells: the selected cells.
@@ -84,7 +85,7 @@ def find_todo(
         dependencies: the present code and files.
         metrics: the metrics of the suite.
         data: the digest of the prepared data, by data set and split.
-        device: the device of the suite. It matters to neural victims only.
+        device: the device of the suite. Only the states of neural victims depend on the device.
         fresh: whether stored cells are measured again. If so, no record is read.
     """
     of_suite = tuple(metrics)

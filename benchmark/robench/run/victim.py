@@ -34,7 +34,7 @@ def make_victim_fit(
     device: torch.device,
     targets: IntArray,
 ) -> VictimFit:
-    """Returns the fit of a victim.
+    """Returns the fit of a victim, which has not been carried out yet.
 
     Fits of the same victim, data, code and device share a checkpoint.
 
@@ -66,7 +66,8 @@ def make_victim_fit(
 def targets_of(victim: Victim, train: Interactions) -> IntArray:
     """Returns the items for which ranks are stored, int64 [T].
 
-    They are the items that the poisoning promotes, or the items of every target set.
+    For a poisoned victim, these are the items that the poisoning promotes. For other victims, these are the items of
+    every target set.
     """
     sets = choose_targets(train, victim.targets) if victim.targets.count else []
     chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]
@@ -77,7 +78,7 @@ def targets_of(victim: Victim, train: Interactions) -> IntArray:
 class CellMeasurement:
     """The measurement of one cell.
 
-    It includes the values of its measures and the usage of language models.
+    The fields ``metrics`` and ``usage`` hold the values of the measures and the usage of language models.
     """
 
     measurement: Measurement
@@ -87,9 +88,9 @@ class CellMeasurement:
 
 @dataclass(frozen=True, eq=False)
 class _CleanVictim:
-    """A victim on one choice of users.
+    """A victim on one choice of users, with its clean measurement.
 
-    It includes the clean measurement and the usage of language models.
+    ``usage`` is the usage of language models during the clean measurement.
     """
 
     victim: MeasuredVictim
@@ -99,9 +100,9 @@ class _CleanVictim:
 
 @dataclass(frozen=True, eq=False)
 class _Failure:
-    """The error of a clean measurement.
+    """An error in a clean measurement.
 
-    Every cell that needs the measurement reports this error.
+    Every cell that needs this measurement reports the error.
     """
 
     error: Exception
@@ -110,14 +111,14 @@ class _Failure:
 
 @dataclass(eq=False)
 class FittedVictim:
-    """A fitted victim, which measures its cells one by one.
+    """A fitted victim that measures its cells one by one.
 
     The clean measurement is made only once per choice of users.
 
     Args:
         fitted: the model, and the report of its fit.
         data: the prepared data.
-        held: the held-out items, which the fit has released.
+        held: the held-out items, which are available because the fit has ended.
         targets: the items for which ranks are stored, int64 [T].
         metrics: the metric of each measure of the suite.
         registry: the plugins.
@@ -148,7 +149,7 @@ class FittedVictim:
         return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
-        """Returns the clean measurement, with the additional arrays of the clean cell."""
+        """Returns the measurement of a clean cell, with the arrays that only it has."""
         arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
         if len(self.targets):
             arrays["targets"] = self.targets
@@ -167,7 +168,7 @@ class FittedVictim:
         return measurement, usage.amounts()
 
     def _promoted(self, cell: Cell) -> IntArray | None:
-        """Returns the items that a cell's attack promotes, int64 [T], or None.
+        """Returns the items that a cell's attack promotes, int64 [T].
 
         The result is None if the cell has no target set.
         """
@@ -177,12 +178,12 @@ class FittedVictim:
         return self.targets[cell.target_set * count : (cell.target_set + 1) * count]
 
     def _clean_of(self, cell: Cell) -> _CleanVictim:
-        """Returns the victim on a cell's users.
+        """Returns the victim and its clean measurement on the users of a cell.
 
-        All cells with these users share one clean measurement.
+        All cells with the same users share one clean measurement.
 
         Raises:
-            Exception: any error of the victim. The error is the same for every cell.
+            Exception: any error of the victim. Every cell with these users raises the same error.
         """
         key = digest(None if cell.users is None else cell.users.content())
         if key not in self._clean:
@@ -192,7 +193,7 @@ class FittedVictim:
                 self._clean[key] = _Failure(error, error.__traceback__)
         clean = self._clean[key]
         if isinstance(clean, _Failure):
-            raise clean.error.with_traceback(clean.trace)  # without the frames of an earlier cell
+            raise clean.error.with_traceback(clean.trace)  # drops the frames of an earlier cell
         return clean
 
     def _measure_clean(self, cell: Cell) -> _CleanVictim:

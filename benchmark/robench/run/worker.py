@@ -1,7 +1,7 @@
 """Fits one victim or loads its checkpoint, and measures its cells.
 
-The functions run in a worker process, and catch the exceptions of plugins. An exception before the first cell fails the
-victim. A later exception fails only its cell.
+The functions run in a worker process and catch the exceptions of plugins. An exception before the first cell fails the
+victim. A later exception fails only its own cell.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Phase = Literal["fit", "measure"]
 
 
 def work(task: Task, emit: Emit) -> None:
-    """Measures the cells of a task, and emits events for cells and for progress.
+    """Measures the cells of a task, and emits events about cells and progress.
 
     Args:
         task: a victim with its open cells (``Payload``).
@@ -73,9 +73,9 @@ def _work(task: str, payload: Payload, emit: Emit) -> None:
 
 
 def _raise_if_interrupted(error: BaseException) -> None:
-    """Raises a ``KeyboardInterrupt`` again if it may come from the user's Ctrl-C.
+    """Raises a ``KeyboardInterrupt`` again if the user may have pressed Ctrl-C.
 
-    If Ctrl-C cannot reach this process, a plugin raised the exception.
+    If Ctrl-C cannot reach this process, a plugin raised the exception, and the function returns.
     """
     if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         raise error
@@ -89,9 +89,9 @@ def _fit(
     recorder: Recorder,
     report: Callable[[int, int], None],
 ) -> FittedVictim:
-    """Returns the fitted victim.
+    """Fits the victim, or loads its checkpoint.
 
-    The recorder receives the device and the report of the fit.
+    The function gives the device and the report of the fit to the recorder.
     """
     device = pick_device(payload["device"])
     recorder.device = str(device)

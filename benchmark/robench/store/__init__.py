@@ -1,1 +1,1 @@
-"""The folder of one suite's results, its records and their provenance."""
+"""Reads and writes the folder of a suite's results, with its records."""

@@ -1,7 +1,7 @@
-"""The published form of a folder of results.
+"""Reads and writes the published form of a folder of results.
 
-It has the files records.jsonl, arrays.npz and MANIFEST.json instead of one file per cell. ``robench pack`` writes it,
-and ``Store`` reads it. It holds every bit of the loose form, so a run can continue from it.
+In this form, the files records.jsonl, arrays.npz and MANIFEST.json replace the files of single cells. ``robench pack``
+writes the form, and ``Store`` reads it. No bit of the loose form is lost, so a run can continue from a packed folder.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Manifest(Content):
 
     Args:
         format_version: the version of the published form.
-        versions: versions of the packages that wrote the tables and the page.
-        files: the sha256 of every other file, by its name.
-        cells: ``hash_cell`` of every cell, by its id, in the order of the lines of records.jsonl.
+        versions: the versions of the packages that wrote the tables and the page.
+        files: the sha256 of every other file, by name.
+        cells: ``hash_cell`` of every cell, by the id of the cell, in the order of the lines of records.jsonl.
         root: the sha256 of all other fields.
     """
 
@@ -50,15 +50,15 @@ class Manifest(Content):
 
 
 def to_line(record: Record) -> str:
-    """Returns the canonical line of a record.
+    """Returns the canonical JSON line of a record, without a line break.
 
-    The fields keep their order. No spaces separate them, and there is no line break.
+    The fields keep their order, and no spaces separate them.
     """
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def hash_cell(record: Record, arrays: Arrays) -> str:
-    """Returns the sha256 of a record and of the content of its arrays.
+    """Returns the sha256 of a cell: of its record and the content of its arrays.
 
     The hash does not depend on the file that holds the record or the arrays.
     """
@@ -72,7 +72,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_manifest(manifest: Mapping[str, Any]) -> str:
-    """Returns the root of a manifest: the sha256 of everything else in it."""
+    """Returns the root of a manifest, which is the sha256 of all its other fields."""
     rest = {name: part for name, part in manifest.items() if name != "root"}
     return digest(rest, length=64)
 
@@ -85,7 +85,7 @@ def write_archive(
     files: Sequence[str],
     versions: Mapping[str, str],
 ) -> None:
-    """Writes records.jsonl, arrays.npz and, last, MANIFEST.json.
+    """Writes records.jsonl, arrays.npz and MANIFEST.json.
 
     Args:
         folder: the folder to write to, which already has the other files.
@@ -93,11 +93,11 @@ def write_archive(
         read: a function that returns the arrays of a cell, or no arrays if the cell was not measured.
         users: the arrays of users.npz.
         files: the names of the other files that are published.
-        versions: versions of the packages that wrote the tables and the page.
+        versions: the versions of the packages that wrote the tables and the page.
     """
     cells = sorted(records)
     lines = "".join(f"{to_line(records[cell])}\n" for cell in cells).encode()
-    # All three are written before the first is replaced, as the arrays may come from the files that are replaced.
+    # All new files are complete before an old one is replaced, because the arrays may be read from the old files.
     with ExitStack() as stack:
         manifest_file, record_file, array_file = (
             stack.enter_context(replacing(folder / name)) for name in (MANIFEST, RECORDS, ARRAYS)
@@ -122,7 +122,7 @@ class Archive:
     """The packed results of a folder.
 
     Args:
-        folder: the folder, which contains a records.jsonl.
+        folder: the folder, which contains packed results.
     """
 
     FILES = (RECORDS, ARRAYS, MANIFEST)
@@ -160,7 +160,7 @@ class Archive:
 
     @cached_property
     def _lines(self) -> dict[str, tuple[int, bytes]]:
-        """The number and the text of every record's line, by the id of the cell."""
+        """The number and the bytes of every record's line, by the id of the cell."""
         path = self.folder / RECORDS
         try:
             lines = read_file(path).splitlines()
@@ -195,7 +195,7 @@ class Archive:
         return f"{self.folder / RECORDS}:{self._lines[cell][0] + 1}"
 
     def holds(self, record: Record) -> bool:
-        """Returns whether exactly this version of a record is packed."""
+        """Returns whether this exact version of a record is packed."""
         cell = record["id"]
         return cell in self.manifest["cells"] and self._lines[cell][1] == to_line(record).encode()
 
@@ -227,5 +227,5 @@ def check_archive(archive: Archive) -> None:
     """
     for cell in archive.cells:
         record = archive.read(cell)
-        assert record is not None  # the manifest lists the cell
+        assert record is not None  # the cell is in the manifest
         archive.arrays(record)

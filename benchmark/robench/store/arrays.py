@@ -1,6 +1,6 @@
 """Checks the names, kinds, shapes and ranges of a cell's arrays.
 
-The arrays must fit each other and the record.
+The arrays must agree with each other and with the record.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from robench.store.npz import Arrays
 from robench.store.record import Record
 
 NEEDED = ("users", "indptr", "ranks", "top", "candidates")
-# The kind of the numbers, and the axes: U users, n held-out items, T targets, M members, 10 places, None any length.
+# The dtype kinds and the axes of each array. Axes are U users, n held-out items, T targets and M members.
+# A number is a fixed length, and None is any length.
 SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "users": ("i", ("U",)),
     "indptr": ("i", ("U+1",)),
@@ -40,11 +41,11 @@ SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "dislikes": ("f", ("n",)),
     "calibration": ("f", (2,)),
 }
-UNBOUNDED = ("radius", "dislikes")  # inf for unbroken users, nan for users without negatives
+UNBOUNDED = ("radius", "dislikes")  # inf for unbroken users, NaN for users without negatives
 
 
 def find_array_problem(record: Record, arrays: Arrays) -> str:
-    """Returns what is wrong with the arrays of a record, or an empty text.
+    """Returns what is wrong with the arrays of a record, or an empty string.
 
     Arrays with unknown names are ignored.
     """
@@ -62,9 +63,9 @@ def find_array_problem(record: Record, arrays: Arrays) -> str:
 
 
 def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None, int]) -> str:
-    """Returns what is wrong with one array by itself, or an empty text.
+    """Returns what is wrong with one array by itself, or an empty string.
 
-    ``sizes`` receives the size of each axis that the array is the first to have.
+    ``sizes`` holds the sizes of the axes of earlier arrays. The function adds the size of each new axis.
     """
     kinds, axes = SHAPES[name]
     if array.dtype.kind not in kinds:
@@ -81,7 +82,7 @@ def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None,
 
 
 def _range_problem(arrays: Arrays, count: int) -> str:
-    """Returns which array has values out of range, or an empty text."""
+    """Returns which array has values out of range, or an empty string."""
     indptr, ranks, top = arrays["indptr"], arrays["ranks"], arrays["top"]
     if indptr[0] != 0 or indptr[-1] != count or (np.diff(indptr) < 0).any():
         return "the array 'indptr' does not cut the ranks by user"
@@ -99,10 +100,10 @@ def _range_problem(arrays: Arrays, count: int) -> str:
 
 
 def find_user_problem(arrays: Arrays, known: Arrays) -> str:
-    """Returns how a cell's arrays contradict users.npz, or an empty text.
+    """Returns how a cell's arrays contradict users.npz, or an empty string.
 
     Args:
-        arrays: the arrays of the cell, which fit each other.
+        arrays: the arrays of the cell, which agree with each other.
         known: the arrays of users.npz for the cell's data set and split, by their short names.
     """
     users, bounds, items = arrays["users"], known["held_out_indptr"], len(known["title"])
@@ -117,7 +118,7 @@ def find_user_problem(arrays: Arrays, known: Arrays) -> str:
 
 
 def find_users_problem(arrays: Arrays) -> str:
-    """Returns what is wrong with the arrays of users.npz, or an empty text."""
+    """Returns what is wrong with the arrays of users.npz, or an empty string."""
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in arrays.items():
         place, _, short = name.rpartition("/")

@@ -1,7 +1,7 @@
-"""The folder of one suite's results.
+"""Reads and writes the folder of one suite's results.
 
 The folder contains suite.yaml, plan.json, users.npz, and a record with arrays for each cell. The cells may be packed. A
-cell that was measured after the packing has its own files, which replace the packed ones.
+cell that was measured after the packing has separate files, which replace the packed record and arrays.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Store:
     """A folder of results. Every file is written completely or not at all.
 
     Args:
-        folder: the folder, which is created at the first write.
+        folder: the folder, which is created by the first write.
         keep: whether ``measured`` keeps the checked arrays in memory, because tables will read them later.
     """
 
@@ -47,11 +47,11 @@ class Store:
         self.folder = folder
         self.cells = folder / "cells"
         self._keep = keep
-        self._contents: dict[str, bytes] = {}  # the checked files whose arrays have not been requested yet
+        self._contents: dict[str, bytes] = {}  # checked array files that have not been parsed yet
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
         self._records: dict[str, Record] = {}
         self._writer: BackgroundWriter | None = None
-        self._shared: dict[str | bytes, Any] = {}  # the values that many cells share, by their text or bytes
+        self._shared: dict[str | bytes, Any] = {}  # values that many cells share, by their JSON or bytes
         self.archive = Archive(folder) if Archive.is_in(folder) else None
 
     def check_name(self, name: str) -> None:
@@ -67,7 +67,7 @@ class Store:
             os.lstat(self.folder)
         except (FileNotFoundError, NotADirectoryError):
             pass
-        except OSError as error:  # the name is too long, or the folder belongs to somebody else
+        except OSError as error:  # the name is too long, or the folder belongs to another user
             hint = "give another --results"
             raise UserError(f"cannot be used: {error.strerror}", where=str(self.folder), hint=hint) from None
         if self.folder.exists() and not self.folder.is_dir():
@@ -96,7 +96,7 @@ class Store:
 
         Args:
             suite: the validated suite as YAML text.
-            plan: the content of plan.json, which is sealed here.
+            plan: the content of plan.json, which this function seals.
 
         Raises:
             UserError: if the folder cannot be written.
@@ -107,9 +107,10 @@ class Store:
 
     @naming_folder
     def write_users(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Writes users.npz, which joins all ``users_arrays``.
+        """Writes users.npz.
 
-        There is one group of arrays per data set and split.
+        Args:
+            arrays: the results of ``users_arrays`` for all data sets and splits.
         """
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
 
@@ -166,13 +167,14 @@ class Store:
         Args:
             record: the record of the cell.
             arrays: the arrays of the cell, or None if the cell was not measured.
-            foreign: whether somebody else made the record and the arrays. They are then checked before they are stored.
+            foreign: whether another process made the record and the arrays. If so, both are checked before they are
+                stored.
 
         Returns:
             The stored record, with its checksums.
 
         Raises:
-            InvalidCellError: if ``foreign`` is true, and the files would not be accepted when they are read.
+            InvalidCellError: if ``foreign`` is true, and reading would refuse the files.
             UserError: if the folder cannot be written.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
@@ -180,7 +182,7 @@ class Store:
             whole, files = self._complete(record, arrays)
             if foreign:
                 _check_cell(files)
-        except Exception as error:  # content that somebody else made may cause any exception
+        except Exception as error:  # foreign content may cause any exception
             if not foreign:
                 raise
             reason = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -208,9 +210,10 @@ class Store:
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
-        """Lets a thread write the cells of the block, which never waits for the disk.
+        """Lets a thread write the cells that are stored in a block of code.
 
-        All cells are on the disk at the end of the block.
+        The block waits for the disk only if many cells are waiting to be written. All cells are on the disk at the end
+        of the block.
 
         Raises:
             UserError: if the folder cannot be written. Cells that were stored earlier remain.
@@ -224,10 +227,13 @@ class Store:
                 writer.close()
 
     def check_cells(self) -> None:
-        """Checks what all cells depend on, so that one fault gives one error.
+        """Checks what all cells depend on.
+
+        A fault that affects all cells is then reported only once.
 
         Raises:
-            UserError: if the folder of the cells is a file, or the manifest of the packed cells is damaged.
+            UserError: if the folder of the cells is a file or a link, or if the manifest of the packed cells is
+                damaged.
         """
         if self.cells.exists() and not self.cells.is_dir():
             raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
@@ -239,7 +245,7 @@ class Store:
     def read(self, cell: str) -> Record | None:
         """Returns the record of a cell, or None if the record is missing.
 
-        A file is read and checked only once.
+        Each record is read and checked only once.
 
         Raises:
             UserError: if the record is damaged, or belongs to another cell.
@@ -256,9 +262,9 @@ class Store:
         return self._records[cell]
 
     def _share(self, record: Record) -> Record:
-        """Returns a record that shares its parts with earlier records to save memory.
+        """Returns a record in which repeated values are shared to save memory.
 
-        A part is shared if it equals a part of an earlier record.
+        A part of the record is shared if it equals a part of an earlier record.
         """
         spec = record["spec"]
         record["spec"] = {**spec, "victim": self._shared.setdefault(record["victim"], spec["victim"])}
@@ -270,7 +276,7 @@ class Store:
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Returns the arrays of a record.
 
-        A file is read and hashed only once, and its arrays are kept in memory.
+        A file is read and hashed only once, and its arrays stay in memory.
 
         Raises:
             UserError: if the arrays are missing, or if they have changed since they were written.
@@ -292,7 +298,7 @@ class Store:
         return dict(self._arrays[expected])
 
     def where(self, record: Record) -> str:
-        """Returns the place of a record for messages."""
+        """Returns the place of a record, for messages."""
         path = self.cells / f"{record['id']}.json"
         return str(path) if self.archive is None or path.exists() else self.archive.where(record["id"])
 
@@ -300,7 +306,7 @@ class Store:
         return self.cells / f"{record['id']}.npz"
 
     def _content(self, record: Record) -> bytes | None:
-        """Returns the bytes of a record's arrays, after checking their sha256.
+        """Returns the bytes of a record's array file, after checking their sha256.
 
         The result is None if the archive holds the arrays.
         """
@@ -351,17 +357,17 @@ class Store:
 
 
 class InvalidCellError(ValueError):
-    """A cell whose files would not be accepted when they are read."""
+    """Raised if the files of a cell would be refused when they are read."""
 
 
 def _check_cell(files: Sequence[File]) -> None:
-    """Checks the files of a cell as they are checked when they are read.
+    """Checks the new files of a cell in the same way as stored files.
 
     Args:
-        files: the file of the arrays, if any, and the record.
+        files: the file of the arrays, if any, and the file of the record as the last one.
 
     Raises:
-        UserError: if the record or the arrays would not be accepted.
+        UserError: if the record or the arrays would be refused when they are read.
     """
     *others, last = files
     record = parse_record(last.content, last.path.stem, str(last.path))
@@ -374,12 +380,12 @@ def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, ND
     """Returns the arrays of users.npz for one data set and split.
 
     Args:
-        name: the name of the data set and split. The name of every array begins with it.
+        name: the name of the data set and split. The name of every array begins with this name.
         data: the prepared data.
         users: the rows of the evaluated users, int64 [U].
 
     Returns:
-        The arrays ``user``, int64 [U], ``user_id``, text [U], and ``title``, text [n_items]. The held-out items of all
+        The arrays ``user``, int64 [U], ``user_id``, str [U], and ``title``, str [n_items]. The held-out items of all
         users are stored as CSR, in ``held_out_indptr`` and ``held_out_items``.
     """
     return {

@@ -1,6 +1,7 @@
 """Pydantic models of the content of files.
 
-The module has a common base, models of dataclasses, and a function that describes a mistake in one line.
+The module has their base class, a function that builds a model from a dataclass, and a function that describes a
+mistake in one line.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from robench.api.metric import Measure
 
-MOST_TEXT = 120  # the largest length of a value in a message
+MOST_TEXT = 120  # the largest length of a string in a message
 Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Content(BaseModel):
     """A JSON object that is read from a file.
 
-    Values must have exactly their type. A later version of robench may add fields, which are ignored.
+    Every value must have exactly the type of its field. Unknown fields are ignored, because later versions of robench
+    may add fields.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
 
 
 def first_problem(error: ValidationError) -> str:
-    """Returns the first mistake as one line.
+    """Describes the first mistake in one line.
 
     An example is ``'cells[1].epsilon': Input should be a valid number``.
     """
@@ -40,7 +42,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def model_of(cls: Any, more: Mapping[str, Any] | None = None) -> type[BaseModel]:
-    """Returns a Pydantic model of the JSON that is written for a dataclass.
+    """Returns a Pydantic model of the JSON form of a dataclass.
 
     ``robench.api.codec`` writes this JSON.
 
@@ -63,7 +65,7 @@ def _fields(cls: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(hint: Any) -> Any:
-    """Returns the type of the JSON that is written for a value of type ``hint``."""
+    """Returns the type of the JSON that stores a value of type ``hint``."""
     kind, arguments = get_origin(hint), get_args(hint)
     if hint is Measure:
         return str

@@ -1,6 +1,6 @@
 """Writes and reads npz files.
 
-The arrays are stored uncompressed and never unpickled. No array is larger than its file.
+Arrays are stored uncompressed, and are never unpickled. No array can be larger than its file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robench.api.errors import UserError
 Arrays = Mapping[str, NDArray[Any]]
 
 _MAGIC, _LENGTH = b"\x93NUMPY\x01\x00", struct.Struct("<H")
-_END = struct.Struct("<4s4H2LH")  # the parts of a zip file: its end, an entry of its directory, the header of a member
+_END = struct.Struct("<4s4H2LH")  # of a zip file: its end, a directory entry, a member's header
 _ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
 _LOCAL = struct.Struct("<4s2x2H16x2H")
 _HEADER = re.compile(
@@ -34,7 +34,7 @@ _HEADER = re.compile(
 
 
 def arrays_to_bytes(arrays: Arrays) -> bytes:
-    """Returns an uncompressed npz. Equal arrays give equal bytes."""
+    """Returns arrays as an uncompressed npz. Equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     return buffer.getvalue()
@@ -56,7 +56,7 @@ def hash_arrays(arrays: Arrays) -> str:
 def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
     """Returns the arrays of an uncompressed npz.
 
-    Only numbers and texts are read. A compressed member is refused, because it could inflate to any size.
+    Only arrays of numbers or strings are read. A compressed member is refused, because it could inflate to any size.
 
     Args:
         content: the bytes of the file.
@@ -79,7 +79,7 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
                 arrays[name] = parse_array(file.read(member), name, where)
     except UserError:
         raise
-    except Exception as error:  # the zip reader raises exceptions of many classes on damaged files
+    except Exception as error:  # the zip reader raises many classes of exceptions on damaged files
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UserError(f"not a whole npz: {problem[:200]}", where=where) from None
     return arrays
@@ -88,19 +88,19 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
 def _plain_members(content: bytes) -> dict[str, bytes] | None:
     """Returns the members of an npz with the layout of ``arrays_to_bytes``.
 
-    The result is None if the layout differs. This function takes less than half the time of ``zipfile``. That library
-    reads all other files, and reports what is wrong with damaged files.
+    The result is None if the layout differs. This function takes less than half the time of ``zipfile``. Files with
+    other layouts and damaged files are left to ``zipfile``, which reports what is wrong.
     """
     try:
         return _read_members(content)
-    except (struct.error, _OtherLayoutError):  # the content ends too early
+    except (struct.error, _OtherLayoutError):  # a struct.error means that the content ends too early
         return None
 
 
 def _read_members(content: bytes) -> dict[str, bytes]:
     """Returns uncompressed members that follow each other without gaps.
 
-    The function also compares the checksum of each member with its content.
+    The checksum of each member is compared with its content.
     """
     end = len(content) - _END.size
     magic, disk, other, here, count, size, directory, comment = _END.unpack_from(content, max(end, 0))
@@ -125,7 +125,7 @@ def _read_members(content: bytes) -> dict[str, bytes]:
 
 
 class _OtherLayoutError(Exception):
-    """A zip file that is laid out differently."""
+    """Raised if a zip file has another layout."""
 
 
 def _expect(holds: bool) -> None:
@@ -136,7 +136,7 @@ def _expect(holds: bool) -> None:
 def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
     """Returns the array of a member.
 
-    The header must announce exactly as many bytes as there are.
+    The size in the header must be exactly the number of bytes that follow.
     """
     begin, header = len(_MAGIC) + _LENGTH.size, None
     if content.startswith(_MAGIC) and len(content) >= begin:
@@ -153,9 +153,9 @@ def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
 
 @lru_cache(maxsize=1024)
 def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]] | None:
-    """Returns the type, the shape and the order in a header, or None.
+    """Returns the type, the shape and the order that an npy header states.
 
-    The result is None if the bytes are not a valid header.
+    The result is None if the header is not valid.
     """
     parts = _HEADER.fullmatch(header.decode("latin1"))
     if parts is None:

@@ -1,6 +1,6 @@
-"""The file plan.json, which holds the plan of a run.
+"""Reads plan.json, which holds the plan of a run.
 
-Tables and ``robench show`` read it.
+Tables and ``robench show`` use the plan.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PLAN_VERSION = 1
 class PlannedTable:
     """A table of the leaderboard for one threat model.
 
-    Its budgets go up to ``epsilon``.
+    The table covers budgets up to ``epsilon``.
     """
 
     threat: Threat = field(metadata=inline())
@@ -47,11 +47,11 @@ class PlanFile:
         protocol_version: the version of the measurement protocol.
         metrics: the measures of every cell.
         ranking: the tables of the leaderboard.
-        targets: which items are promoted.
+        targets: the choice of the promoted items.
         seeds: the seeds of the victims.
         cells: every cell of the suite, including skipped ones.
         data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
-        users_sha256: ``hash_arrays`` of users.npz. It is empty in plans of earlier versions of robench.
+        users_sha256: ``hash_arrays`` of users.npz. The string is empty in plans from earlier versions of robench.
     """
 
     format_version: Count
@@ -87,14 +87,14 @@ def read_plan(folder: Path) -> PlanFile:
 
 
 def parse_plan(content: bytes, where: str) -> PlanFile:
-    """Returns the plan of a JSON text.
+    """Parses and checks the content of a plan.json file.
 
     Args:
         content: the bytes of the file.
         where: the name of the file in error messages.
 
     Raises:
-        UserError: if the text is not a plan, or was changed after it was written.
+        UserError: if the content is not a plan, or was changed after it was written.
     """
     plan = parse_json(content, where)
     if not isinstance(plan, dict) or plan.get("format_version") != PLAN_VERSION:
@@ -115,7 +115,7 @@ def parse_plan(content: bytes, where: str) -> PlanFile:
 
 
 def _problem(plan: PlanFile) -> str:
-    """Returns a fault of a plan that the types do not exclude, or an empty text."""
+    """Returns a fault of a plan that the types do not exclude, or an empty string."""
     ids = Counter(cell.cell for cell in plan.cells)
     for cell in plan.cells:
         if ids[cell.cell] > 1:
@@ -128,5 +128,5 @@ def _problem(plan: PlanFile) -> str:
 
 @cache
 def plan_model() -> type[BaseModel]:
-    """Returns the Pydantic model of plan.json, which is made from ``PlanFile``."""
+    """Returns the Pydantic model of plan.json, which is built from ``PlanFile``."""
     return model_of(PlanFile, {SEAL: (Sha256, ...)})

@@ -1,4 +1,4 @@
-"""The provenance of a record: versions, code digests and machine."""
+"""Collects the provenance of a record: versions, code digests and machine."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def version_of(distribution: str) -> str:
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
     """Returns the provenance of a record.
 
-    The provenance has the versions of robench, Python, torch, numpy and the plugins. It also has the platform, the
-    processor, the device, the number of threads and the digests of the code.
+    The provenance contains the versions of robench, Python, torch, numpy and the plugins. It also contains the
+    platform, the processor, the device, the number of threads and the digests of the code.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.
@@ -61,7 +61,7 @@ def processor() -> str:
 def peak_memory() -> float | None:
     """Returns the peak memory of this process in MiB.
 
-    The result is None if the system does not report it.
+    The result is None if the system does not report the peak.
     """
     try:
         import resource  # noqa: PLC0415  # absent on Windows

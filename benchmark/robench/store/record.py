@@ -1,4 +1,4 @@
-"""Writes and reads records, the JSON files of cells with their checksums."""
+"""Builds, writes and reads records, the JSON files of cells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Record = dict[str, Any]
 
 
 def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record:
-    """Returns a record without the checksums of its arrays and of itself."""
+    """Returns a record that still lacks the checksums of its arrays and of itself."""
     return {
         "format_version": FORMAT_VERSION,
         "protocol_version": PROTOCOL_VERSION,
@@ -47,7 +47,7 @@ def compute_metric_values(
     Args:
         metrics: the metric of each measure of the suite.
         outcome: the outcome of the cell.
-        threat: the threat model of the cell, or None if it is clean.
+        threat: the threat model of the cell, or None if the cell is clean.
         kind: the kind of the cell's attack.
     """
     values = {measure: measure.per_user(metric, outcome, threat, kind) for measure, metric in metrics.items()}
@@ -72,9 +72,13 @@ def compute_mean(values: FloatArray) -> float | None:
 
 
 def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:
-    """Returns the outcome that the arrays of a cell hold.
+    """Builds the outcome of a cell from its arrays.
 
-    Likes are p = σ(a·s + b) of the stored scores, with (a, b) in the array ``calibration``.
+    The probability of a like is p = σ(a·s + b). The score s is stored, and (a, b) is in the array ``calibration``.
+
+    Args:
+        arrays: the arrays of the cell.
+        clean: the outcome of the clean cell, for metrics that compare the two.
     """
     targets = arrays.get("target_ranks")
     outcome = Outcome(arrays["indptr"], arrays["ranks"], arrays["top"], arrays["candidates"], targets, clean)
@@ -86,9 +90,9 @@ def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:
 
 
 def lacks_likes(record: Record, metrics: Iterable[Metric]) -> bool:
-    """Returns whether a suite asks for metrics of likes that the record lacks.
+    """Returns whether a suite needs likes that the record lacks.
 
-    Such a record was made for a suite that did not ask for these metrics.
+    Such a record was made for a suite without metrics of likes.
     """
     needed = any(metric.needs == "likes" for metric in metrics)
     return needed and "calibration_a" not in record.get("diagnostics", {})
@@ -100,7 +104,7 @@ def to_text(record: Record) -> str:
 
 
 def parse_record(content: bytes, cell: str, where: str) -> Record:
-    """Returns the record of a JSON text, if it is the record of this cell.
+    """Parses a record, and checks that it belongs to the given cell.
 
     Args:
         content: the bytes of the file.
@@ -108,7 +112,7 @@ def parse_record(content: bytes, cell: str, where: str) -> Record:
         where: the name of the file in error messages.
 
     Raises:
-        UserError: if the text is not a record, was changed after it was written, or belongs to another cell.
+        UserError: if the content is not a record, was changed after it was written, or belongs to another cell.
     """
     record = parse_json(content, where)
     if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:

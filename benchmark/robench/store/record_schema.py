@@ -1,6 +1,6 @@
 """The fields of a record as types.
 
-Records are checked against these types, and the JSON schema is made from them.
+Records are checked against these types, and the JSON schema is generated from them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class PartContent(Content):
 
 
 class TargetsContent(Content):
-    """The choice of target items, and the set that the cell promotes."""
+    """The choice of target items, and the number of the set that the cell promotes."""
 
     count: Count
     pick: str
@@ -40,7 +40,7 @@ class PoisonContent(Content):
 
 
 class VictimContent(Content):
-    """The content that the id of a victim hashes."""
+    """The content from which the id of a victim is hashed."""
 
     dataset: PartContent
     split: PartContent
@@ -60,7 +60,7 @@ class UsersContent(Content):
 
 
 class SpecContent(Content):
-    """The content that the id of a cell hashes."""
+    """The content from which the id of a cell is hashed."""
 
     victim: VictimContent
     attack: PartContent | None

@@ -1,6 +1,6 @@
 """Seals JSON objects with a sha256 of their other content.
 
-The module also checks that ids are digests.
+Files of results are sealed when they are written, and checked when they are read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ SEAL = "sha256"  # the key of the sha256
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the content with the sha256 of everything else in it."""
+    """Returns the content with a sha256 of everything else in it."""
     rest = {name: value for name, value in content.items() if name != SEAL}
     return {**rest, SEAL: sha256_of(rest)}
 
 
 def sha256_of(content: object) -> str:
-    """Returns the sha256 of JSON types, in hex digits.
+    """Returns the sha256 of JSON data, in hex digits.
 
     Raises:
         ValueError: if a number is not finite, or a string contains a lone surrogate.
@@ -40,7 +40,7 @@ def check_seal(content: Mapping[str, Any], noun: str, where: str) -> None:
         where: the name of the file in error messages.
 
     Raises:
-        UserError: if the object was changed after it was sealed, or has content that JSON cannot hold.
+        UserError: if the object was changed after it was sealed, or if JSON cannot hold its content.
     """
     try:
         sealed = seal(content)[SEAL]

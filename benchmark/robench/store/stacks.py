@@ -1,7 +1,7 @@
-"""Stacks of arrays, the members of one npz.
+"""Stores the arrays of many cells as stacks in one npz.
 
-A stack holds the arrays of one name, type and shape over all cells. ``numpy.load`` can read an npz of stacks. The bytes
-of the npz depend only on the content.
+A stack holds all arrays with the same name, type and shape. ``numpy.load`` can read an npz of stacks. The bytes of the
+npz depend only on the content.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from robench.api.errors import UserError
 from robench.store.npz import Arrays, parse_array
 
-_TIME = (1980, 1, 1, 0, 0, 0)  # the time of every ZIP member, so that the bytes depend only on the content
+_TIME = (1980, 1, 1, 0, 0, 0)  # the fixed time of every ZIP member, so that equal content gives equal bytes
 _PART = 4096  # the smallest part that zipfile reads, which inflates to at most 30 MB
-_HEADER = 1 << 12  # a limit for the size of an array's header
-_RATIO = 1000  # a limit for the compression of texts and users
+_HEADER = 1 << 12  # the largest size of an array's header, in bytes
+_RATIO = 1000  # the largest accepted compression ratio of strings and users
 _MOST = 1 << 32  # the largest size of a stack in bytes
 
 
 @dataclass(frozen=True, order=True)
 class StackKey:
-    """The arrays of one name, type and shape, which form one stack.
+    """The key of a stack: the name, the type and the shape of its arrays.
 
     Args:
         name: the name of the array in a cell, for example ``ranks``.
@@ -42,24 +42,24 @@ class StackKey:
 
     @classmethod
     def of(cls, name: str, array: NDArray[Any]) -> StackKey:
-        """Returns the key of a cell's array."""
+        """Returns the key of the stack that holds a cell's array."""
         return cls(name, array.dtype.str.lstrip("<|="), array.shape)
 
     def __str__(self) -> str:
-        """Returns the path of the stack in the archive: ``cells/top/i8/671x10``."""
+        """Returns the path of the stack in the archive, such as ``cells/top/i8/671x10``."""
         return f"cells/{self.name}/{self.dtype}/{'x'.join(map(str, self.shape)) or 'scalar'}"
 
     @property
     def lines(self) -> str:
-        """The path of the array with the numbers of the records in the stack.
+        """The path of a second array, which gives the record of each row of the stack.
 
-        A record's number is its line in records.jsonl, from 0.
+        A record is given by its line in records.jsonl, counted from 0.
         """
         return f"{self}/lines"
 
     @classmethod
     def parse(cls, path: str) -> StackKey:
-        """Returns the key of a path.
+        """Returns the key of the stack at a path.
 
         Raises:
             ValueError: if ``path`` is not the path of a stack.
@@ -73,9 +73,9 @@ class StackKey:
 
 
 def narrow_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:
-    """Returns the smallest integer type that holds ``low`` to ``high``.
+    """Returns the smallest integer type that holds both ``low`` and ``high``.
 
-    Other types are returned unchanged.
+    Types other than integers are returned unchanged.
     """
     if dtype.kind not in "iu":
         return dtype
@@ -85,9 +85,9 @@ def narrow_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:
 
 @dataclass
 class _Stack:
-    """The facts about a stack before it is written.
+    """The facts about a stack that are collected before it is written.
 
-    The facts are the lines of the records that have the array, and the range of its integers.
+    ``lines`` are the numbers of the records that have the array. ``low`` and ``high`` bound its integers.
     """
 
     lines: list[int]
@@ -98,7 +98,7 @@ class _Stack:
 def write_arrays(
     file: IO[bytes], cells: Sequence[str], read: Callable[[str], Arrays], others: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Writes arrays.npz. One cell is in memory at a time.
+    """Writes arrays.npz, with one cell in memory at a time.
 
     Args:
         file: a file that is open for writing.
@@ -128,7 +128,7 @@ def write_arrays(
 def _write_member(
     archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[NDArray[Any]]
 ) -> None:
-    """Writes one array of an npz, in parts."""
+    """Writes one array of an npz, part by part."""
     info = zipfile.ZipInfo(f"{name}.npy", _TIME)
     info.compress_type, info.create_system, info.external_attr = zipfile.ZIP_LZMA, 3, 0o644 << 16
     with archive.open(info, "w", force_zip64=True) as member:
@@ -186,9 +186,9 @@ class Stacks:
         return self._read(name, most=_RATIO * self._members[name].compress_size)
 
     def _stack(self, key: StackKey) -> tuple[dict[int, int], NDArray[Any]]:
-        """Returns the row of each record in a stack, and the stack.
+        """Returns the rows of a stack by record, and the stack.
 
-        The rows are given by the line of the record.
+        A record is given by its line in records.jsonl, counted from 0.
         """
         if key not in self._rows:
             lines = self._read(key.lines, most=8 * self.lines + _HEADER)
@@ -204,9 +204,9 @@ class Stacks:
         return self._rows[key]
 
     def _read(self, name: str, most: int) -> NDArray[Any]:
-        """Returns a member with at most ``most`` bytes.
+        """Reads one array of the npz, which may have at most ``most`` bytes.
 
-        The member is inflated in small parts, because its stated size may be forged.
+        The array is inflated in small parts, because its stated size may be forged.
         """
         info = self._members.get(name)
         if info is None:
@@ -218,7 +218,7 @@ class Stacks:
                 content = b"".join(iter(lambda: member.read(_PART), b""))
         except UserError:
             raise
-        except Exception as error:  # the zip reader raises exceptions of many classes on damaged files
+        except Exception as error:  # the zip reader raises many classes of exceptions on damaged files
             problem = f"the array {name[:80]!a} cannot be read: {type(error).__name__}"
             raise UserError(problem, where=str(self.path)) from None
         return parse_array(content, name, str(self.path))

@@ -1,6 +1,6 @@
 """Expands the entries of a suite and their grids into parts.
 
-Plugins validate the settings.
+The ``Config`` classes of plugins validate the settings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robench.suite.mistakes import Mistakes
 from robench.suite.schema import MOST_NAME, LimitsEntry
 from robench.suite.yaml import KeyPath
 
-MOST_COMBINATIONS = 1_000  # the most per entry: a larger grid is a slip, and would fill the memory
+MOST_COMBINATIONS = 1_000  # the most per entry, because a larger grid is a mistake and would fill the memory
 
 
 def expand(kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mistakes: Mistakes) -> list[Expanded]:
@@ -92,7 +92,7 @@ def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: M
 
 
 def _read_limits(entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Mapping[str, float]:
-    """Returns the limits of an entry, or an empty mapping if a limit is not valid."""
+    """Returns the limits of an entry, or no limits if one of them is not valid."""
     try:
         return LimitsEntry.model_validate(entry.get("limits", {})).content()
     except ValidationError as error:
@@ -109,15 +109,18 @@ def _validate(
     homes: Mapping[str, KeyPath],
     mistakes: Mistakes,
 ) -> BaseConfig | None:
-    """Returns the settings of a component.
+    """Validates the settings of a component.
 
     If a setting is wrong, the result is None and mistakes are added.
 
     Args:
+        kind: the kind of the component.
         short: the component's name in messages.
+        cls: the class of the component.
         passed: the settings in the suite file.
         path: the path of the entry.
-        homes: the places of settings that are not directly below ``path``.
+        homes: the paths of settings that are not directly below ``path``.
+        mistakes: the list to which mistakes are added.
     """
     try:
         config: BaseConfig = cls.Config.model_validate(passed)
@@ -128,7 +131,7 @@ def _validate(
         mistakes.add_validation(error, path, known, homes, explained)
         return None
     resolved = config.resolved()
-    # Pydantic accepts true as the number 1, which is surely a mistake.
+    # Pydantic would accept true as the number 1.
     booleans = [name for name, value in passed.items() if isinstance(value, bool)]
     wrong = [name for name in booleans if type(resolved.get(name)) in (int, float)]
     for name in wrong:
@@ -144,15 +147,17 @@ def _check_threat(
     path: KeyPath,
     mistakes: Mistakes,
 ) -> bool:
-    """Returns whether an attack has a threat model.
+    """Returns whether an attack has a valid threat model.
 
-    A budget that the threat model does not allow is added as a mistake.
+    If the threat model does not allow a budget, a mistake is added.
 
     Args:
+        cls: the class of the attack.
         offer: the attack's entry in the registry, for messages.
         config: the settings of the attack.
         epsilons: the budgets in the suite.
         path: the path of the entry.
+        mistakes: the list to which mistakes are added.
     """
     try:
         threat = cls(config).threat()
@@ -160,7 +165,7 @@ def _check_threat(
     except (ValueError, TypeError) as error:
         mistakes.add(str(error) or type(error).__name__, path)
         return False
-    except (Exception, SystemExit) as error:  # the plugin is wrong, not the suite
+    except (Exception, SystemExit) as error:  # the mistake is in the plugin, not in the suite
         problem = f"attack '{offer.name}' of plugin {offer.owner} fails when its threat model is read"
         mistakes.add(f"{problem}: {type(error).__name__}: {error}", path)
         return False
@@ -172,7 +177,7 @@ def _check_threat(
 def _explain_unknown(
     cls: type[Attack], short: str, known: Sequence[str], passed: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    """Returns a problem and a hint for settings that only other attacks have."""
+    """Returns a problem and a hint for each setting that only other attacks have."""
     explained = {}
     for key in passed:
         if key in known:

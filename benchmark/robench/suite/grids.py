@@ -1,4 +1,4 @@
-"""The grid of an entry: the varying settings, and the budgets of an attack."""
+"""Reads the grid of an entry: the settings that vary, and an attack's budgets."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from robench.host.registry import Kind
 from robench.suite.mistakes import Mistakes
 from robench.suite.yaml import KeyPath
 
-# Settings that may be lists outside ``grid``.
+# These settings may be lists outside ``grid``.
 OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": ("lambda", "epsilon")}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The settings of one entry.
+    """The settings of one entry, some of which have several values.
 
     Args:
         settings: the settings that all combinations share.
         axes: the distinct values of each varying setting.
-        homes: the position of each axis in the file.
+        homes: the path of each varying setting in the suite.
         epsilons: the budgets of an attack. The host enforces ε, which is not a setting of the plugin.
     """
 
@@ -46,7 +46,7 @@ class Grid:
 def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
     """Returns the grid of an entry.
 
-    Invalid values are left out and added as mistakes.
+    Invalid values are left out, and added as mistakes.
     """
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid", "limits")}
     axes = entry.get("grid", {})
@@ -69,9 +69,9 @@ def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mis
 
 
 def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, ...]:
-    """Returns the budgets of an attack, from one number or a list of numbers.
+    """Returns the budgets of an attack, from a single number or a list of numbers.
 
-    Repeated numbers are added as mistakes.
+    A repeated number is a mistake.
     """
     if raw is None:
         mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers", absent=path)
@@ -87,7 +87,7 @@ def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, .
             mistakes.add(f"ε must be at least 0, got {value:g}", path)
     if len(set(values)) < len(values):
         mistakes.add("the grid names a value twice", path)
-    return tuple(float(value) + 0.0 for value in values)  # −0 would give another id
+    return tuple(float(value) + 0.0 for value in values)  # turns −0 into 0, because −0 would give another id
 
 
 def _valid_axes(

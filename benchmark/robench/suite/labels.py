@@ -1,6 +1,6 @@
 """Makes the parts of a suite distinct.
 
-Repeated parts are removed, and labels are added.
+The module removes repeated parts, and gives each part its own label.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from robench.suite.yaml import KeyPath
 
 @dataclass(frozen=True)
 class Expanded:
-    """One combination of the grid of an entry.
+    """One combination of the settings in an entry's grid.
 
     Args:
         part: the configured component.
@@ -36,9 +36,9 @@ class Expanded:
 
 
 def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
-    """Returns each part once.
+    """Returns each distinct part once.
 
-    Two equal entries are a mistake. A written ``none`` replaces an implied one.
+    Two equal entries are a mistake. If the suite lists ``none``, the implied ``none`` is dropped.
     """
     written = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in expanded)
     distinct: list[Expanded] = []
@@ -59,11 +59,10 @@ def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expande
 
 
 def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
-    """Returns the parts with distinct labels such as ``mf[factors=32]``.
+    """Gives the parts distinct labels such as ``mf[factors=32]``.
 
-    A label names the settings in which parts differ.
-
-    Strengths of a defence share a label, because λ and ε have their own columns.
+    A label names the settings in which parts differ. Strengths of one defence share a label, because λ and ε have
+    columns of their own.
     """
     groups: dict[str, list[Part]] = defaultdict(list)
     for one in expanded:
@@ -81,11 +80,12 @@ def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> 
 
 
 def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
-    """Returns the label of a part.
+    """Returns the label of one part.
 
     Args:
+        part: the part.
         settings: the settings that a label may name.
-        group: the parts that have the same label so far.
+        group: the parts that have had the same label so far.
     """
     marks = [part.name] if len({other.name for other in group}) > 1 else []
     for name, value in settings.items():

@@ -57,7 +57,7 @@ class Suite:
     notes: tuple[str, ...] = ()
 
     def resolved(self, registry: Registry) -> Mapping[str, Any]:
-        """Returns the suite as plain data.
+        """Returns the suite as plain data, with all defaults.
 
         Loading this data gives the same ids.
 
@@ -94,7 +94,7 @@ class Suite:
 
 
 def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) -> Suite:
-    """Returns the suite of a file.
+    """Loads a suite file.
 
     Args:
         path: the path of the file.
@@ -126,7 +126,12 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
 
 
 def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
-    """Returns the suite of a parsed file.
+    """Builds a suite from a parsed file.
+
+    Args:
+        tree: the content of the file.
+        path: the path of the file.
+        registry: the plugins.
 
     Raises:
         UserErrors: if the suite has mistakes. All mistakes are reported in the order of their lines.
@@ -177,7 +182,10 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
 
 
 def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> None:
-    """Adds a mistake for each text with a lone surrogate, which no file can hold."""
+    """Adds a mistake for each string with a lone surrogate.
+
+    No file can hold such a string.
+    """
     if isinstance(value, dict):
         for name, part in value.items():
             _refuse_half_characters(part, (*path, name), mistakes)
@@ -189,9 +197,9 @@ def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> No
 
 
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
-    """Returns the valid keys of a broken top level, with defaults for other keys.
+    """Returns the valid keys of a broken suite, and defaults for the other keys.
 
-    The loader can then check the valid keys too.
+    With this result, the loader can go on to check the components.
     """
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}

@@ -1,4 +1,4 @@
-"""The wording of mistakes that pydantic reports, for ``mistakes.py``."""
+"""Describes the mistakes that pydantic reports, for ``mistakes.py``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robench.api.errors import SettingError
 from robench.api.escapes import shortened
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
-MOST_VALUE = 200  # characters of a value in a message
+MOST_VALUE = 200  # the largest number of characters that a message quotes from a value
 DEVICE = r"^(auto|cpu|cuda(:(0|[1-9]\d{0,2}))?)$"
 _PATTERNS = {
     NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
@@ -38,7 +38,7 @@ _KINDS = {
 
 
 def describe_error(detail: ErrorDetails) -> str:
-    """Returns a description of a mistake, with the value if that is short.
+    """Describes a mistake, and quotes the value if it is short.
 
     Other code describes unknown and missing keys.
     """
@@ -62,7 +62,7 @@ def suggest_value(detail: ErrorDetails) -> str:
 def location_of(detail: ErrorDetails) -> tuple[str | int, ...]:
     """Returns the path of a mistake from the root of its model.
 
-    A ``SettingError`` names its own field.
+    If the mistake is a ``SettingError``, the path is the field that the error names.
     """
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):

@@ -14,11 +14,11 @@ from robench.suite.mistakes import Mistakes
 from robench.suite.schema import RankingEntry
 from robench.suite.yaml import KeyPath
 
-TOP_LIST = 10  # the items that a cell stores per user, which limit metrics of lists
+TOP_LIST = 10  # a cell stores this many items per user, which limits the k of list metrics
 
 
 def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
-    """Returns the valid metrics of the suite, named by identity (``ndcg@10``).
+    """Returns the valid metrics of the suite by identity, such as ``ndcg@10``.
 
     Args:
         written: the metrics in the suite file.
@@ -39,7 +39,7 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
 def check_ranking(
     entries: Sequence[RankingEntry], metrics: Sequence[str] | None, registry: Registry, mistakes: Mistakes
 ) -> tuple[RankingEntry, ...]:
-    """Returns the tables that the suite asks for, with metrics named by identity.
+    """Returns the tables that the suite asks for, with the identities of metrics.
 
     Args:
         entries: the entries in the suite file.
@@ -64,7 +64,7 @@ def check_ranking(
 
 
 def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
-    """Returns ``name@k`` with the identity of the metric.
+    """Returns ``name@k``, in which the name is the identity of the metric.
 
     If the metric is wrong, the result is None and a mistake is added.
     """

@@ -1,4 +1,4 @@
-"""Collects the mistakes of a suite, to report all of them at once."""
+"""Collects the mistakes of a suite, so that all of them are reported at once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from robench.suite.yaml import KeyPath, Tree, format_path
 
 @dataclass(frozen=True)
 class _Mistake:
-    """One mistake.
+    """One mistake in a suite.
 
-    If a key is missing, ``absent`` is the path of that key.
+    If the mistake is a missing key, ``absent`` is the path of that key.
     """
 
     line: int
@@ -51,8 +51,8 @@ class Mistakes:
         Args:
             problem: a description of the mistake.
             path: the path of the mistake.
-            hint: the value that was probably meant.
-            absent: the path of the missing key. If another key is probably a misspelling of this key, only the spelling
+            hint: advice, such as the value that was probably meant.
+            absent: the path of the missing key. If the suite seems to contain this key misspelt, only the misspelling
                 is reported.
         """
         error = UserError(problem, where=self.tree.place(path), path=format_path(path), hint=hint)
@@ -70,10 +70,10 @@ class Mistakes:
 
         Args:
             error: the error of the model.
-            path: the path of the root of the model in the suite.
+            path: the path in the suite that corresponds to the root of the model.
             known: the keys of the model.
-            homes: the places of keys that are not directly below ``path``.
-            explained: the special problems and hints of some unknown keys.
+            homes: the paths of keys that are not directly below ``path``.
+            explained: the special problems and hints for some unknown keys.
         """
         for detail in error.errors():
             loc = location_of(detail)
@@ -90,7 +90,10 @@ class Mistakes:
             self.add(*_describe(detail, (*home, *loc[1:]), keys), absent=absent)
 
     def in_order(self) -> list[UserError]:
-        """Returns the mistakes by line. Mistakes of the command line come first."""
+        """Returns the mistakes, ordered by line.
+
+        Mistakes in options of the command line come first.
+        """
         reported = [mistake for mistake in self._mistakes.values() if mistake.absent not in self.misspelt]
         return [mistake.error for mistake in sorted(reported, key=lambda mistake: mistake.line)]
 

@@ -1,4 +1,4 @@
-"""Overrides settings of a suite from the command line: ``--set a.b=c``."""
+"""Changes settings of a suite from the command line: ``--set a.b=c``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
     Examples are ``models.mf.factors=32``, ``attacks[0].steps=5`` and ``seeds=[0]``.
 
     An entry of a list is selected by its index, or by a name or label that no other entry has. Values are parsed like
-    the values of the file. The schema reports unknown keys later.
+    those in the file. Unknown keys are not refused here, because the schema reports them later.
 
     Raises:
         UserError: if an override is not ``path=value``, or if a path does not exist.
@@ -46,14 +46,14 @@ def _apply(tree: Tree, override: str) -> None:
                 tree.origins[path] = f"--set {override}"
             node = node.setdefault(step, {})
         else:
-            if isinstance(node[key], str):  # the short form of {name: ...}
+            if isinstance(node[key], str):  # a bare name is the short form of {name: ...}
                 node[key] = {"name": node[key]}
             node = node[key]
     tree.origins[path] = f"--set {override}"
 
 
 def _key(node: Any, step: str, path: KeyPath) -> Any:
-    """Returns a step as a key of ``node``.
+    """Returns the key of ``node`` that a step of a path selects.
 
     The key is a string for a mapping, and an index for a list.
     """

@@ -19,7 +19,7 @@ def find_path_fields(config: type[BaseConfig]) -> list[str]:
 
 
 def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
-    """Returns settings with every relative path joined to a folder.
+    """Joins every relative path in the settings to a folder.
 
     Args:
         settings: the settings of a component.

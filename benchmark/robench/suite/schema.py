@@ -1,6 +1,6 @@
-"""The keys of a suite file.
+"""The keys of a suite file as Pydantic models.
 
-The settings of components are not listed here, because plugins declare them.
+The settings of components are declared by their plugins.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ DEFAULT_METRICS = (
     "t-ndcg@10",
     "t-percentile",
 )
-PARTS_OF_A_SPLIT = 3  # training, validation, test
+PARTS_OF_A_SPLIT = 3  # training, validation and test
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
 Weight = Annotated[StrictFloat, Field(gt=0)]
-MOST_NAME = 100  # bytes of a suite's name, and of a label
-# Names that Windows reserves.
+MOST_NAME = 100  # the largest length of a suite's name or of a label, in bytes
+# Windows reserves these names.
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
@@ -108,7 +108,7 @@ class RankingEntry(_Model):
 class LeaveLastOut(_Model):
     """The split ``leave-last-out``.
 
-    The last item of each user is held out for the test, and the last but one for validation.
+    The last item of each user is held out for the test, and the item before it for validation.
     """
 
     seed: Seed = 0
@@ -134,7 +134,7 @@ class RandomRatio(_Model):
 class GlobalTime(_Model):
     """The split ``global-time``.
 
-    The last events of all users are held out. ``validation`` and ``test`` are shares of all events.
+    The latest events of all users together are held out. ``validation`` and ``test`` are shares of all events.
     """
 
     validation: Share = 0.1
@@ -156,9 +156,10 @@ SPLITS: dict[str, type[_Model]] = {
 
 
 def _usable(name: str) -> str:
-    """Returns the name of a suite, if every file system allows it for a folder.
+    """Returns the name of a suite if every file system allows a folder of this name.
 
-    A ``ValueError`` explains why a name is not allowed.
+    Raises:
+        ValueError: if the name is not allowed, with the reason.
     """
     if len(name) > MOST_NAME:
         raise ValueError(f"must be at most {MOST_NAME} characters, as it names a folder")
@@ -187,7 +188,7 @@ class SuiteFile(_Model):
     limits: LimitsEntry = Field(default_factory=LimitsEntry)
 
 
-# The keys of each section of the top level, for hints on misspelt keys.
+# The keys of each top-level section, for hints about misspelt keys.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "targets": list(TargetsEntry.model_fields),
     "users": list(UsersEntry.model_fields),

@@ -1,6 +1,6 @@
 """Reads YAML as plain data with the line of every path, and writes YAML.
 
-Reading never executes anything. Words have the meaning that a person expects: ``012`` is 12, ``on`` is a string, and
+Reading never executes anything. Unquoted words mean what a person expects: ``012`` is 12, ``on`` is a string, and
 ``8/255`` is a number.
 """
 
@@ -30,7 +30,7 @@ KeyPath = tuple[str | int, ...]  # the path of a value in a suite, such as ("att
 
 @dataclass
 class Tree:
-    """The plain data of a file with the places of its values.
+    """The plain data of a file, with the place of each value.
 
     Args:
         data: the data of the whole file.
@@ -45,7 +45,7 @@ class Tree:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int:
-        """Returns the line of a path or of its nearest parent.
+        """Returns the line of a path, or the line of its nearest parent.
 
         The line is 0 if the path comes from the command line or has no parent in the file.
         """
@@ -59,7 +59,7 @@ class Tree:
         return path in self.lines or path in self.origins
 
     def place(self, path: KeyPath) -> str:
-        """Returns ``file:line`` of a path or of its nearest parent.
+        """Returns the place ``file:line`` of a path, or that of its nearest parent.
 
         If an override has set the path, the result is ``--set a.b=c``.
         """
@@ -78,8 +78,8 @@ def format_path(path: KeyPath) -> str:
 def parse_scalar(text: str) -> Any:
     """Returns the value of an unquoted word.
 
-    ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, and ``on`` and ``1:30`` are strings. A number that is not finite
-    as a float stays a string.
+    ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, and ``on`` and ``1:30`` are strings. A number stays a string if
+    no finite float can hold it.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -95,16 +95,16 @@ def parse_scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that composes the graph of nodes, and records the tags in the file."""
+    """A YAML loader that builds the graph of nodes, and records explicit tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.tags: dict[int, str] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Returns a node and records its tag.
+        """Returns a node, and records the tag that is written in the file.
 
-        Without the tag, the node does not distinguish ``!!str 12`` from ``12``.
+        A node by itself does not show whether its tag is written in the file.
         """
         tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # the stubs have no type for it
         node: yaml.Node | None = super().compose_node(parent, index)
@@ -114,7 +114,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """A reader of the graph of nodes, which gives plain data and mistakes."""
+    """A reader that turns the graph of nodes into plain data, and collects mistakes."""
 
     def __init__(self, where: str, tags: Mapping[int, str]) -> None:
         self.tree = Tree(None, where)
@@ -167,7 +167,7 @@ class _Reader:
 
 
 def parse(text: str, where: str) -> Tree:
-    """Returns the plain data of a YAML text.
+    """Parses YAML into plain data.
 
     Args:
         text: the text of the file.
@@ -202,7 +202,7 @@ def parse(text: str, where: str) -> Tree:
 
 
 class _Dumper(yaml.SafeDumper):
-    """A dumper that quotes every string that ``parse_scalar`` would change."""
+    """A YAML dumper that quotes every string that ``parse_scalar`` would change."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -214,6 +214,6 @@ _Dumper.add_representer(str, _text)
 
 
 def dump(data: Any) -> str:
-    """Returns the data as YAML that ``parse`` reads back unchanged."""
+    """Returns the data as YAML text that ``parse`` reads back unchanged."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
