@@ -6,6 +6,7 @@ A packed folder gives the same tables, lists and frames as before. A run can con
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -138,6 +139,25 @@ def test_a_damaged_record_is_not_published(robench, place):
     assert done.returncode == 2
     assert path.name in done.stderr
     assert path.exists()
+
+
+def test_sound_arrays_of_another_measurement_are_not_those_of_the_record(packed):
+    """The file is a whole npz, and every array has its shape and its range.
+
+    Only the hash of the cell tells the difference.
+    """
+    folder = packed / "results/s"
+    with np.load(folder / "arrays.npz") as file:
+        arrays = dict(file)
+    name = next(name for name in arrays if name.startswith("cells/top/") and not name.endswith("/lines"))
+    arrays[name] = arrays[name][..., ::-1]
+    np.savez(folder / "arrays.npz", **arrays)
+    store = Store(folder)
+    records = [record for record in map(store.read, store.ids()) if record["status"] == "ok"]
+    assert records
+    for record in records:
+        with pytest.raises(entrance.UserError, match="changed after they were packed: its hash differs"):
+            store.arrays(record)
 
 
 def edit(path, offset=0.5):

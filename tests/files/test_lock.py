@@ -78,6 +78,24 @@ def test_a_lock_file_is_never_truncated(tmp_path):
         open_lock(tmp_path / "pipe")
 
 
+def test_a_lock_file_that_was_removed_meanwhile_is_not_held(tmp_path, monkeypatch):
+    """The first owner removes its file at its end, when the second has already opened the file."""
+    opened = []
+
+    def open_and_remove(path):
+        handle = open_lock(path)
+        if not opened:
+            path.unlink()
+        opened.append(path)
+        return handle
+
+    monkeypatch.setattr(lock, "open_lock", open_and_remove)
+    with working_alone(tmp_path):
+        assert len(opened) == 2
+        with pytest.raises(UserError, match="at work in this folder"):
+            working_alone(tmp_path).__enter__()
+
+
 def test_without_locks_there_is_none(tmp_path, monkeypatch):
     def refuse(handle, operation):
         raise OSError(errno.ENOLCK, "No locks available")

@@ -69,6 +69,12 @@ def put_array(name, value):
     return lambda event: event["arrays"].update({name: value})
 
 
+def another_spec(event):
+    """Returns the spec of a cell with another seed."""
+    spec = event["record"]["spec"]
+    return {**spec, "victim": {**spec["victim"], "seed": spec["victim"]["seed"] + 7}}
+
+
 CHANGES = {
     "no provenance": (drop("provenance"), "ok.provenance"),
     "no diagnostics": (drop("diagnostics"), "ok.diagnostics"),
@@ -83,6 +89,10 @@ CHANGES = {
     "a list as an array": (lambda event: event["arrays"].update(users=[1, [2]]), "ValueError"),
     "an array of objects": (put_array("users", np.array([None])), "ValueError"),
     "an array that no reader takes": (put_array("more", np.zeros(1, "i4,i4")), "no header that can be read"),
+    "another spec": (lambda event: event["record"].update(spec=another_spec(event)), "not the digest of its spec"),
+    "another victim": (put("victim", "0" * 16), "not the digest of its spec"),
+    "an unknown cell": (put("id", "0" * 16), "not one of its open cells"),
+    "a skipped cell": (put("status", "skipped"), "neither measured nor failed"),
     "a name that is too long": (put_array("a" * 70_000, np.arange(3)), "error: "),
 }
 

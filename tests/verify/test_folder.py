@@ -6,6 +6,7 @@ In an unchanged folder, ``robench verify`` finds nothing.
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from robench.api.errors import DataError, UserError, UserErrors
@@ -15,7 +16,7 @@ from robench.host.registry import Registry
 from robench.report.page import to_page
 from robench.store.archive import hash_file, hash_manifest
 from robench.store.folder import Store
-from robench.store.npz import arrays_to_bytes
+from robench.store.npz import arrays_to_bytes, hash_arrays
 from robench.store.plan_file import read_plan
 from robench.store.record import to_text
 from robench.store.seal import seal
@@ -136,6 +137,37 @@ def test_edited_users_are_found(robench, folder):
     assert done.returncode == 1
     assert "users.npz: it was changed" in done.stdout
     assert "users: as plan.json hashes them" not in done.stdout
+
+
+def test_forged_users_that_fit_their_plan_are_found_when_the_data_are_prepared_again(robench, folder):
+    users = Store(folder).users()
+    name = next(name for name in users if name.endswith("/title"))
+    users[name] = np.roll(users[name], 1)
+    content = arrays_to_bytes(users)
+    (folder / "users.npz").write_bytes(content)
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps(seal({**plan, "users_sha256": hash_arrays(users)})))
+    robench(folder.parent, "leaderboard", folder.name)
+    assert verify(robench, folder).returncode == 0
+    done = verify(robench, folder, "--sample", "1", "--workers", "1")
+    assert done.returncode == 1
+    assert f"users.npz is not what the data give: {name}" in done.stdout
+
+
+def test_a_plan_and_records_of_other_data_are_found_when_the_data_are_prepared_again(robench, folder):
+    plan, store, other = json.loads((folder / "plan.json").read_text()), Store(folder), "0" * 64
+    (folder / "plan.json").write_text(
+        json.dumps(seal({**plan, "data_sha256": dict.fromkeys(plan["data_sha256"], other)}))
+    )
+    for record in map(store.read, store.ids()):
+        if record["status"] == "ok":
+            forged = {**record, "provenance": {**record["provenance"], "data_sha256": other}}
+            write_text(store.cells / f"{record['id']}.json", to_text(seal(forged)))
+    robench(folder.parent, "leaderboard", folder.name)
+    assert verify(robench, folder).returncode == 0
+    done = verify(robench, folder, "--sample", "1", "--workers", "1")
+    assert done.returncode == 1
+    assert "synthetic/leave-last-out: the data here are other data" in done.stdout
 
 
 def attacked(folder):

@@ -39,6 +39,16 @@ class Lying(Wrapping):
         return 2 * step.losses(step.embed()).value.mean()
 
 
+class Settling(Wrapping):
+    def settled(self, epoch):
+        return epoch > 1
+
+
+class Checking(Wrapping):
+    def check_epochs(self, epochs):
+        pass
+
+
 class Silent(Wrapping):
     changes_fit: ClassVar[bool] = True
 
@@ -55,7 +65,15 @@ def fit_of(cache, defense):
 
 @pytest.mark.parametrize(
     ("defense", "shared"),
-    [(Wrapping(), True), (Reading(), True), (Marking(), False), (Lying(), False), (Silent(), False)],
+    [
+        (Wrapping(), True),
+        (Reading(), True),
+        (Marking(), False),
+        (Lying(), False),
+        (Settling(), False),
+        (Checking(), False),
+        (Silent(), False),
+    ],
     ids=lambda value: type(value).__name__ if isinstance(value, Defense) else "",
 )
 def test_only_a_defence_that_leaves_the_fit_alone_shares_it(tmp_path, defense, shared):
