@@ -43,7 +43,7 @@ def test_the_wheel_holds_every_module_of_both_roots_and_nothing_else(wheel):
 def test_the_wheel_registers_the_command_and_the_built_in_plugins(wheel):
     (name,) = (n for n in wheel.namelist() if n.endswith("entry_points.txt"))
     text = wheel.read(name).decode()
-    assert "robench = robench.cli:main" in text
+    assert "robench = robench.__main__:main" in text
     assert "[robench]\nbuiltin = robench_plugins" in text
 
 

@@ -14,20 +14,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 from rich.table import Table
 
 from robench import __version__
 from robench.api.errors import UserError
 from robench.api.terminal import say, screen
-from robench.entrance.signals import exit_code, interrupting_signals
+from robench.entrance.signals import describe_interruption, exit_code, interrupting_signals
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
 if TYPE_CHECKING:
     from robench.tables.build import Tables
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands. An interruption of one of them is a line and the exit code of its signal."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that the user has given."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            say(describe_interruption(error), err=True)
+            raise typer.Exit(exit_code(error)) from None
+
+
 app = typer.Typer(
     name="robench",
+    cls=Commands,
     help="Measure how far recommender systems fall under attack, the same way for every model, attack and defence.",
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -58,15 +73,12 @@ def run(
 
     The victims are fitted, and every cell that is not stored yet is measured.
     """
-    try:
-        with interrupting_signals():
-            from robench.entrance.suite import run_suite  # noqa: PLC0415  # the only command that needs torch
-            from robench.run.runner import Options  # noqa: PLC0415  # as above
+    from robench.entrance.suite import run_suite  # noqa: PLC0415  # imports torch
+    from robench.run.runner import Options  # noqa: PLC0415  # as above
 
-            options = Options(results, workers, executor, scheduler, tuple(set_ or ()), tuple(only or ()), fresh)
-            summary, tables = run_suite(suite, options)
-    except KeyboardInterrupt as error:
-        raise typer.Exit(exit_code(error)) from None
+    options = Options(results, workers, executor, scheduler, tuple(set_ or ()), tuple(only or ()), fresh)
+    with interrupting_signals():
+        summary, tables = run_suite(suite, options)
     print_tables(tables, summary.folder)
     for line in summary.failure_lines():
         say(line, err=True)
@@ -133,7 +145,8 @@ def verify(
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
 
     drawn = secrets.randbelow(1 << 32) if seed is None else seed  # nobody can know the sample in advance
-    findings = verify_folder(folder, Sample(None if every else sample, drawn, workers, data))
+    with interrupting_signals():
+        findings = verify_folder(folder, Sample(None if every else sample, drawn, workers, data))
     for line in findings.lines():
         typer.echo(line)
     if findings.problems:

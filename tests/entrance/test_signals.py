@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from robench.entrance.signals import TerminatedError, exit_code, interrupting_signals
+from robench.entrance.signals import TerminatedError, describe_interruption, exit_code, interrupting_signals
 
 SUITE = """name: t
 datasets: [{name: synthetic, users: 60, items: 40}]
@@ -39,6 +39,35 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
         signal.signal(signal.SIGHUP, before)
 
 
+def test_the_line_about_an_interruption_has_the_notes_of_its_error():
+    error = TerminatedError(signal.SIGTERM)
+    assert describe_interruption(error) == "interrupted"
+    error.add_note("finished cells are kept")
+    assert describe_interruption(error) == "interrupted; finished cells are kept"
+
+
+@pytest.mark.command
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the handlers of a process are read from /proc")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("moment", ["robench", "torch"])
+def test_an_interruption_before_any_work_is_one_line(name, code, moment, tmp_path):
+    """The signal arrives during the imports: the first of robench, or that of torch, which is stopped here."""
+    (tmp_path / "t.yaml").write_text(SUITE)
+    (tmp_path / "path" / "torch").mkdir(parents=True)
+    (tmp_path / "path" / "torch" / "__init__.py").write_text("import time\nopen('torch', 'w')\ntime.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'path'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-m", "robench", "run", "t.yaml"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as run:
+        limit = time.monotonic() + 60
+        while run.poll() is None and time.monotonic() < limit:
+            if (tmp_path / "torch").exists() if moment == "torch" else _catches(run.pid, signal.SIGHUP):
+                break
+            time.sleep(0.002)
+        run.send_signal(getattr(signal, name))
+        assert run.stderr.read() == "interrupted\n"
+    assert run.returncode == code
+
+
 @pytest.mark.command
 def test_a_terminated_run_says_so_ends_its_workers_and_imports_nothing_from_the_current_folder(tmp_path):
     (tmp_path / "t.yaml").write_text(SUITE)
@@ -61,6 +90,16 @@ def test_a_terminated_run_says_so_ends_its_workers_and_imports_nothing_from_the_
     while (left := [pid for pid in below if os.path.exists(f"/proc/{pid}")]) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not left
+
+
+def _catches(pid, number):
+    """Returns whether a process has a handler for a signal."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            (mask,) = (line.split()[1] for line in file if line.startswith("SigCgt:"))
+    except OSError:
+        return False
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def _below(pid):

@@ -1,16 +1,19 @@
-"""Handles signals that end a run in the same way as Ctrl-C.
+"""Handles the signals that end a command: Ctrl-C, SIGTERM and SIGHUP.
 
-Finished cells are kept, workers end, and a line reports the interruption.
+While a run has results to keep, all of them act like Ctrl-C. Finished cells are kept, workers end, and a line reports
+the interruption. At any other time they end the process at once, also with a line.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = ("SIGTERM", "SIGHUP")  # the second is absent on Windows
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is absent on Windows
+INTERRUPTED = "interrupted"  # the first word of every line about an interruption
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -25,20 +28,38 @@ class TerminatedError(KeyboardInterrupt):
         self.number = number
 
 
+def leave_at_once() -> None:
+    """Makes the signals end the process at once, with one line and the exit code of the signal.
+
+    An exception is no substitute, because Python loses exceptions that a handler raises in the middle of an import.
+    """
+    for number in _numbers():
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, f"{INTERRUPTED}\n".encode())
+    os._exit(128 + number)
+
+
+def _numbers() -> list[signal.Signals]:
+    return [signal.Signals(getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
+
+
 @contextmanager
 def interrupting_signals() -> Iterator[None]:
-    """Raises ``TerminatedError`` in the block if SIGTERM or SIGHUP arrives.
+    """Raises ``TerminatedError`` in the block if one of the signals arrives.
 
-    A second signal ends the process at once. A signal that is already ignored, for example because of ``nohup``, stays
-    ignored.
+    A second SIGTERM or SIGHUP ends the process at once. A signal that is already ignored, for example because of
+    ``nohup``, stays ignored.
     """
-    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    taken = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in _numbers()}
+    taken = [number for number, handler in before.items() if handler in (signal.SIG_DFL, _leave)]
 
     def terminate(number: int, frame: FrameType | None) -> None:
         for one in taken:
-            signal.signal(one, signal.SIG_DFL)
+            signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
         raise TerminatedError(number)
 
     for number in taken:
@@ -48,6 +69,11 @@ def interrupting_signals() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
+
+
+def describe_interruption(error: KeyboardInterrupt) -> str:
+    """Returns the line about an interruption, with the notes of the error."""
+    return "; ".join([INTERRUPTED, *getattr(error, "__notes__", ())])
 
 
 def exit_code(error: KeyboardInterrupt) -> int:

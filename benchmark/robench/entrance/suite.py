@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
         with runner.locks:
             summary = runner.run()
             return summary, rebuild_tables(summary.folder, registry, runner.store)
-    except KeyboardInterrupt:
-        log.warning("interrupted; finished cells are kept in %s, run again to go on", runner.store.folder)
+    except KeyboardInterrupt as error:
+        if os.path.isdir(runner.store.folder):
+            error.add_note(f"finished cells are kept in {runner.store.folder}, run again to go on")
         raise
 
 
