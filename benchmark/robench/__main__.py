@@ -1,4 +1,7 @@
-"""Starts the command line, for the program ``robench`` and for ``python -m robench``."""
+"""Starts the command line.
+
+The program ``robench`` and ``python -m robench`` use this module.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from robench.entrance.signals import leave_at_once
 
 
 def main() -> None:
-    """Runs the command line. An interruption during the imports ends the process with one line."""
+    """Runs the command line.
+
+    An interruption during the imports ends the process with one line.
+    """
     leave_at_once()
     from robench.cli import main as run_command  # noqa: PLC0415  # after the signals, because the imports take a second
 

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class Commands(typer.core.TyperGroup):
-    """The commands. An interruption of one of them is a line and the exit code of its signal."""
+    """The commands of the command line.
+
+    An interruption of a command becomes one line and the exit code of its signal.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that the user has given."""
