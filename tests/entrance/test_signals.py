@@ -51,7 +51,10 @@ def test_the_line_about_an_interruption_has_the_notes_of_its_error():
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 @pytest.mark.parametrize("moment", ["robench", "torch"])
 def test_an_interruption_before_any_work_is_one_line(name, code, moment, tmp_path):
-    """The signal arrives during the imports: the first of robench, or that of torch, which is stopped here."""
+    """The signal arrives during the first imports, or during the import of torch.
+
+    A fake torch makes the second import last.
+    """
     (tmp_path / "t.yaml").write_text(SUITE)
     (tmp_path / "path" / "torch").mkdir(parents=True)
     (tmp_path / "path" / "torch" / "__init__.py").write_text("import time\nopen('torch', 'w')\ntime.sleep(60)\n")

@@ -79,7 +79,10 @@ def test_a_lock_file_is_never_truncated(tmp_path):
 
 
 def test_a_lock_file_that_was_removed_meanwhile_is_not_held(tmp_path, monkeypatch):
-    """The first owner removes its file at its end, when the second has already opened the file."""
+    """The first owner removes its file at its end.
+
+    At this moment the second owner has already opened the file.
+    """
     opened = []
 
     def open_and_remove(path):

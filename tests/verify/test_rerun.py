@@ -1,4 +1,7 @@
-"""Tests how far a metric may move when its cell is measured again on another machine."""
+"""Tests how far a metric may move between machines.
+
+A cell that was measured on another machine is measured again.
+"""
 
 import math
 from types import SimpleNamespace

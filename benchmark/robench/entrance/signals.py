@@ -31,7 +31,8 @@ class TerminatedError(KeyboardInterrupt):
 def leave_at_once() -> None:
     """Makes the signals end the process at once, with one line.
 
-    The exit code is that of the signal. An exception is no substitute, because Python loses exceptions that a handler raises in the middle of an import.
+    The exit code is that of the signal. An exception is no substitute, because Python loses exceptions that a handler
+    raises in the middle of an import.
     """
     for number in _numbers():
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
