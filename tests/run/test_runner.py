@@ -1,6 +1,6 @@
 """Tests the command from end to end.
 
-The tests run a suite, run it again, kill it, resume it, recompute its tables, and show its records.
+The tests run a suite twice, kill and resume a run, recompute the tables, and show the records.
 """
 
 import csv

@@ -1,6 +1,6 @@
 """Tests the flags of tables about promoted items.
 
-If the attack changes titles, a gap is an average over items. Otherwise it is an average over users.
+If the attack changes titles, a gap is an average over items. Otherwise a gap is an average over users.
 """
 
 import numpy as np
