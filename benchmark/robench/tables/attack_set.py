@@ -1,6 +1,6 @@
 """Finds the attacks of a table, and the attacks that a row lacks.
 
-Only a row that lacks no attack is ranked.
+A row is ranked only if it lacks no attack.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from robench.tables.results import Results, grouped, is_baseline, is_standard
 class Point(NamedTuple):
     """An attack at one ε against one set of targets.
 
-    A worst case is taken over such points.
+    The worst case of a row is taken over such points.
     """
 
     label: str
@@ -33,7 +33,7 @@ class AttackSet:
 
     Args:
         points: the attacks that are planned for any model of the table except the baseline.
-        names: the name in tables of each label's attack. An ensemble has its version in the name.
+        names: the name that tables use for each attack, by label. The name of an ensemble includes its version.
         standard: whether the only attack is one version of the ensemble by which leaderboards are ranked.
     """
 
@@ -43,16 +43,16 @@ class AttackSet:
 
     @property
     def attacks(self) -> list[str]:
-        """The names of the attacks, sorted."""
+        """The sorted names of the attacks."""
         return sorted(set(self.names.values()))
 
     @property
     def title(self) -> str:
-        """The title of the table, which depends on its attacks."""
+        """The title of the table, which is the standard ensemble or a custom attack set."""
         return self.attacks[0] if self.standard else "custom attack set"
 
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
-        """Returns sentences about the attacks that some seeds lack.
+        """Describes the attacks that some seeds lack, in one sentence per group.
 
         An example is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
 
@@ -79,7 +79,13 @@ class AttackSet:
 
 
 def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, str]) -> AttackSet:
-    """Returns the attacks of a table for a place, which is a data set and split."""
+    """Returns the attacks of a table for one data set and split.
+
+    Args:
+        results: the results of the folder.
+        table: the table.
+        place: the data set and the split.
+    """
     own = [cell for cell in results.cells if cell.key.place == place and not is_baseline(cell)]
     cells = select_judged_cells(results, table, own)
     names = {label: _name(results, label) for label in {cell.attack_label for cell in cells}}
@@ -89,19 +95,19 @@ def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, st
 
 
 def make_point(cell: CellRow) -> Point:
-    """Returns the attack, the ε and the target set of a cell."""
+    """Returns the attack, the ε and the target set of a cell as a point."""
     return Point(cell.attack_label, cell.epsilon, cell.target_set)
 
 
 def select_attacked_cells(table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
-    """Returns the cells of a table's threat model within its ε."""
+    """Returns the cells with a table's threat model and at most its ε."""
     return [cell for cell in cells if cell.threat == table.threat and cell.epsilon <= table.epsilon]
 
 
 def select_judged_cells(results: Results, table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
     """Returns the planned cells from which a table takes its worst case.
 
-    If the table has ensembles, only their cells count.
+    If an ensemble attacks under the table's threat model, only cells of ensembles count.
     """
     planned = [cell for cell in select_attacked_cells(table, cells) if cell.status != "skipped"]
     return [cell for cell in planned if cell.kind == ENSEMBLE] if has_ensembles(results, table) else planned
@@ -118,7 +124,7 @@ def has_ensembles(results: Results, table: PlannedTable) -> bool:
 def _name(results: Results, label: str) -> str:
     """Returns the name of an attack in tables.
 
-    An ensemble has its name and version, and any other attack has its label.
+    The name of an ensemble is its component and version. The name of any other attack is its label.
     """
     ensembles = results.ensembles.get(label)
     if not ensembles:
@@ -128,7 +134,10 @@ def _name(results: Results, label: str) -> str:
 
 
 def _version(results: Results, label: str) -> int | None:
-    """Returns the version of an ensemble's list of attacks, from one of its records."""
+    """Returns the version of the ensemble with this label, or None.
+
+    The version is read from the first record that states it.
+    """
     records = [results.records[cell.cell] for cell in results.ensembles.get(label, []) if cell.cell in results.records]
     versions = ((record.get("spec", {}).get("attack") or {}).get("config", {}).get("version") for record in records)
     return next((version for version in versions if version is not None), None)

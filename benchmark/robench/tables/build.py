@@ -53,7 +53,7 @@ class Tables:
         reranking: models that rerank candidates.
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
-        damaged: the faults of the files that the tables leave out.
+        damaged: the faults of damaged files, which the tables leave out.
     """
 
     suite: str
@@ -76,7 +76,7 @@ class Tables:
     damaged: list[UserError] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
-        """Returns the rows of the leaderboard, table after table."""
+        """Returns the rows of all ranking tables, in the order of the tables."""
         return [row for table in self.leaderboard for row in table.rows]
 
 

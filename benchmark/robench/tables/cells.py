@@ -15,7 +15,7 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class ValueRow:
-    """One value of a cell, which is a row of cells.csv.
+    """A row of cells.csv, with one value of a cell.
 
     The columns are a contract with the readers of the file. ``docs/reference/results.md`` lists them.
 
@@ -29,7 +29,7 @@ class ValueRow:
         status: ``ok``, ``failed``, ``skipped`` or ``missing``.
         metric: the metric. This field and the next two are None if the cell was not measured.
         metric_version: the version of the metric.
-        value: the mean over users. It is also None if no user has a value.
+        value: the mean over users. The mean is also None if no user has a value.
     """
 
     suite: str
@@ -51,7 +51,7 @@ class ValueRow:
 
 @dataclass(frozen=True)
 class TimingRow:
-    """The cost of a cell, which is a row of timings.csv.
+    """A row of timings.csv, with the cost of a cell.
 
     The cost is not part of cells.csv, because it differs from run to run.
 
@@ -63,9 +63,9 @@ class TimingRow:
         peak_memory_mib: the peak memory of the worker so far.
         fit_texts: the number of texts that language models read during the fit. This field and the next four are None
             if no language model was used.
-        fit_tokens: the number of tokens of these texts.
+        fit_tokens: the number of tokens in these texts.
         texts: the number of texts that language models read during the measurement.
-        tokens: the number of tokens of these texts.
+        tokens: the number of tokens in these texts.
         written: the number of tokens that language models generated.
     """
 

@@ -1,4 +1,4 @@
-"""Computes clean values of the baseline and of victims that no table ranks."""
+"""Computes the clean values of the baseline and of victims in no ranking table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CleanRow:
     """The clean values of a victim that no ranking table shows.
 
     Args:
-        key: the key of the victims.
+        key: the data and the victim, without the seed.
         values: the mean of each measure, with its interval.
         seeds: the seeds of the victims.
         users: the number of users that were measured.
@@ -46,7 +46,7 @@ def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow
 
     Args:
         results: the results of the folder.
-        shown: the victims of other tables.
+        shown: the keys of the rows in other tables.
     """
     measures = [measure for measure in results.plan.metrics if results.metric(measure).needs in KINDS]
     rows, others = [], set(shown)
@@ -78,7 +78,7 @@ def _clean_row(
 def compute_baseline_values(results: Results, place: tuple[str, str]) -> dict[int, FloatArray]:
     """Returns the clean values of the undefended baseline by seed, float64 [U] each.
 
-    The values are those of the reference measure. If there is no such measure or no baseline, the result is empty.
+    The values are those of the reference measure. The result is empty if the suite lacks this measure or a baseline.
     """
     if REFERENCE not in results.plan.metrics:
         return {}

@@ -1,4 +1,7 @@
-"""Compares the attacks on one row, and finds attacks that are too weak."""
+"""Compares the attacks on one row, and finds attacks that are too weak.
+
+An attack is too weak if an attack that should not be stronger does more harm.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ WHITE = (GRADIENT, MINIMUM_NORM)
 
 
 class Attacked(NamedTuple):
-    """An attack at one ε.
+    """The identity of an attack at one ε on a row.
 
-    Its fields distinguish it from other attacks on the row.
+    Two attacks on a row differ in at least one field.
     """
 
     attack: str
@@ -42,7 +45,7 @@ class Comparison(NamedTuple):
         flag: the flag to set if the gap shows that the first attack is weaker.
         why: the explanation of the flag.
         gap: the difference between the values under the first and the second attack, with its interval.
-        level: the value with which the gap is compared. It depends on the yardstick.
+        level: the value with which the gap is compared. Each kind of comparison chooses this value.
     """
 
     flag: str
@@ -56,9 +59,9 @@ class Yardstick:
     """The values by which attacks are compared.
 
     Args:
-        left: a function that returns the values under the attack of a cell, float64 [units], or None if they were not
-            measured. A stronger attack leaves smaller values. Units are users, or promoted items if one rewriting
-            serves all users.
+        left: a function that returns the values under the attack of a cell, float64 [units]. The result is None if the
+            values were not measured. A stronger attack leaves smaller values. Units are users, or promoted items if one
+            rewriting serves all users.
         per_item: whether the units are items.
     """
 
@@ -66,14 +69,18 @@ class Yardstick:
     per_item: bool = False
 
     def compare(self, one: Sequence[CellRow], two: Sequence[CellRow]) -> tuple[Interval, float] | None:
-        """Returns the gap between two groups of cells, and the value under ``two``.
+        """Returns the gap between two groups of cells, and the mean value under ``two``.
 
-        The gap is the difference of the values under ``one`` and ``two``. For each unit, the strongest cell of each
-        side counts. Both sides are paired over units, on their common seeds and on the target sets that all of these
-        seeds have.
+        The gap is the difference between the values under ``one`` and ``two``. For each unit, the strongest cell of
+        each group counts. The groups are paired over units, on their common seeds and on the target sets that all of
+        these seeds have.
+
+        Args:
+            one: the cells of the attack that should not be weaker.
+            two: the cells of the attack that should not be stronger.
 
         Returns:
-            The gap with its interval and the value, or None if the sides have nothing in common.
+            The gap with its interval and the mean value, or None if the groups have nothing in common.
         """
         first, second = self._least(one), self._least(two)
         seeds: dict[int, dict[int, tuple[FloatArray, FloatArray]]] = {}
@@ -83,19 +90,22 @@ class Yardstick:
         if not common:
             return None
         whole = [[pair for number, pair in sorted(sets.items()) if number in common] for sets in seeds.values()]
-        # Two sets have different items but the same users. So items of two sets are different units.
+        # Two target sets share their users but not their items. So the items of two sets are different units.
         join = np.concatenate if self.per_item else _mean
         gaps = np.stack([join([a - b for a, b in sets]) for sets in whole])
         gap = compute_interval(gaps)
         if self.per_item:
-            # A bootstrap over few items is too narrow. So Student's t is used too, with items in the place of seeds.
+            # A bootstrap over few items is too narrow. So Student's t over the items is used too.
             items = gaps[:, ~np.isnan(gaps).any(0)].mean(0)
             other = compute_interval(np.stack([items, items], 1))
             gap = Interval(gap.mean, min(gap.low, other.low), max(gap.high, other.high))
         return gap, float(np.nanmean([b for sets in whole for _, b in sets]))
 
     def _least(self, cells: Sequence[CellRow]) -> dict[tuple[int, int], FloatArray]:
-        """Returns the smallest value of each unit over the cells, by seed and target set."""
+        """Returns the smallest value of each unit over the cells.
+
+        The results are given by seed and target set.
+        """
         least: dict[tuple[int, int], FloatArray] = {}
         for cell in cells:
             values, key = self.left(cell), (cell.seed, cell.target_set or 0)
@@ -112,10 +122,11 @@ def make_held_out_yardstick(results: Results, measure: Measure) -> Yardstick:
 def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick, Yardstick]:
     """Returns the two yardsticks for attacks that promote items.
 
-    An attack is stronger only if both yardsticks say so.
+    An attack counts as stronger only if it is stronger by both yardsticks.
 
-    The first one is the share of a user's promoted items in the top k. If titles are rewritten, it is the share of
-    users with an item in the top k. The second one is the value by which the host chooses between candidates.
+    The first yardstick is the share of a user's promoted items in the top k. If titles are rewritten, the first
+    yardstick is the share of users with an item in the top k. The second yardstick is the value by which the host
+    chooses between candidates.
     """
     per_item = surface == "text"
 
@@ -140,7 +151,9 @@ def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick
 
 
 def compute_mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int) -> FloatArray:
-    """Returns the mean of the defined values along an axis, or NaN if there are none.
+    """Returns the mean of the defined values along an axis.
+
+    The mean is NaN if no value is defined.
 
     Args:
         values: the value of each target and user, float64 [T, U].
@@ -167,7 +180,7 @@ def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yards
             relation = _relation(results, one, group, two, others) if one.threat == two.threat else None
             if relation is not None and (gap := yardstick.compare(group, others)) is not None:
                 yield Comparison(*relation, *gap)
-        # On titles a search may add words, but gradients only substitute them. So a stronger search proves nothing.
+        # On titles, a search may add words, but gradients only substitute words. So a stronger search proves nothing.
         if group[0].kind == BLACK_BOX and group[0].surface != "text":
             same = [
                 cell
@@ -188,7 +201,10 @@ def _attacked(cell: CellRow) -> Attacked:
 def _relation(
     results: Results, one: Attacked, group: Sequence[CellRow], two: Attacked, others: Sequence[CellRow]
 ) -> tuple[str, str] | None:
-    """Returns the flag and the explanation if ``one`` is weaker, otherwise None."""
+    """Returns a flag and its explanation if the first attack should not be weaker.
+
+    The result is None if nothing is known about the two attacks.
+    """
     kind, other_kind, epsilon = group[0].kind, others[0].kind, one.epsilon
     if one.label == two.label:
         if kind in (GRADIENT, ENSEMBLE) and two.epsilon < epsilon:
@@ -201,7 +217,7 @@ def _relation(
     if kind == ENSEMBLE and other_kind != ENSEMBLE:
         relation = "stronger than the ensemble", f"{two.label} breaks more than {one.label} at ε={epsilon:g}"
     elif kind == GRADIENT:
-        # Many random points may beat one gradient step. A fair floor has only as many evaluations.
+        # Many random points may beat one gradient step. A fair floor uses at most as many evaluations.
         if other_kind == FLOOR and _evaluations(results, others) <= _evaluations(results, group):
             why = f"{one.label} at ε={epsilon:g} breaks less than {two.label} does: its gradient does not help"
             relation = "no better than random", why
@@ -212,7 +228,7 @@ def _relation(
 
 
 def _evaluations(results: Results, cells: Sequence[CellRow]) -> float:
-    """Returns the number of score evaluations of an attack, averaged over seeds."""
+    """Returns the number of score evaluations by an attack, averaged over seeds."""
     return float(np.mean([results.record(cell)["achieved"].get("queries", 0) for cell in cells]))
 
 
@@ -222,6 +238,6 @@ def _takes_more_steps(results: Results, one: Sequence[CellRow], two: Sequence[Ce
 
 
 def _mean(parts: Sequence[FloatArray]) -> FloatArray:
-    """Returns the mean of the parts, entry by entry. Undefined entries are left out."""
+    """Returns the mean of several arrays, entry by entry, without undefined entries."""
     stacked = np.stack(parts)
     return compute_mean_over(stacked, ~np.isnan(stacked), 0)

@@ -1,4 +1,4 @@
-"""Builds the curve of a metric along ε, and the area under this curve."""
+"""Builds the curve of a metric along ε, and computes the area under this curve."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from robench.tables.results import Results, grouped
 
 @dataclass(frozen=True)
 class CurveRow:
-    """One attack at test time at all of its ε.
+    """The values of one victim under one test-time attack at all of its ε.
 
-    Only seeds with the clean cell and every ε count, so all points of a curve belong to the same fits.
+    A seed counts only if the clean cell and every ε were measured. So all points of a curve belong to the same fits.
 
     Args:
-        key: the key of the victims.
+        key: the data and the victim, without the seed.
         threat: the threat model of the attack.
         attack_label: the label of the attack.
         metric: the metric of the values.

@@ -1,4 +1,4 @@
-"""Lists the defences and the settings to which the labels in tables refer."""
+"""Lists the settings to which the labels of defences in tables refer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DefenceRow:
 
     Args:
         defense_label: the label of the defence in tables.
-        defense: the name of the plugin.
+        defense: the identity of the defence.
         settings: all settings except λ.
         models: the labels of the defended models.
     """

@@ -1,4 +1,7 @@
-"""Flags single cells: exceeded budgets, unusable gradients and varying scores."""
+"""Computes flags from single cells.
+
+The flags are about exceeded budgets, unusable gradients, scores that vary, and devices.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from robench.tables.comparisons import GRADIENT, MINIMUM_NORM
 from robench.tables.results import Results
 from robench.tables.rows import Flag, Row
 
-MOST_ZERO = 0.01  # a share of the hit users
-MOST_BLIND = 0.5  # a share of the hit users; above it, the gradient attacks of an ensemble show nothing
+MOST_ZERO = 0.01  # the share of the hit users above which an attack is flagged
+MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks of an ensemble show nothing
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
-MOST_NOISE = 1e-4  # the largest difference between two looks at the clean scores, in standard deviations of the scores
+MOST_NOISE = 1e-4  # the largest difference between two looks at clean scores, in standard deviations
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:
@@ -29,7 +32,7 @@ def flag_noise(results: Results, row: Row) -> list[Flag]:
 
 
 def flag_devices(results: Results, row: Row) -> list[Flag]:
-    """Returns a flag if rows of the same data used several types of devices."""
+    """Returns a flag if the rows of a data set used several types of devices."""
     beside = {kind for key, kinds in results.device_types.items() if key.place == row.key.place for kind in kinds}
     own = results.device_types.get(row.key, ())
     if len(beside) < 2 or not own:
@@ -44,7 +47,7 @@ def flag_devices(results: Results, row: Row) -> list[Flag]:
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
     """Returns one flag for each attack that exceeded its budget.
 
-    An attack that was measured beyond its budget counts too.
+    An attack gets another flag if the measured perturbation is larger than ε.
     """
     worst: dict[str, float] = {}
     applied: dict[str, float] = {}
@@ -63,7 +66,10 @@ def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
 
 
 def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> list[Flag]:
-    """Returns one flag for each poisoning whose whole number of users exceeds ε."""
+    """Returns one flag for each poisoning that rounds its budget up beyond ε.
+
+    A poisoning adds a whole number of fake users.
+    """
     flags = []
     for cell in results.by_row[row.key]:
         if cell.stage != "train" or not results.ok(cell) or not cell.epsilon:
@@ -79,10 +85,10 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each attack that lacks gradients for 1% of the hit users.
+    """Returns one flag for each attack without usable gradients for some hit users.
 
-    A gradient is unusable if it is zero or not finite. If more than half of the hit users lack a usable gradient under
-    an ensemble, the row has no rank.
+    A gradient is unusable if it is zero or not finite. An attack is flagged if more than 1% of the hit users have an
+    unusable gradient. If this share exceeds one half under an ensemble, the row has no rank.
     """
     shares: dict[str, float] = {}
     for cell in cells:
@@ -95,16 +101,16 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
 
 
 def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each gradient attack that drew only once.
+    """Returns one flag for each gradient attack that took only one draw per look.
 
-    This matters only if the victim is stochastic.
+    Only attacks on stochastic victims are flagged.
     """
     flags: dict[str, Flag] = {}
     for cell in cells:
         noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE
         draws = results.record(cell)["diagnostics"].get("expectation", 1)
         if noisy and cell.kind in (GRADIENT, MINIMUM_NORM) and draws <= 1:
-            # Attacks on titles lack this setting. Their losses are means over the host's draws, but not their slopes.
+            # Attacks on titles lack this setting. Their losses, but not their slopes, are means over draws.
             settable = "expectation" in results.record(cell)["spec"]["attack"]["config"]
             remedy = "set its expectation" if settable else "it averages no gradients, so compare it with a search"
             why = f"{cell.attack_label} takes one draw of a victim that draws at test time: {remedy}"

@@ -1,6 +1,6 @@
 """Computes the flags of a row from its cells.
 
-Each flag has numbers and a sentence that explains it.
+Each flag comes with its numbers and with a sentence of explanation.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from robench.tables.results import Results, grouped
 from robench.tables.rows import FROZEN, Flag, Row
 from robench.tables.stats import Interval, compute_interval
 
-BLIND = ("no better than random", "black-box beats white-box")  # between members: the row has no rank
-LEAST_HITS = 50  # the number of users hit at clean below which a gap cannot be judged
+# A row loses its rank if an ensemble gets one of these flags for its members.
+BLIND = ("no better than random", "black-box beats white-box")
+LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
-LEAST_GAP = 0.02  # a share of the clean value
+LEAST_GAP = 0.02  # the smallest gap that counts, as a share of the clean value
 
 
 def set_flags(
@@ -44,6 +45,8 @@ def set_flags(
     """Sets the flags of a row.
 
     Args:
+        results: the results of the folder.
+        row: the row, which receives the flags.
         reference: the measure in which attacks are compared. If the suite does not have this measure, no gap is judged.
         popularity: the clean values of the baseline in this measure by seed, [U] each. The mapping may be empty.
         table: the table. Only attacks of its threat model are judged. None means all attacks at test time.
@@ -87,9 +90,9 @@ def _completeness(row: Row) -> Iterator[Flag]:
 def _not_above_popularity(
     results: Results, row: Row, reference: Measure, popularity: Mapping[int, FloatArray]
 ) -> Flag | None:
-    """Returns the flag of a row that does not clear the baseline, or None.
+    """Returns a flag if a row's clean values do not exceed those of the baseline.
 
-    The result is None if the row clears the baseline, or if the row and the baseline share no seed.
+    The result is None if the row does exceed the baseline, or if the two share no seed.
     """
     if not popularity:  # The suite may lack the measure.
         return None
@@ -107,7 +110,10 @@ def _not_above_popularity(
 
 
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
-    """Yields flags for gaps between attacks, or one flag for too few hit users."""
+    """Yields flags for gaps between attacks.
+
+    If too few users are hit, the only flag says that no gap is judged.
+    """
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference).values()]))
     hits = row.hits(results, 10)
     if hits < LEAST_HITS and cells:
@@ -119,7 +125,7 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
             yield Flag(name, why, {**_numbers(gap), "clean": clean})
     for name, why, gap, level in compare_members(results, cells, clean):
         if gap.low > 0 and gap.mean > LEAST_GAP * level:
-            # The ensemble's gradient attacks are known to work. If the victim blinds them, its rank means nothing.
+            # The ensemble's gradient attacks are known to work. The rank of a victim that blinds them means nothing.
             row.ranked = row.ranked and name not in BLIND
             yield Flag(name, why, {**_numbers(gap), "level": level})
     yield from _idle_losses(results, row, cells, reference, clean)

@@ -1,4 +1,4 @@
-"""Builds the tables of the leaderboard. The file leaderboard.csv has their rows."""
+"""Builds the ranking tables, whose rows form leaderboard.csv."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from robench.tables.stats import Interval
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """A victim in a table, which is a row of leaderboard.csv.
+    """A row of leaderboard.csv, with one victim of a ranking table.
 
     The columns are a contract with the readers of the file. ``docs/reference/results.md`` lists them.
 
@@ -36,7 +36,7 @@ class LeaderboardRow:
         threat: the threat model of the table.
         epsilon: the largest budget of the table.
         metric: the metric of the table.
-        key: the key of the victim.
+        key: the data and the victim, without the seed.
         baseline: whether the plan marks the model as the baseline.
         attack_set: the attacks over which the worst case is taken.
         adaptive: whether the attacks are computed against this pipeline. See ``Attack.adaptive``.
@@ -104,7 +104,7 @@ class LeaderboardRow:
 
 @dataclass(frozen=True)
 class LeaderboardTable:
-    """A table for one data set, split and threat model.
+    """A ranking table for one data set, split and threat model.
 
     Args:
         threat: the threat model of the attacks.
@@ -134,7 +134,7 @@ class LeaderboardTable:
 
 
 def build_leaderboard(results: Results) -> list[LeaderboardTable]:
-    """Returns the tables of the plan for every data set and split.
+    """Returns the ranking tables of the plan, for every data set and split.
 
     A table without attacked rows is left out.
     """
@@ -175,8 +175,8 @@ def _table(
 def choose_hit_k(results: Results, table: PlannedTable) -> int:
     """Returns the k of the column "users hit at k".
 
-    A metric of held-out items gives its own k, if it has a cutoff. In all other cases, the result is the k of the
-    threat model, or 10 if that is unset.
+    If the metric of the table is about held-out items and has a cutoff, the result is this cutoff. In all other cases,
+    the result is the k of the threat model, or 10 if that is unset.
     """
     k = table.metric.k if results.metric(table.metric).needs == "held-out" else 0
     return k or table.threat.k or 10
@@ -188,7 +188,8 @@ def _order(row: Row, model: int, within: bool) -> tuple[object, ...]:
     Rows are sorted by rank. If models are not ranked against each other, rows are first sorted by model.
 
     Args:
-        model: the place of the row's model among the models.
+        row: the row.
+        model: the position of the row's model among the models.
         within: whether ranks are within models.
     """
     return row.baseline, model if within else 0, row.rank is None, row.rank or (math.inf,), model

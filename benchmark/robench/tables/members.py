@@ -1,6 +1,6 @@
-"""Compares the members of ensembles by their first breaks and costs.
+"""Compares the members of ensembles by their first breaks and their costs.
 
-Weak members are found as well.
+The module also finds members that are too weak.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class MemberRow:
         gradients: the number of gradients per user that the member ran on.
         first_breaks: the share of the broken users that the member broke first. The value is None if one perturbation
             serves all users.
-        damage: the mean of −NDCG@k, or of NDCG@k of the promoted items, if one perturbation serves all users. Otherwise
-            the value is None.
+        damage: the mean of −NDCG@k over users, or of NDCG@k of the promoted items. The value is None unless one
+            perturbation serves all users.
     """
 
     name: str
@@ -50,10 +50,10 @@ class MemberRow:
 
 @dataclass(frozen=True)
 class EnsembleRow:
-    """An ensemble on one victim at one ε, over its seeds.
+    """An ensemble on one victim at one ε, over the seeds of the victim.
 
     Args:
-        key: the key of the victim.
+        key: the data and the victim, without the seed.
         attack_label: the label of the ensemble.
         threat: the threat model of the ensemble.
         epsilon: the budget.
@@ -116,7 +116,7 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
     """Returns the row of one member.
 
     Args:
-        members: the record of the member in every seed.
+        members: the records of the member, one per seed.
         broken: the number of users that the ensemble broke, summed over the seeds.
     """
     users = sum(member["users"] for member in members)
@@ -135,11 +135,14 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
 def compare_members(results: Results, cells: Sequence[CellRow], clean: float) -> Iterator[Comparison]:
     """Yields comparisons of members with members that should not be stronger.
 
-    Only members that ran on all users are compared. Random points are compared with every gradient attack that used as
-    many score evaluations. A gradient attack is compared with one of fewer steps. A search by scores is compared with
-    all white-box members together. Members are not compared if items are promoted.
+    Only members that ran on all users are compared. If items are promoted, no members are compared.
+
+    - Random points are compared with every gradient attack that used at least as many score evaluations.
+    - A gradient attack with few steps is compared with one with more steps.
+    - A search by scores is compared with all white-box members together.
 
     Args:
+        results: the results of the folder.
         cells: the cells of one row.
         clean: the clean mean of the reference metric.
     """
@@ -158,7 +161,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
     """Compares members that attack each user alone, by their shares of broken users.
 
     The level is the share of users that the members had to break. Some members skip users that an earlier member has
-    broken, and get no credit for these users.
+    already broken. A member gets no credit for users that it skips.
     """
     broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
     level = float(np.mean([one["hit"].mean() for one in arrays]))
@@ -175,7 +178,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
                 why = f"{where} {strong['name']} breaks less than {weak['name']}"
                 yield Comparison("more steps are weaker", why, gap, level)
     for m, search in enumerate(members):
-        # A white-box member ran on everybody, and the search came last. So every user met a white-box member.
+        # If a white-box member ran on everybody and the search came last, every user met a white-box member.
         if search["kind"] == BLACK_BOX and search["everyone"] and any(members[n]["everyone"] for n in white):
             if m < max(white):
                 continue
@@ -188,7 +191,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
 def _compare_damage(
     members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, clean: float
 ) -> Iterator[Comparison]:
-    """Compares members with one perturbation for all users, by the damage per user.
+    """Compares members whose perturbation serves all users, by the damage per user.
 
     The damage is measured in the reference metric.
     """

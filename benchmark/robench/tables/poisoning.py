@@ -24,15 +24,15 @@ MEASURES = tuple(map(Measure.parse, ("t-percentile", "t-hr@10", "t-hr@50", "t-nd
 
 
 class Effect(NamedTuple):
-    """An effect with its control.
+    """An effect of poisoning on one measure, with its null control.
 
     Args:
         seeds: the seeds that were compared.
         before: the mean clean value.
         after: the mean value of the poisoned victims.
-        effect: the paired difference of the two.
+        effect: the paired difference between ``after`` and ``before``, with its interval.
         control: the difference that retraining alone would cause.
-        verdict: ``rises``, ``falls`` or ``none``. It is empty without a control.
+        verdict: ``rises``, ``falls`` or ``none``. The string is empty without a control.
     """
 
     seeds: int
@@ -50,7 +50,7 @@ class PoisoningRow:
     ``Effect`` explains the fields after ``alike``.
 
     Args:
-        key: the key of the victims.
+        key: the data and the victim, without the seed.
         attack_label: the label of the poisoning.
         epsilon: the budget of the poisoning.
         metric: the metric in which the effect is measured.
@@ -74,10 +74,11 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
     The effect is the mean over users and seeds of (poisoned − clean twin of the same seed). Its interval is the wider
-    of the user bootstrap and Student's t over seeds. The control is the interval that this mean would have if poisoning
-    did nothing but retrain. If the clean means of the seeds have standard deviation σ, a difference of two means over n
-    seeds has the standard deviation σ·√(2/n). So the control is 0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two
-    intervals do not overlap.
+    of the user bootstrap and Student's t over seeds.
+
+    The control is the interval that this mean would have if poisoning had no effect beyond retraining. If the clean
+    means of the seeds have standard deviation σ, a difference of two means over n seeds has the standard deviation
+    σ·√(2/n). So the control is 0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two intervals do not overlap.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.epsilon), lambda cell: cell.stage == "train"
@@ -90,7 +91,10 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
 
 
 def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterator[tuple[Measure, bool, Effect]]:
-    """Yields the measure, ``alike`` and the effect for the cells of one poisoning."""
+    """Yields the effects of one poisoning on all measures.
+
+    Each item is the measure, ``PoisoningRow.alike`` and the effect.
+    """
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
     for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
         pairs = _pairs(results, cells, clean, measure)
@@ -106,9 +110,9 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
 
 
 def _reach(results: Results, measure: Measure) -> tuple[float, float]:
-    """Returns the smallest and the largest possible difference of two values.
+    """Returns the smallest and the largest possible difference between two values.
 
-    For a metric between 0 and 1, these bounds are −1 and 1.
+    For a metric between 0 and 1, these differences are −1 and 1.
     """
     low, high = results.metric(measure).bounds
     return low - high, high - low
@@ -119,7 +123,8 @@ def _effect(
 ) -> Effect:
     """Returns an effect with its verdict.
 
-    A finite control is cut at ``reach``. This changes no verdict, because an effect is cut there too.
+    A finite control is cut at the bounds ``reach``. This changes no verdict, because the effect is cut at the same
+    bounds.
     """
     if math.isfinite(control.high):
         control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
@@ -133,9 +138,11 @@ def _effect_on_lists(
     """Returns the effect of a poisoning on list stability.
 
     ``before`` is the mean similarity over all pairs of clean seeds. ``after`` is the similarity of a poisoned victim
-    and its twin. The effect is their difference. The σ of the control is the standard deviation over the pairs. Pairs
-    share seeds, so n is the number of seeds. Two seeds form only one pair and give no σ. Only a fall counts, because
-    twins share a seed and may be more similar than two seeds.
+    and its twin. The effect is their difference.
+
+    The σ of the control is the standard deviation over the pairs. Pairs share seeds, so n is the number of seeds. Two
+    seeds form only one pair, which gives no σ. Only a fall counts, because twins share a seed and may be more similar
+    than two seeds.
 
     Returns:
         The effect, or None if there are fewer than two clean seeds.
@@ -162,7 +169,7 @@ def _effect_on_lists(
 def _pairs(
     results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """Returns the clean and the poisoned values of each user and seed.
+    """Returns the clean and the poisoned values of each seed, float64 [U] each.
 
     The values are averaged over target sets.
     """
@@ -181,13 +188,13 @@ def _pairs(
 
 
 def compute_null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
-    """Returns the 95% interval of the mean difference of n retrained clean pairs.
+    """Returns the 95% interval of the mean difference over n retrained clean pairs.
 
-    The interval is unbounded if there is only one mean.
+    The interval is unbounded if there is only one clean mean.
 
     Args:
         clean_means: the clean means of the seeds, with standard deviation σ.
-        seeds: the number of pairs n. The default is the number of means.
+        seeds: the number n of pairs. The default is the number of means.
     """
     n = len(clean_means) if seeds is None else seeds
     if len(clean_means) < 2:
@@ -197,9 +204,10 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
 
 
 def decide_verdict(effect: Interval, control: Interval) -> str:
-    """Returns ``rises`` or ``falls`` if the intervals do not overlap, else ``none``.
+    """Returns ``rises`` or ``falls`` if the intervals do not overlap, or ``none``.
 
-    The verdict is empty without a control. There is no control for one seed, or for lists of one pair of seeds.
+    The verdict is empty if there is no control. One seed gives no control. For list stability, two seeds give none
+    either.
     """
     if not math.isfinite(control.high):
         return ""

@@ -1,4 +1,7 @@
-"""Summarises the smallest ε that breaks a user, if an attack searches for it."""
+"""Summarises the radii that attacks find.
+
+A radius is the smallest ε with which an attack breaks a user.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class RadiusRow:
-    """The radii of one attack on a victim, over its seeds.
+    """The radii of one attack on a victim, over the seeds of the victim.
 
     Args:
-        key: the key of the victims.
+        key: the data and the victim, without the seed.
         attack_label: the label of the attack.
         hit_share: the share of users with a held-out item in the clean top k. The fields below cover only these users.
         radius_q25: the lower quartile of the radius, in units of ε.

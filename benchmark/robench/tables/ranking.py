@@ -16,8 +16,9 @@ from robench.tables.stats import adjust_p_values, compute_paired_p, compute_rank
 def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> None:
     """Sets the ranks and the p-values of rows.
 
-    A p-value compares a row with its undefended twin. The p-values are adjusted over the defended rows of the table
-    (Holm). A row that lacks an attack of its table has neither a rank nor a p-value, and nothing is tested against it.
+    A p-value compares a row with its undefended twin. The p-values are adjusted by Holm's method over the defended rows
+    of the table. A row that lacks an attack of its table has no rank and no p-value, and no other row is tested against
+    it.
     """
     _test(rows)
     ranked = [row for row in rows if row.ranked and row.worst is not None]
@@ -44,7 +45,7 @@ def _test(rows: Sequence[Row]) -> None:
 
 
 def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
-    """Ranks rows by the seeds that all of them have."""
+    """Ranks rows on the seeds that all of them have."""
     seeds = set.intersection(*(set(row.seeds) for row in group))
     if not seeds:
         why = "each of the rows has seeds in which every attack was measured, but no seed has this for all rows"

@@ -17,20 +17,20 @@ UNUSABLE = ("empty", "too_long", "not_finite")
 
 @dataclass(frozen=True)
 class RerankingRow:
-    """A model with candidates, clean or under one attack.
+    """A model that reranks candidates, clean or under one attack.
 
     Values are means over seeds and target sets.
 
     Args:
-        key: the key of the victims.
+        key: the data and the victim, without the seed.
         attack_label: the label of the attack, or ``none`` for clean cells.
-        norm: the norm of the threat model. It is empty for clean cells.
-        goal: the goal of the threat model. It is empty for clean cells.
+        norm: the norm of the threat model, or an empty string for clean cells.
+        goal: the goal of the threat model, or an empty string for clean cells.
         epsilon: the budget.
         candidates: the number of candidates per user.
         recall: the share of the held-out items that are candidates.
-        reachable: the share of the promoted items that are candidates, over users without these items.
-        hits: the T-HR@10 among those promoted items that are candidates.
+        reachable: the share of users for whom a promoted item is a candidate, among users without this item.
+        hits: the T-HR@10 over those users alone.
         unusable: the share of unusable answers, or None if the model gave no answers.
     """
 

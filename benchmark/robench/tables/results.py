@@ -22,7 +22,7 @@ from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
 from robench.store.record import ENSEMBLE, Record, build_outcome
 
-BASELINE, STANDARD = "popularity", "auto"  # the components with these roles in old plans, which do not name them
+BASELINE, STANDARD = "popularity", "auto"  # the components with these roles, for old plans that do not state the roles
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -36,7 +36,7 @@ class Results:
         metrics: the metrics by registered name, such as ``ndcg``.
         plan: the content of plan.json.
         records: the records, by the id of the cell. A cell without a record is missing.
-        damaged: the faults of the files of cells that therefore count as missing, by the id of the cell.
+        damaged: the faults of damaged files, by the id of the cell. These cells count as missing.
     """
 
     store: Store
@@ -58,7 +58,7 @@ class Results:
         return "missing" if record is None else str(record["status"])
 
     def ok(self, cell: CellRow) -> bool:
-        """Returns whether the cell was measured."""
+        """Returns whether a cell was measured."""
         return self.status(cell) == "ok"
 
     def record(self, cell: CellRow) -> Record:
@@ -74,7 +74,7 @@ class Results:
         return self.metrics[measure.name]
 
     def grouped(self, by: Callable[[CellRow], K], where: Callable[[CellRow], bool]) -> dict[K, list[CellRow]]:
-        """Returns the measured cells that ``where`` accepts, by the value of ``by``."""
+        """Groups the measured cells that ``where`` accepts, by the value of ``by``."""
         return grouped((cell for cell in self.cells if self.ok(cell) and where(cell)), by)
 
     @cached_property
@@ -89,7 +89,7 @@ class Results:
 
     @cached_property
     def device_types(self) -> Mapping[RowKey, tuple[str, ...]]:
-        """The types of the devices on which the cells of a row were measured.
+        """The types of the devices on which the cells of each row were measured.
 
         The baseline has no entry.
         """
@@ -103,7 +103,7 @@ class Results:
 
     @cached_property
     def _clean_by_row(self) -> Mapping[RowKey, list[CellRow]]:
-        """The measured clean cells of every row, by seed."""
+        """The measured clean cells of each row, ordered by seed."""
         cells = (cell for cell in self.cells if cell.clean and self.ok(cell))
         return grouped(sorted(cells, key=lambda cell: cell.seed), lambda cell: cell.key)
 
@@ -129,15 +129,16 @@ class Results:
         return {threat: min(cell.epsilon for cell in cells) for threat, cells in by_threat.items()}
 
     def clean_of(self, cell: CellRow) -> CellRow | None:
-        """Returns the measured clean cell of the same victim."""
+        """Returns the measured clean cell of the same victim, or None."""
         return self._clean.get(cell.victim)
 
     def outcome(self, cell: CellRow, target_set: int | None = None) -> Outcome:
         """Returns the outcome of a measured cell.
 
         Args:
-            target_set: the set of targets whose ranks are included, or None for all sets. Clean cells hold the ranks of
-                all sets.
+            cell: the cell.
+            target_set: the target set whose ranks are included, or None for all sets. Clean cells hold the ranks of all
+                sets.
         """
         arrays = dict(self.arrays(cell))
         ranks = arrays.get("target_ranks")
@@ -148,10 +149,14 @@ class Results:
         return build_outcome(arrays, None if reference is None else self.outcome(reference))
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-        """Returns the values of a measure, float64 [U], or None if there are none.
+        """Returns a measure's value for each user, float64 [U], or None.
+
+        The result is None if the measure does not apply to the cell.
 
         Args:
-            target_set: see ``outcome``.
+            cell: the cell.
+            measure: the measure.
+            target_set: the target set whose ranks are included. See ``outcome``.
 
         Raises:
             UserError: if the record used another version of the metric.
@@ -174,10 +179,10 @@ class Results:
         return range(self.plan.targets.sets)
 
     def over_sets(self, cell: CellRow, measure: Measure) -> FloatArray | None:
-        """Returns the values of a measure over the target sets, float64 [U].
+        """Returns the mean of a measure over the target sets, float64 [U].
 
-        The result is None if there are no values. For metrics of targets, the values are means over the target sets. A
-        clean cell holds the ranks of all sets. An attacked cell holds those of its own set.
+        The result is None if there are no values. A clean cell holds the ranks of all target sets, so metrics of
+        targets are averaged over the sets. An attacked cell holds the ranks of its own set only.
         """
         if self.metric(measure).needs != "targets" or cell.target_set is not None:
             return self.per_user(cell, measure)
@@ -188,11 +193,12 @@ class Results:
 def read_results(
     folder: Path, metrics: Mapping[str, Metric], store: Store | None = None, plan: PlanFile | None = None
 ) -> Results:
-    """Reads the plan of a folder and every record that it names.
+    """Reads the plan of a folder and every record that the plan names.
 
-    A cell is missing if its record or its arrays are damaged, or if it was not measured on the data of the plan.
+    A cell counts as missing in two cases: its record or its arrays are damaged, or its data is not that of the plan.
 
     Args:
+        folder: the folder of results.
         metrics: the metrics by registered name, such as ``ndcg``.
         store: the store of the folder, if some of its arrays have already been read.
         plan: the plan of the folder, if it has already been read.
@@ -239,7 +245,7 @@ def check_users(store: Store, record: Record, known: Arrays | None) -> None:
 
 
 def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
-    """Returns the items by the value of ``by``, in the order of their first items."""
+    """Groups items by the value of ``by``, in the order of their first items."""
     groups: dict[K, list[T]] = {}
     for item in items:
         groups.setdefault(by(item), []).append(item)
@@ -247,7 +253,7 @@ def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def is_baseline(cell: CellRow) -> bool:
-    """Returns whether the model of a cell is the baseline that others must beat."""
+    """Returns whether a cell's model is the baseline that other models must beat."""
     return cell.baseline or cell.key.model == BASELINE
 
 

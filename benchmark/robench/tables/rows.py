@@ -41,7 +41,7 @@ class Row:
     """One row of a table.
 
     Args:
-        key: the key that identifies the row.
+        key: the data and the victim, without the seed.
         baseline: whether the model is the baseline that other models must beat. Such a row is not ranked.
         seeds: the seeds, in the order of the arrays.
         clean: the clean value of each seed and user, float64 [S, U].
@@ -51,10 +51,11 @@ class Row:
         measured: the number of measured cells of the row.
         bounds: the bounds of the metric.
         adaptive: whether the attacks are computed against this pipeline. See ``Attack.adaptive``.
-        missing: the attacks of the table that some seeds lack. If there are any, the row cannot be ranked.
+        missing: sentences about the attacks of the table that some seeds lack. If there are any, the row cannot be
+            ranked.
         notes: the flags with their numbers.
         ranked: whether the row may have a rank.
-        rank: the rank, and the best and the worst rank that the data allow.
+        rank: the rank, the best rank and the worst rank that the data allow.
         p_value: the p-value of the difference from the undefended twin.
     """
 
@@ -81,7 +82,7 @@ class Row:
 
     @property
     def flags(self) -> str:
-        """The names of the flags, without repeats."""
+        """The names of the flags, joined without repeats."""
         return "; ".join(dict.fromkeys(note.flag for note in self.notes))
 
     def clean_interval(self) -> Interval:
@@ -115,15 +116,22 @@ def compute_drop(clean: Interval, worst: Interval | None) -> float | None:
 
 
 def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], attacks: AttackSet) -> list[Row]:
-    """Returns the rows of a table for a place, which is a data set and split."""
+    """Returns the rows of a table for one data set and split.
+
+    Args:
+        results: the results of the folder.
+        table: the table.
+        place: the data set and the split.
+        attacks: the attacks of the table.
+    """
     rows = (_attacked_row(results, table, key, attacks) for key in results.by_row if key.place == place)
     return [row for row in rows if row is not None]
 
 
 def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
-    """Returns the weights in a defence's own terms.
+    """Returns the weights by which a defence's own paper would express λ.
 
-    An example is ``lambda_apr`` for APR. The fits of the defence report these weights.
+    An example is ``lambda_apr`` for APR. The reports of the defence's fits contain these weights.
     """
     fits = [results.record(cell).get("fit") or {} for cell in results.clean_cells(key)]
     names = dict.fromkeys(name for fit in fits for name in fit if name.startswith("train_lambda_"))
@@ -131,7 +139,7 @@ def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
 
 
 def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | None:
-    """Returns a row without an attack, or None if it has no measured clean cell."""
+    """Returns a row with clean values only, or None if no clean cell was measured."""
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped" and cell.clean]
     cells = results.clean_cells(key)
     values = [array for cell in cells if (array := results.over_sets(cell, measure)) is not None]
@@ -142,9 +150,10 @@ def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | No
 
 
 def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: AttackSet) -> Row | None:
-    """Returns a row, or None if the row has nothing to show.
+    """Returns a row with its worst case, or None if the row has nothing to show.
 
-    A row needs a measured clean cell and an attack that is planned under the threat model of the table.
+    A row is shown if it has a measured clean cell and an attack that is planned under the table's threat model. The
+    baseline needs only a clean cell.
     """
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped"]
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
@@ -153,7 +162,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         return None
     judged = select_judged_cells(results, table, planned)
     values = _values(results, table.metric, judged, list(clean))
-    # If a seed lacked an attack, its worst case would be milder than that of other seeds and rows.
+    # A seed without some attack would have a milder worst case than other seeds and rows.
     seeds = [seed for seed in clean if baseline or attacks.points <= values[seed].keys()] or list(clean)
     before = [array for seed in seeds if (array := results.over_sets(clean[seed], table.metric)) is not None]
     if len(before) < len(seeds):
@@ -184,7 +193,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
 def _values(
     results: Results, measure: Measure, cells: Sequence[CellRow], seeds: Sequence[int]
 ) -> dict[int, dict[Point, FloatArray]]:
-    """Returns the values of every measured attack, by seed."""
+    """Returns the values under every measured attack, by seed."""
     values: dict[int, dict[Point, FloatArray]] = {seed: {} for seed in seeds}
     for cell in cells:
         if cell.seed in values and results.ok(cell) and (array := results.over_sets(cell, measure)) is not None:
@@ -202,8 +211,8 @@ def _worst(
 ) -> FloatArray | None:
     """Returns the worst case, float64 [S, U].
 
-    The worst case of a user is taken over the clean value and all attacks. If users are not attacked alone, the attack
-    with the worst mean counts.
+    If each user is attacked alone, a user's worst case is the worst value over the clean lists and all attacks.
+    Otherwise, the attack with the worst mean counts for all users.
 
     Args:
         values: the values [U] of each attack, by seed.

@@ -17,10 +17,10 @@ from robench.api.data import FloatArray, IntArray
 
 RESAMPLES = 2_000
 FLIPS = 10_000
-MOST_USERS = 20_000  # the number of users beyond which the bootstrap of a mean equals its normal limit to three digits
-BLOCK = 1 << 22  # the number of draws held at once: 32 MiB, for any number of users
-PIECE = 1 << 18  # the number of values gathered at once: 2 MiB, which stay in the processor's cache
-SURELY = 1.5  # a multiple of the normal limit that no bootstrap of a mean exceeds
+MOST_USERS = 20_000  # Beyond this number of users, the bootstrap of a mean equals its normal limit to three digits.
+BLOCK = 1 << 22  # the number of draws that are held at once, which take 32 MiB
+PIECE = 1 << 18  # the number of values that are gathered at once, which take 2 MiB and fit the processor's cache
+SURELY = 1.5  # No bootstrap interval of a mean exceeds this multiple of its normal limit.
 
 
 class Interval(NamedTuple):
@@ -32,9 +32,9 @@ class Interval(NamedTuple):
 
 
 def _blocks(rows: int, n: int) -> Iterator[int]:
-    """Yields the sizes of the blocks that ``rows`` are divided into.
+    """Yields the sizes of the blocks into which ``rows`` rows are divided.
 
-    A block has at most BLOCK draws, and at least one row.
+    A block has at most BLOCK draws, and at least one row of n draws.
     """
     size = max(1, BLOCK // n)
     for start in range(0, rows, size):
@@ -50,9 +50,9 @@ def _resamples(n: int) -> Iterator[IntArray]:
 
 @lru_cache(maxsize=2)
 def _cached_resamples(n: int) -> tuple[IntArray, ...]:
-    """Returns the blocks of ``_resamples``, which are drawn only once.
+    """Returns the blocks of ``_resamples``, and draws them only once.
 
-    A table needs the blocks hundreds of times. Drawing them each time would take half of the time.
+    A table needs the blocks hundreds of times. Without the cache, drawing them would take half of the table's time.
     """
     return tuple(_resamples(n))
 
@@ -80,8 +80,8 @@ def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
 def _gather_means(values: FloatArray, draws: IntArray) -> FloatArray:
     """Returns the mean of the drawn values of each row, float64 [rows].
 
-    The result equals ``values[draws].mean(1)``, in half the time. Each piece is gathered into the memory of the piece
-    before, and is summed while it is in the cache.
+    The result equals ``values[draws].mean(1)``, in half the time. The draws are processed in pieces. All pieces use the
+    same memory, and each piece is averaged while it is in the processor's cache.
 
     Args:
         values: the value of each user, float64 [U].
@@ -92,7 +92,7 @@ def _gather_means(values: FloatArray, draws: IntArray) -> FloatArray:
     piece = np.empty((min(size, rows), n))
     for start in range(0, rows, size):
         some = draws[start : start + size]
-        gathered = values.take(some, out=piece[: len(some)], mode="clip")  # "raise" would copy the piece once more
+        gathered = values.take(some, out=piece[: len(some)], mode="clip")  # mode="raise" would copy the piece again
         gathered.mean(1, out=means[start : start + size])
     return means
 
@@ -108,13 +108,13 @@ def compute_t_quantile(degrees: int) -> float:
 def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
     """Returns the mean over users and seeds with the wider of two 95% intervals.
 
-    One interval is the bootstrap over users. The other one, if there are at least two seeds, is Student's t over the
-    means of the seeds. Users with an undefined value (NaN) in some seed are left out.
+    One interval is the bootstrap over users. The other one is Student's t over the means of the seeds, if there are at
+    least two seeds. Users with an undefined value (NaN) in some seed are left out.
 
     Args:
         values: the value of each seed and user, float64 [S, U].
-        bounds: the bounds of the metric, at which the interval is cut. Student's t has no bounds. With few seeds, it
-            reaches values that no mean can have, such as a negative NDCG. No test uses these bounds.
+        bounds: the bounds of the metric, at which the interval is cut. Without them, Student's t over few seeds could
+            reach impossible values, such as a negative NDCG. No test uses these bounds.
     """
     values = values[:, ~np.isnan(values).any(0)]
     if values.shape[1] == 0:
@@ -134,10 +134,8 @@ def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.in
 def compute_paired_p(differences: FloatArray) -> float:
     """Returns the p-value of the two-sided sign-flip permutation test (Fisher 1935).
 
-    The hypothesis is that the mean paired difference is 0.
-
-    With up to 12 non-zero differences, all patterns of flips are counted. Otherwise 10,000 random patterns are drawn,
-    and 1 is added to the numerator and the denominator.
+    The null hypothesis is that the mean paired difference is 0. With up to 12 non-zero differences, all patterns of
+    flips are counted. Otherwise 10,000 random patterns are drawn, and 1 is added to the numerator and the denominator.
 
     Args:
         differences: the paired difference of each user, float64 [U].
@@ -147,7 +145,7 @@ def compute_paired_p(differences: FloatArray) -> float:
     if n == 0:
         return 1.0
     scaled = differences.astype(np.float64) / np.abs(differences).max()
-    # Metrics take few values, so many patterns tie with the observed sum. Rounding must not count them as smaller.
+    # Metrics take few values, so many patterns tie with the observed sum. Rounding must not make ties count as smaller.
     observed = abs(scaled.sum()) - 1e-12 * float(np.abs(scaled).sum())
     if n <= 12:
         patterns = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) * 2 - 1
@@ -163,9 +161,9 @@ def compute_paired_p(differences: FloatArray) -> float:
 
 
 def adjust_p_values(values: Sequence[float]) -> list[float]:
-    """Returns the p-values, adjusted by Holm's step-down method (1979).
+    """Adjusts p-values by Holm's step-down method (1979).
 
-    The order stays the same. The adjusted p-values control the family-wise error rate.
+    The adjusted p-values are in the given order, and control the family-wise error rate.
     """
     order = sorted(range(len(values)), key=lambda i: values[i])
     adjusted, floor = [1.0] * len(values), 0.0

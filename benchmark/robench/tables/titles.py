@@ -1,4 +1,7 @@
-"""Summarises attacks on titles by effect, cost and similarity to the old titles."""
+"""Summarises attacks on titles.
+
+The summary contains the effect, the cost, and the similarity of old and new titles.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class TitleRow:
     """One attack on titles at one ε, over the seeds and target sets of a victim.
 
     Args:
-        key: the key of the victims.
+        key: the data and the victim, without the seed.
         attack_label: the label of the attack.
         norm: the unit of edits, words or characters.
         goal: the goal of the attack.
@@ -30,14 +33,15 @@ class TitleRow:
         metric: the metric that the attack changes.
         before: the mean clean value of the metric.
         after: the mean value of the metric under the attack.
-        effect: the difference of the two, with its interval.
+        effect: the difference between ``after`` and ``before``, with its interval.
         edits_mean: the mean number of edits per title. This field and the next four are None if the records lack them.
         similarity_mean: the mean similarity of old and new titles, by the host's sentence encoder.
-        similarity_min: the smallest of these similarities.
+        similarity_min: the smallest similarity in a cell, averaged over cells.
         queries: the number of score evaluations, counted per user.
         gradients: the number of gradients, counted per user.
         examples: some titles of the first cell, before and after the attack.
-        strongest: whether no other attack with this victim, goal and ε changes the metric more.
+        strongest: whether this attack changes the metric most, among several attacks with this victim, norm, goal and
+            ε.
     """
 
     key: RowKey = field(metadata=inline())

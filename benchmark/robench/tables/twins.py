@@ -19,17 +19,18 @@ from robench.tables.results import Results, grouped
 from robench.tables.stats import Interval, compute_interval
 
 KINDS = ("held-out", "likes")
-Cells = Mapping[int, CellRow]  # the cell of each seed
+Cells = Mapping[int, CellRow]  # the cells by seed
 
 
 @dataclass(frozen=True)
 class TwinRow:
-    """One measure of a defended model and of its twin, clean and under one attack.
+    """One measure of a defended model and of its undefended twin.
 
-    Means are taken over users and over the seeds that both models share.
+    Both are measured clean and under the same attack. Means are taken over users and over the seeds that both models
+    share.
 
     Args:
-        key: the key of the defended victims.
+        key: the data and the defended victim, without the seed.
         threat: the threat model of the attack.
         attack_label: the label of the attack.
         epsilon: the budget of the attack.
@@ -60,7 +61,7 @@ class TwinRow:
 def build_twin_rows(results: Results) -> list[TwinRow]:
     """Returns one row per defended model, attack at test time, ε and measure.
 
-    The list is empty if the suite asks for no metric of likes.
+    The list is empty if the suite has no metric of likes.
     """
     needs = {measure: results.metric(measure).needs for measure in results.plan.metrics}
     if "likes" not in needs.values():
@@ -89,10 +90,10 @@ def build_twin_rows(results: Results) -> list[TwinRow]:
 def _values(
     results: Results, measures: Sequence[Measure], seeds: Sequence[int], four: Sequence[Cells]
 ) -> Iterator[tuple[Measure, list[FloatArray]]]:
-    """Yields each measure with its values in the four groups of cells.
+    """Yields each measure with its values in four groups of cells.
 
     The groups are the clean and attacked cells of the twin, and those of the defended model. A measure is left out if a
-    cell of some group lacks it. The values are float64 [S, U].
+    cell of some group lacks it. The values of each group are float64 [S, U].
     """
     for measure in measures:
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]

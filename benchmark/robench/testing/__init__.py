@@ -1,11 +1,11 @@
 """Conformance classes, from which plugin authors derive their pytest tests.
 
-The whole test of a plugin is::
+Two lines are enough to test a plugin::
 
     class TestMine(EmbeddingAttackTests):
         attack = Mine
 
-``__init__.pyi`` lists the public names. A name is imported when it is first used.
+``__init__.pyi`` lists the public names. Each name is imported when it is first used.
 """
 
 from robench.api.lazy import attach_stub

@@ -1,4 +1,7 @@
-"""The base of all conformance classes. Each kind of plugin has its own module."""
+"""The base class of all conformance classes.
+
+Each kind of plugin has a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ Settings = Mapping[str, Any]
 class Conformance:
     """Tests that a plugin class must pass.
 
-    A subclass names the plugin. The ``settings`` are passed to the plugin's ``make``. Choose settings that make the
+    A subclass names the plugin class. ``settings`` are passed to the ``make`` of that class. They should make the
     plugin small and fast.
     """
 
@@ -24,8 +27,8 @@ class Conformance:
     def one_thread(self) -> Iterator[None]:
         """Gives torch one thread, as in a suite.
 
-        Executors and metrics are tested without torch. In worlds of this size, additional threads would only wait for
-        each other.
+        If torch is not imported, nothing happens. The test worlds are so small that additional threads would only wait
+        for each other.
         """
         torch = sys.modules.get("torch")
         if torch is None:

@@ -1,4 +1,4 @@
-"""Conformance of data sets."""
+"""Conformance tests for data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robench.testing.conformance import Conformance
 class DatasetTests(Conformance):
     """Tests of a ``Dataset``, for a subclass with ``dataset = Mine``.
 
-    The ``settings`` should give a small data set.
+    ``settings`` should give a small data set.
     """
 
     dataset: ClassVar[type[Dataset]]

@@ -1,4 +1,4 @@
-"""Conformance of defences."""
+"""Conformance tests for defences."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TITLES = (
 class DefenseTests(Conformance):
     """Tests of a ``Defense``, for a subclass with ``defense = Mine``.
 
-    The defended models are a pairwise and a sequence model. The ``settings`` should give an effective defence. Set
+    The defended models are a pairwise and a sequence model. ``settings`` should give an effective defence. Set
     ``adversarial`` if the defence trains on a perturbation that raises the model's own loss. A test then checks that
     the loss rises.
     """

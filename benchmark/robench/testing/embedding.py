@@ -1,4 +1,4 @@
-"""Conformance of attacks on the surfaces ``embedding`` and ``parameters``."""
+"""Conformance tests for attacks on the surfaces ``embedding`` and ``parameters``."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class EmbeddingAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, victim: str, norm: str, epsilon: float) -> Measurement:
-        """Returns a cached measurement, which must not be changed.
+        """Returns a measurement that is made once per process.
 
-        A measurement is made once per process.
+        Callers must not change the measurement.
         """
         return cls().measure(victim, norm, epsilon)
 

@@ -1,4 +1,4 @@
-"""Conformance of ensembles of attacks."""
+"""Conformance tests for ensembles of attacks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from robench.testing.worlds import reference_victim
 class EnsembleTests(Conformance):
     """Tests of an ``Ensemble``, for a subclass with ``attack = Mine``.
 
-    The ``settings`` choose the threat model. The victim is a sequence model, or a model that reads titles on the
-    surface ``text``.
+    ``settings`` choose the threat model. The victim is a sequence model. On the surface ``text``, the victim is a model
+    that reads titles.
     """
 
     attack: ClassVar[type[Ensemble]]
@@ -55,7 +55,7 @@ class EnsembleTests(Conformance):
     def measure_once(cls) -> Measurement:
         """Returns the measurement at the budget ``epsilon``.
 
-        The measurement is made once per process and must not be changed.
+        The measurement is made once per process, and must not be changed.
         """
         return cls().measure(cls().epsilon())
 
@@ -84,7 +84,7 @@ class EnsembleTests(Conformance):
     def test_the_budget_holds_without_the_hosts_help(self) -> None:
         achieved = self.measure_once().achieved
         assert achieved["overshoot"] <= 1 + 1e-4, "the host had to project, or to refuse"
-        # One edit is always allowed, which is more than ε for a short title.
+        # One edit is always allowed, even if it exceeds ε for a short title.
         assert self.make().threat().surface == "text" or achieved["epsilon"] <= self.epsilon() * (1 + 1e-4)
 
     def test_the_same_seed_gives_the_same_result(self) -> None:

@@ -1,4 +1,4 @@
-"""Conformance of executors."""
+"""Conformance tests for executors."""
 
 from __future__ import annotations
 

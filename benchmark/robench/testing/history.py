@@ -1,4 +1,4 @@
-"""Conformance of attacks on the surface ``history``."""
+"""Conformance tests for attacks on the surface ``history``."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class _RandomEdits(HistoryAttack):
 class HistoryAttackTests(Conformance):
     """Tests of a ``HistoryAttack``, for a subclass with ``attack = Mine``.
 
-    The victims are two sequence models. The first has histories of equal length, and the second has histories of all
-    lengths.
+    The victims are two sequence models. The users of the first have histories of equal length, and those of the second
+    have histories of all lengths.
     """
 
     attack: ClassVar[type[HistoryAttack]]
@@ -55,9 +55,9 @@ class HistoryAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, victim: str, epsilon: float) -> Measurement:
-        """Returns a cached measurement, which must not be changed.
+        """Returns a measurement that is made once per process.
 
-        A measurement is made once per process.
+        Callers must not change the measurement.
         """
         return cls().measure(victim, epsilon)
 

@@ -1,4 +1,4 @@
-"""Conformance of metrics."""
+"""Conformance tests for metrics."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class MetricTests(Conformance):
     k: ClassVar[int] = 10
 
     def outcome(self, seed: int = 0, worst: bool = False) -> Outcome:
-        """Draws an outcome.
+        """Draws an outcome at random.
 
-        If ``worst`` is set, all ranks are last and all predictions are wrong.
+        If ``worst`` is true, all ranks are last and all predictions are wrong.
         """
         generator = np.random.default_rng(seed)
         counts = generator.integers(1, 4, USERS)
@@ -45,7 +45,7 @@ class MetricTests(Conformance):
     def values(self, outcome: Outcome) -> FloatArray:
         """Returns the value of the metric for each user.
 
-        The clean outcome is drawn with another seed.
+        The metric is also given a clean outcome, which is drawn with another seed.
         """
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)

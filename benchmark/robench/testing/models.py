@@ -1,4 +1,4 @@
-"""Conformance of models of any kind.
+"""Conformance tests for models of any kind.
 
 The module ``torch_models`` has further tests for neural models.
 """
@@ -41,9 +41,10 @@ class World(NamedTuple):
 class ModelTests(Conformance):
     """Tests of a ``Model``, for a subclass with ``model = Mine``.
 
-    The checkerboard is a matrix of rank 2, which needs few factors and enough epochs. ``board`` holds additional
-    settings for this world. ``personal`` is False for a model that gives every user the same list. ``collaborative`` is
-    False for a model that learns nothing from other users. Fake users must not change such a model.
+    The checkerboard is a matrix of rank 2. A model can learn it with few factors and enough epochs. ``board`` holds
+    additional settings for this world. ``personal`` is False for a model that gives every user the same list.
+    ``collaborative`` is False for a model that learns nothing from other users. Fake users must not change such a
+    model.
     """
 
     model: ClassVar[type[Model]]
@@ -167,7 +168,7 @@ class ModelTests(Conformance):
         if model.cold_item == "behind":
             assert behind.mean() > 0.9, "the unused item stands before what users like"
         else:
-            fans = users % 4 == data.n_items % 4  # the users with the genre of the item
+            fans = users % 4 == data.n_items % 4  # the users who like the item's genre
             assert behind[fans].mean() < 0.5, "the unused item stands behind although its text fits"
 
     def test_users_of_two_items_crash_nothing(self) -> None:
@@ -193,12 +194,12 @@ class ModelTests(Conformance):
 
 
 def scores_of(model: Model, users: IntArray, history: Interactions) -> Scores:
-    """Returns the scores of users after a check, float32 [B, n_items]."""
+    """Returns the scores of users, float32 [B, n_items], after checking them."""
     return _checked(model.scores(users, history), "scores()", len(users), history.n_items)
 
 
 def newcomer_scores_of(model: Model, history: Interactions) -> Scores:
-    """Returns the scores of newcomers after a check, float32 [n, n_items]."""
+    """Returns the scores of newcomers, float32 [n, n_items], after checking them."""
     return _checked(model.newcomers(history), "newcomers()", history.n_users, history.n_items)
 
 
@@ -216,16 +217,16 @@ def widened(rows: Interactions) -> Interactions:
 
 
 def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
-    """Checks equality up to rounding.
+    """Asserts that scores are equal up to rounding.
 
-    The order of a sum depends on the shapes of matrices, so results may differ by rounding.
+    The shapes of matrices affect the order of a sum, so results may differ by rounding.
     """
     largest = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5 * largest, err_msg=why)
 
 
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:
-    """Checks that each user's own colour ranks above the other colour.
+    """Asserts that each user's own colour ranks above the other colour.
 
     Only items that the user has not used are compared.
     """

@@ -1,4 +1,7 @@
-"""Conformance of attacks on training data: fake users and changed interactions."""
+"""Conformance tests for attacks on training data.
+
+There is one class for fake users and one for changed interactions.
+"""
 
 from __future__ import annotations
 

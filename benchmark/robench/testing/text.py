@@ -1,4 +1,4 @@
-"""Conformance of attacks on the surface ``text``."""
+"""Conformance tests for attacks on the surface ``text``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from robench.testing.conformance import Conformance
 from robench.testing.text_world import ReferenceText, promoted, text_victim
 
 EPSILONS = (0.01, 0.2, 0.25, 1 / 3, 0.5, 0.67, 1.0, 1.7)
-FLOOR_SPREAD = 0.5  # two random attacks may differ by this share of the rise in exposure
+FLOOR_SPREAD = 0.5  # the share of the rise in exposure by which two random attacks may differ
 
 
 class _RandomTitles(TextAttack):
@@ -48,7 +48,10 @@ class _RandomTitles(TextAttack):
 
 
 class _Cheat(TextAttack):
-    """The attack ``inner`` with one title over budget and one title with a line feed."""
+    """The attack ``inner``, with two changed titles.
+
+    One of these titles is over budget, and the other one contains a line feed.
+    """
 
     inner: TextAttack
 
@@ -60,7 +63,8 @@ class _Cheat(TextAttack):
 def title_oracle(attack: TextAttack, epsilon: float) -> TitleOracle:
     """Returns the host's oracle for an attack on the reference model.
 
-    The attack may rewrite the titles of the three promoted items. An untargeted attack may rewrite all titles.
+    An attack that promotes may rewrite the titles of the three promoted items. An untargeted attack may rewrite all
+    titles.
     """
     victim, c = text_victim(), attack.config
     assert victim.catalogue is not None
@@ -105,9 +109,9 @@ class TextAttackTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls, epsilon: float, goal: str | None = None) -> Measurement:
-        """Returns a measurement, which is made once per process.
+        """Returns a measurement that is made once per process.
 
-        By default, ``goal`` is the attack's own goal.
+        By default, the goal is the attack's own goal.
         """
         return cls().measure(epsilon, **({} if goal is None else {"goal": goal}))
 
@@ -233,6 +237,6 @@ class TextAttackTests(Conformance):
 
 
 def exposure(ranks: IntArray) -> float:
-    """Returns Σ 1 / log2(1 + rank) over the ranks from 1 to 10."""
+    """Returns the sum of 1 / log2(1 + rank) over the ranks from 1 to 10."""
     within = ranks[(ranks > 0) & (ranks <= 10)]
     return float((1 / np.log2(1 + within)).sum())

@@ -1,4 +1,4 @@
-"""A small world in which users like certain titles, and a model for this world."""
+"""A small world in which users like certain titles, and a model that reads them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ DIM = 24
 
 
 def catalogue_of_words(n_items: int = 48) -> Catalogue:
-    """Returns a catalogue in which item titles show a taste.
+    """Returns a catalogue in which the words of a title show a taste.
 
-    The taste of item i is i modulo 4. A title has one to four words of the taste and one plain word. All items have the
-    same genre.
+    The taste of item i is i modulo 4. A title has one to four words that show the taste, and one word that does not.
+    All items have the same genre.
     """
     generator, items = np.random.default_rng(5), []
     for i in range(n_items):
@@ -70,8 +70,8 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
 class ReferenceText(TokenModel, SequenceModel):
     """A minimal model that reads titles, and scores by the mean of a history.
 
-    The vector of a text is the mean of its words' vectors. Word vectors are drawn once and not trained. Unknown words
-    share one vector. Items have neither a bias nor a separate vector.
+    The vector of a text is the mean of its words' vectors. Word vectors are drawn once, and are not trained. All
+    unknown words share one vector. Items have neither a bias nor a separate vector.
     """
 
     class Config(ReferenceSequence.Config):
@@ -84,7 +84,7 @@ class ReferenceText(TokenModel, SequenceModel):
     cold_item: ClassVar[ColdItem] = "content"
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Creates a vector per word of the catalogue, and two layers."""
+        """Creates a vector for each word of the catalogue, and two layers."""
         texts = [item_text(item) for item in data.catalogue.items]
         words = sorted({word for text in texts for word, _ in _words(text)})
         self.vocabulary = {word: number for number, word in enumerate(words, 2)}
@@ -95,10 +95,10 @@ class ReferenceText(TokenModel, SequenceModel):
         self.drop = nn.Dropout(self.config.dropout)
 
     def build_layers(self) -> None:
-        """Does nothing, because there is no item table."""
+        """Creates no layers, because the model has no item table."""
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns one special token and the words in lower case, for each text."""
+        """Returns the tokens of texts: a special token, and the words in lower case."""
         rows = [[(UNKNOWN, -1), *((self.vocabulary.get(w, UNKNOWN), at) for w, at in _words(text))] for text in texts]
         width = max((len(row) for row in rows), default=1)
         padded = torch.tensor([row + [(PADDING, -1)] * (width - len(row)) for row in rows]).reshape(-1, width, 2)
@@ -141,7 +141,10 @@ def _words(text: str) -> list[tuple[str, int]]:
 
 @cache
 def text_victim() -> MeasuredVictim:
-    """Returns the reference model, fitted on ``readers`` once per process."""
+    """Returns a victim with the reference model, fitted on ``readers``.
+
+    The model is fitted once per process.
+    """
     data, test = readers()
     model, _ = fitted(ReferenceText(), data)
     users = np.arange(data.n_real_users)
@@ -149,5 +152,5 @@ def text_victim() -> MeasuredVictim:
 
 
 def promoted(count: int = 3) -> IntArray:
-    """Returns the least used items of the world: int64 [count], sorted."""
+    """Returns the least used items of the world, sorted: int64 [count]."""
     return np.sort(np.argsort(text_victim().history.counts(), kind="stable")[:count])

@@ -1,4 +1,4 @@
-"""Conformance of neural models, which have embedded inputs to perturb."""
+"""Conformance tests for neural models, which have embedded inputs to perturb."""
 
 from __future__ import annotations
 
@@ -54,8 +54,7 @@ class TorchModelTests(ModelTests):
     def test_every_valid_input_reaches_the_scores_and_no_other(self, victim: MeasuredVictim) -> None:
         model, users = victim.model, np.arange(12)
         assert isinstance(model, TorchModel)
-        # Histories have several lengths, so that there is padding. The host's mask is not applied, because it could
-        # hide a leak.
+        # Histories have several lengths, so they are padded. The host's mask could hide a leak, so it is not applied.
         rows = [victim.history.row(user)[: 2 + user % 5] for user in range(victim.history.n_users)]
         history = Interactions.from_rows(rows, victim.history.n_items)
         batch = model.queries(users, history)
@@ -112,7 +111,7 @@ class TorchModelTests(ModelTests):
             again = self.make()
             again.restore(world.data, {**model.state(), name: moved.detach().numpy()}, Rng(0).child("fit"))
             expected = again.eval().scores(users, history)
-            # The results need not be equal bit for bit, because torch may use another kernel without gradients.
+            # The results may differ in the last bits, because torch may use another kernel without gradients.
             np.testing.assert_allclose(scores.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(model.scores(users, history), before)
 

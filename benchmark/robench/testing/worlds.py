@@ -1,6 +1,6 @@
 """Small worlds with a known truth, and reference models to attack and defend.
 
-The conformance classes and the tests of robench use these worlds and models.
+The conformance classes and robench's own tests use these worlds and models.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def crowd(
 ) -> tuple[TrainData, Interactions]:
     """Returns a world in which users like items of one genre.
 
-    Four fifths of the items of user u have the genre u modulo 4.
+    About four fifths of user u's items have the genre u modulo 4.
 
     Args:
         n_users: the number of users.
@@ -84,7 +84,7 @@ def crowd(
 
 
 class ReferencePairwise(PairwiseModel):
-    """A minimal matrix factorisation."""
+    """A minimal matrix factorisation with 16 factors."""
 
     class Config(TorchConfig):
         """The settings, chosen so that a fit takes about a second."""
@@ -134,7 +134,8 @@ class ReferenceSequence(SequenceModel):
 def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, seed: int = 0) -> tuple[Model, FitReport]:
     """Fits a model with the host's training loop.
 
-    The result is the model and the report of the fit.
+    Returns:
+        The model, and the report of the fit.
     """
     report = fit(model, data, defense or Defense(), Rng(seed).child("fit"), device=CPU)
     return model, report
@@ -147,7 +148,9 @@ def measured_victim(model: Model, data: TrainData, test: Interactions, *, seed: 
 
 @cache
 def reference_victim(kind: str) -> MeasuredVictim:
-    """Returns a reference model, fitted on ``crowd`` once per process.
+    """Returns a victim with a reference model, fitted on ``crowd``.
+
+    The model is fitted once per process.
 
     Args:
         kind: ``pairwise``, ``sequence``, or ``ragged`` (a sequence model on histories of all lengths).
