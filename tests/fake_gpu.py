@@ -59,7 +59,7 @@ class GpuTensor(torch.Tensor):
 class Gpu(TorchDispatchMode):
     """A fake GPU that counts waits and moved numbers.
 
-    ``waits`` is how often the host waits for the GPU. ``moved`` is how many numbers come back to the host.
+    ``waits`` counts how often the host waits for the GPU. ``moved`` counts the numbers that come back to the host.
     """
 
     def __init__(self):

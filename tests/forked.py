@@ -1,9 +1,9 @@
 """Runs a command in a process that is forked from one with torch imported.
 
 Forking saves seconds per call. ``robench`` calls the same ``robench.cli.main`` as a user does, with three differences.
-The fork server of the workers is forked too, instead of being started afresh. Each picture of the page is replaced by a
-digest of its content, because drawing takes most of the time of a small run. Settings that Python reads at its start,
-such as PYTHONUTF8, have no effect. ``real`` has no such difference.
+The fork server of the workers is forked too, instead of being started afresh. On the report page, a digest of the
+content replaces each picture, because drawing dominates the time of a small run. Settings that Python reads at its
+start, such as PYTHONUTF8, have no effect. ``real`` has no such difference.
 
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """

@@ -28,7 +28,7 @@ class _Cut(Wrapped):
 
 
 class _Faint(Wrapped):
-    """A model with the right scores and 1e-12 of the right gradient."""
+    """A model with the right scores, and with gradients that are scaled by 1e-12."""
 
     def score_from(self, batch, e):
         scores = self.inner.score_from(batch, e)

@@ -42,7 +42,7 @@ def datasets(folder: Path) -> list[dict[str, Any]]:
 def models(folder: Path) -> list[dict[str, Any]]:
     """Returns one entry per model.
 
-    Models that can train pretrained weights have more entries.
+    Models that can train pretrained weights have several entries.
     """
     short = {"dim": 8, "max_length": 10, "epochs": 2}
     bert = {"name": "text-bert", "weights": str(folder / "bert"), **short}

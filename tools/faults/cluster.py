@@ -48,7 +48,7 @@ class Cases:
         self.expected: dict[str, bytes] = {}
 
     def add(self, problem: str) -> None:
-        """Notes a check that failed, and prints it."""
+        """Records a failed check, and prints it."""
         print(f"problem: {problem}", flush=True)
         self.problems.append(problem)
 
@@ -86,7 +86,7 @@ class Cases:
         print(f"{name}: {len(stored(self.place / name))} cells, {time.monotonic() - start:.0f} s", flush=True)
 
     def check_processes(self, name: str) -> None:
-        """Notes a problem if a process of an ended run is still alive."""
+        """Records a problem if a process of an ended run is still alive."""
         limit = time.monotonic() + PATIENCE
         while (left := started_by(MARK, str(self.place / name))) and time.monotonic() < limit:
             time.sleep(0.1)
@@ -111,7 +111,7 @@ class Cases:
         return stored(self.place / name)
 
     def check_kept(self, name: str, before: dict[str, str]) -> None:
-        """Notes a problem if a cell was measured again.
+        """Records a problem if a cell was measured again.
 
         A record holds the time of its measurement, so its digest then differs.
         """

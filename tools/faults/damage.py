@@ -133,7 +133,7 @@ def by_cell(tables: Tables) -> dict[str, list[str]]:
 
 
 class Judge:
-    """A judge that counts outcomes and keeps failures."""
+    """A judge that counts the outcomes of commands and collects failures."""
 
     def __init__(self, trial: Trial, lines: Lines) -> None:
         self.whole, self.lines = trial, lines
@@ -143,7 +143,7 @@ class Judge:
         self.failures: list[str] = []
 
     def attempt(self, name: str, command: str, call: Callable[[], Any]) -> Any:
-        """Calls a command and notes a failure.
+        """Calls a command and records a failure.
 
         Two things count as failures: a traceback, and an error message that spans several lines or names no file.
         """

@@ -27,7 +27,7 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", 
 
 @dataclass
 class Disks:
-    """A place with an undisturbed run and a count of the failed checks."""
+    """A folder with an undisturbed run, and a count of the failed checks."""
 
     suite: Path
     place: Path

@@ -41,7 +41,7 @@ class Runs:
         self.problems: list[str] = []
 
     def add(self, problem: str) -> None:
-        """Notes a check that failed, and prints it at once."""
+        """Records a failed check, and prints it at once."""
         print(f"problem: {problem}", flush=True)
         self.problems.append(problem)
 
@@ -66,7 +66,7 @@ class Runs:
         return process, mark
 
     def check_end(self, mark: str, what: str) -> None:
-        """Notes a problem if a process of a run is still alive after ``PATIENCE``."""
+        """Records a problem if a process of a run is still alive after ``PATIENCE``."""
         limit = time.monotonic() + PATIENCE
         while started_by(MARK, mark) and time.monotonic() < limit:
             time.sleep(0.1)
@@ -137,7 +137,7 @@ class Chain:
     def step(self, number: int, way: str | None, seconds: float, *, write: bool, draw: random.Random) -> bool:
         """Starts the run, kills it, and returns whether it was killed.
 
-        ``way`` is how the run is killed. If ``way`` is None, the run is left alone.
+        ``way`` is the way in which the run is killed. If ``way`` is None, the run is left alone.
         """
         process, mark = self.runs.start(self.folder)
         killed = False
@@ -153,7 +153,7 @@ class Chain:
     def _wait(self, process: subprocess.Popen[bytes], what: str, way: str | None) -> bool:
         """Waits for the end of the run, and returns whether the exit code is 0.
 
-        ``way`` is how the run was killed, or None. An exit code that does not fit is noted as a problem.
+        ``way`` is the way in which the run was killed, or None. An unexpected exit code is recorded as a problem.
         """
         code = process.wait(None if way is None else 60)
         allowed = {"SIGTERM": (143, -15), "SIGHUP": (129, -1), "SIGKILL": (-9,), "group": (-9,), None: (0,)}[way]

@@ -100,7 +100,7 @@ def environment(work):
 def outcome(model, data, split):
     """Returns NDCG@10 and Recall@10 per user, float64 [U] each.
 
-    The ranking is RecBole's.
+    The ranking follows RecBole's rules.
     """
     known, users = joined(data.train, data.validation), evaluated_users(data, None)
     history = data.train if split == "random" else known

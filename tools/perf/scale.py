@@ -3,7 +3,7 @@
     python tools/perf/scale.py [--users 1000000] [--items 100000] [--interactions 20000000] [--batch 262144]
 
 The synthetic data set is loaded and prepared (checks, numbering, leave-last-out). A model is trained for one epoch by
-the shared loop, with validation. Each line is a step with its process seconds and the largest resident size up to then.
+the shared loop, with validation. Each line shows a step, its process seconds, and the largest resident size so far.
 """
 
 import argparse

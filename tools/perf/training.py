@@ -10,9 +10,9 @@ and the medians are compared.
 
 DIR holds the files that ``reference/recbole_run.py`` writes on this machine (bpr, lightgcn, gru4rec, sasrec, bert4rec
 .json). The files of unfinished RecBole runs are enough. Epochs are compared at RecBole's dimension, depth and window.
-SASRec's inner layer is 64 in robench and 256 in RecBole. Pairwise models use RecBole's batch. For the other models,
-robench's batch counts windows. The comparison is per training target, because an epoch of BERT4Rec has fewer targets in
-robench.
+SASRec's inner layer is 64 in robench and 256 in RecBole. Pairwise models use RecBole's batch size. For the other
+models, robench's batch size counts windows. The comparison is per training target, because an epoch of BERT4Rec has
+fewer targets in robench.
 
 Time to quality uses the model's own settings. The time ends when validation NDCG@10 first comes within .001 of
 RecBole's best. For sequence models both libraries compute this value without masks. RecBole's time ends at the same

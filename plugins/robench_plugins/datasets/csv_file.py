@@ -28,9 +28,9 @@ class CsvFile(Dataset):
     """Reads interactions from delimited text with a header.
 
     Ids are not parsed, so ``007`` stays ``007``. ``items`` names a file about items, and ``users`` names a file about
-    users. Models may read a text about each user. This text consists of all columns of the users' file, or of the
-    columns in ``profile``. If a user-item pair is repeated, the first row counts. Times are in seconds. Without times,
-    the order of the rows counts.
+    users. Models may read a text about each user. The text holds the columns in ``profile``, or by default all columns
+    of the users' file. If a user-item pair is repeated, the first row counts. Times are in seconds. Without times, the
+    order of the rows counts.
     """
 
     class Config(DatasetConfig):
@@ -162,6 +162,6 @@ class CsvFile(Dataset):
 def _optional_column(table: pd.DataFrame, name: str | None, usual: tuple[str, ...]) -> str | None:
     """Returns the column that a setting names, or None if there is none.
 
-    ``auto`` stands for the first of the usual names that the table has.
+    ``auto`` means the first of the usual names that the table has.
     """
     return next((n for n in usual if n in table), None) if name == AUTO else name

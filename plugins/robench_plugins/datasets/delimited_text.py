@@ -131,7 +131,7 @@ def parse_numbers(values: pd.Series[str], path: Path, key: str, problem: str = "
 
 
 def parse_seconds(values: pd.Series[str], path: Path, key: str) -> IntArray:
-    """Returns the cells as times in whole seconds, int64 and not negative.
+    """Returns the cells as non-negative times in whole seconds, int64.
 
     Args:
         values: the cells of a column.

@@ -37,7 +37,7 @@ from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, 
 class TextBert(TokenModel, SequenceModel):
     """Predicts the next item from the texts of the history.
 
-    A pretrained BERT encoder reads the texts. The vector of an item is a projection of the vector of its text, ``title
+    A pretrained BERT encoder reads the texts. An item's vector is a projection of its text vector. The text is ``title
     (year). genres``. A causal transformer or an LSTM reads the vectors of the history, and its state is compared with
     the vector of every item. The architecture follows UniSRec (Hou et al., KDD 2022), without its pretraining and its
     mixture-of-experts adaptor.
@@ -154,7 +154,7 @@ class TextBert(TokenModel, SequenceModel):
     def train(self, mode: bool = True) -> Self:
         """Switches between training and evaluation, as every torch module does.
 
-        Before an evaluation, all texts are encoded with the present layers.
+        If layers are trained, all texts are encoded anew before an evaluation.
         """
         super().train(mode)
         if not mode and self.config.tuned_layers and "texts" in self._buffers:

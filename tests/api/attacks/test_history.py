@@ -41,7 +41,7 @@ def by_hand(row, kind, place, item):
 
 
 class Asked:
-    """The part of an oracle that random edits need."""
+    """A stub of an oracle with the methods that random edits need."""
 
     n_items = N_ITEMS
 

@@ -22,7 +22,7 @@ class Pgd(EmbeddingAttack):
     step is α = 2.5 r / steps, where r is the radius.
 
     Restart 0 starts from δ = 0, and further restarts start from a random point of the ball. With the loss ``margin``
-    and k = 1, all restarts start from δ = 0, and each further one aims at one of the best rivals (MultiTargeted, Gowal
+    and k = 1, all restarts start from δ = 0. Each further restart aims at one of the best rivals (MultiTargeted, Gowal
     et al. 2019, algorithm 1). The FGSM point is a candidate too, so PGD is never weaker than FGSM at the same ε.
     """
 

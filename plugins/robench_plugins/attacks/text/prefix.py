@@ -28,8 +28,8 @@ class Prefix(TextAttack):
     term spam in titles. The genuine title is not changed. The pool holds the words of the most used items, which are
     public, or a list of keywords. A word may be added twice.
 
-    An untargeted attack has one outcome for all items. The attack adds random words of the pool to all titles and
-    redraws a quarter of the titles at a time, in ``looks`` evaluations.
+    With the goal ``untargeted``, all items share one outcome. The attack then adds random words of the pool to all
+    titles, and redraws a quarter of the titles at a time. The number of evaluations is ``looks``.
     """
 
     class Config(TextConfig):

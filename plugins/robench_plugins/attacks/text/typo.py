@@ -39,8 +39,8 @@ class TypoAttack(TextAttack):
     the similarity of sentences. The titles of all items are scored in the same evaluations. A kind of typo that changes
     the loss of no item is not tried again. For example, a tokenizer may drop invisible characters.
 
-    An untargeted attack has one outcome for all items. The attack puts random typos into all titles and redraws a
-    quarter of the titles at a time, in ``looks`` evaluations.
+    With the goal ``untargeted``, all items share one outcome. The attack then puts random typos into all titles, and
+    redraws a quarter of the titles at a time. The number of evaluations is ``looks``.
     """
 
     class Config(TextConfig):

@@ -143,7 +143,7 @@ class Dispatch:
             box.close()
 
     def _put(self, box: Mailbox, message: Any) -> bool:
-        """Sends a message to a worker, and returns False if the worker does not take it."""
+        """Sends a message, and returns False if the worker does not take the message."""
         limit = time.monotonic() + PATIENCE
         while not box.put(message):
             if time.monotonic() > limit:

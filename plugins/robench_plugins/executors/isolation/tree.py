@@ -1,4 +1,4 @@
-"""The processes below a process on Linux, read from ``/proc``."""
+"""Functions for the processes below a process on Linux, based on ``/proc``."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ class Llm(LikelihoodModel):
 
     With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the tokens of the
     next title. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is
-    never a candidate. Attacks on embeddings perturb the vectors of the title tokens of the history, not those of the
-    template or of the candidates. The candidates do not depend on δ.
+    never a candidate. Attacks on embeddings perturb the title tokens in the history, but neither the template nor the
+    candidates. The candidates do not depend on δ.
 
     Every record counts ``prompts``, prompts that were ``cut`` because they were too long, and ``answers``, one per
     candidate. Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank after the other
