@@ -1,7 +1,7 @@
-"""The names that a plugin author needs; ``__init__.pyi`` lists them.
+"""The public API for plugin authors, as listed in ``__init__.pyi``.
 
-From robench, plugins import only this package, its modules and ``robench.pretrained``. A name is imported when it is
-first used, so listing plugins never imports torch.
+Plugins may import this package, the modules in this package, and ``robench.pretrained``. They import nothing else from
+robench. Each name is imported on first use, so listing plugins never imports torch.
 """
 
 from robench.api.lazy import attach_stub

@@ -17,9 +17,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from robench.api.metric import Measure
 
 T = TypeVar("T")
-PLAIN = frozenset({str, int, float, bool, type(None)})  # the types that stay as they are
-IF_SET: Mapping[str, Any] = {"if_set": True}  # not written if it has its default
-JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # no column of the CSV file
+PLAIN = frozenset({str, int, float, bool, type(None)})  # values of these types are not converted
+IF_SET: Mapping[str, Any] = {"if_set": True}  # a field that is left out if it has its default
+JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # a field without a column in the CSV file
 
 
 def named(name: str) -> Mapping[str, Any]:
@@ -39,7 +39,7 @@ def inline(*names: str) -> Mapping[str, Any]:
 def encode(value: Any) -> Any:
     """Converts a value to JSON types.
 
-    Dataclasses and mappings become objects, tuples become lists, and measures become text.
+    Dataclasses and mappings become objects, tuples become lists, and measures become strings.
     """
     if type(value) in PLAIN:
         return value
@@ -76,9 +76,9 @@ def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]
 
 
 def columns(cls: Any) -> list[str]:
-    """Returns the columns of a CSV file that has instances of a dataclass as rows.
+    """Returns the columns of a CSV file with one row per dataclass instance.
 
-    The columns have the order of the fields.
+    The columns are in the order of the fields.
     """
     return [name for _, _, names in column_groups(cls) for name in names]
 
@@ -98,12 +98,12 @@ def column_groups(cls: Any) -> list[tuple[str, bool, list[str]]]:
 
 
 def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
-    """Returns the dataclass that an object of JSON types describes.
+    """Returns the dataclass instance that a decoded JSON object describes.
 
-    Unknown names are ignored. A missing field gets its default.
+    Unknown names are ignored. Missing fields get their defaults.
 
     Raises:
-        ValueError: if a field without a default is missing, or a value has another type.
+        ValueError: if a field without a default is missing, or if a value has the wrong type.
     """
     values, hints = {}, _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     for attribute, name, inlined, _, default in _layout(cls):  # type: ignore[arg-type]  # as above

@@ -1,4 +1,4 @@
-"""The base classes of components, which plugins register, and of their settings."""
+"""The base classes of components and of component settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class BaseConfig(BaseModel):
-    """The frozen settings of a component. An unknown key is an error.
+    """The immutable settings of a component. An unknown key is an error.
 
     A field named ``lambda_`` with ``alias="lambda"`` is the grid axis λ of a defence.
     """
@@ -18,7 +18,7 @@ class BaseConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     def resolved(self) -> dict[str, Any]:
-        """Returns every field with its value, defaults included, as plain JSON types."""
+        """Returns the values of all fields, including defaults, as plain JSON types."""
         return self.model_dump(mode="json", by_alias=True)
 
 

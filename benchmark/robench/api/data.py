@@ -42,7 +42,7 @@ class Item:
     description: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """Returns the fields by name, without an empty description."""
+        """Returns the fields by name, and leaves out an empty description."""
         facts = {"title": self.title, "year": self.year, "genres": self.genres}
         return facts | ({"description": self.description} if self.description else {})
 
@@ -54,11 +54,11 @@ class Ratings:
     Args:
         users: the user id of each event, of any hashable type, [n].
         items: the item id of each event, [n].
-        times: the time of each event in seconds, int64 [n]. None means that the source has no times. Then input order
-            counts as time.
+        times: the time of each event in seconds, int64 [n], or None if the source has no times. Without times, the
+            input order counts as time.
         ratings: the rating of each event, float64 [n], or None if the source has no ratings.
         catalogue: the description of each item, by its id as a string.
-        profiles: a text about each user, by the user's id as a string.
+        profiles: a description of each user, by the user's id as a string.
     """
 
     users: NDArray[Any]
@@ -145,10 +145,10 @@ class Interactions:
         return digest.hexdigest()
 
     def appended(self, rows: Iterable[Sequence[int] | IntArray]) -> Interactions:
-        """Returns a copy with new users after the present ones.
+        """Returns a copy with new users after the existing ones.
 
         Args:
-            rows: the items of each new user, oldest first. The new times start after the last present time.
+            rows: the items of each new user, oldest first. The new times start after the last existing time.
         """
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         if not sequences:
@@ -167,7 +167,7 @@ class Interactions:
     def from_rows(rows: Iterable[Sequence[int] | IntArray], n_items: int) -> Interactions:
         """Returns interactions for one ordered sequence per user.
 
-        Positions serve as times.
+        The position in the sequence serves as the time.
         """
         empty = np.empty(0, dtype=np.int64)
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
@@ -177,7 +177,7 @@ class Interactions:
 
 
 def joined(first: Interactions, second: Interactions) -> Interactions:
-    """Returns the items of ``first`` and then of ``second``, user by user.
+    """Joins each user's items from ``first`` with the items from ``second``.
 
     Training and validation items together are the history at test time. If ``first`` has more rows than ``second``, the
     extra rows (fake users) are dropped.
@@ -221,10 +221,10 @@ class TrainData:
 
     Args:
         train: the training items, with one row per real user followed by one row per fake user.
-        validation: the validation items, with one row per real user. They serve to select weights and never enter the
-            loss.
+        validation: the validation items, with one row per real user. These items are used to select weights, but never
+            enter the loss.
         catalogue: the items.
-        profiles: a text about each real user, or an empty tuple if the data set has no profiles.
+        profiles: a description of each real user, or an empty tuple if the data set has no profiles.
     """
 
     train: Interactions
@@ -256,7 +256,7 @@ class HeldOut:
         self._sealed = True
 
     def release(self) -> None:
-        """Breaks the seal after fit, selection and poisoning have ended."""
+        """Breaks the seal, once poisoning, fit and selection have ended."""
         self._sealed = False
 
     def read(self) -> Interactions:
@@ -271,7 +271,7 @@ class HeldOut:
 
 
 class DatasetConfig(BaseConfig):
-    """The filters of every data set.
+    """The filter settings that all data sets share.
 
     The filters run before the split. Ratings below ``min_rating`` and repeated user-item pairs are dropped first. Users
     and items with too few interactions are then dropped until nothing changes (k-core).
@@ -308,7 +308,7 @@ class Dataset(Component):
     def fingerprint(self) -> str:
         """Returns a hex digest of the bytes that ``load`` reads, and of nothing else.
 
-        This method must be cheap, because ``robench plan`` calls it.
+        This method must be fast, because ``robench plan`` calls it.
 
         Raises:
             DataError: if the source is missing.

@@ -23,7 +23,7 @@ class Cleaned:
 
     Args:
         train: the cleaned interactions. Row u is still user u.
-        suspicion: the degree of suspicion of each row, float64 [n_users].
+        suspicion: a score of how suspicious each row is, float64 [n_users].
     """
 
     train: Interactions
@@ -31,7 +31,7 @@ class Cleaned:
 
 
 class Defense(Component):
-    """A defence of one victim. The base class itself changes nothing.
+    """The defence of one victim. The base class itself changes nothing.
 
     A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and ``wrap``. The host calls only the methods
     that are overridden. λ, the weight of the clean loss, is the setting ``lambda_`` (alias ``lambda``). λ = 1 means no
@@ -86,7 +86,7 @@ class Defense(Component):
         return ""
 
     def check_epochs(self, epochs: int) -> None:
-        """Refuses training that ends while the defence is still warming up.
+        """Raises an error if training ends before the defence's warm-up does.
 
         Args:
             epochs: the number of training epochs.
@@ -101,8 +101,8 @@ class Defense(Component):
     def settled(self, epoch: int) -> bool:
         """Returns whether the weights after this epoch (from 0) may be selected.
 
-        The result is False while a defence warms up. During the warm-up the weights are still undefended, and
-        validation would prefer them.
+        The result is False during a warm-up. The weights are still undefended then, and validation would prefer such
+        weights.
         """
         return True
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 class RobenchError(Exception):
-    """The base of every error that robench raises on purpose."""
+    """The base class of the errors that robench raises on purpose."""
 
 
 class UserError(RobenchError):
-    """A user's mistake in a suite, a data file or a command line.
+    """A user's mistake in a suite, in a data file or on the command line.
 
     The command prints it as one line without a traceback, and ends with exit code 2.
 
@@ -49,7 +49,7 @@ def _user_error(kind: type[UserError], problem: str, where: str, path: str, hint
 
 
 class UserErrors(UserError):
-    """Several mistakes of a user that are reported at once."""
+    """Several mistakes by a user, which are reported together."""
 
     def __init__(self, errors: Sequence[UserError]) -> None:
         self.errors = tuple(errors)
@@ -99,7 +99,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def in_lines(messages: Iterable[object]) -> Iterator[str]:
-    """Yields each message once, with the number of times if there are several."""
+    """Yields each distinct message once, with a count if the message is repeated."""
     for text, count in Counter(map(str, messages)).items():
         yield text if count == 1 else f"{text} ({count} times)"
 
@@ -107,7 +107,7 @@ def in_lines(messages: Iterable[object]) -> Iterator[str]:
 def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:
     """Returns a hint for an unknown name.
 
-    An example is ``did you mean 'x'? known: a, b, x``.
+    The hint has the form ``did you mean 'x'? known: a, b, x``.
 
     Args:
         name: the unknown name.
@@ -125,7 +125,7 @@ def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> st
 
 
 def likeliest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that is closest to an unknown one, or None."""
+    """Returns the known name closest to ``name``, or None if no name is close."""
     folded = {option.casefold(): option for option in sorted(known, reverse=True)}
     closest = difflib.get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=0.6)
     return folded[closest[0]] if closest else None

@@ -1,7 +1,7 @@
-"""Makes texts of plugins, data and suites inert, with one function per medium.
+"""Makes text from plugins, data and suites inert, with one function per medium.
 
-An inert text is only displayed: it moves no cursor, runs no formula, and links to nothing. The template of the page
-escapes HTML, after ``visible``.
+Inert text is only displayed. It moves no cursor, runs no formula and links to nothing. The template of the HTML page
+applies ``visible`` and then escapes HTML.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import unicodedata
 from logging import LogRecord
 from typing import Any
 
-MOST_LINE = 500  # characters of an error in a line of a table or a terminal
-MOST_MESSAGE = 4096  # characters of an error's message in a record
-MOST_TRACEBACK = 65536  # characters of a traceback in a record
-MOST_TEXT = 4000  # characters of a line of the log
-_MARKED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction, lone surrogates, line ends
+MOST_LINE = 500  # the most characters of an error in one line of a table or a terminal
+MOST_MESSAGE = 4096  # the most characters of an error message in a record
+MOST_TRACEBACK = 65536  # the most characters of a traceback in a record
+MOST_TEXT = 4000  # the most characters of one line of the log
+_MARKED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction characters, lone surrogates, line ends
 _HARMLESS = "\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # scripts and emoji need them
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")  # some spreadsheets read these as well
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")  # some spreadsheets also accept the full-width signs
 _LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash after a match removes the link
 
 
 def visible(text: str, keep: str = "") -> str:
     """Returns a string with a mark such as ``‹U+001B›`` for each invisible character.
 
-    Invisible characters are control characters, line ends, marks of direction and lone surrogates.
+    Invisible characters are control characters, line ends, direction marks and lone surrogates.
 
     Args:
         text: the string.
@@ -53,7 +53,7 @@ def _is_marked(char: str) -> bool:
 def shortened(text: str, most: int) -> str:
     """Returns a string, cut in the middle if it has more than ``most`` characters.
 
-    A note in the middle gives the number of characters that are cut.
+    A note in the middle says how many characters were cut.
     """
     if len(text) <= most:
         return text
@@ -74,7 +74,7 @@ def describe_error(error: BaseException, most: int = MOST_LINE) -> str:
 def message_of(error: BaseException) -> str:
     """Returns the message of an exception.
 
-    If the exception class of a plugin fails to give a message, the result says so.
+    If the exception cannot produce its own message, the result says so.
     """
     try:
         return str(error)
@@ -83,9 +83,9 @@ def message_of(error: BaseException) -> str:
 
 
 def well_formed(value: Any) -> Any:
-    r"""Returns JSON types with each lone surrogate as text, such as ``\ud800``.
+    r"""Returns a JSON value with lone surrogates escaped, such as ``\ud800``.
 
-    UTF-8 has no surrogates, so a file cannot hold them.
+    UTF-8 has no surrogates, so a UTF-8 file cannot contain any.
     """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
@@ -95,23 +95,26 @@ def well_formed(value: Any) -> Any:
 
 
 def csv_text(text: str) -> str:
-    """Returns a string for a CSV file that no spreadsheet takes for a formula.
+    """Returns a string for a CSV cell that no spreadsheet runs as a formula.
 
-    A string that begins with ``=``, ``+``, ``-``, ``@`` or an apostrophe gets an apostrophe in front. A reader gets the
-    original string by removing one leading apostrophe.
+    An apostrophe is added in front of a string that begins with ``=``, ``+``, ``-``, ``@`` or an apostrophe. A reader
+    gets the original string by removing one leading apostrophe.
     """
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def markdown_text(text: str) -> str:
-    """Returns one line of Markdown without HTML and links. Bold and code remain."""
+    """Returns one line of Markdown with HTML and links disabled.
+
+    Bold and code still work.
+    """
     line = visible(" ".join(text.splitlines())).replace("<", "&lt;")
     return _LINKS.sub(r"\g<0>\\", line)
 
 
 def markdown_cell(text: str) -> str:
-    """Returns the text of one cell of a Markdown table.
+    """Returns a string for one cell of a Markdown table.
 
     Characters that would end the cell are escaped.
     """
@@ -121,7 +124,7 @@ def markdown_cell(text: str) -> str:
 def make_inert(record: LogRecord) -> bool:
     """Makes the message and the traceback of a log record inert.
 
-    The function is a filter of the logger.
+    The function is used as a filter of the logger.
     """
     lines = (shortened(line, MOST_TEXT) for line in record.getMessage().split("\n"))
     record.msg, record.args = visible_lines("\n".join(lines)), ()

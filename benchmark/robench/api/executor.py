@@ -16,7 +16,7 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Task:
-    """One victim with the cells that are still to be measured.
+    """One victim, with those of its cells that are still to be measured.
 
     A task is plain data, so it can be sent to another process or machine.
     """
@@ -29,10 +29,10 @@ Work = Callable[[Task, Emit], None]
 
 
 class Executor(Component):
-    """A way to run tasks, on this machine or elsewhere, that passes on their events.
+    """A way to run tasks on this machine or elsewhere.
 
-    An executor is a context manager. The host enters the context before any work, and calls ``run`` at most twice
-    inside.
+    An executor passes the events of its tasks to the host. It is also a context manager. The host enters the context
+    before any work, and calls ``run`` at most twice within it.
     """
 
     @property

@@ -69,7 +69,7 @@ def robench_victim_progress(victim: str, label: str, phase: str, done: int, tota
 
 @hookspec
 def robench_cell_finished(record: Mapping[str, Any]) -> None:
-    """Announces that a cell is stored, whatever its status."""
+    """Announces that the record of a cell is stored, whatever the cell's status."""
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""Metrics, their names, and the outcome of a cell from which they are computed.
+"""Metrics, the names of metrics, and the cell outcomes that metrics read.
 
 A metric is a pure function of the stored outcome, so every table can be recomputed.
 """
@@ -80,17 +80,17 @@ Needs = Literal["held-out", "targets", "clean", "likes"]
 
 
 class Metric(Component):
-    """A function of an ``Outcome`` with one value per user.
+    """A function that computes one value per user from an ``Outcome``.
 
     Attributes:
-        version: a number that is raised when the definition changes. Rows of two versions are never compared.
+        version: a number that is raised when the definition changes. Rows with different versions are never compared.
         needs: the part of an outcome that the metric reads.
         at_k: whether the metric has a cutoff k.
         higher_is_better: whether a higher value is better for the user.
         bounds: the smallest and the largest possible mean over users. Confidence intervals are cut at these bounds.
         pooled: whether the metric is a ratio of sums over users, such as the precision of all predictions. The values
             per user then linearise the ratio: their mean is the ratio, and their spread is the error of the ratio. Such
-            a value is not the outcome of one user, so no worst case is taken user by user.
+            a value does not describe the outcome of one user, so worst cases are not taken per user.
     """
 
     version: ClassVar[int] = 1
@@ -104,7 +104,7 @@ class Metric(Component):
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
         """Returns the value of every user, float64 [U].
 
-        A user without a value gets NaN.
+        A user for whom the metric is undefined gets NaN.
 
         Args:
             outcome: the measurement of a cell.
@@ -146,7 +146,7 @@ class Measure:
         """Returns why some cells lack this measure, or an empty string if they have it.
 
         If items are promoted at test time, the attack moves them into each user's list. Then only metrics of targets
-        make sense. An ensemble that attacks each user alone stops for a user once the user's held-out items have
+        make sense. If an ensemble attacks each user separately, it stops for a user once the user's held-out items have
         fallen. The stored ranks are then only bounds, so only metrics within the attacked top k can be computed.
 
         Args:

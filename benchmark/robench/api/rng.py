@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Rng:
     """A random stream with a seed and a path of roles.
 
-    Two paths below one seed give independent streams.
+    Different paths under the same seed give independent streams.
 
     Args:
         seed: a seed of the suite, which may be any integer.
@@ -29,7 +29,7 @@ class Rng:
     path: tuple[str, ...] = ()
 
     def child(self, *role: str | int) -> Rng:
-        """Returns the stream of a role below this stream."""
+        """Returns the stream for a role below this stream."""
         return Rng(self.seed, (*self.path, *(str(part) for part in role)))
 
     def entropy(self) -> int:
@@ -60,7 +60,7 @@ class Rng:
         # on each GPU.
         used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no type for it
         cuda = torch.cuda.get_rng_state_all() if used else None
-        # Without an accelerator torch.manual_seed sets the same state, and stores a traceback per absent device.
+        # Without an accelerator, torch.manual_seed sets the same state, but stores a traceback per absent device.
         seed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
         seed(self.entropy() & (2**63 - 1))
         try:

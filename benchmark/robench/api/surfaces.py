@@ -1,4 +1,4 @@
-"""The rules of all surfaces, which are the parts that an attack may touch.
+"""The rules for all surfaces. A surface is what an attack may touch.
 
 The engine, the plan, the tables and the flags read these rules from ``SURFACES``. A new surface needs a row here, a
 name in ``Surface``, and a folder in ``robench.engine.surfaces``.
@@ -20,17 +20,17 @@ class SurfaceRules:
     """The rules that hold for every attack on one surface.
 
     Args:
-        each_user_alone: whether every user has a separate perturbation. Then the worst case is taken per user.
-            Otherwise one perturbation serves all users, and the worst case is the attack with the worst mean.
-        leaves_broken_users: whether an ensemble may stop for a user once the goal is reached. Stored ranks are then
-            only bounds.
+        each_user_alone: whether every user has a separate perturbation. If so, the worst case is taken per user.
+            Otherwise, one perturbation serves all users, and the worst case is the attack with the worst mean.
+        leaves_broken_users: whether an ensemble may stop attacking a user once the goal is reached. If so, stored ranks
+            are only bounds.
         ranks_models: whether models are ranked against each other. A ranking requires that the same ε is equally strong
             for all models.
-        whole_units: whether a budget counts whole edits or users. Otherwise ε bounds a length, and no perturbation
-            exceeds it.
+        whole_units: whether a budget counts whole edits or users. Otherwise, ε bounds a length, which no perturbation
+            exceeds.
         scale: the default scale of ε.
         attacks: the base classes of this surface's attacks in ``robench.api``, as ``module:class``.
-        measured_by: the engine's class that measures attacks at test time, as ``module:class``. The text is empty if
+        measured_by: the engine's class that measures attacks at test time, as ``module:class``. The string is empty if
             there are no such attacks.
     """
 

@@ -1,4 +1,4 @@
-"""The terminal, on which every printed text is inert, whoever wrote the text."""
+"""A terminal on which all printed text is inert."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.text import Text
 
 from robench.api.escapes import MOST_TEXT, shortened, visible_lines
 
-WIDE = 200  # columns of a file or a pipe, wide enough that lines are not broken
+WIDE = 200  # the width of a file or a pipe in columns, so large that no line is broken
 
 
 class Terminal(Console):
-    """A console that prints texts without markup, emoji codes and control characters.
+    """A console that interprets no markup, no emoji codes and no control characters.
 
     Args:
         stderr: whether the console prints to standard error.
@@ -26,7 +26,7 @@ class Terminal(Console):
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Returns an inert text.
+        """Returns a string as inert text.
 
         The console passes every string to this method: lines, cells of tables and titles.
         """
@@ -39,6 +39,6 @@ def screen() -> Terminal:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints lines of text, made inert. Very long lines are cut in the middle."""
+    """Prints lines as inert text. Very long lines are cut in the middle."""
     lines = (shortened(line, MOST_TEXT) for line in text.split("\n"))
     print(visible_lines("\n".join(lines)), file=sys.stderr if err else sys.stdout, flush=True)

@@ -20,7 +20,7 @@ def share_in_edits(epsilon: float, length: int) -> int:
 
 @dataclass(frozen=True)
 class Threat:
-    """A threat model.
+    """A threat model: what an attack may perturb, when it acts, and what ε means.
 
     A worst case never combines attacks of two threat models.
 

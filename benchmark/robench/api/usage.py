@@ -1,6 +1,6 @@
 """Counts of the texts and tokens that language models read and write.
 
-Networks report the counts, and the host stores the counts in the records.
+Networks report the counts, and the host stores them in the records.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _RECORDERS: ContextVar[tuple[Usage, ...]] = ContextVar("_RECORDERS", default=())
 
 
 class Usage:
-    """The amounts that were counted while one block of the host was running."""
+    """The amounts that were counted within one ``record_usage`` block."""
 
     def __init__(self) -> None:
         self._amounts: Counter[str] = Counter()
 
     def add(self, **amounts: int) -> None:
-        """Adds these amounts to the present ones, name by name."""
+        """Adds these amounts to the current amounts, name by name."""
         self._amounts.update(amounts)
 
     def amounts(self) -> dict[str, int]:
@@ -29,10 +29,10 @@ class Usage:
 
 
 def count_usage(**amounts: int) -> None:
-    """Adds to the usage of the present measurement.
+    """Adds amounts to the usage of the current measurement.
 
-    A plugin with its own network may call this function. A call outside a measurement counts nothing. A new thread is
-    also outside. A plugin with threads must therefore call this function in the thread that called the plugin.
+    A plugin with its own network may call this function. A call outside a measurement has no effect. A new thread is
+    outside the measurement, so a plugin with threads must call this function in the thread that called the plugin.
 
     Args:
         amounts: how much to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)

@@ -1,4 +1,4 @@
-"""Norms, projections and ascent steps of perturbations, row by row."""
+"""Norms, projections and ascent steps for perturbations, row by row."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import torch
 from torch import Tensor
 
 Delta = Mapping[str, Tensor]
-SAFE = 1e-10  # squares of lengths from SAFE to 1 / SAFE neither underflow nor overflow
+SAFE = 1e-10  # squaring a length between SAFE and 1 / SAFE neither underflows nor overflows
 BallNorm = Literal["l2", "linf"]
 
 
 def wide(value: Tensor, like: Tensor) -> Tensor:
-    """Reshapes a tensor [B] so that it broadcasts against ``like`` [B, ...]."""
+    """Reshapes ``value`` [B] so that it broadcasts against ``like`` [B, ...]."""
     return value.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def scaled(delta: Delta, factor: Tensor) -> dict[str, Tensor]:
-    """Returns ``delta`` with every row multiplied by its factor, [B]."""
+    """Multiplies each row of ``delta`` by the row's entry in ``factor`` [B]."""
     return {name: part * wide(factor, part) for name, part in delta.items()}
 
 
 def l2(delta: Delta) -> Tensor:
-    """Returns the Frobenius norm over all inputs of a row: [B]."""
+    """Returns the Frobenius norm of each row over all inputs: [B]."""
     lengths = [torch.linalg.vector_norm(part.flatten(1), dim=1) for part in delta.values()]
     length: Tensor = torch.linalg.vector_norm(torch.stack(lengths), dim=0) if len(lengths) > 1 else lengths[0]
     return length
 
 
 def linf(delta: Delta) -> Tensor:
-    """Returns the largest absolute entry over all inputs of a row: [B]."""
+    """Returns the largest absolute entry of each row over all inputs: [B]."""
     return torch.stack([part.flatten(1).abs().amax(1) for part in delta.values()]).amax(0)
 
 
@@ -43,7 +43,7 @@ def sizes(delta: Delta, norm: BallNorm) -> Tensor:
 
 
 def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns ``delta`` with zeros at the places that may not be perturbed.
+    """Sets ``delta`` to zero at the places that may not be perturbed.
 
     Args:
         delta: the perturbation of each input, float [B, ..., d].
@@ -54,7 +54,7 @@ def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Ball:
-    """The set of all δ with a norm of at most ``radius`` per row.
+    """The set of perturbations δ with a norm of at most ``radius`` in each row.
 
     Args:
         norm: ``l2`` (the Frobenius norm over the row's inputs) or ``linf``.
@@ -66,15 +66,15 @@ class Ball:
 
     @cached_property
     def _alike(self) -> float | None:
-        """The radius that all rows share, or None if they differ.
+        """The radius that all rows share, or None if the radii differ.
 
-        Clamping to one number is faster.
+        Clamping all rows to a single number is faster.
         """
         same = len(self.radius) > 0 and bool((self.radius == self.radius[0]).all())
         return float(self.radius[0]) if same else None
 
     def project(self, delta: Delta) -> dict[str, Tensor]:
-        """Returns the nearest point of the ball: clamped (linf) or scaled back (l2)."""
+        """Projects δ onto the ball, by clamping (linf) or by scaling (l2)."""
         if self.norm == "linf":
             if self._alike is not None:
                 return {name: part.clamp(-self._alike, self._alike) for name, part in delta.items()}
@@ -91,10 +91,10 @@ class Ball:
         return scaled(delta, factor)
 
     def ascent(self, gradient: Delta) -> dict[str, Tensor]:
-        """Returns the point of the ball at which a linear function is largest.
+        """Returns the point of the ball that maximises a linear function.
 
-        In linf the point is r · sign(g) (Goodfellow et al., ICLR 2015, section 4). In l2 the point is r · g / ‖g‖₂, or
-        0 if g is 0.
+        Let r be the radius. In linf, the point is r · sign(g) (Goodfellow et al., ICLR 2015, section 4). In l2, the
+        point is r · g / ‖g‖₂, or 0 if g is 0.
 
         Args:
             gradient: the gradient g of the function for each input, [B, ...].
@@ -116,10 +116,10 @@ class Ball:
         return {n: torch.where(wide(safe, p), point[n], p) for n, p in rest.items()}
 
     def step(self, delta: Delta, gradient: Delta, factor: float) -> dict[str, Tensor]:
-        """Returns a new δ, projected after a step along ``ascent``.
+        """Takes one step along ``ascent`` and projects the result onto the ball.
 
         Args:
-            delta: the present δ for each input, [B, ...].
+            delta: the current δ for each input, [B, ...].
             gradient: the gradient of the objective for each input, [B, ...].
             factor: the length of the step as a share of the radius, at least 0.
         """
@@ -142,11 +142,11 @@ class Ball:
         return moved
 
     def copy(self) -> Ball:
-        """Returns this ball with a copy of the radius, which a caller may overwrite."""
+        """Returns a ball with a copy of the radius, which the caller may overwrite."""
         return Ball(self.norm, self.radius.clone())
 
     def shrunk(self, factor: float) -> Ball:
-        """Returns this ball with the radius multiplied by ``factor``."""
+        """Returns a ball with the radius multiplied by ``factor``."""
         return Ball(self.norm, self.radius * factor)
 
 

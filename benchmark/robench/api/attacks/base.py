@@ -23,20 +23,20 @@ Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
 
 
 class Attack(Component):
-    """An attack that proposes candidates.
+    """A component that proposes perturbations as candidates.
 
-    The host projects them, scores them again and keeps the worst. The budget ε is not a setting of ``Config``. The
-    suite lists the values of ε, and the host enforces them.
+    The host enforces the budget ε on each candidate, scores the candidate again, and keeps the worst candidate. ε is
+    not a setting of ``Config``, because the suite lists the values of ε.
 
     Attributes:
         surface: the surface that the attack perturbs.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
-        adaptive: ``yes`` if the attack is computed against this victim, defence included; ``oblivious`` if the attack
-            needs no model; ``frozen`` if the attack was computed elsewhere.
-        gradient: whether the attack climbs the loss by gradients. Flags compare such an attack with random points, with
-            a smaller ε and with fewer steps.
+        adaptive: ``yes`` if the attack is computed against this victim, including its defence. ``oblivious`` if the
+            attack needs no model. ``frozen`` if the attack was computed elsewhere.
+        gradient: whether the attack follows the gradient of the loss. To set flags, such an attack is compared with
+            random points, with a smaller ε, and with fewer steps.
         heuristic_floor: whether the attack tries random points, which every gradient attack must beat.
-        instructs: whether the attack writes instructions. Only a model with ``follows`` may obey them.
+        instructs: whether the attack writes instructions. Only a model that sets ``follows`` can obey instructions.
     """
 
     surface: ClassVar[Surface]
@@ -51,10 +51,10 @@ class Attack(Component):
         """Returns the threat model of this configuration."""
 
     def outside(self) -> str:
-        """Returns a digest of other inputs, such as files of weights, or an empty string.
+        """Returns a digest of other inputs, or an empty string if there are none.
 
-        Other inputs are those that are neither the victim nor the attack's settings or code. The host calls this before
-        any work, so missing files are reported early.
+        Other inputs, such as weight files, are not part of the victim, the attack's settings or the attack's code. The
+        host calls this method before any work, so that missing files are reported early.
 
         Raises:
             DataError: if a file is missing or broken.
@@ -62,36 +62,36 @@ class Attack(Component):
         return ""
 
     def expectation(self) -> int:
-        """Returns the number of draws that one query of a stochastic victim averages.
+        """Returns the number of draws over which a query averages.
 
-        The default is 1.
+        The number matters only for a stochastic victim. The default is 1.
         """
         return self.setting("expectation", 1)
 
     def steps(self) -> int | None:
         """Returns the number of steps, or None if the attack has no steps.
 
-        Flags compare the steps of gradient attacks.
+        Flags compare gradient attacks by their numbers of steps.
         """
         return self.setting("steps", None)
 
     def positives(self) -> Positives:
         """Returns the items that the attack pushes down.
 
-        By default these are the held-out items.
+        The default is ``held-out``.
         """
         return self.setting("positives", "held-out")
 
     @classmethod
     def kind(cls) -> Kind:
-        """Returns the kind of attack, which decides the rules of flags and tables."""
+        """Returns the kind of attack, which selects the rules for flags and tables."""
         return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else "black-box"
 
 
 class Evaluation:
     """The host's answer to a query at one perturbation.
 
-    On the surface ``parameters``, one δ serves all users. Then ``loss`` and ``broken`` are the same for every row.
+    On the surface ``parameters``, one δ serves all users, so ``loss`` and ``broken`` are the same for every row.
 
     Args:
         loss: the loss of each row, float [B]. A higher loss is worse for the defender.

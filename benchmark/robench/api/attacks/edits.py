@@ -1,6 +1,6 @@
-"""Edits of histories, for attacks that apply them or draw them at random.
+"""Applies edits to histories, and draws random edits.
 
-A batch of histories is int64 [B, L], oldest item first, right-padded with −1.
+A batch of histories is int64 [B, L]. The oldest item comes first, and rows are right-padded with −1.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from robench.api.attacks.history import DELETE, INSERT, KINDS, SUBSTITUTE, Edit,
 
 
 def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
-    """Returns histories after one edit per row.
+    """Applies one edit to each history.
 
     Args:
         rows: the histories, int64 [B, L].
-        kind: the code in ``KINDS`` of each row's edit, int64 [B]. −1 leaves the row unchanged.
-        place: the place of the item to substitute, delete or insert, int64 [B].
-        item: the new item of each row, int64 [B].
+        kind: the kind of each row's edit, as a code from ``KINDS``, int64 [B]. −1 leaves the row unchanged.
+        place: the place at which an item is substituted, deleted or inserted, int64 [B].
+        item: the item to substitute or insert in each row, int64 [B].
 
     Returns:
         The edited histories, int64 [B, L + 1].
@@ -35,20 +35,20 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
 def random_edits(
     oracle: HistoryOracle, rows: Tensor, uniform: Tensor, edits: tuple[Edit, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws the kind, then the place, then the item of each allowed edit.
+    """Draws random edits: first the kind, then the place, then the item.
 
-    Each draw is uniform. An empty row allows only insertions. If no item may be added to a row, only deletions are
-    allowed. A row without any possible edit does not change.
+    Each draw is uniform over the allowed values. An empty row allows only insertions. If no item may be added to a row,
+    only deletions are allowed. If no edit is possible for a row, the kind is −1.
 
     Args:
         oracle: the oracle of these users.
-        rows: the present histories, int64 [B, L].
+        rows: the current histories, int64 [B, L].
         uniform: uniform numbers in [0, 1) for Q edits per row, float64 [B, Q, 3].
         edits: the kinds to draw from.
 
     Returns:
-        The kind, the place and the item of every edit, int64 [B, Q] each. The function ``edited`` takes these three
-        tensors.
+        The kind, the place and the item of every edit, int64 [B, Q] each. The function ``edited`` takes one column of
+        each tensor.
     """
     allowed = oracle.insertable(rows).cumsum(1)
     lengths, left = (rows >= 0).sum(1, keepdim=True), allowed[:, -1:]

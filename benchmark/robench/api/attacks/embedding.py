@@ -1,6 +1,6 @@
-"""Base classes of attacks that add δ to embeddings, and their oracle.
+"""Base classes of attacks that add δ to embeddings, and the oracle to query.
 
-The surfaces ``embedding`` and ``parameters`` use them.
+Attacks on the surfaces ``embedding`` and ``parameters`` use these classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Oracle(Protocol):
-    """The queries that an attack may make about one victim and one chunk of users.
+    """The interface through which an attack queries a victim about a chunk of users.
 
     Every call is counted. The host owns the loss, which compares the score s_y of an item y with other scores. If the
     attack is untargeted, y is a held-out item and the losses are:
@@ -78,11 +78,11 @@ class Oracle(Protocol):
         ...
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws standard normal entries at valid positions, from one stream per user."""
+        """Draws standard normal entries at valid places, from one stream per user."""
         ...
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws uniform entries in [−1, 1] at valid positions, one stream per user."""
+        """Draws uniform entries in [−1, 1] at valid places, from one stream per user."""
         ...
 
 
@@ -125,7 +125,7 @@ class EmbeddingConfig(BaseConfig):
 
 
 class EmbeddingAttack(Attack):
-    """An attack that adds δ within a ball to each user's inputs, or to the tables."""
+    """An attack that adds a δ from a ball to each user's inputs or to the tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"
@@ -166,7 +166,7 @@ class MinimumNormAttack(EmbeddingAttack):
 
     @abstractmethod
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """Yields candidates for the users in ``oracle.to_break``.
+        """Yields candidates for the users that ``oracle.to_break`` marks.
 
         The host ignores other users.
         """

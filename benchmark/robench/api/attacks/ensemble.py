@@ -1,4 +1,4 @@
-"""The base class of ensembles of attacks, and their members."""
+"""The base class of attack ensembles, and the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Member:
 
 
 class Ensemble(Attack):
-    """A fixed list of attacks, of which the worst outcome of each user counts.
+    """A fixed list of attacks that counts, for each user, the worst outcome.
 
-    The host runs the members in order and skips users that are already broken. The host reports the cost of each
-    member, and the share of users that the member was first to break. Tables show the ``version`` that ``Config`` must
-    have.
+    The host runs the members in order and skips users that are already broken. For each member, the host reports the
+    cost and the share of users that this member broke first. ``Config`` must have a field ``version``, which tables
+    show.
 
     Attributes:
         standard: whether this is the ensemble by which leaderboards are ranked. Only robench's own ensemble is
@@ -49,7 +49,7 @@ class Ensemble(Attack):
 
     @abstractmethod
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
-        """Returns the attacks in the order in which they run, cheap ones first.
+        """Returns the members in the order in which they run, cheap members first.
 
         Args:
             gradients: whether the victim has gradients with respect to its inputs.

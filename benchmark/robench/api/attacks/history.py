@@ -1,6 +1,6 @@
-"""The base class of attacks on histories, their oracle and the kinds of edits.
+"""The base class of attacks on histories, with the oracle and the kinds of edits.
 
-A batch of histories is int64 [B, L], oldest item first, right-padded with −1.
+A batch of histories is int64 [B, L]. The oldest item comes first, and rows are right-padded with −1.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class HistoryConfig(BaseConfig):
 
 
 class HistoryOracle(Protocol):
-    """The queries that an attack may make about one victim and one chunk of users.
+    """The interface through which an attack queries a victim about a chunk of users.
 
     Every evaluation is counted. The host owns the loss, which ``Oracle`` describes. The masks always come from the
     genuine histories. All tensors are on the CPU.

@@ -19,7 +19,7 @@ from robench.api.threat import Stage, Threat
 
 @dataclass(frozen=True)
 class Profiles:
-    """The items of fake users.
+    """The profiles of fake users, which are lists of items.
 
     Args:
         rows: the distinct items of each fake user in order, one int64 array per user.
@@ -29,7 +29,7 @@ class Profiles:
 
     @staticmethod
     def of(rows: list[list[int]] | list[IntArray]) -> Profiles:
-        """Returns the profiles that consist of these lists of items."""
+        """Returns profiles with these items, one list per fake user."""
         return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows))
 
 
@@ -43,7 +43,7 @@ class PoisoningConfig(BaseConfig):
 
 
 class PoisoningAttack(Attack):
-    """An attack that adds fake users to training data to make target items rise.
+    """An attack that promotes target items by adding fake users to the training data.
 
     ε is the number of fake users as a share of the real users.
     """
@@ -54,7 +54,7 @@ class PoisoningAttack(Attack):
     adaptive: ClassVar[Adaptive] = "oblivious"
 
     def threat(self) -> Threat:
-        """Returns the threat model of promotion by fake users."""
+        """Returns the threat model, in which ε is a share of the real users."""
         return Threat("interactions", "train", "users", "relative", "promote", self.config.k)
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Corruption(Attack):
     adaptive: ClassVar[Adaptive] = "oblivious"
 
     def threat(self) -> Threat:
-        """Returns the threat model of untargeted changes."""
+        """Returns the threat model, in which ε is a share of the interactions."""
         return Threat("interactions", "train", "share", "relative", "untargeted")
 
     @abstractmethod

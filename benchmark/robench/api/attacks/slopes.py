@@ -28,7 +28,7 @@ class Slopes:
     vectors: Tensor
 
     def of(self, user: int) -> Tensor:
-        """Returns the slopes of one row, float [W, n_items].
+        """Returns the slopes for the history of one user, float [W, n_items].
 
         A slope is −inf if the place does not exist, or if the item is already there.
         """

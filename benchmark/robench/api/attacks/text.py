@@ -1,6 +1,6 @@
-"""The base class of attacks on titles, their oracle, and counts of edits.
+"""The base class of attacks on titles, with the oracle and the counts of edits.
 
-These attacks rewrite titles of a catalogue, and all users see the new titles. No model is retrained.
+These attacks rewrite titles in the catalogue, and all users see the new titles. No model is retrained.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Unit = Literal["words", "characters"]
-LONGEST = 20  # characters that count as one word at most, so that a word cannot hide a paragraph
+LONGEST = 20  # the most characters that count as one word, so that one word cannot hide a paragraph
 
 
 def item_text(item: Item) -> str:
@@ -59,7 +59,7 @@ def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
 
 
 def printable(title: str) -> bool:
-    """Returns whether a title has no control characters, line ends or surrogates."""
+    """Returns whether a title is free of control characters, line ends and surrogates."""
     return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in title)
 
 
@@ -86,7 +86,7 @@ class TokenSlopes:
             log-likelihood of the title's tokens.
         spelled: the tokens of each word in the catalogue's titles, as tokenised after another word.
         tails: the log-likelihood in nats of each word's later tokens given its first token, one float per entry of
-            ``spelled``. The value is 0 for a word of one token.
+            ``spelled``. A word that consists of one token has the value 0.
     """
 
     titles: Sequence[str]
@@ -109,9 +109,9 @@ class Exposure:
 
     Args:
         loss: the loss of each item, float64 [A]. A higher loss is nearer to the goal.
-        reached: the share of users for which the attack reaches its goal, float64 [A]. Under the goal ``promote``,
-            these are the users without the item that get it within the top k. If the attack is untargeted, they are the
-            users without a held-out item in the top k.
+        reached: the share of users for which the attack reaches its goal, float64 [A]. Under the goal ``promote``, only
+            users that do not have the item count, and the item must enter the top k. If the attack is untargeted, no
+            held-out item may be in the top k.
     """
 
     loss: Tensor
@@ -119,7 +119,7 @@ class Exposure:
 
 
 class TextOracle(Protocol):
-    """The queries that an attack on titles may make about one victim.
+    """The interface through which an attack on titles queries one victim.
 
     Every evaluation is counted. The host owns the loss. Under the goal ``promote``, each item has its own loss: the log
     softmax of its score, averaged over the users without the item. If the attack is untargeted, the loss is −log
@@ -129,7 +129,7 @@ class TextOracle(Protocol):
 
     @property
     def items(self) -> IntArray:
-        """The items with titles to rewrite, as rows of the catalogue: int64 [A]."""
+        """The catalogue rows of the items with titles to rewrite: int64 [A]."""
         ...
 
     @property
@@ -139,9 +139,9 @@ class TextOracle(Protocol):
 
     @property
     def counts(self) -> IntArray:
-        """The number of uses per item: int64 [n_items].
+        """The number of training and validation interactions per item: int64 [n_items].
 
-        Shops often show such numbers.
+        Shops often publish such numbers, so an attacker may know them.
         """
         ...
 
@@ -193,7 +193,7 @@ class TextAttack(Attack):
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model. ε is a share of the title's length."""
+        """Returns the threat model, in which ε is a share of the title's length."""
         c = self.config
         return Threat("text", "test", c.unit, "relative", c.goal, c.k)
 

@@ -72,9 +72,10 @@ class Model(Component):
 
     @abstractmethod
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Learns from ``data.train``, which holds the real users, then the fake users.
+        """Fits the model to ``data.train``.
 
-        ``data.validation`` is for selection only.
+        The rows of real users come first in ``data.train``, followed by the rows of fake users. ``data.validation`` may
+        only be used to select weights.
         """
 
     @abstractmethod
@@ -102,7 +103,7 @@ class Model(Component):
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of users that are not in the training data.
 
-        The default suits models with ``scores`` that read only the history.
+        The default implementation suits a model if ``scores`` reads only the history.
 
         Args:
             history: one row per newcomer, oldest item first.
@@ -113,10 +114,10 @@ class Model(Component):
         return self.scores(np.arange(history.n_users), history)
 
     def outside(self) -> str:
-        """Returns a digest of other inputs, such as files of weights, or an empty string.
+        """Returns a digest of other inputs, or an empty string if there are none.
 
-        Other inputs are those that are neither data nor the model's settings or code. The host calls this before any
-        work, so missing files are reported early.
+        Other inputs, such as weight files, are not part of the data, the model's settings or the model's code. The host
+        calls this method before any work, so that missing files are reported early.
 
         Raises:
             DataError: if a file is missing or broken.
@@ -131,7 +132,7 @@ class Model(Component):
         return False
 
     def encodings(self, catalogue: Catalogue) -> Path | None:
-        """Returns the file in the cache for the encoded texts of a catalogue, or None.
+        """Returns the cache file for the encoded texts of a catalogue, or None.
 
         All victims with the same settings share this file, which need not exist yet. The result is None for a model
         that does not precompute encodings. ``robench plan`` shows how many texts are still to be encoded.
@@ -144,7 +145,7 @@ class Model(Component):
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
         """Returns the items that are reranked, or None if the model does not rerank.
 
-        A model of two stages reranks only these candidates. All other items follow in the order of the first stage. An
+        A two-stage model reranks only these candidates. All other items follow in the order of the first stage. An
         attack on the second stage cannot change this order.
 
         Returns:
@@ -153,10 +154,10 @@ class Model(Component):
         return None
 
     def rewritten(self, items: Mapping[int, Item]) -> Model:
-        """Returns this fitted model with other texts of some items.
+        """Returns a view of this fitted model that reads other texts for some items.
 
-        A model with the surface ``text`` overrides this method. The new model shares everything else with this model.
-        This model does not change.
+        A model with the surface ``text`` overrides this method. The view shares everything else with this model, which
+        does not change.
 
         Args:
             items: the new description of each rewritten item, by its row in the catalogue.

@@ -17,7 +17,7 @@ from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
 FOLD_IN_STEPS, FOLD_IN_RATE = 60, 0.1  # Adam on standardised coordinates: a step is a tenth of a standard deviation
-FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers at a time, and the most scores at a time
+FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # limits of one ``fold_in`` call: newcomers, and scores
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
@@ -51,16 +51,16 @@ class PairwiseModel(TorchModel):
 
     The loss of a triple is −ln σ(s_pos − s_neg), with the scores of the positive and the negative (Rendle et al., UAI
     2009, equation 4). Each interaction gets one negative, drawn uniformly from the unused items. A subclass builds the
-    tables. The ``embed`` of a subclass returns the input ``user`` [B, d], the context ``items`` [n_items, d] and,
-    optionally, the context ``bias`` [n_items]. A user without training items gets the mean vector of the other users. A
-    newcomer's vector is fitted to the newcomer's items (``fold_in``).
+    tables. Its method ``embed`` returns the input ``user`` [B, d], the context ``items`` [n_items, d] and, optionally,
+    the context ``bias`` [n_items]. A user without training items gets the mean vector of the other users. A newcomer's
+    vector is fitted to the newcomer's items (``fold_in``).
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
     warm: Tensor
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Sets the sizes, builds the model and records which users have training items."""
+        """Sets the sizes, builds the model, and records which users have training items."""
         super().initialise(data, rng)
         self.register_buffer("warm", torch.from_numpy(data.train.lengths() > 0), persistent=False)
         self._n_warm = int(self.warm.sum())
@@ -98,12 +98,12 @@ class PairwiseModel(TorchModel):
         return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the products of users and items, plus biases: float [B, n_items]."""
+        """Returns the inner products of users and items, plus biases: float [B, n_items]."""
         scores: Tensor = e.inputs["user"] @ e.context["items"].T
         return scores + e.context["bias"] if "bias" in e.context else scores
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the score of the positive minus that of the negative, per triple."""
+        """Returns the positive's score minus the negative's score, for each triple."""
         pos, neg = batch.targets["positives"], batch.targets["negatives"]
         items = e.context["items"]
         # embedding() returns the same rows as items[pos], and has a backward pass that is several times faster.
@@ -118,9 +118,9 @@ class PairwiseModel(TorchModel):
         return Losses(softplus(-margin), row)
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns the scores of newcomers by ``fold_in``.
+        """Computes the scores of newcomers by ``fold_in``, a few rows at a time.
 
-        An empty row gets popular items.
+        For an empty row, the scores follow popularity.
         """
         parts = [np.empty((0, self.n_items), dtype=np.float32)]
         step = max(1, min(FOLD_IN_ROWS, FOLD_IN_ENTRIES // self.n_items))
@@ -130,7 +130,7 @@ class PairwiseModel(TorchModel):
         return np.concatenate(parts)
 
     def fold_in(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns the scores of newcomers at their most probable vectors.
+        """Computes the scores of newcomers from their most probable vectors.
 
         The result is float32 [n, n_items]. The vector maximises Σ log softmax(scores) over the newcomer's items plus
         the log density of the vector. The density is a diagonal normal distribution, fitted to the vectors of known

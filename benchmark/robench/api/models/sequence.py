@@ -19,7 +19,7 @@ from robench.api.surfaces import Surface
 
 
 class SequenceConfig(TorchConfig):
-    """Settings that every sequence model shares."""
+    """The settings that all sequence models share."""
 
     dim: int = Field(default=64, ge=1, description="Dimensions of an item vector")
     max_length: int = Field(default=50, ge=2, description="Number of most recent items that the model reads")
@@ -46,8 +46,8 @@ def windows(rows: Interactions, length: int) -> IntArray:
 class SequenceModel(TorchModel):
     """A model that compares a state at every position with the item table.
 
-    A subclass adds its layers in ``build_layers`` and computes ``states``. The table has two more rows: padding
-    (``n_items``) and [MASK] (``n_items + 1``).
+    A subclass adds its layers in ``build_layers`` and computes ``states``. After the rows of the items, the table has
+    two rows: padding (``n_items``) and [MASK] (``n_items + 1``).
     """
 
     Config: ClassVar[type[TorchConfig]] = SequenceConfig
@@ -142,7 +142,10 @@ class SequenceModel(TorchModel):
         return ((batch.histories != self.n_items).sum(1) - 1).clamp_min(0)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the products of the last state with the item table: float [B, n_items]."""
+        """Returns the inner products of each row's last state with the item vectors.
+
+        The item bias is added. The result is float [B, n_items].
+        """
         row = torch.arange(len(batch.histories), device=batch.histories.device)
         last = self.states_at(batch, e, row, self.last_position(batch))
         return torch.addmm(e.context["bias"], last, e.context["table"].T)

@@ -8,16 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 19  # logits per chunk: 2 MiB of float32, which a core's cache holds (measured: 2^18 to 2^20)
+CHUNK_ELEMENTS = 1 << 19  # logits per chunk: 2 MiB of float32, which fit in a core's cache (measured: 2^18 to 2^20)
 Chunk = tuple[slice, Tensor, Tensor, Tensor]
 
 
 def _chunks(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Iterator[Chunk]:
     """Yields the softmax and the losses of each chunk of rows.
 
-    Each result holds the slice, the row numbers, the softmax and the losses.
-
-    All chunks share one buffer for the softmax.
+    Each result holds the slice, the row numbers, the softmax and the losses. All chunks share one buffer for the
+    softmax.
     """
     rows = max(1, CHUNK_ELEMENTS // len(table))
     buffer = states.new_empty(min(rows, len(states)), len(table))
@@ -32,11 +31,11 @@ def _chunks(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Ite
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """A cross-entropy that computes the gradients in the forward pass.
+    """A cross-entropy that already computes the gradients in the forward pass.
 
     In the forward pass, the softmax of a chunk is still in the cache. Three matrix products suffice, and no logits are
-    stored. The table's gradient is right only if all rows have the same weight in the backward pass, as in a mean.
-    Otherwise the table's gradient is computed again.
+    stored. The gradient of the table is right only if all rows have the same weight in the backward pass, as in a mean.
+    Otherwise, the gradient of the table is computed again.
     """
 
     @staticmethod
@@ -74,7 +73,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _weighted(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the gradients of a weighted loss with respect to table and bias.
+    """Returns the gradients of a weighted loss with respect to ``table`` and ``bias``.
 
     The weights of the rows are float [N].
     """

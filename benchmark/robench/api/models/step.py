@@ -20,8 +20,8 @@ Objective = Callable[[Embedded], Tensor]
 class Step:
     """One training step of a model on one batch.
 
-    Every pass uses the same random stream. Therefore clean and perturbed passes have the same dropout. No pass advances
-    the training stream.
+    Every pass uses the same random stream, so clean and perturbed passes have the same dropout. No pass advances the
+    training stream.
 
     Args:
         model: the model in training.
@@ -200,7 +200,7 @@ class Step:
 
 
 def _grown(table: Tensor, before: Tensor | None) -> Tensor:
-    """Returns a copy of the gradient that a backward pass added to a parameter."""
+    """Returns the gradient that a backward pass added to a parameter, as a copy."""
     if table.grad is None:
         return torch.zeros_like(table)
     return table.grad.clone() if before is None else table.grad - before

@@ -1,6 +1,6 @@
 """Base classes of neural models that read the texts of items as tokens.
 
-Through these classes, the host gives an item another title, and gets the slopes of the loss with respect to tokens.
+The host uses these classes to give items other titles, and to compute slopes of the loss with respect to tokens.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class TokenReader(TorchModel):
 
     @abstractmethod
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of texts, by the model's own tokenizer."""
+        """Splits texts into tokens with the model's own tokenizer."""
 
     @abstractmethod
     def token_table(self) -> Tensor:
-        """Returns the vectors of all tokens, without positions: float [V, d]."""
+        """Returns the vectors of all tokens, without position vectors: float [V, d]."""
 
     @abstractmethod
     def whole_words(self) -> Mapping[int, str]:
@@ -65,12 +65,12 @@ class TokenModel(TokenReader):
     """
 
     texts: Tensor
-    reads_of: ClassVar[tuple[str, ...]] = ("title", "year", "genres", "description")  # as ``item_text`` does
+    reads_of: ClassVar[tuple[str, ...]] = ("title", "year", "genres", "description")  # as in ``item_text``
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote", "untargeted")
 
     @abstractmethod
     def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Returns the vectors of texts, in the form of the buffer ``texts``.
+        """Encodes texts as vectors, in the format of the buffer ``texts``.
 
         The result is float [n, D] and has gradients.
 
@@ -80,14 +80,14 @@ class TokenModel(TokenReader):
         """
 
     def encoded(self, texts: Sequence[str]) -> Tensor:
-        """Returns the vectors of texts, without a gradient: float [n, D]."""
+        """Encodes texts as vectors without gradients: float [n, D]."""
         with torch.no_grad():
             return self.encode(self.tokens(texts))
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns this model with other texts of some items.
+        """Returns a view of this model that reads other texts for some items.
 
-        Only these texts are encoded.
+        Only the new texts are encoded.
         """
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
@@ -102,16 +102,17 @@ class LikelihoodModel(TokenReader):
     """A ``TokenReader`` that scores an item by the likelihood of its title's tokens.
 
     An item has no vector. A token of its title counts twice: by its own likelihood, and as the context of the next
-    tokens. In a history a title has neither role, so there are slopes only for promotion.
+    tokens. A title in a history has neither role, so slopes exist only for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
 
     @abstractmethod
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """Returns this model with soft titles of some items as candidates.
+        """Returns a view of this model in which some candidates have soft titles.
 
-        Histories keep the genuine titles.
+        A soft title consists of token vectors and of weights for the tokens' log-likelihoods. Histories keep the
+        genuine titles.
 
         Args:
             items: the rows of A items in the catalogue.

@@ -1,7 +1,7 @@
-"""The base class of neural recommenders, its batches, embedded inputs and losses.
+"""The base class of neural recommenders, with batches, embedded inputs and losses.
 
-Training, attacks and defences share one path. All three call ``embed``, add δ, and call ``score_from`` or
-``loss_from``.
+Training, attacks and defences share one path. All three call ``embed``, may add δ to the result, and then call
+``score_from`` or ``loss_from``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Embedded:
     def plus(self, delta: Delta) -> Embedded:
         """Returns these inputs with δ added at the valid places.
 
-        Inputs that δ does not name stay the same.
+        Inputs without an entry in δ stay the same.
         """
         moved = {
             name: part + delta[name] * self.valid[name].unsqueeze(-1)
@@ -131,8 +131,8 @@ class TorchConfig(BaseConfig):
 class TorchModel(Model, nn.Module):
     """A neural model with embedded inputs that can be perturbed.
 
-    The host trains the model. A subclass computes inputs, scores and losses. ``under`` runs any part of the model with
-    other values in its ``tables``.
+    The host trains the model. A subclass computes inputs, scores and losses. The method ``under`` runs any part of the
+    model with other values in the embedding tables.
     """
 
     Config: ClassVar[type[TorchConfig]] = TorchConfig
@@ -215,11 +215,11 @@ class TorchModel(Model, nn.Module):
         return nn.Embedding(data.n_users, dim, _weight=torch.cat([real, fake]))
 
     def forward(self, call: Callable[..., T], *args: Any) -> T:
-        """Returns ``call(*args)``, for the method ``under``."""
+        """Returns ``call(*args)``. The method ``under`` needs this method."""
         return call(*args)
 
     def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
-        """Returns ``call(*args)`` with other values in some parameters.
+        """Calls ``call(*args)`` with other values in some parameters.
 
         No parameter changes, and gradients flow to ``tables``.
 
@@ -256,7 +256,7 @@ class TorchModel(Model, nn.Module):
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers, based on their histories.
 
-        A row without items gets popular items.
+        For a row without items, the scores are the training counts of the items.
         """
         scores = super().newcomers(history)
         scores[history.lengths() == 0] = self.item_counts.cpu().numpy()

@@ -1,4 +1,4 @@
-"""A neural model around a fitted one, for defences that change the scores."""
+"""A neural model that wraps a fitted one, for defences that change the scores."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Wrapped(TorchModel):
 
     ``Defense.wrap`` returns one for a ``TorchModel``. A subclass usually overrides only ``score_from``, and calls
     ``self.inner.score_from`` there. Queries, embedded inputs, losses, declarations, state and all other attributes are
-    those of the inner model. The tables are the parameters ``inner.<name>`` of this module. If the inner model scores
-    newcomers by their history, this model scores newcomers. Otherwise the inner model scores newcomers by fold-in.
+    those of the inner model. The tables are the parameters ``inner.<name>`` of this module. Newcomers are scored by
+    this model if the inner model scores them by their history. Otherwise, the inner model scores newcomers by fold-in.
 
     Args:
         inner: the fitted model, which this module owns. The training or evaluation mode of the model does not change.
@@ -49,23 +49,23 @@ class Wrapped(TorchModel):
             return getattr(inner, name)
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``build``."""
         self.inner.build(data, rng)
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``initialise``."""
         self.inner.initialise(data, rng)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``batches``."""
         return self.inner.batches(data, rng)
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``queries``."""
         return self.inner.queries(users, history)
 
     def embed(self, batch: Batch) -> Embedded:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``embed``."""
         return self.inner.embed(batch)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -73,19 +73,19 @@ class Wrapped(TorchModel):
         return self.inner.score_from(batch, e)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``loss_from``."""
         return self.inner.loss_from(batch, e)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``margins_from``."""
         return self.inner.margins_from(batch, e)
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``candidates``."""
         return self.inner.candidates(users, history)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a wrapper of the inner model with other texts of some items."""
+        """Returns a copy of this wrapper around a model with other texts for some items."""
         inner = self.inner.rewritten(items)
         assert isinstance(inner, TorchModel)  # rewritten() keeps the class
         return self.around(inner)
@@ -103,19 +103,19 @@ class Wrapped(TorchModel):
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers: float32 [n, n_items].
 
-        The scores come from this model, unless the inner model has its own way to score newcomers.
+        The scores come from this model, unless the class of the inner model overrides ``newcomers``.
         """
         if type(self.inner).newcomers is TorchModel.newcomers:
             return super().newcomers(history)
         return self.inner.newcomers(history)
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the inner model's state under its own names.
+        """Returns the state of the inner model, under the inner model's own names.
 
         A checkpoint of the inner model is therefore also a checkpoint of this model.
         """
         return self.inner.state()
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Calls this method of the inner model."""
+        """Calls the inner model's ``restore``."""
         self.inner.restore(data, state, rng)
