@@ -1,1 +1,1 @@
-"""Prepares data, fits and attacks victims, and ranks their catalogues."""
+"""Prepares data, fits victims, attacks them, and ranks the catalogue for each user."""

@@ -51,10 +51,10 @@ class Calibration(NamedTuple):
 
 
 def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
-    """Draws one negative per item: unseen by the user, and distinct per user.
+    """Draws one negative per item: unseen by the user, and distinct for each user.
 
-    The draws are uniform and depend only on the role and the data. So every model, defence and seed gets the same
-    negatives.
+    The draws are uniform and depend only on the role and the data. Therefore, every model, defence and seed gets the
+    same negatives.
 
     Args:
         role: the name of the random stream.
@@ -111,7 +111,7 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     scores, labels, size = [], [], chunk_size(data.n_items, device_of(model))
     for some in np.split(users, range(size, len(users), size)):
         chunk = build_chunk(some, real, data.validation, negatives)
-        assert chunk.negatives is not None  # because it is built with negatives
+        assert chunk.negatives is not None  # the chunk was built with negatives
         held, paired = chunk.held.numpy(), chunk.negatives.numpy()
         pairs = []
         for context in draws.host():
@@ -127,11 +127,11 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
 
 
 def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
-    """Returns (a, b) of p = σ(a·s + b) by maximum likelihood (Platt 1999).
+    """Fits (a, b) of p = σ(a·s + b) by maximum likelihood (Platt, 1999).
 
     The function runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace the
     labels 1 and 0. Here N₊ is the number of likes, and N₋ is the number of other items. These targets keep (a, b)
-    finite if the scores separate the classes. If all scores are equal, a = 0.
+    finite even if the scores separate the classes. If all scores are equal, a = 0.
 
     Args:
         scores: the score of each item, float64 [n].

@@ -1,4 +1,4 @@
-"""Diagnoses two-stage models by the candidates of the second stage.
+"""Diagnoses a two-stage model by the candidates of its second stage.
 
 The diagnosis reveals a model that is immune by construction.
 """
@@ -30,8 +30,8 @@ def candidate_diagnostics(
     The result is empty for a model of one stage.
 
     The diagnostics are the number of candidates and the recall of held-out items among the candidates. If items are
-    promoted, there are two more values. One is the share of users with a promoted item among their candidates. The
-    other is T-HR@10 among these users.
+    promoted, there are two more values. The first is the share of users with a promoted item among the candidates. The
+    second is T-HR@10 among these users.
 
     Args:
         model: the victim.

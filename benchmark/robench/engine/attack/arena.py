@@ -26,7 +26,7 @@ Proposal = Mapping[str, Tensor]
 
 
 class Arena(ABC):
-    """Judges the proposals for one chunk of a victim's users.
+    """The judge of an attack's proposals for one chunk of a victim's users.
 
     An arena belongs to one surface and one budget. Axis 0 of a candidate's tensors indexes rows. The rows are users, or
     the rows of an embedding table if one perturbation serves all users. A subclass is a dataclass with a field
@@ -69,9 +69,9 @@ class Arena(ABC):
 
     @property
     def concerned(self) -> Tensor:
-        """True for the rows that an ensemble attacks at all: bool [B].
+        """True for the rows that an ensemble attacks: bool [B].
 
-        If items are promoted, users with these items already in the top k are attacked too.
+        If items are promoted, these rows include users that already have the items in the top k.
         """
         return self.to_break
 
@@ -89,12 +89,12 @@ class Arena(ABC):
         """Yields the candidates that an attack proposes.
 
         Raises:
-            TypeError: if the attack is of another surface.
+            TypeError: if the attack belongs to another surface.
         """
 
     @abstractmethod
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Enforces ε, and returns the part of a proposal that may be applied.
+        """Enforces ε, and returns a candidate that is within the budget.
 
         The method also records how far the proposal exceeded the budget.
 
@@ -104,11 +104,11 @@ class Arena(ABC):
 
     @abstractmethod
     def judge(self, candidate: Candidate) -> Judgement:
-        """Returns the host's judgement of a candidate. The queries are not counted."""
+        """Returns the host's judgement of a candidate, without counting the queries."""
 
     @abstractmethod
     def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
-        """Returns the arena of some rows, with separate costs.
+        """Returns an arena of some rows, with separate costs.
 
         Args:
             chosen: the positions of the rows, int64 [b].
@@ -154,11 +154,11 @@ class Worst:
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Replaces rows for which an arena of fewer rows has a worse candidate.
+        """Replaces rows for which a smaller arena has found a worse candidate.
 
         Args:
-            place: the rows of the other arena, int64 [b].
-            part: the worst candidate of the other arena.
+            place: the positions of the smaller arena's rows, int64 [b].
+            part: the worst candidate of the smaller arena.
         """
         old = self.judgement
         pairs = zip(old, part.judgement, strict=True)
@@ -180,7 +180,7 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 
 
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
-    """Returns ``new`` in rows with ``better``, and ``old`` in the other rows.
+    """Takes rows from ``new`` if ``better`` is true, and from ``old`` otherwise.
 
     The shorter tensor is padded with −1 along axis 1.
     """

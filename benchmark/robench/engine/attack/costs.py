@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Costs:
-    """The counters of one attack's queries.
+    """The counters for the queries of one attack.
 
     Args:
         queries: the number of score evaluations, counted per user.
@@ -40,7 +40,7 @@ class Diagnosis:
 
     A gradient is unusable if it is zero or if it is not finite.
 
-    Each user is diagnosed once, under the first member of an ensemble that attacks this user. The users that remain for
+    In an ensemble, each user is diagnosed only under the first member that attacks this user. The users that remain for
     later members would be a biased sample.
 
     Args:
@@ -56,7 +56,7 @@ class Diagnosis:
     users: set[int] = field(default_factory=set)
 
     def take_new(self, users: Sequence[int]) -> list[int]:
-        """Returns the positions of the users without a diagnosis.
+        """Returns the positions of the users that have no diagnosis yet.
 
         From now on, all ``users`` count as diagnosed.
         """
@@ -65,7 +65,7 @@ class Diagnosis:
         return positions
 
     def note(self, sizes: Tensor) -> None:
-        """Counts unusable gradients, given the largest entry of each one: float [n]."""
+        """Counts unusable gradients, given each gradient's largest entry: float [n]."""
         self.judged += len(sizes)
         self.non_finite += int((~torch.isfinite(sizes)).sum())
         self.zero += int((sizes == 0).sum())

@@ -1,6 +1,6 @@
-"""Provides the random streams of a victim that draws at test time.
+"""Provides random streams for a victim that draws random numbers at test time.
 
-The host and attacks score the victim in these streams.
+The host and the attacks score the victim in these streams.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ HOST_DRAWS = 16  # the host's draws per judgement of a victim that draws at test
 
 @dataclass
 class Draws:
-    """The random streams of a victim that draws at test time.
+    """The random streams for a victim that draws random numbers at test time.
 
     A deterministic victim is scored once and needs no streams.
 
     The host scores every candidate in the same ``HOST_DRAWS`` streams, which no attack sees. Arrays for the record come
-    from fresh streams. Otherwise the draws that selected the worst candidate would bias its stored result. An attack
+    from fresh streams. Otherwise, the draws that selected the worst candidate would bias the stored result. An attack
     scores ``expectation`` times in a separate stream. This stream continues from one evaluation to the next.
 
     Args:
@@ -67,5 +67,5 @@ def mean(parts: list[Tensor]) -> Tensor:
 
 
 def majority(parts: list[Tensor]) -> Tensor:
-    """Returns whether each entry is true in at least half of these bool tensors."""
+    """Returns whether each entry is true in at least half of some bool tensors."""
     return mean([part.float() for part in parts]) >= 0.5

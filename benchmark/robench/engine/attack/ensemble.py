@@ -1,4 +1,4 @@
-"""Selects the members of an ensemble, and searches for their worst candidate."""
+"""Selects the members of an ensemble, and searches for the worst candidate."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
         ensemble: the ensemble.
         gradients: whether the victim has gradients with respect to its inputs.
         stochastic: whether the victim draws at test time.
-        follows: whether the victim follows instructions. Otherwise members that write instructions are left out.
+        follows: whether the victim follows instructions. If not, members that write instructions are left out.
 
     Raises:
-        PluginError: if no member is left, if two members have the same name, or if a member has another threat model
-            than the ensemble.
+        PluginError: if no member is left, if two members have the same name, or if a member and the ensemble differ in
+            their threat models.
     """
     answer: object = ensemble.members(gradients=gradients, stochastic=stochastic)
     name = f"{type(ensemble).__name__}.members()"
@@ -99,7 +99,7 @@ class MemberLog:
 
 
 def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
-    """Searches for the worst candidate per row over the members.
+    """Searches the members for the worst candidate of each row.
 
     A member runs on the rows that are not broken yet. A member with ``everyone`` runs on all rows that the ensemble
     attacks.
@@ -132,7 +132,7 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
 
 
 def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
-    """Searches the members for the one perturbation with the worst mean.
+    """Searches the members for the single perturbation with the worst mean.
 
     Returns:
         The candidate, and the array ``member_damage``, float64 [U, M]. This array holds the damage that each member's

@@ -1,4 +1,4 @@
-"""Defines goals of attacks at test time, with the losses that the host owns."""
+"""Defines the goals of attacks at test time, with the losses that the host owns."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from robench.engine.rank.ranking import discount, held_out_ranks
 
 
 def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
-    """Returns each user's promoted items that are neither known nor held out.
+    """Returns, for each user, the promoted items that are neither known nor held out.
 
     Args:
         chunk: the users.
         targets: the promoted items, int64 [T].
 
     Returns:
-        The items, int64 [B, T], with −1 in place of all other promoted items.
+        The items of each user, int64 [B, T], with −1 in place of all other promoted items.
     """
     promoted = torch.from_numpy(targets).to(chunk.users.device)
     own = (chunk.held[:, :, None] == promoted).any(1)
@@ -75,15 +75,13 @@ class Goal:
 
     @property
     def applies(self) -> Tensor:
-        """True for the users with an item that the goal concerns: bool [B]."""
+        """True for the users that have at least one entry in ``items``: bool [B]."""
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
         """Returns the loss, float [B].
 
-        A higher loss is closer to the goal.
-
-        The loss is 0 for a user without items.
+        A higher loss is closer to the goal. The loss is 0 for a user without items.
 
         Let s be the scores of a user, y an item of the goal, and j any other unmasked item. ``ce`` is the mean of
         logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j. If items
@@ -99,7 +97,7 @@ class Goal:
             rival: one item per user for ``margin``, int64 [B].
         """
         if name == "ce" and self.items.shape[1] == 1:
-            # This equals the general formula, in half the time forwards and backwards.
+            # This equals the general formula, and takes half the time forward and backward.
             value = cross_entropy(scores, self.items[:, 0], reduction="none", ignore_index=-1)
             return value if self.name == "untargeted" else -value
         own, valid = self._own(scores)
@@ -133,10 +131,8 @@ class Goal:
     def damage(self, scores: Tensor) -> Tensor:
         """Returns the damage by which the host compares candidates, float64 [B].
 
-        Higher is worse for the defender.
-
-        The damage is −Σ 1 / log2(1 + rank) over the items. If items are promoted, the sign is the opposite. With one
-        held-out item, the damage orders candidates by the rank of this item.
+        Higher damage is worse for the defender. The damage is −Σ 1 / log2(1 + rank) over the items. If items are
+        promoted, the sign is reversed. With one held-out item, the damage orders candidates by the rank of this item.
         """
         ranks = self.ranks(scores)
         gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
@@ -170,7 +166,7 @@ class Goal:
         return valid.any(1) & ((scores > last).sum(1) < self.k)
 
     def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the scores of the items in the goal, and a mask of padding.
+        """Returns the scores of the items in the goal, and a mask of real items.
 
         Returns:
             Scores and mask, [B, H] each. At padding the mask is False and the scores are arbitrary.

@@ -1,4 +1,4 @@
-"""Judges candidates for the host, by their damage and then by their loss."""
+"""Judges candidates for the host, by damage and then by loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Judgement(NamedTuple):
     """The host's judgement of a candidate, per row.
 
     Args:
-        damage: the damage of each row, float64 [B]. Higher is worse for the defender.
+        damage: the damage of each row, float64 [B]. Higher damage is worse for the defender.
         loss: the loss ``ce`` of each row, float [B].
         broken: whether the goal is reached for each row, bool [B].
     """
@@ -26,7 +26,7 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Returns this judgement in rows with ``better``, and ``other`` elsewhere.
+        """Takes rows from this judgement if ``better`` is true, and from ``other`` if not.
 
         The mask ``better`` is bool [B].
         """

@@ -20,7 +20,7 @@ from robench.engine.rank.ranking import Ranking
 from robench.engine.rank.scoring import rank_scores
 
 CellArrays = dict[str, NDArray[Any]]
-DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; the record holds their maximum and mean
+DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; the record holds the maximum and the mean of each
 
 
 class MemberOutcome(TypedDict):
@@ -97,7 +97,7 @@ def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]
 
 
 def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
-    """Returns the arrays of a chunk, which come from each user's median draw.
+    """Returns the arrays of a chunk, taken from the median draw of each user.
 
     Args:
         draws: the masked scores of each draw, float [B, n_items].
@@ -119,8 +119,8 @@ def median_arrays(
 
     If there are ``targets``, the result also has the ranks of these items.
 
-    The arrays of a user are consistent, because they come from a single draw, namely the draw with the median damage.
-    Of two middle draws, the draw with more damage is taken.
+    The arrays of a user are consistent, because they all come from the draw with the median damage. Of two middle
+    draws, the draw with more damage is used.
 
     Args:
         chunk: the users.

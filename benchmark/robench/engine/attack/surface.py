@@ -1,7 +1,7 @@
 """The base classes of surfaces, which measure a victim under attacks.
 
-Each folder of ``engine/surfaces`` holds a subclass. The subclass is named in the surface's row in
-``robench.api.surfaces``.
+Each folder of ``engine/surfaces`` defines a subclass. ``robench.api.surfaces`` names the subclass in the row of the
+surface.
 """
 
 from __future__ import annotations

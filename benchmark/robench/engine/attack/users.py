@@ -1,4 +1,4 @@
-"""Defines arenas and oracles with one perturbation per user."""
+"""Defines arenas and oracles for surfaces with one perturbation per user."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class UserOracle(ABC, Generic[Input]):
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
-        """Yields masked scores for each draw of the host. The queries are not counted.
+        """Yields masked scores for each draw of the host, without counting the queries.
 
         Args:
             perturbed: the perturbed input.
@@ -86,7 +86,7 @@ class UserOracle(ABC, Generic[Input]):
                 yield self.scores_at(perturbed)
 
     def judge(self, perturbed: Input) -> Judgement:
-        """Judges an input over the draws of the host. The queries are not counted."""
+        """Judges an input over the draws of the host, without counting the queries."""
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
@@ -110,10 +110,7 @@ class UserOracle(ABC, Generic[Input]):
         return Evaluation(mean(values), lambda: majority([self._broken(part) for part in scores]), gradient)
 
     def _loss(self, scores: Tensor, loss: LossName) -> Tensor:
-        """Returns the loss, on the goal's device.
-
-        The loss is computed on the device of the scores.
-        """
+        """Computes the loss on the scores' device, and moves it to the goal's device."""
         return self.goal.to(scores.device).loss(scores, loss).to(self.goal.items.device)
 
     def _broken(self, scores: Tensor) -> Tensor:
@@ -122,8 +119,8 @@ class UserOracle(ABC, Generic[Input]):
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the mean gradient over the draws, with zeros at unusable entries.
 
-        The method also diagnoses the first gradient of each user to be broken. The diagnosis reveals a defence that
-        hides its gradient.
+        The method also diagnoses the first gradient of each user that is to be broken. The diagnosis reveals defences
+        that hide the gradient.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
@@ -156,7 +153,7 @@ class UserArena(Arena):
 
     @property
     def concerned(self) -> Tensor:
-        """True for the users that an ensemble attacks at all: bool [B]."""
+        """True for the users that an ensemble attacks: bool [B]."""
         goal = self.oracle.goal
         return self.to_break if goal.name == "untargeted" else goal.applies
 
@@ -172,7 +169,7 @@ class UserArena(Arena):
         """
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate through the oracle. The queries are not counted."""
+        """Judges a candidate through the oracle, without counting the queries."""
         return self.oracle.judge(self.input_of(candidate))
 
     def stored(self, candidate: Candidate) -> CellArrays:

@@ -1,4 +1,4 @@
-"""Defines the fitted victim that is attacked on its surfaces, and its users."""
+"""Defines a fitted victim with its evaluated users, and the queries to it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
 TINY = 1e-30  # prevents division by a spread of 0
-FEW = 8  # users whose scores are computed twice to see whether they differ
-NOISE = 1e-4  # largest difference of a deterministic victim, in standard deviations of its scores
+FEW = 8  # users with scores that are computed twice, to detect random draws
+NOISE = 1e-4  # largest difference that counts as deterministic, in standard deviations of the scores
 
 
 class Queries(NamedTuple):
@@ -43,7 +43,7 @@ class Queries(NamedTuple):
 
 
 class EvaluatedVictim:
-    """One fitted victim and the users on which it is evaluated.
+    """A fitted victim, with the users on which the victim is evaluated.
 
     Args:
         model: the fitted model, in evaluation mode if it is a ``TorchModel``.
@@ -53,7 +53,8 @@ class EvaluatedVictim:
         seed: the seed of the attacks.
         catalogue: the genuine items, for attacks on their titles.
         read: the function by which the defence changes titles, or None if titles do not change.
-        negatives: one negative per held-out item, int64, or None. If given, the scores of both items are stored.
+        negatives: one negative per held-out item, int64, or None. If negatives are given, the scores of held-out items
+            and negatives are stored.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class EvaluatedVictim:
     ) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
         self.catalogue, self.read, self.negatives = catalogue, read, negatives
-        # An attack gets ``rng`` and could derive all streams below it. Therefore the host draws from another root.
+        # An attack gets ``rng`` and could derive all streams below it, so the host draws from another root.
         self.rng, self._host_rng = Rng(seed).child("attack"), Rng(seed).child("host")
         self._noise: float | None = None
         self._chunks: list[EvaluationChunk] = []
@@ -84,9 +85,9 @@ class EvaluatedVictim:
         return self._chunks
 
     def noise(self) -> float:
-        """Returns how much two scorings of the first few users differ.
+        """Scores the first few users twice, and returns the largest difference.
 
-        The largest difference is given in standard deviations of the scores.
+        The difference is given in standard deviations of the scores.
         """
         if self._noise is None:
             few, scores = self.chunks()[0].users.numpy()[:FEW], []
@@ -131,7 +132,7 @@ class EvaluatedVictim:
         Each user's arrays come from the median draw.
 
         Args:
-            model: the victim's own model, or one that reads other titles.
+            model: the victim's own model, or a view of the model that reads other titles.
             targets: the items for which ranks are stored, int64 [T].
         """
         parts: list[CellArrays] = []
@@ -143,7 +144,7 @@ class EvaluatedVictim:
                 rankings.append(rank_scores(raw, chunk, targets))
                 ranks = rankings[-1].ranks
                 damages.append(-torch.where(ranks > 0, discount(ranks), 0.0).sum(1))
-                del raw  # so that the next chunk's scores can use the same memory
+                del raw  # so that the scores of the next chunk can use the same memory
             parts.append(median_arrays(chunk, rankings, damages, self.history.n_items, targets))
         return join_chunks(parts, self.users)
 

@@ -1,4 +1,4 @@
-"""Prepares a data set: filters a raw log, splits it and seals its test items."""
+"""Prepares a data set: filters and splits a raw log, and seals the test items."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from robench.spec import Part
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A data set after filters and split.
+    """A data set after filtering and splitting.
 
     Every ``Interactions`` has one row per user.
 
@@ -31,7 +31,7 @@ class Prepared:
         catalogue: the items.
         user_ids: the ids of the users in the source.
         timed: whether the source has times. Otherwise the order of rows in the source counts as time.
-        profiles: a text per user. The tuple is empty if the source has no profiles.
+        profiles: a description of each user. The tuple is empty if the source has no profiles.
     """
 
     train: Interactions
@@ -80,12 +80,12 @@ class Prepared:
 
     @staticmethod
     def load(path: Path) -> Prepared:
-        """Reads data that ``save`` has written."""
+        """Reads data from a file that ``save`` has written."""
         return Prepared.from_bytes(path.read_bytes())
 
     @staticmethod
     def from_bytes(content: bytes) -> Prepared:
-        """Reads data that ``to_bytes`` has returned."""
+        """Reads data from the bytes that ``to_bytes`` has returned."""
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             texts = json.loads(file["texts"].tobytes())
             n_items = len(texts["item_ids"])
@@ -105,8 +105,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     Ratings below the minimum are dropped first. Of several rows with the same user and item, only the first in input
     order is kept. Users and items with too few interactions are then dropped until nothing changes (k-core).
 
-    Users and items are numbered in the order of their ids. Ids are ordered by value if all of them are whole numbers,
-    and otherwise as text. Therefore row numbers do not depend on the order of the file.
+    Users and items are numbered in the order of their ids. If all ids are whole numbers, they are ordered by value.
+    Otherwise, ids are ordered as strings. Therefore row numbers do not depend on the order of the file.
 
     Args:
         ratings: the raw log.
@@ -151,7 +151,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
 
 def _check_columns(ratings: Ratings) -> IntArray:
-    """Checks the columns of a log, and returns its times or input positions."""
+    """Checks the columns of a log, and returns the times or the input positions."""
     n = len(ratings.users)
     if n == 0:
         raise DataError("the data set has no rows")
@@ -184,7 +184,7 @@ def _number(ids: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
 
 
 def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_item: int) -> IntArray:
-    """Returns the largest subset with enough rows of each user and each item.
+    """Returns the largest subset with enough rows for each user and each item.
 
     Args:
         users: the user of each row, int64 [n].

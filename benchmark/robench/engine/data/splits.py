@@ -54,12 +54,10 @@ def leave_last_out(users: IntArray) -> IntArray:
 
 
 def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArray:
-    """Shuffles the events of each user and cuts them by ratios.
+    """Shuffles the events of each user, and divides them by ratios.
 
-    The ratios are those of training, validation and test, in this order.
-
-    A user with n events has round(n · test) test events and round(n · validation) validation events. At least one event
-    stays in training.
+    The ratios are in the order training, validation, test. A user with n events has round(n · test) test events and
+    round(n · validation) validation events. At least one event stays in training.
     """
     order = np.lexsort((rng.numpy().random(len(users)), users))
     place, length = np.empty_like(users), _places(users)[1]

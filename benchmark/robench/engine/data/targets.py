@@ -12,7 +12,7 @@ from robench.spec import TargetChoice, UserSample
 
 
 def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
-    """Returns users with a held-out and a training item, or a sample of such users.
+    """Returns the users with training and held-out items, or a sample of them.
 
     Returns:
         The users, int64, sorted.

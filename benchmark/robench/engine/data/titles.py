@@ -1,4 +1,4 @@
-"""Provides the titles that a model reads, as cleaned by a defence."""
+"""Provides the titles that a model reads, after a defence has cleaned them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Fits a victim: training loop, poisoning of the data, and checkpoint."""
+"""Fits a victim: poisons the data, runs the training loop, stores a checkpoint."""

@@ -15,12 +15,12 @@ def identify_checkpoint(
     """Returns everything that a checkpoint depends on, as JSON.
 
     Args:
-        victim: the victim, of which labels are ignored.
+        victim: the victim. Labels are ignored.
         data_sha: the digest of the prepared data.
         train_sha: the digest of the data that the model is fitted on, after poisoning and cleaning.
         code: the digests of the code that can change the fit.
         device: the type of the device of the fit.
-        outside: the digest of other inputs of the model, such as files of weights, or an empty string.
+        outside: the digest of the model's other inputs, such as weight files, or an empty string.
     """
     return ({"outside": outside} if outside else {}) | {
         "victim": victim.content(),

@@ -1,4 +1,4 @@
-"""Trains models, and selects their weights by validation."""
+"""Trains models, and selects the weights by validation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from robench.engine.rank.chunk import build_chunk, chunk_size
 from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
-VALIDATION_USERS = 10_000  # most users per validation of a model without a training loop
+VALIDATION_USERS = 10_000  # the most users to validate on, for a model without a training loop
 EpochCallback = Callable[[int, int], None]  # (epochs done, epochs planned)
 
 
@@ -48,7 +48,7 @@ class FitReport:
 
 
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
-    """Returns the training items of the real users, and the users to validate on.
+    """Returns the real users' training items, and the users to validate on.
 
     Only users with training and validation items are validated on.
 

@@ -29,7 +29,7 @@ class PoisonedData:
 
 
 def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng) -> PoisonedData:
-    """Runs an attack on training data within ε and applies it.
+    """Runs an attack on training data within ε, and applies the changes.
 
     Args:
         attack: a ``PoisoningAttack`` or a ``Corruption``.
@@ -51,7 +51,7 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
 def make_profiles(
     attack: PoisoningAttack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng
 ) -> Profiles:
-    """Gets ⌈ε · real users⌉ profiles from an attack and checks them.
+    """Gets ⌈ε · real users⌉ profiles from an attack, and checks the profiles.
 
     Raises:
         PluginError: if the profiles are over budget or break their contract.

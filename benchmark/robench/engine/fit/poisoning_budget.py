@@ -45,8 +45,8 @@ class ProfileBudget:
         """Checks profiles and returns them unchanged.
 
         Raises:
-            PluginError: if there are too many profiles, or if a profile lacks a target or has too many, repeated or
-                unknown items.
+            PluginError: if there are too many profiles, if a profile lacks a target, or if a profile has too many,
+                repeated or unknown items.
         """
         if len(profiles.rows) > self.users:
             raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
@@ -65,7 +65,7 @@ class ProfileBudget:
 def round_up(epsilon: float, count: int) -> int:
     """Returns ⌈ε · count⌉.
 
-    Rounding errors of the product are ignored: 0.07 · 100 gives 7, not 8.
+    Rounding errors of the product are ignored. For example, 0.07 · 100 gives 7, not 8.
     """
     return math.ceil(round(epsilon * count, 9))
 

@@ -1,4 +1,4 @@
-"""Fits one victim: its poisoning, its defence and its checkpoint."""
+"""Fits one victim, with its poisoning, its defence and its checkpoint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from robench.engine.fit.poisoning_budget import ProfileBudget
 from robench.files.cache import Arrays, Cache
 from robench.spec import NO_DEFENSE, Victim, digest
 
-Notes = dict[str, Any]  # the JSON that is stored with a checkpoint
+Notes = dict[str, Any]  # the JSON notes that are stored with a checkpoint
 
 
 @dataclass(eq=False)
@@ -86,8 +86,8 @@ class VictimFit:
         device: the device on which the model is fitted.
         data_key: the key of the prepared data in the cache. The checkpoint holds this key, so the victim can be rebuilt
             from the checkpoint.
-        undefended: the defence that does nothing, or None if nothing is shared. Defences that do not change the fit
-            share the checkpoint of the undefended victim.
+        undefended: the defence that does nothing. Defences that do not change the fit then share the checkpoint of the
+            undefended victim. If the value is None, nothing is shared.
     """
 
     victim: Victim
@@ -110,7 +110,7 @@ class VictimFit:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
         """Builds the victim from a state, and releases the held-out items.
 
-        Another version of the code may have made the state.
+        The state may come from another version of the code.
         """
         return self._finish(self._load(state), {})
 
@@ -152,7 +152,7 @@ class VictimFit:
     def _trained_as(self) -> tuple[Victim, Defense]:
         """The victim and the defence that are used for the fit.
 
-        If the defence does not change the fit, they are the undefended victim and the defence that does nothing.
+        If the defence does not change the fit, the result is the undefended victim and the defence that does nothing.
         """
         if self.undefended is None or not leaves_fit(self.defense):
             return self.victim, self.defense
@@ -214,13 +214,13 @@ class VictimFit:
             made.append(model)
             if isinstance(model, TorchModel):
                 fitted.append(model)
-            # Labels are included so that the file describes itself.
+            # Labels are included, so that the file describes itself.
             origin = {**self._identity(), "victim": asdict(self._trained_as[0]), "data_key": self.data_key}
             notes = result.as_dict() | {f"{name}_read": count for name, count in usage.amounts().items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
         state, notes = self.cache.get("checkpoints", self.key, make)
-        # A fitted TorchModel is used as it is, because its state() and restore() are those of the base class. Any other
+        # A fitted TorchModel is used directly, because its state() and restore() come from the base class. Any other
         # model is measured after restore().
         try:
             model = fitted[0] if fitted else self._load(state)

@@ -1,4 +1,4 @@
-"""Builds chunks of evaluated users, with masked and held-out items.
+"""Builds chunks of evaluated users, with masked items and held-out items.
 
 Measurements, attacks and the validation during a fit all request the scores of one chunk at a time.
 """
@@ -28,7 +28,7 @@ Scores = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationChunk:
-    """Some evaluated users with their masked and held-out items.
+    """Some evaluated users, with their masked items and held-out items.
 
     Args:
         users: the users, int64 [B].
@@ -44,7 +44,7 @@ class EvaluationChunk:
     negatives: Tensor | None = None
 
     def to(self, device: torch.device) -> EvaluationChunk:
-        """Returns the chunk with its tensors on a device."""
+        """Returns the chunk with all tensors on a device."""
         if self.users.device == device:
             return self
         row, item = self.masked
@@ -54,7 +54,7 @@ class EvaluationChunk:
         )
 
     def rows(self, chosen: Tensor) -> EvaluationChunk:
-        """Returns the chunk of some users, given by their positions, int64 [b]."""
+        """Returns the chunk of the users at some positions (int64 [b])."""
         row, item = self.masked
         position = torch.full((len(self.users),), -1, device=chosen.device)
         position[chosen] = torch.arange(len(chosen), device=chosen.device)
@@ -66,9 +66,9 @@ class EvaluationChunk:
 def chunk_size(n_items: int, device: torch.device | None = None) -> int:
     """Returns the number of users per chunk, which is a power of two.
 
-    On a CPU, the number is from 32 to 1024 and depends only on the size of the catalogue. So results do not depend on
-    the machine. On a GPU, the number may reach 4096 and also depends on the total memory of the device. Free memory
-    does not matter, because other processes change it.
+    On a CPU, the number is from 32 to 1024 and depends only on the size of the catalogue. Therefore, results do not
+    depend on the machine. On a GPU, the number may reach 4096 and also depends on the total memory of the device. Free
+    memory does not matter, because other processes change it.
 
     Args:
         n_items: the size of the catalogue.
@@ -86,7 +86,7 @@ def build_chunk(
 ) -> EvaluationChunk:
     """Builds the chunk of some users.
 
-    Known items are masked, but held-out items never are.
+    Known items are masked, except for held-out items.
 
     Args:
         users: rows of ``history`` and ``held``.
@@ -98,7 +98,8 @@ def build_chunk(
     position, place, target = flatten_rows(held, users)
     padded = np.full((len(users), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
     padded[position, place] = target
-    # Each known pair writes its number into its cell. The last of a repeated pair stays, and held-out pairs are erased.
+    # Each known pair writes its number into its entry. If a pair is repeated, the last number stays.
+    # Held-out pairs are erased.
     cell, number = row * history.n_items + item, np.arange(len(row))
     last = np.empty(len(users) * history.n_items, dtype=np.int32)
     last[cell] = number
@@ -126,7 +127,7 @@ def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArra
 
 
 def check_scores(scores: Any, users: int, n_items: int) -> Scores:
-    """Returns the scores of a model unchanged, after a check of type and shape.
+    """Checks the type and the shape of a model's scores, and returns the scores.
 
     Raises:
         PluginError: if the scores are not a numpy array of real numbers of shape [users, n_items].

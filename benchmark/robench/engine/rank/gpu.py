@@ -1,4 +1,4 @@
-"""Ranks on a GPU.
+"""Ranks scores on a GPU.
 
 Only ranks, top lists and the scores to store are moved to the host.
 """
@@ -17,7 +17,7 @@ from robench.engine.rank.top import TOP
 def rank_on_device(
     scores: Tensor, chunk: EvaluationChunk, targets: IntArray | None = None, *, count: int = TOP, masked: bool = False
 ) -> Ranking:
-    """Masks and ranks the scores of a chunk.
+    """Masks and ranks the scores of a chunk on the device of the scores.
 
     The result equals the result of ``rank_items``.
 

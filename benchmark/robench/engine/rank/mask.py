@@ -1,4 +1,4 @@
-"""Masks a chunk's known items, for many queries of the same users."""
+"""Masks a chunk's known items, for many queries about the same users."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 class Mask:
-    """A version of ``mask_known`` that is faster for many queries of the same users.
+    """A version of ``mask_known`` that is faster for many queries about the same users.
 
-    From the second query on, a mask adds 0 or −inf to the scores. This addition is faster, forward and backward.
+    From the second query on, a mask adds 0 or −inf to the scores. This addition is faster in the forward pass. In the
+    backward pass, the gradient needs no copy.
 
-    The gradient of an addition needs no copy. This gradient also flows to the scores of masked items. No loss depends
-    on these scores, except for a margin that reaches a masked item. Therefore ``mask_known`` is used if a user has
-    fewer than ``others`` unmasked items.
+    This gradient also flows to the scores of masked items. No loss depends on these scores, except for a margin that
+    reaches a masked item. Therefore ``mask_known`` is used if a user has fewer than ``others`` unmasked items.
 
     Args:
         chunk: the chunk of these users.

@@ -14,8 +14,8 @@ from robench.api.errors import PluginError
 from robench.engine.rank.chunk import NOT_FINITE, EvaluationChunk, Scores
 from robench.engine.rank.top import TOP, block_maxima, top_items
 
-CACHED = 1 << 17  # scores of the rows that are ranked together (512 KiB): half of the cache of one core
-COUNTED = 32  # above this number of held-out items per user, sorting the row is cheaper than counting
+CACHED = 1 << 17  # the most scores that are ranked together (512 KiB): half of one core's cache
+COUNTED = 32  # above this number of held-out items per user, sorting a row is cheaper than counting
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def rank_items(
     above[(held.numpy()[:, :, None] == promoted).any(1)] = 0
     top = top_items(scores, count, torch.cat(maxima).numpy()) if count else np.empty((users, 0), dtype=np.int64)
     pairs = None if chunk.negatives is None else pair_scores(scores, held.numpy(), chunk.negatives.numpy())
-    flat[place] = known_scores  # the model may keep the array
+    flat[place] = known_scores  # the model may still use the array
     if not bool(torch.isfinite(torch.cat(sums)).all()) and not np.isfinite(scores).all():
         raise PluginError(NOT_FINITE)
     return Ranking(_break_ties(torch.tensor(at_least), own, held), top, above.T, pairs)
@@ -127,7 +127,7 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
 
 
 def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[int]:
-    """Counts the scores of a row that are at least as high as each score in ``own``.
+    """Counts, for each score in ``own``, the scores of a row that are as high or higher.
 
     The arrays are ``row`` [n_items] and ``own`` [h]. ``mask`` [n_items] is scratch space.
     """
@@ -150,8 +150,8 @@ def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> li
 def _break_ties(at_least: Tensor, own: Tensor, held: Tensor) -> Tensor:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    The array ``at_least`` counts the items that score at least as high as each held-out item. These counts include the
-    item itself, and held-out items with the same score and a larger id. Such items are subtracted, and 1 is added.
+    The array ``at_least`` counts the items that score at least as high as each held-out item. Each count includes the
+    item itself, and held-out items with the same score and a larger id. Both are subtracted, and 1 is added.
     """
     valid = held >= 0
     if held.shape[1] == 1:

@@ -38,7 +38,7 @@ def score_users(model: Model, users: IntArray, history: Interactions) -> Scores 
     own = isinstance(model, TorchModel) and type(model).scores is TorchModel.scores
     if not own or device_of(model).type == "cpu":
         return check_scores(model.scores(users, history), len(users), history.n_items)
-    assert isinstance(model, TorchModel)  # a model of any other class is on the CPU
+    assert isinstance(model, TorchModel)  # all other models score on the CPU
     scores = model.device_scores(users, history)
     if scores.shape != (len(users), history.n_items):
         raise PluginError(f"scores have shape {tuple(scores.shape)}, not {(len(users), history.n_items)}")
@@ -53,7 +53,7 @@ def rank_scores(
     count: int = TOP,
     masked: bool = False,
 ) -> Ranking:
-    """Ranks the scores of a chunk on their own device. See ``rank_items``."""
+    """Ranks the scores of a chunk on the device of the scores. See ``rank_items``."""
     if isinstance(scores, Tensor) and scores.device.type != "cpu":
         return rank_on_device(scores, chunk.to(scores.device), targets, count=count, masked=masked)
     array = scores.numpy() if isinstance(scores, Tensor) else scores

@@ -13,7 +13,9 @@ TOP = 10
 
 
 def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) -> IntArray:
-    """Returns the best unmasked items of each row. The smaller id wins a tie.
+    """Returns the best unmasked items of each row.
+
+    The smaller id wins a tie.
 
     The best items are in the ``count`` blocks with the largest maxima, or after the last whole block. The smallest of
     these maxima is a lower bound for the scores of the best items.

@@ -20,7 +20,7 @@ ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
 
 
 def project(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
-    """Returns the nearest candidate in the ball, and records how far δ overshot."""
+    """Projects a candidate onto the ball, and records the overshoot of δ."""
     share = torch.where(ball.radius > 0, sizes(delta, ball.norm) / ball.radius.clamp_min(TINY), 0.0)
     costs.note_overshoot(float(share.max()))
     return ball.project(delta)

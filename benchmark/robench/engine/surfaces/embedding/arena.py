@@ -42,7 +42,7 @@ class EmbeddingArena(UserArena):
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no embedded inputs")
         proposals = attack.perturb(self.oracle, self.ball.copy(), rng)
-        # A minimum-norm attack gets no budget, so a δ that does not fit is no attempt to overspend.
+        # A minimum-norm attack gets no budget, so a δ beyond the budget does not count as overspending.
         yield from map(self._fitting, proposals) if isinstance(attack, MinimumNormAttack) else proposals
 
     def _fitting(self, proposal: Proposal) -> Candidate:

@@ -61,7 +61,7 @@ class Minimum:
                     for name, rows in part.checked(proposal).items():
                         candidate[name][chosen] = rows
                     size = sizes(candidate, attack.config.norm)
-                    # Candidates are judged in the full chunk, like every rank of this victim.
+                    # Candidates are judged in the full chunk, as for every rank of this victim.
                     costs.queries += len(oracle.users)
                     better = oracle.judge(candidate).broken & oracle.to_break & (size < length)
                     best = {n: torch.where(wide(better, p), candidate[n], p) for n, p in best.items()}
@@ -71,10 +71,10 @@ class Minimum:
         return cls(deltas, lengths, costs, diagnosis)
 
     def within(self, number: int, radius: Tensor) -> dict[str, Tensor]:
-        """Returns the δ of a chunk, with 0 for users without a δ within the budget.
+        """Returns each user's δ in a chunk, or 0 if the δ exceeds the user's budget.
 
         Args:
-            number: the number of the chunk.
+            number: the index of the chunk.
             radius: the radius of each user, float [B].
         """
         return keep_fitting(self.deltas[number], self.lengths[number], radius)

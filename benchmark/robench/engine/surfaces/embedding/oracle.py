@@ -159,7 +159,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self._noise(rng, "normal")
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws uniform entries in [−1, 1] at the valid places, one stream per user."""
+        """Draws uniform entries in [−1, 1] at the valid places, from one stream per user."""
         return self._noise(rng, "uniform")
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
@@ -187,7 +187,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return {name: valid.cpu() for name, valid in self.clean.valid.items()}
 
     def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
-        """Returns the oracle of some rows, given as int64 [b].
+        """Returns the oracle for the rows at some positions (int64 [b]).
 
         The new oracle shares everything that the arguments do not replace.
         """

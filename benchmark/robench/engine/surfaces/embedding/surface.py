@@ -29,7 +29,7 @@ from robench.engine.surfaces.vector_budget import TINY
 
 
 class EmbeddingSurface(ArenaSurface):
-    """The embedded inputs of one victim."""
+    """The embedded inputs of one victim, as an attack surface."""
 
     def __init__(self, victim: EvaluatedVictim) -> None:
         super().__init__(victim)
@@ -56,9 +56,9 @@ class EmbeddingSurface(ArenaSurface):
             yield EmbeddingOracle.embed(self.victim.neural(), *queries, draws, costs, diagnosis)
 
     def rms(self) -> float:
-        """Returns the root mean square of the valid input entries of all users.
+        """Returns the root mean square of all valid input entries.
 
-        The value covers the evaluated users, and is computed once per victim.
+        The value covers all evaluated users, and is computed once per victim.
         """
         if self._rms is None:
             squares, entries = [], []
@@ -98,7 +98,7 @@ class EmbeddingSurface(ArenaSurface):
     ) -> Measurement:
         """Measures a minimum-norm attack at ε.
 
-        A user is broken if the smallest δ fits the budget.
+        A user counts as broken if the user's shortest δ is within the budget.
         """
         threat, expectation = attack.threat(), attack.expectation()
         if key not in self._minima:

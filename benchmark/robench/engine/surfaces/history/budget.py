@@ -68,7 +68,7 @@ class EditBudget:
     def _lawful(self, rows: Tensor, length: Tensor) -> Tensor:
         """Returns whether each row holds only permitted items, bool [B].
 
-        In such a row, all items exist, no forbidden item was added, and no added item is repeated.
+        In a lawful row, all items exist, no forbidden item was added, and no added item is repeated.
 
         Args:
             rows: the edited histories, int64 [B, L].
@@ -95,5 +95,5 @@ class EditBudget:
 
 
 def unpadded(rows: Tensor) -> list[list[int]]:
-    """Returns rows (int64 [B, L]) as lists without their padding."""
+    """Converts rows (int64 [B, L]) to lists without padding."""
     return [[item for item in row if item >= 0] for row in rows.tolist()]

@@ -34,7 +34,7 @@ def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
 
 
 class EditedHistories:
-    """Histories in which the rows of some users are replaced.
+    """Histories in which the rows of some users can be replaced.
 
     Args:
         genuine: one row per real user.
@@ -86,7 +86,7 @@ class EditOracle(UserOracle[Tensor]):
     inputs: ItemInputs | None = None
     costs: Costs = field(default_factory=Costs)
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
-    _chunk_there: EvaluationChunk | None = field(default=None, init=False)  # the chunk on the device of the scores
+    _chunk_there: EvaluationChunk | None = field(default=None, init=False)  # the chunk on the scores' device
 
     @classmethod
     def read(
@@ -147,7 +147,10 @@ class EditOracle(UserOracle[Tensor]):
         return ~(known[:, :-1] | self.forbidden)
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Draws uniform numbers in [0, 1), one stream per user: float64 [B, *shape]."""
+        """Draws uniform numbers in [0, 1) per user: float64 [B, *shape].
+
+        Each user has a separate stream.
+        """
         draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 

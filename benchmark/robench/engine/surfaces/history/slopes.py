@@ -1,6 +1,6 @@
 """Computes slopes of a neural model's loss with respect to items of a history.
 
-A slope is the first-order change of the loss if an item is replaced.
+A slope is the first-order change of the loss if one item is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from robench.api.attacks.slopes import Slopes
 from robench.api.data import IntArray, Interactions
 from robench.api.models.torch import Batch, Embedded, TorchModel
 
-LINEAR = 1e-3  # a bag counts as a weighted sum of item vectors if it differs by at most this share of its norm
+LINEAR = 1e-3  # largest error of a weighted sum of item vectors, as a share of the norm of the bag
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class EmbeddedHistories:
 
 
 class ItemInputs:
-    """The items of the catalogue as embedded inputs of a model.
+    """The items of the catalogue, in the form of a model's embedded inputs.
 
     Each item is embedded as a history of one item.
 
@@ -112,7 +112,7 @@ class ItemInputs:
         parts = []
         for name, part in gradient.items():
             weight = self._weights(name, embedded)
-            assert weight is not None  # embed() has checked it
+            assert weight is not None  # embed() has checked the weight
             parts.append(part * weight if part.dim() == 3 else part.unsqueeze(1) * weight)
         width = max(part.shape[1] for part in parts)
         joined = torch.cat([part.expand(-1, width, -1) for part in parts], 2)
@@ -136,7 +136,7 @@ class ItemInputs:
             return None
         vectors = self._host_vectors[name]
         total = torch.stack(
-            [vectors[own[own >= 0]].sum(0) for own in embedded.present]  # a row at a time: [B, W, d] would be large
+            [vectors[own[own >= 0]].sum(0) for own in embedded.present]  # row by row, because [B, W, d] would be large
         ).to(part.device)
         weight = (part * total).sum(1, keepdim=True) / total.square().sum(1, keepdim=True).clamp_min(1e-30)
         off = (part - weight * total).norm(dim=1)

@@ -20,7 +20,7 @@ from robench.engine.surfaces.history.slopes import ItemInputs
 
 
 class HistorySurface(ArenaSurface):
-    """The histories of one victim's users."""
+    """The histories of one victim's users, as an attack surface."""
 
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
@@ -42,5 +42,8 @@ class HistorySurface(ArenaSurface):
             yield HistoryArena(oracle, unit, targets=targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns no diagnostics, because a first stage also reads edited histories."""
+        """Returns no diagnostics.
+
+        Diagnostics of candidates do not apply, because a first stage also reads the edited histories.
+        """
         return {}

@@ -25,7 +25,7 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class ParametersArena(Arena):
-    """All users of a victim, with one δ for all users.
+    """An arena of all users of a victim, which share one δ.
 
     Args:
         oracle: the oracle of the victim.
@@ -95,7 +95,7 @@ class ParametersArena(Arena):
     def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
         """Returns the same arena with separate costs.
 
-        All rows must be chosen, because tables are perturbed as a whole.
+        All rows must be chosen, because the tables are perturbed as a whole.
         """
         if len(chosen) != len(self.unit):
             raise ValueError("the tables are perturbed as a whole")

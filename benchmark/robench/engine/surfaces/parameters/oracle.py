@@ -24,8 +24,8 @@ from robench.engine.attack.victim import Queries
 from robench.engine.rank.chunk import EvaluationChunk, mask_known
 from robench.engine.surfaces.parameters.tables import EmbeddingTables
 
-DIAGNOSED = 64  # the most users with a diagnosis of their own gradients
-ALL = -1  # stands for all users in the diagnosis, so it runs once
+DIAGNOSED = 64  # the most users for which gradients are diagnosed
+ALL = -1  # an id that represents all users, so that the diagnosis runs only once
 ROWS = "rows"  # the only input: all rows of all tables, stacked
 
 
@@ -123,8 +123,8 @@ class ParametersOracle:
         for context in self.draws.attack():
             self.costs.queries += self.n_users
             self.costs.gradients += self.n_users if gradient else 0
-            # The loss is summed in float64 on the device, with the precision of Python. So no chunk waits for the chunk
-            # before it.
+            # The loss is summed in float64 on the device, with the precision of Python. So no chunk waits for an earlier
+            # chunk.
             value, slope = leaf.detach().new_zeros((), dtype=torch.float64), torch.zeros_like(leaf)
             with torch.set_grad_enabled(gradient), context:
                 for part in self._losses(self.tables.plus(leaf), loss, pairs):
@@ -177,7 +177,7 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
-        """Yields the largest gradient entry of each user's own loss.
+        """Yields, for each user, the largest gradient entry of the user's own loss.
 
         At most ``DIAGNOSED`` users to be broken are covered. A sum over all users would hide users without a gradient.
         """

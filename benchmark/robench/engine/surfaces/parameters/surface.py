@@ -15,7 +15,7 @@ from robench.engine.surfaces.parameters.tables import EmbeddingTables
 
 
 class ParametersSurface(ArenaSurface):
-    """The embedding tables of one victim."""
+    """The embedding tables of one victim, as an attack surface."""
 
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None

@@ -40,7 +40,7 @@ class TitleBudget:
         return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
 
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
-        """Returns titles within the budget, and records the overshoot.
+        """Returns titles that are within the budget, and records the overshoot.
 
         The genuine title replaces a title that is over budget, not printable or unchanged.
 

@@ -1,4 +1,4 @@
-"""Defines goals of attacks on titles, over all evaluated users."""
+"""Defines the goals of attacks on titles, over all evaluated users."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class PromotionGoal:
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns sums over the users without each item, float64 [4, A].
 
-        The four rows are the log softmax of the item, the hits in the top k, NDCG, and the number of users.
+        The four rows are the log softmax of the item, the hits in the top k, the NDCG, and the number of users.
         """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
@@ -99,7 +99,7 @@ class PromotionGoal:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutGoal:
-    """The goal that held-out items fall, whichever titles are the cause.
+    """The goal that held-out items fall, whichever titles cause this.
 
     Every item has the same loss.
 

@@ -92,7 +92,7 @@ class TitleOracle:
         return dict(zip(self.items.tolist(), titles, strict=True))
 
     def judge(self, titles: Sequence[str]) -> TitleJudgement:
-        """Judges titles for the host. The queries are not counted."""
+        """Judges titles for the host, without counting the queries."""
         victim = self.reader.victim(self.by_row(titles))
         sums = torch.zeros(4, len(self.items), dtype=torch.float64)
         for context in self.reader.draws.host():

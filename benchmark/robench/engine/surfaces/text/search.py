@@ -35,7 +35,7 @@ class RewrittenTitles:
 
     @classmethod
     def judge(cls, oracle: TitleOracle, titles: Sequence[str]) -> RewrittenTitles:
-        """Judges titles for the host. The queries are not counted."""
+        """Judges titles for the host, without counting the queries."""
         judgement = oracle.judge(titles)
         return cls(list(titles), judgement.damage, judgement.loss)
 
@@ -73,7 +73,7 @@ class WorstTitles:
         return cls(titles, titles)
 
     def update(self, titles: RewrittenTitles) -> None:
-        """Replaces titles by worse titles, on average and item by item."""
+        """Replaces ``together`` and ``single`` by worse titles, if there are any."""
         self._update_together(titles)
         old = self.single
         better = worse(titles, old)
@@ -87,7 +87,7 @@ class WorstTitles:
     def finish(self, oracle: TitleOracle) -> RewrittenTitles:
         """Returns the worst titles.
 
-        If items are promoted, the items' own worst titles are first judged together.
+        If items are promoted, the worst titles of all items are first judged together.
         """
         if isinstance(oracle.goal, PromotionGoal) and self.single.titles != self.together.titles:
             oracle.costs.queries += oracle.n_users

@@ -1,4 +1,4 @@
-"""Compares the meaning of titles with the host's own sentence encoder."""
+"""Compares the meanings of titles by means of the host's own sentence encoder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from robench.pretrained.weights import packaged_folder
 
 @cache
 def _encoder() -> Encoder | None:
-    """Returns all-MiniLM-L6-v2 from its package, or None if that is not installed.
+    """Returns the encoder all-MiniLM-L6-v2, or None if it is not installed.
 
-    The encoder needs the package with the weights, and transformers.
+    The encoder needs transformers and the package that holds the weights.
     """
     folder = packaged_folder()
     if folder is None or importlib.util.find_spec("transformers") is None:

@@ -1,6 +1,6 @@
 """Computes slopes of a text model's loss with respect to the tokens of titles.
 
-A slope is the first-order change of the loss if a token is replaced.
+A slope is the first-order change of the loss if one token is replaced.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 from robench.engine.surfaces.text.goal import PromotionGoal, TitleGoal
 from robench.engine.surfaces.text.reader import TextReader
 
-AT_ONCE = 64  # texts that go through an encoder together
+AT_ONCE = 64  # the number of texts that are encoded together
 
 
 @dataclass(eq=False)
 class Sloper:
-    """A computation of slopes for one victim under one goal.
+    """A calculator of slopes for one victim under one goal.
 
     Args:
         reader: the victim.
@@ -61,7 +61,7 @@ class Sloper:
             yield chunk
 
     def _through_texts(self, model: TokenModel, titles: Sequence[str]) -> TokenSlopes:
-        """Returns slopes by the chain rule through the items' vectors."""
+        """Computes slopes by the chain rule through the items' vectors."""
         attacked, items = self.goal.items, self.reader.catalogue.items
         read = [self.reader.read(title) for title in titles]
         texts = [item_text(replace(items[row], title=title)) for row, title in zip(attacked, read, strict=True)]
@@ -86,7 +86,7 @@ class Sloper:
         """
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
-        assert isinstance(victim, TorchModel)  # because its innermost model is a TorchModel
+        assert isinstance(victim, TorchModel)  # a wrapper of a TorchModel is a TorchModel
         (name,) = (name for name, part in victim.named_buffers() if part is model.texts)
         with torch.enable_grad():
             now = {name: texts.index_copy(0, rows, leaf)}
@@ -103,7 +103,7 @@ class Sloper:
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
-        """Returns slopes with respect to tokens' vectors and likelihoods.
+        """Computes slopes with respect to token vectors and token likelihoods.
 
         The result is exact to first order in the scores.
         """
@@ -143,7 +143,7 @@ class Sloper:
         )
 
     def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
-        """Returns the tokens of each word in all titles, as read after another word.
+        """Returns the tokens of each word in the titles, as read after another word.
 
         Words without tokens are left out.
         """
@@ -169,8 +169,8 @@ class Sloper:
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
         """Returns whether the model itself ranks each item for each user, bool [B, A].
 
-        The values are True only for users that count for the goal. All other items have no slope, which does not mean
-        that their gradient is hidden.
+        The values are True only for users that count for the goal. All other items have no slope, but a missing
+        slope does not mean that a gradient is hidden.
         """
         counts = eligible_targets(chunk, goal.items) >= 0
         candidates = model.candidates(chunk.users.numpy(), self.reader.history)

@@ -19,7 +19,7 @@ from robench.engine.surfaces.text.similarity import title_similarity
 
 
 class TextSurface(VictimSurface):
-    """The titles that one victim reads."""
+    """The titles that one victim reads, as an attack surface."""
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
         """Measures the worst rewriting of titles, which serves all users."""
