@@ -16,7 +16,7 @@ from robench.api.errors import UserError
 def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """Yields a temporary file that replaces ``path`` at the end of the block.
 
-    The file is in the same folder. At the end it is flushed to the disk and renamed.
+    The temporary file is in the same folder. At the end of the block, the file is flushed to the disk and renamed.
 
     Args:
         path: the file that is replaced.
@@ -39,7 +39,7 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
 
 
 def _make_readable(handle: int, name: str) -> None:
-    """Lets every user read a temporary file, which only its owner can read at first."""
+    """Lets every user read a temporary file, which at first only the owner can read."""
     if os.chmod in os.supports_fd:
         os.chmod(handle, 0o644)
     else:
@@ -47,7 +47,7 @@ def _make_readable(handle: int, name: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes the whole file, or changes nothing."""
+    """Writes a whole file, or changes nothing."""
     with replacing(path) as file:
         file.write(content)
 
@@ -65,8 +65,8 @@ def _remove_empty(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text as UTF-8, and keeps its line endings.
+    """Writes a string as UTF-8, and keeps the line endings of the string.
 
-    Lone surrogates are written as their escapes.
+    Lone surrogates are written as escapes.
     """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))

@@ -16,26 +16,26 @@ from typing import NamedTuple
 
 from robench.files.atomic import replacing
 
-MOST_WAITING = 64  # the most groups of files in memory; if the disk is slower than this, the next group waits
+MOST_WAITING = 64  # the most groups of files in memory; if the limit is reached, the next group waits
 AT_ONCE = 8  # the number of files that are flushed at once
 
 
 class File(NamedTuple):
-    """A file to write."""
+    """A path, with the content to write to this path."""
 
     path: Path
     content: bytes
 
 
-Group = tuple[File, ...]  # the last file appears only when the others are on the disk
+Group = tuple[File, ...]  # the last file appears only when the other files are on the disk
 
 
 class BackgroundWriter:
     """A thread that writes groups of files atomically, in the order of arrival.
 
-    The groups that arrive while the disk is busy form the next batch. The files of a batch are written first. They are
-    then flushed to the disk together, and then renamed. So after a power cut, the last file of a group is complete or
-    missing. If it is there, the other files of the group are complete too.
+    The groups that arrive while the disk is busy form the next batch. All files of a batch are first written, then
+    flushed to the disk together, and finally renamed. After a power cut, the last file of a group is therefore complete
+    or missing. If the last file exists, the other files of the group are complete too.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class BackgroundWriter:
         """Hands a group of files to the thread.
 
         Raises:
-            OSError: if an earlier group could not be written. Nothing is written from then on.
+            OSError: if an earlier group could not be written. After such an error, nothing more is written.
             UserError: as above.
         """
         self._check()
@@ -77,7 +77,8 @@ class BackgroundWriter:
     def _next(self) -> list[Group] | None:
         """Waits for a group, and returns the next batch.
 
-        The batch has this group and all groups that have arrived since. The result is None at the end.
+        The batch consists of this group and all groups that have arrived since. The result is None when the writer is
+        closed.
         """
         group = self._queue.get()
         if group is None:
@@ -89,14 +90,14 @@ class BackgroundWriter:
             except Empty:
                 return batch
             if group is None:
-                self._queue.put(None)  # the end comes next
+                self._queue.put(None)  # the next item is the end mark
                 return batch
             batch.append(group)
 
     def _write(self, batch: Sequence[Group]) -> None:
         try:
             write_batch(batch)
-        except BaseException:  # A single group may be at fault, so the others are written.
+        except BaseException:  # A single group may have caused the error, so the other groups are written.
             for group in batch:
                 try:
                     write_batch([group])

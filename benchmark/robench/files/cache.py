@@ -1,9 +1,9 @@
-"""The cache of results that are expensive to compute and depend on a key alone.
+"""The cache for expensive results that depend only on a key.
 
-Such results are prepared data, profiles and checkpoints.
+The results are prepared data, profiles and checkpoints.
 
-A key hashes everything that the result depends on. An entry holds its own key and a digest of its content. Both are
-checked whenever the entry is read. A bad entry is dropped and computed again.
+A key is a hash of everything that the result depends on. An entry holds its own key and a digest of its content. The
+key and the digest are checked whenever the entry is read. A bad entry is dropped and computed again.
 """
 
 from __future__ import annotations
@@ -47,23 +47,24 @@ def _log_once(text: str) -> None:
     log.warning("%s", text)
 
 
-# Receives the lines about the cache. A worker sends them to the parent, which shows each once for all workers.
+# Receives messages about the cache. A worker sends them to the parent, which shows each message only once.
 report_trouble: ContextVar[Callable[[str], None]] = ContextVar("report_trouble", default=_log_once)
 
 
 class Entry(NamedTuple):
-    """The content of one key: arrays, and notes as JSON."""
+    """The content of the cache for one key: arrays, and notes as JSON."""
 
     arrays: dict[str, NDArray[Any]]
     notes: dict[str, Any]
 
 
 def touch(path: Path) -> None:
-    """Notes that an entry was used.
+    """Sets the access time of an entry to the current time.
 
-    The note does not depend on what the file system records by itself. Pruning removes the oldest entries.
+    Pruning removes the least recently used entries. The time is set here because many file systems do not record every
+    access.
     """
-    with suppress(OSError):  # a read-only cache
+    with suppress(OSError):  # the cache may be read-only
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
@@ -77,8 +78,8 @@ def read_entry(path: Path, name: str = "") -> Entry:
 
     Args:
         path: the file.
-        name: the kind and the key that the entry must have, as ``kind/key``. It is empty if any entry is accepted, or
-            if the file has no digest.
+        name: the kind and the key that the entry must have, as ``kind/key``. The name is empty if any entry is
+            accepted, or if the file has no digest.
 
     Raises:
         OSError: if the file cannot be read.
@@ -131,7 +132,7 @@ class Cache:
         self.sources = Sources()
 
     def check(self) -> None:
-        """Checks before any work that the folder can be written.
+        """Checks that the folder can be written, before any work is done.
 
         Raises:
             UserError: if the path is a file, or if the folder cannot be written.
@@ -145,7 +146,7 @@ class Cache:
 
     @property
     def use_lock(self) -> Path:
-        """The lock that all runs share, so that nothing is pruned during a run."""
+        """The path of the lock that all runs share, which prevents pruning during a run."""
         return self.folder / USE_LOCK
 
     def path(self, kind: str, key: str) -> Path:
@@ -174,7 +175,7 @@ class Cache:
             return None, f"{type(error).__name__}: {error}"
 
     def drop(self, path: Path, problem: str) -> None:
-        """Removes a bad entry, a file or a folder, and logs a line about it."""
+        """Removes a bad entry, which is a file or a folder, and reports the problem."""
         report_trouble.get()(f"{path}: {in_one_line(problem, MOST_NAME)}; it is made again")
         with suppress(OSError):  # In a read-only folder the entry stays bad, and the next reader reports it too.
             if path.is_dir() and not path.is_symlink():
@@ -196,7 +197,7 @@ class Cache:
     def keep(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
         """Stores an entry if the cache can be written.
 
-        Otherwise a line reports the failure, and the caller continues without the cache.
+        If the cache cannot be written, the failure is reported and the caller continues.
         """
         try:
             self.write(kind, key, arrays, notes)
@@ -226,5 +227,5 @@ class Cache:
         return entry
 
     def alone(self, kind: str, key: str) -> AbstractContextManager[None]:
-        """Holds the lock of an entry."""
+        """Returns a context manager that holds the lock of an entry."""
         return locked(self.path(kind, key).with_suffix(".lock"))

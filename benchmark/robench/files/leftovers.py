@@ -11,9 +11,9 @@ from pathlib import Path
 
 from robench.files.lock import is_free
 
-AGE = 600.0  # after so many seconds without a write, a file counts as abandoned
+AGE = 600.0  # a file counts as abandoned after this many seconds without a write
 MOMENT = 1.0  # the most seconds between the writing of a whole file and its renaming
-DRAWN = r"\.[a-z0-9_]{8}\.tmp"  # the end of the names that the module tempfile draws
+DRAWN = r"\.[a-z0-9_]{8}\.tmp"  # the random ending of names from the module tempfile
 NAMES = (  # the files of a folder of results, apart from its cells
     *("suite.yaml", "plan.json", "users.npz", "cells.csv", "timings.csv"),
     *("leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html"),
@@ -27,12 +27,12 @@ OF_CACHE = re.compile(rf"\.?(?P<key>[0-9a-f]{{16,64}})(?P<end>\.safetensors|\.np
 def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
     """Removes the unfinished files of killed processes.
 
-    Only names that robench gives are removed, and only in the folders that robench writes. Everything else in these
-    folders belongs to somebody else.
+    Only files with names that robench gives are removed, and only from folders that robench writes. All other files in
+    these folders belong to somebody else.
 
     Args:
         results: a folder of results.
-        cache: the cache. Its other users hold the lock of an entry while they write it. Files without a lock are
+        cache: the cache. Other processes hold the lock of an entry while they write the entry. Files without a lock are
             removed if they were last written ten minutes ago.
         alone: whether this process holds the lock of ``results``. Then no other run writes there, and only
             ``leaderboard`` may write for a moment.
@@ -48,16 +48,16 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
 
 
 def _matching(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
-    """Yields what is in a folder under names of one kind."""
+    """Yields the paths in a folder with names that match a pattern."""
     with suppress(OSError):  # the folder is missing, or belongs to another user
         yield from [path for path in folder.iterdir() if names.fullmatch(path.name)]
 
 
 def _unfinished_entries(cache: Path) -> Iterator[tuple[Path, str]]:
-    """Yields the unfinished paths of the cache with the keys of their entries.
+    """Yields each unfinished path of the cache with the key of the path's entry.
 
-    An entry is in a folder that has the first two characters of its key, and this folder is in the folder of a kind.
-    Only the folder of an entry has a name without an ending.
+    Entries have paths such as ``kind/ab/abcd…``, in which ``ab`` are the first two characters of the key. If the name
+    of an entry has no ending, the entry is a folder.
     """
     for parent in cache.glob("*/[0-9a-f][0-9a-f]"):
         if parent.is_symlink() or parent.parent.is_symlink():
@@ -78,8 +78,8 @@ def _age(path: Path, now: float) -> float:
 
 
 def remove_path(path: Path) -> None:
-    """Removes a file or a folder, if it is there and may be removed."""
-    with suppress(OSError):  # another user's file, or a read-only folder
+    """Removes a file or a folder, if possible."""
+    with suppress(OSError):  # the path is missing, belongs to another user, or is in a read-only folder
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -1,9 +1,9 @@
-"""Locks between processes.
+"""Provides locks between processes.
 
 The operating system releases a lock when its process ends, however it ends.
 
-A lock file is never followed if it is a link, and its content is never lost. Windows and some network file systems have
-no such locks. There the block is entered without a lock.
+If a lock file is a link, the link is not followed. The content of a lock file is never lost. On Windows and on some
+network file systems, such locks do not exist, and the block is entered without a lock.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def locked(path: Path) -> Iterator[None]:
 
     If there can be no lock file, the block is entered without a lock.
     """
-    with suppress(OSError):  # the later write to this folder fails too, and reports the error
+    with suppress(OSError):  # a later write to this folder also fails, and reports the error
         path.parent.mkdir(parents=True, exist_ok=True)
     with _holding(path, shared=False):
         yield
@@ -77,7 +77,7 @@ def is_free(path: Path) -> bool:
 
 @contextmanager
 def sharing(path: Path) -> Iterator[None]:
-    """Holds the lock of a file together with others during the block.
+    """Holds a shared lock of a file during the block.
 
     If there can be no lock file, the block is entered without a lock.
     """
@@ -103,10 +103,10 @@ def _holding(path: Path, *, shared: bool) -> Iterator[None]:
 
 @contextmanager
 def unless_shared(path: Path) -> Iterator[bool]:
-    """Holds the lock of a file alone during the block.
+    """Holds the exclusive lock of a file during the block, if no process shares it.
 
     Yields:
-        True, or False if others hold the lock. In the second case, the block runs without the lock.
+        False if another process holds the lock. True otherwise, even if the system has no locks.
 
     Raises:
         UserError: if the lock file cannot be opened.
@@ -133,7 +133,7 @@ def unless_shared(path: Path) -> Iterator[bool]:
 def working_alone(folder: Path) -> Iterator[bool]:
     """Holds the lock of a folder of results during the block.
 
-    The folder is created if it is missing. It is removed again if it stays empty.
+    A missing folder is created. The new folder is removed again if it stays empty.
 
     Yields:
         True if the lock is held, so no other run uses the folder. False if the system has no locks.
@@ -191,7 +191,7 @@ def _is_current(handle: int, path: Path) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Writes which process holds a lock."""
+    """Writes into a lock file which process holds the lock."""
     owner = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
     with suppress(OSError):  # if the disk is full, the next writer reports it
         os.pwrite(handle, owner.encode()[:MOST_OWNER].ljust(MOST_OWNER), 0)

@@ -12,7 +12,7 @@ from robench.files.cache import Cache
 from robench.files.leftovers import remove_path
 from robench.files.lock import is_free, unless_shared
 
-PARTS = (".safetensors", ".npz", ".json", "")  # of an entry: a file, data with digests, or a folder with digests
+PARTS = (".safetensors", ".npz", ".json", "")  # endings: one file, data with digests, or a folder with digests
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CachedEntry:
 
 @dataclass(frozen=True)
 class Pruning:
-    """The result of pruning: numbers of entries, and sizes in bytes."""
+    """The result of pruning: the numbers of entries and their sizes in bytes."""
 
     removed: int
     removed_size: int
@@ -58,13 +58,13 @@ def list_entries(cache: Cache) -> list[CachedEntry]:
 
 
 def prune(cache: Cache, most: int) -> Pruning:
-    """Removes the least recently used entries until the rest fits.
+    """Removes the least recently used entries until the other entries fit.
 
     An entry that a process is making is kept.
 
     Args:
         cache: the cache.
-        most: the size that may be left, in bytes.
+        most: the largest size that the cache may keep, in bytes.
 
     Raises:
         UserError: if a run uses the cache.
@@ -81,7 +81,7 @@ def prune(cache: Cache, most: int) -> Pruning:
             if size <= most:
                 break
             if not entry.locked:
-                for path in entry.paths:  # the digests go first: half an entry counts as missing
+                for path in entry.paths:  # the digests are removed first, so that half an entry counts as missing
                     remove_path(path)
                 removed.append(entry)
                 size -= entry.size

@@ -1,4 +1,4 @@
-"""Reads files that anyone may have damaged.
+"""Reads files that may be damaged.
 
 Every fault of a file is reported as a ``UserError`` that names the file.
 """
@@ -39,7 +39,7 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
 def check_file(path: Path, most: int = MOST_BYTES) -> None:
     """Checks that a path is a regular file and not too large.
 
-    Opening a pipe could wait for ever.
+    The check is needed because opening a pipe could block for ever.
 
     Args:
         path: the path.
@@ -58,16 +58,16 @@ def check_file(path: Path, most: int = MOST_BYTES) -> None:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """Returns the value of a JSON text.
+    """Parses a JSON document.
 
-    The text must be UTF-8. No key may occur twice, and NaN and Infinity are not allowed.
+    The document must be UTF-8. Within an object, no key may occur twice. NaN and Infinity are not allowed.
 
     Args:
-        content: the bytes of the text.
-        where: the name of the file in error messages.
+        content: the bytes of the document.
+        where: the name of the file, for error messages.
 
     Raises:
-        UserError: if the text breaks one of these rules.
+        UserError: if the document is not valid JSON or breaks one of these rules.
     """
     try:
         return json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)

@@ -20,7 +20,8 @@ class Reference:
 
     Args:
         module: the name, for example ``package.module`` or ``.module``. Leading dots mean that the name is relative.
-        attribute: the imported object: a name, a submodule or ``*``. It is empty if the module itself is imported.
+        attribute: the imported object: a name, a submodule or ``*``. The string is empty if the module itself is
+            imported.
     """
 
     module: str

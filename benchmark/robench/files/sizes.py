@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them."""
+"""Converts sizes in bytes from and to strings such as ``4 GiB``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def parse_size(text: str) -> int:
     """Converts a size such as ``4 GiB`` or ``500 MB`` to a number of bytes.
 
     Raises:
-        ValueError: if the text is not a size.
+        ValueError: if the string is not a size.
     """
     size = _SIZE.fullmatch(text.strip())
     if size is None:
@@ -21,7 +21,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """Returns a size such as ``1.5 MiB``."""
+    """Formats a number of bytes as a string such as ``1.5 MiB``."""
     number, unit = float(size), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if number < 1024:

@@ -1,7 +1,7 @@
 """Digests of the source code that can change a result.
 
-Cache keys and records contain them. If a plugin's module is edited, only the digests of the classes that import it
-change. Nothing is imported to compute a digest, because the imports of a module are read from its source.
+Cache keys and records contain these digests. If a plugin's module is edited, only the digests of classes that import
+this module change. No module is imported to compute a digest, because imports are read from source code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from robench.api.component import Component
 from robench.files.references import Reference, references
 
-# The parts of robench that fit, attack and judge a model.
+# These parts of robench fit, attack and judge a model.
 CORE = ("api", "engine", "spec.py", "run/device.py", "run/victim.py")
 SHARED = "robench.pretrained"
 INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
@@ -49,7 +49,7 @@ class Sources:
 
     @cached_property
     def core(self) -> str:
-        """The digest of the parts of robench that every number depends on."""
+        """The digest of the parts of robench on which all numbers depend."""
         root = files("robench")
         return _digest(item for name in CORE for item in _python_files(root / name, name))
 
@@ -58,7 +58,7 @@ class Sources:
         return _digest(_python_files(files("robench") / "pretrained", "pretrained"))
 
     def digest(self, cls: type) -> str:
-        """Returns the digest of the modules that a class depends on.
+        """Returns the digest of all modules on which a class depends.
 
         These are the modules of the class and of its bases, and the modules of the same top-level packages that they
         import, directly or indirectly. If such a module is a single file, modules in the same folder count as well. A
@@ -94,7 +94,7 @@ class Sources:
     def _is_file(self, name: str) -> bool:
         """Returns whether a top-level module is a single file.
 
-        The modules in the same folder are then its helpers.
+        If so, the modules in the same folder count as its helpers.
         """
         spec = self._spec(name)
         return spec is not None and spec.submodule_search_locations is None
@@ -114,7 +114,8 @@ class Sources:
     def _imported(self, reference: Reference) -> Iterator[str]:
         """Yields the modules that an import runs.
 
-        The ``__init__`` of a top-level package is included only if it is named.
+        The ``__init__`` of a top-level package is included only if the import takes a name from the package that is not
+        a submodule.
         """
         parts = reference.module.split(".")
         yield from (".".join(parts[:count]) for count in range(2, len(parts)))
@@ -139,7 +140,7 @@ class Sources:
         return self._neighbours[name]
 
     def _content(self, name: str) -> bytes | None:
-        """Returns the bytes of a module's file, which may be in a folder or a zip.
+        """Returns the bytes of a module's file, which may be in a folder or a zip file.
 
         The result is None if the module has no file.
         """
@@ -193,9 +194,9 @@ def _absolute(tree: ast.AST, package: str) -> Iterator[Reference]:
 
 
 def _python_files(path: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yields the name and the content of a Python file, or of all below a folder.
+    """Yields the name and the content of each Python file at or below a path.
 
-    Files below a folder are yielded in order.
+    Files below a folder are yielded in sorted order.
     """
     if path.is_dir():
         for child in sorted(path.iterdir(), key=lambda child: child.name):

@@ -1,6 +1,6 @@
 """Describes failures to write a file.
 
-Causes are full disks, quotas, read-only folders and disk errors.
+The causes include full disks, quotas, read-only folders and disk errors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ F = TypeVar("F", bound=_HasFolder)
 def describe_failure(folder: Path, error: OSError) -> UserError:
     """Returns the error for a folder of results that could not be written.
 
-    Its message says what to do.
+    The message of the error says what to do.
     """
     hint = "give another --results"
     if error.errno in FULL:
@@ -42,9 +42,9 @@ def describe_failure(folder: Path, error: OSError) -> UserError:
 
 @contextmanager
 def naming(folder: Path) -> Iterator[None]:
-    """Turns an ``OSError`` of the block into a ``UserError``.
+    """Turns an ``OSError`` from the block into a ``UserError``.
 
-    Its message names the folder and says what to do.
+    The message of the error names the folder and says what to do.
     """
     try:
         yield
@@ -53,7 +53,7 @@ def naming(folder: Path) -> Iterator[None]:
 
 
 def naming_folder(method: Callable[Concatenate[F, P], T]) -> Callable[Concatenate[F, P], T]:
-    """Makes a method report the folder ``self.folder`` if it cannot write there."""
+    """Wraps a method so that a failed write is reported with ``self.folder``."""
 
     @wraps(method)
     def named(self: F, /, *args: P.args, **kwargs: P.kwargs) -> T:
