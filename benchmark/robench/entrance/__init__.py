@@ -1,4 +1,4 @@
-"""The Python entrance: ``robench.run``, ``robench.load``, ``robench.plugins``.
+"""The Python interface: ``robench.run``, ``robench.load``, ``robench.plugins``.
 
 The command line also uses this package.
 """

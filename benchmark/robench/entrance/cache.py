@@ -9,9 +9,9 @@ from robench.files.sizes import format_size, parse_size
 
 
 def describe_cache() -> list[str]:
-    """Returns lines about the entries of the cache.
+    """Returns lines that describe the contents of the cache.
 
-    There is a line with the folder, a line per kind of entry, and a line with the sum.
+    The first line names the folder. One line per kind of entry follows, and the last line gives the total.
     """
     cache = Cache(default_folder())
     entries = list_entries(cache)
@@ -26,10 +26,10 @@ def prune_cache(most: str) -> str:
     """Removes the least recently used entries of the cache.
 
     Args:
-        most: the size that may be left, such as ``2GiB``.
+        most: the largest size that the cache may keep, such as ``2GiB``.
 
     Returns:
-        A line about the removed entries and the rest.
+        A line that describes the removed entries and the remaining entries.
 
     Raises:
         UserError: if ``most`` is not a size, or if a run uses the cache.

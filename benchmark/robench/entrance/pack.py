@@ -38,14 +38,14 @@ class Packing:
 
 
 def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Packing:
-    """Writes the published form of a folder, and removes the files that it replaces.
+    """Writes the published form of a folder, and removes the original files.
 
-    The published form is read back before anything is removed.
+    The published form is read back before any file is removed.
 
     Args:
         folder: the folder of results, which may already be packed.
         registry: the plugins. Only their metrics are used.
-        to: an empty or new folder for the published form. If it is given, only the tables of ``folder`` change.
+        to: an empty or new folder for the published form. If ``to`` is given, only the tables of ``folder`` change.
 
     Raises:
         UserError: if a record is damaged, ``to`` is not empty, or a folder cannot be written.

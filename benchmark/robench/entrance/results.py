@@ -29,7 +29,7 @@ from robench.tables.results import Results
 
 log = logging.getLogger("robench")
 
-FEW = 8  # the largest number of similar ids in a message
+FEW = 8  # the most similar ids that a message lists
 INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
 NUMBERS = (
     *("achieved_epsilon", "epsilon", "lambda", "p_value", "train_epsilon", "value"),
@@ -44,7 +44,8 @@ def load_results(folder: str | Path) -> ResultFrames:
         folder: the folder that ``robench.run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: if ``folder`` holds no results, its plan contradicts a record, or a metric's plugin is missing.
+        UserError: if ``folder`` holds no results, if the plan contradicts a record, or if the plugin of a metric is
+            missing.
     """
     path = Path(folder)
     results = read_folder(path, Registry.of(Host.discover()))
@@ -76,7 +77,7 @@ class ResultFrames:
     def cells(self) -> pd.DataFrame:
         """The columns of cells.csv, one row per measured cell, metric and target set.
 
-        A cell that was not measured has one row. Its ``status`` is ``failed``, ``skipped`` or ``missing``.
+        A cell that was not measured has one row with the ``status`` ``failed``, ``skipped`` or ``missing``.
         """
         return frame_of(ValueRow, build_value_rows(self._results))
 
@@ -90,9 +91,9 @@ class ResultFrames:
 
         The columns are ``user`` (Int64, the row in the data), ``user_id`` (string), ``held_out`` (lists of items),
         ``ranks`` (lists of the rank of each held-out item, from 1), ``top`` (lists of the best items), ``loss`` and
-        ``clean_loss`` (float64, if the attack has a loss per user). One float64 column per metric of the suite follows,
-        for example ``ndcg@10``, if it was measured for the cell. Metrics of targets are means over the target sets.
-        Items are given by their rows in the data; see ``titles``.
+        ``clean_loss`` (float64, if the attack has a loss per user). A float64 column follows for each metric that was
+        measured for the cell, such as ``ndcg@10``. Metrics of targets are means over the target sets. Items are given
+        by their rows in the data; see ``titles``.
 
         Args:
             cell: the id of the cell, or its first digits.
@@ -136,7 +137,7 @@ class ResultFrames:
         return pd.Series(self._known_users(self._planned(cell))["title"], dtype="string", name="title")
 
     def _planned(self, cell: str) -> CellRow:
-        """Returns the only cell with an id that begins with ``cell``."""
+        """Returns the single planned cell with an id that begins with ``cell``."""
         ids = [planned.cell for planned in self._results.cells]
         matches = [planned for planned in self._results.cells if planned.cell.startswith(cell)]
         if len(matches) == 1:
@@ -168,7 +169,7 @@ class ResultFrames:
 
 
 def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
-    """Returns rows as a frame.
+    """Converts rows to a pandas frame.
 
     The dtypes depend only on the columns, even if there are no rows.
 
@@ -181,9 +182,9 @@ def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
 
 
 def column_of(values: list[Any], name: str) -> pd.Series[Any]:
-    """Returns the values of a column with the right dtype.
+    """Converts the values of a column to a pandas series with the right dtype.
 
-    An empty text becomes a missing value.
+    An empty string becomes a missing value.
     """
     known = [None if value == "" else value for value in values]
     if name in NUMBERS:

@@ -1,7 +1,7 @@
 """Handles the signals that end a command: Ctrl-C, SIGTERM and SIGHUP.
 
-While a run has results to keep, all of them act like Ctrl-C. Finished cells are kept, workers end, and a line reports
-the interruption. At any other time they end the process at once, also with a line.
+While a run has results to keep, every signal interrupts the run like Ctrl-C. Finished cells are kept, workers end, and
+a line reports the interruption. At any other time, a signal ends the process at once, also with a line.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is absent on Windows
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP does not exist on Windows
 INTERRUPTED = "interrupted"  # the first word of every line about an interruption
 
 
 class TerminatedError(KeyboardInterrupt):
-    """The arrival of a signal that ends the run.
+    """An interruption by a signal that ends the run.
 
     Args:
         number: the number of the signal.
@@ -31,8 +31,8 @@ class TerminatedError(KeyboardInterrupt):
 def leave_at_once() -> None:
     """Makes the signals end the process at once, with one line.
 
-    The exit code is that of the signal. An exception is no substitute, because Python loses exceptions that a handler
-    raises in the middle of an import.
+    The exit code is 128 plus the number of the signal. The handler does not raise an exception, because Python loses
+    exceptions that a handler raises in the middle of an import.
     """
     for number in _numbers():
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):

@@ -34,7 +34,7 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
         The summary of the run, and the tables.
 
     Raises:
-        UserError: if the suite, an option, the data or the folder of results is wrong, or another run is using this
+        UserError: if the suite, an option, the data or the folder of results is wrong, or if another run is using this
             folder.
     """
     host = Host.discover()
@@ -81,12 +81,12 @@ def options_of(
 
 
 def overrides_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the overrides that a mapping of settings stands for.
+    """Converts a mapping of settings to overrides.
 
-    A value is written as JSON, so a text stays a text even if it looks like a number.
+    A value is written as JSON, so a string stays a string even if it looks like a number.
 
     Raises:
-        UserError: if a value is no plain data.
+        UserError: if a value is not plain data.
     """
     try:
         return tuple(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
@@ -95,16 +95,16 @@ def overrides_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def conditions_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the conditions that a mapping stands for.
+    """Converts a mapping to conditions for cells.
 
-    A list holds alternatives.
+    If a value is a list, its entries are alternatives.
     """
     several = ((key, value if isinstance(value, list | tuple) else [value]) for key, value in values.items())
     return tuple(f"{key}={one}" for key, alternatives in several for one in alternatives)
 
 
 def texts_of(value: object, name: str) -> tuple[str, ...]:
-    """Returns one or several strings as a tuple.
+    """Converts one or several strings to a tuple.
 
     Args:
         value: a string, or several strings.

@@ -30,7 +30,7 @@ def read_folder(folder: Path, registry: Registry, store: Store | None = None) ->
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
-        UserError: if there is no plan, it contradicts a record, or a metric is unknown.
+        UserError: if the plan is missing, if the plan contradicts a record, or if a metric is unknown.
     """
     plan = read_plan(folder)
     return read_results(folder, _metrics(folder, plan, registry), store, plan)
@@ -54,7 +54,8 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
-        UserError: if there is no plan, it contradicts a record, a metric is unknown, or the folder cannot be written.
+        UserError: if the plan is missing, if the plan contradicts a record, if a metric is unknown, or if the folder
+            cannot be written.
     """
     tables = make_tables(read_folder(folder, registry, store))
     for line in in_lines(tables.damaged):
