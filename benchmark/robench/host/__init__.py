@@ -1,1 +1,1 @@
-"""Finds plugins, and makes classes and instances from component names."""
+"""Finds plugins, and turns component names into classes and instances."""

@@ -83,7 +83,7 @@ class Host:
         try:
             self.manager.register(plugin, name=owner)
             self.manager.check_pending()
-        except Exception as error:  # an unknown hook, a hook with other arguments, or a plugin that is registered twice
+        except Exception as error:  # an unknown hook, a hook with wrong arguments, or a plugin that is registered twice
             # If pluggy refuses a hook, it keeps the hooks that it has already registered.
             if self.manager.get_plugin(owner) is plugin:
                 self.manager.unregister(plugin)
@@ -94,15 +94,15 @@ class Host:
             self.idle.append(owner)
 
     def _calls(self, hook: str) -> Iterator[tuple[str, Any]]:
-        """Yields the owner and the implementation of a hook for each plugin.
+        """Yields the owner and the implementation of a hook, for each plugin with the hook.
 
-        The order is that of registration.
+        Plugins are visited in the order of registration.
         """
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             yield implementation.plugin_name, implementation
 
     def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
-        """Yields the owner and the components of each plugin for a registration hook.
+        """Yields the owner and the components of each plugin with a registration hook.
 
         The components are ``{name: class or "module:Class"}``.
         """

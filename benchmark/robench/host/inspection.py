@@ -15,7 +15,7 @@ def import_attribute(target: str) -> Any:
 
 
 def find_fault(cls: Any, base: type[Any]) -> str:
-    """Returns what makes an object an invalid component, or an empty text.
+    """Returns why an object is not a valid component, or an empty string.
 
     Args:
         cls: the object that a plugin registered.
@@ -35,7 +35,7 @@ def find_fault(cls: Any, base: type[Any]) -> str:
 def describe_component(cls: type[Component]) -> str:
     """Describes a component in one line.
 
-    The line has its settings, surfaces and default threat model.
+    The line lists the settings, the surfaces and the default threat model.
     """
     settings = [field.alias or name for name, field in cls.Config.model_fields.items()]
     parts = [f"settings: {', '.join(settings)}"] if settings else []
@@ -50,6 +50,6 @@ def describe_component(cls: type[Component]) -> str:
 def _describe_threat(cls: Any) -> str:
     try:
         fields = cls().threat().as_dict()
-    except Exception:  # A setting has no default, or the plugin has a bug. Surface and stage are known.
+    except Exception:  # A setting has no default, or the plugin has a bug. Surface and stage are still known.
         return f"threat: {cls.surface}, {cls.stage}"
     return "threat: " + ", ".join(f"k {value}" if name == "k" else str(value) for name, value in fields.items())

@@ -1,6 +1,6 @@
 """The registry of components, with the plugin and the class of each component.
 
-A class is imported when it is needed. A component has two names:
+A class is imported only when it is needed. A component has two names:
 
 - The identity is for machines. It appears in ids, cache keys and the columns of tables. It depends only on the
   distribution that offers the component.
@@ -80,7 +80,7 @@ class Registry:
 
     @classmethod
     def of(cls, host: Host) -> Registry:
-        """Returns a registry of everything that the plugins of a host offer.
+        """Returns a registry of all components that the plugins of a host offer.
 
         No component is imported.
         """
@@ -133,8 +133,7 @@ class Registry:
     def resolve(self, kind: Kind, identity: str) -> Entry:
         """Returns the entry of an identity from a plan, a record or a payload.
 
-        Files of older versions hold a reference instead. A reference is looked up in the same way as a name from a
-        user.
+        Files from older versions hold a reference instead. Such a reference is looked up like a name from a user.
 
         Raises:
             UserError: if no plugin or several plugins offer the component.
@@ -143,7 +142,7 @@ class Registry:
         return next((e for e in named if self.identity(kind, e) == identity), None) or self.find(kind, identity)
 
     def reference(self, kind: Kind, entry: Entry) -> str:
-        """Returns the shortest name that refers to this entry and to no other."""
+        """Returns the shortest name that refers only to this entry."""
         rivals = [other for other in self._named(kind, entry.name) if other != entry]
         if not rivals:
             return entry.name
@@ -151,7 +150,7 @@ class Registry:
         return f"{entry.owner if same else entry.distribution}/{entry.name}"
 
     def spelling(self, kind: Kind, identity: str) -> str:
-        """Returns the name of an identity for suite files.
+        """Returns the name by which a suite file refers to an identity.
 
         The name is qualified if the bare name is ambiguous in this environment.
         """
@@ -191,9 +190,9 @@ class Registry:
         return component
 
     def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Returns the metrics that measures such as ``ndcg@10`` name, in order.
+        """Returns the metrics of measures such as ``ndcg@10``, in order.
 
-        The keys are their identities, such as ``ndcg``.
+        The keys are the identities of the metrics, such as ``ndcg``.
 
         Raises:
             UserError: if no plugin offers one of the metrics, or its class cannot be imported.
