@@ -123,8 +123,8 @@ class ParametersOracle:
         for context in self.draws.attack():
             self.costs.queries += self.n_users
             self.costs.gradients += self.n_users if gradient else 0
-            # The loss is summed in float64 on the device, with the precision of Python. So no chunk waits for an earlier
-            # chunk.
+            # The loss is summed in float64 on the device, with the precision of Python floats. So no chunk waits
+            # for an earlier chunk.
             value, slope = leaf.detach().new_zeros((), dtype=torch.float64), torch.zeros_like(leaf)
             with torch.set_grad_enabled(gradient), context:
                 for part in self._losses(self.tables.plus(leaf), loss, pairs):
