@@ -108,7 +108,10 @@ def test_plan_refuses_what_run_refuses_each_data_set_in_a_line(robench, folder, 
     assert (planned.returncode, done.returncode) == (2, 2)
     lines = [line.removeprefix("a run would end here: ") for line in planned.stderr.strip().splitlines()]
     assert lines == done.stderr.strip().splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["one.csv", "two.csv"]
+    assert [line.split(": ")[:3] for line in lines] == [
+        ["t.yaml:2", "datasets[1].path", "one.csv"],
+        ["t.yaml:2", "datasets[2].path", "two.csv"],
+    ]
     assert not (folder / "results").exists()
 
 
@@ -219,7 +222,11 @@ def test_plugins_check_says_what_is_broken(robench, folder):
             "datasets: [{name: csv, path: r.csv, label: mine}]",
             "t.yaml:4: targets: mine: 500 unpopular items are wanted",
         ),
-        ("datasets: [{name: csv, path: nothing.csv}]", "nothing.csv: no such file"),
+        ("datasets: [{name: csv, path: nothing.csv}]", "t.yaml:2: datasets[0].path: nothing.csv: no such file"),
+        (
+            "datasets:\n  - name: csv\n    min_user_interactions: 2\n    path: ./rr.csv",
+            "t.yaml:5: datasets[0].path: rr.csv: no such file (did you mean 'r.csv'?)",
+        ),
     ],
 )
 def test_what_is_wrong_with_data_has_its_place_and_data_set(robench, folder, line, told):

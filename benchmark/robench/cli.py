@@ -127,7 +127,7 @@ def pack(
     from robench.entrance.pack import pack_results  # noqa: PLC0415  # scipy takes a second
 
     packed = pack_results(folder, Registry.of(Host.discover()), to)
-    missing = f", {packed.missing} more are not measured" if packed.missing else ""
+    missing = f", {packed.missing} more missing" if packed.missing else ""
     say(f"packed: {packed.folder}, {packed.cells} cells{missing}, {packed.size / 2**20:.1f} MiB")
 
 

@@ -49,7 +49,9 @@ def test_a_broken_plugin_is_reported_and_never_fatal(monkeypatch):
     assert "ModuleNotFoundError" in host.broken["no_such_module_anywhere:ROBENCH_PLUGINS"]
     registry = Registry.of(host)
     assert registry.find("model", "mf").owner == "robench:builtin"
-    with pytest.raises(UserError, match="plugins that could not be loaded: no_such_module_anywhere"):
+    with pytest.raises(
+        UserError, match="plugin no_such_module_anywhere:ROBENCH_PLUGINS could not be loaded: ModuleNotFound"
+    ):
         registry.find("model", "theirs")
 
 

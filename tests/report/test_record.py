@@ -111,7 +111,7 @@ def test_nested_values_are_readable_lines():
 
 def test_a_folder_says_what_is_in_it_and_how_to_find_a_cell(folder):
     text = show(folder)
-    assert "4 cells of suite w (1 failed, 1 not run, 2 ok)" in text
+    assert "4 cells of suite w (1 failed, 1 missing, 2 ok)" in text
     assert "cells.csv" in text
     with pytest.raises(UserError, match="not a folder of results"):
         show(folder.parent)

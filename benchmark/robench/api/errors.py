@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+NEAR = 0.6  # the least similarity of a suggested name, between 0 and 1
+SIMILAR = 0.75  # the same for files and ids; the extension alone makes names of files similar
 
 
 class RobenchError(Exception):
@@ -104,28 +107,39 @@ def in_lines(messages: Iterable[object]) -> Iterator[str]:
         yield text if count == 1 else f"{text} ({count} times)"
 
 
-def did_you_mean(name: str, known: Iterable[str], most: int | None = None) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns a hint for an unknown name.
 
     The hint has the form ``did you mean 'x'? known: a, b, x``.
 
     Args:
         name: the unknown name.
-        known: the names that are known.
-        most: the largest number of names to list. If there are more, the closest ones are listed. None lists all.
+        known: the names that are known. All of them are listed.
     """
     options = sorted(known)
-    if most is not None and len(options) > most:
-        closest = difflib.get_close_matches(name, options, n=most, cutoff=0.0)
-        options, listing = closest, f"closest: {', '.join(closest)}"
-    else:
-        listing = f"known: {', '.join(options)}" if options else "none is known"
+    listing = f"known: {', '.join(options)}" if options else "none is known"
     likely = likeliest(name, options)
     return f"did you mean '{likely}'? {listing}" if likely else listing
+
+
+def suggest(name: str, known: Mapping[str, str], most: int = 3) -> str:
+    """Returns a hint with similar names, or an empty string.
+
+    An example is ``did you mean 'a.csv' or 'b.csv'?``.
+
+    The function suits names of files and ids, of which there may be many.
+
+    Args:
+        name: the unknown name.
+        known: what to show for each known name.
+        most: the largest number of suggestions.
+    """
+    close = difflib.get_close_matches(name, sorted(known), n=most, cutoff=SIMILAR)
+    return f"did you mean {' or '.join(repr(known[one]) for one in close)}?" if close else ""
 
 
 def likeliest(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name closest to ``name``, or None if no name is close."""
     folded = {option.casefold(): option for option in sorted(known, reverse=True)}
-    closest = difflib.get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=0.6)
+    closest = difflib.get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=NEAR)
     return folded[closest[0]] if closest else None

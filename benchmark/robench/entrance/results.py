@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from robench.api.codec import columns, encode
-from robench.api.errors import UserError, did_you_mean, in_lines
+from robench.api.errors import UserError, in_lines, suggest
 from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -145,7 +145,7 @@ class ResultFrames:
         if cell and matches:
             listed = ", ".join(planned.cell for planned in matches[:FEW])
             raise UserError(f"{len(matches)} cells begin with '{cell}'", where=str(self.folder), hint=listed)
-        hint = did_you_mean(cell, ids, FEW)
+        hint = suggest(cell, {one: one for one in ids}, FEW) or "the column cell of cells.csv has the ids"
         raise UserError(f"no cell '{cell}'", where=str(self.folder), hint=hint)
 
     def _measured(self, cell: str) -> CellRow:

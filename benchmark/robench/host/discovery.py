@@ -17,9 +17,9 @@ import pluggy
 
 from robench.api import hooks
 from robench.api.escapes import describe_error
+from robench.host.nearby import EXTRA, find_module
 
 GROUP = "robench"
-EXTRA = "ROBENCH_PLUGINS"
 log = logging.getLogger("robench")
 
 
@@ -130,7 +130,13 @@ def _import(name: str) -> Any:
     # The module's name serves as a distribution. A colon ends a distribution: "robench:x" would become "robench".
     if not all(part.isidentifier() for part in name.split(".")):
         raise ImportError(f"'{name}' is not the name of a module")
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name.partition(".")[0] and (found := find_module(name)):
+            hint = f"{found} is in the current folder: set PYTHONPATH=."
+            raise ModuleNotFoundError(f"No module named '{error.name}'; {hint}", name=error.name) from None
+        raise
 
 
 def _checked(hook: str, offered: Any) -> dict[str, type[Any] | str]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from robench.api.component import Component
-from robench.api.errors import UserError, did_you_mean
+from robench.api.errors import UserError, counted, did_you_mean
 from robench.api.escapes import describe_error
 from robench.api.metric import Measure, Metric
 from robench.host.discovery import Host
 from robench.host.inspection import describe_component, find_fault, import_attribute
+from robench.host.nearby import suggest_plugin
 from robench.spec import Part
 
 if TYPE_CHECKING:
@@ -109,10 +110,17 @@ class Registry:
         if named:
             hint = f"write {' or '.join(self.reference(kind, entry) for entry in named)}"
             raise UserError(f"'{qualifier}' offers no {kind} '{short}'", hint=hint)
-        hint = did_you_mean(name, {entry.name for entry in self.entries[kind]})
-        if self.broken:
-            hint += f"; plugins that could not be loaded: {', '.join(sorted(self.broken))}, see robench plugins"
-        raise UserError(f"unknown {kind} '{name}'", hint=hint)
+        near = suggest_plugin(KINDS[kind][0], short)
+        hint = near or did_you_mean(name, {entry.name for entry in self.entries[kind]})
+        raise UserError(f"unknown {kind} '{name}'{self._broken_plugins()}", hint=hint)
+
+    def _broken_plugins(self) -> str:
+        """Describes the plugins that could not be loaded, or returns an empty string."""
+        if not self.broken:
+            return ""
+        (owner, reason), *others = sorted(self.broken.items())
+        more = f" (and {counted(len(others), 'more plugin')}: see robench plugins)" if others else ""
+        return f": plugin {owner} could not be loaded: {reason}{more}"
 
     def _named(self, kind: Kind, short: str) -> list[Entry]:
         return [entry for entry in self.entries[kind] if entry.name == short]

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from robench.api.errors import UserError
 from robench.engine.data.prepare import Prepared
 from robench.files.cache import Cache, default_folder, read_entry
-from robench.host.discovery import EXTRA
+from robench.host.nearby import EXTRA
 from robench.host.registry import Kind, Registry
 from robench.run.data import DataKey, data_path
 from robench.run.device import pick_device

@@ -124,7 +124,7 @@ def summarise(folder: Path) -> str:
         except UserError:
             counts["damaged"] += 1
             continue
-        counts["not run" if record is None else str(record["status"])] += 1
+        counts["missing" if record is None else str(record["status"])] += 1
     listed = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
     hint = f"their ids stand in {folder}/cells.csv; robench show ID (or its first digits) shows one"
     return f"{folder}: {counted(len(plan.cells), 'cell')} of suite {plan.suite} ({listed}); {hint}"

@@ -6,7 +6,9 @@ digests with the present code and files. The spec and the prepared data of a cel
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 from robench.api.errors import DataError, UserError, UserErrors
@@ -72,11 +74,32 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
 def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserError:
     """Returns the error with its place in the suite.
 
-    An error that names a file is returned unchanged.
+    An error about the content of a file is not changed. An error about a missing file gets the line of the suite that
+    names the file.
+
+    Args:
+        error: the error.
+        suite: the suite.
+        path: the place of the component in the suite.
+        label: the label of the component.
     """
-    if error.where:
+    named = error.where
+    if named and any(os.path.lexists(file) for file in (named, named.rpartition(":")[0])):
         return error
-    return DataError(f"{label}: {error.problem}", where=suite.tree.place(path), path=format_path(path), hint=error.hint)
+    if named:
+        path = (*path, *_setting_of(named, suite, path))
+    problem = f"{named}: {error.problem}" if named else f"{label}: {error.problem}"
+    return DataError(problem, where=suite.tree.place(path), path=format_path(path), hint=error.hint)
+
+
+def _setting_of(file: str, suite: Suite, path: KeyPath) -> KeyPath:
+    """Returns the setting of a component that names a file, or nothing if no setting does."""
+    entry = suite.tree.data
+    for key in path:
+        entry = entry[key]
+    settings = entry.items() if isinstance(entry, dict) else ()
+    texts = {key: value for key, value in settings if isinstance(value, str)}
+    return next(((key,) for key, text in texts.items() if suite.folder / Path(text).expanduser() == Path(file)), ())
 
 
 class Dependencies:

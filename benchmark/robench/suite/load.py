@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.api.errors import UserError, UserErrors, did_you_mean, suggest
 from robench.api.escapes import well_formed
 from robench.api.metric import Measure
 from robench.host.registry import Kind, Registry
@@ -235,4 +235,4 @@ def _split(raw: Any, mistakes: Mistakes) -> Part:
 def _nearby(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path()
     files = sorted(folder.glob("*.y*ml")) or sorted(Path("suites").glob("*.y*ml"))
-    return did_you_mean(str(path), [str(file) for file in files], most=5) if files else ""
+    return suggest(path.name, {file.name: str(file) for file in files})

@@ -77,7 +77,7 @@ def set_flags(
 
 def _completeness(row: Row) -> Iterator[Flag]:
     if row.measured < row.planned:
-        why = "some planned cells failed or were not run; the row stands on the others"
+        why = "some planned cells failed or are missing; the row stands on the others"
         numbers = {"planned": row.planned, "measured": row.measured}
         yield Flag(f"incomplete: {row.measured} of {row.planned} cells", why, numbers)
     for sentence in row.missing:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from robench.api import DataError, FloatArray, IntArray
-from robench.api.errors import did_you_mean
+from robench.api.errors import did_you_mean, suggest
 
 TIME_LIMIT = 2.0**63  # the smallest time that does not fit into 64 bits
 
@@ -161,8 +161,10 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     The hint suggests files with similar names in the same folder.
     """
     hint = ""
-    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
-        hint = did_you_mean(path.name, (p.name for p in path.parent.iterdir()), most=5)
+    if isinstance(error, FileNotFoundError):
+        found = path.parent.is_dir()
+        near = suggest(path.name, {p.name: p.name for p in path.parent.iterdir()}) if found else ""
+        hint = near if found else f"there is no folder {path.parent}"
     problem = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
     return DataError(problem, where=str(path), hint=hint)
 

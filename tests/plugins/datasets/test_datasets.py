@@ -141,18 +141,19 @@ def test_wrong_csv_files_are_one_line_with_the_place(tmp_path, text, settings, p
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / "ratings.csv").write_text("user,item\n")
-    with pytest.raises(DataError, match=r"no such file \(did you mean 'ratings.csv'"):
+    with pytest.raises(DataError, match=r"no such file \(did you mean 'ratings.csv'\?\)"):
         CsvFile.make(path=tmp_path / "rating.csv").load()
 
 
-def test_a_missing_file_among_many_lists_the_closest_only(tmp_path):
-    for number in range(30):
-        (tmp_path / f"part{number}.csv").write_text("user,item\n")
-    (tmp_path / "ratings.csv").write_text("user,item\n")
-    with pytest.raises(DataError) as caught:
-        CsvFile.make(path=tmp_path / "rating.csv").load()
-    assert "did you mean 'ratings.csv'? closest: ratings.csv, " in str(caught.value)
-    assert str(caught.value).count(".csv") <= 7
+def test_only_similar_files_are_suggested(tmp_path):
+    for name in (*(f"part{number}.csv" for number in range(30)), "rating2.csv", "movies.csv"):
+        (tmp_path / name).write_text("user,item\n")
+    for name, hint in (("rating.csv", "did you mean 'rating2.csv'?"), ("interactions.csv", ""), ("ml-100k", "")):
+        with pytest.raises(DataError) as caught:
+            CsvFile.make(path=tmp_path / name).load()
+        assert caught.value.hint == hint
+    with pytest.raises(DataError, match=r"there is no folder .*/nowhere\)"):
+        CsvFile.make(path=tmp_path / "nowhere" / "r.csv").load()
 
 
 def test_the_path_of_recbole_is_a_folder(tmp_path):

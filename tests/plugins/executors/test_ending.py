@@ -5,9 +5,10 @@ The reports quote the system and never guess a cause.
 
 import pytest
 
+from robench.files.sizes import parse_size
 from robench_plugins.executors.isolation import ending
 from robench_plugins.executors.isolation.ending import MemoryKills, describe_exit
-from robench_plugins.executors.isolation.limits import Limits, size
+from robench_plugins.executors.isolation.limits import Limits
 
 
 @pytest.mark.parametrize(
@@ -50,4 +51,13 @@ def test_a_limit_says_what_was_allowed_what_was_used_and_what_to_change():
         "over its limit of 60 seconds: stopped after 61.0 s; raise limits.seconds, or make the victim cheaper"
     )
     assert limits.problem(0, 5 << 30).startswith("over its limit of 4 GiB of memory: used 5 GiB; raise limits.memory")
-    assert size(1500) == "1.465 KiB"
+
+
+@pytest.mark.parametrize(
+    "text", ["100 MB", "95.37 MiB", "4 GiB", "1.5 GB", "1.5 KiB", "500 kB", "7 bytes", "123457 bytes", "2 TiB"]
+)
+def test_a_limit_is_shown_in_the_unit_of_the_user(text):
+    limit = parse_size(text.replace("bytes", "B"))
+    exact = text if text != "95.37 MiB" else f"{limit} bytes"
+    assert Limits(memory=limit).problem(0, limit + 1).startswith(f"over its limit of {exact} of memory: used ")
+    assert Limits(memory=10**8).problem(0, 123_456_789).startswith("over its limit of 100 MB of memory: used 123.5 MB;")

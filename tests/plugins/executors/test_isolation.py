@@ -175,7 +175,7 @@ def test_limits_end_a_task_that_holds_the_lock_or_fills_the_memory(run):
     assert text.startswith("over its limit of 0.3 seconds: stopped after 0.")
     assert not again
     text, again = error(run("fills memory", limits={"memory": 1500 << 20})["fills memory"])
-    assert text.startswith("over its limit of 1.465 GiB of memory: used 1.")
+    assert text.startswith("over its limit of 1500 MiB of memory: used 1")
     assert "raise limits.memory" in text
     assert not again
 

@@ -8,6 +8,18 @@ from typing import Any
 
 from robench.api import Task
 
+# Units of memory with their bytes, the largest first.
+UNITS = (
+    ("TiB", 1 << 40),
+    ("TB", 10**12),
+    ("GiB", 1 << 30),
+    ("GB", 10**9),
+    ("MiB", 1 << 20),
+    ("MB", 10**6),
+    ("KiB", 1 << 10),
+    ("kB", 10**3),
+)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -35,17 +47,24 @@ class Limits:
                 "raise limits.seconds, or make the victim cheaper"
             )
         if self.memory is not None and memory > self.memory:
+            unit = unit_of(self.memory)
             return (
-                f"over its limit of {size(self.memory)} of memory: used {size(memory)}; "
+                f"over its limit of {size(self.memory, unit)} of memory: used {memory / unit[1]:.4g} {unit[0]}; "
                 "raise limits.memory, or make the victim smaller"
             )
         return ""
 
 
-def size(count: float) -> str:
-    """Returns a number of bytes as text, such as ``4 GiB``."""
-    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
-    place = 0
-    while count >= 1024 and place < len(units) - 1:
-        count, place = count / 1024, place + 1
-    return f"{count:.4g} {units[place]}"
+def unit_of(limit: int) -> tuple[str, int]:
+    """Returns the unit in which a limit is a short and exact number, with the bytes of the unit.
+
+    So a limit of ``100 MB`` is shown as the user wrote it, and not as 95.37 MiB.
+    """
+    fits = [unit for unit in UNITS if limit >= unit[1] and 100 * limit % unit[1] == 0]
+    return fits[0] if fits else ("bytes", 1)
+
+
+def size(count: int, unit: tuple[str, int]) -> str:
+    """Returns a number of bytes in a unit, such as ``4 GiB``."""
+    name, factor = unit
+    return f"{count} {name}" if factor == 1 else f"{count / factor:.6g} {name}"

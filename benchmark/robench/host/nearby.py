@@ -1,0 +1,43 @@
+"""Finds modules of the current folder that a user may have meant as plugins.
+
+A name that no plugin offers may belong to such a module. The hints of ``registry.py`` and ``discovery.py`` name it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+EXTRA = "ROBENCH_PLUGINS"
+MOST_FILES, MOST_BYTES = 200, 200_000  # the most that is read for a hint
+
+
+def find_module(name: str) -> str:
+    """Returns the file or folder of a module in the current folder, or an empty string."""
+    first = name.partition(".")[0]
+    places = (Path(f"{first}.py"), Path(first) / "__init__.py")
+    return next((str(place) for place in places if place.is_file()), "")
+
+
+def suggest_plugin(hook: str, name: str) -> str:
+    """Returns a hint about a file of the current folder that seems to offer a component.
+
+    The hint is empty if there is no such file. No file is imported.
+
+    Args:
+        hook: the hook that registers components of this kind.
+        name: the name of the component.
+    """
+    listed = [part.strip() for part in os.environ.get(EXTRA, "").split(",") if part.strip()]
+    offers = re.compile(rf"def {hook}\b.*[\"']{re.escape(name)}[\"']", re.DOTALL)
+    for path in sorted(Path().glob("*.py"))[:MOST_FILES]:
+        try:
+            with path.open(encoding="utf-8") as file:
+                fits = path.stem.isidentifier() and path.stem not in listed and offers.search(file.read(MOST_BYTES))
+        except (OSError, UnicodeDecodeError):
+            continue
+        if fits:
+            names = ",".join([*listed, path.stem])
+            return f"{path} in the current folder seems to offer it: set PYTHONPATH=. and {EXTRA}={names}"
+    return ""
