@@ -30,10 +30,37 @@ Epsilon = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 
 
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def digest(content: object, length: int = 16) -> str:
     """Returns the hex digest of plain data, hashed as canonical JSON."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _digest_text(canonical(content), length)
+
+
+def _digest_text(text: str, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def digest_spec(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns the digests of a cell's content and of the content of its victim.
+
+    The victim is most of the content, and is written only once.
+    """
+    victim = canonical(spec["victim"])
+    return _digest_with(victim, {name: part for name, part in spec.items() if name != "victim"}), _digest_text(victim)
+
+
+def _digest_with(victim: str, rest: Mapping[str, Any]) -> str:
+    """Returns the digest of a cell's content.
+
+    Args:
+        victim: the content of the victim in canonical JSON.
+        rest: the other content of the cell.
+    """
+    before = canonical({name: part for name, part in rest.items() if name < "victim"})[1:-1]
+    after = canonical({name: part for name, part in rest.items() if name > "victim"})[1:-1]
+    return _digest_text("{" + ",".join(filter(None, (before, f'"victim":{victim}', after))) + "}")
 
 
 @dataclass(frozen=True)
@@ -145,9 +172,14 @@ class Victim:
         }
 
     @cached_property
+    def text(self) -> str:
+        """The data that identifies the victim, in canonical JSON."""
+        return canonical(self.content())
+
+    @cached_property
     def id(self) -> str:
         """The id, which has 16 hex digits."""
-        return digest(self.content())
+        return _digest_text(self.text)
 
     @property
     def strength(self) -> tuple[float, float | None]:
@@ -307,9 +339,12 @@ class Cell:
 
         A clean cell also measures the target items, so the choice of targets counts.
         """
+        return {"victim": self.victim.content(), **self._rest()}
+
+    def _rest(self) -> Content:
+        """Returns the data that identifies the cell, without the victim."""
         targets = self.victim.targets.content() if self.attack is None or self.target_set is not None else None
         return {
-            "victim": self.victim.content(),
             "attack": None if self.attack is None else self.attack.content(),
             "epsilon": self.epsilon,
             "users": None if self.users is None else self.users.content(),
@@ -319,7 +354,7 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """The id, which has 16 hex digits."""
-        return digest(self.content())
+        return _digest_with(self.victim.text, self._rest())
 
     @property
     def budget(self) -> float:

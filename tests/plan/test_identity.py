@@ -15,6 +15,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
+from robench.spec import digest, digest_spec
 from robench.suite.load import load_suite
 from robench.suite.yaml import dump
 
@@ -140,3 +141,11 @@ def test_a_foreign_component_has_no_role_whatever_it_claims(plan_of):
     cells = plan_of(text, WITH_RIVAL).to_json()["cells"]
     assert {cell["model"] for cell in cells} == {"mf", "rival/popularity"}
     assert not any("baseline" in cell or "standard" in cell for cell in cells)
+
+
+def test_the_id_of_a_cell_is_the_digest_of_its_whole_content(plan_of):
+    """The victim is written once for both ids, in its place among the other keys."""
+    for cell in plan_of(SUITE, ALONE).cells:
+        content = cell.content()
+        assert (cell.id, cell.victim.id) == (digest(content), digest(content["victim"]))
+        assert digest_spec({**content, "zone": 1}) == (digest({**content, "zone": 1}), cell.victim.id)

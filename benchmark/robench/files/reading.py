@@ -14,9 +14,11 @@ from typing import Any
 from robench.api.errors import UserError
 
 MOST_BYTES = 1 << 32  # the largest size of a file that is read into memory
+# Opening a pipe must not wait for a writer. Some systems lack some of these flags.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
-def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+def read_file(path: Path | str, most: int = MOST_BYTES) -> bytes:
     """Returns the bytes of a file.
 
     Args:
@@ -28,8 +30,12 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
         UserError: if the file is not a regular file, is too large, or cannot be read.
     """
     try:
-        check_file(path, most)
-        return path.read_bytes()
+        handle = os.open(path, _FLAGS)
+        try:
+            size = _check_status(os.fstat(handle), path, most)
+            return b"".join(iter(lambda: os.read(handle, size + 1), b""))
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -49,12 +55,21 @@ def check_file(path: Path, most: int = MOST_BYTES) -> None:
         OSError: if the status of the file cannot be read.
         UserError: if the path is another kind of file, or if the file is too large.
     """
-    status = os.stat(path)
+    _check_status(os.stat(path), path, most)
+
+
+def _check_status(status: os.stat_result, path: Path | str, most: int) -> int:
+    """Returns the size of a regular file.
+
+    Raises:
+        UserError: if the file is of another kind or too large.
+    """
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
         raise UserError(f"{kind}, where a file belongs", where=str(path))
     if status.st_size > most:
         raise UserError(f"too large: {status.st_size} bytes, of at most {most}", where=str(path))
+    return status.st_size
 
 
 def parse_json(content: bytes, where: str) -> Any:

@@ -40,12 +40,14 @@ class Store:
 
     Args:
         folder: the folder, which is created by the first write.
-        keep: whether ``measured`` keeps the checked arrays in memory, because tables will read them later.
+        keep: whether tables will be made later. Then ``measured`` keeps the checked arrays in memory, and records share
+            equal parts.
     """
 
     def __init__(self, folder: Path, *, keep: bool = True) -> None:
         self.folder = folder
         self.cells = folder / "cells"
+        self._cells = str(self.cells)
         self._keep = keep
         self._contents: dict[str, bytes] = {}  # checked array files that have not been parsed yet
         self._arrays: dict[str, dict[str, NDArray[Any]]] = {}
@@ -251,9 +253,9 @@ class Store:
             UserError: if the record is damaged, or belongs to another cell.
         """
         if cell not in self._records:
-            path = self.cells / f"{cell}.json"
+            path = self._path(cell, ".json")
             try:
-                self._records[cell] = self._share(parse_record(read_file(path), cell, str(path)))
+                self._records[cell] = self._share(parse_record(read_file(path), cell, path))
             except FileNotFoundError:
                 packed = None if self.archive is None else self.archive.read(cell)
                 if packed is None:
@@ -266,6 +268,8 @@ class Store:
 
         A part of the record is shared if it equals a part of an earlier record.
         """
+        if not self._keep:
+            return record
         spec = record["spec"]
         record["spec"] = {**spec, "victim": self._shared.setdefault(record["victim"], spec["victim"])}
         for name in COMMON_PARTS:
@@ -285,7 +289,7 @@ class Store:
         if expected not in self._arrays:
             content = self._content(record)
             if content is not None:
-                arrays = arrays_from_bytes(content, str(self._path(record)))
+                arrays = arrays_from_bytes(content, self._path(record["id"], ".npz"))
             elif self.archive is not None:
                 arrays = self.archive.arrays(record)
             if problem := find_array_problem(record, arrays):
@@ -299,18 +303,18 @@ class Store:
 
     def where(self, record: Record) -> str:
         """Returns the place of a record, for messages."""
-        path = self.cells / f"{record['id']}.json"
-        return str(path) if self.archive is None or path.exists() else self.archive.where(record["id"])
+        path = self._path(record["id"], ".json")
+        return path if self.archive is None or os.path.exists(path) else self.archive.where(record["id"])
 
-    def _path(self, record: Record) -> Path:
-        return self.cells / f"{record['id']}.npz"
+    def _path(self, cell: str, ending: str) -> str:
+        return os.path.join(self._cells, cell + ending)
 
     def _content(self, record: Record) -> bytes | None:
         """Returns the bytes of a record's array file, after checking their sha256.
 
         The result is None if the archive holds the arrays.
         """
-        path, expected = self._path(record), str(record.get("arrays_sha256"))
+        path, expected = self._path(record["id"], ".npz"), str(record.get("arrays_sha256"))
         if expected in self._contents:
             return self._contents.pop(expected)
         try:
@@ -318,10 +322,10 @@ class Store:
         except FileNotFoundError:
             if self.archive is not None and self.archive.holds(record):
                 return None
-            raise UserError("the arrays of this cell are missing", where=str(path)) from None
+            raise UserError("the arrays of this cell are missing", where=path) from None
         if hashlib.sha256(content).hexdigest() != expected:
             problem = "the arrays were changed after they were written: their sha256 differs"
-            raise UserError(problem, where=str(path))
+            raise UserError(problem, where=path)
         return content
 
     def measured(self, cell: str) -> Record | None:

@@ -17,10 +17,10 @@ from robench.api.codec import IF_SET, decode, inline
 from robench.api.errors import UserError
 from robench.api.metric import Measure
 from robench.api.threat import Threat
-from robench.files.reading import parse_json, read_file
+from robench.files.reading import read_file
 from robench.spec import CellRow, Count, Epsilon, TargetChoice, Whole
 from robench.store.models import Sha256, first_problem, model_of
-from robench.store.seal import SEAL, check_seal
+from robench.store.seal import SEAL, parse_sealed
 
 PLAN_VERSION = 1
 
@@ -96,12 +96,7 @@ def parse_plan(content: bytes, where: str) -> PlanFile:
     Raises:
         UserError: if the content is not a plan, or was changed after it was written.
     """
-    plan = parse_json(content, where)
-    if not isinstance(plan, dict) or plan.get("format_version") != PLAN_VERSION:
-        raise UserError(f"not a plan of format {PLAN_VERSION}", where=where)
-    if SEAL not in plan:
-        raise UserError("a plan without a seal", where=where, hint="robench run SUITE writes it anew")
-    check_seal(plan, "a plan", where)
+    plan = parse_sealed(content, "a plan", PLAN_VERSION, where)
     try:
         plan_model().model_validate(plan)
         decoded = decode(PlanFile, plan)

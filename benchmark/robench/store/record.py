@@ -14,12 +14,11 @@ from robench.api.data import FloatArray
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric, Outcome, probability
 from robench.api.threat import Threat
-from robench.files.reading import parse_json
-from robench.spec import PROTOCOL_VERSION, digest
+from robench.spec import PROTOCOL_VERSION, digest_spec
 from robench.store.models import first_problem
 from robench.store.npz import Arrays
 from robench.store.record_schema import record_adapter
-from robench.store.seal import check_seal
+from robench.store.seal import parse_sealed
 
 FORMAT_VERSION = 1
 ENSEMBLE = "ensemble"  # the kind of an ensemble's cell
@@ -114,16 +113,13 @@ def parse_record(content: bytes, cell: str, where: str) -> Record:
     Raises:
         UserError: if the content is not a record, was changed after it was written, or belongs to another cell.
     """
-    record = parse_json(content, where)
-    if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
-        raise UserError(f"not a record of format {FORMAT_VERSION}", where=where)
-    check_seal(record, "a record", where)
+    record = parse_sealed(content, "a record", FORMAT_VERSION, where)
     try:
         record_adapter().validate_python(record)
     except ValidationError as error:
         raise UserError(f"not a record: {first_problem(error)}", where=where) from None
     if record["id"] != cell:
         raise UserError(f"the record of another cell: {record['id']}", where=where)
-    if (digest(record["spec"]), digest(record["spec"]["victim"])) != (record["id"], record["victim"]):
+    if digest_spec(record["spec"]) != (record["id"], record["victim"]):
         raise UserError("its id is not the digest of its spec", where=where)
     return record
