@@ -20,11 +20,11 @@ class RobenchError(Exception):
 class UserError(RobenchError):
     """A user's mistake in a suite, in a data file or on the command line.
 
-    The command prints it as one line without a traceback, and ends with exit code 2.
+    The command line prints the mistake on one line, without a traceback, and exits with code 2.
 
     Args:
         problem: a description of the mistake.
-        where: the file or ``file:line`` of the mistake, if it is in a file.
+        where: the file or ``file:line`` of the mistake, if the mistake is in a file.
         path: the dotted path inside the file, for example ``attacks[0].epsilon``.
         hint: the value that the user probably meant.
     """

@@ -34,8 +34,8 @@ class Outcome:
         target_ranks: the rank of each target for each user, int64 [T, U], or None if there are no targets. The rank is
             0 if the target is among the user's data or held-out items.
         clean: the clean outcome of the same victim, for list stability, or None if this outcome is the clean one.
-        likes: the calibrated probability that the user likes each held-out item, float64 [n], or None if it was not
-            measured.
+        likes: the calibrated probability that the user likes each held-out item, float64 [n], or None if no
+            probabilities were measured.
         dislikes: the same probability for one fixed negative per held-out item, float64 [n]. NaN if the user has no
             unseen item left.
     """
@@ -145,9 +145,10 @@ class Measure:
     def problem(self, metric: Metric | type[Metric], threat: Threat | None, kind: str = "") -> str:
         """Returns why some cells lack this measure, or an empty string if they have it.
 
-        If items are promoted at test time, the attack moves them into each user's list. Then only metrics of targets
-        make sense. If an ensemble attacks each user separately, it stops for a user once the user's held-out items have
-        fallen. The stored ranks are then only bounds, so only metrics within the attacked top k can be computed.
+        If items are promoted at test time, the attack moves the targets into each user's list, so only metrics of
+        targets make sense. If an ensemble attacks each user separately, it stops for a user once the user's held-out
+        items have fallen. The stored ranks are then only bounds, so only metrics within the attacked top k can be
+        computed.
 
         Args:
             metric: the metric of this name.

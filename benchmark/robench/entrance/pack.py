@@ -44,7 +44,7 @@ def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Pa
 
     Args:
         folder: the folder of results, which may already be packed.
-        registry: the plugins. Only their metrics are used.
+        registry: the plugins. Only the metrics of the plugins are used.
         to: an empty or new folder for the published form. If ``to`` is given, only the tables of ``folder`` change.
 
     Raises:

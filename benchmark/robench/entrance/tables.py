@@ -26,7 +26,7 @@ def read_folder(folder: Path, registry: Registry, store: Store | None = None) ->
 
     Args:
         folder: the folder of results.
-        registry: the plugins. Only their metrics are used.
+        registry: the plugins. Only the metrics of the plugins are used.
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
@@ -50,7 +50,7 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
 
     Args:
         folder: the folder of results.
-        registry: the plugins. Only their metrics are used.
+        registry: the plugins. Only the metrics of the plugins are used.
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:

@@ -20,7 +20,7 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
 
     Args:
         path: the file that is replaced.
-        flush: whether the temporary file is flushed to the disk here. If not, the block must flush it.
+        flush: whether the temporary file is flushed to the disk here. If not, the block must flush the file.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

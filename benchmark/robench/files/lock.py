@@ -1,6 +1,6 @@
 """Provides locks between processes.
 
-The operating system releases a lock when its process ends, however it ends.
+When a process ends, the operating system releases all locks of this process, even after a crash.
 
 If a lock file is a link, the link is not followed. The content of a lock file is never lost. On Windows and on some
 network file systems, such locks do not exist, and the block is entered without a lock.

@@ -60,10 +60,10 @@ class Sources:
     def digest(self, cls: type) -> str:
         """Returns the digest of all modules on which a class depends.
 
-        These are the modules of the class and of its bases, and the modules of the same top-level packages that they
-        import, directly or indirectly. If such a module is a single file, modules in the same folder count as well. A
-        base counts if it is a component or is in the package of ``cls``. Of robench, only ``robench.pretrained`` is
-        included, because ``core`` covers the rest.
+        The digest covers the modules of the class and of its bases. It also covers the modules of the same top-level
+        packages that are imported there, directly or indirectly. If such a module is a single file, modules in the same
+        folder count as well. A base counts if it is a component or is in the package of ``cls``. Of robench, only
+        ``robench.pretrained`` is included, because ``core`` covers the rest.
 
         Args:
             cls: the class of a component.

@@ -70,7 +70,7 @@ class Host:
         return host
 
     def _load(self, owner: str, load: Callable[[], Any]) -> None:
-        """Loads and registers one plugin, or records why it is broken."""
+        """Loads and registers one plugin, or records why the plugin is broken."""
         try:
             plugin = load()
         except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
@@ -79,7 +79,7 @@ class Host:
         self._register(owner, plugin)
 
     def _register(self, owner: str, plugin: Any) -> None:
-        """Registers one plugin, or records why it is broken."""
+        """Registers one plugin, or records why the plugin is broken."""
         try:
             self.manager.register(plugin, name=owner)
             self.manager.check_pending()

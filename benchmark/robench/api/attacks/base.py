@@ -1,4 +1,4 @@
-"""The base class of attacks, and the host's answers to their queries."""
+"""The base class of attacks, and the host's answers to queries."""
 
 from __future__ import annotations
 

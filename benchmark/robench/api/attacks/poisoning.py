@@ -65,7 +65,7 @@ class PoisoningAttack(Attack):
 
         Args:
             train: the interactions of the real users.
-            targets: the items to promote, int64. Every profile must hold all of them.
+            targets: the items to promote, int64. Every profile must contain all target items.
             n_users: the number of fake users.
             profile_size: the number of items per profile.
             rng: the stream of this attack.

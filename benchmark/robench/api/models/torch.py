@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of users with their histories, before it is embedded.
+    """A batch of users and histories, before the embedding.
 
     Args:
         users: the users of the batch, int64 [B].

@@ -22,8 +22,9 @@ class Wrapped(TorchModel):
 
     ``Defense.wrap`` returns one for a ``TorchModel``. A subclass usually overrides only ``score_from``, and calls
     ``self.inner.score_from`` there. Queries, embedded inputs, losses, declarations, state and all other attributes are
-    those of the inner model. The tables are the parameters ``inner.<name>`` of this module. Newcomers are scored by
-    this model if the inner model scores them by their history. Otherwise, the inner model scores newcomers by fold-in.
+    those of the inner model. The tables are the parameters ``inner.<name>`` of this module. If the inner model scores
+    newcomers by their histories, this model does the same with its own scores. Otherwise, the inner model scores
+    newcomers.
 
     Args:
         inner: the fitted model, which this module owns. The training or evaluation mode of the model does not change.

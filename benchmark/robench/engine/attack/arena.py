@@ -127,7 +127,7 @@ class Arena(ABC):
         return self.judge(candidate).damage
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns the spent budget, unless ``stored`` already holds it per user."""
+        """Returns the spent budget, unless ``stored`` already returns it per user."""
         return {}
 
 

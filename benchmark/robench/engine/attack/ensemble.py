@@ -51,7 +51,7 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
 
 @dataclass
 class MemberLog:
-    """A log of the members of an ensemble, over all chunks of a victim.
+    """A log of an ensemble's members, over all chunks of a victim.
 
     Args:
         members: the members, in order.
