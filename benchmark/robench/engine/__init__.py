@@ -1,1 +1,1 @@
-"""Prepares data, fits victims, attacks them, and ranks the catalogue for each user."""
+"""Prepares data, fits and attacks victims, and ranks the full catalogue."""

@@ -89,11 +89,18 @@ class ResultFrames:
     def users(self, cell: str) -> pd.DataFrame:
         """Returns one row per evaluated user of a measured cell.
 
-        The columns are ``user`` (Int64, the row in the data), ``user_id`` (string), ``held_out`` (lists of items),
-        ``ranks`` (lists of the rank of each held-out item, from 1), ``top`` (lists of the best items), ``loss`` and
-        ``clean_loss`` (float64, if the attack has a loss per user). A float64 column follows for each metric that was
-        measured for the cell, such as ``ndcg@10``. Metrics of targets are means over the target sets. Items are given
-        by their rows in the data; see ``titles``.
+        The frame has these columns:
+
+        - ``user`` is the row of the user in the data, Int64.
+        - ``user_id`` is the id of the user in the source, string.
+        - ``held_out`` holds lists of the held-out items.
+        - ``ranks`` holds lists of the ranks of these items, starting at 1.
+        - ``top`` holds lists of the best items.
+        - ``loss`` and ``clean_loss`` are float64, and exist only if the attack has a loss per user.
+        - Each metric that was measured for the cell has a float64 column, such as ``ndcg@10``.
+
+        Metrics of targets are means over the target sets. Items are identified by their rows in the data. The method
+        ``titles`` returns the title of each row.
 
         Args:
             cell: the id of the cell, or its first digits.

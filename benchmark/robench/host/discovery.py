@@ -94,7 +94,7 @@ class Host:
             self.idle.append(owner)
 
     def _calls(self, hook: str) -> Iterator[tuple[str, Any]]:
-        """Yields the owner and the implementation of a hook, for each plugin with the hook.
+        """Yields the owner and the implementation for each plugin with a hook.
 
         Plugins are visited in the order of registration.
         """

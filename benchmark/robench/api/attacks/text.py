@@ -59,7 +59,7 @@ def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
 
 
 def printable(title: str) -> bool:
-    """Returns whether a title is free of control characters, line ends and surrogates."""
+    """Returns whether a title has no control characters, line ends or surrogates."""
     return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in title)
 
 

@@ -73,7 +73,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _weighted(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the gradients of a weighted loss with respect to ``table`` and ``bias``.
+    """Returns the gradients of a weighted loss with respect to table and bias.
 
     The weights of the rows are float [N].
     """

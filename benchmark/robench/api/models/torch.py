@@ -1,4 +1,4 @@
-"""The base class of neural recommenders, with batches, embedded inputs and losses.
+"""The base class of neural recommenders, with its batches, inputs and losses.
 
 Training, attacks and defences share one path. All three call ``embed``, may add δ to the result, and then call
 ``score_from`` or ``loss_from``.

@@ -26,7 +26,7 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Takes rows from this judgement if ``better`` is true, and from ``other`` if not.
+        """Takes rows from this judgement if ``better`` is true, and else from ``other``.
 
         The mask ``better`` is bool [B].
         """

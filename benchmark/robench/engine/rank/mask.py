@@ -11,7 +11,7 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 
 class Mask:
-    """A version of ``mask_known`` that is faster for many queries about the same users.
+    """A faster version of ``mask_known``, for many queries about the same users.
 
     From the second query on, a mask adds 0 or −inf to the scores. This addition is faster in the forward pass. In the
     backward pass, the gradient needs no copy.

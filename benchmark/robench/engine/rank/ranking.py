@@ -127,7 +127,7 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
 
 
 def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[int]:
-    """Counts, for each score in ``own``, the scores of a row that are as high or higher.
+    """Counts the scores in a row that are at least as high as each of ``own``.
 
     The arrays are ``row`` [n_items] and ``own`` [h]. ``mask`` [n_items] is scratch space.
     """
