@@ -13,6 +13,7 @@ from robench.files.leftovers import NAMES, remove_leftovers
 from robench.files.lock import locked
 from robench.report.files import TABLE_FILES
 from robench.store.archive import Archive
+from robench.store.origin import ORIGIN
 
 CELL, KEY = "0123456789abcdef", "ab" + 15 * "01"
 
@@ -60,7 +61,7 @@ def test_nothing_of_somebody_else_is_removed(tmp_path, alone):
     assert (left(tmp_path / "r"), left(tmp_path / "c")) == (results, cache)
 
 
-@pytest.mark.parametrize("name", ["suite.yaml", "plan.json", "users.npz", *TABLE_FILES, *Archive.FILES])
+@pytest.mark.parametrize("name", [ORIGIN, "suite.yaml", "plan.json", "users.npz", *TABLE_FILES, *Archive.FILES])
 def test_every_file_of_the_results_is_known_under_the_name_that_it_has_while_it_is_written(tmp_path, name):
     assert name in NAMES
     with replacing(tmp_path / name):

@@ -77,3 +77,21 @@ def test_weights_of_models_and_attacks_are_looked_at_and_each_is_told_once(tmp_p
     with pytest.raises(UserError) as told:
         check_files(make_plan(suite, registry).cells, suite, registry)
     assert sorted(str(told.value).splitlines()) == sorted(found)
+
+
+def test_a_second_suite_file_of_the_same_name_keeps_the_plan_of_the_first(robench, tmp_path):
+    suite = "name: t\nseeds: [0]\ndatasets: [{name: synthetic, users: 40, items: 30}]\nmodels: [%s]\n"
+    for name, model in (("a", "popularity"), ("b", "ease")):
+        (tmp_path / f"{name}.yaml").write_text(suite % model)
+    assert robench(tmp_path, "run", "a.yaml").returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "results/t").iterdir() if path.is_file()}
+    for command in ("plan", "run"):
+        done = robench(tmp_path, command, "b.yaml")
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(
+            "results/t: its plan comes from another suite file, 'a.yaml', and would lose 1 cell (give"
+        )
+    assert {path.name: path.read_bytes() for path in (tmp_path / "results/t").iterdir() if path.is_file()} == before
+    (tmp_path / "a.yaml").write_text(suite % "ease")
+    assert robench(tmp_path, "run", "a.yaml").returncode == 0

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.api.errors import UserError
-from robench.entrance.tables import rebuild_tables
+from robench.entrance.tables import rewrite_tables
 from robench.files.atomic import write_bytes
-from robench.files.lock import working_alone
+from robench.files.lock import working_alone, writing_tables
 from robench.files.writing import naming
 from robench.host.registry import Registry
 from robench.report.files import DRAWERS, PUBLISHED
 from robench.store.archive import Archive, check_archive, write_archive
 from robench.store.folder import Store
 from robench.store.npz import Arrays
+from robench.store.origin import ORIGIN
 from robench.store.plan_file import read_plan
 from robench.store.provenance import version_of
 
@@ -51,13 +52,13 @@ def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Pa
         UserError: if a record is damaged, ``to`` is not empty, or a folder cannot be written.
     """
     read_plan(folder)
-    with working_alone(folder), naming(folder if to is None else to):
+    with working_alone(folder), writing_tables(folder), naming(folder if to is None else to):
         return _pack(folder, registry, to)
 
 
 def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
     store = Store(folder)
-    rebuild_tables(folder, registry, store)
+    rewrite_tables(folder, registry, store)
     cells = [cell.cell for cell in read_plan(folder).cells]
     records = {cell: record for cell in cells if (record := store.read(cell)) is not None}
 
@@ -72,7 +73,8 @@ def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
     if to is None:
         for path in (*(store.cells / f"{cell}{end}" for cell in records for end in (".json", ".npz")),):
             path.unlink(missing_ok=True)
-        (folder / "users.npz").unlink(missing_ok=True)
+        for name in ("users.npz", ORIGIN):
+            (folder / name).unlink(missing_ok=True)
         if store.cells.is_dir() and not any(store.cells.iterdir()):
             store.cells.rmdir()
     published = [*files, *Archive.FILES]

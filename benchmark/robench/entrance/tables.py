@@ -11,6 +11,7 @@ from pathlib import Path
 
 from robench.api.errors import UserError, in_lines
 from robench.api.metric import Metric
+from robench.files.lock import writing_tables
 from robench.host.registry import Registry
 from robench.report.files import write_tables
 from robench.store.folder import Store
@@ -46,7 +47,7 @@ def _metrics(folder: Path, plan: PlanFile, registry: Registry) -> Mapping[str, M
 def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
     """Computes every table of a folder, and writes the files of the leaderboard.
 
-    The tables depend only on plan.json and the records.
+    The tables depend only on plan.json and the records. Nobody else writes the tables at the same time.
 
     Args:
         folder: the folder of results.
@@ -57,6 +58,12 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
         UserError: if the plan is missing, if the plan contradicts a record, if a metric is unknown, or if the folder
             cannot be written.
     """
+    with writing_tables(folder):
+        return rewrite_tables(folder, registry, store)
+
+
+def rewrite_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
+    """Does the work of ``rebuild_tables`` in a block of ``writing_tables``."""
     tables = make_tables(read_folder(folder, registry, store))
     for line in in_lines(tables.damaged):
         log.warning("%s; the tables are made without it", line)

@@ -15,7 +15,7 @@ AGE = 600.0  # a file counts as abandoned after this many seconds without a writ
 MOMENT = 1.0  # the most seconds between the writing of a whole file and its renaming
 DRAWN = r"\.[a-z0-9_]{8}\.tmp"  # the random ending of names from the module tempfile
 NAMES = (  # the files of a folder of results, apart from its cells
-    *("suite.yaml", "plan.json", "users.npz", "cells.csv", "timings.csv"),
+    *(".suite-file", "suite.yaml", "plan.json", "users.npz", "cells.csv", "timings.csv"),
     *("leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html"),
     *("records.jsonl", "arrays.npz", "MANIFEST.json"),
 )

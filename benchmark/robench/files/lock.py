@@ -27,7 +27,7 @@ except ImportError:  # on Windows
 else:
     HAS_LOCKS = True
 
-RUN_LOCK = ".run.lock"  # in a folder of results
+RUN_LOCK, TABLES_LOCK = ".run.lock", ".tables.lock"  # in a folder of results
 MOST_OWNER = 200  # the largest size of the text about the owner of a lock, in bytes
 
 
@@ -144,7 +144,7 @@ def working_alone(folder: Path) -> Iterator[bool]:
     missing = [one for one in (folder, *folder.parents) if not os.path.exists(one)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, held = _take(folder)
+        handle, held = _take(folder / RUN_LOCK)
     except OSError as error:
         raise describe_failure(folder, error) from None
     try:
@@ -158,23 +158,52 @@ def working_alone(folder: Path) -> Iterator[bool]:
                 one.rmdir()
 
 
-def _take(folder: Path) -> tuple[int, bool]:
-    """Returns the handle of a folder's lock, and whether the lock is held.
+@contextmanager
+def writing_tables(folder: Path) -> Iterator[None]:
+    """Waits until nobody else writes the tables of a folder, and holds the lock.
+
+    The cells are read in the block too, so the tables that are written last are those of the newest cells. Without a
+    folder, there is no lock.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    path, handle = folder / TABLES_LOCK, None
+    try:
+        if os.path.isdir(folder):
+            handle, _ = _take(path, wait=True)
+    except OSError as error:
+        raise describe_failure(folder, error) from None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
+    """Returns the handle of a lock file, and whether the lock is held.
 
     The lock is not held if the system has no locks.
+
+    Raises:
+        UserError: if another process holds the lock and ``wait`` is false.
     """
-    path = folder / RUN_LOCK
     while True:
         handle = open_lock(path)
         try:
             if not HAS_LOCKS:
                 return handle, False
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             owner = in_one_line(os.pread(handle, MOST_OWNER, 0).decode("utf-8", "replace"))
             os.close(handle)
             problem = "another run is at work in this folder" + (f": {owner}" if owner else "")
-            raise UserError(problem, where=str(folder), hint="wait for its end, or give another --results") from None
+            raise UserError(
+                problem, where=str(path.parent), hint="wait for its end, or give another --results"
+            ) from None
         except OSError:  # this file system has no locks
             return handle, False
         if _is_current(handle, path):

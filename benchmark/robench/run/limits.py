@@ -10,6 +10,15 @@ from collections.abc import Iterable, Mapping
 from robench.spec import Cell
 
 
+def limited_last(cells: Iterable[Cell]) -> list[Cell]:
+    """Returns the cells of a victim in the order in which they are measured.
+
+    Cells under an attack with its own limits come last. If the victim then exceeds these limits, the cells of all other
+    attacks have been measured.
+    """
+    return sorted(cells, key=lambda cell: cell.attack is not None and bool(cell.attack.limits))
+
+
 def strictest(suite: Mapping[str, float], cells: Iterable[Cell]) -> dict[str, float]:
     """Returns the strictest limits of a victim.
 

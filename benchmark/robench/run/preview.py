@@ -23,6 +23,7 @@ from robench.run.estimates import Estimates, describe_open
 from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, describe_victim
 from robench.store.folder import Store
+from robench.store.origin import check_origin
 from robench.suite.load import Suite, load_suite
 
 
@@ -88,6 +89,7 @@ def make_preview(
     plan = make_plan(suite, registry)
     store = Store(results or Path("results") / suite.name, keep=False)
     store.check_name(suite.name)
+    check_origin(store.folder, suite.file, plan.to_json)
     cells = select_cells(plan.cells, only)
     skips = note_skips(cell.skip for cell in cells)
     shown = Preview(suite.name, store.folder, [], skips, list(suite.notes), excluded=plan.excluded)

@@ -20,7 +20,7 @@ from robench.api.errors import UserError, UserErrors, in_lines
 from robench.api.executor import Executor, Task
 from robench.files.cache import Cache, default_folder
 from robench.files.leftovers import remove_leftovers
-from robench.files.lock import sharing, working_alone
+from robench.files.lock import sharing, working_alone, writing_tables
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
@@ -31,7 +31,7 @@ from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
 from robench.run.estimates import Estimates, longest_first
 from robench.run.inbox import Inbox
-from robench.run.limits import strictest
+from robench.run.limits import limited_last, strictest
 from robench.run.summary import Summary
 from robench.run.task import Payload, cell_to_payload, record_of
 from robench.run.todo import Todo, find_todo
@@ -39,6 +39,7 @@ from robench.run.worker import work
 from robench.spec import Cell, Victim, describe_victim
 from robench.store.folder import Store, users_arrays
 from robench.store.npz import Arrays, hash_arrays
+from robench.store.origin import check_origin, note_origin
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
 
@@ -106,7 +107,7 @@ class Runner:
                 case, nothing has been written.
         """
         start = time.perf_counter()
-        self.store.check_name(self.suite.name)
+        self._check_folder()
         if os.path.exists(self.store.folder):
             self._work_alone()
         self.cache.check()
@@ -124,8 +125,11 @@ class Runner:
         cells = todo.open(self.cells)
         check_files(cells, self.suite, self.registry)
         self._work_alone()
-        self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(data, users))
-        self.store.write_users(users)
+        self._check_folder()  # again, because another run may have ended meanwhile
+        with writing_tables(self.store.folder):
+            note_origin(self.store.folder, self.suite.file, self.plan.to_json())
+            self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(data, users))
+            self.store.write_users(users)
         self._note_skipped(todo)
         self._notify_start(cells)
         try:
@@ -133,6 +137,10 @@ class Runner:
         finally:  # The progress bar must restore the terminal, even after an interrupt or on a full disk.
             self.summary.seconds = time.perf_counter() - start
             self._notify_end()
+
+    def _check_folder(self) -> None:
+        self.store.check_name(self.suite.name)
+        check_origin(self.store.folder, self.suite.file, self.plan.to_json)
 
     def _plan_content(self, data: Mapping[str, str], users: Arrays) -> dict[str, Any]:
         """Returns the content of plan.json."""
@@ -234,7 +242,7 @@ class Runner:
         for victim, some in cells.items():
             key = keys[data_name(self._victims[victim])]
             payload = Payload(
-                cells=[cell_to_payload(cell) for cell in some.values()],
+                cells=[cell_to_payload(cell) for cell in limited_last(some.values())],
                 metrics=list(self.suite.metrics),
                 device=self.suite.device,
                 threads=self._victims[victim].threads,

@@ -31,6 +31,7 @@ class Suite:
         metrics: the metrics by identity, such as ``ndcg@10``.
         limits: the most that any victim may use: ``seconds``, and ``memory`` in bytes.
         folder: the folder at which relative paths start.
+        file: the suite file.
         tree: the content of the suite file, with the line of every value.
         homes: the position of each component in the file, by kind and label.
         notes: notes for the user about the suite.
@@ -52,6 +53,7 @@ class Suite:
     users: UserSample | None
     limits: Mapping[str, float]
     folder: Path
+    file: Path
     tree: Tree
     homes: Mapping[str, Mapping[str, KeyPath]]
     notes: tuple[str, ...] = ()
@@ -175,6 +177,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         None if file.users is None else UserSample(file.users.sample, file.users.seed),
         file.limits.content(),
         path.parent,
+        path,
         tree,
         {kind: {one.part.label: one.path for one in reversed(parts)} for kind, parts in expanded.items()},
         tuple(mistakes.notes),

@@ -1,0 +1,107 @@
+"""Notes which suite file a folder of results belongs to.
+
+Two suite files may have the same name, and by default the same folder of results. The note protects the plan of the one
+from a run of the other. It holds no path, only the name of the file and a hash of its place, and is not published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from robench.api.errors import UserError, counted
+from robench.files.atomic import write_text
+from robench.files.reading import parse_json, read_file
+from robench.files.writing import naming
+
+ORIGIN = ".suite-file"  # in a folder of results
+
+
+def check_origin(folder: Path, suite: Path, make_plan: Callable[[], Mapping[str, Any]]) -> None:
+    """Checks that a run loses nothing of the plan of another suite file.
+
+    The same file may change in any way. Another file may only add cells, metrics and tables to the plan.
+
+    Args:
+        folder: the folder of results.
+        suite: the suite file.
+        make_plan: returns the content of the new plan.json.
+
+    Raises:
+        UserError: if the stored plan comes from another file, and the new plan lacks some of it.
+    """
+    note = _read(folder / ORIGIN)
+    if note.get("place") in (None, _place(suite, folder)) or _is_inside(suite, folder):
+        return
+    stored, plan = _read(folder / "plan.json"), make_plan()
+    lost = [
+        counted(count, noun)
+        for name, noun in (("cells", "cell"), ("metrics", "metric"), ("ranking", "table"))
+        if (count := len(_entries(stored, name) - _entries(plan, name)))
+    ]
+    if lost:
+        raise UserError(
+            f"its plan comes from another suite file, '{note.get('file')}', and would lose {', '.join(lost)}",
+            where=str(folder),
+            hint=f"give this suite another name or another --results; if the file was moved, remove {ORIGIN}",
+        )
+
+
+def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
+    """Writes the note, before the plan is written.
+
+    A file that does not change the plan leaves the note of an earlier file as it is.
+
+    Args:
+        folder: the folder of results.
+        suite: the suite file.
+        plan: the content of the new plan.json.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    stored = _read(folder / "plan.json")
+    same = all(_entries(stored, name) == _entries(plan, name) for name in ("cells", "metrics", "ranking"))
+    if _is_inside(suite, folder) or (same and _read(folder / ORIGIN)):
+        return
+    note = {"file": suite.name, "place": _place(suite, folder)}
+    with naming(folder):
+        write_text(folder / ORIGIN, json.dumps(note, ensure_ascii=False) + "\n")
+
+
+def _is_inside(suite: Path, folder: Path) -> bool:
+    """Returns whether a file is the validated suite that a run has written."""
+    return suite.resolve() == (folder / "suite.yaml").resolve()
+
+
+def _place(suite: Path, folder: Path) -> str:
+    """Returns a hash of the path from a folder to a suite file.
+
+    The hash stays the same if both are moved together.
+    """
+    try:
+        path = os.path.relpath(suite.resolve(), folder.resolve())
+    except ValueError:  # on Windows, for two drives
+        path = str(suite.resolve())
+    return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _entries(plan: Mapping[str, Any], name: str) -> set[str]:
+    """Returns the entries of a list of a plan as texts. A cell is its id."""
+    entries = plan.get(name)
+    if not isinstance(entries, list | tuple):
+        return set()
+    return {json.dumps(e.get("cell", e) if isinstance(e, dict) else e, sort_keys=True) for e in entries}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """Returns a JSON object, or an empty one if the file is missing or damaged."""
+    try:
+        content = parse_json(read_file(path), str(path))
+    except (OSError, UserError):
+        return {}
+    return content if isinstance(content, dict) else {}

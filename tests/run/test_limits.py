@@ -1,0 +1,44 @@
+"""Tests that the limits of one attack do not cost the cells of others."""
+
+from tests.run.inline import SMALL, Inline, InlineRunner
+
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.run.runner import Options, make_runner
+
+SUITE = f"""name: t
+seeds: [0]
+models: [{{name: mf, factors: 4, epochs: 1}}]
+attacks:
+  - {{name: pgd, epsilon: [0.1, 0.2], limits: {{seconds: 50}}}}
+  - {{name: fgsm, epsilon: [0.1, 0.2]}}
+{SMALL}"""
+
+
+class Noting(Inline):
+    """An executor that notes the tasks and does nothing."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def run(self, tasks, work, emit):
+        self.tasks += tasks
+
+
+def test_attacks_with_limits_are_measured_last_and_the_plan_keeps_its_order(tmp_path):
+    (tmp_path / "t.yaml").write_text(SUITE)
+    host, noting = Host.discover(), Noting()
+    job = make_runner(tmp_path / "t.yaml", host, Registry.of(host), Options(tmp_path / "results"))
+
+    class Runner(InlineRunner):
+        def _executor(self):
+            return noting
+
+    job = Runner(job.suite, job.plan, host, job.registry, job.options)
+    with job.locks:
+        job.run()
+    (first, _) = noting.tasks
+    names = [cell["attack"] and cell["attack"]["name"] for cell in first.payload["cells"]]
+    assert names == [None, "fgsm", "fgsm", "pgd", "pgd"]
+    assert [cell.attack and cell.attack.name for cell in job.plan.cells] == [None, "pgd", "pgd", "fgsm", "fgsm"]
+    assert first.payload["limits"] == {"seconds": 50}
