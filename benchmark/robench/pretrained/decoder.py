@@ -64,7 +64,7 @@ class Decoder(CausalModel):
         """Loads a decoder by package name, folder, GGUF file or hub id.
 
         Raises:
-            DataError: if files are missing or broken, or if the network cannot score titles side by side.
+            DataError: if files are missing or broken, or if the network cannot score several titles independently.
         """
         decoder = super().load(weights)
         decoder.check_independence()
