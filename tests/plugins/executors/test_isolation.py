@@ -7,6 +7,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from robench.api import Task
-from robench_plugins.executors.isolation import process
+from robench_plugins.executors.isolation import heartbeat, process
 from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.launch import Launcher
 
@@ -56,7 +57,20 @@ def sends(content):
             continue
 
 
+def computes():
+    limit = time.monotonic() + 1
+    while time.monotonic() < limit:
+        sum(range(1000))
+
+
+def waits():
+    threading.Thread(target=computes, daemon=True).start()  # says nothing about the main thread
+    threading.Event().wait(1)
+
+
 DEEDS = {
+    "computes": computes,
+    "waits": waits,
     "nothing": lambda: None,
     "changes state": changes_state,
     "leaves processes": leaves_processes,
@@ -83,6 +97,8 @@ def work(task, emit):
     emit(
         {"kind": "before", "state": [STATE["changed"], "CHANGED" in os.environ, os.getcwd() == "/"], "pid": os.getpid()}
     )
+    if task.payload.get("progress"):
+        emit({"kind": "progress", "phase": "fit", "done": 3, "total": 20})
     DEEDS[task.payload["do"]]()
     emit({"kind": "after", "array": np.arange(task.payload.get("length", 1))})
 
@@ -91,6 +107,7 @@ def work(task, emit):
 def launcher():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
+        patch.setattr(heartbeat, "INTERVAL", 0.05)  # before the fork server starts
         with Launcher(work, 1) as launcher:
             yield launcher
 
@@ -184,8 +201,74 @@ def test_a_stopped_worker_is_reported_and_goes_on(run, monkeypatch):
     monkeypatch.setattr(process, "SILENCE", 0.2)
     found = run("stops", limits={"seconds": 3})["stops"]
     notes = [event["text"] for event in found if event["kind"] == "note"]
+    assert "is stopped; kill -CONT" in notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("deed", "silent"),
+    [("computes", False), ("waits", True), ("sleeps", True)],
+)
+def test_only_a_task_that_executes_nothing_is_silent(run, monkeypatch, deed, silent):
+    monkeypatch.setattr(process, "SILENCE", 0.4)
+    monkeypatch.setattr(process, "LONG", 0.6)
+    found = run(deed, limits={"seconds": 1.2})[deed]
+    notes = [event["text"] for event in found if event["kind"] == "note"]
     assert len(notes) == 1
-    assert "is stopped; kill -CONT" in notes[0]
+    assert notes[0].startswith("silent for " if silent else "still at work, 0 min after its start")
+    assert not [event for event in found if event["kind"] not in ("before", "after", "note", "lost")]
+
+
+def test_a_long_task_is_mentioned_with_its_last_progress(run, monkeypatch):
+    monkeypatch.setattr(process, "LONG", 0.2)
+    (note,) = [event["text"] for event in run("computes", progress=True)["computes"] if event["kind"] == "note"]
+    assert note == "still at work, 0 min after fit 3 of 20"
+
+
+def test_a_beat_needs_the_main_thread():
+    beats = []
+    heart = heartbeat.Heartbeat(beats.append, 0.01)
+    heart.start()
+    limit = time.monotonic() + 5
+    while len(beats) < 3 and time.monotonic() < limit:
+        sum(range(1000))
+    assert set(beats) == {heartbeat.BEAT}
+    before = len(beats)
+    threading.Event().wait(0.2)
+    assert len(beats) <= before + 1
+
+
+def test_a_task_that_has_not_begun_is_not_waited_for():
+    ours, theirs = socket.socketpair(), socket.socketpair()
+    waiting = process.TaskProcess(Task("t", {}), ours[0], theirs[0])
+    start = time.monotonic()
+    waiting.close()
+    assert time.monotonic() - start < 1
+    assert theirs[1].recv(1) == b""
+    ours[1].close()
+    theirs[1].close()
+
+
+def test_an_interrupt_of_the_terminal_reaches_no_new_process():
+    code = (
+        "import os, signal, subprocess, sys\n"
+        "from robench_plugins.executors.isolation.launch import interrupts_blocked\n"
+        "from robench_plugins.executors.isolation.server import ignore_interrupts\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n"
+        "    with interrupts_blocked():\n"
+        "        if os.fork() == 0:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            ignore_interrupts()\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            os._exit(7)\n"
+        "        code = os.waitstatus_to_exitcode(os.wait()[1])\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('child', code)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["child", "7", "interrupted"], "")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from robench_plugins.executors.isolation.launch import (
     ALLOCATOR,
     THREAD_VARIABLES,
     environment,
+    interrupts_blocked,
     trusted_path,
     without_main,
 )
@@ -55,7 +56,7 @@ def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
     with ExitStack() as stack:
         stack.enter_context(_environment_kept())
         stack.enter_context(without_main())  # dask may restart a worker until the end of the block
-        with environment(threads), trusted_path():
+        with environment(threads), trusted_path(), interrupts_blocked():
             stack.enter_context(dask.config.set(SETTINGS | {"distributed.nanny.pre-spawn-environ": _environment()}))
             cluster = stack.enter_context(SpecCluster(scheduler=scheduler, workers=spec, silence_logs=SILENT))
             client = stack.enter_context(Client(cluster, set_as_default=False))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
@@ -157,7 +159,7 @@ class Launcher:
     def _process(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
         process: BaseProcess = self.context.Process(target=target, args=arguments)
         hidden = nullcontext() if self.work.__module__ == "__main__" else without_main()
-        with environment(self.threads), trusted_path(), hidden:
+        with environment(self.threads), trusted_path(), hidden, interrupts_blocked():
             process.start()
         return process
 
@@ -165,6 +167,24 @@ class Launcher:
 def _cause(process: BaseProcess) -> str:
     process.join()
     return describe_exit(process.exitcode or 0)
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Blocks SIGINT in this thread, and in the processes and threads that it starts meanwhile.
+
+    Otherwise an early Ctrl-C would show the traceback of a process that still imports its libraries. If the signal
+    arrives meanwhile, this process gets it after the block. A new process calls ``ignore_interrupts``.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its start, which multiprocessing causes otherwise, ends every block of SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

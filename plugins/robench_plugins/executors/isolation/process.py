@@ -14,9 +14,11 @@ from robench.api import Task
 from robench.api.executor import Event
 from robench_plugins.executors.isolation import tree
 from robench_plugins.executors.isolation.frames import Frames, RefusedError
+from robench_plugins.executors.isolation.heartbeat import BEAT
 from robench_plugins.executors.isolation.worker import DONE
 
-SILENCE = 60.0  # the seconds without an event after which a task is reported
+SILENCE = 60.0  # the seconds without an event or a beat after which a task is reported
+LONG = 180.0  # the seconds without an event after which a busy task is mentioned
 PATIENCE = 5.0  # the most seconds to wait for a task that was asked to end
 VANISHED = "the keeper of the worker was killed, or could not start it"
 
@@ -43,8 +45,9 @@ class TaskProcess:
         self._done = False
         self._ending: Mapping[str, Any] | None = None
         self._refusal = ""
-        self._heard, self._reported = time.monotonic(), False
-        self._processor = 0.0
+        self._heard, self._reported = time.monotonic(), False  # of events and beats
+        self._moved, self._mentioned = time.monotonic(), False  # of events
+        self._progress = ""
 
     def sockets(self) -> list[socket.socket]:
         """Returns the sockets on which something may arrive."""
@@ -68,10 +71,14 @@ class TaskProcess:
             self._line.connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Ends the task, waits for its end, and closes the sockets."""
+        """Ends the task, waits for its end, and closes the sockets.
+
+        A task that has not begun is not waited for. Its keeper finds the lifeline closed, and ends at once.
+        """
         self.end()
         limit = time.monotonic() + PATIENCE
-        while self._line.open and time.monotonic() < limit:
+        self._read_line()
+        while self._pid and self._line.open and time.monotonic() < limit:
             self._read_line()
             time.sleep(0.005)
         self._events.close()
@@ -95,6 +102,9 @@ class TaskProcess:
         try:
             for event in self._events.read():
                 self._heard, self._reported = time.monotonic(), False
+                if isinstance(event, str) and event == BEAT:
+                    continue
+                self._moved, self._mentioned = self._heard, False
                 if isinstance(event, str) and event == DONE:
                     self._done = True
                 elif not self._done:
@@ -111,6 +121,10 @@ class TaskProcess:
         task = event.setdefault("task", self.task.id)
         if not isinstance(task, str) or task != self.task.id:
             raise RefusedError("it sent an event of another task")
+        if event["kind"] == "progress":
+            phase, done, total = (event.get(name) for name in ("phase", "done", "total"))
+            if isinstance(phase, str) and isinstance(done, int) and isinstance(total, int):
+                self._progress = f"{phase} {done} of {total}"
         return event
 
     def _conclude(self) -> Iterator[Event]:
@@ -129,11 +143,21 @@ class TaskProcess:
             yield {"kind": "lost", "task": self.task.id, "error": ending["error"], "again": ending["again"]}
 
     def _silence(self) -> Iterator[Event]:
-        """Yields one note if the process has been silent for a minute."""
-        if self._reported or time.monotonic() - self._heard < SILENCE:
-            return
-        self._reported = True
-        yield {"kind": "note", "task": self.task.id, "text": f"silent for {SILENCE:.0f} s{self._activity()}"}
+        """Yields a note if nothing was heard for a minute, or if a busy task has sent no event for three minutes.
+
+        There is at most one note of each kind until the next event.
+        """
+        now = time.monotonic()
+        if now - self._heard >= SILENCE:
+            if not self._reported:
+                self._reported = True
+                yield self._note(f"silent for {SILENCE:.0f} s{self._activity()}")
+        elif now - self._moved >= LONG and not self._mentioned:
+            self._mentioned = True
+            yield self._note(f"still at work, {LONG / 60:.0f} min after {self._progress or 'its start'}")
+
+    def _note(self, text: str) -> Event:
+        return {"kind": "note", "task": self.task.id, "text": text}
 
     def _activity(self) -> str:
         """Describes what a silent process is doing, if the system reports it."""

@@ -31,7 +31,7 @@ def serve(control: socket.socket, work: Work) -> None:
         work: the function that measures a task.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the executor handles this signal
+    ignore_interrupts()
     for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
@@ -47,6 +47,16 @@ def serve(control: socket.socket, work: Work) -> None:
         if not data:
             return
         _fork(control, work, descriptors)
+
+
+def ignore_interrupts() -> None:
+    """Ignores SIGINT, which only the executor handles, and lets the signal through again.
+
+    A new process starts with a blocked SIGINT. A signal that has arrived meanwhile is forgotten.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _fork(control: socket.socket, work: Work, descriptors: list[int]) -> None:

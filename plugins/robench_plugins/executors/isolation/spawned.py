@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -15,6 +16,7 @@ import time
 from robench.api import Task, Work
 from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.limits import Limits
+from robench_plugins.executors.isolation.server import ignore_interrupts
 from robench_plugins.executors.isolation.worker import do_task
 
 INTERVAL = 0.5  # the seconds between two looks at the limits
@@ -31,9 +33,15 @@ def work_alone(work: Work, task: Task, events: socket.socket, lifeline: socket.s
         lifeline: the socket that ends the task when the other side closes it.
     """
     os.environ.pop("PYTHONSAFEPATH", None)
+    handler = signal.getsignal(signal.SIGINT)
     if hasattr(os, "setsid"):
         os.setsid()  # The executor can then end the group, and only the executor handles the signals of the terminal.
-    lifeline.sendall(to_frame({"kind": "started", "pid": os.getpid()}))
+    ignore_interrupts()
+    signal.signal(signal.SIGINT, handler)
+    try:
+        lifeline.sendall(to_frame({"kind": "started", "pid": os.getpid()}))
+    except OSError:  # the executor has given the task up
+        os._exit(LIMIT)
     threading.Thread(target=_watch, args=(lifeline, Limits.of(task)), daemon=True).start()
     do_task(work, task, events)
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from robench.api import Task, Work
 from robench_plugins.executors.isolation.frames import to_frame
+from robench_plugins.executors.isolation.heartbeat import Heartbeat
 
 DONE = "done"  # the last message of a worker, which is not an event
 
@@ -30,6 +31,7 @@ def do_task(work: Work, task: Task, events: socket.socket) -> None:
     try:
         send = _sender(events)
         os.environ.update(task.payload.get("environment", {}))  # CUDA reads its variables only when it is first used
+        Heartbeat(send).start()
         work(task, send)
         _flush()
         send(DONE)
