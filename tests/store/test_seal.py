@@ -26,7 +26,7 @@ def test_reads_the_content_in_any_layout(options, ascii_only):
 @pytest.mark.parametrize("name", ["id", "sha256"])
 @pytest.mark.parametrize("hidden", [False, True])
 def test_refuses_a_key_that_stands_twice(name, hidden):
-    """The last value is the sealed one, and an escaped colon may balance the count of colons."""
+    """The last value is sealed, and an escaped colon may hide the extra colon."""
     text = json.dumps(seal(CONTENT)).replace("{", f'{{"{name}": "b",', 1)
     if hidden:
         text = text.replace("module:Class", r"module\u003aClass")

@@ -114,7 +114,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     Args:
         name: the unknown name.
-        known: the names that are known. All of them are listed.
+        known: the known names, all of which are listed.
     """
     options = sorted(known)
     listing = f"known: {', '.join(options)}" if options else "none is known"
@@ -125,9 +125,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def suggest(name: str, known: Mapping[str, str], most: int = 3) -> str:
     """Returns a hint with similar names, or an empty string.
 
-    An example is ``did you mean 'a.csv' or 'b.csv'?``.
-
-    The function suits names of files and ids, of which there may be many.
+    The hint has the form ``did you mean 'a.csv' or 'b.csv'?``. The function is for names of files and for ids, of which
+    there may be many.
 
     Args:
         name: the unknown name.

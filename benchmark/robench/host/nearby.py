@@ -1,6 +1,7 @@
 """Finds modules of the current folder that a user may have meant as plugins.
 
-A name that no plugin offers may belong to such a module. The hints of ``registry.py`` and ``discovery.py`` name it.
+A name that no plugin offers may belong to such a module. If so, the hints of ``registry.py`` and ``discovery.py`` name
+the module.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ MOST_FILES, MOST_BYTES = 200, 200_000  # the most that is read for a hint
 
 
 def find_module(name: str) -> str:
-    """Returns the file or folder of a module in the current folder, or an empty string."""
+    """Returns the path of a module in the current folder, or an empty string."""
     first = name.partition(".")[0]
     places = (Path(f"{first}.py"), Path(first) / "__init__.py")
     return next((str(place) for place in places if place.is_file()), "")
 
 
 def suggest_plugin(hook: str, name: str) -> str:
-    """Returns a hint about a file of the current folder that seems to offer a component.
+    """Returns a hint about a file that seems to offer a component.
 
-    The hint is empty if there is no such file. No file is imported.
+    Only files in the current folder are searched, and no file is imported. The hint is empty if there is no such file.
 
     Args:
         hook: the hook that registers components of this kind.

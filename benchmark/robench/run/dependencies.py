@@ -93,7 +93,7 @@ def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserErr
 
 
 def _setting_of(file: str, suite: Suite, path: KeyPath) -> KeyPath:
-    """Returns the setting of a component that names a file, or nothing if no setting does."""
+    """Returns the path of the setting that names a file, or an empty path."""
     entry = suite.tree.data
     for key in path:
         entry = entry[key]

@@ -56,9 +56,9 @@ class Limits:
 
 
 def unit_of(limit: int) -> tuple[str, int]:
-    """Returns the unit in which a limit is a short and exact number, with the bytes of the unit.
+    """Returns the unit in which a limit is short and exact, and the unit's bytes.
 
-    So a limit of ``100 MB`` is shown as the user wrote it, and not as 95.37 MiB.
+    A limit of ``100 MB`` is therefore shown as the user wrote it, instead of as 95.37 MiB.
     """
     fits = [unit for unit in UNITS if limit >= unit[1] and 100 * limit % unit[1] == 0]
     return fits[0] if fits else ("bytes", 1)
