@@ -63,7 +63,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
 
     Raises:
         UserErrors: if an ``exclude`` entry matches nothing, if a ``ranking`` entry fits no threat model, or if a
-            warm-up is as long as the training.
+            warm-up does not end before the training does.
     """
     parts = make_parts(suite, registry)
     cells: dict[str, Cell] = {}
