@@ -44,7 +44,8 @@ metrics: [ndcg@10, METRICS]
 ranking: [{surface: embedding, norm: linf, metric: like-f1, epsilon: 0.3}]
 exclude:
   - {model: [popularity, content], lambda: 0.5}
-  - {model: [popularity, mf], attack: auto}
+  - {model: [popularity, content, mf], attack: auto}
+  - {lambda: 0.5, attack: auto}
 """
 LIKED = SUITE.replace("METRICS", ", ".join(METRICS))
 TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html")
