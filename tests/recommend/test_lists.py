@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from robench.api.data import Interactions, joined
 from robench.api.errors import UserError
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 from robench.files.cache import Cache, read_entry
 from robench.plan.plan import make_plan
 from robench.recommend.lists import recommend

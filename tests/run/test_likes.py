@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from robench.api.data import joined
 from robench.engine.calibration import draw_test_negatives
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 from robench.report.numbers import format_interval
 from robench.tables.stats import Interval, compute_interval
 

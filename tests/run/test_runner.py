@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 
 SUITE = """
 name: tiny

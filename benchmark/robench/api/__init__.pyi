@@ -5,9 +5,10 @@ from robench.api.hooks import hookimpl as hookimpl
 from robench.api.component import BaseConfig as BaseConfig
 
 # Data sets
-from robench.api.data import Dataset as Dataset
-from robench.api.data import DatasetConfig as DatasetConfig
-from robench.api.data import Ratings as Ratings
+from robench.api.dataset import Dataset as Dataset
+from robench.api.dataset import DatasetConfig as DatasetConfig
+from robench.api.dataset import Ratings as Ratings
+from robench.api.dataset import Ids as Ids
 from robench.api.data import Item as Item
 from robench.api.data import Catalogue as Catalogue
 from robench.api.data import Interactions as Interactions

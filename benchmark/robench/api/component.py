@@ -7,6 +7,9 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
+# Marks a setting that was added after results were published: Field(json_schema_extra=LATER).
+# At its default it is left out of the resolved settings, so the ids of earlier cells stay as they are.
+LATER: dict[str, Any] = {"later": True}
 
 
 class BaseConfig(BaseModel):
@@ -18,8 +21,17 @@ class BaseConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     def resolved(self) -> dict[str, Any]:
-        """Returns the values of all fields, including defaults, as plain JSON types."""
-        return self.model_dump(mode="json", by_alias=True)
+        """Returns the values of all fields, including defaults, as plain JSON types.
+
+        A field that is marked as ``LATER`` is left out if it has its default.
+        """
+        fields = type(self).model_fields.items()
+        unchanged = {
+            name
+            for name, field in fields
+            if field.json_schema_extra == LATER and getattr(self, name) == field.get_default(call_default_factory=True)
+        }
+        return self.model_dump(mode="json", by_alias=True, exclude=unchanged)
 
 
 class Component:

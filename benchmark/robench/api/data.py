@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from robench.api.component import BaseConfig, Component
 from robench.api.errors import SealedError
 
 IntArray = NDArray[np.int64]
@@ -45,28 +42,6 @@ class Item:
         """Returns the fields by name, and leaves out an empty description."""
         facts = {"title": self.title, "year": self.year, "genres": self.genres}
         return facts | ({"description": self.description} if self.description else {})
-
-
-@dataclass(frozen=True, eq=False)
-class Ratings:
-    """A raw log of a data set, with one row per event in input order.
-
-    Args:
-        users: the user id of each event, of any hashable type, [n].
-        items: the item id of each event, [n].
-        times: the time of each event in seconds, int64 [n], or None if the source has no times. Without times, the
-            input order counts as time.
-        ratings: the rating of each event, float64 [n], or None if the source has no ratings.
-        catalogue: the description of each item, by its id as a string.
-        profiles: a description of each user, by the user's id as a string.
-    """
-
-    users: NDArray[Any]
-    items: NDArray[Any]
-    times: IntArray | None = None
-    ratings: FloatArray | None = None
-    catalogue: Mapping[str, Item] = field(default_factory=dict)
-    profiles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,48 +243,3 @@ class HeldOut:
         if self._sealed:
             raise SealedError("a held-out item was read before the victim's fit had ended")
         return self._items
-
-
-class DatasetConfig(BaseConfig):
-    """The filter settings that all data sets share.
-
-    The filters run before the split. Ratings below ``min_rating`` and repeated user-item pairs are dropped first. Users
-    and items with too few interactions are then dropped until nothing changes (k-core).
-    """
-
-    min_user_interactions: int = Field(default=1, ge=1, description="Minimum number of interactions per kept user")
-    min_item_interactions: int = Field(default=1, ge=1, description="Minimum number of interactions per kept item")
-    min_rating: float | None = Field(
-        default=None, description="Lowest rating that counts as an interaction; null keeps every row"
-    )
-
-
-class Dataset(Component):
-    """A source of ratings.
-
-    Attributes:
-        licence: the licence of the data, for human readers.
-        source: the origin of the data, for human readers.
-    """
-
-    Config: ClassVar[type[DatasetConfig]] = DatasetConfig
-    licence: ClassVar[str] = ""
-    source: ClassVar[str] = ""
-
-    @abstractmethod
-    def load(self) -> Ratings:
-        """Reads the whole log.
-
-        Raises:
-            DataError: if the source is missing or cannot be read as interactions.
-        """
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Returns a hex digest of the bytes that ``load`` reads, and of nothing else.
-
-        This method must be fast, because ``robench plan`` calls it.
-
-        Raises:
-            DataError: if the source is missing.
-        """

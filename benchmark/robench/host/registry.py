@@ -24,7 +24,7 @@ from robench.spec import Part
 
 if TYPE_CHECKING:
     from robench.api.attacks.base import Attack
-    from robench.api.data import Dataset
+    from robench.api.dataset import Dataset
     from robench.api.defense import Defense
     from robench.api.models.base import Model
 

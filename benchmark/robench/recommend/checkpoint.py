@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from robench.api.errors import UserError
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 from robench.files.cache import Cache, default_folder, read_entry
 from robench.host.nearby import EXTRA
 from robench.host.registry import Kind, Registry

@@ -18,7 +18,7 @@ from robench.api.data import Interactions, joined
 from robench.api.errors import UserError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 from robench.engine.rank.chunk import build_chunk, check_scores, mask_known
 from robench.engine.rank.top import top_items
 from robench.recommend.names import Titles

@@ -12,10 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from robench.api.data import Dataset, IntArray
+from robench.api.data import IntArray
+from robench.api.dataset import Dataset
 from robench.api.errors import DataError
 from robench.api.models.base import Model
-from robench.engine.data.prepare import Prepared, prepare
+from robench.api.summary import describe_summary
+from robench.engine.data.prepare import prepare
+from robench.engine.data.prepared import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.files.atomic import write_bytes, write_text
 from robench.files.cache import Cache, touch
@@ -27,6 +30,7 @@ from robench.spec import Cell, Part, Victim, digest
 from robench.suite.load import Suite
 from robench.suite.paths import anchor_paths, find_path_fields
 
+PREPARED_FORMAT = 2  # raised when prepared data of an earlier version cannot be read, or was prepared by other rules
 _PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description": "descriptions"}
 
 
@@ -174,6 +178,7 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
             "bytes": dataset.fingerprint(),
             "split": split.content(),
             "code": sources.code_of([type(dataset)]),
+            "format": PREPARED_FORMAT,
         },
         32,
     )
@@ -231,8 +236,9 @@ def load_suite_data(
     users = evaluated_users(data, cells[0].users)
     if not len(users):
         raise placed(DataError("no user has both a training and a test item"), suite, home, label)
-    notes = () if data.timed else (f"{label}: no times: input order counts as time",)
-    return SuiteData(key, data, users, notes)
+    return SuiteData(
+        key, data, users, (describe_summary(label, data.summary), *(f"{label}: {n}" for n in data.summary.notes))
+    )
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:

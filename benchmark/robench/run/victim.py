@@ -14,7 +14,7 @@ from robench.api.metric import Measure, Metric
 from robench.api.usage import record_usage
 from robench.engine.attack.measurement import Measurement
 from robench.engine.calibration import Calibration, calibrate, draw_test_negatives
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.engine.fit.victim import FitResult, VictimFit
 from robench.engine.measure import MeasuredVictim

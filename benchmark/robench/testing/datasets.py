@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robench.api.data import Dataset
+from robench.api.dataset import Dataset
 from robench.testing.conformance import Conformance
 
 

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-import pandas as pd
 from pydantic import Field
 
-from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
-from robench_plugins.datasets.delimited_text import (
-    check_column,
-    digest_of,
-    full_column,
-    parse_numbers,
-    parse_seconds,
-    parse_year,
-    read_table,
-)
+from robench.api import Dataset, DatasetConfig, Item, Ratings
+from robench.api.component import LATER
+from robench_plugins.datasets.reading.delimited import Delimited
+from robench_plugins.datasets.reading.files import read_table
+from robench_plugins.datasets.reading.items import distinct_ids, read_items, read_profiles
+from robench_plugins.datasets.reading.opening import digest_of
+from robench_plugins.datasets.reading.table import Table
+from robench_plugins.datasets.reading.times import Times, read_times
 
 AUTO = "auto"
-SEPARATORS = ("\t", ";", ",", "|", "::")
 
 
 class CsvFile(Dataset):
-    """Reads interactions from delimited text with a header.
+    """Reads interactions from delimited text, Parquet or JSON lines.
 
     Ids are not parsed, so ``007`` stays ``007``. ``items`` names a file about items, and ``users`` names a file about
-    users. Models may read a text about each user. The text holds the columns in ``profile``, or by default all columns
-    of the users' file. If a user-item pair is repeated, the first row counts. Times are in seconds. Without times, the
-    order of the rows counts.
+    users. Models may read a text about each user. This text consists of all columns of the users' file, or of the
+    columns in ``profile``. Times are numbers or ISO dates, and their order is kept exactly. Without times, the order of
+    the rows counts. Files may be compressed: .gz, .bz2, .xz, .zst, or .zip of one file.
     """
 
     class Config(DatasetConfig):
@@ -48,10 +44,26 @@ class CsvFile(Dataset):
             default=AUTO, description="Column of ratings; auto uses rating if it exists, and null uses none"
         )
         time: str | None = Field(
-            default=AUTO, description="Column of times in seconds; auto uses time or timestamp, and null uses none"
+            default=AUTO, description="Column of times; auto uses time or timestamp, and null uses none"
         )
         separator: str | None = Field(
-            default=None, description="Text between two cells; null means a tab in .tsv and .tab files, else a comma"
+            default=None,
+            description="Text between two cells, where a blank means white space; null means a tab in .tsv and .tab "
+            "files, :: in .dat files, else a comma",
+        )
+        header: bool = Field(
+            default=True,
+            description="Whether the file of interactions names its columns in the first row",
+            json_schema_extra=LATER,
+        )
+        columns: tuple[str, ...] = Field(
+            default=("user", "item", "rating", "time"),
+            description="Names of the columns of a file of interactions without a header",
+            json_schema_extra=LATER,
+        )
+        encoding: str = Field(default="utf-8", description="Encoding of the files", json_schema_extra=LATER)
+        decimal: Literal[".", ","] = Field(
+            default=".", description="Sign before the decimals of ratings", json_schema_extra=LATER
         )
         item_id: str = Field(default="item", description="Column of item ids in the file of items")
         title: str = Field(default="title", description="Column of titles in the file of items")
@@ -74,94 +86,69 @@ class CsvFile(Dataset):
 
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with items and users."""
-        path = self.config.path
-        table = self._read(path)
-        users = full_column(table, self.config.user, path, "user").to_numpy(str)
-        items = full_column(table, self.config.item, path, "item").to_numpy(str)
-        rating = _optional_column(table, self.config.rating, ("rating",))
-        time = _optional_column(table, self.config.time, ("time", "timestamp"))
-        ratings = None if rating is None else parse_numbers(full_column(table, rating, path, "rating"), path, "rating")
-        times = None if time is None else parse_seconds(full_column(table, time, path, "time"), path, "time")
-        return Ratings(users, items, times, ratings, self._catalogue(), self._profiles())
+        c = self.config
+        table = self._read(c.path, (c.user, c.item), c.columns if not c.header else None)
+        refused = self._form().separator_of(c.path)
+        users, items = table.ids(c.user, "user", refused), table.ids(c.item, "item", refused)
+        rating = _optional_column(table, c.rating, ("rating",))
+        time = _optional_column(table, c.time, ("time", "timestamp"))
+        ratings = None if rating is None else table.numbers(rating, "rating", c.decimal)
+        times = Times(None) if time is None else read_times(table, time)
+        return Ratings(
+            users, items, times.values, ratings, self._catalogue(), self._profiles(), times.ticks, notes=times.notes
+        )
 
-    def _read(self, path: Path) -> pd.DataFrame:
-        """Returns the table in a file.
+    def _form(self) -> Delimited:
+        return Delimited(self.config.separator, self.config.encoding)
 
-        Raises:
-            DataError: if the file is not a table, or if the header uses another separator.
-        """
-        separator = self.config.separator or ("\t" if path.suffix in (".tsv", ".tab") else ",")
-        table = read_table(path, separator)
-        header = str(table.columns[0])
-        other = next((sign for sign in SEPARATORS if sign != separator and sign in header), None)
-        if len(table.columns) == 1 and other is not None:
-            hint = f"set separator: {json.dumps(other)}"
-            raise DataError(f"the header has no {json.dumps(separator)} between columns", where=f"{path}:1", hint=hint)
-        return table
+    def _read(self, path: Path, ids: tuple[str, ...] = (), columns: tuple[str, ...] | None = None) -> Table:
+        """Returns the table in a file."""
+        return read_table(path, replace(self._form(), ids=ids, columns=columns))
 
-    def _ids(self, table: pd.DataFrame, path: Path, key: str) -> pd.Series[str]:
-        """Returns the column of distinct ids that a setting names.
+    def _column(self, table: Table, key: str) -> str:
+        """Returns the column that a setting names.
 
         If the default column does not exist, a column with the name of the setting is used.
-
-        Raises:
-            DataError: if there is no such column, or if an id is repeated.
         """
-        name = getattr(self.config, key)
-        if name not in table and key in table and name == type(self.config).model_fields[key].default:
-            name = key
-        ids = full_column(table, name, path, key)
-        if ids.duplicated().any():
-            kind = key.removesuffix("_id")
-            raise DataError(f"{kind} '{ids[ids.duplicated()].iloc[0]}' is described twice", where=str(path))
-        return ids
+        name = str(getattr(self.config, key))
+        default = name == type(self.config).model_fields[key].default
+        return key if default and name not in table and key in table else name
 
     def _catalogue(self) -> dict[str, Item]:
         """Returns the description of every item by its id.
 
         The result is empty if there is no file about items.
         """
-        path = self.config.items
-        if path is None:
-            return {}
-        table = self._read(path)
-        ids = self._ids(table, path, "item_id")
-        for key in ("title", "year", "genres", "description"):
-            name = getattr(self.config, key)
-            if name != type(self.config).model_fields[key].default:
-                check_column(table, name, path, key)
-        blank = pd.Series([""] * len(table))
         c = self.config
-        columns = [table.get(name, blank).fillna("") for name in (c.title, c.year, c.genres, c.description)]
-        return {
-            str(item): Item(str(title), parse_year(year), tuple(filter(None, str(genre).split("|"))), str(description))
-            for item, title, year, genre, description in zip(ids, *columns, strict=True)
-        }
+        if c.items is None:
+            return {}
+        table = self._read(c.items)
+        ids = distinct_ids(table, self._column(table, "item_id"), "item_id", "item")
+        for key in ("title", "year", "genres", "description"):
+            if getattr(c, key) != type(c).model_fields[key].default:
+                table.check(getattr(c, key), key)
+        return read_items(table, ids, c.title, c.year, c.genres, c.description, lambda cell: cell.split("|"))
 
     def _profiles(self) -> dict[str, str]:
-        """Returns the text about each user, by the id of the user.
+        """Returns the text about every user by id.
 
-        The result is empty if there is no file about users. A text such as ``age: 24, occupation: nurse`` follows the
-        order of the columns and leaves out empty cells.
+        The result is empty if there is no file about users.
         """
-        path = self.config.users
-        if path is None:
+        c = self.config
+        if c.users is None:
             return {}
-        table = self._read(path)
-        ids = self._ids(table, path, "user_id")
-        names = self.config.profile
-        chosen = [name for name in table.columns if name != ids.name] if names is None else list(names)
-        for name in chosen:
-            check_column(table, name, path, "profile")
-        columns = [table[name].fillna("").astype(str) for name in chosen]
-        rows = zip(*columns, strict=True) if columns else [()] * len(table)
-        texts = [", ".join(f"{name}: {cell}" for name, cell in zip(chosen, row, strict=True) if cell) for row in rows]
-        return dict(zip(ids.astype(str), texts, strict=True))
+        table = self._read(c.users)
+        name = self._column(table, "user_id")
+        ids = distinct_ids(table, name, "user_id", "user")
+        chosen = [one for one in table.names if one != name] if c.profile is None else list(c.profile)
+        for one in chosen:
+            table.check(one, "profile")
+        return read_profiles(table, ids, chosen)
 
 
-def _optional_column(table: pd.DataFrame, name: str | None, usual: tuple[str, ...]) -> str | None:
+def _optional_column(table: Table, name: str | None, usual: tuple[str, ...]) -> str | None:
     """Returns the column that a setting names, or None if there is none.
 
-    ``auto`` means the first of the usual names that the table has.
+    ``auto`` stands for the first of the usual names that the table has.
     """
     return next((n for n in usual if n in table), None) if name == AUTO else name

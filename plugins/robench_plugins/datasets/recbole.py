@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-import pandas as pd
 from pydantic import Field
 
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
-from robench_plugins.datasets.delimited_text import (
-    check_header,
-    digest_of,
-    full_column,
-    parse_numbers,
-    parse_seconds,
-    parse_year,
-    read_table,
-)
+from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
+from robench_plugins.datasets.reading.items import distinct_ids, read_items
+from robench_plugins.datasets.reading.opening import digest_of, is_hidden, plain_suffix
+from robench_plugins.datasets.reading.table import Table, check_names
+from robench_plugins.datasets.reading.times import Times, read_times
 
 TITLES = ("movie_title", "title", "name", "item_name")
 YEARS = ("release_year", "year")
@@ -46,15 +42,11 @@ class Recbole(Dataset):
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with the items."""
         path = self._interactions()
-        table = _without_types(read_table(path, "\t"), path)
-        users = full_column(table, "user_id", path, "user").to_numpy(str)
-        items = full_column(table, "item_id", path, "item").to_numpy(str)
-        ratings = times = None
-        if "rating" in table:
-            ratings = parse_numbers(full_column(table, "rating", path, "rating"), path, "rating")
-        if "timestamp" in table:
-            times = parse_seconds(full_column(table, "timestamp", path, "time"), path, "time")
-        return Ratings(users, items, times, ratings, self._catalogue())
+        table = _read(path, ("user_id", "item_id"))
+        users, items = table.ids("user_id", "user"), table.ids("item_id", "item")
+        ratings = table.numbers("rating", "rating") if "rating" in table else None
+        times = read_times(table, "timestamp") if "timestamp" in table else Times(None)
+        return Ratings(users, items, times.values, ratings, self._catalogue(), ticks=times.ticks, notes=times.notes)
 
     def _file(self, ending: str) -> Path | None:
         """Returns the only file with the given ending, or None if there is none.
@@ -67,7 +59,7 @@ class Recbole(Dataset):
             raise DataError("a file, not a folder", where=str(folder), hint=f"give the folder: {folder.parent}")
         if not folder.is_dir():
             raise DataError("no such folder", where=str(folder))
-        paths = sorted(folder.glob(f"*.{ending}"))
+        paths = sorted(p for p in folder.iterdir() if plain_suffix(p) == f".{ending}" and not is_hidden(p.name))
         if len(paths) > 1:
             raise DataError(f"several .{ending} files: {', '.join(p.name for p in paths)}", where=str(folder))
         return paths[0] if paths else None
@@ -91,21 +83,17 @@ class Recbole(Dataset):
         path = self._file("item")
         if path is None:
             return {}
-        table = _without_types(read_table(path, "\t"), path)
-        ids = full_column(table, "item_id", path, "item")
-        blank = pd.Series([""] * len(table))
-        titles, years, genres = (
-            next((table[name] for name in names if name in table), blank).fillna("")
-            for names in (TITLES, YEARS, GENRES)
+        table = _read(path, ("item_id",))
+        ids = distinct_ids(table, "item_id", "item", "item")
+        title, year, genres = (
+            next((name for name in names if name in table), names[0]) for names in (TITLES, YEARS, GENRES)
         )
-        return {
-            str(item): Item(str(title), parse_year(year), tuple(str(genre).split()))
-            for item, title, year, genre in zip(ids, titles, years, genres, strict=True)
-        }
+        return read_items(table, ids, title, year, genres, "", str.split)
 
 
-def _without_types(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Returns the table with ``name`` in place of ``name:type`` in its header."""
-    plain = table.rename(columns=lambda name: str(name).partition(":")[0])
-    check_header(plain.columns, path)
-    return plain
+def _read(path: Path, ids: tuple[str, ...]) -> Table:
+    """Returns the table of an atomic file, with ``name`` in place of ``name:type`` in its header."""
+    table = read_delimited(path, Delimited("\t", ids=ids))
+    names = [name.partition(":")[0] for name in table.names]
+    check_names(names, f"{path}:1")
+    return replace(table, data=table.data.rename_columns(names))

@@ -15,7 +15,7 @@ from robench.api import (
     PluginError,
 )
 from robench.api.errors import SealedError
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 from robench.engine.fit.victim import VictimFit
 from robench.files.cache import Cache, read_entry
 from robench.spec import Part, Poison, TargetChoice, Victim

@@ -93,7 +93,7 @@ def test_csv_with_everything(tmp_path):
 
 def test_csv_with_other_names_and_tabs(tmp_path):
     ratings = csv(tmp_path, "who\twhat\twhen\na\tb\t3\n", "r.tsv", user="who", item="what", time="when").load()
-    assert (ratings.users[0], ratings.items[0], ratings.times[0]) == ("a", "b", 3)
+    assert (ratings.users.tolist(), ratings.items.tolist(), ratings.times[0]) == (["a"], ["b"], 3)
     assert ratings.ratings is None
 
 
@@ -101,7 +101,7 @@ def test_csv_columns_can_be_switched_off(tmp_path):
     text = "user,item,rating,time\n1,2,bad,bad\n"
     ratings = csv(tmp_path, text, rating=None, time=None).load()
     assert (ratings.ratings, ratings.times) == (None, None)
-    with pytest.raises(DataError, match="must be a number"):
+    with pytest.raises(DataError, match="neither a number nor a date"):
         csv(tmp_path, text, rating=None).load()
     assert CsvFile.make(path="r.csv").config.resolved() != CsvFile.make(path="r.csv", time=None).config.resolved()
 
@@ -118,16 +118,20 @@ def test_csv_columns_can_be_switched_off(tmp_path):
         ("user,item,rating\n1,2,nan\n", {}, "r.csv:2", "is not a number"),
         ("user,item,rating\n1,2,inf\n", {}, "r.csv:2", "is not a number"),
         ("user,item,time\n1,2,-3\n", {}, "r.csv:2", "time -3 is negative"),
-        ("user,item,time\n1,2,3\n1,4,1e30\n", {}, "r.csv:3", "time 1e+30 is too large"),
         ("user,item,user\n1,2,3\n", {}, "r.csv:1", "two columns are named 'user'"),
-        ("user,item\n1,2,3,4\n5,6,7,8\n", {}, "r.csv", "more fields than the header"),
-        ("user,item\n1,2\n3,4,5\n", {}, "r.csv", "line 3"),
+        ("user,item\n1,2,3,4\n5,6,7,8\n", {}, "r.csv:2", "a row of 4 cells, and there are 2 columns"),
+        ("user,item\n1,2\n3,4,5\n", {}, "r.csv:3", "a row of 3 cells, and there are 2 columns"),
         (b"user,item\n\xff\xfe,2\n", {}, "r.csv", "not UTF-8"),
         ("user,item\n1,2\n", {"rating": "stars"}, "r.csv:1", "no column 'stars' for rating"),
         ("user;item\n1;2\n", {}, "r.csv:1", 'set separator: ";"'),
         ("user\titem\n1\t2\n", {}, "r.csv:1", r'set separator: "\t"'),
         ("user,item\n1,2\n", {"separator": ";"}, "r.csv:1", 'set separator: ","'),
-        ("user,item,time\n1,2,2020-01-31\n", {}, "r.csv:2", "time '2020-01-31' must be a number (seconds)"),
+        (
+            "user,item,time\n1,2,31.01.2020\n",
+            {},
+            "r.csv:2",
+            "time '31.01.2020' is neither a number nor a date (seconds since 1970, or dates",
+        ),
     ],
 )
 def test_wrong_csv_files_are_one_line_with_the_place(tmp_path, text, settings, place, problem):
@@ -166,8 +170,8 @@ def test_recbole_files(ml100k):
     data = Recbole.make(path=ml100k)
     ratings = data.load()
     assert len(ratings.users) == 100_000
-    assert len(np.unique(ratings.users)) == 943
-    assert len(np.unique(ratings.items)) == 1_682
+    assert len(ratings.users.names) == 943
+    assert len(ratings.items.names) == 1_682
     assert ratings.catalogue["1"] == Item("Toy Story", 1995, ("Animation", "Children's", "Comedy"))
     assert ratings.times.min() > 8e8
     assert len(data.fingerprint()) == len(hashlib.sha256().hexdigest())
@@ -189,9 +193,8 @@ def test_a_small_recbole_folder(tmp_path):
     ("text", "line", "problem"),
     [
         ("user_id:token\titem_id:token\trating:float\n1\ta\t4\n1\tb\tnan\n", 3, "rating 'nan' is not a number"),
-        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\tNaN\n", 2, "time 'NaN' must be a number (seconds)"),
+        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\tNaN\n", 2, "time 'NaN' is neither a number nor a date"),
         ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\t4\n1\tb\t-3\n", 3, "time -3 is negative"),
-        ("user_id:token\titem_id:token\ttimestamp:float\n1\ta\t1e30\n", 2, "time 1e+30 is too large"),
         ("user_id:token\titem:token\n1\ta\n", 1, "no column 'item_id' for item (did you mean 'item'?"),
         ("uid:token\titem_id:token\n1\ta\n", 1, "no column 'user_id' for user"),
         ("user_id:token\titem_id:token\n1\t\n", 2, "an empty item"),

@@ -8,7 +8,8 @@ from tests.tiny_decoder import tiny_decoder
 
 from robench.api import DataError
 from robench.api.data import joined
-from robench.engine.data.prepare import Prepared, prepare
+from robench.engine.data.prepare import prepare
+from robench.engine.data.prepared import Prepared
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.run.preview import make_preview

@@ -1,112 +1,29 @@
-"""Prepares a data set: filters and splits a raw log, and seals the test items."""
+"""Prepares a data set: filters a raw log, numbers its users and items, and splits it."""
 
 from __future__ import annotations
-
-import hashlib
-import io
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api.data import Catalogue, DatasetConfig, HeldOut, IntArray, Interactions, Item, Ratings, TrainData
+from robench.api.data import Catalogue, IntArray, Interactions, Item
+from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
+from robench.engine.data.ids import number_ids
+from robench.engine.data.prepared import Prepared
 from robench.engine.data.splits import TEST, TRAIN, VALIDATION, parts_of
+from robench.engine.data.summary import Log, summarise
 from robench.spec import Part
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A data set after filtering and splitting.
-
-    Every ``Interactions`` has one row per user.
-
-    Args:
-        train: the training items.
-        validation: the validation items.
-        test: the test items.
-        catalogue: the items.
-        user_ids: the ids of the users in the source.
-        timed: whether the source has times. Otherwise the order of rows in the source counts as time.
-        profiles: a description of each user. The tuple is empty if the source has no profiles.
-    """
-
-    train: Interactions
-    validation: Interactions
-    test: Interactions
-    catalogue: Catalogue
-    user_ids: tuple[str, ...]
-    timed: bool = True
-    profiles: tuple[str, ...] = ()
-
-    def train_data(self) -> TrainData:
-        """Returns the data that a fit may see."""
-        return TrainData(self.train, self.validation, self.catalogue, self.profiles)
-
-    def held_out(self) -> HeldOut:
-        """Returns the test items under a fresh seal."""
-        return HeldOut(self.test)
-
-    def sha256(self) -> str:
-        """Returns a digest of the interactions, ids and texts."""
-        facts: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
-        texts = json.dumps(facts + ([self.profiles] if self.profiles else []))
-        parts = [part.sha256() for part in (self.train, self.validation, self.test)]
-        return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
-
-    def save(self, path: Path) -> None:
-        """Writes the data as an npz file without pickles."""
-        path.write_bytes(self.to_bytes())
-
-    def to_bytes(self) -> bytes:
-        """Returns the data as an npz file without pickles."""
-        texts = {
-            "user_ids": self.user_ids,
-            "item_ids": self.catalogue.ids,
-            "items": [item.facts() for item in self.catalogue.items],
-            "timed": self.timed,
-            "profiles": self.profiles,
-        }
-        arrays: dict[str, NDArray[Any]] = {"texts": np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)}
-        for name in ("train", "validation", "test"):
-            part: Interactions = getattr(self, name)
-            arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items, f"{name}_times": part.times}
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
-
-    @staticmethod
-    def load(path: Path) -> Prepared:
-        """Reads data from a file that ``save`` has written."""
-        return Prepared.from_bytes(path.read_bytes())
-
-    @staticmethod
-    def from_bytes(content: bytes) -> Prepared:
-        """Reads data from the bytes that ``to_bytes`` has returned."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            texts = json.loads(file["texts"].tobytes())
-            n_items = len(texts["item_ids"])
-            train, validation, test = (
-                Interactions(file[f"{name}_indptr"], file[f"{name}_items"], file[f"{name}_times"], n_items)
-                for name in ("train", "validation", "test")
-            )
-        items = tuple(Item(i["title"], i["year"], tuple(i["genres"]), i.get("description", "")) for i in texts["items"])
-        catalogue = Catalogue(tuple(texts["item_ids"]), items)
-        profiles = tuple(texts.get("profiles", ()))
-        return Prepared(train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]), profiles)
 
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     """Filters a raw log, numbers its users and items, and splits it.
 
-    Ratings below the minimum are dropped first. Of several rows with the same user and item, only the first in input
-    order is kept. Users and items with too few interactions are then dropped until nothing changes (k-core).
+    Ratings below the minimum are dropped first. Of several rows with the same user and item, the earliest is kept, or
+    what ``repeats`` says. Users and items with too few interactions are then dropped until nothing changes (k-core).
 
-    Users and items are numbered in the order of their ids. If all ids are whole numbers, they are ordered by value.
-    Otherwise, ids are ordered as strings. Therefore row numbers do not depend on the order of the file.
+    Users and items are numbered in the order of their ids. Ids are ordered by value if all of them are whole numbers,
+    and otherwise as text. The events of a user are in time order. Events at the same time are in the order of their
+    items' ids. Therefore nothing depends on the order of the rows, unless the source has no times.
 
     Args:
         ratings: the raw log.
@@ -116,46 +33,51 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     Raises:
         DataError: if the log is empty or inconsistent, or if nothing is left after the filters.
     """
-    times = _check_columns(ratings)
-    keep = np.arange(len(ratings.users))
-    if config.min_rating is not None:
-        if ratings.ratings is None:
-            raise DataError("min_rating is set, and this data set has no ratings")
-        keep = keep[ratings.ratings[keep] >= config.min_rating]
-    user_ids, users = _number(ratings.users)
-    item_ids, items = _number(ratings.items)
-    _, first = np.unique(users[keep] * len(item_ids) + items[keep], return_index=True)
-    keep = keep[np.sort(first)]
-    keep = k_core(users, items, keep, config.min_user_interactions, config.min_item_interactions)
-    if not len(keep):
+    _check_columns(ratings)
+    rows = _rated(ratings, config.min_rating)
+    low_ratings = len(ratings.users) - len(rows)
+    user_ids, users = number_ids(ratings.users)
+    item_ids, items = number_ids(ratings.items)
+    rows = rows[_time_order(users[rows], items[rows], None if ratings.times is None else ratings.times[rows])]
+    once = _without_repeats(users[rows] * len(item_ids) + items[rows], config.repeats)
+    repeats = len(rows) - len(once)
+    rows = rows if config.repeats == "all" else rows[once]
+    kept = k_core(users, items, rows, config.min_user_interactions, config.min_item_interactions)
+    if not len(kept):
         raise DataError(
             f"nothing is left of {len(users)} rows after the filters (min_rating {config.min_rating}, at least "
             f"{config.min_user_interactions} per user, {config.min_item_interactions} per item)"
         )
-    user_numbers, users = np.unique(users[keep], return_inverse=True)
-    item_numbers, items = np.unique(items[keep], return_inverse=True)
-    times = times[keep]
-    order = np.lexsort((np.arange(len(keep)), times, users))
-    users, items, times = users[order].astype(np.int64), items[order].astype(np.int64), times[order]
+    user_numbers, users = _renumber(users[kept], len(user_ids))
+    item_numbers, items = _renumber(items[kept], len(item_ids))
+    times = kept.astype(np.int64) if ratings.times is None else np.asarray(ratings.times[kept], dtype=np.int64)
     part = parts_of(split, users, times, timed=ratings.times is not None)
     train, validation, test = (
         _rows(users, items, times, part == p, len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST)
     )
-    names = tuple(str(item_ids[i]) for i in item_numbers)
-    catalogue = Catalogue(names, tuple(ratings.catalogue.get(name, Item()) for name in names))
-    names = tuple(str(user_ids[u]) for u in user_numbers)
-    profiles = tuple(ratings.profiles.get(name, "") for name in names)
+    names = [item_ids[i] for i in item_numbers.tolist()]
+    catalogue = Catalogue(tuple(names), tuple(_tidy(ratings.catalogue.get(name)) for name in names))
+    names = [user_ids[u] for u in user_numbers.tolist()]
+    profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names)
+    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, len(rows))
     return Prepared(
-        train, validation, test, catalogue, names, ratings.times is not None, profiles if any(profiles) else ()
+        train,
+        validation,
+        test,
+        catalogue,
+        tuple(names),
+        ratings.times is not None,
+        profiles if any(profiles) else (),
+        summarise(log, config, train, validation, test, catalogue, profiles),
     )
 
 
-def _check_columns(ratings: Ratings) -> IntArray:
-    """Checks the columns of a log, and returns the times or the input positions."""
+def _check_columns(ratings: Ratings) -> None:
+    """Refuses a log without rows, with columns of unequal length, or with a rating that is not a number."""
     n = len(ratings.users)
     if n == 0:
         raise DataError("the data set has no rows")
-    for name in ("items", "times", "ratings"):
+    for name in ("items", "times", "ratings", "parts"):
         column = getattr(ratings, name)
         if column is not None and len(column) != n:
             raise DataError(f"{n} users but {len(column)} {name}")
@@ -163,28 +85,53 @@ def _check_columns(ratings: Ratings) -> IntArray:
         raise DataError(
             f"the rating of row {int(np.flatnonzero(~np.isfinite(ratings.ratings))[0]) + 1} is not a number"
         )
-    if ratings.times is None:
-        return np.arange(n, dtype=np.int64)
-    if ratings.times.min() < 0:
-        raise DataError(f"the time of row {int(np.flatnonzero(ratings.times < 0)[0]) + 1} is negative")
-    return np.asarray(ratings.times, dtype=np.int64)
+    if ratings.times is not None and np.asarray(ratings.times).dtype.kind not in "iu":
+        raise DataError(f"times must be whole numbers of ticks, not {np.asarray(ratings.times).dtype}")
 
 
-def _number(ids: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
-    """Returns the distinct ids in order, and the index of each row's id, int64 [n]."""
-    values = ids
-    if values.dtype.kind not in "iu":
-        values = values.astype(str)
-        lengths = np.char.str_len(values)
-        plain = np.char.isdigit(values) & (lengths <= 18) & ~(np.char.startswith(values, "0") & (lengths > 1))
-        if plain.all():
-            values = values.astype(np.int64)
-    names, place = np.unique(values, return_inverse=True)
-    return names, place.astype(np.int64)
+def _rated(ratings: Ratings, lowest: float | None) -> IntArray:
+    """Returns the rows whose rating is high enough, int64."""
+    if lowest is None:
+        return np.arange(len(ratings.users), dtype=np.int64)
+    if ratings.ratings is None:
+        raise DataError("min_rating is set, and this data set has no ratings")
+    return np.flatnonzero(ratings.ratings >= lowest).astype(np.int64)
+
+
+def _time_order(users: IntArray, items: IntArray, times: IntArray | None) -> IntArray:
+    """Returns the order of rows by user and time. Without times, the rows of a user keep their order."""
+    return np.argsort(users, kind="stable") if times is None else np.lexsort((items, times, users))
+
+
+def _without_repeats(pairs: IntArray, keep: str) -> IntArray:
+    """Returns the place of one row per user-item pair, sorted.
+
+    Args:
+        pairs: the number of each row's pair, int64 [n], in time order within a user.
+        keep: ``last`` for the latest row of a pair, anything else for the earliest.
+    """
+    if keep == "last":
+        return np.sort(len(pairs) - 1 - np.unique(pairs[::-1], return_index=True)[1])
+    return np.sort(np.unique(pairs, return_index=True)[1])
+
+
+def _renumber(codes: IntArray, n: int) -> tuple[IntArray, IntArray]:
+    """Returns the numbers below ``n`` that occur, sorted, and the position of each row's number among them."""
+    present = np.zeros(n, dtype=bool)
+    present[codes] = True
+    return np.flatnonzero(present).astype(np.int64), (np.cumsum(present) - 1)[codes]
+
+
+def _tidy(item: Item | None) -> Item:
+    """Returns an item whose texts have single blanks as their only white space."""
+    if item is None:
+        return Item()
+    genres = tuple(" ".join(genre.split()) for genre in item.genres)
+    return Item(" ".join(item.title.split()), item.year, genres, " ".join(item.description.split()))
 
 
 def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_item: int) -> IntArray:
-    """Returns the largest subset with enough rows for each user and each item.
+    """Returns the largest subset with enough rows of each user and each item.
 
     Args:
         users: the user of each row, int64 [n].

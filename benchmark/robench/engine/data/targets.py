@@ -7,7 +7,7 @@ import numpy as np
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import DataError
 from robench.api.rng import Rng
-from robench.engine.data.prepare import Prepared
+from robench.engine.data.prepared import Prepared
 from robench.spec import TargetChoice, UserSample
 
 

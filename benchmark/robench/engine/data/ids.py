@@ -1,0 +1,71 @@
+"""Numbers the ids of users and items, and finds ids that look alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api.data import IntArray
+from robench.api.dataset import Ids
+
+WHOLE = re.compile("0|[1-9][0-9]{0,17}")  # a whole number that fits into 64 bits, in its usual form
+NUMBER = re.compile(r"[+-]?[0-9]+(\.0*)?")
+EXAMPLES = 2
+
+
+def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], IntArray]:
+    """Returns the distinct ids in order, and the index of each row's id, int64 [n].
+
+    Ids are ordered by value if all of them are whole numbers, and otherwise as text.
+    """
+    names, codes = _distinct(ids)
+    if all(map(WHOLE.fullmatch, names)):
+        order = np.argsort(np.array([int(name) for name in names], dtype=np.int64), kind="stable")
+    else:
+        order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+    place = np.empty(len(names), dtype=np.int64)
+    place[order] = np.arange(len(names))
+    return [names[i] for i in order.tolist()], place[codes]
+
+
+def _distinct(ids: NDArray[Any] | Ids) -> tuple[Sequence[str], NDArray[np.integer[Any]]]:
+    """Returns the distinct ids as strings, and the number of each row's id."""
+    if isinstance(ids, Ids):
+        return ids.names, ids.codes
+    if ids.dtype.kind in "iub":
+        values, codes = np.unique(ids, return_inverse=True)
+        return [str(value) for value in values.tolist()], codes
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(str(name), len(numbers)) for name in ids.tolist()), np.int64, len(ids))
+    return list(numbers), codes
+
+
+def plain_form(name: str) -> str:
+    """Returns an id without differences of form: outer white space, letter case, and zeros after the decimal point."""
+    text = " ".join(name.split()).casefold()
+    return str(int(text.partition(".")[0])) if len(text) < 40 and NUMBER.fullmatch(text) else text
+
+
+def find_look_alikes(names: Sequence[str], kind: str) -> str:
+    """Returns a line about distinct ids that differ only in form, or an empty string if there are none.
+
+    Args:
+        names: distinct ids.
+        kind: what the ids name, such as ``users``.
+    """
+    if all(map(WHOLE.fullmatch, names)):
+        return ""
+    forms: dict[str, list[str]] = {}
+    for name in names:
+        forms.setdefault(plain_form(name), []).append(name)
+    alike = [group for group in forms.values() if len(group) > 1]
+    if not alike:
+        return ""
+    examples = ", ".join(" and ".join(repr(name) for name in group[:2]) for group in alike[:EXAMPLES])
+    return (
+        f"{sum(map(len, alike))} {kind} have ids that differ only in form, such as {examples}; each counts as its own"
+    )

@@ -1,0 +1,104 @@
+"""Prepared data: the parts of a split, the catalogue, and their form on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api.codec import decode, encode
+from robench.api.data import Catalogue, HeldOut, Interactions, Item, TrainData
+from robench.api.summary import DataSummary
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A data set after filters and split.
+
+    Every ``Interactions`` has one row per user.
+
+    Args:
+        train: the training items.
+        validation: the validation items.
+        test: the test items.
+        catalogue: the items.
+        user_ids: the ids of the users in the source.
+        timed: whether the source has times. Otherwise the order of rows in the source counts as time.
+        profiles: a text per user. The tuple is empty if the source has no profiles.
+        summary: what was read, and what the filters left. It does not belong to ``sha256``.
+    """
+
+    train: Interactions
+    validation: Interactions
+    test: Interactions
+    catalogue: Catalogue
+    user_ids: tuple[str, ...]
+    timed: bool = True
+    profiles: tuple[str, ...] = ()
+    summary: DataSummary = field(default_factory=DataSummary)
+
+    def train_data(self) -> TrainData:
+        """Returns the data that a fit may see."""
+        return TrainData(self.train, self.validation, self.catalogue, self.profiles)
+
+    def held_out(self) -> HeldOut:
+        """Returns the test items under a fresh seal."""
+        return HeldOut(self.test)
+
+    def sha256(self) -> str:
+        """Returns a digest of the interactions, ids and texts."""
+        facts: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
+        texts = json.dumps(facts + ([self.profiles] if self.profiles else []))
+        parts = [part.sha256() for part in (self.train, self.validation, self.test)]
+        return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Writes the data as an npz file without pickles."""
+        path.write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Returns the data as an npz file without pickles."""
+        texts = {
+            "user_ids": self.user_ids,
+            "item_ids": self.catalogue.ids,
+            "items": [item.facts() for item in self.catalogue.items],
+            "timed": self.timed,
+            "profiles": self.profiles,
+            "summary": encode(self.summary),
+        }
+        arrays: dict[str, NDArray[Any]] = {"texts": np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)}
+        for name in ("train", "validation", "test"):
+            part: Interactions = getattr(self, name)
+            arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items, f"{name}_times": part.times}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @staticmethod
+    def load(path: Path) -> Prepared:
+        """Reads data that ``save`` has written."""
+        return Prepared.from_bytes(path.read_bytes())
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Prepared:
+        """Reads data that ``to_bytes`` has returned."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            texts = json.loads(file["texts"].tobytes())
+            n_items = len(texts["item_ids"])
+            train, validation, test = (
+                Interactions(file[f"{name}_indptr"], file[f"{name}_items"], file[f"{name}_times"], n_items)
+                for name in ("train", "validation", "test")
+            )
+        items = tuple(Item(i["title"], i["year"], tuple(i["genres"]), i.get("description", "")) for i in texts["items"])
+        catalogue = Catalogue(tuple(texts["item_ids"]), items)
+        profiles = tuple(texts.get("profiles", ()))
+        summary = decode(DataSummary, texts["summary"])
+        return Prepared(
+            train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]), profiles, summary
+        )

@@ -1,0 +1,124 @@
+"""Summarises a data set for its users: counts, quantiles, times and peculiarities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from robench.api.data import Catalogue, IntArray, Interactions, joined
+from robench.api.dataset import DatasetConfig, Ratings
+from robench.api.summary import DataSummary, Quantiles
+from robench.engine.data.ids import find_look_alikes, plain_form
+
+FIELDS = ("title", "year", "genres", "description")
+FEW = 0.5  # a catalogue that describes a smaller share of the items may have ids of another form
+MANY_TIES = 0.2  # a larger share of equal times is worth a line
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """A raw log, with what its filters have dropped before the k-core.
+
+    Args:
+        ratings: the raw log.
+        user_ids: the distinct ids of users.
+        item_ids: the distinct ids of items.
+        low_ratings: the number of rows with too low a rating.
+        repeats: the number of rows that repeat a user-item pair.
+        rows: the number of rows before the k-core.
+    """
+
+    ratings: Ratings
+    user_ids: Sequence[str]
+    item_ids: Sequence[str]
+    low_ratings: int
+    repeats: int
+    rows: int
+
+
+def summarise(
+    log: Log,
+    config: DatasetConfig,
+    train: Interactions,
+    validation: Interactions,
+    test: Interactions,
+    catalogue: Catalogue,
+    profiles: Sequence[str],
+) -> DataSummary:
+    """Returns the summary of a data set after its filters and split."""
+    whole = joined(joined(train, validation), test)
+    ticks, timed = log.ratings.ticks, log.ratings.times is not None
+    ties = _equal_times(whole) if timed else None
+    return DataSummary(
+        rows=len(log.ratings.users),
+        low_ratings=log.low_ratings,
+        repeats=log.repeats,
+        outside_core=log.rows - len(whole),
+        users=whole.n_users,
+        items=whole.n_items,
+        interactions=len(whole),
+        parts=(len(train), len(validation), len(test)),
+        evaluated=int(((train.lengths() > 0) & (test.lengths() > 0)).sum()),
+        first=describe_time(int(whole.times.min()), ticks) if timed else "",
+        last=describe_time(int(whole.times.max()), ticks) if timed else "",
+        equal_times=ties,
+        per_user=_quantiles(whole.lengths()),
+        per_item=_quantiles(whole.counts()),
+        described={name: sum(bool(getattr(item, name)) for item in catalogue.items) for name in FIELDS},
+        profiles=sum(map(bool, profiles)),
+        notes=(*log.ratings.notes, *filter(None, _notes(log, config, ties))),
+    )
+
+
+def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
+    """Returns lines about the data, of which some may be empty."""
+    lines = [find_look_alikes(log.user_ids, "users"), find_look_alikes(log.item_ids, "items"), _unmatched(log)]
+    if ties is None:
+        lines.append("no times: input order counts as time")
+    elif ties >= MANY_TIES:
+        lines.append(f"{ties:.0%} of interactions have the time of another of the same user: ordered by item id")
+    if log.repeats and config.repeats == "all":
+        lines.append(f"{log.repeats} interactions repeat a user-item pair, and are kept")
+    return lines
+
+
+def _unmatched(log: Log) -> str:
+    """Returns a line about items without a description, if they are many."""
+    described = log.ratings.catalogue
+    found = sum(name in described for name in log.item_ids)
+    if not described or found >= FEW * len(log.item_ids):
+        return ""
+    line = f"the descriptions of items match {found} of {len(log.item_ids)} items"
+    forms = {plain_form(name): name for name in described}
+    alike = [name for name in log.item_ids if name not in described and plain_form(name) in forms]
+    if alike:
+        name = alike[0]
+        line += f"; {len(alike)} more differ only in form, such as {name!r} and {forms[plain_form(name)]!r}"
+    return line
+
+
+def _equal_times(data: Interactions) -> float:
+    """Returns the share of interactions whose time equals that of another interaction of the same user."""
+    users = data.users()
+    order = np.lexsort((data.times, users))
+    same = (np.diff(users[order]) == 0) & (np.diff(data.times[order]) == 0)
+    return float((np.append(same, False) | np.append(False, same)).mean())
+
+
+def _quantiles(counts: IntArray) -> Quantiles:
+    low, first, middle, third, high = np.quantile(counts, [0, 0.25, 0.5, 0.75, 1], method="lower").tolist()
+    return int(low), int(first), int(middle), int(third), int(high)
+
+
+def describe_time(time: int, ticks: int | None) -> str:
+    """Returns a time as a date, or as a number if its unit is not known or it is not in the years 1900 to 9999."""
+    if ticks is None:
+        return str(time)
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time // ticks)
+    except OverflowError:
+        return str(time)
+    return moment.strftime("%Y-%m-%d") if moment.year >= 1900 else str(time)

@@ -1,0 +1,183 @@
+"""Delimited text: separators, quotes, and rows of unequal length."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from robench.api import DataError
+from robench_plugins.datasets.reading.opening import plain_suffix, read_content
+from robench_plugins.datasets.reading.table import Table, check_names
+from robench_plugins.datasets.reading.text import line_of_row, rows_with_lines, to_utf8
+
+SEPARATORS = ("\t", "::", ";", ",", "|")
+BLANKS = " "  # one or more blanks or tabs
+QUOTED = (",", ";", "|")  # the separators of files in which a cell may be quoted
+UNIT = b"\x1f"  # stands for a separator of several characters
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """The form of a delimited text.
+
+    Args:
+        separator: the text between two cells. A blank stands for any number of blanks and tabs. None chooses a tab for
+            .tsv, .tab and atomic files, ``::`` for .dat files, and otherwise a comma.
+        encoding: the encoding of the file.
+        columns: the names of the columns if the file has no header, otherwise None.
+        ids: the columns that hold ids, which are read as dictionaries to save memory.
+    """
+
+    separator: str | None = None
+    encoding: str = "utf-8"
+    columns: tuple[str, ...] | None = None
+    ids: tuple[str, ...] = ()
+
+    def separator_of(self, path: Path) -> str:
+        """Returns the separator of a file."""
+        if self.separator is not None:
+            return self.separator
+        usual = {".tsv": "\t", ".tab": "\t", ".inter": "\t", ".item": "\t", ".user": "\t", ".dat": "::"}
+        return usual.get(plain_suffix(path), ",")
+
+
+def read_delimited(path: Path, form: Delimited) -> Table:
+    """Returns the table in a delimited text, with every cell as a string.
+
+    Cells are quoted as in RFC 4180 in files with a comma, semicolon or bar between cells. In other files a quote is an
+    ordinary character. Empty lines are skipped.
+
+    Raises:
+        DataError: if the file cannot be read, is empty or ragged, has a wrong encoding or a stray quote, or if two
+            columns share a name.
+    """
+    content = to_utf8(read_content(path), form.encoding, path)
+    separator = form.separator_of(path)
+    quoted = separator if separator in QUOTED and b'"' in content else None
+    if quoted:
+        _check_quotes(content, separator, path)
+    head = _first_row(content, separator, quoted, path)
+    names = _column_names(head, form, separator, path)
+    check_names(names, f"{path}:1")
+    header = 0 if form.columns is not None else 1
+
+    def line_of(row: int) -> int:
+        return line_of_row(content, row + header, quoted)
+
+    prepared, sign = _with_one_sign(content, separator, path)
+    data = _parse(prepared, sign, names, header, form.ids, quoted, path)
+    table = Table(path, data, line_of, header=form.columns is None)
+    if not len(table):
+        raise DataError("the file has a header and no rows", where=str(path))
+    return table
+
+
+def _first_row(content: bytes, separator: str, quoted: str | None, path: Path) -> list[str]:
+    """Returns the cells of the first row."""
+    first = next(rows_with_lines(content[: 1 << 22], None), None)
+    if first is None:
+        raise DataError("the file is empty", where=str(path))
+    line = first[1]
+    if separator == BLANKS:
+        return line.split()
+    if not quoted:
+        return line.split(separator)
+    text = content[: 1 << 22].decode("utf-8", "ignore")
+    return next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row), [])
+
+
+def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Path) -> list[str]:
+    """Returns the names of the columns, from the header or the settings."""
+    names = [name.strip() for name in head] if form.columns is None else list(form.columns)
+    if len(head) == 1:
+        other = next((sign for sign in SEPARATORS if sign != separator and sign in head[0]), None)
+        if other is not None:
+            what = "header" if form.columns is None else "first row"
+            hint = f"set separator: {json.dumps(other)}"
+            problem = f"the {what} has no {json.dumps(separator)} between columns"
+            raise DataError(problem, where=f"{path}:1", hint=hint)
+    if len(names) != len(head):
+        problem = f"columns names {len(names)} columns, and the first row has {len(head)} cells"
+        raise DataError(problem, where=f"{path}:1", hint=f"it begins with {', '.join(head[:4])}")
+    return names
+
+
+def _check_quotes(content: bytes, separator: str, path: Path) -> None:
+    """Refuses quotes that neither start nor end a cell.
+
+    Raises:
+        DataError: if there is such a quote, or if the last quoted cell does not end.
+    """
+    text = np.frombuffer(content, np.uint8)
+    places = np.flatnonzero(text == ord('"'))
+    edges = np.array([ord(separator), ord("\n"), ord("\r")], dtype=np.uint8)
+    starts, ends = places[::2], places[1::2]
+    before, after = text[np.maximum(starts - 1, 0)], text[np.minimum(ends + 1, len(text) - 1)]
+    fine = (starts == 0) | np.isin(before, edges)
+    fine[1:] |= starts[1:] == ends[: len(starts) - 1] + 1  # a doubled quote within a cell
+    closed = (ends == len(text) - 1) | np.isin(after, edges)
+    closed[: len(starts) - 1] |= (ends[: len(starts) - 1] + 1 == starts[1:]) if len(starts) > 1 else False
+    wrong = [starts[~fine], starts[: len(ends)][~closed], starts[len(ends) :]]
+    first = min((int(some[0]) for some in wrong if len(some)), default=None)
+    if first is not None:
+        line = content[:first].count(b"\n") + content[:first].count(b"\r") - content[:first].count(b"\r\n") + 1
+        hint = 'double it ("") within a quoted cell, or set separator if it is not a comma'
+        raise DataError("a stray quote: its cell does not start and end with one", where=f"{path}:{line}", hint=hint)
+
+
+def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, str]:
+    """Returns the text with a separator of one character, and that character."""
+    if separator == BLANKS:
+        return re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", content)), " "
+    if len(separator.encode()) == 1:
+        return content, separator
+    if UNIT in content:
+        raise DataError("the file holds the character U+001F, which robench needs itself", where=str(path))
+    return content.replace(separator.encode(), UNIT), UNIT.decode()
+
+
+def _parse(
+    content: bytes,
+    sign: str,
+    names: Sequence[str],
+    header: int,
+    ids: Sequence[str],
+    quoted: str | None,
+    path: Path,
+) -> pa.Table:
+    """Returns the columns of a text."""
+    wrong: list[pa_csv.InvalidRow] = []
+
+    def refuse(row: pa_csv.InvalidRow) -> str:
+        wrong.append(row)
+        return "error"
+
+    coded = pa.dictionary(pa.int32(), pa.string())
+    types = {name: coded if name in ids else pa.string() for name in names}
+    parsing = pa_csv.ParseOptions(
+        delimiter=sign,
+        quote_char='"' if quoted else False,
+        newlines_in_values=quoted is not None,
+        ignore_empty_lines=True,
+        invalid_row_handler=refuse,
+    )
+    reading = pa_csv.ReadOptions(column_names=list(names), skip_rows_after_names=header, use_threads=False)
+    converting = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=False, check_utf8=False)
+    try:
+        return pa_csv.read_csv(pa.BufferReader(content), reading, parsing, converting)
+    except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:
+        if not wrong:
+            raise DataError(f"not a table: {str(error).splitlines()[0]}", where=str(path)) from None
+    row = wrong[0]
+    line = line_of_row(content, int(row.number) - 1, quoted) if row.number is not None else 1
+    problem = f"a row of {row.actual_columns} cells, and there are {row.expected_columns} columns"
+    raise DataError(problem, where=f"{path}:{line}")

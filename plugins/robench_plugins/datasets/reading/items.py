@@ -1,0 +1,75 @@
+"""Reads the descriptions of items and the profiles of users from tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from robench.api import Item
+from robench_plugins.datasets.reading.table import Table
+
+YEAR = re.compile(r"\s*([0-9]{1,4})(\.0*)?\s*")
+
+
+def parse_year(cell: str) -> int | None:
+    """Returns the year in a cell such as ``1994`` or ``1994.0``, or None if the cell holds anything else."""
+    match = YEAR.fullmatch(cell)
+    return int(match[1]) if match else None
+
+
+def distinct_ids(table: Table, name: str, key: str, kind: str) -> list[str]:
+    """Returns a column of distinct ids.
+
+    Args:
+        table: a table with one row per item or user.
+        name: the column.
+        key: the setting that names the column.
+        kind: what the ids name, for messages.
+
+    Raises:
+        DataError: if there is no such column, or if an id is empty or repeated.
+    """
+    ids = table.ids(name, key).tolist()
+    seen: set[str] = set()
+    for row, one in enumerate(ids):
+        if one in seen:
+            raise table.error(f"{kind} '{one}' is described twice", row)
+        seen.add(one)
+    return ids
+
+
+def read_items(
+    table: Table,
+    ids: Sequence[str],
+    title: str,
+    year: str,
+    genres: str,
+    description: str,
+    split: Callable[[str], list[str]],
+) -> dict[str, Item]:
+    """Returns the description of every item by its id.
+
+    Args:
+        table: a table with one row per item.
+        ids: the id of each row.
+        title: the column of titles. A missing column counts as empty, here and below.
+        year: the column of years.
+        genres: the column of genres.
+        description: the column of descriptions.
+        split: a function from a cell of genres to the genres.
+    """
+    columns = [table.texts(name) for name in (title, year, genres, description)]
+    return {
+        one: Item(name, parse_year(when), tuple(filter(None, map(str.strip, split(kinds)))), text)
+        for one, name, when, kinds, text in zip(ids, *columns, strict=True)
+    }
+
+
+def read_profiles(table: Table, ids: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Returns the text about every user by id.
+
+    A text such as ``age: 24, occupation: nurse`` has the order of the columns, without empty cells.
+    """
+    rows = zip(*(table.texts(name) for name in names), strict=True) if names else [()] * len(table)
+    texts = [", ".join(f"{name}: {cell}" for name, cell in zip(names, row, strict=True) if cell) for row in rows]
+    return dict(zip(ids, texts, strict=True))

@@ -1,0 +1,161 @@
+"""Opens files, unpacks them, and lists folders without hidden files."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TypeVar, cast
+
+from robench.api import DataError
+from robench.api.errors import did_you_mean
+
+# The first bytes of each kind of compressed file, by its ending.
+MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK"}
+ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar")
+OPEN: dict[str, Callable[[BinaryIO], BinaryIO]] = {
+    ".gz": lambda file: cast(BinaryIO, gzip.GzipFile(fileobj=file)),
+    ".bz2": lambda file: cast(BinaryIO, bz2.BZ2File(file)),
+    ".xz": lambda file: cast(BinaryIO, lzma.LZMAFile(file)),
+}
+Bytes = TypeVar("Bytes", bytes, bytearray)
+BLOCK = 1 << 20
+LARGEST_RATIO = 1000  # text does not shrink more than this
+ALWAYS_FINE = 1 << 28  # bytes that may be unpacked whatever the ratio
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """Returns the sha256 of the bytes of some files, as a hex digest.
+
+    Raises:
+        DataError: if a file cannot be opened.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(BLOCK):
+                    digest.update(block)
+        except OSError as error:
+            raise unreadable(path, error) from None
+    return digest.hexdigest()
+
+
+def plain_suffix(path: Path) -> str:
+    """Returns the ending of a file's name in lower case, without the ending of its compression."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    while suffixes and suffixes[-1] in MAGIC:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def is_hidden(name: str) -> bool:
+    """Returns whether a file belongs to a file manager or an editor, by its name."""
+    return name.startswith((".", "~$")) or name in ("Thumbs.db", "desktop.ini") or name.endswith("~")
+
+
+def read_content(path: Path) -> bytes:
+    """Returns the bytes of a file, unpacked if its name ends in .gz, .bz2, .xz, .zst or .zip.
+
+    Raises:
+        DataError: if the file is missing, is damaged, is compressed otherwise than its name says, or holds several
+            files.
+    """
+    if path.name.lower().endswith((*ARCHIVES, *(f".tar{ending}" for ending in MAGIC))):
+        raise DataError("an archive of files, not a file", where=str(path), hint="unpack it, and name the file")
+    if path.is_dir():
+        raise DataError("a folder, not a file", where=str(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    ending = path.suffix.lower()
+    actual = next((end for end, magic in MAGIC.items() if content.startswith(magic)), "")
+    if ending not in MAGIC:
+        if actual and not _is_text(content):
+            hint = f"if it is, let its name end in {actual}"
+            raise DataError(f"it looks like a {actual} file, and is not named so", where=str(path), hint=hint)
+        return content
+    if actual != ending:
+        problem = f"it looks like a {actual} file" if actual else "its content is not compressed in this way"
+        raise DataError(f"named {ending}, but {problem}", where=str(path))
+    return _unpack(content, ending, path)
+
+
+def _is_text(content: bytes) -> bool:
+    """Returns whether the first bytes of a file hold no control characters other than white space."""
+    return not any(byte < 9 or 13 < byte < 32 for byte in content[:512])
+
+
+def _unpack(content: bytes, ending: str, path: Path) -> bytes:
+    """Returns the unpacked bytes of a file."""
+    most = max(ALWAYS_FINE, LARGEST_RATIO * len(content))
+    try:
+        if ending == ".zip":
+            return _only_member(content, most, path)
+        if ending == ".zst":
+            return _unpack_zst(content, most)
+        with OPEN[ending](io.BytesIO(content)) as file:
+            return _bounded(file.read(most + 1), most)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError) as error:
+        problem = "it is cut off" if isinstance(error, EOFError) else str(error).splitlines()[0] if str(error) else ""
+        raise DataError(f"a damaged {ending} file: {problem}", where=str(path)) from None
+
+
+def _bounded(content: Bytes, most: int) -> Bytes:
+    if len(content) > most:
+        raise ValueError(f"its content is more than {LARGEST_RATIO} times as large")
+    return content
+
+
+def _unpack_zst(content: bytes, most: int) -> bytes:
+    """Returns the unpacked bytes of a .zst file."""
+    import pyarrow as pa  # noqa: PLC0415  # slow to import, and not needed for other files
+
+    with pa.CompressedInputStream(pa.BufferReader(content), "zstd") as file:
+        unpacked = bytearray()
+        while block := file.read(BLOCK):
+            unpacked += block
+            _bounded(unpacked, most)
+    return bytes(unpacked)
+
+
+def _only_member(content: bytes, most: int, path: Path) -> bytes:
+    """Returns the bytes of the only file in a zip archive, apart from hidden files."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = [
+            member
+            for member in archive.infolist()
+            if not member.is_dir()
+            and not is_hidden(PurePosixPath(member.filename).name)
+            and not member.filename.startswith("__MACOSX/")
+        ]
+        if len(members) != 1:
+            names = ", ".join(member.filename for member in members[:3])
+            problem = f"a .zip of {len(members)} files" + (f" ({names})" if names else "")
+            raise DataError(problem, where=str(path), hint="unpack it, and name the file")
+        if members[0].flag_bits & 1:
+            raise DataError("a .zip with a password", where=str(path), hint="unpack it, and name the file")
+        try:
+            with archive.open(members[0]) as file:
+                return _bounded(file.read(most + 1), most)
+        except NotImplementedError as error:
+            raise ValueError(str(error)) from None
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """Returns the error for a file that cannot be opened.
+
+    The hint suggests files of the same folder with similar names.
+    """
+    hint = ""
+    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
+        hint = did_you_mean(path.name, (p.name for p in path.parent.iterdir()), most=5)
+    problem = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+    return DataError(problem, where=str(path), hint=hint)

@@ -1,0 +1,208 @@
+"""A table of strings with its file, and the columns that data sets are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from robench.api import DataError, FloatArray, Ids
+from robench.api.errors import did_you_mean
+
+DATA_LIKE = re.compile(r"[-+]?[0-9.,:TZ /-]+")
+SHOWN = 60  # the most characters of a cell in a message
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The cells of a file.
+
+    Args:
+        path: the file.
+        data: the columns. Cells of delimited text are strings, and columns of ids are dictionaries of strings. An empty
+            cell is an empty string or null.
+        line_of: a function from the number of a row, starting at 0, to its line in the file.
+        header: whether the file names its columns.
+    """
+
+    path: Path
+    data: pa.Table
+    line_of: Callable[[int], int]
+    header: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [str(name) for name in self.data.column_names]
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return int(self.data.num_rows)
+
+    def __contains__(self, name: object) -> bool:
+        """Returns whether there is a column of this name."""
+        return name in self.names
+
+    def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
+        """Returns an error with the file and the line of a row, or of the header if ``row`` is None."""
+        return DataError(problem, where=f"{self.path}:{1 if row is None else self.line_of(row)}", hint=hint)
+
+    def check(self, name: str, key: str) -> None:
+        """Refuses the name of a column that the table does not have.
+
+        Args:
+            name: the column.
+            key: the setting that names the column.
+
+        Raises:
+            DataError: if the table has no such column.
+        """
+        if name in self:
+            return
+        hint = did_you_mean(name, self.names)
+        if self.header and any(DATA_LIKE.fullmatch(cell) for cell in self.names):
+            hint = "the first row looks like data: set header: false, and columns: [user, item, ...]"
+        raise self.error(f"no column '{name}' for {key}", hint=hint)
+
+    def column(self, name: str, key: str) -> pa.ChunkedArray:
+        """Returns a column without empty cells.
+
+        Raises:
+            DataError: if the table has no such column, or if a cell is empty.
+        """
+        self.check(name, key)
+        column = self.data[name]
+        empty = column.is_null()
+        if is_text(column.type):
+            text = column.cast(pa.large_string()) if not pa.types.is_dictionary(column.type) else column
+            empty = pc.or_(empty, _equals_empty(text))
+        if (row := first_true(empty)) is not None:
+            raise self.error(f"an empty {key}", row)
+        return column
+
+    def texts(self, name: str) -> list[str]:
+        """Returns the cells of a column as strings, empty where the table has no cell or no such column."""
+        if name not in self:
+            return [""] * len(self)
+        return ["" if cell is None else _text(cell) for cell in self.data[name].to_pylist()]
+
+    def ids(self, name: str, key: str, refused: str = "") -> Ids:
+        """Returns a column of ids, as they are written.
+
+        Args:
+            name: the column.
+            key: the setting that names the column.
+            refused: characters that an id must not hold besides line ends, such as the separator of the file.
+
+        Raises:
+            DataError: if there is no such column, or if a cell is empty or no id.
+        """
+        column = self.column(name, key)
+        if pa.types.is_floating(column.type):
+            raise self.error(f"column '{name}' holds numbers with a decimal point, which are no ids", hint="write text")
+        if not pa.types.is_dictionary(column.type):
+            column = (column if is_text(column.type) else column.cast(pa.string())).dictionary_encode()
+        whole = column.unify_dictionaries().combine_chunks()
+        if isinstance(whole, pa.ChunkedArray):
+            whole = whole.chunk(0)
+        names = [str(value) for value in whole.dictionary.to_pylist()]
+        codes = whole.indices.to_numpy(zero_copy_only=False)
+        bad = next((i for i, value in enumerate(names) if any(sign in value for sign in "\r\n" + refused)), None)
+        if bad is not None:
+            row = int(np.flatnonzero(codes == bad)[0])
+            raise self.error(f"the {key} {shortened(names[bad])} holds a line end or a separator", row)
+        return Ids(codes, names)
+
+    def numbers(self, name: str, key: str, decimal: str = ".") -> FloatArray:
+        """Returns a column of finite numbers, float64.
+
+        Args:
+            name: the column.
+            key: the setting that names the column.
+            decimal: the sign before the decimals.
+
+        Raises:
+            DataError: if there is no such column, or if a cell is not a finite number.
+        """
+        column = self.column(name, key)
+        numbers = to_floats(column, decimal)
+        if not np.isfinite(numbers).all():
+            row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+            hint = "set decimal: ','" if decimal == "." and "," in _text(column[row].as_py()) else ""
+            raise self.error(f"{key} {shortened(column[row].as_py())} is not a number", row, hint)
+        return numbers
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Returns whether a column holds strings."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def to_floats(column: pa.ChunkedArray, decimal: str = ".") -> FloatArray:
+    """Returns the cells as numbers, float64, with NaN for every cell that is not a number."""
+    if not is_text(column.type):
+        try:
+            return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+        except pa.ArrowInvalid:
+            return np.full(len(column), np.nan)
+    column = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
+    if decimal != ".":
+        dotted = pc.match_substring(column, ".")
+        column = pc.if_else(dotted, "", pc.replace_substring(column, decimal, "."))
+    fine = pc.match_substring_regex(column, r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
+    plain = pc.utf8_ltrim(column, "+")
+    numbers = pc.if_else(fine, plain, "nan").cast(pa.float64())
+    return np.asarray(numbers.to_numpy(), dtype=np.float64)
+
+
+def first_true(rows: pa.ChunkedArray | NDArray[np.bool_]) -> int | None:
+    """Returns the first row that is true, or None."""
+    place = pc.index(rows, True).as_py() if isinstance(rows, pa.ChunkedArray | pa.Array) else -1
+    return None if place < 0 else int(place)
+
+
+def shortened(cell: Any) -> str:
+    """Returns a cell in quotes for a message, cut if it is long."""
+    text = _text(cell)
+    return f"'{text[:SHOWN]}…'" if len(text) > SHOWN else f"'{text}'"
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Refuses a header in which two columns share a name.
+
+    Raises:
+        DataError: if two columns share a name.
+    """
+    known: set[str] = set()
+    for name in names:
+        if name in known:
+            raise DataError(f"two columns are named '{name}'", where=where)
+        known.add(name)
+
+
+def _equals_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        chunks = [
+            pc.take(pc.equal(chunk.dictionary, ""), chunk.indices)
+            if len(chunk.dictionary)
+            else pa.array([], pa.bool_())
+            for chunk in column.chunks
+        ]
+        return pa.chunked_array(chunks, pa.bool_())
+    return pc.equal(column, "")
+
+
+def _text(cell: Any) -> str:
+    """Returns a cell as a string, with whole numbers in their usual form and lists joined by a bar."""
+    if isinstance(cell, list | tuple):
+        return "|".join(_text(part) for part in cell if part is not None)
+    return str(cell)

@@ -1,0 +1,98 @@
+"""Reads the text of a file as UTF-8 bytes, and finds the line of a row."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from robench.api import DataError
+
+BLOCK = 1 << 24
+UTF8 = ("utf-8", "utf_8", "utf8")
+BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
+    """Returns a text as UTF-8 without a byte order mark.
+
+    Args:
+        content: the bytes of a file.
+        encoding: the encoding of the file.
+        path: the file, for messages.
+
+    Raises:
+        DataError: if the encoding does not exist, if the bytes do not have it, or if the text holds a NUL.
+    """
+    try:
+        "".encode(encoding)  # refuses codecs that are no encodings of text
+        codec = codecs.lookup(encoding)
+    except (LookupError, ValueError):
+        hint = "such as utf-8, latin-1, cp1252 or utf-16"
+        raise DataError(f"no encoding is called '{encoding}'", where=str(path), hint=hint) from None
+    mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
+    if mark == "utf-16" and codec.name in UTF8:
+        raise DataError("not UTF-8: it starts with the mark of UTF-16", where=str(path), hint="set encoding: utf-16")
+    if mark == "utf-8" and codec.name in (*UTF8, "utf-8-sig"):
+        content, codec = content[len(codecs.BOM_UTF8) :], codecs.lookup("utf-8")
+    recoded: list[bytes] | None = [] if codec.name not in UTF8 else None
+    decoder = codec.incrementaldecoder("strict")
+    for start in range(0, max(len(content), 1), BLOCK):
+        try:
+            text = decoder.decode(content[start : start + BLOCK], final=start + BLOCK >= len(content))
+        except UnicodeError as error:
+            raise _undecodable(content, start, codec.name, path, error) from None
+        if recoded is not None:
+            recoded.append(text.encode("utf-8", "surrogatepass"))
+    if recoded is not None:
+        content = b"".join(recoded).removeprefix(codecs.BOM_UTF8)
+    if b"\0" in content:
+        line = _count_lines(content[: content.index(b"\0")]) + 1
+        raise DataError("a NUL byte, so it is not a text", where=f"{path}:{line}", hint="is it UTF-16? set encoding")
+    return content
+
+
+def _undecodable(content: bytes, start: int, encoding: str, path: Path, error: UnicodeError) -> DataError:
+    """Returns the error for bytes that do not have an encoding, with their line."""
+    if not isinstance(error, UnicodeDecodeError):
+        return DataError(f"not {encoding.upper()}: {error}", where=str(path))
+    carried = len(error.object) - min(BLOCK, len(content) - start)  # bytes of a character that the last block began
+    byte = start - carried + error.start
+    hint = ""
+    if encoding in UTF8:
+        hint = "if the file is older or from Windows, set encoding: latin-1 or cp1252"
+    line = _count_lines(content[:byte]) + 1
+    return DataError(f"not {encoding.upper()} at byte {byte}", where=f"{path}:{line}", hint=hint)
+
+
+def _count_lines(content: bytes) -> int:
+    """Returns the number of line ends: ``\\n``, ``\\r\\n`` or ``\\r``."""
+    return content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+
+
+def rows_with_lines(content: bytes, quoted: str | None) -> Iterator[tuple[int, str]]:
+    """Yields the number of the first line of each row, and the row's text. Empty lines are no rows.
+
+    Args:
+        content: a text in UTF-8.
+        quoted: the separator of a file with quoted cells, whose rows may span lines, or None.
+    """
+    stream = io.StringIO(content.decode("utf-8", "surrogatepass"), newline=None)
+    if quoted is None:
+        yield from ((number, line.rstrip("\n")) for number, line in enumerate(stream, 1) if line != "\n")
+        return
+    reader, before = csv.reader(stream, delimiter=quoted), 0
+    for row in reader:
+        if row:
+            yield before + 1, quoted.join(row)
+        before = reader.line_num
+
+
+def line_of_row(content: bytes, row: int, quoted: str | None) -> int:
+    """Returns the number of the first line of a row. Row 0 is the header, if there is one."""
+    for number, (line, _) in enumerate(rows_with_lines(content, quoted)):
+        if number == row:
+            return line
+    return _count_lines(content) + 1
