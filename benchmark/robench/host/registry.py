@@ -32,7 +32,7 @@ OWN = "robench"  # only components of this distribution have bare names and role
 Kind = Literal["dataset", "model", "attack", "defense", "metric", "executor"]
 # The hook under which plugins register a kind of components, and the base class of that kind.
 KINDS: dict[Kind, tuple[str, str]] = {
-    "dataset": ("robench_datasets", "robench.api.data:Dataset"),
+    "dataset": ("robench_datasets", "robench.api.dataset:Dataset"),
     "model": ("robench_models", "robench.api.models.base:Model"),
     "attack": ("robench_attacks", "robench.api.attacks.base:Attack"),
     "defense": ("robench_defenses", "robench.api.defense:Defense"),

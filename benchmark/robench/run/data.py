@@ -236,9 +236,8 @@ def load_suite_data(
     users = evaluated_users(data, cells[0].users)
     if not len(users):
         raise placed(DataError("no user has both a training and a test item"), suite, home, label)
-    return SuiteData(
-        key, data, users, (describe_summary(label, data.summary), *(f"{label}: {n}" for n in data.summary.notes))
-    )
+    lines = (describe_summary(data.summary), *data.summary.notes)
+    return SuiteData(key, data, users, tuple(f"{label}: {line}" for line in lines))
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:

@@ -9,9 +9,9 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar
 
 from robench.api import DataError
 from robench.api.errors import did_you_mean
@@ -19,11 +19,6 @@ from robench.api.errors import did_you_mean
 # The first bytes of each kind of compressed file, by its ending.
 MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK"}
 ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar")
-OPEN: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": lambda file: cast(BinaryIO, gzip.GzipFile(fileobj=file)),
-    ".bz2": lambda file: cast(BinaryIO, bz2.BZ2File(file)),
-    ".xz": lambda file: cast(BinaryIO, lzma.LZMAFile(file)),
-}
 Bytes = TypeVar("Bytes", bytes, bytearray)
 BLOCK = 1 << 20
 LARGEST_RATIO = 1000  # text does not shrink more than this
@@ -101,11 +96,18 @@ def _unpack(content: bytes, ending: str, path: Path) -> bytes:
             return _only_member(content, most, path)
         if ending == ".zst":
             return _unpack_zst(content, most)
-        with OPEN[ending](io.BytesIO(content)) as file:
+        with _stream(io.BytesIO(content), ending) as file:
             return _bounded(file.read(most + 1), most)
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError) as error:
         problem = "it is cut off" if isinstance(error, EOFError) else str(error).splitlines()[0] if str(error) else ""
         raise DataError(f"a damaged {ending} file: {problem}", where=str(path)) from None
+
+
+def _stream(content: BinaryIO, ending: str) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
+    """Returns the stream of the unpacked bytes of a .gz, .bz2 or .xz file."""
+    if ending == ".gz":
+        return gzip.GzipFile(fileobj=content)
+    return bz2.BZ2File(content) if ending == ".bz2" else lzma.LZMAFile(content)
 
 
 def _bounded(content: Bytes, most: int) -> Bytes:
