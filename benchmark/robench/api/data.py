@@ -1,4 +1,4 @@
-"""Raw logs, sparse interactions, the catalogue, and the data that a fit may see."""
+"""Sparse interactions, the catalogue, and the data that a fit may see."""
 
 from __future__ import annotations
 
