@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
 from robench.api import DataError
-from robench.api.errors import did_you_mean
+from robench.api.errors import suggest
 
 # The first bytes of each kind of compressed file, by its ending.
 MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK"}
@@ -154,10 +154,12 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
 def unreadable(path: Path, error: OSError) -> DataError:
     """Returns the error for a file that cannot be opened.
 
-    The hint suggests files of the same folder with similar names.
+    The hint suggests files with similar names in the same folder.
     """
     hint = ""
-    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
-        hint = did_you_mean(path.name, (p.name for p in path.parent.iterdir()), most=5)
+    if isinstance(error, FileNotFoundError):
+        found = path.parent.is_dir()
+        near = suggest(path.name, {p.name: p.name for p in path.parent.iterdir()}) if found else ""
+        hint = near if found else f"there is no folder {path.parent}"
     problem = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
     return DataError(problem, where=str(path), hint=hint)
