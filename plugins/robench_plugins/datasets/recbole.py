@@ -92,7 +92,7 @@ class Recbole(Dataset):
 
 
 def _read(path: Path, ids: tuple[str, ...]) -> Table:
-    """Returns the table of an atomic file, with ``name`` in place of ``name:type`` in its header."""
+    """Returns the table of an atomic file, with the plain names of its columns."""
     table = read_delimited(path, Delimited("\t", ids=ids))
     names = [name.partition(":")[0] for name in table.names]
     check_names(names, f"{path}:1")

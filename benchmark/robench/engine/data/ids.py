@@ -33,7 +33,7 @@ def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], IntArray]:
 
 
 def _distinct(ids: NDArray[Any] | Ids) -> tuple[Sequence[str], NDArray[np.integer[Any]]]:
-    """Returns the distinct ids as strings, and the number of each row's id."""
+    """Returns the distinct ids as strings, and the code of each row."""
     if isinstance(ids, Ids):
         return ids.names, ids.codes
     if ids.dtype.kind in "iub":
@@ -45,13 +45,18 @@ def _distinct(ids: NDArray[Any] | Ids) -> tuple[Sequence[str], NDArray[np.intege
 
 
 def plain_form(name: str) -> str:
-    """Returns an id without differences of form: outer white space, letter case, and zeros after the decimal point."""
+    """Returns an id without differences of form.
+
+    These are outer white space, letter case, and zeros after the decimal point.
+    """
     text = " ".join(name.split()).casefold()
     return str(int(text.partition(".")[0])) if len(text) < 40 and NUMBER.fullmatch(text) else text
 
 
 def find_look_alikes(names: Sequence[str], kind: str) -> str:
-    """Returns a line about distinct ids that differ only in form, or an empty string if there are none.
+    """Returns a line about ids that differ only in form.
+
+    The line is empty if there are no such ids.
 
     Args:
         names: distinct ids.

@@ -1,4 +1,4 @@
-"""Prepares a data set: filters a raw log, numbers its users and items, and splits it."""
+"""Filters a raw log, numbers its users and items, and splits the events."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
 
 def _check_columns(ratings: Ratings) -> None:
-    """Refuses a log without rows, with columns of unequal length, or with a rating that is not a number."""
+    """Refuses a log that is empty or inconsistent, or whose ratings are not numbers."""
     n = len(ratings.users)
     if n == 0:
         raise DataError("the data set has no rows")
@@ -99,7 +99,10 @@ def _rated(ratings: Ratings, lowest: float | None) -> IntArray:
 
 
 def _time_order(users: IntArray, items: IntArray, times: IntArray | None) -> IntArray:
-    """Returns the order of rows by user and time. Without times, the rows of a user keep their order."""
+    """Returns the order of rows by user and time.
+
+    Without times, the rows of a user keep their order.
+    """
     return np.argsort(users, kind="stable") if times is None else np.lexsort((items, times, users))
 
 
@@ -116,7 +119,10 @@ def _without_repeats(pairs: IntArray, keep: str) -> IntArray:
 
 
 def _renumber(codes: IntArray, n: int) -> tuple[IntArray, IntArray]:
-    """Returns the numbers below ``n`` that occur, sorted, and the position of each row's number among them."""
+    """Returns the codes below ``n`` that occur, and each row's position among them.
+
+    The codes are sorted, int64.
+    """
     present = np.zeros(n, dtype=bool)
     present[codes] = True
     return np.flatnonzero(present).astype(np.int64), (np.cumsum(present) - 1)[codes]

@@ -1,4 +1,4 @@
-"""Summarises a data set for its users: counts, quantiles, times and peculiarities."""
+"""Counts, quantiles, times and peculiarities of a data set."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _unmatched(log: Log) -> str:
 
 
 def _equal_times(data: Interactions) -> float:
-    """Returns the share of interactions whose time equals that of another interaction of the same user."""
+    """Returns the share of interactions at the time of another one of the same user."""
     users = data.users()
     order = np.lexsort((data.times, users))
     same = (np.diff(users[order]) == 0) & (np.diff(data.times[order]) == 0)
@@ -114,7 +114,10 @@ def _quantiles(counts: IntArray) -> Quantiles:
 
 
 def describe_time(time: int, ticks: int | None) -> str:
-    """Returns a time as a date, or as a number if its unit is not known or it is not in the years 1900 to 9999."""
+    """Returns a time as a date.
+
+    A time is shown as a number if its unit is unknown, or if it is not in the years 1900 to 9999.
+    """
     if ticks is None:
         return str(time)
     try:

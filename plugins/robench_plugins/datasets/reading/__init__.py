@@ -1,1 +1,1 @@
-"""Reads tables from files: compression, encodings, separators, and the types of columns."""
+"""Reads tables from files of many formats."""

@@ -18,7 +18,9 @@ JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 def read_table(path: Path, form: Delimited) -> Table:
-    """Returns the table in a file: Parquet or JSON lines by the ending of its name, otherwise delimited text.
+    """Returns the table in a file.
+
+    The ending of the name chooses Parquet or JSON lines. Other files are delimited text.
 
     Raises:
         DataError: if the file cannot be read as such a table.
@@ -41,7 +43,10 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _read_json_lines(path: Path, form: Delimited) -> Table:
-    """Returns the objects of a file with one JSON object per line, with every cell as a string."""
+    """Returns the objects of a file with one JSON object per line.
+
+    Every cell is a string.
+    """
     content = to_utf8(read_content(path), form.encoding, path)
     columns: dict[str, list[str | None]] = {}
     lines: list[int] = []

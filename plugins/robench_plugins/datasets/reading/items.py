@@ -12,7 +12,10 @@ YEAR = re.compile(r"\s*([0-9]{1,4})(\.0*)?\s*")
 
 
 def parse_year(cell: str) -> int | None:
-    """Returns the year in a cell such as ``1994`` or ``1994.0``, or None if the cell holds anything else."""
+    """Returns the year in a cell such as ``1994`` or ``1994.0``.
+
+    The result is None if the cell holds anything else.
+    """
     match = YEAR.fullmatch(cell)
     return int(match[1]) if match else None
 

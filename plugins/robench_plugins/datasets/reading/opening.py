@@ -43,7 +43,10 @@ def digest_of(paths: Iterable[Path]) -> str:
 
 
 def plain_suffix(path: Path) -> str:
-    """Returns the ending of a file's name in lower case, without the ending of its compression."""
+    """Returns the ending of a file's name in lower case.
+
+    The ending of its compression is ignored.
+    """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in MAGIC:
         suffixes.pop()
@@ -56,7 +59,9 @@ def is_hidden(name: str) -> bool:
 
 
 def read_content(path: Path) -> bytes:
-    """Returns the bytes of a file, unpacked if its name ends in .gz, .bz2, .xz, .zst or .zip.
+    """Returns the bytes of a file, unpacked if it is compressed.
+
+    The ending of the name decides: .gz, .bz2, .xz, .zst or .zip.
 
     Raises:
         DataError: if the file is missing, is damaged, is compressed otherwise than its name says, or holds several
@@ -84,7 +89,10 @@ def read_content(path: Path) -> bytes:
 
 
 def _is_text(content: bytes) -> bool:
-    """Returns whether the first bytes of a file hold no control characters other than white space."""
+    """Returns whether a file starts without control characters.
+
+    White space is allowed.
+    """
     return not any(byte < 9 or 13 < byte < 32 for byte in content[:512])
 
 

@@ -51,7 +51,10 @@ class Table:
         return name in self.names
 
     def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
-        """Returns an error with the file and the line of a row, or of the header if ``row`` is None."""
+        """Returns an error with the file and the line of a row.
+
+        The line is that of the header if ``row`` is None.
+        """
         return DataError(problem, where=f"{self.path}:{1 if row is None else self.line_of(row)}", hint=hint)
 
     def check(self, name: str, key: str) -> None:
@@ -88,7 +91,10 @@ class Table:
         return column
 
     def texts(self, name: str) -> list[str]:
-        """Returns the cells of a column as strings, empty where the table has no cell or no such column."""
+        """Returns the cells of a column as strings.
+
+        A missing cell, or a missing column, gives empty strings.
+        """
         if name not in self:
             return [""] * len(self)
         return ["" if cell is None else _text(cell) for cell in self.data[name].to_pylist()]
@@ -148,7 +154,10 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def to_floats(column: pa.ChunkedArray, decimal: str = ".") -> FloatArray:
-    """Returns the cells as numbers, float64, with NaN for every cell that is not a number."""
+    """Returns the cells as numbers, float64.
+
+    A cell that is not a number becomes NaN.
+    """
     if not is_text(column.type):
         try:
             return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
@@ -202,7 +211,10 @@ def _equals_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _text(cell: Any) -> str:
-    """Returns a cell as a string, with whole numbers in their usual form and lists joined by a bar."""
+    """Returns a cell as a string.
+
+    The values of a list are joined by a bar.
+    """
     if isinstance(cell, list | tuple):
         return "|".join(_text(part) for part in cell if part is not None)
     return str(cell)

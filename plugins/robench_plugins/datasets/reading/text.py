@@ -73,7 +73,9 @@ def _count_lines(content: bytes) -> int:
 
 
 def rows_with_lines(content: bytes, quoted: str | None) -> Iterator[tuple[int, str]]:
-    """Yields the number of the first line of each row, and the row's text. Empty lines are no rows.
+    """Yields the number of the first line of each row, and the text of the row.
+
+    Empty lines are no rows.
 
     Args:
         content: a text in UTF-8.
@@ -91,7 +93,10 @@ def rows_with_lines(content: bytes, quoted: str | None) -> Iterator[tuple[int, s
 
 
 def line_of_row(content: bytes, row: int, quoted: str | None) -> int:
-    """Returns the number of the first line of a row. Row 0 is the header, if there is one."""
+    """Returns the number of the first line of a row.
+
+    Row 0 is the header, if there is one.
+    """
     for number, (line, _) in enumerate(rows_with_lines(content, quoted)):
         if number == row:
             return line

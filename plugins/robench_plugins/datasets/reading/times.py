@@ -42,7 +42,7 @@ class Times:
 
 
 def read_times(table: Table, name: str, key: str = "time") -> Times:
-    """Returns a column of times, in the unit that keeps their order exactly.
+    """Returns a column of times in a unit that keeps their order.
 
     Numbers are seconds, with or without fractions. Whole numbers that are too large for seconds of the years until 2286
     are milliseconds, microseconds or nanoseconds. Other cells are dates such as ``2019-12-31`` or
@@ -103,7 +103,10 @@ def _ranked(values: FloatArray) -> Times:
 
 
 def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
-    """Returns times of decimal numbers, in nanoseconds, or as ranks if nanoseconds lose their order."""
+    """Returns times of decimal numbers, in nanoseconds or as ranks.
+
+    Ranks are used if nanoseconds would lose the order.
+    """
     try:
         exact = column.cast(pa.decimal128(38, DECIMALS))
         values = np.asarray(pc.multiply(exact, NANO).cast(pa.int64()).to_numpy())
@@ -116,7 +119,7 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
 
 
 def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
-    """Returns times of decimal numbers with many digits, as whole numbers or as ranks."""
+    """Returns times of decimal numbers that have many digits."""
     bad = next((row for row, number in enumerate(numbers) if number < 0), None)
     if bad is not None:
         raise table.error(f"{key} {numbers[bad]} is negative", bad)
