@@ -45,7 +45,8 @@ ranking: [{surface: embedding, norm: linf, metric: like-f1, epsilon: 0.3}]
 exclude:
   - {model: [popularity, content], lambda: 0.5}
   - {model: [popularity, content, mf], attack: auto}
-  - {lambda: 0.5, attack: auto}
+  - {lambda: 0.5, attack: [auto, bandwagon]}
+  - {seed: 1, attack: [auto, bandwagon, random-rewrite]}
 """
 LIKED = SUITE.replace("METRICS", ", ".join(METRICS))
 TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html")
