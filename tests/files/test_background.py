@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def test_a_batch_is_on_the_disk_before_any_file_appears(tmp_path: Path, monkeypa
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (events.append("fsync"), fsync(handle)))
     monkeypatch.setattr(os, "replace", lambda old, new: (events.append(Path(new).suffix), replace(old, new)))
-    write_batch([tuple(group(tmp_path, name)) for name in "ab"])
+    with ThreadPoolExecutor(2) as threads:
+        write_batch([tuple(group(tmp_path, name)) for name in "ab"], threads)
     assert events == ["fsync"] * 4 + [".npz"] * 2 + [".json"] * 2 + ["fsync"]  # the last flush is that of the folder
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npz", "b.json", "b.npz"]
 
@@ -89,7 +91,8 @@ def test_of_a_batch_only_the_bad_group_is_lost(tmp_path: Path) -> None:
     (tmp_path / "bad.json").mkdir()
     (tmp_path / "bad.json" / "somebody's").touch()
     writer = BackgroundWriter()
-    writer._write([tuple(group(tmp_path, name)) for name in ("good", "bad")])
+    with ThreadPoolExecutor(2) as threads:
+        writer._write([tuple(group(tmp_path, name)) for name in ("good", "bad")], threads)
     with pytest.raises(Exception, match="a folder, where a file belongs"):
         writer.close()
     assert (tmp_path / "good.json").read_bytes() == b"record"

@@ -284,6 +284,16 @@ def test_data_that_is_gone_damaged_or_another(done, asked, monkeypatch, tmp_path
     assert "its data has changed" in error(asked, copy, user="5")
 
 
+def test_a_cache_that_cannot_be_written_costs_only_time(asked, monkeypatch, tmp_path):
+    """The victim is fitted anew, and gives the same list."""
+    (kept,) = asked(user="5", model="popularity", defense="none")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ROBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    (fitted,) = asked(user="5", model="popularity", defense="none")
+    assert pairs(fitted) == pairs(kept)
+    assert "no checkpoint is kept" in asked.said[0]
+
+
 # Mistakes
 
 

@@ -149,7 +149,12 @@ def read_only(disks: Disks) -> None:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         results, cache, suite = str(disk / "r"), disk / "c", str(disks.suite)
         cell = next((disk / "r" / "cells").glob("*.json"))
-        for arguments in (["plan", suite, "--results", results], ["show", str(cell)], ["show", results], ["plugins"]):
+        reading = (
+            *(["plan", suite, "--results", results], ["show", str(cell)], ["show", results], ["plugins"]),
+            *(["verify", results, "--sample", "1"], ["recommend", suite, "--user", "1"], ["cache", "info"]),
+            ["leaderboard", str(shutil.copytree(disk / "r", disks.place / "written"))],
+        )
+        for arguments in reading:
             code, errors = disks.run(*arguments, cache=cache)
             disks.check(f"read-only, {arguments[0]}: exit {code}", code == 0, "Traceback" not in errors)
         for arguments in (["leaderboard", results], ["run", suite, "--results", results], ["pack", results]):

@@ -70,9 +70,13 @@ class BackgroundWriter:
             raise self._error
 
     def _work(self) -> None:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            self._write_batches(threads)
+
+    def _write_batches(self, threads: ThreadPoolExecutor) -> None:
         while (batch := self._next()) is not None:
             if self._error is None:  # after an error the queue is only emptied
-                self._write(batch)
+                self._write(batch, threads)
 
     def _next(self) -> list[Group] | None:
         """Waits for a group, and returns the next batch.
@@ -94,22 +98,37 @@ class BackgroundWriter:
                 return batch
             batch.append(group)
 
-    def _write(self, batch: Sequence[Group]) -> None:
+    def _write(self, batch: Sequence[Group], threads: ThreadPoolExecutor) -> None:
         try:
-            write_batch(batch)
+            write_batch(batch, threads)
         except BaseException:  # A single group may have caused the error, so the other groups are written.
             for group in batch:
                 try:
-                    write_batch([group])
+                    write_batch([group], threads)
                 except BaseException as error:  # the next call of put raises it
                     self._error = error
                     return
 
 
-def write_batch(batch: Sequence[Group]) -> None:
+def write_group(files: Sequence[File]) -> None:
+    """Writes one group of files atomically.
+
+    Raises:
+        OSError: as in ``write_batch``.
+        UserError: as in ``write_batch``.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        write_batch([tuple(files)], threads)
+
+
+def write_batch(batch: Sequence[Group], threads: ThreadPoolExecutor) -> None:
     """Writes groups of files atomically.
 
     The last file of each group appears after the others.
+
+    Args:
+        batch: the groups.
+        threads: the threads that flush files. Starting threads for each batch would take most of its CPU time.
 
     Raises:
         OSError: if a file cannot be written. Files that have already appeared remain.
@@ -122,8 +141,8 @@ def write_batch(batch: Sequence[Group]) -> None:
                 opened.append((last if file is group[-1] else first).enter_context(replacing(file.path, flush=False)))
                 opened[-1].write(file.content)
                 opened[-1].flush()
-        with ThreadPoolExecutor(AT_ONCE) as threads:  # a file system flushes all waiting files at once
-            list(threads.map(lambda temporary: os.fsync(temporary.fileno()), opened))
+        # A file system flushes all waiting files at once.
+        list(threads.map(lambda temporary: os.fsync(temporary.fileno()), opened))
     for folder in {file.path.parent for group in batch for file in group}:
         _flush_folder(folder)
 

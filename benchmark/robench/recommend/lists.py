@@ -61,7 +61,6 @@ def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: S
     cells = _choose(make_plan(suite, registry).cells, suite.seeds, request)
     cache = Cache(default_folder())
     device = pick_device(suite.device, suite.tree.place(("device",)))
-    cache.check()
     queries: dict[str, tuple[DataKey, Query]] = {}
     for cell in cells:
         name = data_name(cell.victim)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from robench.api.errors import UserError
 from robench.api.escapes import well_formed
 from robench.files.atomic import write_bytes, write_text
-from robench.files.background import BackgroundWriter, File, write_batch
+from robench.files.background import BackgroundWriter, File, write_group
 from robench.files.reading import read_file
 from robench.files.writing import naming, naming_folder
 from robench.store.archive import Archive
@@ -190,7 +190,7 @@ class Store:
             reason = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             raise InvalidCellError(reason) from error
         if self._writer is None:
-            write_batch([tuple(files)])
+            write_group(files)
         else:
             self._writer.put(files)
         self._records[record["id"]] = whole

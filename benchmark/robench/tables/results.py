@@ -23,6 +23,7 @@ from robench.store.plan_file import PlanFile, read_plan
 from robench.store.record import ENSEMBLE, Record, build_outcome
 
 BASELINE, STANDARD = "popularity", "auto"  # the components with these roles, for old plans that do not state the roles
+RECENT = 256  # the most outcomes in memory, because the measures of a cell are computed one after the other
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -44,6 +45,7 @@ class Results:
     plan: PlanFile
     records: Mapping[str, Record]
     damaged: Mapping[str, UserError] = field(default_factory=dict)
+    _outcomes: dict[tuple[str, int | None], Outcome] = field(default_factory=dict, init=False)
 
     @property
     def cells(self) -> tuple[CellRow, ...]:
@@ -140,6 +142,14 @@ class Results:
             target_set: the target set whose ranks are included, or None for all sets. Clean cells hold the ranks of all
                 sets.
         """
+        key = cell.cell, target_set
+        if key not in self._outcomes:
+            if len(self._outcomes) >= RECENT:
+                self._outcomes.clear()
+            self._outcomes[key] = self._build_outcome(cell, target_set)
+        return self._outcomes[key]
+
+    def _build_outcome(self, cell: CellRow, target_set: int | None) -> Outcome:
         arrays = dict(self.arrays(cell))
         ranks = arrays.get("target_ranks")
         if ranks is not None and target_set is not None and cell.target_set is None:
