@@ -9,6 +9,22 @@ from collections.abc import Iterable, Mapping
 
 from robench.spec import Cell
 
+COLUMNS = 1024  # more numbers than any attack stores per user and per held-out item
+TEXTS = 64 << 20  # bytes for the record, whose texts are cut, and for the titles of an attack
+
+
+def largest_event(users: int, held_out: int, targets: int) -> int:
+    """Returns the most bytes that an event of a victim may have.
+
+    The arrays of a cell have a row per user or per held-out item, so the bound grows with the data.
+
+    Args:
+        users: the number of users in the data.
+        held_out: the number of held-out items of all users.
+        targets: the number of target items in all target sets.
+    """
+    return TEXTS + 8 * (users + held_out) * (COLUMNS + targets)
+
 
 def limited_last(cells: Iterable[Cell]) -> list[Cell]:
     """Returns the cells of a victim in the order in which they are measured.

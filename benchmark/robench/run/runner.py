@@ -31,7 +31,7 @@ from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
 from robench.run.estimates import Estimates, longest_first
 from robench.run.inbox import Inbox
-from robench.run.limits import limited_last, strictest
+from robench.run.limits import largest_event, limited_last, strictest
 from robench.run.summary import Summary
 from robench.run.task import Payload, cell_to_payload, record_of
 from robench.run.todo import Todo, find_todo
@@ -97,6 +97,7 @@ class Runner:
         self.summary = Summary(self.store.folder)
         self.locks = ExitStack()
         self._alone = False
+        self._largest: dict[str, int] = {}  # the most bytes of an event, by the key of the data
         self._victims = {cell.victim.id: cell.victim for cell in plan.cells}
 
     def run(self) -> Summary:
@@ -190,6 +191,8 @@ class Runner:
                 errors.append(error)
                 continue
             keys[name] = data.key
+            sizes = data.data.train.n_users, len(data.data.test.items)
+            self._largest[data.key.key] = largest_event(*sizes, self.suite.targets.count * self.suite.targets.sets)
             arrays |= users_arrays(name, data.data, data.users)
             notes += data.notes
         if errors:
@@ -251,6 +254,7 @@ class Runner:
                 data_sha=key.sha256,
                 files=files[key],
                 limits=strictest(self.suite.limits, some.values()),
+                largest=self._largest[key.key],
             )
             tasks.append(Task(victim, payload))
         return tasks

@@ -25,6 +25,7 @@ class Payload(TypedDict):
     - ``data_key`` is the key of the prepared data in this folder, and ``data_sha`` is the digest of that data.
     - ``files`` holds the sha256 of each file with this data, by its path below the folder.
     - ``limits`` are the limits of the victim: ``seconds``, and ``memory`` in bytes.
+    - ``largest`` is the largest size of an event in bytes.
     """
 
     cells: list[Mapping[str, Any]]
@@ -36,6 +37,7 @@ class Payload(TypedDict):
     data_sha: str
     files: Mapping[str, str]
     limits: Mapping[str, float]
+    largest: int
 
 
 class CellEvent(TypedDict):

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from robench.api import Task
-from robench_plugins.executors.isolation import heartbeat, process
-from robench_plugins.executors.isolation.frames import to_frame
+from robench_plugins.executors.isolation import heartbeat, launch, process
+from robench_plugins.executors.isolation.frames import HEADER, MAGIC, to_frame
 from robench_plugins.executors.isolation.launch import Launcher
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no fork server")
@@ -46,6 +46,52 @@ def fills():
     while True:
         kept.append(b"x" * (20 << 20))
         time.sleep(0.02)
+
+
+def leave_child(do):
+    """Runs a function in a process that has left the session and the parent of this one."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            do()
+        os._exit(0)
+
+
+def kills_keeper():
+    leave_child(lambda: os.execvp("sleep", ["sleep", "601.25"]))
+    while not running("601.25"):
+        time.sleep(0.01)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def stops_keeper_again():
+    keeper = os.getppid()
+
+    def stop():
+        while True:
+            os.kill(keeper, signal.SIGSTOP)
+            time.sleep(0.01)
+
+    leave_child(stop)
+    time.sleep(60)
+
+
+def stops_server():
+    with open(f"/proc/{os.getppid()}/stat") as file:
+        os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGSTOP)
+
+
+def running(argument):
+    """Returns whether a process has an argument in its command line."""
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/cmdline") as file:
+                if argument in file.read().split("\0"):
+                    return True
+        except OSError:
+            continue
+    return False
 
 
 def sends(content):
@@ -80,6 +126,11 @@ DEEDS = {
     "sleeps": lambda: ctypes.PyDLL(None).sleep(600),  # the call keeps the interpreter's lock
     "fills memory": fills,
     "stops": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "stops keeper": lambda: os.kill(os.getppid(), signal.SIGSTOP),
+    "stops keeper again": stops_keeper_again,
+    "kills keeper": kills_keeper,
+    "stops server": stops_server,
+    "sends much": lambda: sends(HEADER.pack(MAGIC, 3 << 30)),
     "sends garbage": lambda: sends(b"nonsense" * 9),
     "sends code": lambda: sends(to_frame(threading.Thread)),
     "sends another's": lambda: sends(to_frame({"kind": "cell", "task": "other"})),
@@ -286,6 +337,63 @@ def test_what_is_no_event_of_its_own_task_is_refused(run, deed, reason):
     text, again = error(found[deed])
     assert reason in text
     assert not again
+    assert found["nothing"][-1]["kind"] == "after"
+
+
+@pytest.fixture
+def in_time():
+    """Ends a test that would wait for ever."""
+
+    def fail(number, frame):
+        raise TimeoutError("the tasks do not end")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("in_time")
+def test_a_keeper_that_its_worker_stops_is_continued(run):
+    found = run("stops keeper", "nothing")
+    assert [events[-1]["kind"] for events in found.values()] == ["after", "after"]
+
+
+@pytest.mark.usefixtures("in_time")
+def test_a_keeper_that_is_stopped_again_and_again_ends_with_its_worker(run, monkeypatch):
+    monkeypatch.setattr(process, "LOOK", 0.05)
+    monkeypatch.setattr(launch, "TURN", 0.1)
+    found = run("stops keeper again", "nothing")
+    assert error(found["stops keeper again"]) == (
+        "the worker was ended: its keeper was stopped by a signal again and again",
+        False,
+    )
+    assert found["nothing"][-1]["kind"] == "after"
+
+
+def test_what_a_worker_has_started_ends_after_it_has_killed_its_keeper(run):
+    found = run("kills keeper")
+    assert error(found["kills keeper"])[0] == process.VANISHED
+    limit = time.monotonic() + 5
+    while running("601.25") and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not running("601.25")
+
+
+@pytest.mark.usefixtures("in_time")
+def test_a_fork_server_that_a_worker_stops_is_continued(run):
+    found = run("stops server", "nothing")
+    assert found["nothing"][-1]["kind"] == "after"
+
+
+def test_a_message_beyond_the_bound_of_its_task_is_refused_before_it_is_read(run):
+    found = run("sends much", "nothing", workers=2, largest=1 << 20)
+    assert error(found["sends much"]) == (
+        "the worker was ended: it sent a message of 3072 MiB, "
+        "more than 1 MiB, the most that an event of its task can have",
+        False,
+    )
     assert found["nothing"][-1]["kind"] == "after"
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 MAGIC = b"robench\n"
 HEADER = struct.Struct("!8sQ")
-LARGEST = 16 << 30  # the largest size of a message in bytes
+MIB = 1 << 20
+LARGEST = 1024 * MIB  # the largest size of a message in bytes, if the reader knows no better bound
 PIECE = 1 << 20  # the number of bytes that are read at once
 PIECES = 64  # the number of pieces that are read before another process has its turn
 MODULES = frozenset(
@@ -54,14 +55,16 @@ class Frames:
 
     Args:
         connection: the socket, which is closed with the frames.
+        largest: the largest size of a message in bytes. A larger message is refused before it is read.
 
     Attributes:
         open: False if the other side has closed the connection, or was refused.
         fresh: True if the last read returned data.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, largest: int = LARGEST) -> None:
         self.connection, self.open, self.fresh = connection, True, False
+        self._largest = largest
         connection.setblocking(False)
         self._buffer = bytearray()
 
@@ -89,8 +92,11 @@ class Frames:
     def _whole(self) -> Iterator[Any]:
         while len(self._buffer) >= HEADER.size:
             magic, length = HEADER.unpack_from(self._buffer)
-            if magic != MAGIC or length > LARGEST:
+            if magic != MAGIC:
                 raise RefusedError("it wrote bytes to its pipe that are no message")
+            if length > self._largest:
+                most = f"{self._largest / MIB:.0f} MiB, the most that an event of its task can have"
+                raise RefusedError(f"it sent a message of {length / MIB:.0f} MiB, more than {most}")
             end = HEADER.size + length
             if len(self._buffer) < end:
                 return

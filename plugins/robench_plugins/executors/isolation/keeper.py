@@ -49,7 +49,7 @@ def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
         do_task(work, task, socket.socket(fileno=events))
     os.close(events)
     line = socket.socket(fileno=lifeline)
-    _tell(line, {"kind": "started", "pid": worker})
+    _tell(line, {"kind": "started", "pid": worker, "keeper": keeper})
     problem = _watch(worker, line, Limits.of(task), start)
     code = None
     if problem is None:

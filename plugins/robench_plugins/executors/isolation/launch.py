@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
@@ -21,6 +21,7 @@ from types import ModuleType, TracebackType
 from typing import Any, ClassVar, Self
 
 from robench.api import Emit, Task, Work
+from robench_plugins.executors.isolation import tree
 from robench_plugins.executors.isolation.ending import describe_exit
 from robench_plugins.executors.isolation.process import TaskProcess
 from robench_plugins.executors.isolation.server import REQUEST, serve
@@ -89,6 +90,7 @@ class Launcher:
                     task = queue.pop()
                     at[task.id] = free.pop(0)
                     running.append(self.start(replace(task, payload={**task.payload, **at[task.id]})))
+                self._continue_server()
                 wait([one for process in running for one in process.sockets()], TURN)
                 for process in running:
                     for event in process.read():
@@ -148,10 +150,18 @@ class Launcher:
             theirs.close()
         return self._control
 
+    def _continue_server(self) -> None:
+        """Continues the fork server if a worker has stopped it."""
+        if self._server is not None and self._server.pid and tree.is_stopped(self._server.pid):
+            with suppress(OSError):
+                os.kill(self._server.pid, signal.SIGCONT)
+
     def _stop_server(self) -> None:
         if self._control is not None:
             self._control.close()
         if self._server is not None:
+            if self._server.pid:
+                tree.end(tree.descendants(self._server.pid))  # orphans of keepers that were killed
             self._server.kill()
             self._server.join()
         self._control = self._server = None

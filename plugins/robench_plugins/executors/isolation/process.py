@@ -13,10 +13,12 @@ from typing import Any
 from robench.api import Task
 from robench.api.executor import Event
 from robench_plugins.executors.isolation import tree
-from robench_plugins.executors.isolation.frames import Frames, RefusedError
+from robench_plugins.executors.isolation.frames import LARGEST, Frames, RefusedError
 from robench_plugins.executors.isolation.heartbeat import BEAT
 from robench_plugins.executors.isolation.worker import DONE
 
+LOOK = 0.5  # the seconds between two looks at the keeper
+MOST_STOPS = 3  # a keeper that is stopped more often is ended with its worker
 SILENCE = 60.0  # the seconds without an event or a beat after which a task is reported
 LONG = 180.0  # the seconds without an event after which a busy task is mentioned
 PATIENCE = 5.0  # the most seconds to wait for a task that was asked to end
@@ -40,8 +42,10 @@ class TaskProcess:
         self, task: Task, events: socket.socket, lifeline: socket.socket, cause: Callable[[], str] = lambda: VANISHED
     ) -> None:
         self.task, self.ended = task, False
-        self._events, self._line, self._cause = Frames(events), Frames(lifeline), cause
-        self._pid = 0
+        largest = task.payload.get("largest", LARGEST)
+        self._events, self._line, self._cause = Frames(events, largest), Frames(lifeline), cause
+        self._pid = self._keeper = self._stops = 0
+        self._looked = time.monotonic()
         self._done = False
         self._ending: Mapping[str, Any] | None = None
         self._refusal = ""
@@ -61,6 +65,7 @@ class TaskProcess:
         self._read_line()
         yield from self._read_events()
         if self._line.open:
+            self._continue_keeper()
             yield from self._silence()
         elif not (self._events.open and self._events.fresh):  # everything that was sent has been read
             yield from self._conclude()
@@ -91,7 +96,7 @@ class TaskProcess:
         with suppress(RefusedError):
             for message in self._line.read():
                 if message["kind"] == "started":
-                    self._pid = message["pid"]
+                    self._pid, self._keeper = message["pid"], message.get("keeper", 0)
                 else:
                     self._ending = message
                     self._line.open = False
@@ -141,6 +146,24 @@ class TaskProcess:
             yield {"kind": "lost", "task": self.task.id, "error": self._refusal, "again": False}
         elif not self._done:
             yield {"kind": "lost", "task": self.task.id, "error": ending["error"], "again": ending["again"]}
+
+    def _continue_keeper(self) -> None:
+        """Continues a keeper that its worker has stopped, and ends it if this goes on.
+
+        A stopped keeper would enforce no limit, and would not report the end of the worker.
+        """
+        if not self._keeper or time.monotonic() - self._looked < LOOK:
+            return
+        self._looked = time.monotonic()
+        if not tree.is_stopped(self._keeper):
+            return
+        self._stops += 1
+        if self._stops <= MOST_STOPS:
+            with suppress(OSError):
+                os.kill(self._keeper, signal.SIGCONT)
+            return
+        self._refusal = "the worker was ended: its keeper was stopped by a signal again and again"
+        tree.end([*tree.descendants(self._keeper), self._keeper])
 
     def _silence(self) -> Iterator[Event]:
         """Yields a note if nothing was heard for a minute, or if a busy task has sent no event for three minutes.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -16,10 +17,12 @@ import warnings
 from contextlib import suppress
 
 from robench.api import Work
+from robench_plugins.executors.isolation import tree
 from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.keeper import keep
 
 PRELOADED = ("torch", "numpy", "scipy.sparse", "pandas")  # almost every victim imports these
+INTERVAL = 0.5  # the seconds between two looks at orphans
 REQUEST = b"!"  # sent with three descriptors: the task, the socket of events, the lifeline
 
 
@@ -39,14 +42,19 @@ def serve(control: socket.socket, work: Work) -> None:
     gc.freeze()  # the workers then share the pages of the imported modules
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system then forgets keepers that have ended
     control.setblocking(True)
+    tree.adopt_orphans()
+    keepers: set[int] = set()
     while True:
+        if not select.select([control], [], [], INTERVAL)[0]:
+            keepers = end_orphans(keepers)
+            continue
         try:
             data, descriptors, _, _ = socket.recv_fds(control, len(REQUEST), 3)
         except OSError:
             return
         if not data:
             return
-        _fork(control, work, descriptors)
+        keepers.add(_fork(control, work, descriptors))
 
 
 def ignore_interrupts() -> None:
@@ -59,7 +67,22 @@ def ignore_interrupts() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def _fork(control: socket.socket, work: Work, descriptors: list[int]) -> None:
+def end_orphans(keepers: set[int]) -> set[int]:
+    """Kills the orphans of this process: children that are no keepers.
+
+    If a worker kills its keeper, this process inherits what the worker has started.
+
+    Returns:
+        The keepers that are still alive.
+    """
+    children = set(tree.children(os.getpid()))
+    for orphan in children - keepers:
+        tree.end([*tree.descendants(orphan), orphan])
+    return children & keepers
+
+
+def _fork(control: socket.socket, work: Work, descriptors: list[int]) -> int:
+    """Forks a keeper, and returns its process id."""
     try:
         with warnings.catch_warnings():
             # The only threads here belong to libraries such as OpenBLAS, which prepare themselves for a fork.
@@ -82,3 +105,4 @@ def _fork(control: socket.socket, work: Work, descriptors: list[int]) -> None:
             os._exit(0)
     for descriptor in descriptors:
         os.close(descriptor)
+    return child

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,12 +37,22 @@ def _prctl(option: int, value: int) -> None:
 
 def descendants(pid: int) -> list[int]:
     """Returns the ids of all processes below a process, parents first."""
-    children = _listed_children if (PROC / "thread-self" / "children").exists() else _all_children()
+    list_children = _make_list()
     below, level = [], [pid]
     while level:
-        level = [child for parent in level for child in children(parent)]
+        level = [child for parent in level for child in list_children(parent)]
         below += level
     return below
+
+
+def children(pid: int) -> list[int]:
+    """Returns the ids of the children of a process."""
+    return _make_list()(pid)
+
+
+def _make_list() -> Callable[[int], list[int]]:
+    """Returns a function that lists the children of a process."""
+    return _listed_children if (PROC / "thread-self" / "children").exists() else _all_children()
 
 
 def _listed_children(pid: int) -> list[int]:
@@ -97,13 +107,18 @@ def _status(pid: int) -> list[str]:
         return []
 
 
+def end(pids: Iterable[int]) -> None:
+    """Kills processes."""
+    for pid in pids:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def end_descendants() -> None:
     """Kills every process below this one, including those that start meanwhile."""
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:
-        for pid in descendants(os.getpid()):
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        end(descendants(os.getpid()))
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
