@@ -196,7 +196,7 @@ def test_the_worked_examples_are_right():
     assert edit_limits(0.1, "relative", torch.tensor([25, 7])).tolist() == [2, 1]
     assert edit_limits(0.05, "absolute", torch.tensor([25])).tolist() == [0]
     assert round_up(0.01, 671) == 7
-    assert f"the host looks {HOST_DRAWS} times" in THREATS
+    assert f"the host takes {HOST_DRAWS} scorings" in THREATS
 
 
 def test_edits_of_titles_are_counted_as_told():

@@ -3,6 +3,9 @@
 The order of the victims does not change the estimates.
 """
 
+import io
+
+from rich.console import Console
 from tests.run.inline import SMALL, InlineRunner, run
 
 from robench.host.discovery import Host
@@ -10,6 +13,7 @@ from robench.host.registry import Registry
 from robench.run.estimates import Estimates, describe_open, longest_first
 from robench.run.preview import make_preview
 from robench.run.runner import Options, make_runner
+from robench.run.terminal import print_preview
 from robench.tables.build import build_tables
 
 SUITE = f"name: t\n{SMALL}seeds: [SEEDS]\nmodels: [{{name: popularity}}, {{name: mf, epochs: 2}}]\nmetrics: [ndcg@10]\n"
@@ -35,7 +39,26 @@ def test_an_open_victim_takes_what_similar_ones_took(tmp_path):
     (line,) = describe_open([cell for cells in to_do.values() for cell in cells.values()], estimates)
     assert "to do, by earlier records: about" in line
     assert "MiB per worker" in line
-    assert any("earlier records" in note for note in make_preview(path, registry, tmp_path / "results", (), ()).notes)
+    shown = make_preview(path, registry, tmp_path / "results", (), ())
+    assert any("earlier records" in note for note in shown.notes)
+    costs = {row.label: row.seconds for row in shown.rows}
+    assert costs["mf, seed 0"] is None
+    assert costs["mf, seed 1"] == (took["mf"]["fit_seconds"] or 0) + took["mf"]["seconds"]
+    console = Console(file=io.StringIO(), width=120)
+    print_preview(shown, console)
+    text = console.file.getvalue()
+    assert "to do: s" in text
+    (row,) = [line.split("│") for line in text.splitlines() if "mf, seed 1" in line]
+    assert row[6].strip() == f"{costs['mf, seed 1']:.1f}"
+    assert row[7].strip().isdecimal()
+
+
+def test_a_plan_without_estimates_has_no_columns_for_them(tmp_path):
+    (tmp_path / "t.yaml").write_text(SUITE.replace("SEEDS", "0"))
+    shown = make_preview(tmp_path / "t.yaml", Registry.of(Host.discover()), tmp_path / "results", (), ())
+    console = Console(file=io.StringIO(), width=120)
+    print_preview(shown, console)
+    assert "to do: s" not in console.file.getvalue()
 
 
 def test_the_order_of_victims_changes_no_number(tmp_path):

@@ -89,14 +89,20 @@ def longest_first(victims: Mapping[str, Mapping[str, Cell]], estimates: Estimate
     return dict(sorted(victims.items(), key=lambda victim: -estimates.seconds(victim[1].values())))
 
 
+def group_by_victim(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Returns the cells of each victim, by the id of the victim."""
+    victims: dict[str, list[Cell]] = {}
+    for cell in cells:
+        victims.setdefault(cell.victim.id, []).append(cell)
+    return victims
+
+
 def describe_open(cells: Iterable[Cell], estimates: Estimates) -> list[str]:
     """Returns a line about the cost of the open cells of a plan.
 
     The result is empty if earlier records give no estimate.
     """
-    victims: dict[str, list[Cell]] = {}
-    for cell in cells:
-        victims.setdefault(cell.victim.id, []).append(cell)
+    victims = group_by_victim(cells)
     seconds = [estimates.seconds(some) for some in victims.values()]
     known = [one for one in seconds if math.isfinite(one)]
     if not known:

@@ -5,7 +5,8 @@ Nothing is fitted or measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from robench.plan.plan import make_plan
 from robench.run.data import group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, find_file_errors
 from robench.run.encodings import encoding_notes
-from robench.run.estimates import Estimates, describe_open
+from robench.run.estimates import Estimates, describe_open, group_by_victim
 from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, describe_victim
 from robench.store.folder import Store
@@ -39,6 +40,8 @@ class VictimRow:
     stored: int = 0
     stale: int = 0
     skipped: int = 0
+    seconds: float | None = None
+    memory: float | None = None
 
 
 @dataclass
@@ -101,7 +104,9 @@ def make_preview(
     shown.refusals += map(str, find_file_errors(todo.open(cells), suite, registry))
     shown.rows = _rows(cells, todo)
     if to_do := todo.open(cells):
-        shown.notes += describe_open(to_do, Estimates(plan.cells, store))
+        estimates = Estimates(plan.cells, store)
+        _add_estimates(shown.rows, cells, to_do, estimates)
+        shown.notes += describe_open(to_do, estimates)
     if changed := todo.count("changed"):
         shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
     if todo.damaged:
@@ -123,6 +128,16 @@ def _rows(cells: Sequence[Cell], todo: Todo) -> list[VictimRow]:
         row.stored += state in ("stored", "stale")
         row.stale += state == "stale"
     return list(rows.values())
+
+
+def _add_estimates(rows: Sequence[VictimRow], cells: Iterable[Cell], to_do: Iterable[Cell], known: Estimates) -> None:
+    """Adds the estimated costs of open cells to the rows of their victims."""
+    by_victim = dict(zip(dict.fromkeys(cell.victim.id for cell in cells), rows, strict=True))
+    for victim, some in group_by_victim(to_do).items():
+        seconds = known.seconds(some)
+        if math.isfinite(seconds):
+            by_victim[victim].seconds = seconds
+        by_victim[victim].memory = known.memory(some[0])
 
 
 def _prepare(

@@ -19,7 +19,7 @@ MOST_ZERO = 0.01  # the share of the hit users above which an attack is flagged
 MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks of an ensemble show nothing
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
-MOST_NOISE = 1e-4  # the largest difference between two looks at clean scores, in standard deviations
+MOST_NOISE = 1e-4  # the largest difference between two scorings without an attack, in standard deviations
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:
@@ -27,7 +27,7 @@ def flag_noise(results: Results, row: Row) -> list[Flag]:
     differences = [_diagnosis(results, cell, "stochastic") for cell in results.clean_cells(row.key)]
     if max(differences, default=0.0) <= MOST_NOISE:
         return []
-    why = "two looks at the same clean scores differ, so its ranks and the attacks' gradients are partly chance"
+    why = "two scorings without an attack differ, so its ranks and the attacks' gradients are partly chance"
     return [Flag("stochastic", why, {"difference": max(differences)})]
 
 
@@ -101,7 +101,7 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
 
 
 def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each gradient attack that took only one draw per look.
+    """Returns one flag for each gradient attack that averages no scorings.
 
     Only attacks on stochastic victims are flagged.
     """
@@ -110,10 +110,10 @@ def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
         noisy = _diagnosis(results, cell, "stochastic") > MOST_NOISE
         draws = results.record(cell)["diagnostics"].get("expectation", 1)
         if noisy and cell.kind in (GRADIENT, MINIMUM_NORM) and draws <= 1:
-            # Attacks on titles lack this setting. Their losses, but not their slopes, are means over draws.
+            # Attacks on titles lack this setting. Their losses, but not their slopes, are means over scorings.
             settable = "expectation" in results.record(cell)["spec"]["attack"]["config"]
             remedy = "set its expectation" if settable else "it averages no gradients, so compare it with a search"
-            why = f"{cell.attack_label} takes one draw of a victim that draws at test time: {remedy}"
+            why = f"{cell.attack_label} takes one scoring of a victim that draws at test time: {remedy}"
             flags[cell.attack_label] = Flag("attack without expectation", why, {"expectation": 1})
     return list(flags.values())
 

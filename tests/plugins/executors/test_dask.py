@@ -7,6 +7,7 @@ files that are missing on a worker.
 import hashlib
 import importlib
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.run.inline import SMALL, records, run
@@ -27,15 +29,17 @@ from robench.testing import ExecutorTests
 from robench_plugins.executors import dask as executors
 from robench_plugins.executors import devices
 from robench_plugins.executors.dask import Dask
+from robench_plugins.executors.isolation.launch import Launcher
 
 if importlib.util.find_spec("distributed") is None:
     pytest.skip("distributed is not installed: pip install 'robench[dask]'", allow_module_level=True)
 
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 
 from robench_plugins.executors.cluster import start, station
 from robench_plugins.executors.cluster.mailbox import scheduler_needed
+from robench_plugins.executors.cluster.start import hide_abandoned_tasks
 from robench_plugins.executors.cluster.versions import collect_versions, find_difference
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes as Linux shows them")
@@ -282,3 +286,22 @@ def test_the_class_is_imported_without_distributed():
     code = "import sys, robench, robench_plugins.executors.dask; print({'distributed', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_only_abandoned_tasks_of_dask_are_hidden():
+    lines = {
+        "Task exception was never retrieved\nfuture: <Task coro=<_handle_comm() at /x/distributed/core.py:7>>": False,
+        "Task exception was never retrieved\nfuture: <Task coro=<mine() at /x/mine.py:7>>": True,
+        "Executing <Handle at /x/distributed/core.py:7> took 1 second": True,
+    }
+    for text, shown in lines.items():
+        record = logging.LogRecord("asyncio", logging.ERROR, "base.py", 1, text, None, None)
+        assert hide_abandoned_tasks(record) is shown
+
+
+def test_a_client_of_an_ended_cluster_does_not_complain():
+    passed = []
+    hook = station.QuietHook(passed.append)
+    for function in (Client.__del__, Launcher.__exit__):
+        hook(SimpleNamespace(object=function))
+    assert [one.object for one in passed] == [Launcher.__exit__]

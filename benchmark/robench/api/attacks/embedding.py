@@ -105,7 +105,7 @@ class EmbeddingConfig(BaseConfig):
         default="held-out",
         description="Items that the attack on parameters demotes; known (training) items as in APR and MSAP",
     )
-    expectation: int = Field(default=1, ge=1, description="Draws averaged per evaluation of a stochastic victim")
+    expectation: int = Field(default=1, ge=1, description="Scorings of a stochastic victim that an evaluation averages")
 
     @model_validator(mode="after")
     def _compared_in_pairs(self) -> Self:

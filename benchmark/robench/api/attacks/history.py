@@ -43,7 +43,7 @@ class HistoryConfig(BaseConfig):
         default="untargeted", description="Push held-out items out of the top k, or promoted items into it"
     )
     k: int = Field(default=10, ge=1, description="Length of the list that the goal refers to, in items")
-    expectation: int = Field(default=1, ge=1, description="Draws averaged per evaluation of a stochastic victim")
+    expectation: int = Field(default=1, ge=1, description="Scorings of a stochastic victim that an evaluation averages")
     edits: Annotated[tuple[Edit, ...], AfterValidator(_distinct)] = Field(
         default=("substitute", "insert", "delete"), description="Kinds of edits that the attack may make"
     )

@@ -40,6 +40,16 @@ SETTINGS = {
 SILENT = logging.CRITICAL + 1  # This hides dask's own log. The executor reports everything that concerns a user.
 
 
+def hide_abandoned_tasks(record: logging.LogRecord) -> bool:
+    """Returns False for a line of the log about an abandoned task of dask.
+
+    The scheduler abandons its open requests when it ends, for example after Ctrl-C. Asyncio may report each of them
+    with a traceback, at any later time.
+    """
+    message = record.getMessage()
+    return not ("exception was never retrieved" in message and f"{os.sep}distributed{os.sep}" in message)
+
+
 @contextmanager
 def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
     """Yields a client of a new cluster on this machine, and then ends the cluster.
@@ -53,6 +63,7 @@ def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
         "options": {"host": HOST, "port": 0, "dashboard": False, "dashboard_address": f"{HOST}:0"},
     }
     spec = {number: {"cls": Nanny, "options": _options(place)} for number, place in enumerate(places)}
+    logging.getLogger("asyncio").addFilter(hide_abandoned_tasks)  # which is added only once
     with ExitStack() as stack:
         stack.enter_context(_environment_kept())
         stack.enter_context(without_main())  # dask may restart a worker until the end of the block
@@ -71,6 +82,7 @@ def joined_cluster(address: str) -> Iterator[Client]:
         UserError: if there is no scheduler at this address, or if a version differs between this machine and the
             cluster.
     """
+    logging.getLogger("asyncio").addFilter(hide_abandoned_tasks)
     with silence_logging_cmgr(SILENT), warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)  # the versions are compared below
         _check_address(address)

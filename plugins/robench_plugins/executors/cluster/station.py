@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -90,6 +91,25 @@ class Launchers:
 LAUNCHERS = Launchers()
 
 
+class QuietHook:
+    """A hook for exceptions that Python cannot raise.
+
+    Exceptions of dask's clients are dropped. If a cluster ends during a task, a worker closes its event loop before its
+    client, and the client complains with a traceback.
+
+    Args:
+        hook: the hook for all other exceptions.
+    """
+
+    def __init__(self, hook: Callable[[Any], object]) -> None:
+        self.hook = hook
+
+    def __call__(self, ignored: Any) -> None:
+        """Passes an exception on to the hook, unless a client of dask has raised it."""
+        if getattr(ignored.object, "__qualname__", "") != "Client.__del__":
+            self.hook(ignored)
+
+
 class _ReleasedError(Exception):
     """The error that is raised if the client has ended or has cancelled the task."""
 
@@ -102,6 +122,8 @@ def measure(work: bytes, task: Task, mailbox: str) -> None:
         task: the task.
         mailbox: the name of the client's queue.
     """
+    if not isinstance(sys.unraisablehook, QuietHook):
+        sys.unraisablehook = QuietHook(sys.unraisablehook)
     attempt = Attempt(task, mailbox)
     try:
         finished = attempt.begin()

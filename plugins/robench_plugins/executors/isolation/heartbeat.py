@@ -14,7 +14,7 @@ INTERVAL = 5.0  # the seconds between two beats
 
 
 class Heartbeat:
-    """A thread that sends a beat each time that the main thread has executed Python meanwhile.
+    """A thread that sends a beat while the main thread executes Python.
 
     The interpreter calls ``_alive`` in the main thread, between two steps of its code. So there is no beat while the
     main thread is stopped, waits, or is inside one call of a library. Other threads of a plugin cause no beat. The

@@ -181,10 +181,11 @@ def _cause(process: BaseProcess) -> str:
 
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Blocks SIGINT in this thread, and in the processes and threads that it starts meanwhile.
+    """Blocks SIGINT in this thread, and in all that it starts meanwhile.
 
-    Otherwise an early Ctrl-C would show the traceback of a process that still imports its libraries. If the signal
-    arrives meanwhile, this process gets it after the block. A new process calls ``ignore_interrupts``.
+    These are processes and threads. Otherwise an early Ctrl-C would show the traceback of a process that still imports
+    its libraries. If the signal arrives meanwhile, this process gets it after the block. A new process calls
+    ``ignore_interrupts``.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -166,8 +166,9 @@ class TaskProcess:
         tree.end([*tree.descendants(self._keeper), self._keeper])
 
     def _silence(self) -> Iterator[Event]:
-        """Yields a note if nothing was heard for a minute, or if a busy task has sent no event for three minutes.
+        """Yields a note about a task that sends nothing or no events.
 
+        A task is noted after a minute without anything, or with beats after three minutes without an event.
         There is at most one note of each kind until the next event.
         """
         now = time.monotonic()

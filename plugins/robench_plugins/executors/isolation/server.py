@@ -58,9 +58,10 @@ def serve(control: socket.socket, work: Work) -> None:
 
 
 def ignore_interrupts() -> None:
-    """Ignores SIGINT, which only the executor handles, and lets the signal through again.
+    """Ignores SIGINT, which only the executor handles.
 
-    A new process starts with a blocked SIGINT. A signal that has arrived meanwhile is forgotten.
+    The signal is no longer blocked then. A new process starts with a blocked SIGINT. A signal that has arrived
+    meanwhile is forgotten.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
