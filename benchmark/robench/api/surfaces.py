@@ -28,6 +28,7 @@ class SurfaceRules:
             for all models.
         whole_units: whether a budget counts whole edits or users. Otherwise, ε bounds a length, which no perturbation
             exceeds.
+        each_item_alone: whether every item has a separate perturbation. Then a loss belongs to an item, not to a user.
         scale: the default scale of ε.
         attacks: the base classes of this surface's attacks in ``robench.api``, as ``module:class``.
         measured_by: the engine's class that measures attacks at test time, as ``module:class``. The string is empty if
@@ -39,6 +40,7 @@ class SurfaceRules:
     ranks_models: bool
     whole_units: bool
     attacks: tuple[str, ...]
+    each_item_alone: bool = False
     scale: Scale = "relative"
     measured_by: str = ""
 
@@ -76,6 +78,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             ranks_models=True,
             whole_units=True,
             attacks=("robench.api.attacks.text:TextAttack",),
+            each_item_alone=True,
             measured_by="robench.engine.surfaces.text.surface:TextSurface",
         ),
         "interactions": SurfaceRules(

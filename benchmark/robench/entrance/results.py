@@ -16,6 +16,7 @@ import pandas as pd
 
 from robench.api.codec import columns, encode
 from robench.api.errors import UserError, in_lines, suggest
+from robench.api.surfaces import SURFACES
 from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -123,7 +124,7 @@ class ResultFrames:
                 "top": [[item for item in items if item >= 0] for items in arrays["top"].tolist()],
             }
         )
-        if measured.surface != "text":  # Here a loss belongs to an item, not to a user.
+        if measured.clean or not SURFACES[measured.surface].each_item_alone:
             for name in ("loss", "clean_loss"):
                 if name in arrays:
                     frame[name] = arrays[name].astype(np.float64)

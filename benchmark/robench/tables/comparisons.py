@@ -128,7 +128,7 @@ def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick
     yardstick is the share of users with an item in the top k. The second yardstick is the value by which the host
     chooses between candidates.
     """
-    per_item = surface == "text"
+    per_item = SURFACES[surface].each_item_alone
 
     def yardstick(value: Callable[[IntArray, int], FloatArray]) -> Yardstick:
         def left(cell: CellRow) -> FloatArray | None:

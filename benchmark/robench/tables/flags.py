@@ -11,6 +11,7 @@ import numpy as np
 
 from robench.api.data import FloatArray
 from robench.api.metric import Measure
+from robench.api.surfaces import SURFACES
 from robench.spec import CellRow
 from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
@@ -150,7 +151,7 @@ def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> 
         why = f"fewer than {LEAST_HITS} users are without a promoted item, so no gap between attacks is judged"
         yield Flag("low power", why, {"users": reachable})
         return
-    if surface == "text" and items < LEAST_ITEMS:
+    if SURFACES[surface].each_item_alone and items < LEAST_ITEMS:
         why = f"fewer than {LEAST_ITEMS} titles are rewritten, so no gap between attacks is judged"
         yield Flag("low power", why, {"items": items})
         return
