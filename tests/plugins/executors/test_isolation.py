@@ -49,7 +49,7 @@ def fills():
 
 
 def leave_child(do):
-    """Runs a function in a process that has left the session and the parent of this one."""
+    """Runs a function in a process that has left the session and the parent."""
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -260,6 +260,7 @@ def test_a_stopped_worker_is_reported_and_goes_on(run, monkeypatch):
     [("computes", False), ("waits", True), ("sleeps", True)],
 )
 def test_only_a_task_that_executes_nothing_is_silent(run, monkeypatch, deed, silent):
+    run("nothing")  # the start of the fork server takes time
     monkeypatch.setattr(process, "SILENCE", 0.4)
     monkeypatch.setattr(process, "LONG", 0.6)
     found = run(deed, limits={"seconds": 1.2})[deed]
@@ -270,6 +271,7 @@ def test_only_a_task_that_executes_nothing_is_silent(run, monkeypatch, deed, sil
 
 
 def test_a_long_task_is_mentioned_with_its_last_progress(run, monkeypatch):
+    run("nothing")
     monkeypatch.setattr(process, "LONG", 0.2)
     (note,) = [event["text"] for event in run("computes", progress=True)["computes"] if event["kind"] == "note"]
     assert note == "still at work, 0 min after fit 3 of 20"
