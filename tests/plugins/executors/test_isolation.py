@@ -34,11 +34,9 @@ def changes_state():
 
 def leaves_processes():
     threading.Thread(target=time.sleep, args=(600,)).start()
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            time.sleep(600)
-        os._exit(0)
+    leave_child(lambda: os.execvp("sleep", ["sleep", "602.75"]))
+    while not running("602.75"):
+        time.sleep(0.01)
 
 
 def fills():
@@ -210,24 +208,7 @@ def test_threads_and_detached_processes_end_with_their_task(run):
     found = run("leaves processes")
     assert [event["kind"] for event in found["leaves processes"]] == ["before", "after"]
     assert time.monotonic() - start < 5
-    assert not _processes_of(found["leaves processes"][0]["pid"])
-
-
-def _processes_of(session):
-    """Returns the ids of the processes that a worker started.
-
-    The function compares the parent and the session of each process.
-    """
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if session in (int(fields[1]), int(fields[3])):
-            found.append(name)
-    return found
+    assert not running("602.75")
 
 
 def test_the_end_of_a_worker_is_told_as_it_was(run):
