@@ -24,7 +24,7 @@ def started_by(name: str, value: str) -> list[int]:
 
 
 def below(pid: int) -> list[int]:
-    """Returns the processes below a process."""
+    """Returns the ids of all descendants of a process."""
     with suppress(OSError):
         children = (Path(f"/proc/{pid}/task/{pid}/children")).read_text().split()
         return [one for child in map(int, children) for one in (child, *below(child))]

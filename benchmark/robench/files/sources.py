@@ -127,7 +127,7 @@ class Sources:
             yield reference.module
 
     def _references(self, name: str) -> tuple[Reference, ...]:
-        """Returns the references of a module with absolute names.
+        """Returns the references that a module makes to other modules, by absolute name.
 
         The result is empty if the module has no source.
         """

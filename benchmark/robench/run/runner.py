@@ -104,8 +104,7 @@ class Runner:
         """Measures the open cells, and stores each cell as soon as it is finished.
 
         Raises:
-            UserError: if the data, the targets, the weights of a model or the folder of results do not fit. In this
-                case, nothing has been written.
+            UserError: if the data, the targets or the weights of a model do not match the suite, or if the folder belongs to another suite. The stored results are then unchanged.
         """
         start = time.perf_counter()
         self._check_folder()

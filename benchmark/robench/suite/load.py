@@ -30,7 +30,7 @@ class Suite:
     Args:
         metrics: the metrics by identity, such as ``ndcg@10``.
         limits: the most that any victim may use: ``seconds``, and ``memory`` in bytes.
-        folder: the folder at which relative paths start.
+        folder: the folder that relative paths are resolved against.
         file: the suite file.
         tree: the content of the suite file, with the line of every value.
         homes: the position of each component in the file, by kind and label.

@@ -183,14 +183,17 @@ def choose_hit_k(results: Results, table: PlannedTable) -> int:
 
 
 def _order(row: Row, model: int, within: bool) -> tuple[object, ...]:
-    """Returns the sort key of a row. The baseline comes last.
+    """Returns the sort key of a row.
+
+    Rows are sorted by rank, with unranked rows after ranked ones and the baseline last.
+    If each model has its own ranking, rows are sorted by model first.
 
     Rows are sorted by rank. If models are not ranked against each other, rows are first sorted by model.
 
     Args:
         row: the row.
         model: the position of the row's model among the models.
-        within: whether ranks are within models.
+        within: whether rows are ranked separately for each model.
     """
     return row.baseline, model if within else 0, row.rank is None, row.rank or (math.inf,), model
 

@@ -63,7 +63,7 @@ class TitleRow:
 
 
 def build_title_rows(results: Results) -> list[TitleRow]:
-    """Returns one row per victim, attack on titles and ε.
+    """Returns one row per model and defence, title attack and ε, over all seeds.
 
     The metric is t-hr@10 if items are promoted, and ndcg@10 otherwise. If the suite lacks this metric, the suite's
     first metric of the same kind is used.

@@ -57,7 +57,10 @@ class TrainingDefense(Defense):
         """
 
     def loss(self, step: Step) -> Tensor:
-        """Returns the clean loss in the warm-up or if λ = 1, else the total loss."""
+        """Returns the loss that is left to backpropagate, a scalar.
+
+        This is the clean loss during the warm-up. It is also the clean loss if λ = 1, unless ``shortcut`` is off.
+        Otherwise, it is the result of ``total_loss``."""
         c = self.config
         if step.epoch < c.warmup or (c.lambda_ == 1 and c.shortcut):
             return step.losses(step.embed()).value.mean()

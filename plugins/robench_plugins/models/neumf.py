@@ -136,7 +136,7 @@ class NeuMf(PairwiseModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the margin of each interaction.
 
-        The margin is s_pos minus the highest score of a sampled negative.
+        The margin is the positive's score minus the highest score among the sampled negatives.
         """
         positive, negative = self._sampled(batch, e)
         return Losses(positive - negative.amax(1), torch.arange(len(positive), device=positive.device))

@@ -92,7 +92,7 @@ class PairwiseModel(TorchModel):
     def queries(self, users: IntArray, history: Interactions) -> Batch:
         """Returns a batch of user ids.
 
-        The users' vectors replace the history.
+        The history is ignored, because each user has a learned vector.
         """
         ids = torch.from_numpy(np.array(users, dtype=np.int64))
         return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""The searches for titles that the attacks on texts share."""
+"""Greedy and joint title searches, shared by the attacks on titles."""
 
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _read_json_lines(path: Path, form: Delimited) -> Table:
-    """Returns the objects of a file with one JSON object per line.
+    """Returns a table of a file that has one JSON object per line.
 
-    Every cell is a string.
+    Every value is a string, or null if the object lacks it.
     """
     content = to_utf8(read_content(path), form.encoding, path)
     columns: dict[str, list[str | None]] = {}
