@@ -104,7 +104,8 @@ class Runner:
         """Measures the open cells, and stores each cell as soon as it is finished.
 
         Raises:
-            UserError: if the data, the targets or the weights of a model do not match the suite, or if the folder belongs to another suite. The stored results are then unchanged.
+            UserError: if the data, the targets or the weights of a model do not match the suite, or if
+                the folder belongs to another suite. The stored results are then unchanged.
         """
         start = time.perf_counter()
         self._check_folder()
