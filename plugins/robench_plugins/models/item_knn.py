@@ -58,7 +58,7 @@ class ItemKnn(HistoryModel):
         self.similarity = stack_blocks(data.n_items, data.n_items, block).T.tocsr()
 
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Returns each item's summed similarity to the items of the history, float32 [B, n_items]."""
+        """Returns each item's summed similarity to the history, float32 [B, n_items]."""
         scores: NDArray[np.float32] = (rows @ self.similarity).toarray()
         return scores
 
