@@ -87,7 +87,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Returns the names of the temporary files in the results folder and in the cache."""
+    """Returns the names of temporary files in the results folder and the cache."""
     paths = [path for part in ("results", "cache") for path in (folder / part).rglob("*")]
     return [path.name for path in paths if path.suffix == ".tmp" or (path.suffix == ".npz" and path.stem.count("."))]
 
