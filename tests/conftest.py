@@ -73,16 +73,25 @@ def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
-def ml100k() -> Path:
-    """Returns the folder of MovieLens 100K, or skips the test.
+def real_data() -> Callable[[str], Path]:
+    """Returns a function from a path below the folder of real data to that path.
 
-    The test is skipped on a machine without the data, because the data may not be redistributed.
+    The function skips the test on a machine without the data, because the data may not be redistributed.
     """
     root = Path(os.environ.get("ROBENCH_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    folder = root / "ml-100k"
-    if not (folder / "ml-100k.inter").exists():
-        pytest.skip("MovieLens 100K is not here: set ROBENCH_TEST_DATA to the folder that holds ml-100k/")
-    return folder
+
+    def find(name: str) -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"{name} is not here: set ROBENCH_TEST_DATA to the folder that holds it")
+        return root / name
+
+    return find
+
+
+@pytest.fixture
+def ml100k(real_data: Callable[[str], Path]) -> Path:
+    """Returns the folder of MovieLens 100K, or skips the test."""
+    return real_data("ml-100k/ml-100k.inter").parent
 
 
 @pytest.fixture(scope="session")

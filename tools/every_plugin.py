@@ -29,11 +29,14 @@ ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}
 def datasets(folder: Path) -> list[dict[str, Any]]:
     """Returns one entry per data set.
 
-    The files of the first two data sets are in ``folder``.
+    The files of data sets with a path are in ``folder``.
     """
     return [
         {"name": "csv", **{key: str(folder / f"{key}.csv") for key in ("path", "items", "users")}},
         {"name": "recbole", "path": str(folder / "atomic")},
+        {"name": "movielens", "path": str(folder / "movielens")},
+        {"name": "sequences", "path": str(folder / "sequences.txt")},
+        {"name": "amazon", "path": str(folder / "amazon.csv")},
         {"name": "synthetic", "users": 40, "items": 30, "interactions_per_user": 12},
         {"name": "movielens-small", "min_user_interactions": 5, "min_item_interactions": 60},
     ]
@@ -143,10 +146,10 @@ def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
 def suite(folder: Path) -> dict[str, Any]:
     """Returns the suite.
 
-    One data set is used with every plugin. The other three data sets only test their readers.
+    One data set is used with every plugin. The other data sets only test their readers.
     """
     learned, defended, attacking = models(folder), defenses(), attacks(folder)
-    elsewhere = ["recbole", "synthetic", "movielens-small"]
+    elsewhere = ["recbole", "movielens", "sequences", "amazon", "synthetic", "movielens-small"]
     few = ("none", "normalise", "injection-filter")
     reading = (
         "fgsm",
@@ -194,7 +197,7 @@ def suite(folder: Path) -> dict[str, Any]:
 def write_data(folder: Path) -> None:
     """Writes interactions, items and users as CSV files.
 
-    Interactions and items are also written as atomic files.
+    Interactions and items are also written in the forms of the other data sets with a path.
     """
     rng = np.random.default_rng(0)
     rows = [(u, i, t) for u in range(USERS) for t, i in enumerate(rng.permutation(ITEMS)[: rng.integers(6, 14)])]
@@ -209,6 +212,14 @@ def write_data(folder: Path) -> None:
     _write_table(atomic / "tiny.inter", ["user_id:token", "item_id:token", "timestamp:float"], rows, "\t")
     header = ["item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq"]
     _write_table(atomic / "tiny.item", header, items, "\t")
+    movielens = folder / "movielens"
+    movielens.mkdir()
+    rated = [(u, i, 3, t) for u, i, t in rows]
+    _write_table(movielens / "ratings.csv", ["userId", "movieId", "rating", "timestamp"], rated, ",")
+    movies = [(i, f"{title} ({year})", genres) for i, title, year, genres in items]
+    _write_table(movielens / "movies.csv", ["movieId", "title", "genres"], movies, ",")
+    (folder / "sequences.txt").write_text("".join(f"{u} {i}\n" for u, i, _ in rows), encoding="utf-8")
+    _write_table(folder / "amazon.csv", ["user_id", "parent_asin", "rating", "timestamp"], rated, ",")
 
 
 def _write_table(path: Path, header: list[str], rows: list[Any], separator: str) -> None:

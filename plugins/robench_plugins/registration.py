@@ -23,6 +23,9 @@ def robench_datasets() -> dict[str, str]:
         "movielens-small": "robench_plugins.datasets.movielens_small:MovielensSmall",
         "csv": "robench_plugins.datasets.csv_file:CsvFile",
         "recbole": "robench_plugins.datasets.recbole:Recbole",
+        "movielens": "robench_plugins.datasets.movielens:MovieLens",
+        "sequences": "robench_plugins.datasets.sequences:Sequences",
+        "amazon": "robench_plugins.datasets.amazon:Amazon",
         "synthetic": "robench_plugins.datasets.synthetic:Synthetic",
     }
 

@@ -1,5 +1,6 @@
 """Tests that every suite of the repository and of the pages can be planned."""
 
+import gzip
 import re
 from pathlib import Path
 
@@ -93,6 +94,16 @@ def test_a_mistake_is_told_as_in_the_guide(planned, tmp_path):
         planned(path)
 
 
+def write_named_formats(folder):
+    """Writes the files of the section on formats by name."""
+    (folder / "ml-1m").mkdir()
+    (folder / "ml-1m" / "ratings.dat").write_text(rows("\n{user}::{item}::4::{time}\n"))
+    (folder / "Beauty.txt").write_text(rows("\n{user} {item}\n"))
+    review = '\n{{"reviewerID": "{user}", "asin": "{item}", "overall": 4.0, "unixReviewTime": {time}}}\n'
+    for name, text in (("Video_Games_5", rows(review)), ("meta_Video_Games", '{"asin": "1", "title": "Heat"}\n')):
+        (folder / f"{name}.json.gz").write_bytes(gzip.compress(text.encode()))
+
+
 @pytest.mark.parametrize("number", range(len(blocks(OWN_DATA, "yaml"))))
 def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
     block = blocks(OWN_DATA, "yaml")[number]
@@ -102,7 +113,8 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
     atomic = tmp_path / "ml-100k" / "ml-100k.inter"
     atomic.parent.mkdir()
     atomic.write_text("user_id:token\titem_id:token\ttimestamp:float\n" + rows("\t{user}\t{item}\t{time}\n"))
-    model = "content" if "items" in block else "mf"
+    write_named_formats(tmp_path)
+    model = "content" if "items.csv" in block else "mf"
     (tmp_path / "mine.yaml").write_text(f"name: mine\nmodels: [popularity, {model}]\n{block}")
     assert not planned(tmp_path / "mine.yaml").refusals
 

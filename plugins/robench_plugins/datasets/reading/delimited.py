@@ -35,12 +35,14 @@ class Delimited:
         encoding: the encoding of the file.
         columns: the names of the columns if the file has no header, otherwise None.
         ids: the columns that hold ids, which are read as dictionaries to save memory.
+        quotes: whether cells between commas, semicolons or bars may be quoted.
     """
 
     separator: str | None = None
     encoding: str = "utf-8"
     columns: tuple[str, ...] | None = None
     ids: tuple[str, ...] = ()
+    quotes: bool = True
 
     def separator_of(self, path: Path) -> str:
         """Returns the separator of a file."""
@@ -62,7 +64,7 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     """
     content = to_utf8(read_content(path), form.encoding, path)
     separator = form.separator_of(path)
-    quoted = separator if separator in QUOTED and b'"' in content else None
+    quoted = separator if form.quotes and separator in QUOTED and b'"' in content else None
     if quoted:
         _check_quotes(content, separator, path)
     head = _first_row(content, separator, quoted, path)

@@ -1,0 +1,176 @@
+"""Amazon's product reviews of 2014, 2018 and 2023."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
+from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
+from robench_plugins.datasets.reading.files import JSON_LINES
+from robench_plugins.datasets.reading.json_lines import json_objects
+from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
+from robench_plugins.datasets.reading.table import Table
+from robench_plugins.datasets.reading.times import read_times
+
+LICENCE = "none stated by its publishers: research use, cite the papers that they name"
+USERS, ITEMS = ("user_id", "reviewerID"), ("parent_asin", "asin")
+RATINGS, TIMES = ("rating", "overall"), ("timestamp", "unixReviewTime")
+ASIN = re.compile("B[0-9A-Z]{9}|[0-9]{9}[0-9X]")
+SAMPLE = 1000  # the number of rows that decide which column holds the products
+HEAD = 1 << 16  # the number of bytes in which the first line must end
+UNNAMED = ("first", "second", "rating", "time")  # the columns of ratings without a header
+Order = Literal["auto", "user-item", "item-user"]
+
+
+class Amazon(Dataset):
+    """Reads Amazon's ratings or reviews, with titles from the file of metadata.
+
+    Ratings are CSV. The files of 2014 and 2018 have no header, and the user comes first in 2014, the product in 2018.
+    The files of 2023 have a header. Reviews are JSON lines. Times are in seconds, and from 2023 on in milliseconds. The
+    data is described by McAuley et al. (SIGIR 2015), Ni et al. (EMNLP 2019) and Hou et al. (2024).
+    """
+
+    class Config(DatasetConfig):
+        """Settings of the files.
+
+        Relative paths start at the folder of the suite.
+        """
+
+        path: Path = Field(description="File of ratings (CSV) or reviews (JSON lines)")
+        items: Path | None = Field(default=None, description="File of metadata (JSON lines)")
+        order: Order = Field(
+            default="auto",
+            description="Order of the first two columns of ratings without a header; auto decides it by the form of "
+            "the product ids",
+        )
+
+    config: Config
+    licence: ClassVar[str] = LICENCE
+    source: ClassVar[str] = "files of yours, from Amazon's product reviews"
+
+    def fingerprint(self) -> str:
+        """Returns the sha256 of the files."""
+        return digest_of(path for path in (self.config.path, self.config.items) if path is not None)
+
+    def load(self) -> Ratings:
+        """Returns the ratings in the order of the file, with the products."""
+        return read_amazon(self.config.path, self.config.items, self.config.order)
+
+
+def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Ratings:
+    """Returns the ratings of a file, with the products of a file of metadata.
+
+    Args:
+        path: a file of ratings or reviews.
+        metadata: a file of metadata, or None.
+        order: the order of the columns in a file of ratings without a header.
+
+    Raises:
+        DataError: if a file cannot be read.
+    """
+    table = _read_reviews(path) if plain_suffix(path) in JSON_LINES else _read_ratings(path, order)
+    users, items = table.ids("user", "user"), table.ids("item", "product")
+    times = read_times(table, "time")
+    ratings = table.numbers("rating", "rating")
+    catalogue, notes = ({}, ()) if metadata is None else _read_products(metadata, set(items.names))
+    notes = (*times.notes, *notes)
+    return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, notes=notes)
+
+
+def _read_ratings(path: Path, order: Order) -> Table:
+    """Returns the columns user, item, rating and time of a file of ratings."""
+    head = re.split(rb"[\r\n]", read_content(path)[:HEAD].removeprefix(codecs.BOM_UTF8), maxsplit=1)[0]
+    cells = head.decode("utf-8", "replace").replace('"', "").split(",")
+    if any(name in cells for name in (*USERS, *ITEMS)):
+        table = read_delimited(path, Delimited(",", ids=(*USERS, *ITEMS)))
+        usual = {"user": USERS, "item": ITEMS, "rating": RATINGS, "time": TIMES}
+        return _with_names(
+            table, {new: next((n for n in names if n in table), names[0]) for new, names in usual.items()}
+        )
+    if len(cells) != len(UNNAMED):
+        problem = f"{len(cells)} columns, and no header with user_id and parent_asin"
+        raise DataError(problem, where=f"{path}:1", hint="ratings have a user, a product, a rating and a time")
+    table = read_delimited(path, Delimited(",", columns=UNNAMED, ids=UNNAMED[:2]))
+    product_first = _is_product_first(table) if order == "auto" else order == "item-user"
+    first, second, rating, time = UNNAMED
+    user, item = (second, first) if product_first else (first, second)
+    return _with_names(table, {"user": user, "item": item, "rating": rating, "time": time})
+
+
+def _with_names(table: Table, names: Mapping[str, str]) -> Table:
+    """Returns the chosen columns of a table under new names.
+
+    Args:
+        table: the table.
+        names: the column for each new name.
+    """
+    for new, old in names.items():
+        table.check(old, new)
+    data = pa.table({new: table.data[old] for new, old in names.items()})
+    return Table(table.path, data, table.line_of, table.header)
+
+
+def _is_product_first(table: Table) -> bool:
+    """Returns whether the first column holds the products, and not the second.
+
+    Raises:
+        DataError: if not exactly one of the two columns holds ids of products.
+    """
+    samples = [table.data[name].slice(0, SAMPLE).to_pylist() for name in UNNAMED[:2]]
+    first, second = (2 * sum(ASIN.fullmatch(cell) is not None for cell in cells) > len(cells) for cells in samples)
+    if first == second:
+        hint = "set order: user-item or item-user"
+        raise table.error("neither or both of the first two columns look like product ids", 0, hint)
+    return first
+
+
+def _read_reviews(path: Path) -> Table:
+    """Returns the columns user, item, rating and time of a file of reviews."""
+    columns: dict[str, list[str]] = {"user": [], "item": [], "rating": [], "time": []}
+    lines: list[int] = []
+    for line, row in json_objects(path):
+        for name, usual in (("user", USERS), ("item", ITEMS), ("rating", RATINGS), ("time", TIMES)):
+            value = next((row[one] for one in usual if one in row), None)
+            if not isinstance(value, str | int | float) or value == "":
+                raise DataError(f"no {' or '.join(usual)}", where=f"{path}:{line}")
+            columns[name].append(str(value))
+        lines.append(line)
+    if not lines:
+        raise DataError("the file is empty", where=str(path))
+    data = pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
+    return Table(path, data, lambda row: lines[row])
+
+
+def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item], tuple[str, ...]]:
+    """Returns the description of every wanted product, and notes for the user."""
+    products: dict[str, Item] = {}
+    repeated = 0
+    for line, row in json_objects(path):
+        name = next((row[one] for one in ITEMS if one in row), None)
+        if not isinstance(name, str):
+            raise DataError(f"no {' or '.join(ITEMS)}", where=f"{path}:{line}")
+        if name in products:
+            repeated += 1
+        elif name in wanted:
+            categories = dict.fromkeys(_texts(row.get("categories") or row.get("category") or ()))
+            title, description = " ".join(_texts(row.get("title"))), " ".join(_texts(row.get("description")))
+            products[name] = Item(title, None, tuple(categories), description)
+    note = f"{repeated} products are described again: the first description is kept"
+    return products, (note,) if repeated else ()
+
+
+def _texts(value: Any) -> Iterable[str]:
+    """Yields the texts in a value, which may be a list of texts or of lists."""
+    if isinstance(value, str):
+        if value.strip():
+            yield value.strip()
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)

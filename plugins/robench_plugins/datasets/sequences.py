@@ -1,0 +1,134 @@
+"""Sequences of items without times, as many papers publish them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from robench.api import DataError, Dataset, DatasetConfig, Ids, IntArray, Item, Ratings
+from robench_plugins.datasets.reading.delimited import Delimited
+from robench_plugins.datasets.reading.files import read_table
+from robench_plugins.datasets.reading.items import distinct_ids, read_items
+from robench_plugins.datasets.reading.opening import digest_of, read_content
+from robench_plugins.datasets.reading.text import to_utf8
+
+SPACE = b" \t\n\r\x0b\x0c"
+
+
+class Sequences(Dataset):
+    """Reads lines of a user and items, which are separated by blanks.
+
+    Either every user has one line, ``user item item ...``, or every line has one item, ``user item``. The order of the
+    items and lines is the order of time. Many papers on sequential recommendation publish their data in one of these
+    forms.
+    """
+
+    class Config(DatasetConfig):
+        """Settings of the files.
+
+        Relative paths start at the folder of the suite.
+        """
+
+        path: Path = Field(description="File of sequences")
+        items: Path | None = Field(
+            default=None, description="File with one row per item: item, title, year, genres, description"
+        )
+        encoding: str = Field(default="utf-8", description="Encoding of the files")
+
+    config: Config
+    licence: ClassVar[str] = "that of the file"
+    source: ClassVar[str] = "a file of yours"
+
+    def fingerprint(self) -> str:
+        """Returns the sha256 of the files."""
+        return digest_of(path for path in (self.config.path, self.config.items) if path is not None)
+
+    def load(self) -> Ratings:
+        """Returns the interactions in the order of the file, with the items."""
+        content = to_utf8(read_content(self.config.path), self.config.encoding, self.config.path)
+        users, items = read_sequences(content, self.config.path)
+        return Ratings(users, items, catalogue=self._catalogue())
+
+    def _catalogue(self) -> dict[str, Item]:
+        """Returns the description of every item by its id.
+
+        The result is empty if there is no file about items.
+        """
+        if self.config.items is None:
+            return {}
+        table = read_table(self.config.items, Delimited(encoding=self.config.encoding))
+        name = "item" if "item" in table or "item_id" not in table else "item_id"
+        ids = distinct_ids(table, name, "item", "item")
+        return read_items(table, ids, "title", "year", "genres", "description", lambda cell: cell.split("|"))
+
+
+def read_sequences(content: bytes, path: Path) -> tuple[Ids, Ids]:
+    """Returns the user and the item of every interaction.
+
+    Args:
+        content: a text in UTF-8.
+        path: the file, for messages.
+
+    Raises:
+        DataError: if the file is empty, if a line has no item, or if lines are of neither form.
+    """
+    text = np.frombuffer(content, dtype=np.uint8)
+    spaces = np.isin(text, np.frombuffer(SPACE, dtype=np.uint8))
+    begins = ~spaces & np.append(True, spaces[:-1]) if len(text) else np.zeros(0, dtype=bool)
+    starts = np.flatnonzero(begins)
+    if not len(starts):
+        raise DataError("the file is empty", where=str(path))
+    line = np.cumsum(_line_ends(text))[starts]
+    first = np.append(True, np.diff(line) > 0)
+    words = _words(text, spaces, starts)
+    counts = np.diff(np.append(np.flatnonzero(first), len(starts))) - 1
+    if (counts == 0).any():
+        row = int(np.flatnonzero(counts == 0)[0])
+        raise DataError("a line with a user and no item", where=f"{path}:{int(line[first][row]) + 1}")
+    users = words.filter(pa.array(first)).dictionary_encode()
+    codes = users.indices.to_numpy()
+    _check_form(codes, counts, users.dictionary, line[first], path)
+    items = words.filter(pa.array(~first)).dictionary_encode()
+    return (
+        Ids(np.repeat(codes, counts), users.dictionary.to_pylist()),
+        Ids(items.indices.to_numpy(), items.dictionary.to_pylist()),
+    )
+
+
+def _line_ends(text: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    r"""Returns where a line ends: at ``\n``, ``\r\n`` or ``\r``."""
+    returns, newlines = text == ord("\r"), text == ord("\n")
+    ends: NDArray[np.bool_] = newlines | (returns & ~np.append(newlines[1:], False))
+    return ends
+
+
+def _words(text: NDArray[np.uint8], spaces: NDArray[np.bool_], starts: IntArray) -> pa.Array:
+    """Returns the words of a text, as an array of strings."""
+    letters = np.cumsum(~spaces)
+    offsets = np.append(letters[starts] - 1, letters[-1]).astype(np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text[~spaces])]
+    return pa.Array.from_buffers(pa.large_string(), len(starts), buffers)
+
+
+def _check_form(codes: IntArray, counts: IntArray, names: pa.Array, lines: IntArray, path: Path) -> None:
+    """Refuses a user with several lines if a line has several items.
+
+    Such a file is a table with further columns.
+
+    Raises:
+        DataError: if there is such a user.
+    """
+    if (counts == 1).all() or len(names) == len(codes):
+        return
+    again = np.ones(len(codes), dtype=bool)
+    again[np.unique(codes, return_index=True)[1]] = False
+    row = int(np.flatnonzero(again)[0])
+    name = names[int(codes[row])].as_py()
+    problem = f"user '{name}' has a second line, and there are lines with several items"
+    hint = "a table of user, item, rating and time is read by csv with separator: ' ' and header: false"
+    raise DataError(problem, where=f"{path}:{int(lines[row]) + 1}", hint=hint)
