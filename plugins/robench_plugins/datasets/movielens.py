@@ -206,7 +206,10 @@ def _movie(title: str, released: str, genres: list[str]) -> Item:
 
 
 def _genre_names(home: Path) -> list[str]:
-    """Returns the genres of ``u.genre`` in the order of their numbers, or the usual genres."""
+    """Returns the genres in the order of their numbers.
+
+    They are those of ``u.genre`` if there is such a file.
+    """
     path = home / "u.genre"
     if not path.exists():
         return GENRES
