@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from robench.api.data import Item, joined
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError, SealedError
-from robench.engine.data.prepare import k_core, prepare
+from robench.engine.data.events import k_core
+from robench.engine.data.prepare import prepare
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.spec import Part, TargetChoice, UserSample
@@ -61,7 +62,7 @@ def test_leave_last_out_holds_out_the_last_and_validates_on_the_one_before(log):
 @given(log=logs(), per_user=st.integers(1, 4), per_item=st.integers(1, 4))
 @settings(deadline=None, max_examples=60)
 def test_the_core_is_the_largest_in_which_everybody_has_enough(log, per_user, per_item):
-    core = k_core(log.users, log.items, np.arange(len(log.users)), per_user, per_item)
+    core = np.flatnonzero(k_core(log.users, log.items, per_user, per_item))
     if len(core):
         assert np.bincount(log.users[core])[log.users[core]].min() >= per_user
         assert np.bincount(log.items[core])[log.items[core]].min() >= per_item
@@ -75,6 +76,25 @@ def test_the_core_is_the_largest_in_which_everybody_has_enough(log, per_user, pe
             break
         left -= weak
     assert set(core.tolist()) == left
+
+
+@pytest.mark.parametrize("repeats", ["first", "last", "all"])
+@pytest.mark.parametrize("split", SPLITS, ids=[s.name for s in SPLITS])
+@given(log=logs(), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=25)
+def test_the_order_of_rows_changes_nothing_if_there_are_times(split, repeats, log, seed):
+    ratings = np.random.default_rng(seed).integers(1, 6, len(log.users)) / 1.0
+    config = DatasetConfig(repeats=repeats, min_rating=2)
+    n = len(log.users)
+    orders = [np.arange(n), np.arange(n)[::-1], np.random.default_rng(seed + 1).permutation(n)]
+    contents = set()
+    for order in orders:
+        rows = Ratings(log.users[order], log.items[order], log.times[order] // 10, ratings[order])
+        try:
+            contents.add(prepare(rows, config, split).to_bytes())
+        except DataError as error:
+            contents.add(str(error))
+    assert len(contents) == 1
 
 
 def test_row_numbers_do_not_depend_on_the_order_of_the_file():

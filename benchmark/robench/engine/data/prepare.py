@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from numpy.typing import NDArray
 
 from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
+from robench.engine.data.events import Events, k_core, once_per_pair, sort_events
 from robench.engine.data.ids import number_ids
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.splits import TEST, TRAIN, VALIDATION, parts_of
@@ -35,31 +37,38 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     """
     _check_columns(ratings)
     rows = _rated(ratings, config.min_rating)
-    low_ratings = len(ratings.users) - len(rows)
+    low_ratings = 0 if rows is None else len(ratings.users) - len(rows)
     user_ids, users = number_ids(ratings.users)
     item_ids, items = number_ids(ratings.items)
-    rows = rows[_time_order(users[rows], items[rows], None if ratings.times is None else ratings.times[rows])]
-    once = _without_repeats(users[rows] * len(item_ids) + items[rows], config.repeats)
-    repeats = len(rows) - len(once)
-    rows = rows if config.repeats == "all" else rows[once]
-    kept = k_core(users, items, rows, config.min_user_interactions, config.min_item_interactions)
-    if not len(kept):
+    times = np.arange(len(users)) if ratings.times is None else np.asarray(ratings.times, dtype=np.int64)
+    events = Events(users, items, times, ratings.parts)
+    del users, items, times
+    events = sort_events(events if rows is None else events.chosen(rows), len(user_ids), len(item_ids))
+    once = once_per_pair(events, len(item_ids), config.repeats)
+    repeats = len(events) - int(once.sum())
+    if repeats and config.repeats != "all":
+        events = events.chosen(once)
+    rated = len(events)
+    kept = k_core(events.users, events.items, config.min_user_interactions, config.min_item_interactions)
+    if not kept.any():
         raise DataError(
-            f"nothing is left of {len(users)} rows after the filters (min_rating {config.min_rating}, at least "
+            f"nothing is left of {len(ratings.users)} rows after the filters (min_rating {config.min_rating}, at least "
             f"{config.min_user_interactions} per user, {config.min_item_interactions} per item)"
         )
-    user_numbers, users = _renumber(users[kept], len(user_ids))
-    item_numbers, items = _renumber(items[kept], len(item_ids))
-    times = kept.astype(np.int64) if ratings.times is None else np.asarray(ratings.times[kept], dtype=np.int64)
-    part = parts_of(split, users, times, timed=ratings.times is not None)
+    if not kept.all():
+        events = events.chosen(kept)
+    user_numbers, users = _renumber(events.users, len(user_ids))
+    item_numbers, items = _renumber(events.items, len(item_ids))
+    events = replace(events, users=users, items=items)
+    part = parts_of(split, events.users, events.times, timed=ratings.times is not None)
     train, validation, test = (
-        _rows(users, items, times, part == p, len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST)
+        _rows(events.chosen(part == p), len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST)
     )
     names = [item_ids[i] for i in item_numbers.tolist()]
     catalogue = Catalogue(tuple(names), tuple(_tidy(ratings.catalogue.get(name)) for name in names))
     names = [user_ids[u] for u in user_numbers.tolist()]
     profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names)
-    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, len(rows))
+    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated)
     return Prepared(
         train,
         validation,
@@ -68,7 +77,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         tuple(names),
         ratings.times is not None,
         profiles if any(profiles) else (),
-        summarise(log, config, train, validation, test, catalogue, profiles),
+        summarise(log, config, events, (train, validation, test), catalogue, profiles),
     )
 
 
@@ -89,33 +98,13 @@ def _check_columns(ratings: Ratings) -> None:
         raise DataError(f"times must be whole numbers of ticks, not {np.asarray(ratings.times).dtype}")
 
 
-def _rated(ratings: Ratings, lowest: float | None) -> IntArray:
-    """Returns the rows whose rating is high enough, int64."""
+def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
+    """Returns the rows whose rating is high enough, int64, or None for all rows."""
     if lowest is None:
-        return np.arange(len(ratings.users), dtype=np.int64)
+        return None
     if ratings.ratings is None:
         raise DataError("min_rating is set, and this data set has no ratings")
     return np.flatnonzero(ratings.ratings >= lowest).astype(np.int64)
-
-
-def _time_order(users: IntArray, items: IntArray, times: IntArray | None) -> IntArray:
-    """Returns the order of rows by user and time.
-
-    Without times, the rows of a user keep their order.
-    """
-    return np.argsort(users, kind="stable") if times is None else np.lexsort((items, times, users))
-
-
-def _without_repeats(pairs: IntArray, keep: str) -> IntArray:
-    """Returns the place of one row per user-item pair, sorted.
-
-    Args:
-        pairs: the number of each row's pair, int64 [n], in time order within a user.
-        keep: ``last`` for the latest row of a pair, anything else for the earliest.
-    """
-    if keep == "last":
-        return np.sort(len(pairs) - 1 - np.unique(pairs[::-1], return_index=True)[1])
-    return np.sort(np.unique(pairs, return_index=True)[1])
 
 
 def _renumber(codes: IntArray, n: int) -> tuple[IntArray, IntArray]:
@@ -136,28 +125,7 @@ def _tidy(item: Item | None) -> Item:
     return Item(" ".join(item.title.split()), item.year, genres, " ".join(item.description.split()))
 
 
-def k_core(users: IntArray, items: IntArray, keep: IntArray, per_user: int, per_item: int) -> IntArray:
-    """Returns the largest subset with enough rows of each user and each item.
-
-    Args:
-        users: the user of each row, int64 [n].
-        items: the item of each row, int64 [n].
-        keep: the rows to choose from, int64 [m].
-        per_user: the smallest number of rows per user.
-        per_item: the smallest number of rows per item.
-    """
-    while True:
-        enough = np.bincount(items[keep], minlength=1)[items[keep]] >= per_item
-        subset = keep[enough]
-        subset = subset[np.bincount(users[subset], minlength=1)[users[subset]] >= per_user]
-        if len(subset) == len(keep):
-            return keep
-        keep = subset
-
-
-def _rows(
-    users: IntArray, items: IntArray, times: IntArray, chosen: NDArray[np.bool_], n_users: int, n_items: int
-) -> Interactions:
-    counts = np.bincount(users[chosen], minlength=n_users)
+def _rows(events: Events, n_users: int, n_items: int) -> Interactions:
+    counts = np.bincount(events.users, minlength=n_users)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Interactions(indptr, items[chosen], times[chosen], n_items)
+    return Interactions(indptr, events.items, events.times, n_items)

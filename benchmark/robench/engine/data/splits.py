@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robench.api.data import IntArray
 from robench.api.errors import DataError
@@ -10,15 +11,16 @@ from robench.api.rng import Rng
 from robench.spec import Part
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
+PartArray = NDArray[np.int8]
 
 
-def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> IntArray:
-    """Returns the part of every event, int64 [n]: 0 training, 1 validation, 2 test.
+def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> PartArray:
+    """Returns the part of every event, int8 [n]: 0 training, 1 validation, 2 test.
 
     Args:
         split: the name and the settings of the split.
-        users: the user of each event, int64 [n], sorted. The events of a user are in time order, with ties in input
-            order.
+        users: the user of each event, int64 [n], sorted. The events of a user are in time order, with ties in the
+            order of items.
         times: the time of each event, int64 [n].
         timed: whether the source has times.
 
@@ -43,17 +45,19 @@ def _places(users: IntArray) -> tuple[IntArray, IntArray]:
     return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
 
 
-def leave_last_out(users: IntArray) -> IntArray:
+def leave_last_out(users: IntArray) -> PartArray:
     """Holds out each user's last event, and validates on the last but one.
 
     Users with fewer than 3 events are for training only.
     """
-    place, length = _places(users)
-    left = np.where(length >= 3, length - place, 3)
-    return np.where(left == 1, TEST, np.where(left == 2, VALIDATION, TRAIN)).astype(np.int64)
+    counts = np.bincount(users)
+    ends = np.cumsum(counts)[counts >= 3]
+    parts = np.full(len(users), TRAIN, dtype=np.int8)
+    parts[ends - 2], parts[ends - 1] = VALIDATION, TEST
+    return parts
 
 
-def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArray:
+def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartArray:
     """Shuffles the events of each user, and divides them by ratios.
 
     The ratios are in the order training, validation, test. A user with n events has round(n · test) test events and
@@ -67,10 +71,10 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> IntArr
     validation = np.floor(length * ratios[1] / total + 0.5).astype(np.int64)
     test = np.minimum(test, length - 1)
     validation = np.minimum(validation, length - 1 - test)
-    return np.where(place < test, TEST, np.where(place < test + validation, VALIDATION, TRAIN)).astype(np.int64)
+    return np.where(place < test, TEST, np.where(place < test + validation, VALIDATION, TRAIN)).astype(np.int8)
 
 
-def global_time(times: IntArray, validation: float, test: float) -> IntArray:
+def global_time(times: IntArray, validation: float, test: float) -> PartArray:
     """Holds out the latest events of all users.
 
     The latest events form the test part, and the events just before them form the validation part. Events with equal
@@ -83,4 +87,4 @@ def global_time(times: IntArray, validation: float, test: float) -> IntArray:
         raise DataError("the shares of validation and test leave nothing to train on")
     late = np.quantile(times, 1 - test, method="higher")
     middle = np.quantile(times, 1 - test - validation, method="higher")
-    return np.where(times > late, TEST, np.where(times > middle, VALIDATION, TRAIN)).astype(np.int64)
+    return np.where(times > late, TEST, np.where(times > middle, VALIDATION, TRAIN)).astype(np.int8)

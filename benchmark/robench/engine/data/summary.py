@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from robench.api.data import Catalogue, IntArray, Interactions, joined
+from robench.api.data import Catalogue, Interactions
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.summary import DataSummary, Quantiles
+from robench.engine.data.events import Events
 from robench.engine.data.ids import find_look_alikes, plain_form
 
 FIELDS = ("title", "year", "genres", "description")
@@ -42,31 +45,39 @@ class Log:
 def summarise(
     log: Log,
     config: DatasetConfig,
-    train: Interactions,
-    validation: Interactions,
-    test: Interactions,
+    events: Events,
+    parts: tuple[Interactions, Interactions, Interactions],
     catalogue: Catalogue,
     profiles: Sequence[str],
 ) -> DataSummary:
-    """Returns the summary of a data set after its filters and split."""
-    whole = joined(joined(train, validation), test)
+    """Returns the summary of a data set after its filters and split.
+
+    Args:
+        log: the raw log.
+        config: the filters.
+        events: the events that the filters have left.
+        parts: the training, validation and test items.
+        catalogue: the items that are left.
+        profiles: the text about each user that is left.
+    """
+    train, _, test = parts
     ticks, timed = log.ratings.ticks, log.ratings.times is not None
-    ties = _equal_times(whole) if timed else None
+    ties = _equal_times(events) if timed else None
     return DataSummary(
         rows=len(log.ratings.users),
         low_ratings=log.low_ratings,
         repeats=log.repeats,
-        outside_core=log.rows - len(whole),
-        users=whole.n_users,
-        items=whole.n_items,
-        interactions=len(whole),
-        parts=(len(train), len(validation), len(test)),
+        outside_core=log.rows - len(events),
+        users=train.n_users,
+        items=train.n_items,
+        interactions=len(events),
+        parts=(len(parts[0]), len(parts[1]), len(parts[2])),
         evaluated=int(((train.lengths() > 0) & (test.lengths() > 0)).sum()),
-        first=describe_time(int(whole.times.min()), ticks) if timed else "",
-        last=describe_time(int(whole.times.max()), ticks) if timed else "",
+        first=describe_time(int(events.times.min()), ticks) if timed else "",
+        last=describe_time(int(events.times.max()), ticks) if timed else "",
         equal_times=ties,
-        per_user=_quantiles(whole.lengths()),
-        per_item=_quantiles(whole.counts()),
+        per_user=_quantiles(np.bincount(events.users)),
+        per_item=_quantiles(np.bincount(events.items)),
         described={name: sum(bool(getattr(item, name)) for item in catalogue.items) for name in FIELDS},
         profiles=sum(map(bool, profiles)),
         notes=(*log.ratings.notes, *filter(None, _notes(log, config, ties))),
@@ -100,15 +111,13 @@ def _unmatched(log: Log) -> str:
     return line
 
 
-def _equal_times(data: Interactions) -> float:
+def _equal_times(events: Events) -> float:
     """Returns the share of interactions at the time of another one of the same user."""
-    users = data.users()
-    order = np.lexsort((data.times, users))
-    same = (np.diff(users[order]) == 0) & (np.diff(data.times[order]) == 0)
+    same = (events.users[1:] == events.users[:-1]) & (events.times[1:] == events.times[:-1])
     return float((np.append(same, False) | np.append(False, same)).mean())
 
 
-def _quantiles(counts: IntArray) -> Quantiles:
+def _quantiles(counts: NDArray[np.integer[Any]]) -> Quantiles:
     low, first, middle, third, high = np.quantile(counts, [0, 0.25, 0.5, 0.75, 1], method="lower").tolist()
     return int(low), int(first), int(middle), int(third), int(high)
 
