@@ -164,17 +164,19 @@ class EmbeddingOracle(UserOracle[Delta]):
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
         # The noise of all users is drawn on the CPU and moved to the device in one step.
-        noise = {name: torch.zeros_like(part, device="cpu") for name, part in self.clean.inputs.items()}
-        for name, part in noise.items():
-            users, valid = self._user_ids, self._valid_places[name]
-            for row, user in enumerate(users):
+        noise = {}
+        for name, part in self.clean.inputs.items():
+            valid, width, draws = self._valid_places[name], part.shape[-1], [torch.empty(0, part.shape[-1])]
+            for user, count in zip(self._user_ids, self._valid_counts[name], strict=True):
                 generator = rng.child(kind, name, user).torch()
-                shape = (int(valid[row].sum()), part.shape[-1])
-                draw = torch.randn(shape, generator=generator)
+                draw = torch.randn(count, width, generator=generator)
                 if kind == "uniform":
-                    draw = torch.rand(shape, generator=generator) * 2 - 1
-                part[row][valid[row]] = draw.to(part)
-        return {name: part.to(self.clean.inputs[name].device) for name, part in noise.items()}
+                    draw = torch.rand(count, width, generator=generator) * 2 - 1
+                draws.append(draw)
+            entries = torch.zeros_like(part, device="cpu")
+            entries[valid] = torch.cat(draws).to(entries)
+            noise[name] = entries.to(part.device)
+        return noise
 
     @cached_property
     def _user_ids(self) -> list[int]:
@@ -185,6 +187,11 @@ class EmbeddingOracle(UserOracle[Delta]):
     def _valid_places(self) -> dict[str, Tensor]:
         """The places that may be perturbed, on the CPU."""
         return {name: valid.cpu() for name, valid in self.clean.valid.items()}
+
+    @cached_property
+    def _valid_counts(self) -> dict[str, list[int]]:
+        """The number of places of each user that may be perturbed."""
+        return {name: valid.reshape(len(valid), -1).sum(1).tolist() for name, valid in self._valid_places.items()}
 
     def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
         """Returns the oracle for the rows at some positions (int64 [b]).
