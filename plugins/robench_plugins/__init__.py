@@ -6,6 +6,7 @@ They are loaded through the entry-point group ``robench``, like any other plugin
 from robench_plugins.registration import (
     robench_attacks,
     robench_cell_finished,
+    robench_data_read,
     robench_datasets,
     robench_defenses,
     robench_executors,
@@ -19,6 +20,7 @@ from robench_plugins.registration import (
 __all__ = [
     "robench_attacks",
     "robench_cell_finished",
+    "robench_data_read",
     "robench_datasets",
     "robench_defenses",
     "robench_executors",

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from robench.api import hookimpl
 from robench.api.errors import counted
 from robench.api.escapes import visible
+from robench.api.summary import DataSummary, describe_summary
 from robench.api.terminal import Terminal
 
 EARLY = 0.1  # the share of finished cells below which the pace is unknown
@@ -37,6 +38,11 @@ class ProgressBar:
         self.neural: set[str] = set()
         self.pace_known = False
         self.started = self.printed = 0.0
+
+    @hookimpl
+    def robench_data_read(self, data: str, summary: DataSummary) -> None:
+        """Prints what was read of a data set."""
+        self.console.print(f"{data}: {describe_summary(summary)}", highlight=False, soft_wrap=True)
 
     @hookimpl
     def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:

@@ -10,6 +10,7 @@ from robench.api import hookimpl
 from robench_plugins.progress import ProgressBar
 
 _progress = ProgressBar()
+robench_data_read = _progress.robench_data_read
 robench_suite_started = _progress.robench_suite_started
 robench_victim_progress = _progress.robench_victim_progress
 robench_cell_finished = _progress.robench_cell_finished

@@ -5,6 +5,7 @@ The tests cover the frames of the run, its plugins, and mistakes.
 
 import csv
 import inspect
+import json
 import logging
 import os
 import subprocess
@@ -135,6 +136,18 @@ def test_the_leaderboard_is_that_of_the_csv_file_with_typed_columns(folder, resu
         *("clean", "clean_high", "clean_low", "drop", "epsilon", "lambda", "p_value", "train_epsilon"),
         *("worst", "worst_high", "worst_low"),
     }
+
+
+def test_the_data_are_those_of_the_plan_with_typed_columns(folder, results):
+    (summary,) = json.loads((folder / "plan.json").read_text())["data"].values()
+    (row,) = results.data.to_dict("records")
+    assert (row["dataset"], row["split"]) == ("synthetic", "leave-last-out")
+    assert [row[name] for name in ("train", "validation", "test")] == summary["parts"]
+    assert [row[f"per_user_{name}"] for name in ("min", "25%", "50%", "75%", "max")] == summary["per_user"]
+    assert row["with_title"] == summary["described"]["title"] == 40
+    without = robench.load("results/article").data
+    assert without.empty
+    assert (without.dtypes == results.data.dtypes).all()
 
 
 def test_users_of_a_cell_have_a_row_each(results):

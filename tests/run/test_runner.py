@@ -205,6 +205,30 @@ def test_plan_shows_what_is_stored_and_what_is_skipped(robench, done):
     assert "popularity has no surface 'embedding' for fgsm" in result.stdout
 
 
+def test_plan_and_run_show_what_was_read_once_and_before_anything_is_measured(robench, done):
+    cache = str(done / "cache")
+    shown = robench(done, "plan", "tiny.yaml", ROBENCH_CACHE=cache).stdout.splitlines()
+    lines = robench(done, "run", "tiny.yaml", ROBENCH_CACHE=cache).stderr.splitlines()
+    data = [line for line in shown if line.startswith("synthetic: ")]
+    assert len(data) == 1
+    assert "interactions of 65 users and 50 items" in data[0]
+    assert lines[0] == data[0]
+    assert [line for line in lines if "65 users" in line] == data
+    assert any("cells of 0 victims" in line for line in lines[1:])
+
+
+def test_the_plan_the_page_and_the_leaderboard_hold_what_was_read(done):
+    out = done / "results" / "tiny"
+    (summary,) = json.loads((out / "plan.json").read_text())["data"].values()
+    data = Prepared.load(next((done / "cache" / "data").rglob("*.npz")))
+    assert summary["parts"] == [len(data.train), len(data.validation), len(data.test)]
+    assert summary["rows"] == summary["interactions"] + summary["repeats"] + summary["outside_core"]
+    (row,) = json.loads((out / "leaderboard.json").read_text())["data"]
+    assert row == {"dataset": "synthetic", "split": "leave-last-out", "summary": summary}
+    assert f"| rows                                   | {summary['rows']} " in (out / "leaderboard.md").read_text()
+    assert "<h2>Data</h2>" in (out / "index.html").read_text()
+
+
 def test_show_prints_a_record_and_a_users_lists(robench, done):
     out = done / "results" / "tiny"
     plan = json.loads((out / "plan.json").read_text())

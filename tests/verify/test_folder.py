@@ -233,6 +233,33 @@ def test_a_plan_that_the_suite_does_not_give_is_found(robench, folder):
     assert "'cells' is not what suite.yaml gives" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("rows", 7, "the summary of synthetic/leave-last-out is not what the data give: rows"),
+        ("notes", ["fine"], "not compared: the notes on synthetic/leave-last-out"),
+    ],
+)
+def test_a_forged_summary_of_the_data_is_found(robench, folder, field, value, problem):
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["data"]["synthetic/leave-last-out"][field] = value
+    (folder / "plan.json").write_text(json.dumps(seal(plan)))
+    robench(folder.parent, "leaderboard", folder.name)
+    done = verify(robench, folder, "--sample", "1", "--workers", "1")
+    assert problem in done.stdout
+    assert done.returncode == (field == "rows")
+
+
+def test_a_plan_of_an_earlier_version_has_no_summary_and_stays_valid(robench, folder):
+    plan = json.loads((folder / "plan.json").read_text())
+    del plan["data"]
+    (folder / "plan.json").write_text(json.dumps(seal(plan)))
+    robench(folder.parent, "leaderboard", folder.name)
+    assert "## Data" not in (folder / "leaderboard.md").read_text()
+    done = verify(robench, folder, "--sample", "1", "--workers", "1")
+    assert done.returncode == 0, done.stdout
+
+
 def forge(folder, **entries):
     """Changes entries of a manifest, and computes all hashes and the root again."""
     path = folder / "MANIFEST.json"

@@ -1,4 +1,4 @@
-"""The hooks of plugins. Six hooks register components, and four follow a run.
+"""The hooks of plugins. Six hooks register components, and five follow a run.
 
 A registration hook returns ``{name: class or "module:Class"}``. If the values are strings, robench can list plugins
 without importing their modules.
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pluggy
+
+from robench.api.summary import DataSummary
 
 hookspec = pluggy.HookspecMarker("robench")
 hookimpl = pluggy.HookimplMarker("robench")
@@ -49,6 +51,14 @@ def robench_metrics() -> Registration:  # type: ignore[empty-body]
 @hookspec
 def robench_executors() -> Registration:  # type: ignore[empty-body]
     """Registers executors, subclasses of ``Executor``."""
+
+
+@hookspec
+def robench_data_read(data: str, summary: DataSummary) -> None:
+    """Announces that a data set has been read and split, before anything is measured.
+
+    The hook receives the label of the data set, and the counts of what was read.
+    """
 
 
 @hookspec

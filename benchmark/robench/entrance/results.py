@@ -17,6 +17,7 @@ import pandas as pd
 from robench.api.codec import columns, encode
 from robench.api.errors import UserError, in_lines, suggest
 from robench.api.surfaces import SURFACES
+from robench.entrance.data import data_frame_of
 from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -86,6 +87,15 @@ class ResultFrames:
     def leaderboard(self) -> pd.DataFrame:
         """The columns of leaderboard.csv, one row per table and victim."""
         return frame_of(LeaderboardRow, make_tables(self._results).rows())
+
+    @cached_property
+    def data(self) -> pd.DataFrame:
+        """What was read, one row per data set and split.
+
+        The columns are those of the summary in plan.json: counts, times, quantiles and notes. The frame is empty for
+        results of earlier versions of robench.
+        """
+        return data_frame_of(self._results)
 
     def users(self, cell: str) -> pd.DataFrame:
         """Returns one row per evaluated user of a measured cell.

@@ -68,6 +68,7 @@ def to_json(tables: Tables) -> str:
         "defenses": tables.defences,
         "failures": tables.failures,
         "skipped": tables.skipped,
+        **({"data": tables.data} if tables.data else {}),
         **({"twins": tables.twins} if tables.twins else {}),
         **({"rewritten": tables.titles} if tables.titles else {}),
         **({"stages": tables.reranking} if tables.reranking else {}),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from robench.api.errors import counted
 from robench.report.attacks import build_curves_section, build_ensembles_section, build_radii_section
 from robench.report.blocks import Bullets, Section
+from robench.report.data import build_data_section
 from robench.report.leaderboard import build_clean_grids, build_leaderboard_section
 from robench.report.numbers import format_defense, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
@@ -36,6 +37,7 @@ def build_sections(tables: Tables) -> Iterator[Section]:
         build_radii_section,
         build_ensembles_section,
         _defences_section,
+        build_data_section,
         _flags_section,
         _failures_section,
         _skipped_section,

@@ -16,7 +16,6 @@ from robench.api.data import IntArray
 from robench.api.dataset import Dataset
 from robench.api.errors import DataError
 from robench.api.models.base import Model
-from robench.api.summary import describe_summary
 from robench.engine.data.prepare import prepare
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
@@ -50,13 +49,18 @@ class SuiteData:
         key: the key and the digest of the data.
         data: the prepared data.
         users: the rows of the evaluated users, int64 [U].
-        notes: lines for the user about the data.
+        label: the label of the data set.
     """
 
     key: DataKey
     data: Prepared
     users: IntArray
-    notes: tuple[str, ...]
+    label: str
+
+    @property
+    def notes(self) -> list[str]:
+        """The lines for the user about peculiarities of the data."""
+        return [f"{self.label}: {note}" for note in self.data.summary.notes]
 
 
 def data_name(victim: Victim) -> str:
@@ -236,8 +240,7 @@ def load_suite_data(
     users = evaluated_users(data, cells[0].users)
     if not len(users):
         raise placed(DataError("no user has both a training and a test item"), suite, home, label)
-    lines = (describe_summary(data.summary), *data.summary.notes)
-    return SuiteData(key, data, users, tuple(f"{label}: {line}" for line in lines))
+    return SuiteData(key, data, users, label)
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:

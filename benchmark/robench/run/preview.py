@@ -12,6 +12,7 @@ from pathlib import Path
 
 from robench.api.data import Catalogue
 from robench.api.errors import UserError, counted, in_lines
+from robench.api.summary import describe_summary
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
@@ -52,6 +53,7 @@ class Preview:
         name: the name of the suite.
         folder: the folder of its results.
         rows: one row per victim.
+        data: what was read of each data set, each followed by lines about its peculiarities.
         skips: the reasons why cells are skipped, one line per reason.
         notes: other lines for the user.
         refusals: the error lines with which a run would refuse to start.
@@ -61,6 +63,7 @@ class Preview:
     name: str
     folder: Path
     rows: list[VictimRow]
+    data: list[str] = field(default_factory=list)
     skips: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
@@ -95,7 +98,7 @@ def make_preview(
     check_origin(store.folder, suite.file, plan.to_json)
     cells = select_cells(plan.cells, only)
     skips = note_skips(cell.skip for cell in cells)
-    shown = Preview(suite.name, store.folder, [], skips, list(suite.notes), excluded=plan.excluded)
+    shown = Preview(suite.name, store.folder, [], [], skips, list(suite.notes), excluded=plan.excluded)
     cache = Cache(default_folder())
     data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # the data of all cells, as in a run
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
@@ -157,5 +160,5 @@ def _prepare(
             shown.refusals.append(str(error))
             continue
         digests[name], catalogues[name] = prepared.key.sha256, prepared.data.catalogue
-        shown.notes += prepared.notes
+        shown.data += [f"{prepared.label}: {describe_summary(prepared.data.summary)}", *prepared.notes]
     return digests, catalogues

@@ -16,8 +16,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from robench.api.codec import encode
 from robench.api.errors import UserError, UserErrors, in_lines
 from robench.api.executor import Executor, Task
+from robench.api.summary import DataSummary
 from robench.files.cache import Cache, default_folder
 from robench.files.leftovers import remove_leftovers
 from robench.files.lock import sharing, working_alone, writing_tables
@@ -26,7 +28,7 @@ from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.misfits import note_skips
 from robench.plan.plan import Plan, make_plan
-from robench.run.data import DataKey, data_name, group_by_data, hash_files, load_suite_data
+from robench.run.data import DataKey, SuiteData, data_name, group_by_data, hash_files, load_suite_data
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
 from robench.run.estimates import Estimates, longest_first
@@ -38,7 +40,7 @@ from robench.run.todo import Todo, find_todo
 from robench.run.worker import work
 from robench.spec import Cell, Victim, describe_victim
 from robench.store.folder import Store, users_arrays
-from robench.store.npz import Arrays, hash_arrays
+from robench.store.npz import hash_arrays
 from robench.store.origin import check_origin, note_origin
 from robench.suite.load import Suite, load_suite
 from robench.suite.yaml import dump
@@ -60,6 +62,21 @@ class Options:
     overrides: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     fresh: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _DataRead:
+    """What a run knows about its data once the data is in the cache.
+
+    Args:
+        keys: the key of the data, by data set and split. This holds for all fields.
+        users: the arrays of users.npz.
+        summaries: what was read.
+    """
+
+    keys: dict[str, DataKey]
+    users: dict[str, NDArray[Any]]
+    summaries: dict[str, DataSummary]
 
 
 def make_runner(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
@@ -120,8 +137,8 @@ class Runner:
         return self.summary
 
     def _run(self, executor: Executor, start: float) -> None:
-        keys, users = self._data()
-        data = {name: key.sha256 for name, key in keys.items()}
+        read = self._read_data()
+        data = {name: key.sha256 for name, key in read.keys.items()}
         todo = self._todo(data)
         cells = todo.open(self.cells)
         check_files(cells, self.suite, self.registry)
@@ -129,12 +146,12 @@ class Runner:
         self._check_folder()  # again, because another run may have ended meanwhile
         with writing_tables(self.store.folder):
             note_origin(self.store.folder, self.suite.file, self.plan.to_json())
-            self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(data, users))
-            self.store.write_users(users)
+            self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(read))
+            self.store.write_users(read.users)
         self._note_skipped(todo)
         self._notify_start(cells)
         try:
-            self._measure(executor, cells, keys)
+            self._measure(executor, cells, read.keys)
         finally:  # The progress bar must restore the terminal, even after an interrupt or on a full disk.
             self.summary.seconds = time.perf_counter() - start
             self._notify_end()
@@ -143,9 +160,11 @@ class Runner:
         self.store.check_name(self.suite.name)
         check_origin(self.store.folder, self.suite.file, self.plan.to_json)
 
-    def _plan_content(self, data: Mapping[str, str], users: Arrays) -> dict[str, Any]:
+    def _plan_content(self, read: _DataRead) -> dict[str, Any]:
         """Returns the content of plan.json."""
-        return {**self.plan.to_json(), "data_sha256": dict(data), "users_sha256": hash_arrays(users)}
+        digests = {name: key.sha256 for name, key in read.keys.items()}
+        content = {"data_sha256": digests, "users_sha256": hash_arrays(read.users), "data": encode(read.summaries)}
+        return {**self.plan.to_json(), **content}
 
     def _work_alone(self) -> None:
         """Takes the lock of the folder of results, unless this run already holds it.
@@ -171,35 +190,33 @@ class Runner:
         executor: Executor = cls.make(**settings)
         return executor
 
-    def _data(self) -> tuple[dict[str, DataKey], dict[str, NDArray[Any]]]:
-        """Prepares all data of the plan.
-
-        Returns:
-            The key of every data set and split, and the arrays of users.npz.
+    def _read_data(self) -> _DataRead:
+        """Prepares all data of the plan, and shows what was read.
 
         Raises:
             UserErrors: if some data cannot be prepared, or does not fit.
         """
-        keys: dict[str, DataKey] = {}
-        arrays: dict[str, NDArray[Any]] = {}
+        read = _DataRead({}, {}, {})
+        prepared: list[SuiteData] = []
         errors: list[UserError] = []
-        notes: list[str] = []
         for name, cells in group_by_data(self.plan.cells).items():
             try:
                 data = load_suite_data(cells, self.suite, self.registry, self.cache, required=True)
             except UserError as error:
                 errors.append(error)
                 continue
-            keys[name] = data.key
+            prepared.append(data)
+            read.keys[name], read.summaries[name] = data.key, data.data.summary
             sizes = data.data.train.n_users, len(data.data.test.items)
             self._largest[data.key.key] = largest_event(*sizes, self.suite.targets.count * self.suite.targets.sets)
-            arrays |= users_arrays(name, data.data, data.users)
-            notes += data.notes
+            read.users.update(users_arrays(name, data.data, data.users))
         if errors:
             raise UserErrors(errors)
-        for note in notes:
-            log.warning("%s", note)
-        return keys, arrays
+        for one in prepared:
+            self.host.notify("robench_data_read", data=one.label, summary=one.data.summary)
+            for note in one.notes:
+                log.warning("%s", note)
+        return read
 
     def _todo(self, data: Mapping[str, str]) -> Todo:
         dependencies = Dependencies(self.registry, self.cache.sources)

@@ -27,5 +27,5 @@ def print_preview(preview: Preview, console: Console) -> None:
     excluded = [f"excluded: {counted(preview.excluded, 'cell')}"] if preview.excluded else []
     total, stored = (sum(counts) for counts in ([r.cells for r in preview.rows], [r.stored for r in preview.rows]))
     last = f"{counted(total, 'cell')}, {stored} stored in {preview.folder}, {total - stored} to measure"
-    for line in [*preview.skips, *excluded, *preview.notes, last]:
+    for line in [*preview.data, *preview.skips, *excluded, *preview.notes, last]:
         console.print(line, highlight=False)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from robench.api.codec import IF_SET, decode, inline
 from robench.api.errors import UserError
 from robench.api.metric import Measure
+from robench.api.summary import DataSummary
 from robench.api.threat import Threat
 from robench.files.reading import read_file
 from robench.spec import CellRow, Count, Epsilon, TargetChoice, Whole
@@ -52,6 +53,7 @@ class PlanFile:
         cells: every cell of the suite, including skipped ones.
         data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
         users_sha256: ``hash_arrays`` of users.npz. The string is empty in plans from earlier versions of robench.
+        data: what was read, by data set and split. The mapping is empty in plans from earlier versions of robench.
     """
 
     format_version: Count
@@ -64,6 +66,7 @@ class PlanFile:
     cells: tuple[CellRow, ...]
     data_sha256: Mapping[str, str] = field(default_factory=dict, metadata=IF_SET)
     users_sha256: str = field(default="", metadata=IF_SET)
+    data: Mapping[str, DataSummary] = field(default_factory=dict, metadata=IF_SET)
 
 
 def read_plan(folder: Path) -> PlanFile:

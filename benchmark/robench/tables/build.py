@@ -20,6 +20,7 @@ from robench.tables.cells import (
 )
 from robench.tables.clean import REFERENCE, CleanRow, build_clean_rows
 from robench.tables.curves import CurveRow, build_curve_rows
+from robench.tables.data import DataRow, build_data_rows
 from robench.tables.defences import DefenceRow, build_defence_rows
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard
 from robench.tables.members import EnsembleRow, build_ensemble_rows
@@ -53,6 +54,7 @@ class Tables:
         reranking: models that rerank candidates.
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
+        data: what was read of each data set.
         damaged: the faults of damaged files, which the tables leave out.
     """
 
@@ -73,6 +75,7 @@ class Tables:
     reranking: list[RerankingRow]
     values: list[ValueRow]
     timings: list[TimingRow]
+    data: list[DataRow] = field(default_factory=list)
     damaged: list[UserError] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
@@ -118,5 +121,6 @@ def make_tables(results: Results) -> Tables:
         build_reranking_rows(results),
         list(build_value_rows(results)),
         build_timing_rows(results),
+        build_data_rows(results),
         list(results.damaged.values()),
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from robench.api.codec import encode
 from robench.api.errors import counted
 from robench.files.cache import Cache
 from robench.host.discovery import Host
@@ -94,10 +95,28 @@ def _check_data(results: Results, again: Store, findings: Findings) -> None:
         if plan["data_sha256"].get(name) != expected:
             findings.refuse(str(results.store.folder / "plan.json"), f"{name}: the data here are other data")
             return
+    _check_summaries(results, plan["data"], findings)
     stored, made = results.store.users(), again.users()
     different = sorted(name for name in stored.keys() | made.keys() if not _same(stored.get(name), made.get(name)))
     if different:
         findings.refuse(str(results.store.folder), f"users.npz is not what the data give: {', '.join(different)}")
+
+
+def _check_summaries(results: Results, made: Mapping[str, Any], findings: Findings) -> None:
+    """Compares the summaries of the data in plan.json.
+
+    Plans of earlier versions have none.
+
+    The notes are sentences, which another version of robench may word in another way.
+    """
+    for name, summary in results.plan.data.items():
+        stored, new = encode(summary), made.get(name, {})
+        different = sorted(field for field in stored.keys() | new.keys() if stored.get(field) != new.get(field))
+        if wrong := [field for field in different if field != "notes"]:
+            problem = f"the summary of {name} is not what the data give: {', '.join(wrong)}"
+            findings.refuse(str(results.store.folder / "plan.json"), problem)
+        elif different:
+            findings.notes.append(f"the notes on {name}: their words differ here")
 
 
 def _check_cell(results: Results, row: CellRow, again: Results, findings: Findings) -> bool:
