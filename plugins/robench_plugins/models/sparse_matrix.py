@@ -15,7 +15,7 @@ from scipy import sparse
 from robench.api import IntArray, Interactions
 
 Matrix: TypeAlias = Any  # a scipy.sparse.csr_array, for which scipy has no types
-BLOCK_ENTRIES = 1 << 24  # the entries of a dense block of similarities (64 MiB of float32)
+BLOCK_ENTRIES = 1 << 19  # the entries of a dense block of similarities (2 MiB of float32, which fit in a cache)
 
 
 def interaction_matrix(rows: Interactions) -> Matrix:
@@ -57,19 +57,22 @@ def dots_to_cosines(
 def largest_entries(values: NDArray[np.float32], k: int) -> Matrix:
     """Returns the ``k`` largest positive entries of each row, sparse [B, n].
 
-    Of equal entries, the first ones are taken.
+    Of equal entries, the first ones are taken. So the choice does not depend on the partition algorithm of numpy.
     """
     n = values.shape[1]
-    if k < n:
-        # Ties are broken by the column, so the choice does not depend on the partition algorithm of numpy.
-        threshold = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
-        above = values > threshold
-        equal = values == threshold
-        left = k - above.sum(1, keepdims=True)
-        chosen = above | (equal & (np.cumsum(equal, axis=1) <= left))
-    else:
-        chosen = np.ones_like(values, dtype=bool)
-    return sparse.csr_array(np.where(chosen & (values > 0), values, 0))
+    if not 0 < k < n:
+        return sparse.csr_array(np.where(values > 0, values, 0) if k else np.zeros_like(values))
+    threshold = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
+    row, column = np.nonzero(values >= np.maximum(threshold, np.finfo(np.float32).smallest_subnormal))
+    entries = values[row, column]
+    equal = entries == threshold[row, 0]
+    starts = np.searchsorted(row, np.arange(len(values) + 1))
+    before = np.concatenate([[0], np.cumsum(equal)])  # the equal entries before each entry, in all rows
+    left = k - (np.diff(starts) - (before[starts[1:]] - before[starts[:-1]]))
+    kept = ~equal | (before[:-1] - before[starts[:-1]][row] < left[row])
+    indptr = np.concatenate([[0], np.cumsum(kept)])[starts]
+    parts = entries[kept], column[kept].astype(np.int32), indptr.astype(np.int32)
+    return sparse.csr_array(parts, shape=values.shape)
 
 
 def stack_blocks(rows: int, width: int, block: Callable[[slice], Matrix]) -> Matrix:

@@ -16,10 +16,18 @@ def _problem(rows=11, items=7):
     return inputs, torch.randint(0, items, (rows,), generator=generator), torch.rand(rows, generator=generator).double()
 
 
+@pytest.mark.parametrize("n_items", [1_000, 6_553, 50_000, 1_000_000])
+def test_a_chunk_has_at_least_80_rows_and_bounded_memory(n_items):
+    rows = softmax.chunk_rows(n_items)
+    assert rows >= 80
+    assert 4 * rows * n_items <= max(2 << 20, 320 * n_items)
+
+
 @pytest.mark.parametrize("even", [True, False])
 @pytest.mark.parametrize("chunk", [1 << 20, 30, 1])
 def test_value_and_gradients_equal_the_plain_formula(even, chunk, monkeypatch):
     monkeypatch.setattr(softmax, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(softmax, "LEAST_ROWS", 1)
     inputs, targets, weight = _problem()
     if even:
         weight = torch.full_like(weight, 0.3)
@@ -38,6 +46,7 @@ def test_value_and_gradients_equal_the_plain_formula(even, chunk, monkeypatch):
 )
 def test_gradcheck_for_every_mix_of_wanted_gradients(asked, chunk, monkeypatch):
     monkeypatch.setattr(softmax, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(softmax, "LEAST_ROWS", 1)
     inputs, targets, weight = _problem()
     for part, expected in zip(inputs, asked, strict=True):
         part.requires_grad_(expected)

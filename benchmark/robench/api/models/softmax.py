@@ -9,7 +9,18 @@ import torch
 from torch import Tensor
 
 CHUNK_ELEMENTS = 1 << 19  # logits per chunk: 2 MiB of float32, which fit in a core's cache (measured: 2^18 to 2^20)
+# A product of fewer rows is slow. For a large catalogue, a chunk therefore takes 320 bytes per item, about as much as
+# the item's vector.
+LEAST_ROWS = 80
 Chunk = tuple[slice, Tensor, Tensor, Tensor]
+
+
+def chunk_rows(n_items: int) -> int:
+    """Returns the number of rows per chunk for a catalogue.
+
+    A chunk has at most ``CHUNK_ELEMENTS`` logits, or ``LEAST_ROWS`` rows if these are more.
+    """
+    return max(LEAST_ROWS, CHUNK_ELEMENTS // n_items)
 
 
 def _chunks(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Iterator[Chunk]:
@@ -18,7 +29,7 @@ def _chunks(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Ite
     Each result holds the slice, the row numbers, the softmax and the losses. All chunks share one buffer for the
     softmax.
     """
-    rows = max(1, CHUNK_ELEMENTS // len(table))
+    rows = chunk_rows(len(table))
     buffer = states.new_empty(min(rows, len(states)), len(table))
     numbers = torch.arange(len(buffer), device=states.device)
     for start in range(0, len(states), rows):
