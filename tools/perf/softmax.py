@@ -18,7 +18,10 @@ DIM = 64
 
 
 def seconds(rows, parts, targets):
-    """Returns the process seconds of one loss and its gradients, with chunks of ``rows`` rows."""
+    """Returns the process seconds of one loss and its gradients.
+
+    A chunk has ``rows`` rows.
+    """
     original, softmax.chunk_rows = softmax.chunk_rows, lambda n_items: rows
     start = time.process_time()
     try:

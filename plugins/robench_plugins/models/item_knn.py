@@ -12,10 +12,9 @@ from robench.api import BaseConfig, IntArray, TrainData
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import (
     Matrix,
-    dots_to_cosines,
     from_state,
     interaction_matrix,
-    largest_entries,
+    nearest_neighbours,
     stack_blocks,
     to_state,
 )
@@ -46,14 +45,13 @@ class ItemKnn(HistoryModel):
 
     def learn(self, data: TrainData) -> None:
         """Computes the similarities, one block of items at a time."""
-        by_item = interaction_matrix(data.train).T.tocsr()
+        by_user = interaction_matrix(data.train)
+        by_item = by_user.T.tocsr()
         norms = np.sqrt(data.train.counts().astype(np.float64))
 
         def block(items: slice) -> Matrix:
-            similarity = (by_item[items] @ by_item.T).toarray()
-            dots_to_cosines(self.config.shrinkage, similarity, norms[items], norms)
-            similarity[np.arange(len(similarity)), np.arange(items.start, items.stop)] = 0
-            return largest_entries(similarity, self.config.k)
+            dots, own = by_item[items] @ by_user, np.arange(items.start, items.stop)
+            return nearest_neighbours(dots, (norms[items], norms), self.config.shrinkage, own, self.config.k)
 
         self.similarity = stack_blocks(data.n_items, data.n_items, block).T.tocsr()
 

@@ -15,7 +15,9 @@ from scipy import sparse
 from robench.api import IntArray, Interactions
 
 Matrix: TypeAlias = Any  # a scipy.sparse.csr_array, for which scipy has no types
-BLOCK_ENTRIES = 1 << 19  # the entries of a dense block of similarities (2 MiB of float32, which fit in a cache)
+Norms: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+SPARSE = 8  # a block with fewer than one entry in SPARSE places is not made dense
+BLOCK_ENTRIES = 1 << 20  # the entries of a dense block of similarities (4 MiB of float32)
 
 
 def interaction_matrix(rows: Interactions) -> Matrix:
@@ -37,21 +39,39 @@ def matrix_of_users(rows: Interactions, users: IntArray) -> Matrix:
     return sparse.csr_array((ones, rows.items[index], indptr), shape=(len(users), rows.n_items))
 
 
-def dots_to_cosines(
-    shrinkage: float, dots: NDArray[np.float32], row_norms: NDArray[np.float64], column_norms: NDArray[np.float64]
-) -> None:
-    """Divides dot products by norms in place: ⟨a, b⟩ / (‖a‖ ‖b‖ + shrinkage).
+def nearest_neighbours(dots: Matrix, norms: Norms, shrinkage: float, own: IntArray | None, k: int) -> Matrix:
+    """Returns the ``k`` largest similarities of each row, sparse float32 [B, n].
 
-    The result is 0 if the divisor is 0.
+    A similarity is ⟨a, b⟩ / (‖a‖ ‖b‖ + shrinkage), and only positive similarities are returned. Of equal similarities,
+    the first ones are taken. The result does not depend on the density, which only decides how it is computed.
 
     Args:
-        shrinkage: the shrinkage h, which is added to the product of the norms.
-        dots: the dot products, float32 [B, n], which are overwritten.
-        row_norms: the norms of the vectors a, float64 [B].
-        column_norms: the norms of the vectors b, float64 [n].
+        dots: the dot products ⟨a, b⟩, sparse float32 [B, n], which may be overwritten.
+        norms: the norms of the vectors a, float64 [B], and of the vectors b, float64 [n].
+        shrinkage: the term that is added to the product of the norms.
+        own: the column of each row itself, int64 [B], which is no neighbour. None if the rows are no columns.
+        k: the number of neighbours.
     """
-    divisor = row_norms[:, None] * column_norms[None, :] + shrinkage
-    np.divide(dots, divisor, out=dots, where=divisor > 0)
+    rows, width = dots.shape
+    if dots.nnz * SPARSE > rows * width:
+        similarity = dots.toarray()
+        divisor = norms[0][:, None] * norms[1][None, :] + shrinkage
+        np.divide(similarity, divisor, out=similarity, where=divisor > 0)
+        if own is not None:
+            similarity[np.arange(rows), own] = 0
+        return largest_entries(similarity, k)
+    dots.sort_indices()
+    lengths = np.diff(dots.indptr)
+    row = np.repeat(np.arange(rows), lengths)
+    similarity = np.zeros((rows, int(lengths.max(initial=0)) + 1), dtype=np.float32)
+    place = np.arange(len(row)) - dots.indptr[row]
+    similarity[row, place] = dots.data / (norms[0][row] * norms[1][dots.indices] + shrinkage)
+    if own is not None:
+        same = np.flatnonzero(dots.indices == own[row])
+        similarity[row[same], place[same]] = 0
+    nearest = largest_entries(similarity, k)
+    column = dots.indices[np.repeat(dots.indptr[:-1], np.diff(nearest.indptr)) + nearest.indices]
+    return sparse.csr_array((nearest.data, column, nearest.indptr), shape=dots.shape)
 
 
 def largest_entries(values: NDArray[np.float32], k: int) -> Matrix:

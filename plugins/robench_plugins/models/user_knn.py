@@ -13,9 +13,8 @@ from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import (
     BLOCK_ENTRIES,
     Matrix,
-    dots_to_cosines,
     interaction_matrix,
-    largest_entries,
+    nearest_neighbours,
 )
 
 
@@ -59,11 +58,10 @@ class UserKnn(HistoryModel):
         step = max(1, BLOCK_ENTRIES // max(1, self.train.shape[0]))
         for start in range(0, rows.shape[0], step):
             part = rows[start : start + step]
-            similarity = (part @ self.by_item).toarray()
-            dots_to_cosines(self.config.shrinkage, similarity, np.sqrt(part.sum(1).astype(np.float64)), self.norms)
-            if users is not None:
-                similarity[np.arange(len(similarity)), users[start : start + step]] = 0
-            scores[start : start + step] = (largest_entries(similarity, self.config.k) @ self.train).toarray()
+            norms = np.sqrt(part.sum(1).astype(np.float64)), self.norms
+            own = None if users is None else users[start : start + step]
+            nearest = nearest_neighbours(part @ self.by_item, norms, self.config.shrinkage, own, self.config.k)
+            scores[start : start + step] = (nearest @ self.train).toarray()
         return scores
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
