@@ -18,7 +18,7 @@ import typer.core
 from rich.table import Table
 
 from robench import __version__
-from robench.api.errors import UserError
+from robench.api.errors import UserError, counted
 from robench.api.terminal import say, screen
 from robench.entrance.signals import describe_interruption, exit_code, interrupting_signals
 from robench.host.discovery import Host
@@ -189,6 +189,8 @@ def recommend(
     ],
     user: Annotated[str | None, typer.Option(help="a user's id in the source")] = None,
     items: Annotated[str | None, typer.Option(help="a new user's items, oldest first: titles or ids")] = None,
+    all_users: Annotated[bool, typer.Option("--all-users", help="every user of the data, into a file")] = False,
+    out: Annotated[Path | None, typer.Option(help="the file of --all-users: .parquet, .csv or .jsonl")] = None,
     k: Annotated[int, typer.Option("--k", "-k", help="length of the list")] = 10,
     model: Annotated[str | None, typer.Option(metavar="LABEL", help="only this model of the suite")] = None,
     defense: Annotated[str | None, typer.Option(metavar="LABEL", help="only this defence of the suite")] = None,
@@ -198,14 +200,21 @@ def recommend(
 ) -> None:
     """Show what fitted models recommend to a known or a new user.
 
-    A new user is given by some items.
+    A new user is given by some items. With --all-users, the lists of every user are written to a file.
     """
-    from robench.recommend.lists import recommend  # noqa: PLC0415  # imports torch
+    from robench.recommend.lists import recommend, write_lists  # noqa: PLC0415  # imports torch
     from robench.recommend.query import Request  # noqa: PLC0415  # as above
     from robench.recommend.terminal import print_recommendations  # noqa: PLC0415
 
     registry = Registry.of(Host.discover())
     request = Request(user, items, k, model, defense, seed, tuple(only or ()), tuple(set_ or ()))
+    if all_users != (out is not None):
+        hint = "--all-users --out lists.parquet writes the lists of every user"
+        raise UserError("one needs the other", path="--all-users, --out", hint=hint)
+    if out is not None:
+        rows = write_lists(source, out, request, registry, lambda line: say(line, err=True))
+        say(f"lists: {out}, {counted(rows, 'row')}")
+        return
     print_recommendations(recommend(source, request, registry, lambda line: say(line, err=True)), screen())
 
 

@@ -1,22 +1,27 @@
-"""Makes the lists that victims recommend to a user.
+"""Makes the lists that victims recommend to one user or to every user.
 
-The user is either a user of the data set or a new one.
+One user is either a user of the data set or a new one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from robench.api.errors import PluginError, UserError, did_you_mean
+from robench.engine.data.prepared import Prepared
 from robench.engine.fit.victim import FitResult
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
 from robench.plan.filters import resolve_names, select_cells
 from robench.plan.plan import make_plan
 from robench.recommend.checkpoint import read_checkpoint
+from robench.recommend.everyone import EveryUser, check_out, writing_lists
 from robench.recommend.query import Query, Recommendation, Request
 from robench.run.data import DataKey, data_name, load_suite_data
 from robench.run.device import pick_device, torch_settings
@@ -25,6 +30,7 @@ from robench.spec import Cell, Victim, describe_victim
 from robench.suite.load import load_suite
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 def recommend(source: Path, request: Request, registry: Registry, say: Say) -> list[Recommendation]:
@@ -45,42 +51,128 @@ def recommend(source: Path, request: Request, registry: Registry, say: Say) -> l
         problem = "neither is given" if request.user is None else "both are given"
         hint = "a user of the data set, or the items of a new one"
         raise UserError(f"{problem}, and exactly one is needed", path="--user, --items", hint=hint)
+    _check_length(request)
+    answers = []
+    for one in _victims_of(source, request, registry, lambda data, name: Query.of(request, data, name), say):
+        name = describe_victim(one.victim)
+        try:
+            with one.settings():
+                model = one.fit().model
+                lines, recipient = one.data.answer(model), one.data.recipient(model)
+        except PluginError as error:
+            raise UserError(str(error), where=name) from error
+        answers.append(Recommendation(name, data_name(one.victim), recipient, one.checkpoint, lines))
+    return answers
+
+
+def _check_length(request: Request) -> None:
     if request.k < 1:
         raise UserError(f"a list of {request.k} items", path="--k", hint="1 or more")
+
+
+def write_lists(source: Path, out: Path, request: Request, registry: Registry, say: Say) -> int:
+    """Writes the lists that victims recommend to every user to a file.
+
+    Args:
+        source: a suite, or a checkpoint (``.safetensors``).
+        out: the file, whose suffix is its format: ``.parquet``, ``.csv`` or ``.jsonl``.
+        request: the length of the lists, and the victims.
+        registry: the plugins.
+        say: a function that receives a line about each slow step or doubtful result.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        UserError: if the source, the request or the file has a mistake, or if a victim cannot score.
+    """
+    if request.user is not None or request.items is not None:
+        raise UserError("--all-users recommends to every user of the data", path="--user, --items")
+    _check_length(request)
+    check_out(out)
+    victims = _victims_of(source, request, registry, lambda data, name: EveryUser.of(data, request.k, name), say)
+    rows = 0
+    with writing_lists(out) as write:
+        for one in victims:
+            try:
+                with one.settings():
+                    for some in one.data.rows(one.fit().model, describe_victim(one.victim)):
+                        write(some)
+                        rows += len(some)
+            except PluginError as error:
+                raise UserError(str(error), where=describe_victim(one.victim)) from error
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready(Generic[T]):
+    """A victim with its data in the form that the request needs.
+
+    Args:
+        victim: the victim.
+        data: the result of the function that reads the request against the data.
+        fit: a function that fits the victim or loads its checkpoint.
+        checkpoint: the path of the checkpoint.
+        device: the type of the device.
+    """
+
+    victim: Victim
+    data: T
+    fit: Callable[[], FitResult]
+    checkpoint: Path
+    device: str
+
+    def settings(self) -> AbstractContextManager[None]:
+        """Returns the context in which the victim is fitted and scores."""
+        return torch_settings(self.victim.threads, self.device)
+
+
+def _victims_of(
+    source: Path, request: Request, registry: Registry, read: Callable[[Prepared, str], T], say: Say
+) -> Iterator[_Ready[T]]:
+    """Returns the victims of a suite or of a checkpoint that match the request."""
     if source.suffix == ".safetensors":
-        return [_recommend_by_checkpoint(source, request, registry, say)]
-    return _recommend_by_suite(source, request, registry, say)
+        return iter([_victim_of_checkpoint(source, request, registry, read, say)])
+    return _victims_of_suite(source, request, registry, read, say)
 
 
-def _recommend_by_suite(path: Path, request: Request, registry: Registry, say: Say) -> list[Recommendation]:
-    """Returns the lists of a suite's victims.
+def _victims_of_suite(
+    path: Path, request: Request, registry: Registry, read: Callable[[Prepared, str], T], say: Say
+) -> Iterator[_Ready[T]]:
+    """Returns the victims of a suite that match the request.
 
-    A victim without a checkpoint is fitted first.
+    The request is read against all their data first.
     """
     suite = load_suite(path, registry, request.overrides)
     cells = _choose(make_plan(suite, registry).cells, suite.seeds, request)
     cache = Cache(default_folder())
     device = pick_device(suite.device, suite.tree.place(("device",)))
-    queries: dict[str, tuple[DataKey, Query]] = {}
+    sources: dict[str, tuple[DataKey, Prepared, T]] = {}
     for cell in cells:
         name = data_name(cell.victim)
-        if name not in queries:
+        if name not in sources:
             data = load_suite_data([cell], suite, registry, cache)
-            queries[name] = data.key, Query.of(request, data.data, name)
-    answers = []
+            sources[name] = data.key, data.data, read(data.data, name)
     no_targets = np.empty(0, dtype=np.int64)
-    for victim in (cell.victim for cell in cells):
-        key, query = queries[data_name(victim)]
-        with torch_settings(victim.threads, device.type):
-            fit = make_victim_fit(victim, query.data, key, registry, cache, device, no_targets)
+
+    def ready(victim: Victim) -> _Ready[T]:
+        key, data, query = sources[data_name(victim)]
+        fit = make_victim_fit(victim, data, key, registry, cache, device, no_targets)
+
+        def fitted() -> FitResult:
             if not fit.is_cached():
                 say(f"fitting {describe_victim(victim)}: no checkpoint is kept")
-            answers.append(_answer(victim, query, fit.fit, fit.checkpoint))
-    return answers
+            return fit.fit()
+
+        return _Ready(victim, query, fitted, fit.checkpoint, device.type)
+
+    return (ready(cell.victim) for cell in cells)
 
 
-def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, say: Say) -> Recommendation:
-    """Returns the list of a checkpoint's victim.
+def _victim_of_checkpoint(
+    path: Path, request: Request, registry: Registry, read: Callable[[Prepared, str], T], say: Say
+) -> _Ready[T]:
+    """Returns the victim of a checkpoint.
 
     The data comes from the cache that contains the checkpoint.
     """
@@ -90,15 +182,16 @@ def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, s
         raise UserError("a checkpoint is one victim, and this chooses among a suite's", path=", ".join(given))
     checkpoint = read_checkpoint(path, registry)
     victim, data = checkpoint.victim, checkpoint.data()
-    query = Query.of(request, data, data_name(victim))
-    with torch_settings(victim.threads, checkpoint.device.type):
+    query = read(data, data_name(victim))
+
+    def fitted() -> FitResult:
         targets = targets_of(victim, data.train) if victim.poison else np.empty(0, dtype=np.int64)
         try:
             fit = make_victim_fit(victim, data, checkpoint.key, registry, checkpoint.cache, checkpoint.device, targets)
             same_code = fit.code() == checkpoint.code
             if fit.train_sha != checkpoint.train:
                 raise UserError("its poisoning or defence now gives other training data", where=str(path))
-            fitted = fit.restore(checkpoint.state)
+            result = fit.restore(checkpoint.state)
         except UserError:
             raise
         except Exception as error:  # another version of a plugin may raise any exception for this state
@@ -106,16 +199,9 @@ def _recommend_by_checkpoint(path: Path, request: Request, registry: Registry, s
             raise UserError(f"it does not fit the models that are installed: {problem}", where=str(path)) from error
         if not same_code:
             say("the code of robench or of a plugin has changed since this checkpoint was fitted")
-        return _answer(victim, query, lambda: fitted, path)
+        return result
 
-
-def _answer(victim: Victim, query: Query, fit: Callable[[], FitResult], checkpoint: Path) -> Recommendation:
-    try:
-        model = fit().model
-        lines, recipient = query.answer(model), query.recipient(model)
-    except PluginError as error:
-        raise UserError(str(error), where=describe_victim(victim)) from error
-    return Recommendation(describe_victim(victim), data_name(victim), recipient, checkpoint, lines)
+    return _Ready(victim, query, fitted, path, checkpoint.device.type)
 
 
 def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> list[Cell]:
