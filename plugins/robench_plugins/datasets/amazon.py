@@ -89,7 +89,7 @@ def _read_ratings(path: Path, order: Order) -> Table:
     head = re.split(rb"[\r\n]", read_content(path)[:HEAD].removeprefix(codecs.BOM_UTF8), maxsplit=1)[0]
     cells = head.decode("utf-8", "replace").replace('"', "").split(",")
     if any(name in cells for name in (*USERS, *ITEMS)):
-        table = read_delimited(path, Delimited(",", ids=(*USERS, *ITEMS)))
+        table = read_delimited(path, Delimited(",", ids=(*USERS, *ITEMS), whole=TIMES, real=RATINGS))
         usual = {"user": USERS, "item": ITEMS, "rating": RATINGS, "time": TIMES}
         return _with_names(
             table, {new: next((n for n in names if n in table), names[0]) for new, names in usual.items()}
@@ -97,7 +97,7 @@ def _read_ratings(path: Path, order: Order) -> Table:
     if len(cells) != len(UNNAMED):
         problem = f"{len(cells)} columns, and no header with user_id and parent_asin"
         raise DataError(problem, where=f"{path}:1", hint="ratings have a user, a product, a rating and a time")
-    table = read_delimited(path, Delimited(",", columns=UNNAMED, ids=UNNAMED[:2]))
+    table = read_delimited(path, Delimited(",", columns=UNNAMED, ids=UNNAMED[:2], real=UNNAMED[2:3], whole=UNNAMED[3:]))
     product_first = _is_product_first(table) if order == "auto" else order == "item-user"
     first, second, rating, time = UNNAMED
     user, item = (second, first) if product_first else (first, second)

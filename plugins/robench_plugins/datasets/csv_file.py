@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from robench.api import Dataset, DatasetConfig, Item, Ratings
+from robench.api import Dataset, DatasetConfig, Ids, Item, Ratings
 from robench.api.component import LATER
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
@@ -18,6 +18,9 @@ from robench_plugins.datasets.reading.table import Table
 from robench_plugins.datasets.reading.times import Times, read_times
 
 AUTO = "auto"
+File = Literal["path", "items", "users"]  # the settings that name files
+RATINGS = ("rating",)
+TIMES = ("time", "timestamp")
 
 
 class CsvFile(Dataset):
@@ -46,10 +49,10 @@ class CsvFile(Dataset):
         time: str | None = Field(
             default=AUTO, description="Column of times; auto uses time or timestamp, and null uses none"
         )
-        separator: str | None = Field(
+        separator: str | dict[File, str] | None = Field(
             default=None,
-            description="Text between two cells, where a blank means white space; null means a tab in .tsv and .tab "
-            "files, :: in .dat files, else a comma",
+            description="Text between two cells, or such a text per file, as in {items: '|'}; a blank means white "
+            "space; null means a tab in .tsv and .tab files, :: in .dat files, else a comma",
         )
         header: bool = Field(
             default=True,
@@ -61,9 +64,13 @@ class CsvFile(Dataset):
             description="Names of the columns of a file of interactions without a header",
             json_schema_extra=LATER,
         )
-        encoding: str = Field(default="utf-8", description="Encoding of the files", json_schema_extra=LATER)
+        encoding: str | dict[File, str] = Field(
+            default="utf-8",
+            description="Encoding of the files, or one per file, as in {items: latin-1}",
+            json_schema_extra=LATER,
+        )
         decimal: Literal[".", ","] = Field(
-            default=".", description="Sign before the decimals of ratings", json_schema_extra=LATER
+            default=".", description="Sign before the decimals of ratings and times", json_schema_extra=LATER
         )
         item_id: str = Field(default="item", description="Column of item ids in the file of items")
         title: str = Field(default="title", description="Column of titles in the file of items")
@@ -87,23 +94,38 @@ class CsvFile(Dataset):
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with items and users."""
         c = self.config
-        table = self._read(c.path, (c.user, c.item), c.columns if not c.header else None)
-        refused = self._form().separator_of(c.path)
+        table = self._interactions()
+        refused = self._form(c.path).separator_of(c.path)
         users, items = table.ids(c.user, "user", refused), table.ids(c.item, "item", refused)
-        rating = _optional_column(table, c.rating, ("rating",))
-        time = _optional_column(table, c.time, ("time", "timestamp"))
+        if not c.header:
+            _refuse_header(table, users, items)
+        rating = _optional_column(table, c.rating, RATINGS)
+        time = _optional_column(table, c.time, TIMES)
         ratings = None if rating is None else table.numbers(rating, "rating", c.decimal)
-        times = Times(None) if time is None else read_times(table, time)
+        times = Times(None) if time is None else read_times(table, time, decimal=c.decimal)
         return Ratings(
             users, items, times.values, ratings, self._catalogue(), self._profiles(), times.ticks, notes=times.notes
         )
 
-    def _form(self) -> Delimited:
-        return Delimited(self.config.separator, self.config.encoding)
+    def _form(self, path: Path) -> Delimited:
+        """Returns the form of one of the files."""
+        c = self.config
+        of: File = "items" if path == c.items else "users" if path == c.users else "path"
+        separator = c.separator.get(of) if isinstance(c.separator, dict) else c.separator
+        encoding = c.encoding.get(of, "utf-8") if isinstance(c.encoding, dict) else c.encoding
+        return Delimited(separator, encoding)
 
-    def _read(self, path: Path, ids: tuple[str, ...] = (), columns: tuple[str, ...] | None = None) -> Table:
-        """Returns the table in a file."""
-        return read_table(path, replace(self._form(), ids=ids, columns=columns))
+    def _interactions(self) -> Table:
+        """Returns the table of interactions."""
+        c = self.config
+        form = replace(
+            self._form(c.path),
+            columns=None if c.header else c.columns,
+            ids=(c.user, c.item),
+            whole=TIMES if c.time == AUTO else (c.time,) if c.time else (),
+            real=RATINGS if c.rating == AUTO else (c.rating,) if c.rating else (),
+        )
+        return read_table(c.path, form)
 
     def _column(self, table: Table, key: str) -> str:
         """Returns the column that a setting names.
@@ -122,7 +144,7 @@ class CsvFile(Dataset):
         c = self.config
         if c.items is None:
             return {}
-        table = self._read(c.items)
+        table = read_table(c.items, self._form(c.items))
         ids = distinct_ids(table, self._column(table, "item_id"), "item_id", "item")
         for key in ("title", "year", "genres", "description"):
             if getattr(c, key) != type(c).model_fields[key].default:
@@ -137,13 +159,29 @@ class CsvFile(Dataset):
         c = self.config
         if c.users is None:
             return {}
-        table = self._read(c.users)
+        table = read_table(c.users, self._form(c.users))
         name = self._column(table, "user_id")
         ids = distinct_ids(table, name, "user_id", "user")
         chosen = [one for one in table.names if one != name] if c.profile is None else list(c.profile)
         for one in chosen:
             table.check(one, "profile")
         return read_profiles(table, ids, chosen)
+
+
+def _refuse_header(table: Table, users: Ids, items: Ids) -> None:
+    """Refuses a first row of names in a file that is said to have no header.
+
+    Raises:
+        DataError: if the user and the item of the first row are no numbers, and all others are.
+    """
+    first = [ids.names[int(ids.codes[0])] for ids in (users, items)]
+    if all(not one.isdecimal() and _is_alone(ids, one) for ids, one in zip((users, items), first, strict=True)):
+        raise table.error(f"the first row looks like a header: {', '.join(first)}", 0, "set header: true")
+
+
+def _is_alone(ids: Ids, name: str) -> bool:
+    """Returns whether all other ids are whole numbers, and there are some."""
+    return len(ids.names) > 1 and all(other == name or other.isdecimal() for other in ids.names)
 
 
 def _optional_column(table: Table, name: str | None, usual: tuple[str, ...]) -> str | None:

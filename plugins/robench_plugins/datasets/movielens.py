@@ -141,7 +141,7 @@ def read_movielens(folder: Path) -> Ratings:
     """
     home, version = find_version(folder)
     columns = None if version.header else RATING_COLUMNS
-    form = Delimited(version.separator, columns=columns, ids=RATING_COLUMNS[:2])
+    form = Delimited(version.separator, columns=columns, ids=RATING_COLUMNS[:2], whole=("timestamp",), real=("rating",))
     table = read_delimited(home / version.ratings, form)
     users, items = table.ids("userId", "userId"), table.ids("movieId", "movieId")
     times = read_times(table, "timestamp", "timestamp")

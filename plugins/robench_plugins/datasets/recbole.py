@@ -93,7 +93,8 @@ class Recbole(Dataset):
 
 def _read(path: Path, ids: tuple[str, ...]) -> Table:
     """Returns the table of an atomic file, with the plain names of its columns."""
-    table = read_delimited(path, Delimited("\t", ids=ids))
+    typed = tuple(f"{name}:token" for name in ids)
+    table = read_delimited(path, Delimited("\t", ids=typed, whole=("timestamp:float",), real=("rating:float",)))
     names = [name.partition(":")[0] for name in table.names]
     check_names(names, f"{path}:1")
     return replace(table, data=table.data.rename_columns(names))

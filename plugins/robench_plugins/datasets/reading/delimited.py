@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -15,13 +13,14 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from robench.api import DataError
-from robench_plugins.datasets.reading.opening import plain_suffix, read_content
+from robench_plugins.datasets.reading.opening import check_text, plain_suffix, read_content
 from robench_plugins.datasets.reading.table import Table, check_names
-from robench_plugins.datasets.reading.text import line_of_row, rows_with_lines, to_utf8
+from robench_plugins.datasets.reading.text import line_of_row, rows_with_lines, split_quoted, to_utf8
 
 SEPARATORS = ("\t", "::", ";", ",", "|")
 BLANKS = " "  # one or more blanks or tabs
 QUOTED = (",", ";", "|")  # the separators of files in which a cell may be quoted
+MOST = 1 << 26  # bytes of a block, which holds whole rows
 UNIT = b"\x1f"  # stands for a separator of several characters
 
 
@@ -36,6 +35,8 @@ class Delimited:
         columns: the names of the columns if the file has no header, otherwise None.
         ids: the columns that hold ids, which are read as dictionaries to save memory.
         quotes: whether cells between commas, semicolons or bars may be quoted.
+        whole: the columns that are read as int64 if every cell is a whole number, and otherwise as strings.
+        real: the columns that are read as float64 if every cell is a number, and otherwise as strings.
     """
 
     separator: str | None = None
@@ -43,17 +44,26 @@ class Delimited:
     columns: tuple[str, ...] | None = None
     ids: tuple[str, ...] = ()
     quotes: bool = True
+    whole: tuple[str, ...] = ()
+    real: tuple[str, ...] = ()
 
     def separator_of(self, path: Path) -> str:
-        """Returns the separator of a file."""
+        """Returns the separator of a file.
+
+        Raises:
+            DataError: if the separator is empty, or holds a quote, a line end or a NUL.
+        """
         if self.separator is not None:
+            if not self.separator or any(sign in self.separator for sign in '"\r\n\0'):
+                problem = f"separator {json.dumps(self.separator)} cannot separate cells"
+                raise DataError(problem, where=str(path), hint="such as a comma, a semicolon or a blank")
             return self.separator
         usual = {".tsv": "\t", ".tab": "\t", ".inter": "\t", ".item": "\t", ".user": "\t", ".dat": "::"}
         return usual.get(plain_suffix(path), ",")
 
 
 def read_delimited(path: Path, form: Delimited) -> Table:
-    """Returns the table in a delimited text, with every cell as a string.
+    """Returns the table in a delimited text, with cells as strings, or as numbers in the given columns.
 
     Cells are quoted as in RFC 4180 in files with a comma, semicolon or bar between cells. In other files a quote is an
     ordinary character. Empty lines are skipped.
@@ -62,21 +72,24 @@ def read_delimited(path: Path, form: Delimited) -> Table:
         DataError: if the file cannot be read, is empty or ragged, has a wrong encoding or a stray quote, or if two
             columns share a name.
     """
-    content = to_utf8(read_content(path), form.encoding, path)
     separator = form.separator_of(path)
+    raw = read_content(path)
+    check_text(raw, path)
+    content = to_utf8(raw, form.encoding, path)
+    del raw
     quoted = separator if form.quotes and separator in QUOTED and b'"' in content else None
     if quoted:
         _check_quotes(content, separator, path)
     head = _first_row(content, separator, quoted, path)
     names = _column_names(head, form, separator, path)
-    check_names(names, f"{path}:1")
+    check_names(filter(None, names), f"{path}:1")
     header = 0 if form.columns is not None else 1
 
     def line_of(row: int) -> int:
-        return line_of_row(content, row + header, quoted)
+        return line_of_row(content, row + header, quoted=quoted is not None)
 
     prepared, sign = _with_one_sign(content, separator, path)
-    data = _parse(prepared, sign, names, header, form.ids, quoted, path)
+    data = _parse(prepared, sign, names, header, form, quoted, path)
     table = Table(path, data, line_of, header=form.columns is None)
     if not len(table):
         raise DataError("the file has a header and no rows", where=str(path))
@@ -85,16 +98,14 @@ def read_delimited(path: Path, form: Delimited) -> Table:
 
 def _first_row(content: bytes, separator: str, quoted: str | None, path: Path) -> list[str]:
     """Returns the cells of the first row."""
-    first = next(rows_with_lines(content[: 1 << 22], None), None)
-    if first is None:
+    blank = " \t" if separator == BLANKS else ""
+    rows = rows_with_lines(content, quoted is not None)
+    line = next((text for _, text in rows if text.strip(blank)), None)
+    if line is None:
         raise DataError("the file is empty", where=str(path))
-    line = first[1]
     if separator == BLANKS:
         return line.split()
-    if not quoted:
-        return line.split(separator)
-    text = content[: 1 << 22].decode("utf-8", "ignore")
-    return next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row), [])
+    return split_quoted(line, separator) if quoted else line.split(separator)
 
 
 def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Path) -> list[str]:
@@ -139,7 +150,8 @@ def _check_quotes(content: bytes, separator: str, path: Path) -> None:
 def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, str]:
     """Returns the text with a separator of one character, and that character."""
     if separator == BLANKS:
-        return re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", content)), " "
+        single = re.sub(rb"[ \t]+", b" ", content)
+        return re.sub(rb"^ | $|(?<=[\r\n]) | (?=[\r\n])", b"", single), " "
     if len(separator.encode()) == 1:
         return content, separator
     if UNIT in content:
@@ -148,13 +160,7 @@ def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, s
 
 
 def _parse(
-    content: bytes,
-    sign: str,
-    names: Sequence[str],
-    header: int,
-    ids: Sequence[str],
-    quoted: str | None,
-    path: Path,
+    content: bytes, sign: str, names: Sequence[str], header: int, form: Delimited, quoted: str | None, path: Path
 ) -> pa.Table:
     """Returns the columns of a text."""
     wrong: list[pa_csv.InvalidRow] = []
@@ -164,7 +170,10 @@ def _parse(
         return "error"
 
     coded = pa.dictionary(pa.int32(), pa.string())
-    types = {name: coded if name in ids else pa.string() for name in names}
+    types = {name: coded if name in form.ids else pa.string() for name in names}
+    if b"0x" not in content and b"0X" not in content:  # pyarrow would read them as hexadecimal numbers
+        numbers = dict.fromkeys(form.whole, pa.int64()) | dict.fromkeys(form.real, pa.float64())
+        types |= {name: kind for name, kind in numbers.items() if name in names and name not in form.ids}
     parsing = pa_csv.ParseOptions(
         delimiter=sign,
         quote_char='"' if quoted else False,
@@ -172,14 +181,34 @@ def _parse(
         ignore_empty_lines=True,
         invalid_row_handler=refuse,
     )
-    reading = pa_csv.ReadOptions(column_names=list(names), skip_rows_after_names=header, use_threads=False)
-    converting = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=False, check_utf8=False)
-    try:
-        return pa_csv.read_csv(pa.BufferReader(content), reading, parsing, converting)
-    except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:
-        if not wrong:
-            raise DataError(f"not a table: {str(error).splitlines()[0]}", where=str(path)) from None
+    start = len(content) - len(content.lstrip(b"\r\n"))  # pyarrow would skip an empty line in place of the header
+    block = MOST
+    while True:
+        reading = pa_csv.ReadOptions(
+            column_names=list(names), skip_rows_after_names=header, use_threads=False, block_size=block
+        )
+        converting = pa_csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=False, check_utf8=False
+        )
+        try:
+            return pa_csv.read_csv(pa.BufferReader(memoryview(content)[start:]), reading, parsing, converting)
+        except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:
+            if wrong:
+                break
+            problem = str(error).splitlines()[0]
+            if "conversion error" in problem and any(map(_is_number, types.values())):
+                types = {name: pa.string() if _is_number(kind) else kind for name, kind in types.items()}
+            elif "straddling" in problem and block <= len(content):
+                block *= 8
+            elif "straddling" in problem:  # the header has no line end
+                raise DataError("the file has a header and no rows", where=str(path)) from None
+            else:
+                raise DataError(f"not a table: {problem}", where=str(path)) from None
     row = wrong[0]
-    line = line_of_row(content, int(row.number) - 1, quoted) if row.number is not None else 1
+    line = line_of_row(content, int(row.number) - 1, quoted=quoted is not None) if row.number is not None else 1
     problem = f"a row of {row.actual_columns} cells, and there are {row.expected_columns} columns"
     raise DataError(problem, where=f"{path}:{line}")
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_int64(kind) or pa.types.is_float64(kind))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import hashlib
 import io
 import lzma
@@ -11,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeVar
+from typing import Any
 
 from robench.api import DataError
 from robench.api.errors import suggest
@@ -19,7 +18,16 @@ from robench.api.errors import suggest
 # The first bytes of each kind of compressed file, by its ending.
 MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK"}
 ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar")
-Bytes = TypeVar("Bytes", bytes, bytearray)
+# The first bytes of formats that are not read, or only under another name.
+FOREIGN = {
+    b"PAR1": "a Parquet file",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x1f\x9d": "a .Z file",
+    b"\x04\x22\x4d\x18": "an LZ4 file",
+    b"SQLite format 3\0": "an SQLite database",
+    b"\x89HDF": "an HDF5 file",
+}
 BLOCK = 1 << 20
 LARGEST_RATIO = 1000  # text does not shrink more than this
 ALWAYS_FINE = 1 << 28  # bytes that may be unpacked whatever the ratio
@@ -88,6 +96,24 @@ def read_content(path: Path) -> bytes:
     return _unpack(content, ending, path)
 
 
+def check_text(content: bytes, path: Path) -> None:
+    """Refuses the content of known formats that are no text.
+
+    Raises:
+        DataError: if the content is such a format, an archive, or still compressed.
+    """
+    if _is_text(content):
+        return
+    kind = next((name for magic, name in FOREIGN.items() if content.startswith(magic)), "")
+    if content[257:262] == b"ustar":
+        kind = "a tar archive"
+    elif not kind and (ending := next((end for end, magic in MAGIC.items() if content.startswith(magic)), "")):
+        kind = f"still compressed: it looks like a {ending} file"
+    if kind:
+        hint = "let its name end in .parquet" if kind == "a Parquet file" else "unpack it, or export it as text"
+        raise DataError(f"its content is {kind}", where=str(path), hint=hint)
+
+
 def _is_text(content: bytes) -> bool:
     """Returns whether a file starts without control characters.
 
@@ -102,26 +128,44 @@ def _unpack(content: bytes, ending: str, path: Path) -> bytes:
     try:
         if ending == ".zip":
             return _only_member(content, most, path)
-        if ending == ".zst":
-            return _unpack_zst(content, most)
-        with _stream(io.BytesIO(content), ending) as file:
-            return _bounded(file.read(most + 1), most)
+        return _unpack_zst(content, most) if ending == ".zst" else _unpack_streams(content, ending, most)
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError) as error:
         problem = "it is cut off" if isinstance(error, EOFError) else str(error).splitlines()[0] if str(error) else ""
         raise DataError(f"a damaged {ending} file: {problem}", where=str(path)) from None
 
 
-def _stream(content: BinaryIO, ending: str) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
-    """Returns the stream of the unpacked bytes of a .gz, .bz2 or .xz file."""
-    if ending == ".gz":
-        return gzip.GzipFile(fileobj=content)
-    return bz2.BZ2File(content) if ending == ".bz2" else lzma.LZMAFile(content)
-
-
-def _bounded(content: Bytes, most: int) -> Bytes:
-    if len(content) > most:
+def _refuse_bomb(size: int, most: int) -> None:
+    if size > most:
         raise ValueError(f"its content is more than {LARGEST_RATIO} times as large")
-    return content
+
+
+def _decompressor(ending: str) -> Any:
+    """Returns the decompressor of one stream of a .gz, .bz2 or .xz file."""
+    if ending == ".gz":
+        return zlib.decompressobj(wbits=31)  # with the header and the checksum of gzip
+    return bz2.BZ2Decompressor() if ending == ".bz2" else lzma.LZMADecompressor(lzma.FORMAT_XZ)
+
+
+def _unpack_streams(content: bytes, ending: str, most: int) -> bytes:
+    """Returns the unpacked bytes of all streams in a file.
+
+    Bytes after the last stream are an error, unless they are zeros. Otherwise a second stream that is damaged would be
+    lost without a word.
+    """
+    unpacked, stream = bytearray(), _decompressor(ending)
+    for start in range(0, len(content), BLOCK):
+        block = content[start : start + BLOCK]
+        while block:
+            if stream.eof:
+                block = block.lstrip(b"\0")
+                stream = _decompressor(ending) if block else stream
+                continue
+            unpacked += stream.decompress(block, most + 1 - len(unpacked))
+            _refuse_bomb(len(unpacked), most)
+            block = stream.unused_data
+    if not stream.eof:
+        raise EOFError
+    return bytes(unpacked)
 
 
 def _unpack_zst(content: bytes, most: int) -> bytes:
@@ -132,7 +176,7 @@ def _unpack_zst(content: bytes, most: int) -> bytes:
         unpacked = bytearray()
         while block := file.read(BLOCK):
             unpacked += block
-            _bounded(unpacked, most)
+            _refuse_bomb(len(unpacked), most)
     return bytes(unpacked)
 
 
@@ -154,7 +198,9 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
             raise DataError("a .zip with a password", where=str(path), hint="unpack it, and name the file")
         try:
             with archive.open(members[0]) as file:
-                return _bounded(file.read(most + 1), most)
+                unpacked = file.read(most + 1)
+                _refuse_bomb(len(unpacked), most)
+                return unpacked
         except NotImplementedError as error:
             raise ValueError(str(error)) from None
 

@@ -85,7 +85,7 @@ class Table:
         empty = column.is_null()
         if is_text(column.type):
             text = column.cast(pa.large_string()) if not pa.types.is_dictionary(column.type) else column
-            empty = pc.or_(empty, _equals_empty(text))
+            empty = pc.or_kleene(empty, _equals_empty(text))
         if (row := first_true(empty)) is not None:
             raise self.error(f"an empty {key}", row)
         return column
@@ -111,20 +111,37 @@ class Table:
             DataError: if there is no such column, or if a cell is empty or no id.
         """
         column = self.column(name, key)
-        if pa.types.is_floating(column.type):
-            raise self.error(f"column '{name}' holds numbers with a decimal point, which are no ids", hint="write text")
         if not pa.types.is_dictionary(column.type):
-            column = (column if is_text(column.type) else column.cast(pa.string())).dictionary_encode()
+            column = self._as_text(column, key).dictionary_encode()
+        elif not is_text(column.type):
+            column = self._as_text(column.cast(column.type.value_type), key).dictionary_encode()
         whole = column.unify_dictionaries().combine_chunks()
         if isinstance(whole, pa.ChunkedArray):
             whole = whole.chunk(0)
         names = [str(value) for value in whole.dictionary.to_pylist()]
         codes = whole.indices.to_numpy(zero_copy_only=False)
-        bad = next((i for i, value in enumerate(names) if any(sign in value for sign in "\r\n" + refused)), None)
+        signs = f"\r\n\0{refused}"
+        bad = next((i for i, value in enumerate(names) if value.isspace() or any(map(value.__contains__, signs))), None)
         if bad is not None:
-            row = int(np.flatnonzero(codes == bad)[0])
-            raise self.error(f"the {key} {shortened(names[bad])} holds a line end or a separator", row)
+            problem = "holds a line end or a separator" if names[bad].strip() else "is blank"
+            raise self.error(f"the {key} {shortened(names[bad])} {problem}", int(np.flatnonzero(codes == bad)[0]))
         return Ids(codes, names)
+
+    def _as_text(self, column: pa.ChunkedArray, key: str) -> pa.ChunkedArray:
+        """Returns a column of ids as strings.
+
+        Raises:
+            DataError: if its type has no ids, such as lists or fractions.
+        """
+        kind = column.type
+        if is_text(kind):
+            return column
+        try:
+            if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+                raise pa.ArrowNotImplementedError
+            return column.cast(pa.string())
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            raise self.error(f"the column of {key}s holds {kind}, which are no ids", hint="write text") from None
 
     def numbers(self, name: str, key: str, decimal: str = ".") -> FloatArray:
         """Returns a column of finite numbers, float64.
@@ -161,7 +178,7 @@ def to_floats(column: pa.ChunkedArray, decimal: str = ".") -> FloatArray:
     if not is_text(column.type):
         try:
             return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return np.full(len(column), np.nan)
     column = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
     if decimal != ".":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,16 @@ from pathlib import Path
 from robench.api import DataError
 
 BLOCK = 1 << 24
+WIDE = "is it UTF-16? set encoding: utf-16-le or utf-16-be"
 UTF8 = ("utf-8", "utf_8", "utf8")
-BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# The marks at the start of a file and their encodings. That of UTF-32 begins with that of UTF-16.
+BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
@@ -24,17 +31,23 @@ def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
         path: the file, for messages.
 
     Raises:
-        DataError: if the encoding does not exist, if the bytes do not have it, or if the text holds a NUL.
+        DataError: if the encoding does not exist, if the bytes do not have it, or if the text holds a NUL. An encoding
+            with one byte per character accepts nearly all bytes, and is refused if the bytes are UTF-8.
     """
     try:
         "".encode(encoding)  # refuses codecs that are no encodings of text
         codec = codecs.lookup(encoding)
+        if codec.name.replace("_", "-").endswith("unicode-escape"):
+            raise LookupError
     except (LookupError, ValueError):
         hint = "such as utf-8, latin-1, cp1252 or utf-16"
         raise DataError(f"no encoding is called '{encoding}'", where=str(path), hint=hint) from None
     mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
-    if mark == "utf-16" and codec.name in UTF8:
-        raise DataError("not UTF-8: it starts with the mark of UTF-16", where=str(path), hint="set encoding: utf-16")
+    if mark and not codec.name.startswith(mark):
+        problem = f"not {encoding.upper()}: it starts with the mark of {mark.upper()}"
+        raise DataError(problem, where=str(path), hint=f"set encoding: {mark}")
+    if _has_single_bytes(codec) and not content.isascii() and _is_utf8(content):
+        raise DataError(f"its bytes are UTF-8, not {encoding.upper()}", where=str(path), hint="set encoding: utf-8")
     if mark == "utf-8" and codec.name in (*UTF8, "utf-8-sig"):
         content, codec = content[len(codecs.BOM_UTF8) :], codecs.lookup("utf-8")
     recoded: list[bytes] | None = [] if codec.name not in UTF8 else None
@@ -50,8 +63,26 @@ def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
         content = b"".join(recoded).removeprefix(codecs.BOM_UTF8)
     if b"\0" in content:
         line = _count_lines(content[: content.index(b"\0")]) + 1
-        raise DataError("a NUL byte, so it is not a text", where=f"{path}:{line}", hint="is it UTF-16? set encoding")
+        raise DataError("a NUL byte, so it is not a text", where=f"{path}:{line}", hint=WIDE)
     return content
+
+
+def _has_single_bytes(codec: codecs.CodecInfo) -> bool:
+    """Returns whether an encoding of ASCII and more has one byte per character."""
+    if codec.name in (*UTF8, "utf-8-sig"):
+        return False
+    try:
+        return len(codec.decode(bytes(range(0x20, 0x100)), "replace")[0]) == 0xE0 and codec.decode(b"a")[0] == "a"
+    except (UnicodeError, ValueError):
+        return False
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _undecodable(content: bytes, start: int, encoding: str, path: Path, error: UnicodeError) -> DataError:
@@ -63,6 +94,8 @@ def _undecodable(content: bytes, start: int, encoding: str, path: Path, error: U
     hint = ""
     if encoding in UTF8:
         hint = "if the file is older or from Windows, set encoding: latin-1 or cp1252"
+        if b"\0" in content[:BLOCK]:
+            hint = WIDE
     line = _count_lines(content[:byte]) + 1
     return DataError(f"not {encoding.upper()} at byte {byte}", where=f"{path}:{line}", hint=hint)
 
@@ -72,27 +105,41 @@ def _count_lines(content: bytes) -> int:
     return content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
 
 
-def rows_with_lines(content: bytes, quoted: str | None) -> Iterator[tuple[int, str]]:
+def rows_with_lines(content: bytes, quoted: bool = False) -> Iterator[tuple[int, str]]:
     """Yields the number of the first line of each row, and the text of the row.
 
     Empty lines are no rows.
 
     Args:
         content: a text in UTF-8.
-        quoted: the separator of a file with quoted cells, whose rows may span lines, or None.
+        quoted: whether cells may be quoted, so that a row may span lines. Every quote must have its end.
     """
-    stream = io.StringIO(content.decode("utf-8", "surrogatepass"), newline=None)
-    if quoted is None:
-        yield from ((number, line.rstrip("\n")) for number, line in enumerate(stream, 1) if line != "\n")
-        return
-    reader, before = csv.reader(stream, delimiter=quoted), 0
-    for row in reader:
-        if row:
-            yield before + 1, quoted.join(row)
-        before = reader.line_num
+    stream = io.TextIOWrapper(io.BytesIO(content), "utf-8", "surrogatepass", newline=None)
+    row, first = "", 1
+    for number, line in enumerate(stream, 1):
+        if not row:
+            first = number
+        row += line
+        if quoted and row.count('"') % 2:
+            continue
+        if row != "\n":
+            yield first, row.removesuffix("\n")
+        row = ""
 
 
-def line_of_row(content: bytes, row: int, quoted: str | None) -> int:
+def split_quoted(row: str, separator: str) -> list[str]:
+    """Returns the cells of a row in which cells may be quoted as in RFC 4180."""
+    cells: list[str] = []
+    cell = None
+    for piece in row.split(separator):
+        cell = piece if cell is None else cell + separator + piece
+        if cell.count('"') % 2 == 0:
+            cells.append(cell[1:-1].replace('""', '"') if cell.startswith('"') else cell)
+            cell = None
+    return cells
+
+
+def line_of_row(content: bytes, row: int, *, quoted: bool) -> int:
     """Returns the number of the first line of a row.
 
     Row 0 is the header, if there is one.

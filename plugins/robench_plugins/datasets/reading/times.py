@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,10 +18,17 @@ DECIMALS = 9
 UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
 DATED = 10**8  # seconds; smaller times are no times since 1970
 TICKS = 10**DECIMALS
+MICRO = 10**6
 NANO = pa.scalar(Decimal(TICKS), pa.decimal128(10, 0))
+SECONDS = pa.decimal128(27, DECIMALS)  # 27 + 10 + 1 digits of a product are the most that pyarrow allows
 RANKED = "of the times, only the order is kept"
+NEGATIVE = "if it stands for a missing time, remove the row; times before 1970 are read as dates"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-ISO = re.compile(r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s*(Z|[+-]\d{2}:?\d{2})?)?\s*", re.ASCII)
+ISO = (
+    r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]{1,9}))?"
+    r"\s*(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,7 @@ class Times:
     notes: tuple[str, ...] = ()
 
 
-def read_times(table: Table, name: str, key: str = "time") -> Times:
+def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -> Times:
     """Returns a column of times in a unit that keeps their order.
 
     Numbers are seconds, with or without fractions. Whole numbers that are too large for seconds of the years until 2286
@@ -52,28 +57,35 @@ def read_times(table: Table, name: str, key: str = "time") -> Times:
         DataError: if there is no such column, or if a cell is empty, negative or neither a number nor such a date.
     """
     column = table.column(name, key)
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _from_stamps(column)
-    if not is_text(column.type):
-        if pa.types.is_floating(column.type):
-            return _from_floats(table, np.asarray(column.to_numpy(), dtype=np.float64), key)
-        return _from_whole(table, np.asarray(column.cast(pa.int64()).to_numpy()), key)
-    column = pc.ascii_trim_whitespace(column)
+    if pa.types.is_floating(kind):
+        return _from_floats(table, np.asarray(column.to_numpy(), dtype=np.float64), key)
+    if pa.types.is_signed_integer(kind):
+        return _from_whole(table, np.asarray(column.to_numpy()), key)
+    if not (is_text(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind)):
+        raise table.error(f"the column of {key}s holds {kind}, which are no times")
+    column = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
     if pc.all(pc.match_substring_regex(column, "^[0-9]{1,18}$")).as_py():
         return _from_whole(table, np.asarray(column.cast(pa.int64()).to_numpy()), key)
+    if decimal != "." and not pc.any(pc.match_substring(column, ".")).as_py():
+        column = pc.replace_substring(column, decimal, ".")
     numeric = pc.match_substring_regex(column, NUMBER)
     if pc.all(numeric).as_py():
         return _from_decimals(table, column, key)
     if pc.any(numeric).as_py():
         row = int(pc.index(numeric, False).as_py())
         raise table.error(f"{key} {shortened(column[row].as_py())} must be a number, as the others are", row)
-    return _from_dates(table, column.to_pylist(), key)
+    return _from_dates(table, column, key)
 
 
 def _refuse_negative(table: Table, values: IntArray | FloatArray, key: str) -> None:
     if (values < 0).any():
         row = int(np.flatnonzero(values < 0)[0])
-        raise table.error(f"{key} {values[row]:.17g} is negative", row)
+        raise table.error(f"{key} {values[row]:.17g} is negative", row, NEGATIVE)
 
 
 def _from_whole(table: Table, values: IntArray, key: str) -> Times:
@@ -95,10 +107,9 @@ def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
     _refuse_negative(table, values, key)
     if (values == np.floor(values)).all() and values.max() < 2.0**63:
         return _from_whole(table, values.astype(np.int64), key)
-    return _ranked(values)
-
-
-def _ranked(values: FloatArray) -> Times:
+    micros = np.round(values * MICRO)
+    if np.median(values) >= DATED and micros.max() < 2.0**53 and (micros / MICRO == values).all():
+        return Times(micros.astype(np.int64), MICRO)
     return Times(np.unique(values, return_inverse=True)[1].astype(np.int64), None, (RANKED,))
 
 
@@ -108,11 +119,13 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
     Ranks are used if nanoseconds would lose the order.
     """
     try:
-        exact = column.cast(pa.decimal128(38, DECIMALS))
+        exact = column.cast(SECONDS)
         values = np.asarray(pc.multiply(exact, NANO).cast(pa.int64()).to_numpy())
     except pa.ArrowInvalid:
         return _from_exact(table, [Decimal(cell) for cell in column.to_pylist()], key)
-    _refuse_negative(table, values, key)
+    if (values < 0).any():
+        row = int(np.flatnonzero(values < 0)[0])
+        raise table.error(f"{key} {column[row].as_py()} is negative", row, NEGATIVE)
     if (values % TICKS == 0).all():
         return _from_whole(table, values // TICKS, key)
     return Times(values, TICKS if int(np.median(values)) >= DATED * TICKS else None)
@@ -122,7 +135,7 @@ def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
     """Returns times of decimal numbers that have many digits."""
     bad = next((row for row, number in enumerate(numbers) if number < 0), None)
     if bad is not None:
-        raise table.error(f"{key} {numbers[bad]} is negative", bad)
+        raise table.error(f"{key} {numbers[bad]} is negative", bad, NEGATIVE)
     whole = all(number == number.to_integral_value() for number in numbers)
     if whole and max(numbers) <= LARGEST:
         return _from_whole(table, np.array([int(number) for number in numbers], dtype=np.int64), key)
@@ -139,23 +152,54 @@ def _from_stamps(column: pa.ChunkedArray) -> Times:
     return Times(np.asarray(stamps.cast(pa.int64()).to_numpy()), ticks)
 
 
-def _from_dates(table: Table, cells: list[str], key: str) -> Times:
+def _from_dates(table: Table, column: pa.ChunkedArray, key: str) -> Times:
     """Returns times of ISO dates, in UTC."""
-    distinct = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
-    values = []
-    for cell in distinct:
-        stamp = None
-        if ISO.fullmatch(cell):
-            try:
-                stamp = pd.Timestamp(cell.strip().replace(",", ".")).as_unit("ns")
-            except ValueError:  # no such day, or a year that nanoseconds do not reach
-                stamp = None
-        if stamp is None:
-            hint = "seconds since 1970, or dates such as 2019-12-31 and 2019-12-31T23:59:59+01:00"
-            raise table.error(f"{key} {shortened(cell)} is neither a number nor a date", cells.index(cell), hint)
-        stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
-        values.append(stamp.value)
-    codes = np.fromiter((distinct[cell] for cell in cells), np.int64, len(cells))
-    nanoseconds = np.array(values, dtype=np.int64)
-    ticks = 1 if (nanoseconds % 10**9 == 0).all() else 10**9
-    return Times((nanoseconds // (10**9 // ticks))[codes], ticks)
+    cells = column.combine_chunks().dictionary_encode()
+    encoded = cells.chunk(0) if isinstance(cells, pa.ChunkedArray) else cells
+    distinct, codes = encoded.dictionary, encoded.indices.to_numpy()
+    wrong = pc.invert(pc.match_substring_regex(distinct, ISO))
+    stamps = None if pc.any(wrong).as_py() else _parse_dates(distinct)
+    if stamps is None:
+        names = distinct.to_pylist()
+        bad = next(i for i, name in enumerate(names) if wrong[i].as_py() or _parse_dates(distinct[i : i + 1]) is None)
+        hint = "seconds since 1970, or dates such as 2019-12-31 and 2019-12-31T23:59:59+01:00"
+        problem = f"{key} {shortened(names[bad])} is neither a number nor a date"
+        raise table.error(problem, int(np.flatnonzero(codes == bad)[0]), hint)
+    values, ticks = stamps
+    return Times(values[codes], ticks)
+
+
+def _text(text: str) -> pa.Scalar:
+    return pa.scalar(text, pa.large_string())
+
+
+def _parse_dates(texts: pa.Array) -> tuple[IntArray, int] | None:
+    """Returns the ticks of ISO dates, and the number of ticks per second.
+
+    The result is None if there is no such day or time, or if fractions of seconds are too fine for years so far away.
+    """
+    parts = pc.extract_regex(texts, ISO)
+    day, clock, fraction, zone = (parts.field(place) for place in range(4))
+    whole = pc.binary_join_element_wise(day, pc.if_else(pc.equal(clock, ""), "00:00:00", clock), _text("T"))
+    whole = pc.if_else(
+        pc.equal(pc.utf8_length(whole), 16), pc.binary_join_element_wise(whole, _text(":00"), _text("")), whole
+    )
+    try:
+        seconds = np.asarray(whole.cast(pa.timestamp("s")).cast(pa.int64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        return None
+    digits = pc.replace_substring_regex(zone, "[Z:]", "")
+    shift = pc.if_else(pc.equal(digits, ""), "+0000", digits)
+    hours, minutes = (
+        np.asarray(pc.utf8_slice_codeunits(shift, start, start + 2).cast(pa.int64()).to_numpy()) for start in (1, 3)
+    )
+    if (hours > 23).any() or (minutes > 59).any():
+        return None
+    west = pc.equal(pc.utf8_slice_codeunits(shift, 0, 1), "-").to_numpy(zero_copy_only=False)
+    seconds = seconds + np.where(west, 1, -1) * (hours * 3600 + minutes * 60)
+    nanos = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, DECIMALS, "0"), 0, DECIMALS).cast(pa.int64()).to_numpy()
+    if not nanos.any():
+        return seconds, 1
+    if np.abs(seconds).max() > LARGEST // TICKS - 1:
+        return None
+    return seconds * TICKS + nanos, TICKS
