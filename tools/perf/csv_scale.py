@@ -30,7 +30,10 @@ CHUNK = 2_000_000
 
 
 def write_file(path, rows, users, items, by_user):
-    """Writes ratings whose users and items are drawn independently, so that about a fifth of the pairs repeat."""
+    """Writes ratings with independent users and items.
+
+    About a fifth of the pairs repeat.
+    """
     draw = np.random.default_rng(0)
     shares = 1 / np.arange(1, items + 1) ** 0.9
     limits = np.cumsum(shares / shares.sum())
@@ -80,7 +83,7 @@ def peak():
 
 
 def measure(name, work, *given):
-    """Runs a function in a process of its own, and returns its CPU seconds and its peak memory in GiB."""
+    """Returns the CPU seconds and the peak GiB of a function in its own process."""
     print(name, flush=True)
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)

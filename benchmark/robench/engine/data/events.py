@@ -1,4 +1,4 @@
-"""Sorts the events of a log, drops repeats, and finds the k-core, at the scale of 20 million rows."""
+"""Sorts the events of a log, finds repeats and the k-core, of 20 million rows."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def once_per_pair(events: Events, n_items: int, keep: str) -> NDArray[np.bool_]:
 
 
 def k_core(users: IntArray, items: IntArray, per_user: int, per_item: int) -> NDArray[np.bool_]:
-    """Returns a mask of the largest subset with enough events of each user and each item.
+    """Returns a mask of the largest subset with enough events per user and item.
 
     Args:
         users: the user of each event, int64 [n].

@@ -63,7 +63,9 @@ class Delimited:
 
 
 def read_delimited(path: Path, form: Delimited) -> Table:
-    """Returns the table in a delimited text, with cells as strings, or as numbers in the given columns.
+    """Returns the table in a delimited text.
+
+    Cells are strings, or numbers in the columns ``whole`` and ``real`` of the form.
 
     Cells are quoted as in RFC 4180 in files with a comma, semicolon or bar between cells. In other files a quote is an
     ordinary character. Empty lines are skipped.
