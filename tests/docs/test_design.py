@@ -1,4 +1,4 @@
-"""Tests the packages and arrows in docs/design.md against the import contract."""
+"""Tests the packages in docs/design.md against the import contract."""
 
 import pkgutil
 import re
@@ -6,7 +6,7 @@ import tomllib
 
 from tests.docs.pages import ROOT, read, section, tables
 
-PACKAGES = section(read("docs/design.md"), "Packages, and arrows that point one way")
+PACKAGES = section(read("docs/design.md"), "Packages and their imports")
 
 
 def test_the_arrows_are_those_of_the_contract():
