@@ -31,6 +31,7 @@ class _RandomPoints(EmbeddingAttack):
 class EmbeddingAttackTests(Conformance):
     """Tests of an ``EmbeddingAttack``, for a subclass with ``attack = Mine``.
 
+    The tests share measurements at few budgets, because an attack takes much longer than a comparison.
     The victims are a pairwise and a sequence model. ``norms`` lists the norms that the attack supports.
     """
 
@@ -58,7 +59,7 @@ class EmbeddingAttackTests(Conformance):
         with pytest.raises(ValidationError):
             self.attack.make(**self.settings, no_such_setting=1)
 
-    @pytest.mark.parametrize("epsilon", [0.001, 0.05, 0.5, 3.0])
+    @pytest.mark.parametrize("epsilon", [0.001, 0.2, 0.5, 3.0])
     def test_the_budget_holds_without_the_hosts_help(self, victim: str, epsilon: float) -> None:
         for norm in self.norms:
             achieved = self.measure_once(victim, norm, epsilon).achieved
@@ -91,14 +92,14 @@ class EmbeddingAttackTests(Conformance):
 
     def test_the_same_seed_gives_the_same_result(self, victim: str) -> None:
         for norm in self.norms:
-            first, second = (measure(victim, norm, 0.1).arrays for measure in (self.measure_once, self.measure))
+            first, second = (measure(victim, norm, 0.2).arrays for measure in (self.measure_once, self.measure))
             for name, part in first.items():
                 np.testing.assert_array_equal(part, second[name])
 
     def test_a_larger_budget_is_never_weaker(self, victim: str) -> None:
         if issubclass(self.attack, MinimumNormAttack):
-            small, large = (self.measure_once(victim, self.norms[0], e).arrays["ranks"] for e in (0.05, 0.5))
+            small, large = (self.measure_once(victim, self.norms[0], e).arrays["ranks"] for e in (0.2, 0.5))
             assert (small <= 10).sum() >= (large <= 10).sum()
             return
-        losses = [self.measure_once(victim, self.norms[0], e).arrays["loss"].mean() for e in (0.01, 0.1, 0.4)]
+        losses = [self.measure_once(victim, self.norms[0], e).arrays["loss"].mean() for e in (0.001, 0.2, 0.5)]
         assert losses == sorted(losses)

@@ -14,6 +14,7 @@ from robench.api.data import IntArray
 from robench.engine.attack.ensemble import members_of
 from robench.engine.attack.measurement import Measurement
 from robench.engine.measure import MeasuredVictim
+from robench.engine.surfaces.text import similarity
 from robench.testing.conformance import Conformance
 from robench.testing.text_world import promoted, text_victim
 from robench.testing.worlds import reference_victim
@@ -27,6 +28,11 @@ class EnsembleTests(Conformance):
     """
 
     attack: ClassVar[type[Ensemble]]
+
+    @pytest.fixture(autouse=True)
+    def no_similarity(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Leaves out the host's encoder, which takes longer than a small attack."""
+        monkeypatch.setattr(similarity, "_encoder", lambda: None)
 
     def make(self) -> Ensemble:
         ensemble = self.attack.make(**self.settings)

@@ -18,13 +18,14 @@ from robench.api.attacks.text import TextAttack, TextOracle, edits_allowed, edit
 from robench.api.data import IntArray
 from robench.api.rng import Rng
 from robench.engine.attack.measurement import Measurement
+from robench.engine.surfaces.text import similarity
 from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
 from robench.engine.surfaces.text.reader import TextReader
 from robench.testing.conformance import Conformance
 from robench.testing.text_world import ReferenceText, promoted, text_victim
 
-EPSILONS = (0.01, 0.2, 0.25, 1 / 3, 0.5, 0.67, 1.0, 1.7)
+EPSILONS = (0.01, 1 / 3, 0.67, 1.7)
 FLOOR_SPREAD = 0.5  # the share of the rise in exposure by which two random attacks may differ
 
 
@@ -107,13 +108,22 @@ class TextAttackTests(Conformance):
         return text_victim().attacked(self.make(**more), epsilon, "text", promoted())
 
     @classmethod
-    @cache
     def measure_once(cls, epsilon: float, goal: str | None = None) -> Measurement:
         """Returns a measurement that is made once per process.
 
         By default, the goal is the attack's own goal.
         """
-        return cls().measure(epsilon, **({} if goal is None else {"goal": goal}))
+        return cls._measure_once(epsilon, goal or cls().make().config.goal)
+
+    @classmethod
+    @cache
+    def _measure_once(cls, epsilon: float, goal: str) -> Measurement:
+        return cls().measure(epsilon, goal=goal)
+
+    @pytest.fixture(autouse=True)
+    def no_similarity(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Leaves out the host's encoder, which takes longer than a small attack."""
+        monkeypatch.setattr(similarity, "_encoder", lambda: None)
 
     def test_an_unknown_setting_is_refused(self) -> None:
         with pytest.raises(ValidationError):
