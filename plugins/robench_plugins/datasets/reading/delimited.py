@@ -20,7 +20,8 @@ from robench_plugins.datasets.reading.text import line_of_row, rows_with_lines, 
 SEPARATORS = ("\t", "::", ";", ",", "|")
 BLANKS = " "  # one or more blanks or tabs
 QUOTED = (",", ";", "|")  # the separators of files in which a cell may be quoted
-MOST = 1 << 26  # bytes of a block, which holds whole rows
+MOST = 1 << 23  # bytes of a block, which holds whole rows
+PIECE = 1 << 18  # bytes that fit into the cache of a processor
 UNIT = b"\x1f"  # stands for a separator of several characters
 
 
@@ -172,10 +173,12 @@ def _parse(
         return "error"
 
     coded = pa.dictionary(pa.int32(), pa.string())
-    types = {name: coded if name in form.ids else pa.string() for name in names}
+    texts = {name: coded if name in form.ids else pa.string() for name in names}
+    types = texts
     if b"0x" not in content and b"0X" not in content:  # pyarrow would read them as hexadecimal numbers
         numbers = dict.fromkeys(form.whole, pa.int64()) | dict.fromkeys(form.real, pa.float64())
-        types |= {name: kind for name, kind in numbers.items() if name in names and name not in form.ids}
+        numbers |= dict.fromkeys(form.ids, pa.int64() if _has_usual_numbers(content, sign) else coded)
+        types = texts | {name: kind for name, kind in numbers.items() if name in names}
     parsing = pa_csv.ParseOptions(
         delimiter=sign,
         quote_char='"' if quoted else False,
@@ -198,8 +201,8 @@ def _parse(
             if wrong:
                 break
             problem = str(error).splitlines()[0]
-            if "conversion error" in problem and any(map(_is_number, types.values())):
-                types = {name: pa.string() if _is_number(kind) else kind for name, kind in types.items()}
+            if "conversion error" in problem and types is not texts:
+                types = texts
             elif "straddling" in problem and block <= len(content):
                 block *= 8
             elif "straddling" in problem:  # the header has no line end
@@ -212,5 +215,24 @@ def _parse(
     raise DataError(problem, where=f"{path}:{line}")
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_int64(kind) or pa.types.is_float64(kind))
+def _has_usual_numbers(content: bytes, sign: str) -> bool:
+    """Returns whether every whole number in a text has its usual form.
+
+    Such numbers are written back as they were. ``007``, ``-0`` and `` 7`` are examples of other forms.
+
+    Args:
+        content: the text.
+        sign: the separator of the text, one byte.
+    """
+    if b"-0" in content or any(blank in content for blank in (b" ", b"\t") if blank != sign.encode()):
+        return False
+    text = np.frombuffer(content, np.uint8)
+    if content[:1] == b"0":
+        return False
+    for start in range(0, len(text), PIECE):
+        piece = text[start : start + PIECE + 2]
+        zeros = (piece[1:-1] == ord("0")) & (piece[2:] - np.uint8(ord("0")) < 10)  # the bytes before 0 wrap around
+        before = piece[:-2][zeros]
+        if np.isin(before, np.frombuffer(b'"\r\n' + sign.encode(), np.uint8)).any():
+            return False
+    return True

@@ -111,6 +111,8 @@ class Table:
             DataError: if there is no such column, or if a cell is empty or no id.
         """
         column = self.column(name, key)
+        if pa.types.is_signed_integer(column.type):
+            return _number_codes(np.asarray(column.to_numpy()))
         if not pa.types.is_dictionary(column.type):
             column = self._as_text(column, key).dictionary_encode()
         elif not is_text(column.type):
@@ -161,6 +163,20 @@ class Table:
             hint = "set decimal: ','" if decimal == "." and "," in _text(column[row].as_py()) else ""
             raise self.error(f"{key} {shortened(column[row].as_py())} is not a number", row, hint)
         return numbers
+
+
+def _number_codes(values: NDArray[np.signedinteger[Any]]) -> Ids:
+    """Returns a column of whole numbers as ids."""
+    values = values.astype(np.int64, copy=False)
+    least, size = int(values.min()), int(values.max()) - int(values.min()) + 1
+    if size > 4 * len(values):
+        distinct, codes = np.unique(values, return_inverse=True)
+        return Ids(codes.astype(np.int32), [str(value) for value in distinct.tolist()])
+    values = values - least
+    present = np.zeros(size, dtype=bool)
+    present[values] = True
+    numbers = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return Ids(numbers[values], [str(value + least) for value in np.flatnonzero(present).tolist()])
 
 
 def is_text(kind: pa.DataType) -> bool:

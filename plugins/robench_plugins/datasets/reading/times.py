@@ -90,7 +90,7 @@ def _refuse_negative(table: Table, values: IntArray | FloatArray, key: str) -> N
 
 def _from_whole(table: Table, values: IntArray, key: str) -> Times:
     """Returns times of whole numbers, in the unit that their size suggests."""
-    values = values.astype(np.int64)
+    values = values.astype(np.int64, copy=False)
     _refuse_negative(table, values, key)
     middle = int(np.median(values))
     for least, ticks, unit in UNITS:

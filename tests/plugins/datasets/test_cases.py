@@ -1,0 +1,145 @@
+"""Tests small files that other libraries or an earlier version read wrong.
+
+The number in a file's name is the number of its case.
+"""
+
+import csv
+import re
+import resource
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robench.api import DataError
+from robench.api.dataset import DatasetConfig
+from robench.engine.data.prepare import prepare
+from robench.spec import Part
+from robench_plugins.datasets.csv_file import CsvFile
+from robench_plugins.datasets.recbole import Recbole
+
+CASES = Path(__file__).parent / "cases"
+LAST = Part("leave-last-out", {"seed": 0}, "s")
+
+
+def load(name, **settings):
+    return CsvFile.make(path=CASES / name, **settings)
+
+
+def rows(name):
+    """Returns the cells of a file without quotes, read by a split alone."""
+    separator = {".tsv": "\t", ".dat": "::"}.get(Path(name).suffix, ",")
+    return [line.split(separator) for line in (CASES / name).read_text("latin-1").splitlines()]
+
+
+def notes_of(source):
+    return " / ".join(prepare(source.load(), DatasetConfig(), LAST).summary.notes)
+
+
+def test_01_times_with_fractions_keep_their_order():
+    source = load("01-times-with-fractions.csv")
+    data = prepare(source.load(), DatasetConfig(), LAST)
+    last = {}
+    for user, item, time in rows("01-times-with-fractions.csv")[1:]:
+        last[user] = max(last.get(user, (Fraction(0), "")), (Fraction(time), item))
+    held_out = {u: data.catalogue.ids[data.test.row(i)[0]] for i, u in enumerate(data.user_ids)}
+    assert held_out == {user: item for user, (_, item) in last.items()}
+    assert len(last) == 30
+    assert data.summary.first == "2017-07-14"
+
+
+def test_02_stray_quotes_swallow_no_row():
+    source = load("02-stray-quotes.tsv", items=CASES / "02-stray-quotes-items.tsv")
+    ratings = source.load()
+    expected = rows("02-stray-quotes.tsv")[1:]
+    assert ratings.users.tolist() == [row[0] for row in expected]
+    assert ratings.items.tolist() == [row[1] for row in expected]
+    titles = {row[0]: row[1] for row in rows("02-stray-quotes-items.tsv")[1:]}
+    assert {one: item.title for one, item in ratings.catalogue.items()} == titles
+    assert any('"' in title for title in titles.values())
+
+
+def test_02_stray_quotes_in_an_atomic_file(tmp_path):
+    shutil.copy(CASES / "02-stray-quotes.item", tmp_path / "d.item")
+    (tmp_path / "d.inter").write_text("user_id:token\titem_id:token\n1\t3\n")
+    catalogue = Recbole.make(path=tmp_path).load().catalogue
+    lines = (CASES / "02-stray-quotes.item").read_text().splitlines()[1:]
+    assert [item.title for item in catalogue.values()] == [line.split("\t")[1] for line in lines]
+    assert catalogue["3"].title == '"Rear Window'
+
+
+def test_04_a_file_without_header_and_a_file_in_latin_1():
+    with pytest.raises(DataError, match=r"04-no-header.dat:1: .*set header: false"):
+        load("04-no-header.dat").load()
+    ratings = load("04-no-header.dat", header=False).load()
+    expected = rows("04-no-header.dat")
+    assert ratings.users.tolist() == [row[0] for row in expected]
+    assert ratings.times.tolist() == [int(row[3]) for row in expected]
+    with pytest.raises(DataError, match=r"04-latin1.csv:2: not UTF-8 at byte .*set encoding: latin-1 or cp1252"):
+        load("04-latin1.csv").load()
+    ratings = load("04-latin1.csv", encoding="latin-1").load()
+    assert ratings.items.tolist() == [row[1] for row in rows("04-latin1.csv")[1:]]
+    assert all(name.startswith("café") for name in ratings.items.names)
+
+
+def test_05_a_long_id_costs_no_memory_for_the_others(tmp_path):
+    generator = np.random.default_rng(1)
+    numbers = generator.integers(1, 2000, 100_000)
+    long = "http://shop.example/" + "q" * 5_000_000
+    path = tmp_path / "r.csv"
+    with path.open("w") as file:
+        file.write("user,item,time\n")
+        file.writelines(f"{k % 5000},{long if k == 7 else numbers[k]},{k}\n" for k in range(len(numbers)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ratings = CsvFile.make(path=path).load()
+    prepare(ratings, DatasetConfig(), LAST)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    assert ratings.items.tolist()[7] == long
+    assert grown < 400  # MiB; an array of strings would need 1.9 TB
+
+
+def test_07_ids_that_differ_in_form_are_said():
+    source = load("07-mixed-ids.csv", items=CASES / "07-items-partly-matching.csv")
+    notes = notes_of(source)
+    assert re.search(r"\d+ users have ids that differ only in form, such as '1' and '1.0'", notes)
+    ids = {row[1] for row in rows("07-mixed-ids.csv")[1:]}
+    assert source.load().users.tolist() == [row[0] for row in rows("07-mixed-ids.csv")[1:]]
+    with (CASES / "07-items-partly-matching.csv").open() as file:
+        described = {row[0] for row in list(csv.reader(file))[1:]}
+    if len(ids & described) < len(ids) / 2:
+        assert f"match {len(ids & described)} of {len(ids)} items" in notes
+
+
+def test_08_archives(tmp_path):
+    with pytest.raises(DataError, match=r"08-plain.csv.gz: named .gz, but its content is not compressed in this way"):
+        load("08-plain.csv.gz").load()
+    with pytest.raises(DataError, match=r"08-truncated.csv.gz: a damaged .gz file: it is cut off"):
+        load("08-truncated.csv.gz").load()
+    with pytest.raises(DataError, match=r"08-two-files.zip: a .zip of 2 files \(.*unpack it, and name the file"):
+        load("08-two-files.zip").load()
+    shutil.copy(CASES / "08-truncated.csv.gz", tmp_path / "r.csv")
+    with pytest.raises(DataError, match=r"r.csv: it looks like a .gz file, and is not named so"):
+        CsvFile.make(path=tmp_path / "r.csv").load()
+    shutil.copy(CASES / "08-two-files.zip", tmp_path / "r.csv.gz")
+    with pytest.raises(DataError, match=r"r.csv.gz: named .gz, but it looks like a .zip file"):
+        CsvFile.make(path=tmp_path / "r.csv.gz").load()
+
+
+def test_11_a_year_with_a_decimal_point(tmp_path):
+    (tmp_path / "r.csv").write_text("user,item\n1,1\n")
+    catalogue = CsvFile.make(path=tmp_path / "r.csv", items=CASES / "11-year-float.csv").load().catalogue
+    expected = {row[0]: int(row[2].removesuffix(".0")) for row in rows("11-year-float.csv")[1:]}
+    assert {one: item.year for one, item in catalogue.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "year"),
+    [("1994.0", 1994), (" 1994 ", 1994), ("1994.", 1994), ("٣", None), ("²", None), ("1994.5", None), ("nan", None)],
+)
+def test_years_are_ascii_digits(tmp_path, cell, year):
+    (tmp_path / "r.csv").write_text("user,item\n1,1\n")
+    (tmp_path / "i.csv").write_text(f"item_id,title,year\n1,One,{cell}\n", encoding="utf-8")
+    catalogue = CsvFile.make(path=tmp_path / "r.csv", items=tmp_path / "i.csv").load().catalogue
+    assert catalogue["1"].year == year
