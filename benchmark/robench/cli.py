@@ -6,6 +6,7 @@ Every command reads its options, calls one function, and prints the result.
 from __future__ import annotations
 
 import gc
+import json
 import re
 import secrets
 import sys
@@ -271,6 +272,65 @@ def cache_prune(
     from robench.entrance.cache import prune_cache  # noqa: PLC0415  # numpy takes a moment
 
     say(prune_cache(max_size))
+
+
+data_app = typer.Typer(help="List, download and inspect data sets.")
+app.add_typer(data_app, name="data")
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@data_app.command("list")
+def data_list(as_json: AsJson = False) -> None:
+    """List the data sets that can be downloaded.
+
+    Every data set is shown with its licence, its source, the size and the checksum of its files, and the pages on which
+    these facts were read.
+    """
+    from robench.entrance.datasets import describe_datasets, list_datasets  # noqa: PLC0415  # imports all data sets
+
+    registry = Registry.of(Host.discover())
+    if as_json:
+        typer.echo(json.dumps(list_datasets(registry), indent=1))
+        return
+    for line in describe_datasets(registry):
+        say(line)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[str, typer.Argument(help="a data set of robench data list", show_default=False)],
+    given: Annotated[
+        list[str] | None, typer.Option("--from", metavar="FILE|URL", help="take this instead, once per file")
+    ] = None,
+) -> None:
+    """Download, check and unpack a data set.
+
+    A suite then names the data set. A download that breaks off continues at the next attempt.
+    """
+    from robench.entrance.datasets import prepare_dataset  # noqa: PLC0415  # as above
+
+    for line in prepare_dataset(name, tuple(given or ()), Registry.of(Host.discover())):
+        say(line)
+
+
+@data_app.command("inspect")
+def data_inspect(
+    path: Annotated[Path, typer.Argument(metavar="FILE|SUITE", help="data, or a suite", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Show what is read of a file, a folder, or the data sets of a suite.
+
+    The format of a file is recognised by its content.
+    """
+    from robench.entrance.data_inspection import describe_inspected, inspect_data  # noqa: PLC0415  # may import torch
+
+    inspected = inspect_data(path, Registry.of(Host.discover()))
+    if as_json:
+        typer.echo(json.dumps([one.to_json() for one in inspected], indent=1))
+        return
+    for one in inspected:
+        for line in describe_inspected(one):
+            say(line)
 
 
 @app.callback(invoke_without_command=True)

@@ -28,6 +28,18 @@ def robench_datasets() -> dict[str, str]:
         "sequences": "robench_plugins.datasets.sequences:Sequences",
         "amazon": "robench_plugins.datasets.amazon:Amazon",
         "synthetic": "robench_plugins.datasets.synthetic:Synthetic",
+        "movielens-100k": "robench_plugins.datasets.known_movielens:MovieLens100K",
+        "movielens-1m": "robench_plugins.datasets.known_movielens:MovieLens1M",
+        "movielens-10m": "robench_plugins.datasets.known_movielens:MovieLens10M",
+        "movielens-20m": "robench_plugins.datasets.known_movielens:MovieLens20M",
+        "movielens-25m": "robench_plugins.datasets.known_movielens:MovieLens25M",
+        "movielens-32m": "robench_plugins.datasets.known_movielens:MovieLens32M",
+        "movielens-latest-small": "robench_plugins.datasets.known_movielens:MovieLensLatestSmall",
+        "amazon-beauty-2014": "robench_plugins.datasets.known_amazon:AmazonBeauty2014",
+        "amazon-video-games-2014": "robench_plugins.datasets.known_amazon:AmazonVideoGames2014",
+        "amazon-video-games-2018": "robench_plugins.datasets.known_amazon:AmazonVideoGames2018",
+        "amazon-beauty-2023": "robench_plugins.datasets.known_amazon:AmazonBeauty2023",
+        "amazon-video-games-2023": "robench_plugins.datasets.known_amazon:AmazonVideoGames2023",
     }
 
 

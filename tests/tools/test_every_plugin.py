@@ -15,7 +15,8 @@ SECTIONS = {
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_built_in_plugin_is_used(tmp_path, section):
-    assert {entry["name"] for entry in suite(tmp_path)[section]} == set(SECTIONS[section]())
+    names = {name for name, target in SECTIONS[section]().items() if ".datasets.known_" not in target}  # on the web
+    assert {entry["name"] for entry in suite(tmp_path)[section]} == names
 
 
 def test_every_built_in_metric_is_used(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from pydantic import Field
 
 from robench.api.component import LATER, BaseConfig, Component
 from robench.api.data import FloatArray, IntArray, Item
+from robench.api.download import Download
+from robench.api.errors import DataError
 
 PARTS = ("train", "validation", "test")
 
@@ -93,11 +96,36 @@ class Dataset(Component):
     Attributes:
         licence: the licence of the data, for human readers.
         source: the origin of the data, for human readers.
+        downloads: the files that ``robench data prepare`` downloads and unpacks. The tuple is empty if there are none.
+        general: True if the data set can read files of any content. A data set that recognises a file is preferred.
+        folder: the folder with the unpacked downloads, which the host sets. It is None if there are none.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
     licence: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    downloads: ClassVar[tuple[Download, ...]] = ()
+    general: ClassVar[bool] = False
+    folder: Path | None = None
+
+    @classmethod
+    def recognise(cls, path: Path) -> Mapping[str, Any] | None:
+        """Returns the settings with which this data set reads a file or a folder.
+
+        ``robench data inspect`` calls this method. The result is None if the path is of another format.
+        """
+        del path
+        return None
+
+    def unpacked(self) -> Path:
+        """Returns the folder with the unpacked downloads.
+
+        Raises:
+            DataError: if the host has set no folder.
+        """
+        if self.folder is None:
+            raise DataError("the files of this data set are not here", hint="robench data prepare downloads them")
+        return self.folder
 
     @abstractmethod
     def load(self) -> Ratings:

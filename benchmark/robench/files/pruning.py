@@ -11,6 +11,7 @@ from robench.api.errors import UserError
 from robench.files.cache import Cache
 from robench.files.leftovers import remove_path
 from robench.files.lock import is_free, unless_shared
+from robench.files.source_data import KIND
 
 PARTS = (".safetensors", ".npz", ".json", "")  # endings: one file, data with digests, or a folder with digests
 
@@ -60,7 +61,8 @@ def list_entries(cache: Cache) -> list[CachedEntry]:
 def prune(cache: Cache, most: int) -> Pruning:
     """Removes the least recently used entries until the other entries fit.
 
-    An entry that a process is making is kept.
+    An entry that a process is making is kept. So are the downloaded files of data sets, which count as no entries here,
+    because no run can make them again.
 
     Args:
         cache: the cache.
@@ -74,7 +76,8 @@ def prune(cache: Cache, most: int) -> Pruning:
     with unless_shared(cache.use_lock) as alone:
         if not alone:
             raise UserError("a run uses the cache", where=str(cache.folder), hint="wait for its end")
-        entries = sorted(list_entries(cache), key=lambda entry: (entry.used, entry.paths))
+        entries = [entry for entry in list_entries(cache) if entry.kind != KIND]
+        entries.sort(key=lambda entry: (entry.used, entry.paths))
         size = sum(entry.size for entry in entries)
         removed: list[CachedEntry] = []
         for entry in entries:

@@ -22,6 +22,7 @@ from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.files.atomic import write_bytes, write_text
 from robench.files.cache import Cache, touch
 from robench.files.reading import parse_json, read_file
+from robench.files.source_data import require_source_data
 from robench.files.sources import Sources
 from robench.host.registry import Registry
 from robench.run.dependencies import placed
@@ -111,6 +112,8 @@ def prepare_data(
     """
     cls: type[Dataset] = registry.class_of("dataset", part.name)
     dataset = registry.make("dataset", replace(part, config=anchor_paths(part.config, cls.Config, folder)))
+    if dataset.downloads:
+        dataset.folder = require_source_data(cache, part.name)
     key = _key(dataset, part, split, cache.sources)
     data, _ = _load(cache, key)
     if data is None:

@@ -16,6 +16,7 @@ from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
 from robench_plugins.datasets.reading.files import JSON_LINES
 from robench_plugins.datasets.reading.json_lines import json_objects
 from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
+from robench_plugins.datasets.reading.recognition import first_lines, first_object
 from robench_plugins.datasets.reading.table import Table
 from robench_plugins.datasets.reading.times import read_times
 
@@ -54,6 +55,21 @@ class Amazon(Dataset):
     config: Config
     licence: ClassVar[str] = LICENCE
     source: ClassVar[str] = "files of yours, from Amazon's product reviews"
+
+    @classmethod
+    def recognise(cls, path: Path) -> Mapping[str, Any] | None:
+        """Returns the settings of a file of ratings or reviews."""
+        lines = first_lines(path)
+        if lines is None:
+            return None
+        if plain_suffix(path) in JSON_LINES:
+            names = list(first_object(lines) or ())
+            known = all(any(one in names for one in usual) for usual in (USERS, ITEMS, RATINGS, TIMES))
+            return {"path": path} if known else None
+        cells = lines[0].split(",")
+        named = any(one in cells for one in USERS) and any(one in cells for one in ITEMS)
+        unnamed = len(cells) == len(UNNAMED) and sum(ASIN.fullmatch(cell) is not None for cell in cells[:2]) == 1
+        return {"path": path} if named or unnamed else None
 
     def fingerprint(self) -> str:
         """Returns the sha256 of the files."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +15,7 @@ from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
 from robench_plugins.datasets.reading.items import distinct_ids, read_items, read_profiles
 from robench_plugins.datasets.reading.opening import digest_of
+from robench_plugins.datasets.reading.recognition import recognise_table
 from robench_plugins.datasets.reading.table import Table
 from robench_plugins.datasets.reading.times import Times, read_times
 
@@ -85,6 +87,12 @@ class CsvFile(Dataset):
     config: Config
     licence: ClassVar[str] = "that of the file"
     source: ClassVar[str] = "a file of yours"
+    general: ClassVar[bool] = True
+
+    @classmethod
+    def recognise(cls, path: Path) -> Mapping[str, Any] | None:
+        """Returns the settings of a table with users and items."""
+        return recognise_table(path)
 
     def fingerprint(self) -> str:
         """Returns the sha256 of the files."""

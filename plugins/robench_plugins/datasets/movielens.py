@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -116,6 +116,15 @@ class MovieLens(Dataset):
     config: Config
     licence: ClassVar[str] = LICENCE
     source: ClassVar[str] = "a folder of yours, unpacked from an archive of GroupLens"
+
+    @classmethod
+    def recognise(cls, path: Path) -> Mapping[str, Any] | None:
+        """Returns the settings of a folder of MovieLens."""
+        try:
+            find_version(path)
+        except DataError:
+            return None
+        return {"path": path}
 
     def fingerprint(self) -> str:
         """Returns the sha256 of the files."""

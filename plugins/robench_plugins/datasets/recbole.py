@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -34,6 +35,14 @@ class Recbole(Dataset):
     config: Config
     licence: ClassVar[str] = "that of the data set"
     source: ClassVar[str] = "a folder of yours, in RecBole's format"
+
+    @classmethod
+    def recognise(cls, path: Path) -> Mapping[str, Any] | None:
+        """Returns the settings of a folder of atomic files, or of one of its files."""
+        folder = path if path.is_dir() else path.parent
+        files = [one for one in folder.iterdir() if plain_suffix(one) == ".inter" and not is_hidden(one.name)]
+        known = path.is_dir() or plain_suffix(path) in (".inter", ".item", ".user")
+        return {"path": folder} if files and known else None
 
     def fingerprint(self) -> str:
         """Returns the sha256 of the files."""

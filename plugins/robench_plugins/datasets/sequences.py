@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,11 @@ from robench.api import DataError, Dataset, DatasetConfig, Ids, IntArray, Item, 
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
 from robench_plugins.datasets.reading.items import distinct_ids, read_items
-from robench_plugins.datasets.reading.opening import digest_of, read_content
+from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
+from robench_plugins.datasets.reading.recognition import first_lines
 from robench_plugins.datasets.reading.text import to_utf8
 
+TEXTS = (".txt", ".dat", ".data", "")
 SPACE = b" \t\n\r\x0b\x0c"
 
 
@@ -43,6 +46,15 @@ class Sequences(Dataset):
     config: Config
     licence: ClassVar[str] = "that of the file"
     source: ClassVar[str] = "a file of yours"
+
+    @classmethod
+    def recognise(cls, path: Path) -> Mapping[str, Any] | None:
+        """Returns the settings of a text of pairs, or of lines of several lengths."""
+        lines = first_lines(path) if plain_suffix(path) in TEXTS else None
+        if lines is None or any(sign in line for line in lines for sign in ",;|"):
+            return None
+        widths = {len(line.split()) for line in lines}
+        return {"path": path} if min(widths) > 1 and (len(widths) > 1 or widths == {2}) else None
 
     def fingerprint(self) -> str:
         """Returns the sha256 of the files."""

@@ -1,0 +1,257 @@
+"""The files of data sets as published, unpacked and kept by content.
+
+They are in the folder ``source-data`` of the cache. Pruning leaves them there, because no run can make them again. A
+file ``NAME.json`` says which content belongs to a name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from robench.api.download import Download
+from robench.api.errors import DataError, UserError
+from robench.files.atomic import write_text
+from robench.files.cache import Cache
+from robench.files.http import Report, download
+from robench.files.lock import locked
+from robench.files.reading import parse_json, read_file
+from robench.files.unpacking import copy_file, is_archive, unpack
+
+KIND = "source-data"
+ALGORITHMS = ("md5", "sha256")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One downloaded file.
+
+    Args:
+        name: the name of the file.
+        origin: the address or the path that it comes from.
+        size: the size in bytes.
+        sha256: the digest of the file.
+        checked: the checksum of the publisher that the file has, or an empty string if none is known.
+    """
+
+    name: str
+    origin: str
+    size: int
+    sha256: str
+    checked: str
+
+
+@dataclass(frozen=True)
+class SourceData:
+    """The unpacked files of a data set.
+
+    Args:
+        folder: the folder with the files.
+        files: the downloaded files.
+        sizes: the size of each unpacked file in bytes, by its path below the folder.
+    """
+
+    folder: Path
+    files: tuple[SourceFile, ...]
+    sizes: Mapping[str, int]
+
+
+def find_source_data(cache: Cache, name: str) -> SourceData | None:
+    """Returns the files of a data set, or None if they are not in the cache.
+
+    Args:
+        cache: the cache.
+        name: the identity of the data set.
+
+    Raises:
+        UserError: if the files have been damaged.
+    """
+    note = _note(cache, name)
+    try:
+        facts = parse_json(read_file(note), str(note))
+    except FileNotFoundError:
+        return None
+    try:
+        files = tuple(SourceFile(**one) for one in facts["files"])
+        found = SourceData(_folder(cache, str(facts["key"])), files, dict(facts["sizes"]))
+        complete = _key(files) == facts["key"] and _sizes(found.folder) == found.sizes
+    except (KeyError, TypeError, AttributeError, ValueError):
+        complete = False
+    if not complete:
+        raise UserError("the unpacked files are damaged", where=str(note), hint=f"robench data prepare {name}")
+    return found
+
+
+def require_source_data(cache: Cache, name: str) -> Path:
+    """Returns the folder with the files of a data set.
+
+    Raises:
+        DataError: if the files are not in the cache, or have been damaged.
+    """
+    try:
+        found = find_source_data(cache, name)
+    except UserError as error:
+        raise DataError(error.problem, where=error.where, hint=error.hint) from None
+    if found is None:
+        raise DataError(f"the files of {name} are not on this machine", hint=f"robench data prepare {name}")
+    return found.folder
+
+
+def prepare_source_data(
+    cache: Cache,
+    name: str,
+    downloads: Sequence[Download],
+    given: Sequence[str] = (),
+    report: Callable[[str], Report] = lambda _: lambda *_: None,
+) -> SourceData:
+    """Downloads, checks and unpacks the files of a data set, and keeps them.
+
+    Args:
+        cache: the cache.
+        name: the identity of the data set.
+        downloads: the files.
+        given: files or addresses to take instead. One with the name of a download replaces this download, and others
+            replace the downloads in order.
+        report: a function from the name of a file to the function that receives its progress.
+
+    Raises:
+        UserError: if a file cannot be downloaded, has another checksum, or cannot be unpacked safely.
+    """
+    origins = match_origins(downloads, given)
+    try:
+        cache.check()
+        base = cache.folder / KIND
+        base.mkdir(exist_ok=True)
+        with locked(base / f"{quote(name, safe='')}.lock"):
+            return _prepare(cache, name, downloads, origins, report)
+    except OSError as error:
+        raise cache.describe_failure(error) from None
+
+
+def match_origins(downloads: Sequence[Download], given: Sequence[str]) -> list[str]:
+    """Returns the path or the address from which each file is taken.
+
+    Raises:
+        UserError: if more is given than there are files.
+    """
+    if len(given) > len(downloads):
+        raise UserError(f"{len(given)} are given, and there are {len(downloads)} files", path="--from")
+    left = list(given)
+    named = {Download(one).name if is_address(one) else Path(one).name: one for one in given}
+    origins = [named.get(one.name, "") for one in downloads]
+    left = [one for one in left if one not in origins]
+    return [origin or (left.pop(0) if left else one.url) for origin, one in zip(origins, downloads, strict=True)]
+
+
+def is_address(origin: str) -> bool:
+    """Returns whether a file is given by its address, and not by its path."""
+    return origin.startswith(("http://", "https://"))
+
+
+def _prepare(
+    cache: Cache, name: str, downloads: Sequence[Download], origins: Sequence[str], report: Callable[[str], Report]
+) -> SourceData:
+    """Prepares the files, while the lock of the data set is held."""
+    base, stem = cache.folder / KIND, quote(name, safe="")
+    work, fresh = base / f".{stem}.download", base / f".{stem}.unpacked"
+    work.mkdir(exist_ok=True)
+    shutil.rmtree(fresh, ignore_errors=True)  # a killed process may have left it
+    try:
+        files, paths = [], []
+        for one, origin in zip(downloads, origins, strict=True):
+            path = _fetch(origin, work / one.name, report(one.name))
+            files.append(_check(path, one, origin, keep=path.parent != work))
+            paths.append(path)
+        fresh.mkdir()
+        for one, path in zip(downloads, paths, strict=True):
+            if is_archive(path):
+                unpack(path, fresh)
+            else:
+                copy_file(path, fresh / one.name)
+        found = SourceData(_folder(cache, _key(files)), tuple(files), _sizes(fresh))
+        _keep(fresh, found)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    facts: dict[str, Any] = {"key": _key(files), "files": [asdict(one) for one in files], "sizes": found.sizes}
+    write_text(_note(cache, name), json.dumps(facts, indent=1) + "\n")
+    shutil.rmtree(work, ignore_errors=True)
+    return found
+
+
+def _fetch(origin: str, path: Path, report: Report) -> Path:
+    """Returns the path of a file.
+
+    A file that is given by its address is downloaded first.
+    """
+    if is_address(origin):
+        if not path.exists():
+            download(origin, path, report)
+        return path
+    given = Path(origin).expanduser()
+    if not given.is_file():
+        problem = "a folder, where a file belongs" if given.is_dir() else "no such file"
+        raise UserError(problem, where=str(given), path="--from")
+    return given
+
+
+def _check(path: Path, one: Download, origin: str, *, keep: bool) -> SourceFile:
+    """Returns the facts of a file, after checking its published checksum.
+
+    Raises:
+        UserError: if the checksum differs. A downloaded file is then removed.
+    """
+    algorithm, _, expected = one.checksum.partition(":")
+    digests = {"sha256": hashlib.sha256()}
+    if one.checksum:
+        if algorithm not in ALGORITHMS:
+            raise UserError(f"an unknown kind of checksum: {one.checksum}", where=one.url)
+        digests[algorithm] = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            for digest in digests.values():
+                digest.update(block)
+    if one.checksum and digests[algorithm].hexdigest() != expected.lower():
+        problem = f"its {algorithm} is {digests[algorithm].hexdigest()}, and its publisher states {expected}"
+        hint = "it is another file" if keep else "it was removed: the file there has changed, or was damaged on its way"
+        if not keep:
+            path.unlink()
+        raise UserError(problem, where=origin, hint=hint)
+    return SourceFile(one.name, origin, path.stat().st_size, digests["sha256"].hexdigest(), one.checksum)
+
+
+def _keep(fresh: Path, found: SourceData) -> None:
+    """Moves unpacked files to their place, unless the same content is there."""
+    if found.folder.exists() and _sizes(found.folder) == found.sizes:
+        return
+    shutil.rmtree(found.folder, ignore_errors=True)
+    found.folder.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(fresh, found.folder)
+
+
+def _key(files: Sequence[SourceFile]) -> str:
+    """Returns the digest of the content of downloaded files."""
+    return hashlib.sha256(json.dumps([[one.name, one.sha256] for one in files]).encode()).hexdigest()
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Returns the size of every file below a folder, by its path."""
+    with suppress(OSError):
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    return {}
+
+
+def _folder(cache: Cache, key: str) -> Path:
+    return cache.folder / KIND / key[:2] / key
+
+
+def _note(cache: Cache, name: str) -> Path:
+    return cache.folder / KIND / f"{quote(name, safe='')}.json"

@@ -1,0 +1,162 @@
+"""Unpacks archives from the web, which may be hostile."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from robench.api.errors import UserError
+from robench.files.sizes import format_size
+
+BLOCK = 1 << 20
+MOST_FILES = 10_000
+LARGEST_RATIO = 200  # text does not shrink more than this
+ALWAYS_FINE = 1 << 28  # bytes that may be unpacked whatever the ratio
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive.
+
+    Args:
+        name: the path in the archive.
+        size: the size in bytes, as the archive says.
+        open: a function that opens the file for reading.
+    """
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def is_archive(path: Path) -> bool:
+    """Returns whether a file is an archive of files, by its name."""
+    return path.name.lower().endswith((".zip", *TARS))
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks an archive into an empty folder.
+
+    Nothing is written if the archive holds a path out of the folder, a link, a device, too many files or too much.
+
+    Args:
+        archive: a .zip or .tar file, which may be compressed.
+        folder: the folder, which exists.
+
+    Raises:
+        UserError: if the archive is damaged or hostile.
+        OSError: if a file cannot be written.
+    """
+    most = max(ALWAYS_FINE, LARGEST_RATIO * archive.stat().st_size)
+    try:
+        if archive.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(archive) as file:
+                _write(list(_zip_members(file, archive)), folder, archive, most)
+        else:
+            with tarfile.open(archive) as tar:
+                _write(list(_tar_members(tar, archive)), folder, archive, most)
+    except RuntimeError as error:
+        if isinstance(error, NotImplementedError) or "password" in str(error):
+            raise UserError(f"cannot be unpacked: {error}", where=str(archive)) from None
+        raise
+    except DAMAGE as error:
+        raise UserError(f"a damaged archive: {error}", where=str(archive)) from None
+
+
+def _zip_members(file: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
+    """Yields the files in a .zip archive."""
+    for info in file.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _hostile(archive, info.filename, "is a link or a device")
+        if info.orig_filename != info.filename and "\0" in info.orig_filename:
+            raise _hostile(archive, info.filename, "has a NUL in its name")
+        if not info.is_dir():
+            yield Member(info.filename, info.file_size, partial(file.open, info))
+
+
+def _tar_members(tar: tarfile.TarFile, archive: Path) -> Iterator[Member]:
+    """Yields the files in a .tar archive."""
+    for number, info in enumerate(tar):
+        if number > MOST_FILES:
+            raise _hostile(archive, info.name, f"comes after {MOST_FILES} others")
+        if not (info.isreg() or info.isdir()):
+            raise _hostile(archive, info.name, "is a link or a device")
+        if info.isreg():
+            yield Member(info.name, info.size, partial(_open_member, tar, info))
+
+
+def _open_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    """Opens a regular file in a .tar archive for reading."""
+    file = tar.extractfile(info)
+    if file is None:
+        raise tarfile.ReadError(f"{info.name!a} has no content")
+    return file
+
+
+def _write(members: list[Member], folder: Path, archive: Path, most: int) -> None:
+    """Writes files into a folder, after checking all of them."""
+    targets = _check(members, folder, archive, most)
+    left = most
+    for member, target in zip(members, targets, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, target.open("xb") as file:
+            while block := source.read(min(BLOCK, left + 1)):
+                left -= len(block)
+                if left < 0:
+                    raise _hostile(archive, member.name, f"unpacks to more than {format_size(most)}")
+                file.write(block)
+
+
+def _check(members: list[Member], folder: Path, archive: Path, most: int) -> list[Path]:
+    """Returns the path of every file below the folder.
+
+    Raises:
+        UserError: if a path leaves the folder or occurs twice, or if there are too many files or bytes.
+    """
+    if len(members) > MOST_FILES:
+        raise UserError(f"an archive of more than {MOST_FILES} files", where=str(archive))
+    size = sum(member.size for member in members)
+    if size > most:
+        raise UserError(f"unpacks to {format_size(size)}, which is too much", where=str(archive))
+    targets = []
+    files: set[str] = set()
+    folders: set[str] = set()
+    for member in members:
+        parts = PurePosixPath(member.name).parts
+        outside = member.name.startswith("/") or ".." in parts or any(sign in member.name for sign in "\\:\0")
+        if outside or not parts:
+            raise _hostile(archive, member.name, "leaves the folder")
+        folded = "/".join(parts).casefold()
+        folders.update(_parents(folded))
+        if folded in files or folded in folders or not files.isdisjoint(_parents(folded)):
+            raise _hostile(archive, member.name, "occurs twice")
+        files.add(folded)
+        targets.append(folder.joinpath(*parts))
+    return targets
+
+
+def _parents(name: str) -> Iterable[str]:
+    """Returns the paths of the folders that hold a file."""
+    return [str(path) for path in PurePosixPath(name).parents if str(path) != "."]
+
+
+def _hostile(archive: Path, name: str, problem: str) -> UserError:
+    return UserError(f"not unpacked: {name[:200]!a} {problem}", where=str(archive))
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copies the content of a file."""
+    with source.open("rb") as old, target.open("xb") as new:
+        shutil.copyfileobj(old, new, BLOCK)

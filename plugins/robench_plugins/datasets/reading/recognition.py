@@ -1,0 +1,178 @@
+"""Recognises the form of a file by the beginning of its content."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from robench_plugins.datasets.reading.delimited import BLANKS, QUOTED, SEPARATORS, Delimited
+from robench_plugins.datasets.reading.files import JSON_LINES
+from robench_plugins.datasets.reading.opening import is_hidden, plain_suffix, read_content
+from robench_plugins.datasets.reading.text import BOMS
+
+HEAD = 1 << 16  # the number of bytes that are looked at
+LINES = 100
+DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
+DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+", re.ASCII)
+USUAL = {
+    "user": ("user", "user_id", "userid", "uid", "user id", "reviewerid", "customer", "customer_id", "visitorid"),
+    "item": (
+        *("item", "item_id", "itemid", "iid", "movie", "movie_id", "movieid", "product", "product_id", "productid"),
+        *("book_id", "isbn", "song_id", "track_id", "parent_asin", "asin"),
+    ),
+    "rating": ("rating", "score", "stars", "overall", "book-rating"),
+    "time": ("time", "timestamp", "date", "datetime", "unixreviewtime", "created_at"),
+}
+UNNAMED = ("user", "item", "rating", "time")
+
+
+def first_lines(path: Path) -> list[str] | None:
+    """Returns the first lines of a text, without empty lines.
+
+    The result is None if the path is a folder, or if the file holds no text.
+
+    Raises:
+        DataError: if the file cannot be read, or is a damaged or mislabelled compressed file.
+    """
+    if not path.is_file():
+        return None
+    content = read_content(path)[: HEAD + 1]
+    text = content[:HEAD].decode(_encoding(content), "ignore")
+    if "\0" in text:
+        return None
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[: LINES if len(content) <= HEAD or len(lines) < 2 else min(LINES, len(lines) - 1)] or None
+
+
+def _encoding(content: bytes) -> str:
+    """Returns the encoding that the first bytes of a text seem to have."""
+    mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
+    if mark:
+        return "utf-8-sig" if mark == "utf-8" else mark
+    try:
+        content[: HEAD - 4].decode("utf-8")
+    except UnicodeDecodeError as error:
+        return "utf-8" if error.end >= len(content[: HEAD - 4]) - 4 and len(content) > HEAD else "latin-1"
+    return "utf-8"
+
+
+def recognise_table(path: Path) -> dict[str, Any] | None:
+    """Returns the settings with which ``csv`` reads a file.
+
+    The result is None if the file has no users and items.
+    """
+    if not path.is_file() or is_hidden(path.name):
+        return None
+    ending = plain_suffix(path)
+    if ending in (".parquet", ".pq"):
+        names = _parquet_names(path)
+        return None if names is None else _with_columns({"path": path}, names)
+    lines = first_lines(path)
+    if lines is None or ending in JSON_LINES:
+        return _with_columns({"path": path}, list(first_object(lines or [""]) or ()))
+    return _recognise_delimited(path, lines)
+
+
+def _recognise_delimited(path: Path, lines: Sequence[str]) -> dict[str, Any] | None:
+    """Returns the settings of a delimited text.
+
+    The result is None if its lines have no common separator.
+    """
+    usual = Delimited().separator_of(path)
+    separator = _separator(lines, usual)
+    if separator is None:
+        return None
+    rows = _rows(lines, separator)
+    settings: dict[str, Any] = {"path": path} | ({"separator": separator} if separator != usual else {})
+    encoding = _encoding(read_content(path))
+    if encoding not in ("utf-8", "utf-8-sig"):
+        settings["encoding"] = encoding
+    if separator != "," and any(DECIMAL_COMMA.fullmatch(cell.strip()) for row in rows[1:] for cell in row):
+        settings["decimal"] = ","
+    return _with_columns(settings, rows[0]) if _is_header(rows) else _without_header(settings, rows)
+
+
+def _is_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Returns whether the first row names the columns.
+
+    It does if it has a usual name, or if it lacks a number or a date where all other rows have one.
+    """
+    first, *others = rows
+    if any(DATA.fullmatch(cell.strip()) for cell in first):
+        return False
+    columns = zip(*others, strict=True) if others else ()
+    return any(_find(first, what) for what in USUAL) or any(
+        all(DATA.fullmatch(cell.strip()) for cell in column) for column in columns
+    )
+
+
+def first_object(lines: Sequence[str]) -> dict[str, Any] | None:
+    """Returns the object in the first line, or None if there is none."""
+    try:
+        value = json.loads(lines[0])
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _parquet_names(path: Path) -> list[str] | None:
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _separator(lines: Sequence[str], usual: str) -> str | None:
+    """Returns the separator that gives all lines the same number of cells."""
+    for separator in dict.fromkeys((usual, *SEPARATORS, BLANKS)):
+        widths = {len(row) for row in _rows(lines, separator)}
+        if len(widths) == 1 and min(widths) > 1:
+            return separator
+    return None
+
+
+def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Returns the cells of some lines."""
+    if separator == BLANKS:
+        return [line.split() for line in lines]
+    if separator in QUOTED:
+        return [row for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=separator) if row]
+    return [line.split(separator) for line in lines]
+
+
+def _find(names: Sequence[str], what: str) -> str:
+    """Returns the column of users, items, ratings or times, or an empty string."""
+    folded = {name.strip().casefold(): name.strip() for name in names}
+    return next((folded[one] for one in USUAL[what] if one in folded), "")
+
+
+def _with_columns(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
+    """Returns the settings with the names of the columns.
+
+    The result is None if there are no users or items.
+    """
+    columns = {what: _find(names, what) for what in USUAL}
+    if not columns["user"] or not columns["item"]:
+        return None
+    defaults = {"user": ("user",), "item": ("item",), "rating": ("rating", ""), "time": ("time", "timestamp", "")}
+    return settings | {what: name for what, name in columns.items() if name not in defaults[what]}
+
+
+def _without_header(settings: dict[str, Any], rows: Sequence[Sequence[str]]) -> dict[str, Any] | None:
+    """Returns the settings of a file without a header.
+
+    Its first two columns are users and items.
+    """
+    width = len(rows[0])
+    names = [*UNNAMED[:width], *(f"column {number}" for number in range(len(UNNAMED) + 1, width + 1))]
+    if width == len(UNNAMED) - 1 and all(cell[2].strip().isdigit() and len(cell[2].strip()) > 8 for cell in rows):
+        names[2] = "time"
+    return settings | {"header": False} | ({"columns": names} if tuple(names) != UNNAMED else {})

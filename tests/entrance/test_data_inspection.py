@@ -1,0 +1,129 @@
+"""What is shown of a file, a folder or the data sets of a suite."""
+
+import gzip
+
+import pytest
+import yaml
+
+from robench.api.errors import UserError
+from robench.entrance.data_inspection import describe_inspected, inspect_data
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+
+ROWS = [(user, item, 1 + (user + item) % 5, 1_500_000_000 + 60 * user + item) for user in range(8) for item in range(6)]
+
+
+def text(pattern, head=""):
+    return head + "".join(pattern.format(*row) + "\n" for row in ROWS)
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.of(Host.discover())
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("ROBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settings"),
+    [
+        ("x.csv", text("{},{},{},{}", "user,item,rating,time\n"), {"name": "csv"}),
+        ("x.csv", text("u{},i{},{},{}"), {"name": "csv", "header": False}),
+        ("x.csv", text("{};{};{},5;{}", "userId;movieId;rating;timestamp\n"), "semicolon"),
+        ("x.tsv", text("{}\t{}\t{}\t{}", "user_id\titem_id\tscore\tdate\n"), "tab"),
+        ("ratings.dat", text("{}::{}::{}::{}"), {"name": "csv", "header": False}),
+        ("u.data", text("{}\t{}\t{}\t{}"), {"name": "csv", "separator": "\t", "header": False}),
+        ("x.txt", text("{} {}"), {"name": "sequences"}),
+        ("x.txt", "a 1 2 3\nb 1 2 3 4\n", {"name": "sequences"}),
+        ("x.jsonl", text('{{"user": "{}", "item": "{}", "rating": {}, "time": {}}}'), {"name": "csv"}),
+        ("x.csv", text("A0000000000{},B00000000{},{},{}"), {"name": "amazon"}),
+        (
+            "x.json",
+            text('{{"reviewerID": "{}", "asin": "{}", "overall": {}, "unixReviewTime": {}}}'),
+            {"name": "amazon"},
+        ),
+        ("x.inter", text("{}\t{}\t{}\t{}", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"), "recbole"),
+    ],
+)
+def test_a_file_is_read_as_what_it_is(tmp_path, registry, name, content, settings):
+    (tmp_path / name).write_text(content)
+    (one,) = inspect_data(tmp_path / name, registry)
+    expected = {
+        "semicolon": {"name": "csv", "separator": ";", "decimal": ",", "user": "userId", "item": "movieId"},
+        "tab": {"name": "csv", "user": "user_id", "item": "item_id", "rating": "score", "time": "date"},
+        "recbole": {"name": "recbole"},
+    }
+    found = {key: value for key, value in one.settings.items() if key != "path"}
+    assert found == (expected[settings] if isinstance(settings, str) else settings)
+    assert one.summary.rows == (7 if content.startswith("a 1") else len(ROWS))
+
+
+def test_compressed_files_and_encodings_are_recognised(tmp_path, registry):
+    (tmp_path / "x.csv.gz").write_bytes(
+        gzip.compress(text("é{},{},{},{}", "user,item,rating,time\n").encode("latin-1"))
+    )
+    (one,) = inspect_data(tmp_path / "x.csv.gz", registry)
+    assert one.settings["encoding"] == "latin-1"
+    assert one.summary.users == 8
+
+
+def test_a_folder_of_movielens_is_recognised(tmp_path, registry):
+    (tmp_path / "ml").mkdir()
+    (tmp_path / "ml" / "u.data").write_text(text("{}\t{}\t{}\t{}"))
+    (one,) = inspect_data(tmp_path / "ml", registry)
+    assert one.settings["name"] == "movielens"
+
+
+def test_the_lines_show_everything(tmp_path, registry):
+    rows = text("{},{},{},{}", "user,item,rating,time\n") + "0,0,5,1500000900\n"
+    (tmp_path / "my log.csv").write_text(rows)
+    (one,) = inspect_data(tmp_path / "my log.csv", registry)
+    lines = list(describe_inspected(one))
+    assert lines[0] == "my log.csv:"
+    assert yaml.safe_load(lines[1].removeprefix("  read as: ")) == {"name": "csv", "path": str(tmp_path / "my log.csv")}
+    assert lines[2:] == [
+        "  rows: 49",
+        "  dropped: 0 below min_rating, 1 repeats of a user-item pair",
+        "  dropped by filters on users and items: 0",
+        "  left: 48 interactions of 8 users and 6 items",
+        "  split: 32 train, 8 validation, 8 test, 8 evaluated users",
+        "  times: 2017-07-14 to 2017-07-14, 0.0% at the time of another of the same user",
+        "  interactions per user: min 6, 25% 6, 50% 6, 75% 6, max 6",
+        "  interactions per item: min 8, 25% 8, 50% 8, 75% 8, max 8",
+        "  items: no texts",
+        "  users with a profile: 0",
+    ]
+
+
+def test_every_data_set_of_a_suite_is_shown(tmp_path, registry):
+    (tmp_path / "log.txt").write_text(text("{} {}"))
+    suite = "name: x\nmodels: [popularity]\ndatasets:\n  - {name: sequences, path: log.txt, min_item_interactions: 2}\n"
+    (tmp_path / "x.yaml").write_text(suite + "  - {name: synthetic, users: 30, items: 20}\n")
+    first, second = inspect_data(tmp_path / "x.yaml", registry)
+    assert (first.label, second.label) == ("sequences", "synthetic")
+    assert first.to_json()["summary"]["rows"] == 48
+    assert second.summary.described["title"] == second.summary.items
+    (tmp_path / "log.txt").unlink()
+    with pytest.raises(UserError, match=r"x.yaml:4: datasets\[0\].*no such file"):
+        inspect_data(tmp_path / "x.yaml", registry)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("x.csv", None, "no such file"),
+        ("x.bin", b"\0\1\2", "no data set recognises its format"),
+        ("x.csv", b"", "no data set recognises its format"),
+        ("items.csv", b"item,title,year\n1,Heat,1995\n", "no data set recognises its format"),
+        ("x.csv.gz", gzip.compress(b"user,item\n" * 99)[:-20], "a damaged .gz file"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(tmp_path, registry, name, content, problem):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=problem) as error:
+        inspect_data(tmp_path / name, registry)
+    assert "\n" not in str(error.value)
