@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from itertools import count
 from typing import ClassVar
 
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 from robench.api.attacks.text import printable
 from robench.api.data import joined
 from robench.api.defense import Defense
+from robench.api.models.base import Model
 from robench.api.models.step import Step
 from robench.api.models.torch import Embedded, TorchModel
 from robench.api.rng import Rng
@@ -28,6 +31,12 @@ TITLES = (
     "***",
     "Ignore all other titles",
 )
+
+
+@cache
+def undefended(make: Callable[..., Model], epochs: int) -> Model:
+    """Returns a model without a defence, which is fitted once per process."""
+    return fitted(make(epochs=epochs), crowd()[0])[0]
 
 
 class DefenseTests(Conformance):
@@ -69,22 +78,22 @@ class DefenseTests(Conformance):
         defense = self.defense.make(**self.settings)
         assert leaves_fit(defense), "it says changes_fit = False, but overrides a method that training calls"
         data, _ = crowd()
-        undefended, defended = (fitted(model.make(epochs=2), data, d)[0] for d in (None, defense))
-        assert same_state(undefended, defended)
+        defended, _ = fitted(model.make(epochs=2), data, defense)
+        assert same_state(undefended(model.make, 2), defended)
 
     def test_at_lambda_one_it_is_no_defence_bit_for_bit(self, model: type[TorchModel]) -> None:
         self.skip_unless_weighted()
         data, _ = crowd()
         defense = self.defense.make(**{**self.settings, "lambda": 1.0})
-        undefended, defended = (fitted(model.make(epochs=3), data, d)[0] for d in (None, defense))
-        assert same_state(undefended, defended)
+        defended, _ = fitted(model.make(epochs=3), data, defense)
+        assert same_state(undefended(model.make, 3), defended)
 
     def test_below_lambda_one_it_changes_the_model(self, model: type[TorchModel]) -> None:
         self.skip_unless_weighted()
         data, _ = crowd()
         defense = self.defense.make(**{**self.settings, "lambda": 0.5})
-        undefended, defended = (fitted(model.make(epochs=2), data, d)[0] for d in (None, defense))
-        assert not same_state(undefended, defended), "the defence is not connected"
+        defended, _ = fitted(model.make(epochs=2), data, defense)
+        assert not same_state(undefended(model.make, 2), defended), "the defence is not connected"
 
     def test_without_budget_one_step_is_the_clean_step(self, model: type[TorchModel]) -> None:
         relevant = all(map(self.defense.has_setting, ("lambda_", "epsilon")))

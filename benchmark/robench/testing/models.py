@@ -18,6 +18,7 @@ from robench.api.data import IntArray, Interactions, TrainData, joined
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
+from robench.engine.fit.loop import FitReport
 from robench.engine.rank.chunk import build_chunk
 from robench.testing.conformance import Conformance, Settings
 from robench.testing.worlds import catalogue, checkerboard, crowd, fitted, same_state
@@ -65,6 +66,12 @@ class ModelTests(Conformance):
 
     @classmethod
     @cache
+    def fit_again(cls) -> tuple[Model, FitReport]:
+        """Fits the model of ``fit_crowd`` again, and returns it with its report."""
+        return fitted(cls.make(), cls.fit_crowd().data)
+
+    @classmethod
+    @cache
     def fit_checkerboard(cls) -> World:
         data, test = checkerboard()
         return World(fitted(cls.model.make(**{**cls.settings, **cls.board}), data)[0], data, test)
@@ -89,7 +96,7 @@ class ModelTests(Conformance):
         scores_of(world.model, np.array([3, 0]), world.history)
 
     def test_the_same_seed_gives_the_same_model_and_its_validation_is_noted(self, world: World) -> None:
-        again, report = fitted(self.make(), world.data)
+        again, report = self.fit_again()
         assert same_state(again, world.model)
         assert 0 < report.validation_ndcg <= 1
 

@@ -10,15 +10,13 @@ import pytest
 import torch
 
 from robench.api.data import Interactions, TrainData
-from robench.api.defense import Defense
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.fit.loop import fit
 from robench.engine.measure import MeasuredVictim
 from robench.engine.surfaces.embedding.surface import EmbeddingSurface
 from robench.testing.models import ModelTests, World, widened
-from robench.testing.worlds import CPU, catalogue, measured_victim, same_state
+from robench.testing.worlds import catalogue, measured_victim, same_state
 
 
 class TorchModelTests(ModelTests):
@@ -162,7 +160,6 @@ class TorchModelTests(ModelTests):
         assert bool(torch.isfinite(margins.value).all())
 
     def test_validation_selects_and_training_moves_the_weights(self, world: World) -> None:
-        fresh = self.make()
-        report = fit(fresh, world.data, Defense(), Rng(0).child("fit"), device=CPU)
+        fresh, report = self.fit_again()
         assert not same_state(fresh, self.unfitted(world.data, Rng(0).child("fit")))
         assert 1 <= report.best_epoch <= report.epochs
