@@ -132,6 +132,10 @@ def test_defaults():
         ("{name: random-ratio, ratios: [8, 1, 1]}", {"ratios": [8.0, 1.0, 1.0], "seed": 0}),
         ("{name: global-time, test: 0.2}", {"validation": 0.1, "test": 0.2, "seed": 0}),
         ("{name: leave-last-out, seed: 3}", {"seed": 3}),
+        ("{name: leave-last-out, n: 1}", {"seed": 0}),
+        ("{name: leave-last-out, n: 2}", {"n": 2, "seed": 0}),
+        ("files", {}),
+        ("{name: files, train: a.csv, test: b/c.csv}", {"train": "a.csv", "test": "b/c.csv"}),
     ],
 )
 def test_splits(split, config):
@@ -262,6 +266,15 @@ CASES = [
     (MODELS + "split: [a]\n", 4, "split: a split is written by its name"),
     (MODELS + "split: {name: random-ratio, ratios: [1, 1]}\n", 4, "split.ratios"),
     (MODELS + "split: {name: random-ratio, ratios: [1, 0, 1]}\n", 4, "split.ratios[1]"),
+    (MODELS + "split: {name: leave-last-out, n: 0}\n", 4, "split.n: must be greater than or equal to 1"),
+    (MODELS + "split: {name: files, train: a.csv}\n", 4, "give train and test"),
+    (MODELS + "split: {name: files, trian: a.csv, test: b.csv}\n", 4, "split.trian: unknown key"),
+    (MODELS + "split: {name: files, train: '', test: b.csv}\n", 4, "split.train"),
+    (
+        MODELS.replace("[table]", "[table, {name: table, rows: 2}]") + "split: {name: files, train: a, test: b}\n",
+        4,
+        "split: the files are those of one data set, and the suite has 2",
+    ),
     (MODELS + "split: {name: global-time, validation: 0.5, test: 0.5}\n", 4, "split: the shares of validation"),
     (MODELS + "metrics: [ndcg@010]\n", 4, "needs its k"),
     (MODELS + "metrics: [ndcg@²]\n", 4, "needs its k"),

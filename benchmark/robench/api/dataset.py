@@ -135,6 +135,20 @@ class Dataset(Component):
             DataError: if the source is missing or cannot be read as interactions.
         """
 
+    def with_files(self, files: Mapping[str, Path]) -> Dataset:
+        """Returns a data set that reads files which are split already.
+
+        ``load`` of the result gives ``Ratings`` with ``parts``, and ``fingerprint`` covers these files.
+
+        Args:
+            files: the file of each part in ``PARTS``, without ``validation`` if there is none. An empty mapping means
+                that the source finds the files by itself.
+
+        Raises:
+            DataError: if the source does not read such files.
+        """
+        raise DataError("reads no files that are split already", hint="csv and recbole do")
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Returns a hex digest of the bytes that ``load`` reads, and of nothing else.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robench.api.data import IntArray
-from robench.api.dataset import Dataset
+from robench.api.dataset import PARTS, Dataset
 from robench.api.errors import DataError
 from robench.api.models.base import Model
 from robench.engine.data.prepare import prepare
@@ -28,8 +28,9 @@ from robench.host.registry import Registry
 from robench.run.dependencies import placed
 from robench.spec import Cell, Part, Victim, digest
 from robench.suite.load import Suite
-from robench.suite.paths import anchor_paths, find_path_fields
+from robench.suite.paths import anchor_path, anchor_paths, find_path_fields
 
+FILES = "files"  # the split of a source that is split already
 PREPARED_FORMAT = 2  # raised when prepared data of an earlier version cannot be read, or was prepared by other rules
 _PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description": "descriptions"}
 
@@ -114,6 +115,8 @@ def prepare_data(
     dataset = registry.make("dataset", replace(part, config=anchor_paths(part.config, cls.Config, folder)))
     if dataset.downloads:
         dataset.folder = require_source_data(cache, part.name)
+    if split.name == FILES:
+        dataset = dataset.with_files(_split_files(split, folder))
     key = _key(dataset, part, split, cache.sources)
     data, _ = _load(cache, key)
     if data is None:
@@ -129,6 +132,11 @@ def prepare_data(
                     if required:
                         raise cache.describe_failure(error) from None
     return DataKey(key, data.sha256), data.data
+
+
+def _split_files(split: Part, folder: Path) -> dict[str, Path]:
+    """Returns the files of a split by the name of the part."""
+    return {name: anchor_path(split.config[name], folder) for name in PARTS if name in split.config}
 
 
 def load_prepared(cache: Cache, key: DataKey) -> Prepared:
@@ -183,7 +191,7 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
             "dataset": part.name,
             "settings": settings,
             "bytes": dataset.fingerprint(),
-            "split": split.content(),
+            "split": {"name": FILES} if split.name == FILES else split.content(),
             "code": sources.code_of([type(dataset)]),
             "format": PREPARED_FORMAT,
         },
@@ -230,7 +238,8 @@ def load_suite_data(
     try:
         key, data = prepare_data(victim.dataset, victim.split, registry, suite.folder, cache, required=required)
     except DataError as error:
-        raise placed(error, suite, home, label) from None
+        files = _split_files(victim.split, suite.folder).values() if victim.split.name == FILES else ()
+        raise placed(error, suite, ("split",) if error.where in map(str, files) else home, label) from None
     if victim.targets.count:
         try:
             choose_targets(data.train, victim.targets)
@@ -240,6 +249,9 @@ def load_suite_data(
     problem = _texts_problem(cells, data, registry) or _profiles_problem(cells, data, registry)
     if problem is not None:
         raise placed(problem, suite, home, label)
+    if not len(data.validation) and any(one.needs == "likes" for one in registry.metrics(suite.metrics).values()):
+        lacks = DataError("metrics of likes need validation items, and this data set has none")
+        raise placed(lacks, suite, ("metrics",), label)
     users = evaluated_users(data, cells[0].users)
     if not len(users):
         raise placed(DataError("no user has both a training and a test item"), suite, home, label)

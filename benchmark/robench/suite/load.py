@@ -153,6 +153,9 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         "attack": expand("attack", file.attacks, "attacks", registry, mistakes),
     }
     split = _split(file.split, mistakes)
+    if split.name == "files" and split.config and len(file.datasets) > 1:
+        problem = f"the files are those of one data set, and the suite has {len(file.datasets)}"
+        mistakes.add(problem, ("split",), "write a suite per data set")
     if len(set(file.seeds)) < len(file.seeds):
         mistakes.add("a seed is named twice", ("seeds",))
     metrics = check_metrics(file.metrics, registry, mistakes, default="metrics" not in tree.data)
@@ -228,7 +231,7 @@ def _split(raw: Any, mistakes: Mistakes) -> Part:
         return Part("leave-last-out", {}, "leave-last-out")
     settings = {key: value for key, value in entry.items() if key != "name"}
     try:
-        config = SPLITS[name].model_validate(settings).model_dump(mode="json")
+        config = SPLITS[name].model_validate(settings).resolved()
     except ValidationError as error:
         mistakes.add_validation(error, ("split",), ["name", *SPLITS[name].model_fields])
         config = {}

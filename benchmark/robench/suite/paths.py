@@ -18,6 +18,11 @@ def find_path_fields(config: type[BaseConfig]) -> list[str]:
     return [name for name, info in fields if info.annotation is Path or Path in get_args(info.annotation)]
 
 
+def anchor_path(path: object, folder: Path) -> Path:
+    """Returns a path of a suite, joined to the folder of the suite if it is relative."""
+    return folder / Path(str(path)).expanduser()
+
+
 def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
     """Joins every relative path in the settings to a folder.
 
@@ -27,4 +32,4 @@ def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: 
         folder: the folder of the suite.
     """
     paths = {name: settings[name] for name in find_path_fields(config) if settings.get(name) is not None}
-    return {**settings, **{name: str(folder / Path(str(path)).expanduser()) for name, path in paths.items()}}
+    return {**settings, **{name: str(anchor_path(path, folder)) for name, path in paths.items()}}

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from robench.api.component import LATER, BaseConfig
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import GoalName, Norm, Stage
 from robench.files.sizes import parse_size
@@ -41,6 +42,7 @@ PARTS_OF_A_SPLIT = 3  # training, validation and test
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
+FileName = Annotated[StrictStr, Field(min_length=1)]
 Weight = Annotated[StrictFloat, Field(gt=0)]
 MOST_NAME = 100  # the largest length of a suite's name or of a label, in bytes
 # Windows reserves these names.
@@ -105,22 +107,23 @@ class RankingEntry(_Model):
     epsilon: StrictFloat = Field(ge=0)
 
 
-class LeaveLastOut(_Model):
+class LeaveLastOut(BaseConfig):
     """The split ``leave-last-out``.
 
-    The last item of each user is held out for the test, and the item before it for validation.
+    The last ``n`` items of each user are held out for the test, and the ``n`` items before them for validation.
     """
 
+    n: Count = Field(default=1, json_schema_extra=LATER)
     seed: Seed = 0
 
 
-class RandomRatio(_Model):
+class RandomRatio(BaseConfig):
     """The split ``random-ratio``.
 
     The items of each user are split at random in the given ratios.
     """
 
-    ratios: list[Weight] = [8.0, 1.0, 1.0]
+    ratios: list[Weight] = Field(default=[8.0, 1.0, 1.0])
     seed: Seed = 0
 
     @field_validator("ratios", mode="before")
@@ -131,7 +134,7 @@ class RandomRatio(_Model):
         return value
 
 
-class GlobalTime(_Model):
+class GlobalTime(BaseConfig):
     """The split ``global-time``.
 
     The latest events of all users together are held out. ``validation`` and ``test`` are shares of all events.
@@ -148,10 +151,29 @@ class GlobalTime(_Model):
         return self
 
 
-SPLITS: dict[str, type[_Model]] = {
+class OwnFiles(BaseConfig):
+    """The split ``files``: the source is split already.
+
+    The files may be left out if the data set finds them by itself. The file of validation items is optional.
+    """
+
+    train: FileName | None = Field(default=None, json_schema_extra=LATER)
+    validation: FileName | None = Field(default=None, json_schema_extra=LATER)
+    test: FileName | None = Field(default=None, json_schema_extra=LATER)
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        given = {name for name in ("train", "validation", "test") if getattr(self, name) is not None}
+        if given and not {"train", "test"} <= given:
+            raise ValueError("the files of training and test items belong together: give train and test")
+        return self
+
+
+SPLITS: dict[str, type[BaseConfig]] = {
     "leave-last-out": LeaveLastOut,
     "random-ratio": RandomRatio,
     "global-time": GlobalTime,
+    "files": OwnFiles,
 }
 
 

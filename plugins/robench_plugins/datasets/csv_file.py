@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from robench.api import Dataset, DatasetConfig, Ids, Item, Ratings
+from robench.api import DataError, Dataset, DatasetConfig, Ids, Item, Ratings
 from robench.api.component import LATER
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
 from robench_plugins.datasets.reading.items import distinct_ids, read_items, read_profiles
+from robench_plugins.datasets.reading.joined import digest_of_parts, read_parts
 from robench_plugins.datasets.reading.opening import digest_of
 from robench_plugins.datasets.reading.recognition import recognise_table
 from robench_plugins.datasets.reading.table import Table
@@ -40,7 +43,9 @@ class CsvFile(Dataset):
         Relative paths start at the folder of the suite.
         """
 
-        path: Path = Field(description="File of interactions, one per row")
+        path: Path | None = Field(
+            default=None, description="File of interactions, one per row; needed unless the suite has split: files"
+        )
         items: Path | None = Field(default=None, description="File with one row per item")
         users: Path | None = Field(default=None, description="File with one row per user")
         user: str = Field(default="user", description="Column of user ids in the file of interactions")
@@ -87,6 +92,7 @@ class CsvFile(Dataset):
     config: Config
     licence: ClassVar[str] = "that of the file"
     source: ClassVar[str] = "a file of yours"
+    files: Mapping[str, Path] = {}  # the file of each part, if the source is split already
     general: ClassVar[bool] = True
 
     @classmethod
@@ -94,16 +100,38 @@ class CsvFile(Dataset):
         """Returns the settings of a table with users and items."""
         return recognise_table(path)
 
+    def with_files(self, files: Mapping[str, Path]) -> CsvFile:
+        """Returns a data set that reads a file per part, with the settings of this one.
+
+        Raises:
+            DataError: if no files are given, or if ``path`` names a file that would not be read.
+        """
+        if not files:
+            raise DataError("has no files to split by", hint="split: {name: files, train: FILE, test: FILE}")
+        if self.config.path is not None:
+            raise DataError("path is not read, because the split names the files", hint="leave path out")
+        split = type(self)(self.config)
+        split.files = files
+        return split
+
     def fingerprint(self) -> str:
         """Returns the sha256 of the files."""
-        paths = (self.config.path, self.config.items, self.config.users)
+        if self.files:
+            return digest_of_parts(self.files, (self.config.items, self.config.users))
+        paths = (self._path(), self.config.items, self.config.users)
         return digest_of(path for path in paths if path is not None)
+
+    def _path(self) -> Path:
+        path: Path | None = self.config.path
+        if path is None:
+            raise DataError("missing key 'path'", hint="the file of interactions; only split: files needs no path")
+        return path
 
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with items and users."""
         c = self.config
-        table = self._interactions()
-        refused = self._form(c.path).separator_of(c.path)
+        table, parts = self._interactions()
+        refused = self._form(table.path).separator_of(table.path)
         users, items = table.ids(c.user, "user", refused), table.ids(c.item, "item", refused)
         if not c.header:
             _refuse_header(table, users, items)
@@ -112,7 +140,7 @@ class CsvFile(Dataset):
         ratings = None if rating is None else table.numbers(rating, "rating", c.decimal)
         times = Times(None) if time is None else read_times(table, time, decimal=c.decimal)
         return Ratings(
-            users, items, times.values, ratings, self._catalogue(), self._profiles(), times.ticks, notes=times.notes
+            users, items, times.values, ratings, self._catalogue(), self._profiles(), times.ticks, parts, times.notes
         )
 
     def _form(self, path: Path) -> Delimited:
@@ -123,17 +151,28 @@ class CsvFile(Dataset):
         encoding = c.encoding.get(of, "utf-8") if isinstance(c.encoding, dict) else c.encoding
         return Delimited(separator, encoding)
 
-    def _interactions(self) -> Table:
-        """Returns the table of interactions."""
+    def _interactions(self) -> tuple[Table, NDArray[np.int8] | None]:
+        """Returns all rows of interactions, and their parts if there are parts."""
+        c = self.config
+        if not self.files:
+            return self._read_interactions(self._path()), None
+        optional = [name for name in (c.rating, c.time) if name is not None]
+        return read_parts(self.files, self._read_interactions, [*optional, *RATINGS, *TIMES])
+
+    def _read_interactions(self, path: Path) -> Table:
+        """Returns the table of one file of interactions."""
         c = self.config
         form = replace(
-            self._form(c.path),
+            self._form(path),
             columns=None if c.header else c.columns,
             ids=(c.user, c.item),
             whole=TIMES if c.time == AUTO else (c.time,) if c.time else (),
             real=RATINGS if c.rating == AUTO else (c.rating,) if c.rating else (),
         )
-        return read_table(c.path, form)
+        table = read_table(path, form)
+        table.check(c.user, "user")
+        table.check(c.item, "item")
+        return table
 
     def _column(self, table: Table, key: str) -> str:
         """Returns the column that a setting names.

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
 from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
 from robench_plugins.datasets.reading.items import distinct_ids, read_items
+from robench_plugins.datasets.reading.joined import digest_of_parts, read_parts
 from robench_plugins.datasets.reading.opening import digest_of, is_hidden, plain_suffix
 from robench_plugins.datasets.reading.table import Table, check_names
 from robench_plugins.datasets.reading.times import Times, read_times
 
 TITLES = ("movie_title", "title", "name", "item_name")
 YEARS = ("release_year", "year")
+BENCHMARK = re.compile(r".*\.(?P<part>train|valid|test)\.inter(\.[a-z0-9]+)?")
+RECBOLE_PARTS = {"train": "train", "valid": "validation", "test": "test"}
 GENRES = ("class", "genre", "genres", "categories")
 
 
@@ -35,6 +41,37 @@ class Recbole(Dataset):
     config: Config
     licence: ClassVar[str] = "that of the data set"
     source: ClassVar[str] = "a folder of yours, in RecBole's format"
+    files: Mapping[str, Path] = {}  # the file of each part, if the source is split already
+
+    def with_files(self, files: Mapping[str, Path]) -> Recbole:
+        """Returns a data set that reads a file per part.
+
+        Without files, the benchmark files of the folder are read: ``NAME.train.inter``, ``NAME.valid.inter`` and
+        ``NAME.test.inter``.
+
+        Raises:
+            DataError: if the folder has no such files.
+        """
+        split = type(self)(self.config)
+        split.files = files or self._benchmark_files()
+        return split
+
+    def _benchmark_files(self) -> dict[str, Path]:
+        """Returns the file of each part in the folder."""
+        found: dict[str, Path] = {}
+        for path in self._list("inter"):
+            match = BENCHMARK.fullmatch(path.name)
+            if match is None:
+                continue
+            part = RECBOLE_PARTS[match["part"]]
+            if part in found:
+                problem = f"several .{match['part']}.inter files: {found[part].name}, {path.name}"
+                raise DataError(problem, where=str(self.config.path), hint="name the files in split")
+            found[part] = path
+        if missing := [name for name, part in RECBOLE_PARTS.items() if part not in found and part != "validation"]:
+            hint = "split: {name: files, train: FILE, test: FILE} names others"
+            raise DataError(f"no .{missing[0]}.inter file in the folder", where=str(self.config.path), hint=hint)
+        return found
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
@@ -46,16 +83,45 @@ class Recbole(Dataset):
 
     def fingerprint(self) -> str:
         """Returns the sha256 of the files."""
+        if self.files:
+            return digest_of_parts(self.files, [self._file("item")])
         return digest_of(path for path in (self._interactions(), self._file("item")) if path is not None)
 
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with the items."""
-        path = self._interactions()
-        table = _read(path, ("user_id", "item_id"))
+        table, parts = self._table()
         users, items = table.ids("user_id", "user"), table.ids("item_id", "item")
         ratings = table.numbers("rating", "rating") if "rating" in table else None
         times = read_times(table, "timestamp") if "timestamp" in table else Times(None)
-        return Ratings(users, items, times.values, ratings, self._catalogue(), ticks=times.ticks, notes=times.notes)
+        return Ratings(
+            users, items, times.values, ratings, self._catalogue(), ticks=times.ticks, parts=parts, notes=times.notes
+        )
+
+    def _table(self) -> tuple[Table, NDArray[np.int8] | None]:
+        """Returns the rows of interactions, and the part of each row if there are parts."""
+
+        def read(path: Path) -> Table:
+            table = _read(path, ("user_id", "item_id"))
+            table.check("user_id", "user")
+            table.check("item_id", "item")
+            return table
+
+        if not self.files:
+            return read(self._interactions()), None
+        return read_parts(self.files, read, ("rating", "timestamp"))
+
+    def _list(self, ending: str) -> list[Path]:
+        """Returns the files with the given ending, sorted.
+
+        Raises:
+            DataError: if the folder does not exist.
+        """
+        folder = self.config.path
+        if folder.is_file():
+            raise DataError("a file, not a folder", where=str(folder), hint=f"give the folder: {folder.parent}")
+        if not folder.is_dir():
+            raise DataError("no such folder", where=str(folder))
+        return sorted(p for p in folder.iterdir() if plain_suffix(p) == f".{ending}" and not is_hidden(p.name))
 
     def _file(self, ending: str) -> Path | None:
         """Returns the only file with the given ending, or None if there is none.
@@ -63,14 +129,12 @@ class Recbole(Dataset):
         Raises:
             DataError: if the folder does not exist, or if it has several such files.
         """
-        folder = self.config.path
-        if folder.is_file():
-            raise DataError("a file, not a folder", where=str(folder), hint=f"give the folder: {folder.parent}")
-        if not folder.is_dir():
-            raise DataError("no such folder", where=str(folder))
-        paths = sorted(p for p in folder.iterdir() if plain_suffix(p) == f".{ending}" and not is_hidden(p.name))
+        paths = self._list(ending)
         if len(paths) > 1:
-            raise DataError(f"several .{ending} files: {', '.join(p.name for p in paths)}", where=str(folder))
+            split = ending == "inter" and all(BENCHMARK.fullmatch(path.name) for path in paths)
+            hint = "split: files reads these, which are split already" if split else ""
+            names = ", ".join(path.name for path in paths)
+            raise DataError(f"several .{ending} files: {names}", where=str(self.config.path), hint=hint)
         return paths[0] if paths else None
 
     def _interactions(self) -> Path:

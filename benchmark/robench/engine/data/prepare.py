@@ -11,6 +11,7 @@ from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
 from robench.engine.data.events import Events, k_core, once_per_pair, sort_events
 from robench.engine.data.ids import number_ids
+from robench.engine.data.own_split import check_own_split, describe_own_split, once_in_earliest_part
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.splits import TEST, TRAIN, VALIDATION, parts_of
 from robench.engine.data.summary import Log, summarise
@@ -36,15 +37,22 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         DataError: if the log is empty or inconsistent, or if nothing is left after the filters.
     """
     _check_columns(ratings)
+    own = split.name == "files"
+    if own:
+        check_own_split(ratings, config)
     rows = _rated(ratings, config.min_rating)
     low_ratings = 0 if rows is None else len(ratings.users) - len(rows)
     user_ids, users = number_ids(ratings.users)
     item_ids, items = number_ids(ratings.items)
     times = np.arange(len(users)) if ratings.times is None else np.asarray(ratings.times, dtype=np.int64)
-    events = Events(users, items, times, ratings.parts)
+    events = Events(users, items, times, ratings.parts if own else None)
     del users, items, times
     events = sort_events(events if rows is None else events.chosen(rows), len(user_ids), len(item_ids))
-    once = once_per_pair(events, len(item_ids), config.repeats)
+    notes: list[str] = []
+    if own:
+        once, notes = once_in_earliest_part(events, config.repeats)
+    else:
+        once = once_per_pair(events, len(item_ids), config.repeats)
     repeats = len(events) - int(once.sum())
     if repeats and config.repeats != "all":
         events = events.chosen(once)
@@ -60,7 +68,9 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     user_numbers, users = _renumber(events.users, len(user_ids))
     item_numbers, items = _renumber(events.items, len(item_ids))
     events = replace(events, users=users, items=items)
-    part = parts_of(split, events.users, events.times, timed=ratings.times is not None)
+    part = events.parts
+    if part is None:
+        part = parts_of(split, events.users, events.times, timed=ratings.times is not None)
     train, validation, test = (
         _rows(events.chosen(part == p), len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST)
     )
@@ -68,7 +78,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     catalogue = Catalogue(tuple(names), tuple(_tidy(ratings.catalogue.get(name)) for name in names))
     names = [user_ids[u] for u in user_numbers.tolist()]
     profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names)
-    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated)
+    notes += describe_own_split(train, validation, test) if own else []
+    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated, tuple(notes))
     return Prepared(
         train,
         validation,

@@ -28,7 +28,7 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> P
         DataError: if the split is ``global-time`` and the source has no times.
     """
     if split.name == "leave-last-out":
-        return leave_last_out(users)
+        return leave_last_out(users, int(split.config.get("n", 1)))
     if split.name == "random-ratio":
         return random_ratio(users, tuple(split.config["ratios"]), Rng(int(split.config["seed"])).child("split"))
     if split.name == "global-time":
@@ -45,15 +45,16 @@ def _places(users: IntArray) -> tuple[IntArray, IntArray]:
     return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
 
 
-def leave_last_out(users: IntArray) -> PartArray:
-    """Holds out each user's last event, and validates on the last but one.
+def leave_last_out(users: IntArray, n: int = 1) -> PartArray:
+    """Holds out each user's last n events, and validates on the n events before them.
 
-    Users with fewer than 3 events are for training only.
+    Users with fewer than 2n + 1 events are for training only.
     """
     counts = np.bincount(users)
-    ends = np.cumsum(counts)[counts >= 3]
+    ends = np.cumsum(counts)[counts > 2 * n]
     parts = np.full(len(users), TRAIN, dtype=np.int8)
-    parts[ends - 2], parts[ends - 1] = VALIDATION, TEST
+    for back in range(1, n + 1):
+        parts[ends - n - back], parts[ends - back] = VALIDATION, TEST
     return parts
 
 

@@ -32,6 +32,7 @@ class Log:
         low_ratings: the number of rows with too low a rating.
         repeats: the number of rows that repeat a user-item pair.
         rows: the number of rows before the k-core.
+        notes: lines about the split.
     """
 
     ratings: Ratings
@@ -40,6 +41,7 @@ class Log:
     low_ratings: int
     repeats: int
     rows: int
+    notes: tuple[str, ...] = ()
 
 
 def summarise(
@@ -80,7 +82,7 @@ def summarise(
         per_item=_quantiles(np.bincount(events.items)),
         described={name: sum(bool(getattr(item, name)) for item in catalogue.items) for name in FIELDS},
         profiles=sum(map(bool, profiles)),
-        notes=(*log.ratings.notes, *filter(None, _notes(log, config, ties))),
+        notes=(*log.ratings.notes, *log.notes, *filter(None, _notes(log, config, ties))),
     )
 
 

@@ -1,0 +1,97 @@
+"""Joins the tables of files that are split into training, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from robench.api import DataError
+from robench.api.dataset import PARTS
+from robench_plugins.datasets.reading.opening import digest_of
+from robench_plugins.datasets.reading.table import Table, is_text
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedTable(Table):
+    """The rows of several files, one after the other.
+
+    Args:
+        tables: the table of each file.
+    """
+
+    tables: tuple[Table, ...] = ()
+
+    def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
+        """Returns an error with the file and the line of a row."""
+        if row is None:
+            return self.tables[0].error(problem, None, hint)
+        for table in self.tables:
+            if row < len(table):
+                return table.error(problem, row, hint)
+            row -= len(table)
+        raise IndexError("no such row")
+
+
+def read_parts(
+    files: Mapping[str, Path], read: Callable[[Path], Table], columns: Iterable[str]
+) -> tuple[Table, NDArray[np.int8]]:
+    """Reads the file of each part, and returns all rows and their parts.
+
+    Args:
+        files: the file of each part.
+        read: a function that reads one file.
+        columns: the columns that matter. Either every file has such a column, or none has.
+
+    Returns:
+        The rows of all files, and the part of each row, int8 [n].
+
+    Raises:
+        DataError: if a file cannot be read, or if it lacks a column that another file has.
+    """
+    tables = {PARTS.index(name): read(files[name]) for name in PARTS if name in files}
+    for name in columns:
+        having = [table for table in tables.values() if name in table]
+        for table in tables.values():
+            if having and name not in table:
+                raise table.error(f"no column '{name}', which {having[0].path.name} has")
+    first = next(iter(tables.values()))
+    names = [name for name in first.names if all(name in table for table in tables.values())]
+    try:
+        alike = _alike([table.data.select(names) for table in tables.values()])
+        data = pa.concat_tables(alike, promote_options="permissive")
+    except pa.ArrowException as error:
+        problem = f"its columns are of another type than those of {first.path.name}: {str(error).splitlines()[0]}"
+        raise list(tables.values())[-1].error(problem) from None
+    parts = np.concatenate([np.full(len(table), number, dtype=np.int8) for number, table in tables.items()])
+    return JoinedTable(first.path, data, first.line_of, first.header, tuple(tables.values())), parts
+
+
+def _alike(tables: list[pa.Table]) -> list[pa.Table]:
+    """Returns tables in which a column is text everywhere if it is text in one table.
+
+    A file of whole times is read as numbers, and another file may have times with fractions.
+    """
+    texts = {name for table in tables for name in table.column_names if is_text(table.schema.field(name).type)}
+    mixed = {name for name in texts if any(not is_text(table.schema.field(name).type) for table in tables)}
+    return [
+        table.cast(pa.schema([pa.field(one.name, pa.string()) if one.name in mixed else one for one in table.schema]))
+        for table in tables
+    ]
+
+
+def digest_of_parts(files: Mapping[str, Path], others: Iterable[Path | None]) -> str:
+    """Returns a digest of the files of the parts, and of other files.
+
+    Raises:
+        DataError: if a file cannot be read.
+    """
+    digests = [f"{name} {digest_of([files[name]])}" for name in PARTS if name in files]
+    return hashlib.sha256(
+        " ".join([*digests, digest_of(path for path in others if path is not None)]).encode()
+    ).hexdigest()
