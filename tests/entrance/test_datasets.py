@@ -115,3 +115,20 @@ def test_the_built_in_catalogue_has_no_checksum_without_its_place():
             assert bool(one["checksum"] or one["size"]) == bool(one["read_at"])
             algorithm, _, digest = one["checksum"].partition(":")
             assert (algorithm, len(digest)) in {("md5", 32), ("sha256", 64), ("", 0)}
+
+
+def test_the_commands_print_lines_and_json(robench, tmp_path):
+    (tmp_path / "log.txt").write_text(ROWS)
+    (tmp_path / "ml-1m.zip").write_bytes(b"no archive")
+    environment = {"ROBENCH_CACHE": str(tmp_path / "cache")}
+    shown = robench(tmp_path, "data", "inspect", "log.txt", **environment)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "  read as: {name: sequences, path: log.txt}" in shown.stdout
+    facts = json.loads(robench(tmp_path, "data", "inspect", "log.txt", "--json", **environment).stdout)
+    assert facts[0]["settings"] == {"name": "sequences", "path": "log.txt"}
+    assert facts[0]["summary"]["rows"] == 200
+    refused = robench(tmp_path, "data", "prepare", "movielens-1m", "--from", "ml-1m.zip", **environment)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("ml-1m.zip: its md5 is ")
+    assert refused.stderr.count("\n") == 1
+    assert json.loads(robench(tmp_path, "data", "list", "--json", **environment).stdout)[0]["name"] == "movielens-100k"

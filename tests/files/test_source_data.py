@@ -61,7 +61,7 @@ def test_a_good_download_is_checked_unpacked_and_found(site, cache):
 
 
 def test_what_is_missing_is_said(cache):
-    with pytest.raises(DataError, match=r"ml are not on this machine \(robench data prepare ml\)"):
+    with pytest.raises(DataError, match=r"ml are not on this machine \(run: robench data prepare ml\)"):
         require_source_data(cache, "ml")
 
 
@@ -145,7 +145,7 @@ def test_damaged_files_are_prepared_again(site, cache):
     one = Download(f"{site.address}/ml.zip")
     kept = prepare_source_data(cache, "ml", (one,))
     (kept.folder / "ml" / "ratings.csv").unlink()
-    with pytest.raises(DataError, match=r"damaged \(robench data prepare ml\)"):
+    with pytest.raises(DataError, match=r"damaged \(run: robench data prepare ml\)"):
         require_source_data(cache, "ml")
     assert prepare_source_data(cache, "ml", (one,)) == kept
     assert require_source_data(cache, "ml") == kept.folder

@@ -42,8 +42,7 @@ class Inspected:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as plain JSON."""
-        facts: dict[str, Any] = {"label": self.label, "settings": dict(self.settings)}
-        return facts | {"summary": encode(self.summary)}
+        return {"label": self.label, "settings": _plain(self.settings), "summary": encode(self.summary)}
 
 
 def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
@@ -129,8 +128,12 @@ def _repeats(summary: DataSummary) -> str:
 
 def _entry(settings: Mapping[str, Any]) -> str:
     """Returns the settings as an entry of a suite."""
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
-    return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in values.items()) + "}"
+    return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in _plain(settings).items()) + "}"
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings with strings in place of paths."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
 
 
 def _scalar(value: object) -> str:

@@ -86,7 +86,7 @@ def find_source_data(cache: Cache, name: str) -> SourceData | None:
     except (KeyError, TypeError, AttributeError, ValueError):
         complete = False
     if not complete:
-        raise UserError("the unpacked files are damaged", where=str(note), hint=f"robench data prepare {name}")
+        raise UserError("the unpacked files are damaged", where=str(note), hint=f"run: robench data prepare {name}")
     return found
 
 
@@ -101,7 +101,7 @@ def require_source_data(cache: Cache, name: str) -> Path:
     except UserError as error:
         raise DataError(error.problem, where=error.where, hint=error.hint) from None
     if found is None:
-        raise DataError(f"the files of {name} are not on this machine", hint=f"robench data prepare {name}")
+        raise DataError(f"the files of {name} are not on this machine", hint=f"run: robench data prepare {name}")
     return found.folder
 
 
