@@ -189,3 +189,14 @@ def test_test_history_is_training_then_validation():
 def test_random_ratio_keeps_the_ratio_and_a_training_item():
     data = prepare(Ratings(np.repeat([1, 2], [20, 1]), np.r_[np.arange(20), 3]), DatasetConfig(), SPLITS[1])
     assert [part.lengths().tolist() for part in (data.train, data.validation, data.test)] == [[16, 1], [2, 0], [2, 0]]
+
+
+def test_without_times_the_order_of_the_rows_counts():
+    users, items = np.array([1, 2, 1, 1, 2, 2]), np.array([9, 3, 7, 8, 5, 4])
+    data = prepare(Ratings(users, items), DatasetConfig(), SPLITS[0])
+    rows = [[data.catalogue.ids[item] for item in part.row(user)] for part in parts(data) for user in (0, 1)]
+    assert rows == [["9"], ["3"], ["7"], ["5"], ["8"], ["4"]]
+
+
+def parts(data):
+    return data.train, data.validation, data.test
