@@ -38,6 +38,7 @@ logging.getLogger(__name__).addFilter(make_inert)  # before any handler of the c
 def run(
     suite: str | Path,
     *,
+    datasets: Mapping[str, pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     results: str | Path | None = None,
     workers: int | None = None,
     executor: str = "local",
@@ -55,6 +56,9 @@ def run(
 
     Args:
         suite: the suite, a YAML file.
+        datasets: data sets in memory, by the name that the suite gives them. Each is a frame with the columns ``user``
+            and ``item``, and optionally ``rating`` and ``time``. A pair ``(frame, items)`` adds a frame of items with
+            the column ``item`` and some of ``title``, ``year``, ``genres`` and ``description``.
         results: the folder for the results. The default is ``results/<suite>``.
         workers: the number of worker processes. The default is one per core.
         executor: the executor that fits the victims.
@@ -72,7 +76,8 @@ def run(
     """
     from robench.entrance.suite import log_failures, options_of, run_suite  # noqa: PLC0415  # imports torch
 
-    summary, _ = run_suite(Path(suite), options_of(results, workers, executor, scheduler, overrides, only, fresh))
+    options = options_of(results, workers, executor, scheduler, overrides, only, fresh)
+    summary, _ = run_suite(Path(suite), options, datasets)
     log_failures(summary)
     return summary.folder
 

@@ -27,6 +27,7 @@ def robench_datasets() -> dict[str, str]:
         "movielens": "robench_plugins.datasets.movielens:MovieLens",
         "sequences": "robench_plugins.datasets.sequences:Sequences",
         "amazon": "robench_plugins.datasets.amazon:Amazon",
+        "frame": "robench_plugins.datasets.frame:Frame",
         "synthetic": "robench_plugins.datasets.synthetic:Synthetic",
         "movielens-100k": "robench_plugins.datasets.known_movielens:MovieLens100K",
         "movielens-1m": "robench_plugins.datasets.known_movielens:MovieLens1M",

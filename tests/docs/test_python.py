@@ -32,7 +32,8 @@ def notebook(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebook")
     (folder / "results").mkdir()
     (folder / "results" / "article").symlink_to(ROOT / "results" / "article")
-    (folder / "tiny.yaml").write_text(blocks(PAGE, "yaml")[0], "utf-8")
+    for name, text in zip(("tiny.yaml", "frames.yaml"), blocks(PAGE, "yaml"), strict=True):
+        (folder / name).write_text(text, "utf-8")
     return folder
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from robench.api.errors import UserError
+from robench.entrance.frames import check_used, with_frames
 from robench.entrance.tables import rebuild_tables
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -23,12 +24,13 @@ from robench.tables.build import Tables
 log = logging.getLogger("robench")
 
 
-def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
+def run_suite(path: Path, options: Options, frames: Mapping[str, Any] | None = None) -> tuple[Summary, Tables]:
     """Runs a suite and writes its tables.
 
     Args:
         path: the suite.
         options: the options of the run.
+        frames: the data sets that are pandas frames, by name. See ``robench.run``.
 
     Returns:
         The summary of the run, and the tables.
@@ -39,7 +41,10 @@ def run_suite(path: Path, options: Options) -> tuple[Summary, Tables]:
     """
     host = Host.discover()
     registry = Registry.of(host)
+    if frames is not None:
+        registry = with_frames(registry, frames)
     runner = make_runner(path, host, registry, options)
+    check_used(frames or (), runner.suite.datasets)
     try:
         with runner.locks:
             summary = runner.run()

@@ -9,12 +9,12 @@ A class is imported only when it is needed. A component has two names:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from robench.api.component import Component
-from robench.api.errors import UserError, counted, did_you_mean
+from robench.api.errors import UserError, counted, did_you_mean, likeliest
 from robench.api.escapes import describe_error
 from robench.api.metric import Measure, Metric
 from robench.host.discovery import Host
@@ -74,10 +74,16 @@ class Registry:
     Args:
         entries: the components of each kind, in the order of the plugins.
         broken: the reason why a plugin could not be loaded, by owner. Error messages name these plugins.
+        aliases: the entries of a suite that stand for the names of data sets, such as frames from Python.
     """
 
-    def __init__(self, entries: dict[Kind, list[Entry]], broken: dict[str, str]) -> None:
-        self.entries, self.broken = entries, broken
+    def __init__(
+        self,
+        entries: dict[Kind, list[Entry]],
+        broken: dict[str, str],
+        aliases: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.entries, self.broken, self.aliases = entries, broken, dict(aliases or {})
 
     @classmethod
     def of(cls, host: Host) -> Registry:
@@ -89,6 +95,18 @@ class Registry:
         for kind, (hook, _) in KINDS.items():
             entries[kind] = [Entry(n, owner, t) for owner, offered in host.registered(hook) for n, t in offered.items()]
         return cls(entries, host.broken)
+
+    def with_class(self, kind: Kind, name: str, cls: type[Component], aliases: Mapping[str, Any]) -> Registry:
+        """Returns a registry in which a component of robench has another class.
+
+        Args:
+            kind: the kind of the component.
+            name: the name of the component.
+            cls: the new class.
+            aliases: the aliases of the new registry.
+        """
+        replaced = [replace(e, target=cls) if e.own and e.name == name else e for e in self.entries[kind]]
+        return Registry({**self.entries, kind: replaced}, self.broken, aliases)
 
     def find(self, kind: Kind, name: str) -> Entry:
         """Returns the entry that matches a name from a user.
@@ -112,6 +130,8 @@ class Registry:
             raise UserError(f"'{qualifier}' offers no {kind} '{short}'", hint=hint)
         near = suggest_plugin(KINDS[kind][0], short)
         hint = near or did_you_mean(name, {entry.name for entry in self.entries[kind]})
+        if kind == "dataset" and likeliest(short, {entry.name for entry in self.entries[kind]}) is None:
+            hint = f"a frame from Python is given by robench.run(SUITE, datasets={{'{name}': frame}}); {hint}"
         raise UserError(f"unknown {kind} '{name}'{self._broken_plugins()}", hint=hint)
 
     def _broken_plugins(self) -> str:

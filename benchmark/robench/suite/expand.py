@@ -48,6 +48,8 @@ def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, m
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         mistakes.add("an entry must name its plugin", path, f"write {{name: ...}} for a {kind}")
         return []
+    if kind == "dataset" and entry["name"] in registry.aliases:
+        entry = {**registry.aliases[entry["name"]], **{key: part for key, part in entry.items() if key != "name"}}
     try:
         offer = registry.find(kind, entry["name"])
         cls: type[Component] = registry.load_entry(kind, offer)
