@@ -35,13 +35,24 @@ from typing import Any
 
 import pyarrow as pa
 
+from robench.api import Ratings
 from robench.api.errors import UserError
 from robench_plugins.datasets.csv_file import CsvFile
 
 WORDS = ("café", "naïve", "x'y", "a b", "ß", "007", "7", "7.0", "A", "a", "-1", "9" * 25, "NA", "null", "1e5")
 BEYOND = ("Фильм", "映画", "e\u0301", "a\u2028b", "a\x0cb", "\U0001f3ac")
 START = datetime(2015, 3, 1, tzinfo=UTC)
-DAMAGES = ("none",) * 8 + ("short row", "long row", "stray quote", "cut", "nul", "bad byte", "rating", "time", "empty id")
+DAMAGES = ("none",) * 8 + (
+    "short row",
+    "long row",
+    "stray quote",
+    "cut",
+    "nul",
+    "bad byte",
+    "rating",
+    "time",
+    "empty id",
+)
 
 
 @dataclass
@@ -227,24 +238,28 @@ def judge(case: Case, folder: Path) -> str:
         if "\n" in message or str(path) not in message:
             return f"not one line with the file: {message!r}"
         return "" if case.damaged else f"refused: {message}"
-    except Exception:  # noqa: BLE001  # a bug, which is shown
+    except Exception:  # a bug, which is shown
         return traceback.format_exc()
     if case.damaged and case.form["damage"] not in ("stray quote", "bad byte"):
         return "damage was not seen"
     if case.damaged:
         return "" if len(ratings.users) == len(case.rows) else "rows were lost"
-    if ratings.users.tolist() != [row[0] for row in case.rows]:
-        return "other users"
-    if ratings.items.tolist() != [row[1] for row in case.rows]:
-        return "other items"
-    if ratings.ratings is None or ratings.ratings.tolist() != [float(row[2]) for row in case.rows]:
-        return "other ratings"
-    exact = [row[3] for row in case.rows]
-    if (ratings.times is None) != (exact[0] is None):
-        return "times were lost"
-    if ratings.times is not None and _ranks(exact) != _ranks(ratings.times.tolist()):
-        return "another order of times"
-    return ""
+    return _difference(case, ratings)
+
+
+def _difference(case: Case, ratings: Ratings) -> str:
+    """Returns the column that differs from the log, or an empty string."""
+    users, items, stars, exact = (list(column) for column in zip(*case.rows, strict=True))
+    columns = {
+        "users": (ratings.users.tolist(), users),
+        "items": (ratings.items.tolist(), items),
+        "ratings": (None if ratings.ratings is None else ratings.ratings.tolist(), list(map(float, stars))),
+        "order of times": (
+            None if ratings.times is None else _ranks(ratings.times.tolist()),
+            None if exact[0] is None else _ranks(exact),
+        ),
+    }
+    return next((f"other {name}" for name, (got, expected) in columns.items() if got != expected), "")
 
 
 def _ranks(values: list[Any]) -> list[int]:

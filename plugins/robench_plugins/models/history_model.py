@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robench.api import IntArray, Interactions, Model, Rng, Surface, TrainData
-from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix, matrix_of_users
+from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix, matrix_of_users, without_repeats
 
 
 class HistoryModel(Model):
@@ -50,18 +51,19 @@ class HistoryModel(Model):
 
     def fit(self, data: TrainData, rng: Rng) -> None:
         """Counts the items, then learns."""
+        data = replace(data, train=without_repeats(data.train))
         self.counts = data.train.counts().astype(np.float32)
         self.learn(data)
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of the whole catalogue, float32 [B, n_items]."""
-        scores = self.score_rows(matrix_of_users(history, users), users)
+        scores = self.score_rows(matrix_of_users(without_repeats(history), users), users)
         scores[history.indptr[users] == history.indptr[users + 1]] = self.counts
         return scores
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns scores for users outside the training data, float32 [n, n_items]."""
-        scores = self.score_rows(interaction_matrix(history), None)
+        scores = self.score_rows(interaction_matrix(without_repeats(history)), None)
         scores[history.lengths() == 0] = self.counts
         return scores
 
@@ -72,4 +74,4 @@ class HistoryModel(Model):
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
         """Restores the counts and the learned arrays."""
         self.counts = np.asarray(state["counts"], dtype=np.float32)
-        self.load_learned(data, state)
+        self.load_learned(replace(data, train=without_repeats(data.train)), state)

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robench.api import Batch, Embedded, Interactions, PairwiseModel, Rng, TorchConfig, TrainData
+from robench_plugins.models.sparse_matrix import without_repeats
 
 
 def _sparse_tensor(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
@@ -34,6 +35,7 @@ def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
     Returns:
         Two sparse float32 matrices, [users, items] and [items, users].
     """
+    train = without_repeats(train)
     users, by_user, by_item = train.users(), train.lengths(), train.counts()
     values = (1 / np.sqrt(by_user[users] * by_item[train.items])).astype(np.float32)
     order = np.argsort(train.items, kind="stable")

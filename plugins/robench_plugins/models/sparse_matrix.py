@@ -20,6 +20,20 @@ SPARSE = 8  # a block with fewer than one entry in SPARSE places is not made den
 BLOCK_ENTRIES = 1 << 20  # the entries of a dense block of similarities (4 MiB of float32)
 
 
+def without_repeats(rows: Interactions) -> Interactions:
+    """Returns the first event of each user-item pair.
+
+    The result is the argument itself if no pair repeats.
+    """
+    if not (rows.keys[1:] == rows.keys[:-1]).any():
+        return rows
+    users = rows.users()
+    first = np.sort(np.unique(users * rows.n_items + rows.items, return_index=True)[1])
+    lengths = np.bincount(users[first], minlength=rows.n_users)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Interactions(indptr, rows.items[first], rows.times[first], rows.n_items)
+
+
 def interaction_matrix(rows: Interactions) -> Matrix:
     """Returns a sparse matrix with a 1 for each interaction: float32 [rows, n_items]."""
     ones = np.ones(len(rows), dtype=np.float32)

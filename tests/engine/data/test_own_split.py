@@ -38,14 +38,13 @@ ROWS = st.lists(
 def test_the_parts_are_those_of_the_source_and_the_earlier_part_counts(rows, keep, timed):
     rows = [*rows, (0, 0, 0, 0), (1, 1, 5, 2)]
     data = prepare(log(rows, timed), DatasetConfig(repeats=keep), FILES)
+    earliest = {}
+    for user, item, _, part in rows:
+        earliest[user, item] = min(part, earliest.get((user, item), part))
+    expected = [(*pair, part) for pair, part in earliest.items() if part > 0 or keep != "all"]
     if keep == "all":
-        expected = sorted((user, item, part) for user, item, _, part in rows)
-    else:
-        earliest = {}
-        for user, item, _, part in rows:
-            earliest[user, item] = min(part, earliest.get((user, item), part))
-        expected = sorted((*pair, part) for pair, part in earliest.items())
-    assert pairs(data) == expected
+        expected += [(user, item, part) for user, item, _, part in rows if part == 0]
+    assert pairs(data) == sorted(expected)
 
 
 def test_overlaps_and_what_training_lacks_are_counted():

@@ -97,6 +97,27 @@ def test_the_order_of_rows_changes_nothing_if_there_are_times(split, repeats, lo
     assert len(contents) == 1
 
 
+def test_a_held_out_repeat_is_no_question():
+    log = Ratings(np.array([1, 1, 1, 1, 2, 2, 2]), np.array([5, 6, 7, 5, 5, 6, 6]), np.arange(7))
+    data = prepare(log, DatasetConfig(repeats="all"), SPLITS[0])
+    assert [data.train.row(user).tolist() for user in (0, 1)] == [[0, 1], [0]]
+    assert [data.validation.row(user).tolist() for user in (0, 1)] == [[2], [1]]
+    assert len(data.test) == 0  # item 5 of user 1 is in training, and item 6 of user 2 in validation
+    assert "2 held-out interactions repeat an item that the user has, and are dropped" in data.summary.notes
+    assert (data.summary.repeats, data.summary.interactions, data.summary.outside_core) == (2, 5, 0)
+
+
+@given(log=logs())
+@settings(deadline=None, max_examples=40)
+@pytest.mark.parametrize("split", SPLITS, ids=[s.name for s in SPLITS])
+def test_held_out_items_are_new_to_their_user(split, log):
+    data = prepare(log, DatasetConfig(repeats="all"), split)
+    for user in range(data.train.n_users):
+        train, *held = (part.row(user).tolist() for part in (data.train, data.validation, data.test))
+        assert len(set(held[0] + held[1])) == len(held[0] + held[1])
+        assert not set(train) & set(held[0] + held[1])
+
+
 def test_row_numbers_do_not_depend_on_the_order_of_the_file():
     users, items = np.array(["10", "9", "9", "10"]), np.array(["b", "a", "c", "a"])
     times = np.array([1, 2, 3, 4])

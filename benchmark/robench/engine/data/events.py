@@ -138,3 +138,21 @@ def k_core(users: IntArray, items: IntArray, per_user: int, per_item: int) -> ND
         kept[dropped] = False
         of_user -= np.bincount(users[dropped], minlength=len(of_user))
         of_item -= np.bincount(items[dropped], minlength=len(of_item))
+
+
+def new_if_held_out(events: Events, parts: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Returns a mask without held-out events that repeat a pair, bool [n].
+
+    Known items are never ranked. Therefore a held-out item is no question if its user has it in an earlier part, or
+    earlier in the same part. All training events stay.
+
+    Args:
+        events: sorted events.
+        parts: the part of each event: 0 training, 1 validation, 2 test.
+    """
+    order = np.lexsort((parts, events.items, events.users))
+    users, items = events.users[order], events.items[order]
+    again = np.append(False, (users[1:] == users[:-1]) & (items[1:] == items[:-1]))
+    kept = np.ones(len(events), dtype=bool)
+    kept[order[again & (parts[order] > 0)]] = False
+    return kept

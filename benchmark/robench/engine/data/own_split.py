@@ -41,7 +41,7 @@ def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_],
     Args:
         events: sorted events with parts.
         keep: the setting ``repeats``, which chooses among the events of one part: ``last`` for the latest, anything
-            else for the earliest. If it is ``all``, the lines say that the events are kept.
+            else for the earliest.
     """
     assert events.parts is not None
     order = np.lexsort((events.parts, events.items, events.users))
@@ -56,9 +56,10 @@ def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_],
     if not later.sum():
         return once, []
     where = " and ".join(f"{later[number]} of {PARTS[number]}" for number in (1, 2) if later[number])
-    done = "kept, as repeats: all says" if keep == "all" else "they count for the earlier part only"
     total = counted(int(later.sum()), "user-item pair")
-    return once, [f"overlap of the parts: {total} ({where}) in an earlier part too; {done}"]
+    return once, [
+        f"overlap of the parts: {total} ({where}) in an earlier part too; they count for the earlier part only"
+    ]
 
 
 def describe_own_split(train: Interactions, validation: Interactions, test: Interactions) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
-from robench.engine.data.events import Events, k_core, once_per_pair, sort_events
+from robench.engine.data.events import Events, k_core, new_if_held_out, once_per_pair, sort_events
 from robench.engine.data.ids import number_ids
 from robench.engine.data.own_split import check_own_split, describe_own_split, once_in_earliest_part
 from robench.engine.data.prepared import Prepared
@@ -23,6 +23,9 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
     Ratings below the minimum are dropped first. Of several rows with the same user and item, the earliest is kept, or
     what ``repeats`` says. Users and items with too few interactions are then dropped until nothing changes (k-core).
+
+    If repeats are kept, a held-out event is dropped if its user has the item in an earlier part, or earlier in the same
+    part. Known items are never ranked, so such an event cannot be answered.
 
     Users and items are numbered in the order of their ids. Ids are ordered by value if all of them are whole numbers,
     and otherwise as text. The events of a user are in time order. Events at the same time are in the order of their
@@ -71,6 +74,11 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     part = events.parts
     if part is None:
         part = parts_of(split, events.users, events.times, timed=ratings.times is not None)
+    known = 0
+    if repeats and config.repeats == "all":
+        new = new_if_held_out(events, part)
+        known = len(events) - int(new.sum())
+        events, part = events.chosen(new), part[new]
     train, validation, test = (
         _rows(events.chosen(part == p), len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST)
     )
@@ -79,7 +87,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     names = [user_ids[u] for u in user_numbers.tolist()]
     profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names)
     notes += describe_own_split(train, validation, test) if own else []
-    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated, tuple(notes))
+    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated, tuple(notes), known)
     return Prepared(
         train,
         validation,

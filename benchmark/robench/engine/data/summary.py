@@ -33,6 +33,7 @@ class Log:
         repeats: the number of rows that repeat a user-item pair.
         rows: the number of rows before the k-core.
         notes: lines about the split.
+        known: the number of held-out rows that are dropped because they repeat a user-item pair.
     """
 
     ratings: Ratings
@@ -42,6 +43,7 @@ class Log:
     repeats: int
     rows: int
     notes: tuple[str, ...] = ()
+    known: int = 0
 
 
 def summarise(
@@ -69,7 +71,7 @@ def summarise(
         rows=len(log.ratings.users),
         low_ratings=log.low_ratings,
         repeats=log.repeats,
-        outside_core=log.rows - len(events),
+        outside_core=log.rows - log.known - len(events),
         users=train.n_users,
         items=train.n_items,
         interactions=len(events),
@@ -95,6 +97,8 @@ def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
         lines.append(f"{ties:.0%} of interactions have the time of another of the same user: ordered by item id")
     if log.repeats and config.repeats == "all":
         lines.append(f"{log.repeats} interactions repeat a user-item pair, and are kept")
+    if log.known:
+        lines.append(f"{log.known} held-out interactions repeat an item that the user has, and are dropped")
     return lines
 
 

@@ -175,7 +175,9 @@ def _parse(
     coded = pa.dictionary(pa.int32(), pa.string())
     texts = {name: coded if name in form.ids else pa.string() for name in names}
     types = texts
-    if b"0x" not in content and b"0X" not in content:  # pyarrow would read them as hexadecimal numbers
+    if not any(
+        sign in content and b"0" + sign in content for sign in (b"x", b"X")
+    ):  # pyarrow would read them as hexadecimal numbers
         numbers = dict.fromkeys(form.whole, pa.int64()) | dict.fromkeys(form.real, pa.float64())
         numbers |= dict.fromkeys(form.ids, pa.int64() if _has_usual_numbers(content, sign) else coded)
         types = texts | {name: kind for name, kind in numbers.items() if name in names}
@@ -224,15 +226,19 @@ def _has_usual_numbers(content: bytes, sign: str) -> bool:
         content: the text.
         sign: the separator of the text, one byte.
     """
-    if b"-0" in content or any(blank in content for blank in (b" ", b"\t") if blank != sign.encode()):
+    if (b"-" in content and b"-0" in content) or content[:1] == b"0":
+        return False
+    if any(blank in content for blank in (b" ", b"\t") if blank != sign.encode()):
         return False
     text = np.frombuffer(content, np.uint8)
-    if content[:1] == b"0":
-        return False
+    edges = [ord(edge) for edge in (sign, "\n", "\r", '"') if edge.encode() in content]
     for start in range(0, len(text), PIECE):
         piece = text[start : start + PIECE + 2]
-        zeros = (piece[1:-1] == ord("0")) & (piece[2:] - np.uint8(ord("0")) < 10)  # the bytes before 0 wrap around
-        before = piece[:-2][zeros]
-        if np.isin(before, np.frombuffer(b'"\r\n' + sign.encode(), np.uint8)).any():
+        wrong = piece[2:] - np.uint8(ord("0")) < 10  # the bytes before 0 wrap around
+        wrong &= piece[1:-1] == ord("0")
+        before = piece[:-2] == edges[0]
+        for edge in edges[1:]:
+            before |= piece[:-2] == edge
+        if (wrong & before).any():
             return False
     return True

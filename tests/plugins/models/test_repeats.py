@@ -1,0 +1,47 @@
+"""Tests models on histories in which a user has an item several times."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robench.api.data import Interactions
+from robench.testing.worlds import checkerboard, fitted, measured_victim
+from robench_plugins.models.ease import Ease
+from robench_plugins.models.gru4rec import Gru4Rec
+from robench_plugins.models.item_knn import ItemKnn
+from robench_plugins.models.lightgcn import LightGcn
+from robench_plugins.models.mf import MatrixFactorization
+from robench_plugins.models.multi_vae import MultiVae
+from robench_plugins.models.popularity import Popularity
+from robench_plugins.models.sasrec import SasRec
+from robench_plugins.models.user_knn import UserKnn
+
+SETS = [Ease, ItemKnn, UserKnn]
+OTHERS = [Popularity, MatrixFactorization, LightGcn, MultiVae, Gru4Rec, SasRec]
+
+
+def repeated(data):
+    """Returns the data with each user's first two items once more at the end."""
+    rows = [np.append(data.train.row(user), data.train.row(user)[:2]) for user in range(data.train.n_users)]
+    return replace(data, train=Interactions.from_rows(rows, data.train.n_items))
+
+
+@pytest.mark.parametrize("model", SETS, ids=lambda model: model.__name__)
+def test_a_model_of_sets_reads_each_pair_once(model):
+    data, _ = checkerboard(n_users=12, n_items=16)
+    again, users = repeated(data), np.arange(12)
+    one, two = fitted(model(), data)[0], fitted(model(), again)[0]
+    assert (one.scores(users, data.train) == two.scores(users, again.train)).all()
+    assert (one.newcomers(data.train) == two.newcomers(again.train)).all()
+
+
+@pytest.mark.parametrize("model", SETS + OTHERS, ids=lambda model: model.__name__)
+def test_every_kind_of_model_is_measured_with_repeats(model):
+    data, test = checkerboard(n_users=12, n_items=16)
+    settings = {"epochs": 2} if "epochs" in model.Config.model_fields else {}
+    victim = measured_victim(fitted(model.make(**settings), repeated(data))[0], repeated(data), test)
+    arrays = victim.clean(None).arrays
+    ranks = np.asarray(arrays["ranks"])
+    known = len(set(data.train.row(0)))
+    assert ranks.max() <= 16 - known  # a known item is ranked nowhere, however often the user has it
