@@ -1,4 +1,4 @@
-"""Writes files of ratings in many forms, and compares what is read with a naive reader.
+"""Compares the reading of files in many forms with the log that they hold.
 
     python -m tools.faults.files [--files 300] [--seed 0] [--keep DIR]
 
