@@ -67,6 +67,13 @@ def test_two_versions_of_a_file_are_never_mixed(site, tmp_path, version):
     assert (tmp_path / "x.zip").read_bytes() == CONTENT[::-1]
 
 
+def test_a_weak_tag_is_no_version(site, tmp_path):
+    site.version, site.breaks = 'W/"1"', 1
+    fetch(site, tmp_path / "x.zip")
+    assert site.asked == [None, None]
+    assert (tmp_path / "x.zip").read_bytes() == CONTENT
+
+
 def test_a_complete_part_is_taken(site, tmp_path):
     part = http._Part(tmp_path / "x.zip")
     part.start(site.address + "/x.zip", site.version)

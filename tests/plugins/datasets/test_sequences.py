@@ -69,6 +69,8 @@ def test_titles_are_optional(tmp_path):
         ("", "x.txt: the file is empty"),
         (" \n\n", "x.txt: the file is empty"),
         ("a 1 2\n\nb\n", "x.txt:3: a line with a user and no item"),
+        ("a 1 2\r\n\r\nb\r\n", "x.txt:3: a line with a user and no item"),
+        ("a 1 2\r\rb\r", "x.txt:3: a line with a user and no item"),
         ("a 1 5 978300760\nb 2 3 978300761\na 2 3 978300760\n", "x.txt:3: user 'a' has a second line"),
     ],
 )
