@@ -86,7 +86,7 @@ def test_the_lines_show_everything(tmp_path, registry):
     assert yaml.safe_load(lines[1].removeprefix("  read as: ")) == {"name": "csv", "path": str(tmp_path / "my log.csv")}
     assert lines[2:] == [
         "  rows: 49",
-        "  dropped: 0 below min_rating, 1 repeats of a user-item pair",
+        "  dropped: 0 below min_rating, 1 repeat of a user-item pair",
         "  dropped by filters on users and items: 0",
         "  left: 48 interactions of 8 users and 6 items",
         "  split: 32 train, 8 validation, 8 test, 8 evaluated users",

@@ -137,7 +137,9 @@ def test_equal_content_is_kept_once(site, cache):
     first = prepare_source_data(cache, "a", (one,))
     assert prepare_source_data(cache, "b", (one,)).folder == first.folder
     site.files["/ml.zip"] = archive(ratings="user,item\n1,3\n")
-    assert prepare_source_data(cache, "b", (one,)).folder != first.folder
+    assert prepare_source_data(cache, "b", (one,)).folder == first.folder
+    assert len(site.asked) == 2
+    assert prepare_source_data(cache, "b", (one,), [one.url]).folder != first.folder
     assert find_source_data(cache, "a") == first
 
 

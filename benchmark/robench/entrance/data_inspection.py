@@ -123,7 +123,8 @@ def describe_inspected(one: Inspected) -> Iterator[str]:
 def _repeats(summary: DataSummary) -> str:
     """Returns what happened to repeated pairs."""
     kept = any(note.endswith("and are kept") for note in summary.notes)
-    return f"{summary.repeats:,} repeats of a user-item pair" + (" (kept)" if kept else "")
+    noun = "repeat" if summary.repeats == 1 else "repeats"
+    return f"{summary.repeats:,} {noun} of a user-item pair" + (" (kept)" if kept else "")
 
 
 def _entry(settings: Mapping[str, Any]) -> str:

@@ -131,6 +131,9 @@ def prepare_source_data(
         base = cache.folder / KIND
         base.mkdir(exist_ok=True)
         with locked(base / f"{quote(name, safe='')}.lock"):
+            with suppress(UserError):  # damaged files are prepared again
+                if not given and (found := find_source_data(cache, name)):
+                    return found  # another process has prepared them in the meantime
             return _prepare(cache, name, downloads, origins, report)
     except OSError as error:
         raise cache.describe_failure(error) from None

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
+from robench.api.errors import counted
 from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
 from robench_plugins.datasets.reading.files import JSON_LINES
 from robench_plugins.datasets.reading.json_lines import json_objects
@@ -178,7 +179,7 @@ def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item],
             categories = dict.fromkeys(_texts(row.get("categories") or row.get("category") or ()))
             title, description = " ".join(_texts(row.get("title"))), " ".join(_texts(row.get("description")))
             products[name] = Item(title, None, tuple(categories), description)
-    note = f"{repeated} products are described again: the first description is kept"
+    note = f"{counted(repeated, 'repeated description')} of products: the first one is kept"
     return products, (note,) if repeated else ()
 
 

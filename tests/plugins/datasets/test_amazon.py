@@ -92,7 +92,7 @@ def test_metadata_of_every_year(tmp_path):
         "0700026657": Item("It's", None, ("Beauty", "Hair"), "A"),
         "B00000JD4V": Item("Game", None, ("Games", "PC"), "a b"),
     }
-    assert ratings.notes == ("1 products are described again: the first description is kept",)
+    assert ratings.notes == ("1 repeated description of products: the first one is kept",)
 
 
 def test_an_order_that_cannot_be_seen_is_asked_for(tmp_path):
