@@ -200,12 +200,15 @@ class TrainData:
             enter the loss.
         catalogue: the items.
         profiles: a description of each real user, or an empty tuple if the data set has no profiles.
+        known: the known items of cold users who are validated on, with one row per real user. They serve as histories
+            when weights are selected, and never enter the loss. None if there are no cold users.
     """
 
     train: Interactions
     validation: Interactions
     catalogue: Catalogue
     profiles: tuple[str, ...] = ()
+    known: Interactions | None = None
 
     @property
     def n_users(self) -> int:

@@ -22,7 +22,7 @@ class DataSummary:
         items: the items that are left.
         interactions: the interactions that are left.
         parts: the interactions of training, validation and test.
-        evaluated: the users with both a training and a test item.
+        evaluated: the users with both a training or known item and a test item.
         first: the earliest time that is left, such as ``1995-01-09``, or an empty string if there are no times.
         last: the latest time that is left, in the same form.
         equal_times: the share of interactions whose time equals that of another interaction of the same user. It is
@@ -32,6 +32,7 @@ class DataSummary:
         described: the number of kept items with a title, a year, genres and a description, by the name of the field.
         profiles: the number of kept users with a profile.
         notes: one line for the user per peculiarity of the data.
+        known: the interactions of cold users that are known at test time.
     """
 
     rows: int = 0
@@ -51,6 +52,7 @@ class DataSummary:
     described: Mapping[str, int] = field(default_factory=dict)
     profiles: int = 0
     notes: tuple[str, ...] = ()
+    known: int = 0
 
 
 def describe_summary(summary: DataSummary) -> str:

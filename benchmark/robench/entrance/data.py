@@ -34,6 +34,7 @@ def _columns(row: DataRow) -> dict[str, Any]:
         "split": row.split,
         **{name: getattr(summary, name) for name in COUNTS},
         **dict(zip(PARTS, summary.parts, strict=True)),
+        "known": summary.known,
         "evaluated": summary.evaluated,
         "first": summary.first or None,
         "last": summary.last or None,

@@ -15,7 +15,7 @@ from robench.api.errors import SettingError, UserError, counted
 from robench.api.models.base import Model
 from robench.api.surfaces import SURFACES
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts
-from robench.spec import Cell
+from robench.spec import Cell, Part
 from robench.suite.load import Suite
 from robench.suite.yaml import format_path
 
@@ -24,6 +24,13 @@ def find_defense_misfit(model: Planned[Model], defense: Planned[Defense]) -> str
     """Returns the reason why a defence does not fit a model, or an empty string."""
     problem = defense.component.problem(model.cls)
     return f"{model.part.name} {problem}, so {defense.part.label} does not fit" if problem else ""
+
+
+def find_split_misfit(model: Planned[Model], split: Part) -> str:
+    """Returns the reason why a model does not fit a split, or an empty string."""
+    if split.name == "cold-users" and model.cls.cold_user == "fold-in":
+        return f"{model.part.name} learns a vector per user, and cold-users tests users that no fit sees"
+    return ""
 
 
 def find_attack_misfit(attack: PlannedAttack) -> str:

@@ -14,7 +14,13 @@ from robench.api.metric import Measure
 from robench.api.models.base import Model
 from robench.host.registry import Registry
 from robench.plan.filters import without_excluded
-from robench.plan.misfits import find_attack_misfit, find_defense_misfit, find_endless_warmups, find_surface_misfit
+from robench.plan.misfits import (
+    find_attack_misfit,
+    find_defense_misfit,
+    find_endless_warmups,
+    find_split_misfit,
+    find_surface_misfit,
+)
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts, is_baseline, is_standard, make_parts
 from robench.plan.tables import plan_tables
 from robench.spec import PROTOCOL_VERSION, Cell, Poison, TargetChoice, Victim
@@ -97,7 +103,8 @@ def _test_cells(
     suite: Suite, victim: Victim, model: Planned[Model], defense: Planned[Defense], attacks: Iterable[PlannedAttack]
 ) -> Iterable[Cell]:
     """Yields the clean cell of a victim, and the cells under attacks at test time."""
-    misfit, baseline = find_defense_misfit(model, defense), is_baseline(model)
+    misfit = find_split_misfit(model, victim.split) or find_defense_misfit(model, defense)
+    baseline = is_baseline(model)
     yield Cell(victim, users=suite.users, skip=misfit, baseline=baseline)
     for attack in attacks:
         if attack.component.stage != "test":
@@ -124,7 +131,7 @@ def _poisoned_cells(
     suite: Suite, clean: Victim, model: Planned[Model], defense: Planned[Defense], attack: PlannedAttack
 ) -> Iterable[Cell]:
     """Yields the cells of the poisoned twins of a victim."""
-    skip = find_defense_misfit(model, defense) or find_attack_misfit(attack)
+    skip = find_split_misfit(model, clean.split) or find_defense_misfit(model, defense) or find_attack_misfit(attack)
     # A corruption has no target items. More target sets would only repeat the same victim.
     sets = range(1 if isinstance(attack.component, Corruption) else suite.targets.sets)
     for epsilon, number in product(attack.epsilons, sets):

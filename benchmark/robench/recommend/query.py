@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robench.api.data import Interactions, joined
+from robench.api.data import Interactions
 from robench.api.errors import UserError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
@@ -134,7 +134,7 @@ class Query:
             history = Interactions.from_rows([self.items], len(self.data.catalogue.ids))
             held, row = Interactions.from_rows([[]], history.n_items), 0
         else:
-            history, held = joined(self.data.train, self.data.validation), self.data.test
+            history, held = self.data.history(), self.data.test
             row = self.user
         users = np.array([row], dtype=np.int64)
         scores = torch.from_numpy(check_scores(self._scores(model, history), 1, history.n_items))
@@ -165,7 +165,7 @@ class Query:
                 "popularity": "as for everybody",
             }[model.cold_user]
             return f"a new user with {self._titles_of(self.items)}: {how}"
-        known = len(self.data.train.row(self.user)) + len(self.data.validation.row(self.user))
+        known = len(self.data.history().row(self.user))
         held = self.data.test.row(self.user).tolist()
         rest = f", held out: {self._titles_of(held)}" if held else ""
         return f"user {self.data.user_ids[self.user]}: {known} known items{rest}"

@@ -35,6 +35,7 @@ def _cells(summary: DataSummary) -> dict[str, str]:
         "users": str(summary.users),
         "items": str(summary.items),
         "training, validation, test": f"{train}, {validation}, {test}",
+        "known items of cold users": str(summary.known) if summary.known else "–",
         "users with a training and a test item": str(summary.evaluated),
         "times": f"{summary.first} to {summary.last}" if summary.first else "–",
         "at equal times": "–" if summary.equal_times is None else f"{summary.equal_times:.1%}",

@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
-from robench.api.data import HeldOut, IntArray, Interactions, joined
+from robench.api.data import HeldOut, IntArray, Interactions
 from robench.api.metric import Measure, Metric
 from robench.api.usage import record_usage
 from robench.engine.attack.measurement import Measurement
@@ -197,7 +197,7 @@ class FittedVictim:
         return clean
 
     def _measure_clean(self, cell: Cell) -> _CleanVictim:
-        history = joined(self.data.train, self.data.validation)
+        history = self.data.history()
         held = self.held.read()
         has_likes = any(metric.needs == "likes" for metric in self.metrics.values())
         victim = MeasuredVictim(

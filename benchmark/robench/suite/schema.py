@@ -151,6 +151,25 @@ class GlobalTime(BaseConfig):
         return self
 
 
+class ColdUsers(BaseConfig):
+    """The split ``cold-users``.
+
+    Random users are held out as a whole. ``known`` is the share of their events that models get at test time.
+    """
+
+    validation: Share = 0.1
+    test: Share = 0.1
+    known: Share = 0.8
+    held_out: Literal["random", "last"] = "random"
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("the shares of validation and test leave nobody to train on")
+        return self
+
+
 class OwnFiles(BaseConfig):
     """The split ``files``: the source is split already.
 
@@ -174,6 +193,7 @@ SPLITS: dict[str, type[BaseConfig]] = {
     "random-ratio": RandomRatio,
     "global-time": GlobalTime,
     "files": OwnFiles,
+    "cold-users": ColdUsers,
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robench.api.data import IntArray
+from robench.engine.data.splits import KNOWN, TRAIN
 
 BITS = 63  # of a non-negative int64
 
@@ -144,12 +145,13 @@ def new_if_held_out(events: Events, parts: NDArray[np.int8]) -> NDArray[np.bool_
     """Returns a mask without held-out events that repeat a pair, bool [n].
 
     Known items are never ranked. Therefore a held-out item is no question if its user has it in an earlier part, or
-    earlier in the same part. All training events stay.
+    earlier in the same part. All training events stay, and all known events of cold users.
 
     Args:
         events: sorted events.
-        parts: the part of each event: 0 training, 1 validation, 2 test.
+        parts: the part of each event: 0 training, 1 validation, 2 test, 3 known.
     """
+    parts = np.where(parts == KNOWN, TRAIN, parts)
     order = np.lexsort((parts, events.items, events.users))
     users, items = events.users[order], events.items[order]
     again = np.append(False, (users[1:] == users[:-1]) & (items[1:] == items[:-1]))

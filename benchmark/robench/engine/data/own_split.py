@@ -74,3 +74,9 @@ def describe_own_split(train: Interactions, validation: Interactions, test: Inte
     if not len(validation):
         lines.append("no validation items: neural models train for all their epochs and keep the last weights")
     return lines
+
+
+def describe_cold(validation: Interactions, test: Interactions) -> list[str]:
+    """Returns a line about the cold users."""
+    counts = [int((part.lengths() > 0).sum()) for part in (validation, test)]
+    return [f"cold users: {counts[0]} for validation, {counts[1]} for the test; no fit sees their items"]

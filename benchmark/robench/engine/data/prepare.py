@@ -11,9 +11,9 @@ from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
 from robench.engine.data.events import Events, k_core, new_if_held_out, once_per_pair, sort_events
 from robench.engine.data.ids import number_ids
-from robench.engine.data.own_split import check_own_split, describe_own_split, once_in_earliest_part
+from robench.engine.data.own_split import check_own_split, describe_cold, describe_own_split, once_in_earliest_part
 from robench.engine.data.prepared import Prepared
-from robench.engine.data.splits import TEST, TRAIN, VALIDATION, parts_of
+from robench.engine.data.splits import KNOWN, TEST, TRAIN, VALIDATION, parts_of
 from robench.engine.data.summary import Log, summarise
 from robench.spec import Part
 
@@ -74,20 +74,21 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     part = events.parts
     if part is None:
         part = parts_of(split, events.users, events.times, timed=ratings.times is not None)
-    known = 0
+    dropped = 0
     if repeats and config.repeats == "all":
         new = new_if_held_out(events, part)
-        known = len(events) - int(new.sum())
+        dropped = len(events) - int(new.sum())
         events, part = events.chosen(new), part[new]
-    train, validation, test = (
-        _rows(events.chosen(part == p), len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST)
+    train, validation, test, known = (
+        _rows(events.chosen(part == p), len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST, KNOWN)
     )
+    cold = split.name == "cold-users"
     names = [item_ids[i] for i in item_numbers.tolist()]
     catalogue = Catalogue(tuple(names), tuple(_tidy(ratings.catalogue.get(name)) for name in names))
     names = [user_ids[u] for u in user_numbers.tolist()]
     profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names)
-    notes += describe_own_split(train, validation, test) if own else []
-    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated, tuple(notes), known)
+    notes += describe_own_split(train, validation, test) if own else describe_cold(validation, test) if cold else []
+    log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated, tuple(notes), dropped)
     return Prepared(
         train,
         validation,
@@ -96,7 +97,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         tuple(names),
         ratings.times is not None,
         profiles if any(profiles) else (),
-        summarise(log, config, events, (train, validation, test), catalogue, profiles),
+        summarise(log, config, events, (train, validation, test, known), catalogue, profiles),
+        known if cold else None,
     )
 
 

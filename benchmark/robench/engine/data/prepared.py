@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robench.api.codec import decode, encode
-from robench.api.data import Catalogue, HeldOut, Interactions, Item, TrainData
+from robench.api.data import Catalogue, HeldOut, Interactions, Item, TrainData, joined
 from robench.api.summary import DataSummary
 
 
@@ -32,6 +33,10 @@ class Prepared:
         timed: whether the source has times. Otherwise the order of rows in the source counts as time.
         profiles: a text per user. The tuple is empty if the source has no profiles.
         summary: what was read, and what the filters left. It does not belong to ``sha256``.
+        known: the known items of cold users, which no fit sees. None if the split has no cold users.
+
+    Raises:
+        ValueError: if a cold user has training items.
     """
 
     train: Interactions
@@ -42,10 +47,28 @@ class Prepared:
     timed: bool = True
     profiles: tuple[str, ...] = ()
     summary: DataSummary = field(default_factory=DataSummary)
+    known: Interactions | None = None
+
+    def __post_init__(self) -> None:
+        """Checks that no fit could see the items of a cold user."""
+        if self.known is not None and (self.train.lengths() * self.known.lengths()).any():
+            raise ValueError("a cold user has training items")
 
     def train_data(self) -> TrainData:
-        """Returns the data that a fit may see."""
-        return TrainData(self.train, self.validation, self.catalogue, self.profiles)
+        """Returns the data that a fit may see.
+
+        Of cold users, it holds the items of those that are validated on, and none of those that are tested.
+        """
+        known = None if self.known is None else _only(self.known, self.validation.lengths() > 0)
+        return TrainData(self.train, self.validation, self.catalogue, self.profiles, known)
+
+    def given(self) -> Interactions:
+        """Returns each user's training items, or the known items of a cold user."""
+        return self.train if self.known is None else joined(self.train, self.known)
+
+    def history(self) -> Interactions:
+        """Returns each user's history at test time: given items, then validation items."""
+        return joined(self.given(), self.validation)
 
     def held_out(self) -> HeldOut:
         """Returns the test items under a fresh seal."""
@@ -55,7 +78,8 @@ class Prepared:
         """Returns a digest of the interactions, ids and texts."""
         facts: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
         texts = json.dumps(facts + ([self.profiles] if self.profiles else []))
-        parts = [part.sha256() for part in (self.train, self.validation, self.test)]
+        known = [] if self.known is None else [self.known]
+        parts = [part.sha256() for part in (self.train, self.validation, self.test, *known)]
         return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
@@ -73,7 +97,7 @@ class Prepared:
             "summary": encode(self.summary),
         }
         arrays: dict[str, NDArray[Any]] = {"texts": np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)}
-        for name in ("train", "validation", "test"):
+        for name in ("train", "validation", "test", *([] if self.known is None else ["known"])):
             part: Interactions = getattr(self, name)
             arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items, f"{name}_times": part.times}
         buffer = io.BytesIO()
@@ -91,14 +115,23 @@ class Prepared:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             texts = json.loads(file["texts"].tobytes())
             n_items = len(texts["item_ids"])
-            train, validation, test = (
-                Interactions(file[f"{name}_indptr"], file[f"{name}_items"], file[f"{name}_times"], n_items)
-                for name in ("train", "validation", "test")
-            )
+            train, validation, test = (_read(file, name, n_items) for name in ("train", "validation", "test"))
+            known = _read(file, "known", n_items) if "known_indptr" in file else None
         items = tuple(Item(i["title"], i["year"], tuple(i["genres"]), i.get("description", "")) for i in texts["items"])
         catalogue = Catalogue(tuple(texts["item_ids"]), items)
         profiles = tuple(texts.get("profiles", ()))
         summary = decode(DataSummary, texts["summary"])
         return Prepared(
-            train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]), profiles, summary
+            train, validation, test, catalogue, tuple(texts["user_ids"]), bool(texts["timed"]), profiles, summary, known
         )
+
+
+def _only(data: Interactions, users: NDArray[np.bool_]) -> Interactions:
+    """Returns interactions in which all other users have empty rows."""
+    kept = users[data.users()]
+    indptr = np.concatenate([[0], np.cumsum(np.where(users, data.lengths(), 0))]).astype(np.int64)
+    return Interactions(indptr, data.items[kept], data.times[kept], data.n_items)
+
+
+def _read(file: Mapping[str, NDArray[Any]], name: str, n_items: int) -> Interactions:
+    return Interactions(file[f"{name}_indptr"], file[f"{name}_items"], file[f"{name}_times"], n_items)

@@ -10,12 +10,15 @@ from robench.api.errors import DataError
 from robench.api.rng import Rng
 from robench.spec import Part
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
+TRAIN, VALIDATION, TEST, KNOWN = 0, 1, 2, 3
+FEWEST_OF_COLD = 5  # the fewest events of a cold user, as in Liang et al. (WWW 2018)
 PartArray = NDArray[np.int8]
 
 
 def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> PartArray:
-    """Returns the part of every event, int8 [n]: 0 training, 1 validation, 2 test.
+    """Returns the part of every event, int8 [n].
+
+    The parts are 0 training, 1 validation, 2 test, 3 known.
 
     Args:
         split: the name and the settings of the split.
@@ -31,6 +34,15 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> P
         return leave_last_out(users, int(split.config.get("n", 1)))
     if split.name == "random-ratio":
         return random_ratio(users, tuple(split.config["ratios"]), Rng(int(split.config["seed"])).child("split"))
+    if split.name == "cold-users":
+        return cold_users(
+            users,
+            float(split.config["validation"]),
+            float(split.config["test"]),
+            float(split.config["known"]),
+            split.config["held_out"] == "last",
+            Rng(int(split.config["seed"])).child("split"),
+        )
     if split.name == "global-time":
         if not timed:
             raise DataError("the split global-time needs times, and this data set has none")
@@ -73,6 +85,44 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartAr
     test = np.minimum(test, length - 1)
     validation = np.minimum(validation, length - 1 - test)
     return np.where(place < test, TEST, np.where(place < test + validation, VALIDATION, TRAIN)).astype(np.int8)
+
+
+def cold_users(users: IntArray, validation: float, test: float, known: float, by_time: bool, rng: Rng) -> PartArray:
+    """Holds out whole users, of whom a part of the events is known.
+
+    Models score these users from the known events at test time.
+
+    This is the protocol of Liang et al. (WWW 2018). Of the users with at least 5 events, round(validation · users) and
+    round(test · users) random ones are cold. All events of the other users are for training. A cold user with n events
+    has round((1 − known) · n) held-out events, at least one. The rest are known at test time.
+
+    Args:
+        users: the user of each event, int64 [n], sorted.
+        validation: the share of users to validate on.
+        test: the share of users to test on.
+        known: the share of a cold user's events that is known.
+        by_time: whether the last events are held out, instead of random ones.
+        rng: the random stream of the split.
+
+    Raises:
+        DataError: if no user is left for training, or for the test.
+    """
+    place, length = _places(users)
+    able = np.flatnonzero(np.bincount(users) >= FEWEST_OF_COLD)
+    drawn = rng.child("users").numpy().permutation(able)
+    tested, validated = int(test * len(able) + 0.5), int(validation * len(able) + 0.5)
+    if not tested or tested + validated >= len(able):
+        problem = f"{len(able)} users have at least {FEWEST_OF_COLD} events: too few to hold some of them out"
+        raise DataError(problem)
+    part_of = np.full(int(users[-1]) + 1, TRAIN, dtype=np.int8)
+    part_of[drawn[:tested]], part_of[drawn[tested : tested + validated]] = TEST, VALIDATION
+    if not by_time:
+        order = np.lexsort((rng.child("events").numpy().random(len(users)), users))
+        place[order] = _places(users[order])[0]
+    held = np.maximum(1, np.floor((1 - known) * length + 0.5)).astype(np.int64)
+    parts = part_of[users]
+    parts[(parts != TRAIN) & (place < length - held)] = KNOWN
+    return parts
 
 
 def global_time(times: IntArray, validation: float, test: float) -> PartArray:

@@ -50,7 +50,7 @@ def summarise(
     log: Log,
     config: DatasetConfig,
     events: Events,
-    parts: tuple[Interactions, Interactions, Interactions],
+    parts: tuple[Interactions, Interactions, Interactions, Interactions],
     catalogue: Catalogue,
     profiles: Sequence[str],
 ) -> DataSummary:
@@ -60,11 +60,11 @@ def summarise(
         log: the raw log.
         config: the filters.
         events: the events that the filters have left.
-        parts: the training, validation and test items.
+        parts: the training, validation and test items, and the known items of cold users.
         catalogue: the items that are left.
         profiles: the text about each user that is left.
     """
-    train, _, test = parts
+    train, _, test, known = parts
     ticks, timed = log.ratings.ticks, log.ratings.times is not None
     ties = _equal_times(events) if timed else None
     return DataSummary(
@@ -76,7 +76,8 @@ def summarise(
         items=train.n_items,
         interactions=len(events),
         parts=(len(parts[0]), len(parts[1]), len(parts[2])),
-        evaluated=int(((train.lengths() > 0) & (test.lengths() > 0)).sum()),
+        evaluated=int(((train.lengths() + known.lengths() > 0) & (test.lengths() > 0)).sum()),
+        known=len(known),
         first=describe_time(int(events.times.min()), ticks) if timed else "",
         last=describe_time(int(events.times.max()), ticks) if timed else "",
         equal_times=ties,

@@ -12,12 +12,12 @@ from robench.spec import TargetChoice, UserSample
 
 
 def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
-    """Returns the users with training and held-out items, or a sample of them.
+    """Returns the users with training or known items and held-out items, or a sample.
 
     Returns:
         The users, int64, sorted.
     """
-    users = np.flatnonzero((data.test.lengths() > 0) & (data.train.lengths() > 0)).astype(np.int64)
+    users = np.flatnonzero((data.test.lengths() > 0) & (data.given().lengths() > 0)).astype(np.int64)
     if sample is None or sample.sample >= len(users):
         return users
     drawn = Rng(sample.seed).child("users").numpy().choice(users, sample.sample, replace=False)

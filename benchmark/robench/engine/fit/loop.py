@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.data import IntArray, Interactions, TrainData, joined
 from robench.api.defense import Defense
 from robench.api.errors import PluginError
 from robench.api.models.base import Model
@@ -58,7 +58,7 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
             users.
 
     Returns:
-        One row of training items per real user, and the users, int64 [V], sorted.
+        One row of training items, or known items of a cold user, per real user, and the users, int64 [V], sorted.
     """
     real = Interactions(
         data.train.indptr[: data.n_real_users + 1],
@@ -66,6 +66,8 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
         data.train.times[: data.train.indptr[data.n_real_users]],
         data.n_items,
     )
+    if data.known is not None:
+        real = joined(real, data.known)
     users = np.flatnonzero((data.validation.lengths() > 0) & (real.lengths() > 0)).astype(np.int64)
     if most is not None and len(users) > most:
         users = np.sort(Rng(0).child("validation").numpy().choice(users, most, replace=False))
