@@ -143,3 +143,26 @@ def test_years_are_ascii_digits(tmp_path, cell, year):
     (tmp_path / "i.csv").write_text(f"item_id,title,year\n1,One,{cell}\n", encoding="utf-8")
     catalogue = CsvFile.make(path=tmp_path / "r.csv", items=tmp_path / "i.csv").load().catalogue
     assert catalogue["1"].year == year
+
+
+@pytest.mark.parametrize("repeats", ["first", "last", "all"])
+def test_three_orders_of_the_rows_give_the_same_bytes(tmp_path, repeats):
+    generator = np.random.default_rng(3)
+    columns = (generator.integers(0, high, 300) for high in (20, 15, 40, 6))
+    lines = sorted(
+        f"u{user},{item},{1_500_000_000 + time}.{time % 3},{star}"
+        for user, item, time, star in zip(*columns, strict=True)
+    )
+    orders = {"sorted": lines, "reversed": lines[::-1], "shuffled": generator.permutation(lines).tolist()}
+    for split in (
+        LAST,
+        Part("random-ratio", {"ratios": [8, 1, 1], "seed": 0}, "s"),
+        Part("global-time", {"validation": 0.1, "test": 0.1, "seed": 0}, "s"),
+    ):
+        contents = set()
+        for name, order in orders.items():
+            path = tmp_path / f"{name}.csv"
+            path.write_text("\n".join(["user,item,time,rating", *order]))
+            source = CsvFile.make(path=path, repeats=repeats, min_rating=1, min_item_interactions=2)
+            contents.add(prepare(source.load(), source.config, split).to_bytes())
+        assert len(contents) == 1

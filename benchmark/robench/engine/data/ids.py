@@ -28,7 +28,7 @@ def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], IntArray]:
     else:
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
     if (order[1:] > order[:-1]).all():
-        return list(names), codes.astype(np.int64)
+        return list(names), codes.astype(np.int64, copy=False)
     place = np.empty(len(names), dtype=np.int64)
     place[order] = np.arange(len(names))
     return [names[i] for i in order.tolist()], place[codes]

@@ -171,11 +171,11 @@ def _number_codes(values: NDArray[np.signedinteger[Any]]) -> Ids:
     least, size = int(values.min()), int(values.max()) - int(values.min()) + 1
     if size > 4 * len(values):
         distinct, codes = np.unique(values, return_inverse=True)
-        return Ids(codes.astype(np.int32), [str(value) for value in distinct.tolist()])
+        return Ids(codes, [str(value) for value in distinct.tolist()])
     values = values - least
     present = np.zeros(size, dtype=bool)
     present[values] = True
-    numbers = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    numbers = np.cumsum(present, dtype=np.int64) - 1
     return Ids(numbers[values], [str(value + least) for value in np.flatnonzero(present).tolist()])
 
 

@@ -14,7 +14,7 @@ from robench_plugins.datasets.reading.table import Table, is_text, shortened
 
 LARGEST = 2**63 - 1
 DECIMALS = 9
-# The smallest absolute median that makes whole numbers count as milliseconds, microseconds or nanoseconds since 1970.
+# The limits that at least half of the whole numbers must reach to count as milliseconds, microseconds or nanoseconds since 1970.
 UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
 DATED = 10**8  # seconds; smaller times are no times since 1970
 TICKS = 10**DECIMALS
@@ -92,11 +92,15 @@ def _from_whole(table: Table, values: IntArray, key: str) -> Times:
     """Returns times of whole numbers, in the unit that their size suggests."""
     values = values.astype(np.int64, copy=False)
     _refuse_negative(table, values, key)
-    middle = int(np.median(values))
     for least, ticks, unit in UNITS:
-        if middle >= least:
+        if _mostly_from(values, least):
             return Times(values, ticks, (f"times are read as {unit}",))
-    return Times(values, 1 if middle >= DATED else None)
+    return Times(values, 1 if _mostly_from(values, DATED) else None)
+
+
+def _mostly_from(values: IntArray | FloatArray, least: int) -> bool:
+    """Returns whether at least half of the values reach a limit."""
+    return 2 * int(np.count_nonzero(values >= least)) >= len(values)
 
 
 def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
@@ -108,7 +112,7 @@ def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
     if (values == np.floor(values)).all() and values.max() < 2.0**63:
         return _from_whole(table, values.astype(np.int64), key)
     micros = np.round(values * MICRO)
-    if np.median(values) >= DATED and micros.max() < 2.0**53 and (micros / MICRO == values).all():
+    if _mostly_from(values, DATED) and micros.max() < 2.0**53 and (micros / MICRO == values).all():
         return Times(micros.astype(np.int64), MICRO)
     return Times(np.unique(values, return_inverse=True)[1].astype(np.int64), None, (RANKED,))
 
@@ -128,7 +132,7 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
         raise table.error(f"{key} {column[row].as_py()} is negative", row, NEGATIVE)
     if (values % TICKS == 0).all():
         return _from_whole(table, values // TICKS, key)
-    return Times(values, TICKS if int(np.median(values)) >= DATED * TICKS else None)
+    return Times(values, TICKS if _mostly_from(values, DATED * TICKS) else None)
 
 
 def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
