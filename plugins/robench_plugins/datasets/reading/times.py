@@ -14,7 +14,8 @@ from robench_plugins.datasets.reading.table import Table, is_text, shortened
 
 LARGEST = 2**63 - 1
 DECIMALS = 9
-# The limits that at least half of the whole numbers must reach to count as milliseconds, microseconds or nanoseconds since 1970.
+# The limits in absolute numbers that make whole numbers count as milliseconds, microseconds or nanoseconds since 1970,
+# if at least half of them reach a limit.
 UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
 DATED = 10**8  # seconds; smaller times are no times since 1970
 TICKS = 10**DECIMALS
