@@ -96,6 +96,20 @@ def test_a_failed_download_says_what_to_do_by_hand(registry, site, tmp_path):
     assert "is in" in prepare_dataset("tiny", (str(tmp_path / "tiny.zip"),), registry)[0]
 
 
+def test_files_that_differ_from_those_before_are_said(site, registry, tmp_path):
+    class Unchecked(registry.entries["dataset"][0].target):
+        downloads: ClassVar = (Download(f"{site.address}/tiny.zip"),)
+
+    registry.entries["dataset"] = [Entry("tiny", "mine:x", Unchecked)]
+    first = prepare_dataset("tiny", (), registry)
+    assert "no checksum is published" in first[1]
+    assert not any("the files differ" in line for line in first)
+    with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as file:
+        file.writestr("tiny/log.txt", ROWS + "0 0\n")
+    second = prepare_dataset("tiny", (str(tmp_path / "tiny.zip"),), registry)
+    assert any("the files differ from those before" in line for line in second)
+
+
 def test_other_data_sets_have_no_files_on_the_web(registry):
     registry.entries["dataset"] += Registry.of(Host.discover()).entries["dataset"][:2]
     with pytest.raises(UserError, match="csv has no files on the web"):

@@ -112,14 +112,17 @@ def prepare_dataset(name: str, given: Sequence[str], registry: Registry) -> list
         raise UserError(f"{name} has no files on the web", hint=did_you_mean(name, known))
     identity = registry.identity("dataset", entry)
     cache = Cache(default_folder())
-    if not given and (found := _find(cache, identity)):
-        return [f"{name} is here already: {found.folder}", *_describe_files(found)]
+    before = _find(cache, identity)
+    if before and not given:
+        return [f"{name} is here already: {before.folder}", *_describe_files(before)]
     with _progress() as bar:
         try:
             prepared = prepare_source_data(cache, identity, cls.downloads, given, lambda file: _reporter(bar, file))
         except UserError as error:
             raise _with_advice(error, name, given, cls) from None
     lines = [f"{name} is in {prepared.folder}", *_describe_files(prepared)]
+    if before and before.folder != prepared.folder:
+        lines.append(f"the files differ from those before, which are in {before.folder}: run measures again")
     return [
         *lines,
         f"licence: {cls.licence}",
