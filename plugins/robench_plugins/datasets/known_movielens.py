@@ -14,6 +14,9 @@ CHECKSUMS = "https://github.com/eli-osherovich/papers_with_code (datasets/moviel
 SIZES = "https://raw.githubusercontent.com/tensorflow/datasets/master/tensorflow_datasets/url_checksums/movielens.txt"
 
 
+QUOTED = f"several public repositories that quote {FILES}/ml-32m.zip.md5"
+
+
 class KnownMovieLens(Dataset):
     """Reads the downloaded archive of a version of MovieLens."""
 
@@ -82,9 +85,7 @@ class MovieLens32M(KnownMovieLens):
 
     source: ClassVar[str] = "https://files.grouplens.org/datasets/movielens/ml-32m-README.html"
     downloads: ClassVar[tuple[Download, ...]] = (
-        Download(
-            f"{FILES}/ml-32m.zip", 238_950_008, "md5:d472be332d4daa821edc399621853b57", (f"{FILES}/ml-32m.zip.md5",)
-        ),
+        Download(f"{FILES}/ml-32m.zip", 238_950_008, "md5:d472be332d4daa821edc399621853b57", (QUOTED,)),
     )
 
 
