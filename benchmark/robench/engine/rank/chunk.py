@@ -98,14 +98,17 @@ def build_chunk(
     position, place, target = flatten_rows(held, users)
     padded = np.full((len(users), int(place.max(initial=0)) + 1), -1, dtype=np.int64)
     padded[position, place] = target
-    # Each known pair writes its number into its entry. If a pair is repeated, the last number stays.
-    # Held-out pairs are erased.
-    cell, number = row * history.n_items + item, np.arange(len(row))
-    last = np.empty(len(users) * history.n_items, dtype=np.int32)
-    last[cell] = number
-    last[position * history.n_items + target] = -1
-    distinct = last[cell] == number
-    mask = (torch.from_numpy(row[distinct]), torch.from_numpy(item[distinct]))
+    # A known pair is masked once, even if it is repeated. Held-out pairs are not masked.
+    cells = np.sort(row * history.n_items + item)
+    masked = np.ones(len(cells), dtype=np.bool_)
+    masked[1:] = cells[1:] != cells[:-1]
+    held_cells = position * history.n_items + target
+    first = np.searchsorted(cells, held_cells)
+    known = first < len(cells)
+    known[known] = cells[first[known]] == held_cells[known]
+    masked[first[known]] = False
+    mask_row, mask_item = np.divmod(cells[masked], history.n_items)
+    mask = torch.from_numpy(mask_row), torch.from_numpy(mask_item)
     chunk = EvaluationChunk(torch.from_numpy(np.array(users, dtype=np.int64)), mask, torch.from_numpy(padded))
     if negatives is None:
         return chunk
