@@ -5,9 +5,9 @@
 FILE holds one user per line: `user item item ...`, such as Amazon Beauty of S3-Rec (22,363 users x 12,101 items). The
 split is leave-last-out. For each model, a new process on one thread prepares the data, fits the model for a few epochs
 with validation, and measures the clean ranks of all users. If the model has embedded inputs, PGD with two steps attacks
-the first users. Each line shows the process seconds of the fit and of the clean cell, and the peak resident memory after
-each step. The column ``declared`` holds the memory that the model declares beforehand. The exit code is 1 if a model
-needs more than 3 GiB that it did not declare.
+the first users. Each line shows the process seconds of the fit and of the clean cell, and the peak resident memory in
+GiB after each step. The column ``declared`` holds the memory that the model declares beforehand. The exit code is 1 if
+a model needs more than 3 GiB and more than it declared.
 """
 
 import argparse
@@ -18,10 +18,35 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from robench.api import Defense, Rng
+from robench.api.data import joined
+from robench.engine.data.prepare import prepare
+from robench.engine.fit.loop import fit
+from robench.engine.measure import MeasuredVictim
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.spec import Part
+from robench_plugins.attacks.embedding.pgd import Pgd
+from robench_plugins.datasets.sequences import Sequences
+
 GIB, MOST = 2**30, 3.0
-MODELS = (
-    "popularity user-knn item-knn ease mf neumf multi-vae lightgcn lstm gru4rec sasrec bert4rec".split()
-)
+MODELS = [
+    "popularity",
+    "user-knn",
+    "item-knn",
+    "ease",
+    "mf",
+    "neumf",
+    "multi-vae",
+    "lightgcn",
+    "lstm",
+    "gru4rec",
+    "sasrec",
+    "bert4rec",
+]
 
 
 def peak():
@@ -31,20 +56,6 @@ def peak():
 
 def measure(file, name, epochs, users):
     """Prints the numbers of one model as JSON."""
-    import numpy as np
-    import torch
-
-    from robench.api import Defense, Rng
-    from robench.api.data import joined
-    from robench.engine.data.prepare import prepare
-    from robench.engine.fit.loop import fit
-    from robench.engine.measure import MeasuredVictim
-    from robench.host.discovery import Host
-    from robench.host.registry import Registry
-    from robench.spec import Part
-    from robench_plugins.attacks.embedding.pgd import Pgd
-    from robench_plugins.datasets.sequences import Sequences
-
     torch.set_num_threads(1)
     source = Sequences.make(path=file)
     data = prepare(source.load(), source.config, Part("leave-last-out", {"seed": 0}, "leave-last-out"))
@@ -63,13 +74,9 @@ def measure(file, name, epochs, users):
         victim = MeasuredVictim(model, history, held, everyone[:users], 0)
         victim.attacked(Pgd.make(steps=2, norm="l2"), 0.05, "pgd")
         numbers["pgd"] = peak()
-    numbers["declared"] = declared(model, rows)
+    needed = model.declared_memory(rows.n_users, rows.n_items, len(rows.train))
+    numbers["declared"] = needed / GIB or None
     print(json.dumps(numbers))
-
-
-def declared(model, rows):
-    """Returns the memory that a model declares, in GiB, or None."""
-    return None
 
 
 def main():
@@ -83,7 +90,7 @@ def main():
     if given.one:
         measure(given.file, given.one, given.epochs, given.users)
         return 0
-    columns = "fit_seconds clean_seconds data fit clean pgd declared".split()
+    columns = ["fit_seconds", "clean_seconds", "data", "fit", "clean", "pgd", "declared"]
     print(f"{'model':12}" + "".join(f"{name:>15}" for name in columns), flush=True)
     missed = 0
     for name in given.only:
@@ -96,7 +103,7 @@ def main():
         numbers = json.loads(result.stdout)
         cells = [numbers.get(column) for column in columns]
         print(f"{name:12}" + "".join(f"{'' if cell is None else round(cell, 2):>15}" for cell in cells), flush=True)
-        missed += max(numbers["clean"], numbers.get("pgd", 0)) > max(MOST, numbers["declared"] or 0)
+        missed += max(numbers["clean"], numbers.get("pgd", 0)) > max(MOST, 0.5 + (numbers["declared"] or 0))
     return int(missed > 0)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from robench.api.data import Catalogue
 from robench.api.errors import UserError, counted, in_lines
-from robench.api.summary import describe_summary
+from robench.api.summary import DataSummary, describe_summary
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
@@ -22,6 +22,7 @@ from robench.run.data import group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, find_file_errors
 from robench.run.encodings import encoding_notes
 from robench.run.estimates import Estimates, describe_open, group_by_victim
+from robench.run.memory import memory_notes
 from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, describe_victim
 from robench.store.folder import Store
@@ -100,7 +101,9 @@ def make_preview(
     skips = note_skips(cell.skip for cell in cells)
     shown = Preview(suite.name, store.folder, [], [], skips, list(suite.notes), excluded=plan.excluded)
     cache = Cache(default_folder())
-    data, catalogues = _prepare(suite, plan.cells, registry, cache, shown)  # the data of all cells, as in a run
+    data, catalogues, summaries = _prepare(
+        suite, plan.cells, registry, cache, shown
+    )  # the data of all cells, as in a run
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)
@@ -109,7 +112,7 @@ def make_preview(
     if to_do := todo.open(cells):
         estimates = Estimates(plan.cells, store)
         _add_estimates(shown.rows, cells, to_do, estimates)
-        shown.notes += describe_open(to_do, estimates)
+        shown.notes += describe_open(to_do, estimates) + memory_notes(to_do, summaries, registry)
     if changed := todo.count("changed"):
         shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
     if todo.damaged:
@@ -145,12 +148,12 @@ def _add_estimates(rows: Sequence[VictimRow], cells: Iterable[Cell], to_do: Iter
 
 def _prepare(
     suite: Suite, cells: Sequence[Cell], registry: Registry, cache: Cache, shown: Preview
-) -> tuple[dict[str, str], dict[str, Catalogue]]:
-    """Returns the digest and the items of every data set and split.
+) -> tuple[dict[str, str], dict[str, Catalogue], dict[str, DataSummary]]:
+    """Returns the digest, the items and the summary of every data set and split.
 
     Errors are added to the refusals of the preview.
     """
-    digests, catalogues = {}, {}
+    digests, catalogues, summaries = {}, {}, {}
     for name, some in group_by_data(cells).items():
         try:
             prepared = load_suite_data(some, suite, registry, cache)
@@ -160,5 +163,6 @@ def _prepare(
             shown.refusals.append(str(error))
             continue
         digests[name], catalogues[name] = prepared.key.sha256, prepared.data.catalogue
+        summaries[name] = prepared.data.summary
         shown.data += [f"{prepared.label}: {describe_summary(prepared.data.summary)}", *prepared.notes]
-    return digests, catalogues
+    return digests, catalogues, summaries

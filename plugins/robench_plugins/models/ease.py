@@ -13,7 +13,8 @@ from robench.api import BaseConfig, DataError, IntArray, TrainData
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix
 
-MOST_ITEMS = 30_000  # A fit holds up to 2.2 dense float64 matrices of items × items, which are 15 GiB for this number.
+MOST_ITEMS = 30_000  # a fit of more items needs more than 15 GiB
+PEAK = 2.2  # the dense float64 matrices of items × items that a fit holds at its peak
 
 
 class Ease(HistoryModel):
@@ -33,6 +34,10 @@ class Ease(HistoryModel):
 
     config: Config
     weights: NDArray[np.float32]
+
+    def declared_memory(self, users: int, items: int, interactions: int) -> int:
+        """Returns the bytes of the dense matrices of items × items."""
+        return int(PEAK * 8 * items**2)
 
     def learn(self, data: TrainData) -> None:
         """Computes B.

@@ -19,6 +19,8 @@ from robench_plugins.models.sparse_matrix import (
     to_state,
 )
 
+ENTRY = 12  # the most bytes of a stored similarity: a float32 and an index
+
 
 class ItemKnn(HistoryModel):
     """Scores an item by its similarity to the items of the history.
@@ -42,6 +44,10 @@ class ItemKnn(HistoryModel):
 
     config: Config
     similarity: Matrix
+
+    def declared_memory(self, users: int, items: int, interactions: int) -> int:
+        """Returns the bytes of the similarities, of which a fit holds three copies."""
+        return 3 * ENTRY * min(self.config.k, items) * items
 
     def learn(self, data: TrainData) -> None:
         """Computes the similarities, one block of items at a time."""

@@ -142,6 +142,19 @@ class Model(Component):
         """
         return None
 
+    def declared_memory(self, users: int, items: int, interactions: int) -> int:
+        """Returns the bytes that a fit needs at its peak, without the data, or 0.
+
+        A model declares this number if it grows faster than the data, as a matrix of items × items does. ``robench
+        plan`` shows it before any work, from 1 GiB on. The result is 0 for a model that declares nothing.
+
+        Args:
+            users: the number of users.
+            items: the size of the catalogue.
+            interactions: the number of training interactions.
+        """
+        return 0
+
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
         """Returns the items that are reranked, or None if the model does not rerank.
 
