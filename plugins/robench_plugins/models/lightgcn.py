@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robench.api import Batch, Embedded, Interactions, PairwiseModel, Rng, TorchConfig, TrainData
+from robench.api.component import LATER
 from robench_plugins.models.sparse_matrix import without_repeats
 
 
@@ -93,6 +94,12 @@ class LightGcn(PairwiseModel):
 
         factors: int = Field(default=64, ge=1, description="Dimensions of the vectors")
         layers: int = Field(default=3, ge=1, description="Number of propagation layers K")
+        max_steps: int = Field(
+            default=120,
+            ge=1,
+            description="Most optimiser steps per epoch: batches grow if the data need more steps",
+            json_schema_extra=LATER,
+        )
         epochs: int = Field(default=60, ge=1)
         batch_size: int = Field(default=2048, ge=1)
         learning_rate: float = Field(default=1e-2, gt=0)
@@ -117,6 +124,15 @@ class LightGcn(PairwiseModel):
         for name, matrix in zip(("adjacency", "transpose"), normalised_adjacency(data.train), strict=True):
             self.register_buffer(name, matrix, persistent=False)
         self._cache: tuple[Tensor, Tensor, tuple[int, int], tuple[Tensor, Tensor]] | None = None
+
+    def batch_rows(self, data: TrainData) -> int:
+        """Returns the number of triples per batch.
+
+        Every step propagates over the whole graph. So the number of steps per epoch is limited, and a batch is larger
+        than ``batch_size`` if the data need more steps. Fake users do not change the size.
+        """
+        real = int(data.train.indptr[data.n_real_users])
+        return max(super().batch_rows(data), -(-real // self.config.max_steps))
 
     def propagated(self) -> tuple[Tensor, Tensor]:
         """Returns the final vectors of all users, [n_users, d], and items, [n_items, d].

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -143,3 +145,18 @@ def test_ease_is_the_closed_form():
     weights = fitted(Ease.make(weight_decay=20.0), data)[0].weights
     np.testing.assert_allclose(weights, reference, rtol=1e-4, atol=1e-6)
     assert not np.diag(weights).any()
+
+
+def test_batches_of_lightgcn_grow_only_if_the_real_data_need_more_steps():
+    data, _ = crowd()
+    fakes = Interactions.from_rows([[1, 2, 3]] * 90, data.n_items)
+    rows = [part.row(user) for part in (data.train, fakes) for user in range(part.n_users)]
+    poisoned = replace(data, train=Interactions.from_rows(rows, data.n_items))
+    for most, size in ((120, 50), (12, 50), (11, 55), (5, 120)):  # 600 real triples
+        model = LightGcn.make(batch_size=50, max_steps=most)
+        assert model.batch_rows(data) == model.batch_rows(poisoned) == size
+        sizes = [len(batch.users) for batch in model.batches(data, Rng(0))]
+        assert max(sizes) == size
+        assert len(sizes) == min(12, most)
+    assert LightGcn.make(batch_size=2048).batch_rows(data) == 2048
+    assert "max_steps" not in LightGcn.make().config.resolved()

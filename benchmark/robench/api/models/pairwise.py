@@ -79,6 +79,11 @@ class PairwiseModel(TorchModel):
             return rows
         return torch.where(warm[:, None], rows, (self.warm.to(weight) @ weight) / self._n_warm)
 
+    def batch_rows(self, data: TrainData) -> int:
+        """Returns the number of triples per batch, which is ``batch_size``."""
+        rows: int = self.config.batch_size
+        return rows
+
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields shuffled triples of real and fake users."""
         generator = rng.numpy()
@@ -86,7 +91,8 @@ class PairwiseModel(TorchModel):
         order = generator.permutation(len(items))
         negatives = sample_negatives(users, data.train, generator)
         columns = [torch.from_numpy(np.asarray(part[order])) for part in (users, items, negatives)]
-        for u, pos, neg in zip(*(torch.split(part, self.config.batch_size) for part in columns), strict=True):
+        size = self.batch_rows(data)
+        for u, pos, neg in zip(*(torch.split(part, size) for part in columns), strict=True):
             yield Batch(u, u.new_empty(len(u), 0), {"positives": pos, "negatives": neg})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
