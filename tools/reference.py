@@ -103,6 +103,18 @@ def bounds(schema: dict[str, Any]) -> Iterator[str]:
     yield from (f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema)
 
 
+def meaning_of(schema: dict[str, Any], inherited: str) -> str:
+    """Returns the description of a setting, with the searched values."""
+    text = schema.get("description") or inherited
+    if (search := schema.get("search")) is None:
+        return text
+    if "choices" in search:
+        values = ", ".join(map(code, search["choices"]))
+    else:
+        values = f"{code(search['low'])} to {code(search['high'])}{', log' if search['log'] else ''}"
+    return f"{text}; searched: {values}"
+
+
 def settings_of(config: type[Any]) -> dict[str, Setting]:
     """Returns {setting: (values, default, meaning)} of a ``Config``.
 
@@ -113,7 +125,7 @@ def settings_of(config: type[Any]) -> dict[str, Setting]:
     fields = [getattr(base, "model_fields", {}) for base in config.__mro__]
     meanings = {name: of[name].description for of in reversed(fields) for name in of if of[name].description}
     return {
-        name: (values_of(field, parts), default_of(field), (field.get("description") or meanings.get(name, "")))
+        name: (values_of(field, parts), default_of(field), meaning_of(field, meanings.get(name, "")))
         for name, field in schema.get("properties", {}).items()
     }
 

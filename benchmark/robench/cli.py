@@ -109,6 +109,36 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 
 
 @app.command()
+def tune(
+    suite: SuiteFile,
+    trials: Annotated[int, typer.Option(help="trials of every model and defence")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="of the search, which draws the settings")] = 0,
+    workers: Annotated[int | None, typer.Option(help="worker processes [default: cores]")] = None,
+    executor: Annotated[str, typer.Option(help="where victims are fitted")] = "local",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="join the dask cluster of this scheduler")
+    ] = None,
+    set_: Set = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin anew, without the trials beside the suite")] = False,
+) -> None:
+    """Choose the settings of every model and defence by validation alone.
+
+    Each gets the same number of trials. The trials and a suite with the chosen settings are written beside the suite.
+    """
+    from robench.tune.search import SearchOptions, describe_search, tune_suite  # noqa: PLC0415  # imports torch
+
+    options = SearchOptions(trials, seed, workers, executor, scheduler, tuple(set_ or ()), fresh)
+    with interrupting_signals():
+        summary = tune_suite(suite, options, Registry.of(Host.discover()), lambda line: say(line, err=True))
+    for line in describe_search(summary):
+        say(line)
+    for line in summary.failures:
+        say(line, err=True)
+    if summary.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def leaderboard(folder: Folder) -> None:
     """Rebuild the tables and the page from plan.json and the records alone."""
     from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # numpy and scipy take a moment

@@ -95,6 +95,8 @@ class Part:
         return digest(self.content())
 
 
+TRIALS_FILE = "trials.jsonl"  # the file of trials in a folder of results
+OWN_STRENGTHS = ("lambda", "epsilon")  # settings of a defence with columns of their own
 NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides nothing
 
 

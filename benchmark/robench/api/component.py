@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +12,37 @@ T = TypeVar("T")
 # Marks a setting that was added after results were published: Field(json_schema_extra=LATER).
 # At its default it is left out of the resolved settings, so the ids of earlier cells stay as they are.
 LATER: dict[str, Any] = {"later": True}
+Choice = bool | int | float | str
+
+
+def search(
+    low: float | None = None, high: float | None = None, *, log: bool = False, choices: Sequence[Choice] = ()
+) -> dict[str, Any]:
+    """Declares the values of a setting that ``robench tune`` may choose.
+
+    ``Field(default=1e-3, json_schema_extra=search(1e-4, 1e-1, log=True))`` declares a range, and
+    ``search(choices=[16, 32, 64])`` declares single values. The default is always tried first, even if it is outside.
+    A setting with ``LATER`` takes ``LATER | search(...)``.
+
+    Args:
+        low: the smallest value of a range.
+        high: the largest value of a range.
+        log: whether values are drawn evenly on a logarithmic scale.
+        choices: the values, instead of a range.
+
+    Raises:
+        ValueError: if the range is empty or not finite, if a logarithmic range has no positive start, or if both or
+            neither of a range and choices are given.
+    """
+    if choices:
+        if low is not None or high is not None or log:
+            raise ValueError("a search has either a range or choices")
+        return {"search": {"choices": list(choices)}}
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"a search needs choices or a range from a smaller to a larger number, not {low} to {high}")
+    if log and low <= 0:
+        raise ValueError(f"a logarithmic range starts above 0, not at {low}")
+    return {"search": {"low": low, "high": high, "log": log}}
 
 
 class BaseConfig(BaseModel):
@@ -29,7 +62,9 @@ class BaseConfig(BaseModel):
         unchanged = {
             name
             for name, field in fields
-            if field.json_schema_extra == LATER and getattr(self, name) == field.get_default(call_default_factory=True)
+            if isinstance(field.json_schema_extra, dict)
+            and field.json_schema_extra.get("later")
+            and getattr(self, name) == field.get_default(call_default_factory=True)
         }
         return self.model_dump(mode="json", by_alias=True, exclude=unchanged)
 

@@ -12,7 +12,7 @@ from robench.files.atomic import write_bytes
 from robench.files.lock import working_alone, writing_tables
 from robench.files.writing import naming
 from robench.host.registry import Registry
-from robench.report.files import DRAWERS, PUBLISHED
+from robench.report.files import DRAWERS, published_files
 from robench.store.archive import Archive, check_archive, write_archive
 from robench.store.folder import Store
 from robench.store.npz import Arrays
@@ -65,7 +65,7 @@ def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
     def read(cell: str) -> Arrays:
         return store.arrays(records[cell]) if records[cell]["status"] == "ok" else {}
 
-    files = list(PUBLISHED)
+    files = published_files(read_plan(folder))
     target = folder if to is None else _copied(folder, to, files)
     versions = {name: version_of(name) for name in DRAWERS}
     write_archive(target, records, read, store.users(), files, versions)

@@ -17,7 +17,7 @@ DRAWN = r"\.[a-z0-9_]{8}\.tmp"  # the random ending of names from the module tem
 NAMES = (  # the files of a folder of results, apart from its cells
     *(".suite-file", "suite.yaml", "plan.json", "users.npz", "cells.csv", "timings.csv"),
     *("leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html"),
-    *("records.jsonl", "arrays.npz", "MANIFEST.json"),
+    *("records.jsonl", "arrays.npz", "MANIFEST.json", "trials.jsonl"),
 )
 OF_RESULTS = re.compile(rf"\.(?:{'|'.join(map(re.escape, NAMES))}){DRAWN}")
 OF_CELLS = re.compile(rf"\.[0-9a-f]{{16}}\.(?:json|npz){DRAWN}")

@@ -24,7 +24,7 @@ from robench.plan.misfits import (
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts, is_baseline, is_standard, make_parts
 from robench.plan.tables import plan_tables
 from robench.spec import PROTOCOL_VERSION, Cell, Poison, TargetChoice, Victim
-from robench.store.plan_file import PLAN_VERSION, PlanFile, PlannedTable
+from robench.store.plan_file import PLAN_VERSION, PlanFile, PlannedTable, PlannedTuning
 from robench.suite.load import Suite
 
 
@@ -32,7 +32,8 @@ from robench.suite.load import Suite
 class Plan:
     """Every cell of a suite in order, and the tables that the suite asks for.
 
-    ``excluded`` is the number of cells that the suite's key ``exclude`` removed.
+    ``excluded`` is the number of cells that the suite's key ``exclude`` removed. ``tuned`` is the search of the
+    settings, or None if the suite names none.
     """
 
     suite: str
@@ -42,6 +43,7 @@ class Plan:
     targets: TargetChoice
     seeds: tuple[int, ...]
     excluded: int = 0
+    tuned: PlannedTuning | None = None
 
     def to_json(self) -> Mapping[str, object]:
         """Returns the content of plan.json.
@@ -57,6 +59,7 @@ class Plan:
             self.targets,
             self.seeds,
             tuple(cell.row() for cell in self.cells),
+            tuned=self.tuned,
         )
         content: Mapping[str, object] = encode(file)
         return content
@@ -84,7 +87,14 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     if errors:
         raise UserErrors(errors)
     excluded = len(cells) - len(remaining)
-    return Plan(suite.name, tuple(remaining), suite.metrics, ranking, suite.targets, suite.seeds, excluded)
+    tuned = _planned_tuning(suite)
+    return Plan(suite.name, tuple(remaining), suite.metrics, ranking, suite.targets, suite.seeds, excluded, tuned)
+
+
+def _planned_tuning(suite: Suite) -> PlannedTuning | None:
+    if (one := suite.tuning) is None:
+        return None
+    return PlannedTuning(one.trials, one.sha256, one.seed, one.search_seed, one.chosen, one.untuned)
 
 
 def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:

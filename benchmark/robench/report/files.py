@@ -16,6 +16,8 @@ from robench.files.atomic import write_text
 from robench.files.writing import naming
 from robench.report.markdown import to_markdown
 from robench.report.page import to_page
+from robench.spec import TRIALS_FILE
+from robench.store.plan_file import PlanFile
 from robench.tables.build import Tables
 from robench.tables.cells import TimingRow, ValueRow
 from robench.tables.leaderboard import LeaderboardRow
@@ -27,6 +29,11 @@ TABLE_FILES = (
 )
 PUBLISHED = ("suite.yaml", "plan.json", *TABLE_FILES)  # the published files that do not hold cells
 DRAWERS = ("robench", "numpy", "altair", "jinja2", "vl-convert-python")  # the packages whose versions affect the page
+
+
+def published_files(plan: PlanFile) -> list[str]:
+    """Returns the names of the published files of a folder that do not hold cells."""
+    return [*PUBLISHED, *([TRIALS_FILE] if plan.tuned is not None else [])]
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

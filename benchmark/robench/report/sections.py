@@ -13,6 +13,7 @@ from robench.report.numbers import format_defense, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
 from robench.report.reranking import build_reranking_section
 from robench.report.titles import build_titles_section
+from robench.report.tuning import build_tuning_section
 from robench.report.twins import build_twins_section
 from robench.tables.build import Tables
 from robench.tables.rows import Flag
@@ -36,6 +37,7 @@ def build_sections(tables: Tables) -> Iterator[Section]:
         build_poisoning_section,
         build_radii_section,
         build_ensembles_section,
+        build_tuning_section,
         _defences_section,
         build_data_section,
         _flags_section,

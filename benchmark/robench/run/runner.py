@@ -32,6 +32,7 @@ from robench.run.data import DataKey, SuiteData, data_name, group_by_data, hash_
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
 from robench.run.estimates import Estimates, longest_first
+from robench.run.execution import make_executor
 from robench.run.inbox import Inbox
 from robench.run.limits import largest_event, limited_last, strictest
 from robench.run.summary import Summary
@@ -146,7 +147,8 @@ class Runner:
         self._check_folder()  # again, because another run may have ended meanwhile
         with writing_tables(self.store.folder):
             note_origin(self.store.folder, self.suite.file, self.plan.to_json())
-            self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(read))
+            trials = None if self.suite.tuning is None else self.suite.tuning.content
+            self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(read), trials)
             self.store.write_users(read.users)
         self._note_skipped(todo)
         self._notify_start(cells)
@@ -177,18 +179,7 @@ class Runner:
             self._alone = True
 
     def _executor(self) -> Executor:
-        cls: type[Executor] = self.registry.class_of("executor", self.options.executor)
-        given = {"workers": self.options.workers, "scheduler": self.options.scheduler}
-        settings = {name: value for name, value in given.items() if value is not None}
-        for name in settings:
-            if not cls.has_setting(name):
-                hint = "--executor dask joins the cluster of a scheduler" if name == "scheduler" else ""
-                problem = f"executor '{self.options.executor}' has no setting {name}"
-                raise UserError(problem, path=f"--{name}", hint=hint)
-        if self.options.workers is not None and self.options.workers < 1:
-            raise UserError("at least one worker is needed", path="--workers")
-        executor: Executor = cls.make(**settings)
-        return executor
+        return make_executor(self.registry, self.options.executor, self.options.workers, self.options.scheduler)
 
     def _read_data(self) -> _DataRead:
         """Prepares all data of the plan, and shows what was read.

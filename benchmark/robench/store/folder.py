@@ -25,6 +25,7 @@ from robench.files.atomic import write_bytes, write_text
 from robench.files.background import BackgroundWriter, File, write_group
 from robench.files.reading import read_file
 from robench.files.writing import naming, naming_folder
+from robench.spec import TRIALS_FILE
 from robench.store.archive import Archive
 from robench.store.arrays import find_array_problem, find_users_problem
 from robench.store.npz import arrays_from_bytes, arrays_to_bytes
@@ -93,17 +94,20 @@ class Store:
             )
 
     @naming_folder
-    def begin(self, suite: str, plan: Mapping[str, Any]) -> None:
-        """Writes suite.yaml and plan.json.
+    def begin(self, suite: str, plan: Mapping[str, Any], trials: bytes | None = None) -> None:
+        """Writes suite.yaml, plan.json and the file of trials.
 
         Args:
             suite: the validated suite as YAML text.
             plan: the content of plan.json, which this function seals.
+            trials: the trials by which settings were chosen, or None if the suite names none.
 
         Raises:
             UserError: if the folder cannot be written.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
+        if trials is not None:
+            write_bytes(self.folder / TRIALS_FILE, trials)
         write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
         write_text(self.folder / "plan.json", json.dumps(seal(plan), indent=1, ensure_ascii=False) + "\n")
 

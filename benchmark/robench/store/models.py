@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from types import UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pydantic
@@ -73,6 +74,8 @@ def _plain(hint: Any) -> Any:
         return model_of(hint)
     if kind is tuple:
         return list[_plain(arguments[0])]  # type: ignore[misc]  # a type that is made here
+    if kind is UnionType and is_dataclass(arguments[0]):  # a dataclass or None
+        return model_of(arguments[0]) | None
     if kind is Mapping:
         return dict[str, _plain(arguments[1])]  # type: ignore[misc]  # as above
     return hint

@@ -39,6 +39,27 @@ class PlannedTable:
 
 
 @dataclass(frozen=True)
+class PlannedTuning:
+    """The search by which settings of the suite were chosen.
+
+    Args:
+        trials: the number of trials, which is the same for every searched component.
+        sha256: the digest of the file of trials.
+        seed: the seed of the fits.
+        search_seed: the seed of the search.
+        chosen: the labels of the components that have the settings of their best trial.
+        untuned: the reason why a component does not count as tuned, by label.
+    """
+
+    trials: Count
+    sha256: Sha256
+    seed: Whole
+    search_seed: Whole
+    chosen: tuple[str, ...]
+    untuned: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class PlanFile:
     """The content of plan.json.
 
@@ -54,6 +75,7 @@ class PlanFile:
         data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
         users_sha256: ``hash_arrays`` of users.npz. The string is empty in plans from earlier versions of robench.
         data: what was read, by data set and split. The mapping is empty in plans from earlier versions of robench.
+        tuned: the search of the settings, or None if the suite names no file of trials.
     """
 
     format_version: Count
@@ -67,6 +89,7 @@ class PlanFile:
     data_sha256: Mapping[str, str] = field(default_factory=dict, metadata=IF_SET)
     users_sha256: str = field(default="", metadata=IF_SET)
     data: Mapping[str, DataSummary] = field(default_factory=dict, metadata=IF_SET)
+    tuned: PlannedTuning | None = field(default=None, metadata=IF_SET)
 
 
 def read_plan(folder: Path) -> PlanFile:

@@ -9,11 +9,12 @@ from itertools import product
 from typing import Any
 
 from robench.host.registry import Kind
+from robench.spec import OWN_STRENGTHS
 from robench.suite.mistakes import Mistakes
 from robench.suite.yaml import KeyPath
 
 # These settings may be lists outside ``grid``.
-OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": ("lambda", "epsilon")}
+OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": OWN_STRENGTHS}
 
 
 @dataclass(frozen=True)

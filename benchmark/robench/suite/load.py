@@ -13,13 +13,14 @@ from robench.api.errors import UserError, UserErrors, did_you_mean, suggest
 from robench.api.escapes import well_formed
 from robench.api.metric import Measure
 from robench.host.registry import Kind, Registry
-from robench.spec import Part, TargetChoice, UserSample
+from robench.spec import TRIALS_FILE, Part, TargetChoice, UserSample
 from robench.suite.expand import expand
 from robench.suite.labels import Expanded
 from robench.suite.metrics import check_metrics, check_ranking
 from robench.suite.mistakes import Mistakes
 from robench.suite.overrides import apply_overrides
 from robench.suite.schema import SPLITS, RankingEntry, SuiteFile
+from robench.suite.tuning import Tuning, read_tuning
 from robench.suite.yaml import KeyPath, Tree, parse
 
 
@@ -35,6 +36,7 @@ class Suite:
         tree: the content of the suite file, with the line of every value.
         homes: the position of each component in the file, by kind and label.
         notes: notes for the user about the suite.
+        tuning: what the suite says about the search of its settings, or None if it says nothing.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Suite:
     tree: Tree
     homes: Mapping[str, Mapping[str, KeyPath]]
     notes: tuple[str, ...] = ()
+    tuning: Tuning | None = None
 
     def resolved(self, registry: Registry) -> Mapping[str, Any]:
         """Returns the suite as plain data, with all defaults.
@@ -92,7 +95,12 @@ class Suite:
             "metrics": [metric(name) for name in self.metrics],
             **({} if self.users is None else {"users": self.users.content()}),
             **({"limits": dict(self.limits)} if self.limits else {}),
+            **({} if self.tuning is None else {"tuned": self._claim(self.tuning)}),
         }
+
+    def _claim(self, tuning: Tuning) -> Mapping[str, Any]:
+        """Returns the key ``tuned`` of the suite in a folder of results."""
+        return {"file": TRIALS_FILE, "trials": tuning.trials, "sha256": tuning.sha256}
 
 
 def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) -> Suite:
@@ -161,6 +169,11 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
     metrics = check_metrics(file.metrics, registry, mistakes, default="metrics" not in tree.data)
     sound = len(metrics) == len(file.metrics) and ("metrics",) not in mistakes.misspelt
     ranking = check_ranking(file.ranking or [], metrics if sound else None, registry, mistakes)
+    parts = {kind: tuple(one.part for one in some) for kind, some in expanded.items()}
+    searched = {kind: parts[kind] for kind in ("model", "defense")}
+    tuning = None
+    if file.tuned is not None and not mistakes:
+        tuning = read_tuning(file.tuned, path.parent, parts["dataset"], split, searched, mistakes)
     if mistakes:
         raise UserErrors(mistakes.in_order())
     return Suite(
@@ -168,10 +181,10 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         tuple(file.seeds),
         file.threads,
         file.device,
-        tuple(one.part for one in expanded["dataset"]),
+        parts["dataset"],
         split,
-        tuple(one.part for one in expanded["model"]),
-        tuple(one.part for one in expanded["defense"]),
+        parts["model"],
+        parts["defense"],
         tuple(expanded["attack"]),
         TargetChoice(file.targets.count, file.targets.pick, file.targets.sets),
         None if file.ranking is None else ranking,
@@ -184,6 +197,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         tree,
         {kind: {one.part.label: one.path for one in reversed(parts)} for kind, parts in expanded.items()},
         tuple(mistakes.notes),
+        tuning,
     )
 
 

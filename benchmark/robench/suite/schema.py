@@ -68,6 +68,14 @@ class UsersEntry(_Model):
     seed: Seed = 0
 
 
+class TunedEntry(_Model):
+    """The key ``tuned``, which names the trials that chose the settings."""
+
+    file: Annotated[StrictStr, Field(min_length=1)]
+    trials: Count
+    sha256: Annotated[StrictStr, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class LimitsEntry(_Model):
     """The key ``limits`` of the suite or of an entry: the most that a victim may use.
 
@@ -228,6 +236,7 @@ class SuiteFile(_Model):
     metrics: list[StrictStr] = Field(default=list(DEFAULT_METRICS), min_length=1)
     users: UsersEntry | None = None
     limits: LimitsEntry = Field(default_factory=LimitsEntry)
+    tuned: TunedEntry | None = None
 
 
 # The keys of each top-level section, for hints about misspelt keys.
@@ -236,4 +245,5 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "users": list(UsersEntry.model_fields),
     "limits": list(LimitsEntry.model_fields),
     "ranking": list(RankingEntry.model_fields),
+    "tuned": list(TunedEntry.model_fields),
 }

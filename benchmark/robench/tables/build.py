@@ -10,6 +10,7 @@ from pathlib import Path
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric
 from robench.store.folder import Store
+from robench.store.plan_file import PlannedTuning
 from robench.tables.cells import (
     FailureRow,
     TimingRow,
@@ -55,6 +56,7 @@ class Tables:
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
         data: what was read of each data set.
+        tuned: the search of the settings, or None if the suite names none.
         damaged: the faults of damaged files, which the tables leave out.
     """
 
@@ -76,6 +78,7 @@ class Tables:
     values: list[ValueRow]
     timings: list[TimingRow]
     data: list[DataRow] = field(default_factory=list)
+    tuned: PlannedTuning | None = None
     damaged: list[UserError] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
@@ -122,5 +125,6 @@ def make_tables(results: Results) -> Tables:
         list(build_value_rows(results)),
         build_timing_rows(results),
         build_data_rows(results),
+        results.plan.tuned,
         list(results.damaged.values()),
     )

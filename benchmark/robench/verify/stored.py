@@ -14,7 +14,7 @@ from robench.api.errors import UserError, counted
 from robench.api.metric import Metric
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
-from robench.report.files import DRAWERS, PUBLISHED
+from robench.report.files import DRAWERS, published_files
 from robench.spec import CellRow
 from robench.store.archive import ARRAYS, MANIFEST, RECORDS, Archive, hash_file
 from robench.store.folder import Store
@@ -111,7 +111,9 @@ def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
     if not Archive.is_in(folder):
         return
     archive = Archive(folder)
-    if {*archive.manifest["files"]} != {*PUBLISHED, RECORDS, ARRAYS} or {*archive.manifest["versions"]} != {*DRAWERS}:
+    if {*archive.manifest["files"]} != {*published_files(plan), RECORDS, ARRAYS} or {*archive.manifest["versions"]} != {
+        *DRAWERS
+    }:
         findings.refuse(str(folder / MANIFEST), "it does not name the files and packages of a published form")
     for name, expected in archive.manifest["files"].items():
         path = folder / name

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from robench.api import BaseConfig, Defense, SettingError
+from robench.api.component import search
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,10 @@ class TrainingConfig(BaseConfig):
         default=0.2, ge=0, description="Size of the perturbation in training, relative to the RMS of the batch's inputs"
     )
     warmup: int = Field(
-        default=0, ge=0, description="Epochs of clean training at the beginning; their weights are never selected"
+        default=0,
+        ge=0,
+        description="Epochs of clean training at the beginning; their weights are never selected",
+        json_schema_extra=search(choices=[0, 1, 2, 4]),
     )
     shortcut: bool = Field(
         default=True, description="Skip the perturbation if λ = 1; false serves only to test that it has no effect"

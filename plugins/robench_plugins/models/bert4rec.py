@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from robench.api import Batch, Embedded, IntArray, Interactions, Rng, SequenceModel, TrainData
+from robench.api.component import search
 from robench.api.models.sequence import windows
 from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 
@@ -63,13 +64,19 @@ class Bert4Rec(SequenceModel):
         The defaults are the best of four trials by validation NDCG@10.
         """
 
-        mask: float = Field(default=0.4, gt=0, lt=1, description="Share ρ of the items of a window that are masked")
+        mask: float = Field(
+            default=0.4,
+            gt=0,
+            lt=1,
+            description="Share ρ of the items of a window that are masked",
+            json_schema_extra=search(0.1, 0.7),
+        )
         last: float = Field(default=0.1, ge=0, le=1, description="Share of windows that mask their last item only")
         max_length: int = Field(default=20, ge=2)
-        dropout: float = Field(default=0.1, ge=0, lt=1)
+        dropout: float = Field(default=0.1, ge=0, lt=1, json_schema_extra=search(0.1, 0.5))
         epochs: int = Field(default=22, ge=1)
         batch_size: int = Field(default=64, ge=1)
-        learning_rate: float = Field(default=3e-3, gt=0)
+        learning_rate: float = Field(default=3e-3, gt=0, json_schema_extra=search(5e-4, 1e-2, log=True))
         patience: int = Field(default=4, ge=1)
         min_epochs: int = Field(
             default=16,

@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from robench.api import BaseConfig, DataError, IntArray, Item, Surface, TrainData
+from robench.api.component import search
 from robench.api.models.base import ColdItem, ColdUser
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import Matrix, from_state, to_state
@@ -33,8 +34,17 @@ class Content(HistoryModel):
         The defaults are the best of four trials by validation NDCG@10.
         """
 
-        sublinear: bool = Field(default=False, description="Whether 1 + ln(term frequency) replaces the frequency")
-        min_items: int = Field(default=5, ge=1, description="Minimum number of items that a word must occur in")
+        sublinear: bool = Field(
+            default=False,
+            description="Whether 1 + ln(term frequency) replaces the frequency",
+            json_schema_extra=search(choices=[False, True]),
+        )
+        min_items: int = Field(
+            default=5,
+            ge=1,
+            description="Minimum number of items that a word must occur in",
+            json_schema_extra=search(choices=[1, 2, 5, 10]),
+        )
 
     config: Config
     cold_user: ClassVar[ColdUser] = "content"

@@ -10,6 +10,7 @@ from pydantic import Field
 from scipy import linalg
 
 from robench.api import BaseConfig, DataError, IntArray, TrainData
+from robench.api.component import search
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix
 
@@ -30,7 +31,12 @@ class Ease(HistoryModel):
         The defaults are the best of four trials by validation NDCG@10.
         """
 
-        weight_decay: float = Field(default=100.0, gt=0, description="Weight λ of the L2 penalty on B, in interactions")
+        weight_decay: float = Field(
+            default=100.0,
+            gt=0,
+            description="Weight λ of the L2 penalty on B, in interactions",
+            json_schema_extra=search(30, 3000, log=True),
+        )
 
     config: Config
     weights: NDArray[np.float32]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robench.api import BaseConfig, IntArray, TrainData
+from robench.api.component import search
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import (
     Matrix,
@@ -37,9 +38,17 @@ class ItemKnn(HistoryModel):
         The defaults are the best of four trials by validation NDCG@10.
         """
 
-        k: int = Field(default=50, ge=1, description="Neighbours per item")
+        k: int = Field(
+            default=50,
+            ge=1,
+            description="Neighbours per item",
+            json_schema_extra=search(choices=[20, 50, 100, 200, 400]),
+        )
         shrinkage: float = Field(
-            default=0.0, ge=0, description="Term h that is added to the product of norms, in interactions"
+            default=0.0,
+            ge=0,
+            description="Term h that is added to the product of norms, in interactions",
+            json_schema_extra=search(choices=[0.0, 10.0, 100.0]),
         )
 
     config: Config

@@ -23,6 +23,7 @@ from robench.api import (
     TorchModel,
     TrainData,
 )
+from robench.api.component import search
 
 
 class MultiVae(TorchModel):
@@ -45,12 +46,23 @@ class MultiVae(TorchModel):
 
         hidden: int = Field(default=600, ge=1, description="Units of the hidden layers")
         latent: int = Field(default=200, ge=1, description="Dimensions of the latent vector")
-        dropout: float = Field(default=0.5, ge=0, lt=1, description="Share of the input items that dropout hides")
-        beta: float = Field(default=0.3, ge=0, description="Weight β of the KL term after annealing")
+        dropout: float = Field(
+            default=0.5,
+            ge=0,
+            lt=1,
+            description="Share of the input items that dropout hides",
+            json_schema_extra=search(0.3, 0.8),
+        )
+        beta: float = Field(
+            default=0.3,
+            ge=0,
+            description="Weight β of the KL term after annealing",
+            json_schema_extra=search(0.05, 1.0),
+        )
         anneal_epochs: int = Field(
             default=50, ge=1, description="Epochs over which the weight of the KL term grows from 0 to β"
         )
-        epochs: int = Field(default=100, ge=1)
+        epochs: int = Field(default=100, ge=1, json_schema_extra=search(choices=[100, 200]))
         batch_size: int = Field(default=500, ge=1)
         learning_rate: float = Field(default=1e-3, gt=0)
         patience: int = Field(default=10, ge=1)

@@ -13,6 +13,7 @@ from torch.nn.functional import embedding, relu, softplus
 from torch.utils.checkpoint import checkpoint
 
 from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
+from robench.api.component import search
 from robench.api.models.pairwise import sample_negatives
 
 CHUNK_HIDDEN = 1 << 24  # the most entries of the first hidden layer that exist at a time while the catalogue is scored
@@ -43,10 +44,10 @@ class NeuMf(PairwiseModel):
         dropout: float = Field(
             default=0.0, ge=0, lt=1, description="Share of the perceptron's activations that dropout zeroes"
         )
-        epochs: int = Field(default=30, ge=1)
+        epochs: int = Field(default=30, ge=1, json_schema_extra=search(choices=[30, 60]))
         batch_size: int = Field(default=1024, ge=1)
-        learning_rate: float = Field(default=3e-3, gt=0)
-        weight_decay: float = Field(default=1e-5, ge=0)
+        learning_rate: float = Field(default=3e-3, gt=0, json_schema_extra=search(5e-4, 1e-2, log=True))
+        weight_decay: float = Field(default=1e-5, ge=0, json_schema_extra=search(choices=[0.0, 1e-6, 1e-5]))
 
     config: Config
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")

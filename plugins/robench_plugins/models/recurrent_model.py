@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
+from robench.api.component import search
 
 
 class RecurrentConfig(SequenceConfig):
@@ -21,8 +22,8 @@ class RecurrentConfig(SequenceConfig):
     layers: int = Field(default=1, ge=1, description="Number of recurrent layers")
     epochs: int = Field(default=16, ge=1)
     batch_size: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=1e-2, gt=0)
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    learning_rate: float = Field(default=1e-2, gt=0, json_schema_extra=search(1e-3, 3e-2, log=True))
+    dropout: float = Field(default=0.3, ge=0, lt=1, json_schema_extra=search(0.0, 0.6))
     max_length: int = Field(default=30, ge=2)
     patience: int = Field(default=3, ge=1)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
 from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
+from robench.api.component import search
 from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
 
 
@@ -36,9 +37,9 @@ class SasRec(SequenceModel):
         )
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=32, ge=1)
-        learning_rate: float = Field(default=3e-3, gt=0)
-        dropout: float = Field(default=0.2, ge=0, lt=1)
-        max_length: int = Field(default=30, ge=2)
+        learning_rate: float = Field(default=3e-3, gt=0, json_schema_extra=search(5e-4, 1e-2, log=True))
+        dropout: float = Field(default=0.2, ge=0, lt=1, json_schema_extra=search(0.1, 0.6))
+        max_length: int = Field(default=30, ge=2, json_schema_extra=search(choices=[30, 50]))
         patience: int = Field(default=5, ge=1)
 
     config: Config

@@ -27,6 +27,7 @@ from robench.api import (
     TrainData,
 )
 from robench.api.attacks.text import item_text
+from robench.api.component import search
 from robench.api.models.base import ColdItem
 from robench.pretrained import Encoder, cached_array, cached_array_path, folder_of, identity_of
 from robench_plugins.models.padded_tokens import replace_texts, select_texts
@@ -67,7 +68,7 @@ class TextBert(TokenModel, SequenceModel):
         max_tokens: int = Field(default=64, ge=8, description="Greatest length of a text, in tokens")
         epochs: int = Field(default=30, ge=1)
         batch_size: int = Field(default=32, ge=1)
-        learning_rate: float = Field(default=1e-3, gt=0)
+        learning_rate: float = Field(default=1e-3, gt=0, json_schema_extra=search(3e-4, 1e-2, log=True))
         max_length: int = Field(default=30, ge=2)
         patience: int = Field(default=5, ge=1)
 

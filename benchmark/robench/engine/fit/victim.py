@@ -107,6 +107,13 @@ class VictimFit:
         """Fits the victim or loads its checkpoint, and releases the held-out items."""
         return self._finish(*self._fit_or_load(report))
 
+    def validate(self, report: EpochCallback = lambda done, of: None) -> Notes:
+        """Fits the victim or loads its checkpoint, and returns the report of the fit.
+
+        The held-out items stay sealed.
+        """
+        return self._fit_or_load(report)[1]
+
     def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
         """Builds the victim from a state, and releases the held-out items.
 

@@ -1,0 +1,146 @@
+"""Draws the settings of a trial from what a component declares.
+
+A component declares the searched settings by ``robench.api.component.search``. A setting that the suite gives is never
+searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from robench.api.component import Component, search
+from robench.api.errors import UserError
+from robench.spec import OWN_STRENGTHS, Part, canonical, digest
+from robench.suite.trials import Trial
+
+STARTUP = 10  # trials that are drawn at random before the search learns from earlier ones
+TRIES = 200  # draws of one trial until its settings are new
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values that one setting may take: a range, or single choices.
+
+    ``whole`` is true if the setting is a whole number.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
+    """Returns the searched settings of a component, by name.
+
+    λ and ε of a defence are treatments, and are never searched.
+
+    Raises:
+        UserError: if a plugin declares a search that cannot be read.
+    """
+    axes = {}
+    for attribute, info in cls.Config.model_fields.items():
+        name = info.alias or attribute
+        extra = info.json_schema_extra
+        declared = extra.get("search") if isinstance(extra, dict) else None
+        if declared is None or name in part.passed or name in OWN_STRENGTHS:
+            continue
+        try:
+            checked = search(**declared)["search"]  # type: ignore[arg-type]  # checked by the call
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"plugin {part.owner} declares no valid search of {name}: {error}", path=part.name
+            ) from None
+        if "choices" in checked:
+            axes[name] = Axis(choices=tuple(checked["choices"]))
+        else:
+            axes[name] = Axis(checked["low"], checked["high"], checked["log"], info.annotation is int)
+    return axes
+
+
+def initial_settings(axes: Mapping[str, Axis], part: Part) -> dict[str, Any]:
+    """Returns the settings of trial 0, which are those of the suite."""
+    return {name: part.config[name] for name in axes}
+
+
+def draw_settings(
+    axes: Mapping[str, Axis],
+    part: Part,
+    number: int,
+    earlier: Sequence[Trial],
+    taken: Sequence[Mapping[str, Any]],
+    key: Any,
+) -> dict[str, Any]:
+    """Returns the settings of a trial.
+
+    The result depends only on the arguments, so a search goes on after a kill as if nothing had happened.
+
+    Args:
+        axes: the searched settings.
+        part: the component.
+        number: the number of the trial.
+        earlier: the trials with smaller numbers, which the search learns from. The first ten trials ignore them.
+        taken: the settings of all trials with smaller numbers. A repetition is avoided while there are other settings.
+        key: the seed of the search and the component, as plain data.
+    """
+    if number == 0:
+        return initial_settings(axes, part)
+    known = {canonical(dict(settings)) for settings in taken}
+    settings: dict[str, Any] = {}
+    for attempt in range(TRIES):
+        settings = _suggest(axes, number, earlier, int(digest([key, number, attempt], 8), 16))
+        if canonical(settings) not in known:
+            break
+    return settings
+
+
+def _suggest(axes: Mapping[str, Axis], number: int, earlier: Sequence[Trial], seed: int) -> dict[str, Any]:
+    import optuna  # noqa: PLC0415  # an extra, which takes a second
+
+    spaces: dict[str, Any] = {}
+    for name, axis in axes.items():
+        if axis.choices:
+            spaces[name] = optuna.distributions.CategoricalDistribution(axis.choices)
+        elif axis.whole:
+            spaces[name] = optuna.distributions.IntDistribution(int(axis.low), int(axis.high), log=axis.log)
+        else:
+            spaces[name] = optuna.distributions.FloatDistribution(axis.low, axis.high, log=axis.log)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for trial in earlier if number >= STARTUP else ():
+        if trial.value is not None and all(_is_inside(axes[name], value) for name, value in trial.settings.items()):
+            params = dict(trial.settings)
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=trial.value))
+    drawn = study.ask(spaces).params
+    return {name: _rounded(drawn[name]) for name in axes}
+
+
+def _is_inside(axis: Axis, value: Any) -> bool:
+    """Returns whether a value is inside the search. The default may be outside."""
+    return value in axis.choices if axis.choices else axis.low <= value <= axis.high
+
+
+def _rounded(value: Any) -> Any:
+    """Returns a number with three digits, which a person can read and write."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def with_settings(cls: type[Component], part: Part, settings: Mapping[str, Any]) -> Part:
+    """Returns a part with other settings.
+
+    Raises:
+        UserError: if the component refuses the combination.
+    """
+    passed = {**part.passed, **settings}
+    try:
+        config = cls.Config.model_validate(passed).resolved()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{part.label} refuses {dict(settings)}: {first['msg']}") from None
+    return Part(part.name, config, part.label, passed, part.owner, part.limits)
