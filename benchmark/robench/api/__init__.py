@@ -1,6 +1,6 @@
 """The public API for plugin authors, as listed in ``__init__.pyi``.
 
-Plugins may import this package, the modules in this package, and ``robench.pretrained``. They import nothing else from
+A plugin may import this package, the modules in this package, and ``robench.pretrained``, but nothing else from
 robench. Each name is imported on first use, so listing plugins never imports torch.
 """
 

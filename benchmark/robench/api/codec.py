@@ -1,9 +1,9 @@
-"""Writes frozen dataclasses as JSON objects and reads the objects back.
+"""Converts dataclasses to JSON objects, and JSON objects back to dataclasses.
 
-This module writes plan.json, leaderboard.json and the rows of CSV files.
+The contents of plan.json, leaderboard.json and the CSV files are made with this module.
 
 A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a field
-can change this: ``field(metadata=inline())``. Join several kinds of metadata with ``|``.
+can change this form: ``field(metadata=inline())``. Several kinds of metadata are joined with ``|``.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from robench.api.metric import Measure
 
 T = TypeVar("T")
 PLAIN = frozenset({str, int, float, bool, type(None)})  # values of these types are not converted
-IF_SET: Mapping[str, Any] = {"if_set": True}  # a field that is left out if it has its default
-JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # a field without a column in the CSV file
+IF_SET: Mapping[str, Any] = {"if_set": True}  # marks a field that is left out if it has its default
+JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # marks a field without a column in the CSV file
 
 
 def named(name: str) -> Mapping[str, Any]:
-    """Returns the metadata of a field that is written under another name."""
+    """Returns the metadata of a field that is written under the given name."""
     return {"name": name}
 
 
 def inline(*names: str) -> Mapping[str, Any]:
-    """Returns the metadata of a field that is written as the fields of its dataclass.
+    """Returns the metadata of a nested dataclass that is written field by field.
+
+    The fields of the nested dataclass are written as if they belonged to the outer dataclass.
 
     Args:
-        names: the names of the fields to write. Without names, all fields are written.
+        names: the nested fields to write. Without names, all nested fields are written.
     """
     return {"inline": names}
 
@@ -64,10 +66,10 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]]:
-    """Returns how each field of a dataclass is written.
+    """Returns one tuple per field of a dataclass, which describes how to write it.
 
-    One entry holds the attribute, the written name, the value of ``inline``, whether ``if_set`` is given, and the
-    default.
+    Each tuple holds the attribute, the written name, the names given to ``inline`` or None, whether ``if_set`` is
+    given, and the default.
     """
     return [
         (field.name, _name(field), field.metadata.get("inline"), "if_set" in field.metadata, _default(field))
@@ -76,7 +78,7 @@ def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]
 
 
 def columns(cls: Any) -> list[str]:
-    """Returns the columns of a CSV file with one row per dataclass instance.
+    """Returns the column names of a CSV file with one instance of ``cls`` per row.
 
     The columns are in the order of the fields.
     """
@@ -84,9 +86,10 @@ def columns(cls: Any) -> list[str]:
 
 
 def column_groups(cls: Any) -> list[tuple[str, bool, list[str]]]:
-    """Returns the CSV columns of each field of a dataclass.
+    """Returns the CSV columns that come from each field of a dataclass.
 
-    One entry holds the attribute, whether the field is inline, and the names of its columns.
+    Each tuple holds the attribute, whether the field is inline, and the names of the columns. A field with
+    ``JSON_ONLY`` has no tuple.
     """
     groups: list[tuple[str, bool, list[str]]] = []
     for field in fields(cls):
@@ -98,7 +101,7 @@ def column_groups(cls: Any) -> list[tuple[str, bool, list[str]]]:
 
 
 def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
-    """Returns the dataclass instance that a decoded JSON object describes.
+    """Builds an instance of a dataclass from a parsed JSON object.
 
     Unknown names are ignored. Missing fields get their defaults.
 

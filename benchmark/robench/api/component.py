@@ -1,4 +1,4 @@
-"""The base classes of components and of component settings."""
+"""The base class of components, and the base class of their settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
 # Marks a setting that was added after results were published: Field(json_schema_extra=LATER).
-# At its default it is left out of the resolved settings, so the ids of earlier cells stay as they are.
+# A marked setting with its default is left out of the resolved settings, so the ids of earlier cells do not change.
 LATER: dict[str, Any] = {"later": True}
 Choice = bool | int | float | str
 
@@ -46,9 +46,9 @@ def search(
 
 
 class BaseConfig(BaseModel):
-    """The immutable settings of a component. An unknown key is an error.
+    """The immutable settings of a component.
 
-    A field named ``lambda_`` with ``alias="lambda"`` is the grid axis λ of a defence.
+    An unknown key is an error. The weight λ of a defence is a field named ``lambda_`` with ``alias="lambda"``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
@@ -56,7 +56,7 @@ class BaseConfig(BaseModel):
     def resolved(self) -> dict[str, Any]:
         """Returns the values of all fields, including defaults, as plain JSON types.
 
-        A field that is marked as ``LATER`` is left out if it has its default.
+        A field that is marked with ``LATER`` is left out if it has its default.
         """
         fields = type(self).model_fields.items()
         unchanged = {
@@ -70,9 +70,10 @@ class BaseConfig(BaseModel):
 
 
 class Component:
-    """A class that a plugin registers, with the settings of its nested ``Config``.
+    """The base class of everything that a plugin can register.
 
-    A subclass with settings of its own declares ``class Config(BaseConfig)`` and annotates ``config: Config``.
+    The settings of a component are in ``config``, an instance of the nested class ``Config``. A subclass with settings
+    of its own declares ``class Config(BaseConfig)`` and annotates ``config: Config``.
     """
 
     Config: ClassVar[type[BaseConfig]] = BaseConfig
@@ -93,5 +94,5 @@ class Component:
 
     @classmethod
     def make(cls, /, **settings: Any) -> Any:
-        """Returns an instance with these settings, which ``Config`` validates."""
+        """Validates settings with ``Config``, and returns an instance with them."""
         return cls(cls.Config.model_validate(settings))

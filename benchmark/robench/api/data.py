@@ -1,4 +1,4 @@
-"""Sparse interactions, the catalogue, and the data that a fit may see."""
+"""Sparse interactions, the catalogue, and the data for fitting and testing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _frozen(array: NDArray[Any], dtype: type, name: str) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Item:
-    """The description of an item: its title, year, genres and text."""
+    """The title, the year, the genres and the description of an item."""
 
     title: str = ""
     year: int | None = None
@@ -39,7 +39,7 @@ class Item:
     description: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """Returns the fields by name, and leaves out an empty description."""
+        """Returns the fields by name, except for an empty description."""
         facts = {"title": self.title, "year": self.year, "genres": self.genres}
         return facts | ({"description": self.description} if self.description else {})
 
@@ -50,13 +50,14 @@ class Interactions:
 
     Args:
         indptr: the start of each row, int64 [n_users + 1]. Row u is ``items[indptr[u]:indptr[u + 1]]``.
-        items: the items in [0, n_items), int64 [n], sorted by user and then by time.
-        times: the times in seconds, or positions in the input, int64 [n].
-        n_items: the size of the catalogue.
+        items: the item of each interaction, in [0, n_items), int64 [n], sorted by user and then by time.
+        times: the time of each interaction in the ticks of the source, or its position in the input, int64 [n].
+        n_items: the number of items in the catalogue.
 
     Raises:
         TypeError: if an array has a wrong dtype.
-        ValueError: if an array has a wrong shape, or an item is outside the catalogue.
+        ValueError: if an array has a wrong shape, if ``indptr`` is inconsistent, or if an item is outside the
+            catalogue.
     """
 
     indptr: IntArray
@@ -79,7 +80,7 @@ class Interactions:
 
     @property
     def n_users(self) -> int:
-        """The number of rows."""
+        """The number of users."""
         return len(self.indptr) - 1
 
     def __len__(self) -> int:
@@ -87,7 +88,7 @@ class Interactions:
         return len(self.items)
 
     def row(self, user: int) -> IntArray:
-        """Returns the items of ``user`` in time order: int64 [row length], read-only."""
+        """Returns the items of one user in time order, as a read-only int64 array."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
     def lengths(self) -> IntArray:
@@ -104,7 +105,10 @@ class Interactions:
 
     @cached_property
     def keys(self) -> IntArray:
-        """The number user · n_items + item of every interaction: int64 [n], sorted."""
+        """The sorted keys of all interactions: int64 [n].
+
+        The key of an interaction is user · n_items + item.
+        """
         keys = self.users()
         keys *= self.n_items
         keys += self.items
@@ -113,17 +117,19 @@ class Interactions:
         return keys
 
     def sha256(self) -> str:
-        """Returns a digest of the content."""
+        """Returns the SHA-256 digest of the content, in hex digits."""
         digest = hashlib.sha256(str(self.n_items).encode())
         for array in (self.indptr, self.items, self.times):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
     def appended(self, rows: Iterable[Sequence[int] | IntArray]) -> Interactions:
-        """Returns a copy with new users after the existing ones.
+        """Returns these interactions with the rows of new users at the end.
+
+        The times of each new row start after the last existing time.
 
         Args:
-            rows: the items of each new user, oldest first. The new times start after the last existing time.
+            rows: the items of each new user, oldest first.
         """
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
         if not sequences:
@@ -140,9 +146,9 @@ class Interactions:
 
     @staticmethod
     def from_rows(rows: Iterable[Sequence[int] | IntArray], n_items: int) -> Interactions:
-        """Returns interactions for one ordered sequence per user.
+        """Builds interactions from one sequence of items per user, oldest first.
 
-        The position in the sequence serves as the time.
+        The time of an item is its position in the sequence.
         """
         empty = np.empty(0, dtype=np.int64)
         sequences = [np.asarray(row, dtype=np.int64) for row in rows]
@@ -152,10 +158,10 @@ class Interactions:
 
 
 def joined(first: Interactions, second: Interactions) -> Interactions:
-    """Joins each user's items from ``first`` with the items from ``second``.
+    """Returns each user's items in ``first``, followed by those in ``second``.
 
-    Training and validation items together are the history at test time. If ``first`` has more rows than ``second``, the
-    extra rows (fake users) are dropped.
+    The history at test time is joined from training and validation items in this way. If ``first`` has more rows than
+    ``second``, the extra rows (fake users) are dropped.
     """
     lengths = first.lengths()[: second.n_users] + second.lengths()
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -175,10 +181,10 @@ def joined(first: Interactions, second: Interactions) -> Interactions:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items of a data set by row number.
+    """The ids and descriptions of all items in a data set, by row number.
 
     Args:
-        ids: the source's id of each item.
+        ids: the id of each item in the source.
         items: the description of each item.
     """
 
@@ -198,7 +204,7 @@ class TrainData:
         train: the training items, with one row per real user followed by one row per fake user.
         validation: the validation items, with one row per real user. These items are used to select weights, but never
             enter the loss.
-        catalogue: the items.
+        catalogue: the ids and descriptions of all items.
         profiles: a description of each real user, or an empty tuple if the data set has no profiles.
         known: the known items of cold users who are validated on, with one row per real user. They serve as histories
             when weights are selected, and never enter the loss. None if there are no cold users.
@@ -212,12 +218,12 @@ class TrainData:
 
     @property
     def n_users(self) -> int:
-        """The number of users, fake ones included."""
+        """The number of users, including fake users."""
         return self.train.n_users
 
     @property
     def n_real_users(self) -> int:
-        """The number of real users, which are the first rows."""
+        """The number of real users, which have the first rows."""
         return self.validation.n_users
 
     @property
@@ -227,21 +233,24 @@ class TrainData:
 
 
 class HeldOut:
-    """The test items of one victim, sealed until its fit has ended."""
+    """The test items of one victim, which are sealed until the victim is fitted."""
 
     def __init__(self, items: Interactions) -> None:
         self._items = items
         self._sealed = True
 
     def release(self) -> None:
-        """Breaks the seal, once poisoning, fit and selection have ended."""
+        """Breaks the seal.
+
+        The host calls this method when poisoning, fit and selection have ended.
+        """
         self._sealed = False
 
     def read(self) -> Interactions:
         """Returns the held-out items, one row per real user.
 
         Raises:
-            SealedError: if the fit has not ended.
+            SealedError: if the seal has not been broken.
         """
         if self._sealed:
             raise SealedError("a held-out item was read before the victim's fit had ended")

@@ -1,4 +1,4 @@
-"""The base class of data sets, their filters, and the raw logs that they return."""
+"""The base class of data sets, the filter settings, and the class of raw logs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Ids:
-    """A column of ids, as numbers of distinct ids.
+    """A column of ids that stores each distinct id only once.
 
     A long log needs far less memory in this form than as an array of strings.
 
     Args:
-        codes: the number of each row's id, any integer type [n].
+        codes: the index in ``names`` of each row's id, any integer type [n].
         names: the distinct ids as strings. Every name occurs in at least one row.
     """
 
@@ -48,16 +48,18 @@ class Ratings:
     """A raw log of a data set, with one row per event.
 
     Args:
-        users: the user id of each event: an array of any hashable type [n], or ``Ids``.
-        items: the item id of each event, likewise.
-        times: the time of each event, int64 [n], in ``ticks`` per second. None means that the source has no times. Then
-            the order of the rows counts as time.
+        users: the user id of each event, as an array of any hashable type [n] or as ``Ids``.
+        items: the item id of each event, as an array of any hashable type [n] or as ``Ids``.
+        times: the time of each event in ticks, int64 [n], or None if the source has no times. Without times, the order
+            of the rows counts as time.
         ratings: the rating of each event, float64 [n], or None if the source has no ratings.
-        catalogue: the description of each item, by its id as a string.
-        profiles: a text about each user, by the user's id as a string.
-        ticks: the number of ticks per second since 1970. None means that only the order of times is known.
-        parts: the part of each event, int8 [n]: 0 training, 1 validation, 2 test. None if the source is not split.
-        notes: one line for the user per peculiarity of the source.
+        catalogue: the description of each item, by the item's id as a string.
+        profiles: the description of each user, by the user's id as a string.
+        ticks: the number of ticks per second. Times are counted from 1970. None means that only the order of the times
+            is known.
+        parts: the part of each event, int8 [n]: 0 for training, 1 for validation, 2 for test. None means that the
+            source is not split.
+        notes: one line about each peculiarity of the source. The lines are shown to the user.
     """
 
     users: NDArray[Any] | Ids
@@ -72,10 +74,11 @@ class Ratings:
 
 
 class DatasetConfig(BaseConfig):
-    """The filters of every data set.
+    """The settings of the filters, which every data set has.
 
-    The filters run before the split. Ratings below ``min_rating`` and repeated user-item pairs are dropped first. Users
-    and items with too few interactions are then dropped until nothing changes (k-core).
+    The filters run before the split. First, ratings below ``min_rating`` are dropped. Then ``repeats`` decides which
+    events of a repeated user-item pair are kept. Finally, users and items with too few interactions are dropped until
+    nothing changes (k-core).
     """
 
     min_user_interactions: int = Field(default=1, ge=1, description="Minimum number of interactions per kept user")
@@ -91,14 +94,15 @@ class DatasetConfig(BaseConfig):
 
 
 class Dataset(Component):
-    """A source of ratings.
+    """A source of interactions.
 
     Attributes:
         licence: the licence of the data, for human readers.
         source: the origin of the data, for human readers.
-        downloads: the files that ``robench data prepare`` downloads and unpacks. The tuple is empty if there are none.
-        general: True if the data set can read files of any content. A data set that recognises a file is preferred.
-        folder: the folder with the unpacked downloads, which the host sets. It is None if there are none.
+        downloads: the files that ``robench data prepare`` downloads and unpacks.
+        general: whether the data set reads a general format such as CSV. If another data set also recognises a file,
+            the other data set reads the file.
+        folder: the folder with the unpacked downloads, or None. The host sets this attribute.
     """
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
@@ -112,7 +116,7 @@ class Dataset(Component):
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
         """Returns the settings with which this data set reads a file or a folder.
 
-        ``robench data inspect`` calls this method. The result is None if the path is of another format.
+        The result is None if the file or folder has another format. ``robench data inspect`` calls this method.
         """
         del path
         return None
@@ -129,29 +133,30 @@ class Dataset(Component):
 
     @abstractmethod
     def load(self) -> Ratings:
-        """Reads the whole log.
+        """Reads the whole source, and returns the raw log.
 
         Raises:
             DataError: if the source is missing or cannot be read as interactions.
         """
 
     def with_files(self, files: Mapping[str, Path]) -> Dataset:
-        """Returns a data set that reads files which are split already.
+        """Returns a data set that reads one file for each part of an existing split.
 
-        ``load`` of the result gives ``Ratings`` with ``parts``, and ``fingerprint`` covers these files.
+        The new data set's ``load`` returns ``Ratings`` with ``parts``. The new data set's ``fingerprint`` covers the
+        given files.
 
         Args:
-            files: the file of each part in ``PARTS``, without ``validation`` if there is none. An empty mapping means
-                that the source finds the files by itself.
+            files: the file of each part, by the names in ``PARTS``. ``validation`` may be missing. If the mapping is
+                empty, the data set finds the files by itself.
 
         Raises:
-            DataError: if the source does not read such files.
+            DataError: if the data set cannot read files of an existing split.
         """
         raise DataError("reads no files that are split already", hint="csv and recbole do")
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Returns a hex digest of the bytes that ``load`` reads, and of nothing else.
+        """Returns the hex digest of exactly the bytes that ``load`` reads.
 
         This method must be cheap, because ``robench plan`` calls it.
 

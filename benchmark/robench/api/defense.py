@@ -1,4 +1,4 @@
-"""The base class of defences, and the result of a defence that cleans data."""
+"""The base class of defences, and the class of cleaned training data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Cleaned:
-    """Training data after cleaning.
+    """Training data that a defence has cleaned.
 
     Args:
-        train: the cleaned interactions. Row u is still user u.
-        suspicion: a score of how suspicious each row is, float64 [n_users].
+        train: the cleaned interactions. Row u still belongs to user u.
+        suspicion: the suspicion score of each user, float64 [n_users]. A higher score means more suspicion.
     """
 
     train: Interactions
@@ -39,7 +39,7 @@ class Defense(Component):
 
     Attributes:
         neural: whether the defence needs a ``TorchModel``. If so, cells of other models are skipped. A defence with a
-            ``loss`` always needs one.
+            ``loss`` always needs a ``TorchModel``.
         changes_fit: whether training depends on the defence. False means that the fitted weights equal those of the
             undefended model bit for bit, as long as the defence changes no title. Such a defence only wraps the fitted
             model or cleans titles, and shares the checkpoint of the undefended victim. The conformance class tests this
@@ -50,32 +50,36 @@ class Defense(Component):
     changes_fit: ClassVar[bool] = True
 
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
-        """Returns the cleaned training data. The method cannot see which rows are fake."""
+        """Returns the cleaned training data.
+
+        The method is not given any information about which users are fake.
+        """
         raise TypeError(f"{type(self).__name__} has no sanitise()")
 
     def clean_text(self, title: str) -> str:
-        """Returns the title that the model reads instead of ``title``.
+        """Returns the title that the model reads in place of ``title``.
 
-        The model reads this title in training and at test time.
+        The model reads the returned title both in training and at test time.
         """
         raise TypeError(f"{type(self).__name__} has no clean_text()")
 
     def loss(self, step: Step) -> Tensor:
-        """Returns the loss to backpropagate in this step, a scalar.
+        """Returns the scalar loss that the training loop backpropagates in this step.
 
-        The method may backpropagate other parts of the loss itself. The returned loss must not include these parts.
+        The method may backpropagate some parts of the loss itself. The returned loss must not include these parts.
         """
         raise TypeError(f"{type(self).__name__} has no loss()")
 
     def wrap(self, model: Model, rng: Rng) -> Model:
-        """Returns the model to measure, which wraps the fitted one."""
+        """Wraps the fitted model, and returns the model to measure."""
         raise TypeError(f"{type(self).__name__} has no wrap()")
 
     def problem(self, model: type[Model]) -> str:
         """Returns why the defence cannot protect a model, or an empty string if it can.
 
-        If there is a reason, the cells of the model are skipped. The reason completes a sentence about the model, such
-        as ``"is not neural"``. A subclass that checks more calls ``super().problem(model)`` first.
+        If there is a reason, the cells with this model and this defence are skipped. The reason completes a sentence
+        that begins with the name of the model, such as ``"is not neural"``. A subclass that checks more calls
+        ``super().problem(model)`` first.
         """
         if self.neural and not model.neural:
             return "is not neural"
@@ -86,23 +90,23 @@ class Defense(Component):
         return ""
 
     def check_epochs(self, epochs: int) -> None:
-        """Raises an error if training ends before the defence's warm-up does.
+        """Checks that training lasts longer than the defence's warm-up.
 
         Args:
             epochs: the number of training epochs.
 
         Raises:
-            SettingError: if training ends during the warm-up. The error's ``field`` names the setting to change, if
-                there is a single one.
+            SettingError: if training ends during the warm-up. If a change of one setting suffices, the error's
+                ``field`` names this setting.
         """
         if not self.settled(epochs - 1):
             raise SettingError("is still warming up after them", "", "give the model more epochs")
 
     def settled(self, epoch: int) -> bool:
-        """Returns whether the weights after this epoch (from 0) may be selected.
+        """Returns whether the weights after an epoch may be selected.
 
-        The result is False during a warm-up. The weights are still undefended then, and validation would prefer such
-        weights.
+        The result is False during a warm-up, because validation would prefer the undefended weights of that time.
+        Epochs are counted from 0.
         """
         return True
 
@@ -112,8 +116,8 @@ class Defense(Component):
         return getattr(cls, method) is not getattr(Defense, method)
 
     def strength(self) -> tuple[float, float | None]:
-        """Returns λ and the training ε for the tables.
+        """Returns λ and the ε of training, which tables show.
 
-        λ is 1.0 and ε is None if ``Config`` has no such setting.
+        If ``Config`` has no such setting, λ is 1.0 or ε is None.
         """
         return float(self.setting("lambda_", 1.0)), self.setting("epsilon", None)

@@ -1,4 +1,4 @@
-"""A file on the web that belongs to a data set."""
+"""The class of the files that data sets offer on the web."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from urllib.parse import unquote, urlsplit
 class Download:
     """A file that the publisher of a data set offers.
 
-    A checksum or size that is not known stays empty. It is never guessed.
+    An unknown checksum or size is left empty, and is never guessed.
 
     Args:
         url: the address of the file, with http or https.
-        size: the size in bytes, or None if it is not known.
-        checksum: the checksum that the publisher states, as ``md5:...`` or ``sha256:...``. If it is empty, the sha256
-            of the first download is kept and shown.
-        read_at: the addresses of the pages on which the size and the checksum were read.
+        size: the size in bytes, or None if the size is not known.
+        checksum: the checksum that the publisher states, as ``md5:...`` or ``sha256:...``. If the string is empty, the
+            sha256 of the first download is stored and shown.
+        read_at: the addresses of the pages that state the size and the checksum.
     """
 
     url: str
@@ -28,5 +28,5 @@ class Download:
 
     @property
     def name(self) -> str:
-        """The name of the file."""
+        """The name of the file, which is the last part of the address."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name

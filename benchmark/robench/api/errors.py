@@ -1,6 +1,6 @@
 """The errors that robench raises on purpose, and hints for unknown names.
 
-Any other exception that leaves robench is a bug in robench or in a plugin.
+If robench ends with any other exception, robench or a plugin has a bug.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NEAR = 0.6  # the least similarity of a suggested name, between 0 and 1
-SIMILAR = 0.75  # the same for files and ids; the extension alone makes names of files similar
+SIMILAR = 0.75  # the same for file names and ids, but higher because a shared extension makes file names similar
 
 
 class RobenchError(Exception):
@@ -25,8 +25,8 @@ class UserError(RobenchError):
     Args:
         problem: a description of the mistake.
         where: the file or ``file:line`` of the mistake, if the mistake is in a file.
-        path: the dotted path inside the file, for example ``attacks[0].epsilon``.
-        hint: the value that the user probably meant.
+        path: the dotted path inside the file, for example ``attacks[0].epsilon``, or the name of an option.
+        hint: advice for the user, such as the value that was probably meant.
     """
 
     def __init__(self, problem: str, *, where: str = "", path: str = "", hint: str = "") -> None:
@@ -43,7 +43,7 @@ class UserError(RobenchError):
         return " ".join((f"{text} ({self.hint})" if self.hint else text).split())
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Preserves the keyword arguments when a worker process sends the error back."""
+        """Pickles the error with its keyword arguments, so that a worker can send it."""
         return (_user_error, (type(self), self.problem, self.where, self.path, self.hint))
 
 
@@ -52,7 +52,7 @@ def _user_error(kind: type[UserError], problem: str, where: str, path: str, hint
 
 
 class UserErrors(UserError):
-    """Several mistakes by a user, which are reported together."""
+    """Several mistakes by a user that are reported together."""
 
     def __init__(self, errors: Sequence[UserError]) -> None:
         self.errors = tuple(errors)
@@ -63,17 +63,19 @@ class UserErrors(UserError):
         return "\n".join(str(error) for error in self.errors)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Rebuilds the error from its parts."""
+        """Pickles the error as the tuple of its parts."""
         return (UserErrors, (self.errors,))
 
 
 class SettingError(ValueError):
-    """A mistake in one setting, raised by a validator that sees the whole ``Config``.
+    """A mistake in one setting of a component, found by the component's own checks.
+
+    The host adds the position of the setting in the suite.
 
     Args:
         problem: a description of the mistake.
-        field: the name of the setting. The message gives its place in the suite.
-        hint: the value that the user probably meant.
+        field: the name of the setting.
+        hint: advice for the user, such as a value to write.
     """
 
     def __init__(self, problem: str, field: str, hint: str = "") -> None:
@@ -82,7 +84,7 @@ class SettingError(ValueError):
 
 
 class DataError(UserError):
-    """Data or weights that are missing, or that cannot be read."""
+    """An error about data or weights that are missing or cannot be read."""
 
 
 class PluginError(RobenchError):
@@ -102,19 +104,19 @@ def counted(count: int, noun: str) -> str:
 
 
 def in_lines(messages: Iterable[object]) -> Iterator[str]:
-    """Yields each distinct message once, with a count if the message is repeated."""
+    """Yields each distinct message once, followed by its count if it is repeated."""
     for text, count in Counter(map(str, messages)).items():
         yield text if count == 1 else f"{text} ({count} times)"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns a hint for an unknown name.
+    """Returns a hint that lists the known names and suggests the most similar one.
 
     The hint has the form ``did you mean 'x'? known: a, b, x``.
 
     Args:
         name: the unknown name.
-        known: the known names, all of which are listed.
+        known: the known names.
     """
     options = sorted(known)
     listing = f"known: {', '.join(options)}" if options else "none is known"
@@ -123,14 +125,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def suggest(name: str, known: Mapping[str, str], most: int = 3) -> str:
-    """Returns a hint with similar names, or an empty string.
+    """Returns a hint with the most similar names, or an empty string.
 
-    The hint has the form ``did you mean 'a.csv' or 'b.csv'?``. The function is for names of files and for ids, of which
-    there may be many.
+    The hint has the form ``did you mean 'a.csv' or 'b.csv'?``. The function suits long lists, such as file names or
+    ids, because the hint does not list all known names.
 
     Args:
         name: the unknown name.
-        known: what to show for each known name.
+        known: the text to show for each known name.
         most: the largest number of suggestions.
     """
     close = difflib.get_close_matches(name, sorted(known), n=most, cutoff=SIMILAR)

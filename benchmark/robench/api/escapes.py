@@ -1,7 +1,7 @@
 """Makes text from plugins, data and suites inert, with one function per medium.
 
-Inert text is only displayed. It moves no cursor, runs no formula and links to nothing. The template of the HTML page
-applies ``visible`` and then escapes HTML.
+Inert text is only displayed. Such a text moves no cursor, runs no formula and contains no link. The template of the
+HTML page applies ``visible`` and then escapes HTML.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import unicodedata
 from logging import LogRecord
 from typing import Any
 
-MOST_LINE = 500  # the most characters of an error in one line of a table or a terminal
-MOST_MESSAGE = 4096  # the most characters of an error message in a record
-MOST_TRACEBACK = 65536  # the most characters of a traceback in a record
-MOST_TEXT = 4000  # the most characters of one line of the log
+MOST_LINE = 500  # the largest length of an error in one line of a table or a terminal, in characters
+MOST_MESSAGE = 4096  # the largest length of an error message in a record, in characters
+MOST_TRACEBACK = 65536  # the largest length of a traceback in a record, in characters
+MOST_TEXT = 4000  # the largest length of one line of the log, in characters
 _MARKED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction characters, lone surrogates, line ends
-_HARMLESS = "\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # scripts and emoji need them
+_HARMLESS = "\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # some scripts and emoji need these
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")  # some spreadsheets also accept the full-width signs
 _LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash after a match removes the link
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Returns a string with a mark such as ``‹U+001B›`` for each invisible character.
+    """Replaces each invisible character of a string by a mark such as ``‹U+001B›``.
 
-    Invisible characters are control characters, line ends, direction marks and lone surrogates.
+    Invisible characters are control characters, format characters such as direction marks, line ends and lone
+    surrogates. Zero-width spaces and joiners are not replaced.
 
     Args:
         text: the string.
@@ -37,12 +38,12 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Returns a string of several lines that is inert on a terminal."""
+    """Makes a string inert for a terminal, but keeps its line ends and tabs."""
     return visible(text, keep="\n\t")
 
 
 def mark(char: str) -> str:
-    """Returns the mark of a character, such as ``‹U+001B›``."""
+    """Returns the mark that replaces a character, such as ``‹U+001B›``."""
     return f"‹U+{ord(char):04X}›"
 
 
@@ -51,9 +52,9 @@ def _is_marked(char: str) -> bool:
 
 
 def shortened(text: str, most: int) -> str:
-    """Returns a string, cut in the middle if it has more than ``most`` characters.
+    """Cuts the middle out of a string with more than ``most`` characters.
 
-    A note in the middle says how many characters were cut.
+    A note in place of the middle says how many characters were cut.
     """
     if len(text) <= most:
         return text
@@ -62,7 +63,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def in_one_line(text: str, most: int = MOST_LINE) -> str:
-    """Returns a string as one inert line of at most about ``most`` characters."""
+    """Converts a string to one inert line of about ``most`` characters or less."""
     return visible(" ".join(shortened(text, most).split()))
 
 
@@ -74,7 +75,7 @@ def describe_error(error: BaseException, most: int = MOST_LINE) -> str:
 def message_of(error: BaseException) -> str:
     """Returns the message of an exception.
 
-    If the exception cannot produce its own message, the result says so.
+    If the message cannot be computed, the result says so.
     """
     try:
         return str(error)
@@ -83,9 +84,9 @@ def message_of(error: BaseException) -> str:
 
 
 def well_formed(value: Any) -> Any:
-    r"""Returns a JSON value with lone surrogates escaped, such as ``\ud800``.
+    r"""Replaces lone surrogates in a JSON value by escapes such as ``\ud800``.
 
-    UTF-8 has no surrogates, so a UTF-8 file cannot contain any.
+    Lone surrogates cannot be encoded as UTF-8.
     """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
@@ -95,34 +96,34 @@ def well_formed(value: Any) -> Any:
 
 
 def csv_text(text: str) -> str:
-    """Returns a string for a CSV cell that no spreadsheet runs as a formula.
+    """Converts a string for a CSV cell, so that no spreadsheet runs it as a formula.
 
     An apostrophe is added in front of a string that begins with ``=``, ``+``, ``-``, ``@`` or an apostrophe. A reader
-    gets the original string by removing one leading apostrophe.
+    of the CSV file can remove one leading apostrophe to undo this change.
     """
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def markdown_text(text: str) -> str:
-    """Returns one line of Markdown with HTML and links disabled.
+    """Converts a string to one line of Markdown without active HTML or links.
 
-    Bold and code still work.
+    Bold text and code are still rendered.
     """
     line = visible(" ".join(text.splitlines())).replace("<", "&lt;")
     return _LINKS.sub(r"\g<0>\\", line)
 
 
 def markdown_cell(text: str) -> str:
-    """Returns a string for one cell of a Markdown table.
+    """Converts a string to the content of one cell in a Markdown table.
 
-    Characters that would end the cell are escaped.
+    The result is one line without active HTML or links. Characters that would end the cell are escaped.
     """
     return markdown_text(text.replace("\\", "\\\\")).replace("|", "\\|")
 
 
 def make_inert(record: LogRecord) -> bool:
-    """Makes the message and the traceback of a log record inert.
+    """Makes the message and the traceback of a log record inert, and returns True.
 
     The function is used as a filter of the logger.
     """

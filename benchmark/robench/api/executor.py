@@ -16,9 +16,13 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Task:
-    """One victim, with those of its cells that are still to be measured.
+    """One victim and the cells of this victim that still have to be measured.
 
-    A task is plain data, so it can be sent to another process or machine.
+    A task is plain data, so an executor can send the task to another process or machine.
+
+    Args:
+        id: the id of the task.
+        payload: the plain data that the work needs. ``Executor.run`` describes the entries that executors may use.
     """
 
     id: str
@@ -29,10 +33,10 @@ Work = Callable[[Task, Emit], None]
 
 
 class Executor(Component):
-    """A way to run tasks on this machine or elsewhere.
+    """A component that runs tasks on this machine or elsewhere.
 
-    An executor passes the events of its tasks to the host. It is also a context manager. The host enters the context
-    before any work, and calls ``run`` at most twice within it.
+    An executor passes the events of its tasks to the host. An executor is also a context manager. The host enters the
+    context before any work, and calls ``run`` at most twice inside.
     """
 
     @property
@@ -51,29 +55,29 @@ class Executor(Component):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Releases the resources of ``__enter__``."""
+        """Releases the resources that ``__enter__`` prepared."""
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
         """Runs ``work(task, emit)`` for every task.
 
-        If the process of a task dies, the executor emits ``{"kind": "lost", "task": id, "error": text}`` and goes on
+        If the process of a task dies, the executor emits ``{"kind": "lost", "task": id, "error": text}`` and continues
         with the other tasks. The host then calls ``run`` a second time with the remaining cells of this task, unless
-        the event has ``"again": False``. An executor can also show a line to the user with the event ``{"kind": "note",
-        "task": id, "text": text}``.
+        the event has ``"again": False``. To show a line to the user, an executor emits ``{"kind": "note", "task": id,
+        "text": text}``.
 
-        The entry ``cells`` lists the cells of a payload. The work emits one event of the kind ``cell`` per cell, in
-        this order. If an executor starts a task again, it must leave out the cells with events that were already passed
-        on. The entry ``cache`` is the folder of the cache. The entry ``files`` maps the path of each file that the task
-        reads in this folder to its sha256. An executor on other machines sends these files, and sets ``cache`` to the
-        folder on the other machine.
+        The following entries of a payload concern executors:
 
-        The entry ``device`` of a payload is the device of the suite. To choose a GPU for a task, an executor may change
-        ``device`` and ``environment``. The latter holds the variables that the process of the task sets before it uses
-        CUDA.
-
-        The entry ``threads`` is the number of threads for the numerical libraries. The entry ``limits`` holds
-        ``seconds``, and ``memory`` in bytes, if the suite sets them. The executor ends a task that exceeds a limit.
+        - ``cells`` lists the cells. The work emits one event of the kind ``cell`` per cell, in this order. If an
+          executor starts a task again, it must leave out the cells with events that were already passed on.
+        - ``cache`` is the folder of the cache. ``files`` maps the path of each file in this folder that the task reads
+          to the sha256 of the file. An executor on other machines sends these files, and sets ``cache`` to the folder
+          on the other machine.
+        - ``device`` is the device of the suite. To choose a GPU for a task, an executor may change ``device`` and
+          ``environment``. ``environment`` holds the variables that the process of the task sets before it uses CUDA.
+        - ``threads`` is the number of threads for the numerical libraries.
+        - ``limits`` holds the limits ``seconds`` and ``memory`` (in bytes) that the suite sets. The executor ends a
+          task that exceeds a limit.
 
         Args:
             tasks: the tasks, in the order in which to start them.

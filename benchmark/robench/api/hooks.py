@@ -1,7 +1,7 @@
-"""The hooks of plugins. Six hooks register components, and five follow a run.
+"""The hooks of plugins: six hooks register components, and five follow a run.
 
-A registration hook returns ``{name: class or "module:Class"}``. If the values are strings, robench can list plugins
-without importing their modules.
+A registration hook returns ``{name: class or "module:Class"}``. If the values are strings, robench can list the
+components without importing their modules.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Registration = Mapping[str, "type[Any] | str"]
 
 @hookspec
 def robench_datasets() -> Registration:  # type: ignore[empty-body]  # a hook specification has no body
-    """Registers data sets, subclasses of ``Dataset``."""
+    """Registers data sets, which are subclasses of ``Dataset``."""
 
 
 @hookspec
 def robench_models() -> Registration:  # type: ignore[empty-body]
-    """Registers recommenders, subclasses of ``Model``."""
+    """Registers recommenders, which are subclasses of ``Model``."""
 
 
 @hookspec
@@ -40,24 +40,24 @@ def robench_attacks() -> Registration:  # type: ignore[empty-body]
 
 @hookspec
 def robench_defenses() -> Registration:  # type: ignore[empty-body]
-    """Registers defences, subclasses of ``Defense``."""
+    """Registers defences, which are subclasses of ``Defense``."""
 
 
 @hookspec
 def robench_metrics() -> Registration:  # type: ignore[empty-body]
-    """Registers metrics, subclasses of ``Metric``."""
+    """Registers metrics, which are subclasses of ``Metric``."""
 
 
 @hookspec
 def robench_executors() -> Registration:  # type: ignore[empty-body]
-    """Registers executors, subclasses of ``Executor``."""
+    """Registers executors, which are subclasses of ``Executor``."""
 
 
 @hookspec
 def robench_data_read(data: str, summary: DataSummary) -> None:
-    """Announces that a data set has been read and split, before anything is measured.
+    """Announces that a data set has been read and split.
 
-    The hook receives the label of the data set, and the counts of what was read.
+    The hook receives the label and the summary of the data set, before anything is measured.
     """
 
 
@@ -65,7 +65,7 @@ def robench_data_read(data: str, summary: DataSummary) -> None:
 def robench_suite_started(suite: str, victims: int, cells: int, stored: int) -> None:
     """Announces the start of a run.
 
-    The hook receives the number of cells to measure and the number of stored cells.
+    The hook receives the numbers of victims and cells that are still to be measured, and the number of stored cells.
     """
 
 
@@ -73,7 +73,7 @@ def robench_suite_started(suite: str, victims: int, cells: int, stored: int) -> 
 def robench_victim_progress(victim: str, label: str, phase: str, done: int, total: int) -> None:
     """Announces the progress of a victim.
 
-    Progress is counted in epochs during ``fit``, and in cells during ``measure``.
+    ``done`` and ``total`` count epochs in the phase ``fit``, and cells in the phase ``measure``.
     """
 
 
@@ -84,4 +84,4 @@ def robench_cell_finished(record: Mapping[str, Any]) -> None:
 
 @hookspec
 def robench_suite_finished(suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
-    """Announces the end of a run, with the number of cells that have each status."""
+    """Announces the end of a run, with the number of cells per status."""

@@ -19,14 +19,14 @@ def attach_stub(package: str, file: str) -> Exports:
     """Returns the ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
     The stub has one line ``from module import Name as Name`` per public name. Type checkers read the same lines, so the
-    names are listed only once. The module of a name is imported when the name is first used (PEP 562).
+    names are listed only once. The module that defines a name is imported when the name is first used (PEP 562).
 
     Args:
         package: the package's ``__name__``.
         file: the package's ``__file__``, which is in the folder of the stub.
 
     Returns:
-        The three values. ``__all__`` has the order of the stub.
+        The functions ``__getattr__`` and ``__dir__``, and the list ``__all__`` in the order of the stub.
     """
     tree = ast.parse(Path(file).with_name("__init__.pyi").read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]

@@ -1,4 +1,4 @@
-"""Metrics, the names of metrics, and the cell outcomes that metrics read.
+"""The base class of metrics, and the outcomes from which metrics are computed.
 
 A metric is a pure function of the stored outcome, so every table can be recomputed.
 """
@@ -22,22 +22,23 @@ from robench.api.threat import Threat
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The measurement of one cell, from which metrics are computed.
+    """The outcome of one cell, from which metrics are computed.
 
     Args:
         indptr: the start of each user's ranks, int64 [U + 1]. The ranks of user u are
             ``ranks[indptr[u]:indptr[u + 1]]``.
-        ranks: the ranks of held-out items, int64 [n]. Ranks start at 1 in the full ranking, with the items of the
-            history masked.
+        ranks: the rank of each held-out item, int64 [n]. Ranks start at 1, and cover the whole catalogue except for the
+            items of the user's history.
         top: the best items of each user, int64 [U, 10], padded with −1.
         candidates: the number of unmasked items of each user, int64 [U].
         target_ranks: the rank of each target for each user, int64 [T, U], or None if there are no targets. The rank is
-            0 if the target is among the user's data or held-out items.
-        clean: the clean outcome of the same victim, for list stability, or None if this outcome is the clean one.
+            0 if the target is in the user's history or held out for the user.
+        clean: the clean outcome of the same victim, with which list stability compares. None if this outcome is itself
+            clean.
         likes: the calibrated probability that the user likes each held-out item, float64 [n], or None if no
             probabilities were measured.
-        dislikes: the same probability for one fixed negative per held-out item, float64 [n]. NaN if the user has no
-            unseen item left.
+        dislikes: the calibrated probability that the user likes a fixed negative of each held-out item, float64 [n].
+            The value is NaN if the user has no unseen item left.
     """
 
     indptr: IntArray
@@ -68,9 +69,9 @@ class Outcome:
 
 
 def probability(logit: FloatArray) -> FloatArray:
-    """Returns σ(x) of every entry x.
+    """Returns the logistic sigmoid of every logit.
 
-    The computation never overflows, and gives exactly 0.5 at 0.
+    The computation never overflows. The sigmoid of 0 is exactly 0.5.
     """
     result: FloatArray = 0.5 * (1 + np.tanh(logit / 2))
     return result
@@ -83,14 +84,15 @@ class Metric(Component):
     """A function that computes one value per user from an ``Outcome``.
 
     Attributes:
-        version: a number that is raised when the definition changes. Rows with different versions are never compared.
+        version: the version of the definition, which increases when the definition changes. Rows with different
+            versions are never compared.
         needs: the part of an outcome that the metric reads.
         at_k: whether the metric has a cutoff k.
         higher_is_better: whether a higher value is better for the user.
         bounds: the smallest and the largest possible mean over users. Confidence intervals are cut at these bounds.
         pooled: whether the metric is a ratio of sums over users, such as the precision of all predictions. The values
-            per user then linearise the ratio: their mean is the ratio, and their spread is the error of the ratio. Such
-            a value does not describe the outcome of one user, so worst cases are not taken per user.
+            per user then linearise the ratio: the mean of the values is the ratio, and their spread gives the error of
+            the ratio. Such a value does not describe the outcome of one user, so worst cases are not taken per user.
     """
 
     version: ClassVar[int] = 1
@@ -104,11 +106,11 @@ class Metric(Component):
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
         """Returns the value of every user, float64 [U].
 
-        A user for whom the metric is undefined gets NaN.
+        The value is NaN if the metric is undefined for a user.
 
         Args:
-            outcome: the measurement of a cell.
-            k: the cutoff, or 0 for a metric without one.
+            outcome: the outcome of a cell.
+            k: the cutoff, or 0 for a metric without a cutoff.
         """
 
 
@@ -117,13 +119,13 @@ _K = re.compile(r"[1-9][0-9]{0,8}\Z")
 
 @dataclass(frozen=True, order=True)
 class Measure:
-    """A metric with its cutoff, as suites, records and tables name it.
+    """The name and the cutoff of a metric, as in suites, records and tables.
 
     A measure is written as ``ndcg@10``, or as ``t-percentile`` if the metric has no cutoff.
 
     Args:
         name: the registered name of the metric.
-        k: the cutoff, or 0 for a metric without one.
+        k: the cutoff, or 0 for a metric without a cutoff.
     """
 
     name: str
@@ -131,7 +133,7 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """Returns the measure that a string names.
+        """Parses a measure such as ``ndcg@10``.
 
         The cutoff k is 0 if the string has no valid cutoff.
         """
@@ -145,13 +147,13 @@ class Measure:
     def problem(self, metric: Metric | type[Metric], threat: Threat | None, kind: str = "") -> str:
         """Returns why some cells lack this measure, or an empty string if they have it.
 
-        If items are promoted at test time, the attack moves the targets into each user's list, so only metrics of
-        targets make sense. If an ensemble attacks each user separately, it stops for a user once the user's held-out
-        items have fallen. The stored ranks are then only bounds, so only metrics within the attacked top k can be
-        computed.
+        If items are promoted at test time, only metrics of targets make sense, because the attack moves the targets
+        into each user's list. If an ensemble attacks each user separately, the attack on a user ends once the user's
+        held-out items have fallen. The stored ranks are then only bounds, so only metrics within the attacked top k can
+        be computed.
 
         Args:
-            metric: the metric of this name.
+            metric: the metric that the measure names.
             threat: the threat model of the cells, or None for clean cells.
             kind: the kind of attack in these cells, such as ``ensemble``.
         """
@@ -172,10 +174,10 @@ class Measure:
         """Returns the value of every user, or None if the cell lacks this measure.
 
         Args:
-            metric: the metric of this name.
+            metric: the metric that the measure names.
             outcome: the outcome of the cell.
-            threat: see ``problem``.
-            kind: see ``problem``.
+            threat: the threat model of the cell, or None for a clean cell.
+            kind: the kind of attack in the cell, such as ``ensemble``.
 
         Returns:
             The values, float64 [U]. The result is also None if the outcome lacks the part that the metric needs.

@@ -1,4 +1,4 @@
-"""Random streams that depend only on a seed and a path of roles."""
+"""Random streams that are determined by a seed and a path of roles."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rng:
-    """A random stream with a seed and a path of roles.
+    """A random stream that is determined by a seed and a path of roles.
 
-    Different paths under the same seed give independent streams.
+    Different paths with the same seed give independent streams.
 
     Args:
         seed: a seed of the suite, which may be any integer.
@@ -29,38 +29,44 @@ class Rng:
     path: tuple[str, ...] = ()
 
     def child(self, *role: str | int) -> Rng:
-        """Returns the stream for a role below this stream."""
+        """Returns the stream with the same seed, and with ``role`` added to the path."""
         return Rng(self.seed, (*self.path, *(str(part) for part in role)))
 
     def entropy(self) -> int:
-        """Returns 64 bits that depend only on the seed and the path."""
+        """Returns a 64-bit integer that depends only on the seed and the path."""
         text = "\x1f".join((str(self.seed), *self.path))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
     def numpy(self) -> np.random.Generator:
-        """Returns a fresh numpy generator. Two calls give the same stream."""
+        """Returns a fresh numpy generator.
+
+        Generators from different calls draw the same numbers.
+        """
         return np.random.default_rng(self.entropy())
 
     def torch(self, device: str | torch.device = "cpu") -> torch.Generator:
-        """Returns a fresh torch generator on ``device``. Two calls give the same stream."""
+        """Returns a fresh torch generator on ``device``.
+
+        Generators from different calls draw the same numbers.
+        """
         import torch  # noqa: PLC0415  # listing and planning use Rng without torch
 
         return torch.Generator(device=device).manual_seed(self.entropy() & (2**63 - 1))
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Seeds torch's global generators in the block, then restores their states.
+        """Seeds torch's global generators for a block, and then restores their states.
 
         Dropout and torch's own initialisation draw from these generators.
         """
         import torch  # noqa: PLC0415  # as above
 
         cpu = torch.get_rng_state()
-        # Only a process that already uses a GPU has states there. A query in any other process would create a context
-        # on each GPU.
+        # Only a process that already uses a GPU has generator states there. In any other process, asking for the states
+        # would create a context on each GPU.
         used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no type for it
         cuda = torch.cuda.get_rng_state_all() if used else None
-        # Without an accelerator, torch.manual_seed sets the same state, but stores a traceback per absent device.
+        # Without an accelerator, torch.manual_seed sets the same state, but also stores a traceback per missing device.
         seed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
         seed(self.entropy() & (2**63 - 1))
         try:

@@ -1,4 +1,4 @@
-"""The summary of a data set: what was read, and what the filters left."""
+"""The summary of a data set: what was read, and what the filters kept."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ class DataSummary:
     """The counts of a data set before and after its filters.
 
     Args:
-        rows: the rows that the source holds.
-        low_ratings: the rows with a rating below ``min_rating``, which are dropped.
-        repeats: the rows that repeat a user-item pair. ``repeats: all`` keeps them, and other settings drop them.
-        outside_core: the rows of users or items with too few interactions, which are dropped.
-        users: the users that are left.
-        items: the items that are left.
-        interactions: the interactions that are left.
-        parts: the interactions of training, validation and test.
-        evaluated: the users with both a training or known item and a test item.
-        first: the earliest time that is left, such as ``1995-01-09``, or an empty string if there are no times.
-        last: the latest time that is left, in the same form.
-        equal_times: the share of interactions whose time equals that of another interaction of the same user. It is
-            None if there are no times.
-        per_user: the quantiles of the interactions per user: minimum, 25%, 50%, 75% and maximum.
-        per_item: the quantiles of the interactions per item.
-        described: the number of kept items with a title, a year, genres and a description, by the name of the field.
+        rows: the number of rows in the source.
+        low_ratings: the number of rows that were dropped because of a rating below ``min_rating``.
+        repeats: the number of rows that repeat a user-item pair. The setting ``repeats: all`` keeps most of these rows,
+            and other settings drop them.
+        outside_core: the number of rows that were dropped because a user or an item has too few interactions.
+        users: the number of kept users.
+        items: the number of kept items.
+        interactions: the number of kept interactions.
+        parts: the numbers of training, validation and test interactions.
+        evaluated: the number of users with a test item and at least one training item or known item.
+        first: the earliest kept time, such as ``1995-01-09``, or an empty string if there are no times.
+        last: the latest kept time, in the same form.
+        equal_times: the share of interactions at the same time as another interaction of the same user, or None if
+            there are no times.
+        per_user: the quantiles of the number of interactions per user: minimum, 25%, 50%, 75% and maximum.
+        per_item: the same quantiles of the number of interactions per item.
+        described: the number of kept items in which a field is not empty, by the name of the field.
         profiles: the number of kept users with a profile.
-        notes: one line for the user per peculiarity of the data.
-        known: the interactions of cold users that are known at test time.
+        notes: one line about each peculiarity of the data. The lines are shown to the user.
+        known: the number of interactions of cold users that are known at test time.
     """
 
     rows: int = 0
@@ -56,7 +57,7 @@ class DataSummary:
 
 
 def describe_summary(summary: DataSummary) -> str:
-    """Returns the summary of a data set in one line."""
+    """Returns a line with the most important numbers of a summary."""
     dropped = summary.rows - summary.interactions
     parts = [f"{summary.rows:,} rows"] + ([f"{dropped:,} dropped"] if dropped else [])
     parts.append(f"{summary.interactions:,} interactions of {summary.users:,} users and {summary.items:,} items")

@@ -1,7 +1,7 @@
-"""The rules for all surfaces. A surface is what an attack may touch.
+"""The surfaces that attacks may touch, and the rules of each surface.
 
-The engine, the plan, the tables and the flags read these rules from ``SURFACES``. A new surface needs a row here, a
-name in ``Surface``, and a folder in ``robench.engine.surfaces``.
+The engine, the plan, the tables and the flags read the rules from ``SURFACES``. A new surface needs a row in
+``SURFACES``, a name in ``Surface``, and a folder in ``robench.engine.surfaces``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ class SurfaceRules:
     Args:
         each_user_alone: whether every user has a separate perturbation. If so, the worst case is taken per user.
             Otherwise, one perturbation serves all users, and the worst case is the attack with the worst mean.
-        leaves_broken_users: whether an ensemble may stop attacking a user once the goal is reached. If so, stored ranks
-            are only bounds.
+        leaves_broken_users: whether an ensemble may stop attacking a user once the goal is reached for this user. If
+            so, stored ranks are only bounds.
         ranks_models: whether models are ranked against each other. A ranking requires that the same ε is equally strong
             for all models.
-        whole_units: whether a budget counts whole edits or users. Otherwise, ε bounds a length, which no perturbation
-            exceeds.
-        each_item_alone: whether every item has a separate perturbation. Then a loss belongs to an item, not to a user.
+        whole_units: whether a budget is rounded to whole edits, users or interactions. Otherwise, ε bounds the length
+            of a perturbation.
+        attacks: the base classes of attacks on this surface, as ``module:class``.
+        each_item_alone: whether every item has a separate perturbation. If so, a loss belongs to an item, not to a
+            user.
         scale: the default scale of ε.
-        attacks: the base classes of this surface's attacks in ``robench.api``, as ``module:class``.
-        measured_by: the engine's class that measures attacks at test time, as ``module:class``. The string is empty if
-            there are no such attacks.
+        measured_by: the class that measures attacks on this surface at test time, as ``module:class``. The string is
+            empty if attacks on this surface act before the fit.
     """
 
     each_user_alone: bool

@@ -1,4 +1,4 @@
-"""A terminal on which all printed text is inert."""
+"""Functions that print text on a terminal in inert form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from robench.api.escapes import MOST_TEXT, shortened, visible_lines
 
-WIDE = 200  # the width of a file or a pipe in columns, so large that no line is broken
+WIDE = 200  # the width of a file or a pipe in columns, which is large so that lines are not broken
 
 
 class Terminal(Console):
@@ -19,16 +19,17 @@ class Terminal(Console):
 
     Args:
         stderr: whether the console prints to standard error.
+        width: the width in columns, or None for the width of the terminal.
     """
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
-        # Without markup, labels such as mf[factors=32] stay as they are.
+        # Markup would change labels such as mf[factors=32].
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Returns a string as inert text.
+        """Converts a string to inert text.
 
-        The console passes every string to this method: lines, cells of tables and titles.
+        The console calls this method for every string: lines, cells of tables and titles.
         """
         return super().render_str(visible_lines(text), **options)
 
@@ -39,6 +40,13 @@ def screen() -> Terminal:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints lines as inert text. Very long lines are cut in the middle."""
+    """Prints lines of text in inert form.
+
+    Very long lines are cut in the middle.
+
+    Args:
+        text: the lines, separated by line ends.
+        err: whether to print to standard error.
+    """
     lines = (shortened(line, MOST_TEXT) for line in text.split("\n"))
     print(visible_lines("\n".join(lines)), file=sys.stderr if err else sys.stdout, flush=True)

@@ -13,7 +13,10 @@ GoalName = Literal["untargeted", "promote", "demote"]
 
 
 def share_in_edits(epsilon: float, length: int) -> int:
-    """Returns ⌊ε · length⌋ edits, but at least one edit if ε > 0."""
+    """Returns the number of edits in a share of a length.
+
+    The number is ⌊ε · length⌋, but at least 1 if ε > 0.
+    """
     # A share of 0.3 of 10 means 3, although 0.3 · 10 may be slightly below 3 in floating point.
     return max(1, int(epsilon * length + 1e-9)) if epsilon > 0 else 0
 
@@ -22,15 +25,15 @@ def share_in_edits(epsilon: float, length: int) -> int:
 class Threat:
     """A threat model: what an attack may perturb, when it acts, and what ε means.
 
-    A worst case never combines attacks of two threat models.
+    A worst case is never taken over attacks with different threat models.
 
     Args:
         surface: the surface that the attack may perturb.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
-        norm: the norm or unit of ε.
+        norm: the norm that ε bounds, or the unit in which ε counts.
         scale: whether ε is relative to the size of the attacked values.
         goal: ``untargeted`` (held-out items fall), ``promote`` (targets rise) or ``demote`` (targets fall).
-        k: the length of the lists that the goal is about.
+        k: the length of the top lists to which the goal refers.
     """
 
     surface: Surface
@@ -41,7 +44,7 @@ class Threat:
     k: int = 10
 
     def problem(self, epsilon: float) -> str:
-        """Returns why ε cannot be a budget of this threat model, or an empty string."""
+        """Returns why ε is not a valid budget of this threat model, or an empty string."""
         if self.norm == "edits" and self.scale == "absolute" and epsilon != int(epsilon):
             return f"{epsilon:g} edits: a number of edits is whole; with unit: fraction it is a share of the history"
         return ""

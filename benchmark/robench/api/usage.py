@@ -1,6 +1,6 @@
-"""Counts of the texts and tokens that language models read and write.
+"""Counts the texts and tokens that language models read and write.
 
-Networks report the counts, and the host stores them in the records.
+Pretrained networks report these counts, and the host stores the counts in records.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ _RECORDERS: ContextVar[tuple[Usage, ...]] = ContextVar("_RECORDERS", default=())
 
 
 class Usage:
-    """The amounts that were counted within one ``record_usage`` block."""
+    """The amounts that are counted within one ``record_usage`` block, by name."""
 
     def __init__(self) -> None:
         self._amounts: Counter[str] = Counter()
 
     def add(self, **amounts: int) -> None:
-        """Adds these amounts to the current amounts, name by name."""
+        """Adds amounts to the amounts of the same names."""
         self._amounts.update(amounts)
 
     def amounts(self) -> dict[str, int]:
-        """Returns every positive amount by its name, in alphabetical order."""
+        """Returns every positive amount by name, in alphabetical order."""
         return dict(sorted((+self._amounts).items()))
 
 
@@ -35,9 +35,10 @@ def count_usage(**amounts: int) -> None:
     outside the measurement, so a plugin with threads must call this function in the thread that called the plugin.
 
     Args:
-        amounts: how much to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)
+        amounts: the amount to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)
             and ``written`` (generated tokens). Models count ``prompts`` and ``cut`` (prompts that were too long).
-            Scored titles are ``answers``. Unusable answers also count as ``empty``, ``too_long`` or ``not_finite``.
+            Models also count scored titles as ``answers``, and unusable answers as ``empty``, ``too_long`` or
+            ``not_finite``.
     """
     for usage in _RECORDERS.get():
         usage.add(**amounts)
@@ -45,7 +46,7 @@ def count_usage(**amounts: int) -> None:
 
 @contextmanager
 def record_usage() -> Iterator[Usage]:
-    """Yields the usage that is counted within the block.
+    """Yields an object that collects the amounts counted within the block.
 
     Blocks may be nested. An outer block includes the amounts of its inner blocks.
     """

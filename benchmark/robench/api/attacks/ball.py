@@ -1,4 +1,4 @@
-"""Norms, projections and ascent steps for perturbations, row by row."""
+"""Norms, projections and ascent steps for the rows of a perturbation."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ def wide(value: Tensor, like: Tensor) -> Tensor:
 
 
 def scaled(delta: Delta, factor: Tensor) -> dict[str, Tensor]:
-    """Multiplies each row of ``delta`` by the row's entry in ``factor`` [B]."""
+    """Returns ``delta`` with each row multiplied by its entry in ``factor`` [B]."""
     return {name: part * wide(factor, part) for name, part in delta.items()}
 
 
 def l2(delta: Delta) -> Tensor:
-    """Returns the Frobenius norm of each row over all inputs: [B]."""
+    """Returns the Frobenius norm of each row, taken over all inputs: [B]."""
     lengths = [torch.linalg.vector_norm(part.flatten(1), dim=1) for part in delta.values()]
     length: Tensor = torch.linalg.vector_norm(torch.stack(lengths), dim=0) if len(lengths) > 1 else lengths[0]
     return length
 
 
 def linf(delta: Delta) -> Tensor:
-    """Returns the largest absolute entry of each row over all inputs: [B]."""
+    """Returns the largest absolute entry of each row, taken over all inputs: [B]."""
     return torch.stack([part.flatten(1).abs().amax(1) for part in delta.values()]).amax(0)
 
 
 def sizes(delta: Delta, norm: BallNorm) -> Tensor:
-    """Returns the norm of each row: [B]."""
+    """Returns the L2 or L∞ norm of each row, taken over all inputs: [B]."""
     return l2(delta) if norm == "l2" else linf(delta)
 
 
 def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Sets ``delta`` to zero at the places that may not be perturbed.
+    """Returns ``delta`` with zeros at the places that may not be perturbed.
 
     Args:
         delta: the perturbation of each input, float [B, ..., d].
@@ -54,10 +54,10 @@ def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Ball:
-    """The set of perturbations δ with a norm of at most ``radius`` in each row.
+    """The set of perturbations δ in which no row is longer than its radius.
 
     Args:
-        norm: ``l2`` (the Frobenius norm over the row's inputs) or ``linf``.
+        norm: the norm that gives the length of a row: ``l2`` (the Frobenius norm over all inputs) or ``linf``.
         radius: the radius of each row, float [B], in the units of the embedding.
     """
 
@@ -68,13 +68,13 @@ class Ball:
     def _alike(self) -> float | None:
         """The radius that all rows share, or None if the radii differ.
 
-        Clamping all rows to a single number is faster.
+        With a single radius, all rows can be clamped in one faster operation.
         """
         same = len(self.radius) > 0 and bool((self.radius == self.radius[0]).all())
         return float(self.radius[0]) if same else None
 
     def project(self, delta: Delta) -> dict[str, Tensor]:
-        """Projects δ onto the ball, by clamping (linf) or by scaling (l2)."""
+        """Returns δ projected onto the ball, by clamping (linf) or by scaling (l2)."""
         if self.norm == "linf":
             if self._alike is not None:
                 return {name: part.clamp(-self._alike, self._alike) for name, part in delta.items()}
@@ -86,7 +86,7 @@ class Ball:
         length = l2(delta)
         if bool((length <= self.radius).all()):
             return dict(delta)
-        # The smallest positive number guards 0/0; a row inside the ball is multiplied by exactly 1.
+        # The smallest positive number prevents 0/0. A row inside the ball is multiplied by exactly 1.
         factor = torch.where(length > self.radius, self.radius / length.clamp_min(torch.finfo(length.dtype).tiny), 1.0)
         return scaled(delta, factor)
 
@@ -116,7 +116,7 @@ class Ball:
         return {n: torch.where(wide(safe, p), point[n], p) for n, p in rest.items()}
 
     def step(self, delta: Delta, gradient: Delta, factor: float) -> dict[str, Tensor]:
-        """Takes one step along ``ascent`` and projects the result onto the ball.
+        """Returns δ after one step along ``ascent``, projected onto the ball.
 
         Args:
             delta: the current δ for each input, [B, ...].
@@ -130,7 +130,8 @@ class Ball:
         safe = len(size) > 0 and float(size.min()) > SAFE and float(size.max()) < 1 / SAFE
         if self.norm == "linf" or not safe:
             return self.project(added(delta, self.shrunk(factor).ascent(gradient)))
-        # Scaling and adding take one pass, and the rest works in place. On small models, memory traffic limits a step.
+        # Scaling and adding are one pass over memory, and the rest works in place. On small models, memory traffic
+        # limits the speed of a step.
         share = self.radius / size
         moved = {n: torch.addcmul(part, gradient[n], wide(share, part), value=factor) for n, part in delta.items()}
         length = l2(moved)

@@ -1,4 +1,4 @@
-"""The base class of attacks, and the host's answers to queries."""
+"""The base class of all attacks, and the host's answer to a query."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ class Attack(Component):
     Attributes:
         surface: the surface that the attack perturbs.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
-        adaptive: ``yes`` if the attack is computed against this victim, including its defence. ``oblivious`` if the
+        adaptive: ``yes`` if the attack is computed against this victim, including the defence. ``oblivious`` if the
             attack needs no model. ``frozen`` if the attack was computed elsewhere.
-        gradient: whether the attack follows the gradient of the loss. To set flags, such an attack is compared with
-            random points, with a smaller ε, and with fewer steps.
-        heuristic_floor: whether the attack tries random points, which every gradient attack must beat.
-        instructs: whether the attack writes instructions. Only a model that sets ``follows`` can obey instructions.
+        gradient: whether the attack follows the gradient of the loss. A flag is set if such an attack is weaker than
+            random points, or weaker than the same attack at a smaller ε or with fewer steps.
+        heuristic_floor: whether the attack is a floor: an attack with random points or edits, which every gradient
+            attack must beat.
+        instructs: whether the attack writes instructions to the model. Only a model that sets ``follows`` can obey
+            instructions.
     """
 
     surface: ClassVar[Surface]
@@ -51,10 +53,10 @@ class Attack(Component):
         """Returns the threat model of this configuration."""
 
     def outside(self) -> str:
-        """Returns a digest of other inputs, or an empty string if there are none.
+        """Returns a digest of further inputs such as weight files, or an empty string.
 
-        Other inputs, such as weight files, are not part of the victim, the attack's settings or the attack's code. The
-        host calls this method before any work, so that missing files are reported early.
+        Further inputs are inputs outside the victim, the attack's settings and the attack's code. The host calls this
+        method before any work, so that missing files are reported early.
 
         Raises:
             DataError: if a file is missing or broken.
@@ -62,23 +64,23 @@ class Attack(Component):
         return ""
 
     def expectation(self) -> int:
-        """Returns the number of draws over which a query averages.
+        """Returns the number of scorings over which an evaluation averages.
 
-        The number matters only for a stochastic victim. The default is 1.
+        The number matters only if the victim draws random numbers at test time. The default is 1.
         """
         return self.setting("expectation", 1)
 
     def steps(self) -> int | None:
         """Returns the number of steps, or None if the attack has no steps.
 
-        Flags compare gradient attacks by their numbers of steps.
+        A flag is set if a gradient attack with more steps is weaker than the same attack with fewer steps.
         """
         return self.setting("steps", None)
 
     def positives(self) -> Positives:
-        """Returns the items that the attack pushes down.
+        """Returns which items the attack pushes down: ``held-out`` or ``known``.
 
-        The default is ``held-out``.
+        Known items are the items in a user's history. The default is ``held-out``.
         """
         return self.setting("positives", "held-out")
 
@@ -91,12 +93,13 @@ class Attack(Component):
 class Evaluation:
     """The host's answer to a query at one perturbation.
 
-    On the surface ``parameters``, one δ serves all users, so ``loss`` and ``broken`` are the same for every row.
+    On the surface ``parameters``, one δ serves all users, so every row has the same ``loss`` and no row is ``broken``.
 
     Args:
         loss: the loss of each row, float [B]. A higher loss is worse for the defender.
-        broken: whether each row reaches the goal, bool [B], or a function that computes this on first use. The goal is
-            reached if all held-out items are outside the top k, or if all promoted items are inside.
+        broken: whether each row reaches the goal, bool [B], or a function that computes this mask on first use. An
+            untargeted attack must push all held-out items out of the top k. Other attacks must push all promoted items
+            into the top k.
         gradient: the gradient of the loss with respect to δ, or None.
     """
 
@@ -105,5 +108,5 @@ class Evaluation:
 
     @cached_property
     def broken(self) -> Tensor:
-        """True for the rows that reach the goal: bool [B]."""
+        """True for each row that reaches the goal: bool [B]."""
         return self._broken() if callable(self._broken) else self._broken

@@ -17,7 +17,7 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
     Args:
         rows: the histories, int64 [B, L].
         kind: the kind of each row's edit, as a code from ``KINDS``, int64 [B]. −1 leaves the row unchanged.
-        place: the place at which an item is substituted, deleted or inserted, int64 [B].
+        place: the position at which an item is substituted, deleted or inserted, int64 [B].
         item: the item to substitute or insert in each row, int64 [B].
 
     Returns:
@@ -35,7 +35,7 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
 def random_edits(
     oracle: HistoryOracle, rows: Tensor, uniform: Tensor, edits: tuple[Edit, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws random edits: first the kind, then the place, then the item.
+    """Draws random edits: first the kind, then the position, then the item.
 
     Each draw is uniform over the allowed values. An empty row allows only insertions. If no item may be added to a row,
     only deletions are allowed. If no edit is possible for a row, the kind is −1.
@@ -47,8 +47,8 @@ def random_edits(
         edits: the kinds to draw from.
 
     Returns:
-        The kind, the place and the item of every edit, int64 [B, Q] each. The function ``edited`` takes one column of
-        each tensor.
+        The kind, the position and the item of every edit, int64 [B, Q] each. The function ``edited`` takes one column
+        of each tensor.
     """
     allowed = oracle.insertable(rows).cumsum(1)
     lengths, left = (rows >= 0).sum(1, keepdim=True), allowed[:, -1:]

@@ -1,4 +1,4 @@
-"""Base classes of attacks that add δ to embeddings, and the oracle to query.
+"""Base classes of attacks that add δ to embeddings, and their oracle.
 
 Attacks on the surfaces ``embedding`` and ``parameters`` use these classes.
 """
@@ -34,8 +34,8 @@ class Oracle(Protocol):
     - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best competitor.
     - ``bpr`` is the mean of softplus(s_j − s_y) over the unmasked competitors j.
 
-    Under the goal ``promote``, y is a promoted item and the loss has the opposite sign. Every loss rises as the attack
-    approaches its goal.
+    Under the goal ``promote``, y is a promoted item and the loss has the opposite sign. Under both goals, a higher loss
+    is closer to the goal.
 
     On the surface ``embedding``, a row of δ belongs to one user. On ``parameters``, a row of δ belongs to a row of the
     embedding tables. The loss is then the mean over all users.
@@ -43,11 +43,14 @@ class Oracle(Protocol):
 
     @property
     def to_break(self) -> Tensor:
-        """Returns whether each row misses the goal at δ = 0: bool [B]."""
+        """True for each row that misses the goal at δ = 0: bool [B].
+
+        On the surface ``parameters``, every row is True.
+        """
         ...
 
     def zero(self) -> dict[str, Tensor]:
-        """Returns δ = 0."""
+        """Returns the perturbation δ = 0."""
         ...
 
     def lengths(self) -> Tensor:
@@ -64,30 +67,37 @@ class Oracle(Protocol):
         Args:
             delta: the perturbation.
             loss: the loss to differentiate.
-            rival: the competing item of each user in ``margin``, int64 [B]. The default is the k-th best competitor.
+            rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
+                competitor.
         """
         ...
 
     def rivals(self, count: int) -> Tensor:
-        """Returns the best unmasked competitors at δ = 0, best first.
+        """Returns each user's best unmasked items at δ = 0 that are not held out.
 
         Returns:
-            The competitors of each user, int64 [B, at most count]. On the surface ``parameters``, there are no
-            competitors, because one δ serves all users.
+            The items, int64 [B, at most count], best first. On the surface ``parameters``, the shape is [B, 0], because
+            one δ serves all users.
         """
         ...
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws standard normal entries at valid places, from one stream per user."""
+        """Draws standard normal entries at the places that may be perturbed.
+
+        On the surface ``embedding``, each user has a separate random stream.
+        """
         ...
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws uniform entries in [−1, 1] at valid places, from one stream per user."""
+        """Draws uniform entries in [−1, 1] at the places that may be perturbed.
+
+        On the surface ``embedding``, each user has a separate random stream.
+        """
         ...
 
 
 class EmbeddingConfig(BaseConfig):
-    """The settings of every attack that adds δ to embeddings."""
+    """The settings that all attacks with a δ on embeddings share."""
 
     norm: Literal["l2", "linf"] = Field(default="l2", description="Norm of the ball that δ stays in")
     scale: Scale = Field(
@@ -125,14 +135,14 @@ class EmbeddingConfig(BaseConfig):
 
 
 class EmbeddingAttack(Attack):
-    """An attack that adds a δ from a ball to each user's inputs or to the tables."""
+    """An attack that adds δ, within a ball, to each user's inputs or to the tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the test-time threat model of these settings."""
+        """Returns the threat model of the attack's settings, at test time."""
         c = self.config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 
@@ -140,12 +150,13 @@ class EmbeddingAttack(Attack):
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
         """Yields candidates within ``ball``.
 
-        The host projects each candidate, scores it again and keeps the worst per user.
+        The host projects each candidate onto the ball and scores the result. On the surface ``embedding``, the host
+        keeps the worst candidate of each user. On ``parameters``, the host keeps the worst candidate for all users.
         """
 
 
 class MinimumNormConfig(EmbeddingConfig):
-    """The settings of every minimum-norm attack."""
+    """The settings that all minimum-norm attacks share."""
 
     surface: Literal["embedding"] = "embedding"
 
@@ -168,7 +179,7 @@ class MinimumNormAttack(EmbeddingAttack):
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
         """Yields candidates for the users that ``oracle.to_break`` marks.
 
-        The host ignores other users.
+        The host ignores what candidates contain for other users.
         """
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:

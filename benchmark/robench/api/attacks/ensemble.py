@@ -1,4 +1,4 @@
-"""The base class of attack ensembles, and the members of an ensemble."""
+"""The base class of ensembles of attacks, and the class of their members."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Member:
 
     Args:
         name: the name of the member in records and tables.
-        attack: an attack of the ensemble's own threat model.
-        everyone: whether the member runs on every user to be broken, so that members can be compared. Otherwise the
-            member runs only on users that no earlier member has broken.
+        attack: the attack, which must have the threat model of the ensemble.
+        everyone: whether the member runs on every user that the ensemble attacks, so that members can be compared.
+            Otherwise, the member runs only on users that no earlier member has broken.
     """
 
     name: str
@@ -28,15 +28,14 @@ class Member:
 
 
 class Ensemble(Attack):
-    """A fixed list of attacks that counts, for each user, the worst outcome.
+    """A fixed list of attacks, of which the worst outcome counts.
 
-    The host runs the members in order and skips users that are already broken. For each member, the host reports the
-    cost and the share of users that this member broke first. ``Config`` must have a field ``version``, which tables
-    show.
+    If every user has a separate perturbation, the worst outcome is taken per user. Later members may then skip users
+    that are already broken, and the host counts the users that each member broke first. ``Config`` must have a field
+    ``version``, which tables show.
 
     Attributes:
-        standard: whether this is the ensemble by which leaderboards are ranked. Only robench's own ensemble is
-            standard.
+        standard: whether leaderboards are ranked by this ensemble. Only an ensemble of robench itself can be standard.
     """
 
     stage: ClassVar[Stage] = "test"
@@ -49,7 +48,7 @@ class Ensemble(Attack):
 
     @abstractmethod
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
-        """Returns the members in the order in which they run, cheap members first.
+        """Returns the members in the order in which they run, the cheapest first.
 
         Args:
             gradients: whether the victim has gradients with respect to its inputs.

@@ -1,4 +1,4 @@
-"""The base class of attacks on histories, with the oracle and the kinds of edits.
+"""The base class of attacks on histories, their oracle, and the kinds of edits.
 
 A batch of histories is int64 [B, L]. The oldest item comes first, and rows are right-padded with −1.
 """
@@ -34,7 +34,7 @@ def _distinct(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
 
 
 class HistoryConfig(BaseConfig):
-    """The settings of every attack on the surface ``history``."""
+    """The settings that all attacks on the surface ``history`` share."""
 
     unit: Literal["edits", "fraction"] = Field(
         default="edits", description="Unit of ε: edits, or a fraction of the history's length (at least one edit)"
@@ -58,7 +58,7 @@ class HistoryOracle(Protocol):
 
     @property
     def users(self) -> Tensor:
-        """The users of this chunk: int64 [B]."""
+        """The ids of the users in this chunk: int64 [B]."""
         ...
 
     @property
@@ -68,7 +68,7 @@ class HistoryOracle(Protocol):
 
     @property
     def to_break(self) -> Tensor:
-        """True for the users that miss the goal with their genuine history: bool [B]."""
+        """True for each user that misses the goal with the genuine history: bool [B]."""
         ...
 
     def rows(self) -> Tensor:
@@ -76,37 +76,37 @@ class HistoryOracle(Protocol):
         ...
 
     def budget(self) -> Tensor:
-        """Returns the number of edits that each history may have: int64 [B].
+        """Returns the largest number of edits of each history: int64 [B].
 
         The host counts edits as the Levenshtein distance to the genuine history.
         """
         ...
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
-        """Returns which items may be added to ``rows``: bool [B, n_items].
+        """Returns a mask of the items that may be added to each row: bool [B, n_items].
 
         Held-out items, promoted items and items that the row already holds may not be added.
 
         Args:
-            rows: the histories, int64 [B, L]. By default, these are the genuine histories.
+            rows: the histories, int64 [B, L]. The default is the genuine histories.
         """
         ...
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Returns the loss and the outcome for these histories."""
+        """Returns the loss and the outcome if the users have these histories."""
         ...
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
-        """Returns the slopes of the loss, or None if the model offers no slopes.
+        """Returns the slopes of the loss at these histories.
 
-        A model offers slopes if its loss has a gradient with respect to items.
+        The result is None if the model offers no slopes with respect to the items of a history.
         """
         ...
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Draws uniform numbers in [0, 1) from one stream per user.
+        """Draws uniform numbers in [0, 1): float64 [B, *shape].
 
-        The result is float64 [B, *shape]. A user gets the same numbers in every chunk.
+        Each user has a separate random stream, so the numbers do not depend on the chunks.
         """
         ...
 
@@ -119,7 +119,7 @@ class HistoryAttack(Attack):
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model. ε is relative if its unit is a fraction."""
+        """Returns the threat model, in which ε is relative if ``unit`` is ``fraction``."""
         c = self.config
         scale: Scale = "relative" if c.unit == "fraction" else "absolute"
         return Threat("history", "test", "edits", scale, c.goal, c.k)
@@ -128,6 +128,6 @@ class HistoryAttack(Attack):
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
         """Yields candidate histories, int64 [B, any L].
 
-        The host refuses a row that is over budget or holds a forbidden item. The host scores the other rows again and
-        keeps the worst one per user.
+        If a row is over budget or holds a forbidden item, the host uses the genuine row instead. The host scores the
+        histories and keeps the worst row of each user.
         """

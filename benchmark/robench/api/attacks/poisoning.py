@@ -1,4 +1,4 @@
-"""Base classes of attacks on training data: fake users and changed interactions."""
+"""Base classes of attacks that add fake users or change training interactions."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from robench.api.threat import Stage, Threat
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profiles of fake users, which are lists of items.
+    """The profiles of fake users, as lists of items.
 
     Args:
-        rows: the distinct items of each fake user in order, one int64 array per user.
+        rows: the items of each fake user, oldest first, one int64 array per user. No profile may repeat an item.
     """
 
     rows: tuple[IntArray, ...]
 
     @staticmethod
     def of(rows: list[list[int]] | list[IntArray]) -> Profiles:
-        """Returns profiles with these items, one list per fake user."""
+        """Returns the profiles of fake users, given one list of items per user."""
         return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows))
 
 
 class PoisoningConfig(BaseConfig):
-    """The settings of every attack with fake users."""
+    """The settings that all attacks with fake users share."""
 
     profile_size: int | None = Field(
         default=None, ge=1, description="Items per fake user; null takes the median of the real users"
@@ -61,13 +61,13 @@ class PoisoningAttack(Attack):
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """Returns the fake users.
+        """Returns the profiles of the fake users.
 
         Args:
             train: the interactions of the real users.
-            targets: the items to promote, int64. Every profile must contain all target items.
-            n_users: the number of fake users.
-            profile_size: the number of items per profile.
+            targets: the items to promote, int64 [T]. Every profile must contain all of these items.
+            n_users: the largest number of fake users.
+            profile_size: the largest number of items per profile.
             rng: the stream of this attack.
         """
 
@@ -92,7 +92,7 @@ class Corruption(Attack):
 
         Args:
             train: the n interactions of the real users.
-            share: the share of interactions that may be changed, dropped or added: at most ⌈share · n⌉.
+            share: the share ε of the interactions. At most ⌈ε · n⌉ interactions may be changed, dropped or added.
             rng: the stream of this attack.
 
         Returns:

@@ -1,4 +1,7 @@
-"""Slopes of the loss with respect to items of a history, for gradient attacks."""
+"""Slopes of the loss with respect to the items of a history.
+
+Gradient attacks on histories use these slopes.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,17 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """First-order estimates of how every substitution changes the loss.
+    """Estimates, to first order, of how much each substitution raises the loss.
 
     If item j replaces item i at place l, the loss rises by about ⟨g_l, v_j − v_i⟩ (HotFlip, Ebrahimi et al., ACL 2018,
-    eq. 1). Here g_l is the gradient with respect to the vector at place l.
+    eq. 1). Here g_l is the gradient with respect to the vector at place l, and v_i is the vector of item i. The model
+    reads at most W places of each of the B histories.
 
     Args:
-        gradient: the gradients g, float [B, W, d], or [B, 1, d] if all places share one gradient.
-        place: the places of the history that the model reads, int64 [B, W], padded with −1.
+        gradient: the gradient g_l at each place, float [B, W, d], or [B, 1, d] if all places share one gradient.
+        place: the places in the history that the model reads, int64 [B, W], padded with −1.
         present: the items at these places, int64 [B, W].
-        vectors: the vectors v of all items, float [n_items, d].
+        vectors: the vectors of all items, float [n_items, d].
     """
 
     gradient: Tensor
@@ -28,9 +32,9 @@ class Slopes:
     vectors: Tensor
 
     def of(self, user: int) -> Tensor:
-        """Returns the slopes for the history of one user, float [W, n_items].
+        """Returns one user's slopes, by place and new item: float [W, n_items].
 
-        A slope is −inf if the place does not exist, or if the item is already there.
+        A slope is −inf if the place is padding, or if the place already holds the item.
         """
         gain = self.gradient[user] @ self.vectors.T
         present = self.present[user].clamp_min(0).unsqueeze(1)
@@ -39,15 +43,15 @@ class Slopes:
         return slopes.masked_fill_(self.place[user].unsqueeze(1) < 0, -torch.inf)
 
     def steepest(self, count: int, allowed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the substitutions with the largest slopes, largest first.
+        """Returns each user's substitutions with the largest slopes, largest first.
 
         Args:
             count: the number of substitutions per row.
-            allowed: the items that may be substituted in, bool [B, n_items].
+            allowed: a mask of the items that may replace others, bool [B, n_items].
 
         Returns:
-            The place (int64), the item (int64) and the slope (float) of each substitution, [B, count] each. If a row
-            has fewer than ``count`` substitutions, the remaining places are −1.
+            The place (int64), the new item (int64) and the slope (float) of each substitution, [B, count] each. If a
+            row has fewer than ``count`` substitutions, the remaining places are −1.
         """
         rows, n_items = len(self.place), len(self.vectors)
         place = torch.full((rows, count), -1)

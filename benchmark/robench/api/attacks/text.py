@@ -1,4 +1,4 @@
-"""The base class of attacks on titles, with the oracle and the counts of edits.
+"""The base class of attacks on titles, their oracle, and the counting of edits.
 
 These attacks rewrite titles in the catalogue, and all users see the new titles. No model is retrained.
 """
@@ -25,21 +25,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Unit = Literal["words", "characters"]
-LONGEST = 20  # the most characters that count as one word, so that one word cannot hide a paragraph
+LONGEST = 20  # the largest number of characters that count as one word, so that a paragraph never counts as one word
 
 
 def item_text(item: Item) -> str:
-    """Returns the text of an item, such as ``Heat (1995). Action, Crime. A duel.``"""
+    """Returns the text that describes an item.
+
+    An example is ``Heat (1995). Action, Crime. A duel.``
+    """
     year = "" if item.year is None else f" ({item.year})"
     parts = [f"{item.title}{year}", ", ".join(item.genres), item.description]
     return ". ".join(part for part in parts if part)
 
 
 def pieces(title: str, unit: Unit) -> list[str]:
-    """Splits a title into the units in which edits are counted.
+    """Splits a title into words or characters, the units in which edits are counted.
 
     A word of more than 20 characters is split into several pieces. Every piece except the first begins with a blank, so
-    a long word differs from two short words.
+    the pieces of a long word differ from whole words.
     """
     if unit == "characters":
         return list(title)
@@ -53,7 +56,11 @@ def edits_between(old: str, new: str, unit: Unit) -> int:
 
 
 def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
-    """Returns ⌊ε · length⌋ edits, but at least 1 if ε > 0 and the title has text."""
+    """Returns the number of edits that a title may have.
+
+    The number is ⌊ε · length⌋, with the length in words or characters, but at least 1 if ε > 0. For an empty title, the
+    number is 0.
+    """
     length = len(pieces(title, unit))
     return share_in_edits(epsilon, length) if length else 0
 
@@ -67,26 +74,26 @@ def printable(title: str) -> bool:
 class TokenSlopes:
     """The slopes of the loss with respect to the tokens of A titles.
 
-    All tensors are on the CPU. A model that scores an item by the likelihood of its tokens also has ``choice``,
+    All tensors are on the CPU. Only a model that scores an item by the likelihood of its title has ``choice``,
     ``worth`` and ``tails``.
 
     Args:
-        titles: the titles as the model reads them. A defence may have cleaned them.
+        titles: the titles that the model reads, after the defence has cleaned them.
         ids: the tokens of every item's text, int64 [A, L].
-        word: the index of each token's word in the title, int64 [A, L]. Titles are split at blanks. A token outside the
-            words has −1.
+        word: the index of the word to which each token belongs, int64 [A, L]. Titles are split into words at blanks.
+            The index is −1 for a token outside the title's words.
         gradient: the gradient of each item's own loss with respect to its tokens' vectors, float [A, L, d]. The
             gradient is 0 at padding.
         table: the vectors of all tokens, float [V, d].
-        words: the word of each token that is a whole word.
+        words: the tokens that are whole words, with their words.
         choice: the slope of each item's own loss with respect to the weight of a token at a place, float [A, L, V]. If
             token b replaces token a, the loss also changes by the entry of b minus the entry of a. This change is exact
             to first order in the item's score.
-        worth: the slope of each item's own loss with respect to its score, float [A]. The score is the mean
+        worth: the slope of each item's own loss with respect to the item's score, float [A]. The score is the mean
             log-likelihood of the title's tokens.
-        spelled: the tokens of each word in the catalogue's titles, as tokenised after another word.
-        tails: the log-likelihood in nats of each word's later tokens given its first token, one float per entry of
-            ``spelled``. A word that consists of one token has the value 0.
+        spelled: the tokens of each word in the catalogue's titles. Each word is tokenised as the second word of a text.
+        tails: the log-likelihood, in nats, of all tokens of a word after the first, one float per entry of ``spelled``.
+            The value is 0 for a word that is a single token.
     """
 
     titles: Sequence[str]
@@ -103,15 +110,15 @@ class TokenSlopes:
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """The host's answer to a query at the titles of A items.
+    """The host's answer to a query that proposes titles for A items.
 
     If the attack is untargeted, both values are the same for every item.
 
     Args:
-        loss: the loss of each item, float64 [A]. A higher loss is nearer to the goal.
-        reached: the share of users for which the attack reaches its goal, float64 [A]. Under the goal ``promote``, only
-            users that do not have the item count, and the item must enter the top k. If the attack is untargeted, no
-            held-out item may be in the top k.
+        loss: the loss of each item, float64 [A]. A higher loss is closer to the goal.
+        reached: the share of users for which the attack reaches its goal, float64 [A]. Under the goal ``promote``, the
+            item must enter the top k, and the share is taken over users without the item. If the attack is untargeted,
+            no held-out item may be in the top k.
     """
 
     loss: Tensor
@@ -129,7 +136,7 @@ class TextOracle(Protocol):
 
     @property
     def items(self) -> IntArray:
-        """The catalogue rows of the items with titles to rewrite: int64 [A]."""
+        """The catalogue rows of the items that may get new titles: int64 [A]."""
         ...
 
     @property
@@ -155,7 +162,7 @@ class TextOracle(Protocol):
         ...
 
     def budget(self) -> list[int]:
-        """Returns the number of edits that each title may have.
+        """Returns the largest number of edits of each title.
 
         The host counts edits as the Levenshtein distance to the genuine title.
         """
@@ -171,7 +178,7 @@ class TextOracle(Protocol):
 
 
 class TextConfig(BaseConfig):
-    """The settings of every attack on titles."""
+    """The settings that all attacks on titles share."""
 
     unit: Unit = Field(
         default="words", description="Unit of ε: a fraction of the title's words or characters (at least one edit)"
@@ -185,7 +192,8 @@ class TextConfig(BaseConfig):
 class TextAttack(Attack):
     """An attack that rewrites titles at test time.
 
-    Under the goal ``promote``, the attack rewrites the titles of the promoted items. Otherwise it rewrites all titles.
+    Under the goal ``promote``, the attack rewrites the titles of the promoted items. An untargeted attack may rewrite
+    all titles.
     """
 
     Config: ClassVar[type[BaseConfig]] = TextConfig
@@ -201,7 +209,7 @@ class TextAttack(Attack):
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields candidates, one title per item of the oracle.
 
-        The host restores the genuine title if a candidate title is over budget, is not printable or differs only in its
-        blanks. The host scores the other titles again and keeps the best title of every item. If the attack is
-        untargeted, the host keeps the best rewriting of all titles together.
+        The host replaces a title that is over budget, not printable or without a counted edit by the genuine title. The
+        host scores the result and keeps the best candidate. Under the goal ``promote``, the combination of each item's
+        best title is also a candidate.
         """

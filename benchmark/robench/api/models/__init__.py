@@ -1,4 +1,4 @@
 """Base classes of recommenders.
 
-A plain ``Model`` only scores. Every neural model computes its scores and its loss from embedded inputs.
+A plain ``Model`` only computes scores. A neural model computes both scores and losses from embedded inputs.
 """

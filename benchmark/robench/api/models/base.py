@@ -1,4 +1,4 @@
-"""The base class of recommenders, with every method that the host calls."""
+"""The base class of recommenders, with all methods that the host calls."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ColdItem = Literal["behind", "content"]
 class Model(Component):
     """A recommender that scores the whole catalogue for a user.
 
-    A neural model derives from ``TorchModel`` and does not override ``fit``. The conformance class tests the
-    declarations below.
+    A neural model derives from ``TorchModel`` and does not override ``fit``. The conformance class tests the attributes
+    that a subclass declares.
 
     Attributes:
         surfaces: the surfaces that attacks may touch. Every model also has the surface ``interactions``, its training
@@ -34,9 +34,10 @@ class Model(Component):
         neural: whether the model derives from ``TorchModel``.
         tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
         token_goals: the goals for which the model offers slopes with respect to the tokens of titles.
-        reads_text: whether the model needs texts of items. A data set without any text in ``reads_of`` is refused.
+        reads_text: whether the model needs texts of items. A data set in which all fields of ``reads_of`` are empty is
+            refused.
         reads_of: the fields of ``Item`` that the model reads.
-        follows: whether the model answers a prompt that contains titles, which may contain instructions to the model.
+        follows: whether the model answers a prompt with titles. Instructions in a title can then influence the model.
         cold_user: the source of scores for a user outside the training data. With ``history``, scores depend only on
             the history. With ``fold-in``, a vector is fitted to the user's items. With ``content``, scores depend on
             the texts of the user's items. With ``popularity``, all users get the same list.
@@ -59,7 +60,7 @@ class Model(Component):
         """Checks the surfaces that a subclass declares.
 
         Raises:
-            TypeError: if ``surfaces`` is not a set of surfaces, or if the class does not support one of them.
+            TypeError: if ``surfaces`` is not a set of surfaces, or if the class lacks what a declared surface requires.
         """
         super().__init_subclass__(**more)
         known = get_args(Surface)
@@ -88,8 +89,8 @@ class Model(Component):
                 validation items.
 
         Returns:
-            Finite scores, float32 [B, n_items]. A higher score is better. The host masks known items. For a user with
-            an empty row, a model that is not neural orders the items by their training counts.
+            Finite scores, float32 [B, n_items]. A higher score is better. The host masks known items. If a user's row
+            is empty, a model that is not neural must order the items by their training counts.
         """
 
     @classmethod
@@ -101,23 +102,23 @@ class Model(Component):
         return False
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Returns the scores of users that are not in the training data.
+        """Returns the scores of newcomers, which are users outside the training data.
 
-        The default implementation suits a model if ``scores`` reads only the history.
+        The default implementation suits models in which ``scores`` reads only the history.
 
         Args:
             history: one row per newcomer, oldest item first.
 
         Returns:
-            Finite scores, float32 [n, n_items]. All rows without items get the same list.
+            Finite scores, float32 [n, n_items]. All newcomers without items get the same list.
         """
         return self.scores(np.arange(history.n_users), history)
 
     def outside(self) -> str:
-        """Returns a digest of other inputs, or an empty string if there are none.
+        """Returns a digest of further inputs such as weight files, or an empty string.
 
-        Other inputs, such as weight files, are not part of the data, the model's settings or the model's code. The host
-        calls this method before any work, so that missing files are reported early.
+        Further inputs are inputs outside the data, the model's settings and the model's code. The host calls this
+        method before any work, so that missing files are reported early.
 
         Raises:
             DataError: if a file is missing or broken.
@@ -127,12 +128,12 @@ class Model(Component):
     def reads_profiles(self) -> bool:
         """Returns whether the model reads profiles of users.
 
-        If so, a data set must have profiles.
+        If so, a data set without profiles is refused.
         """
         return False
 
     def encodings(self, catalogue: Catalogue) -> Path | None:
-        """Returns the cache file for the encoded texts of a catalogue, or None.
+        """Returns the path of the cache file for a catalogue's encoded texts, or None.
 
         All victims with the same settings share this file, which need not exist yet. The result is None for a model
         that does not precompute encodings. ``robench plan`` shows how many texts are still to be encoded.
@@ -156,10 +157,10 @@ class Model(Component):
         return 0
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
-        """Returns the items that are reranked, or None if the model does not rerank.
+        """Returns the candidates of a two-stage model, or None for any other model.
 
-        A two-stage model reranks only these candidates. All other items follow in the order of the first stage. An
-        attack on the second stage cannot change this order.
+        The second stage reranks only the candidates. All other items follow in the order of the first stage. An attack
+        on the second stage cannot change this order.
 
         Returns:
             The candidates of each user, int64 [B, n].
@@ -167,23 +168,23 @@ class Model(Component):
         return None
 
     def rewritten(self, items: Mapping[int, Item]) -> Model:
-        """Returns a view of this fitted model that reads other texts for some items.
+        """Returns a view of this fitted model in which some items have other texts.
 
-        A model with the surface ``text`` overrides this method. The view shares everything else with this model, which
-        does not change.
+        A model with the surface ``text`` overrides this method. The view shares everything else with this model. This
+        model does not change.
 
         Args:
-            items: the new description of each rewritten item, by its row in the catalogue.
+            items: the new description of each rewritten item, by the item's row in the catalogue.
         """
         raise TypeError(f"{type(self).__name__} has no rewritten(), which the surface text needs")
 
     @abstractmethod
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns all learnt values as named arrays.
+        """Returns all learned values as named arrays.
 
         The host stores these arrays as safetensors.
         """
 
     @abstractmethod
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Restores a ``state`` of a model that was fitted on ``data`` with ``rng``."""
+        """Restores the ``state`` of a model that was fitted on ``data`` with ``rng``."""

@@ -1,4 +1,4 @@
-"""The base class of models trained on (user, positive, negative) triples."""
+"""The base class of models that train on (user, positive, negative) triples."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
 FOLD_IN_STEPS, FOLD_IN_RATE = 60, 0.1  # Adam on standardised coordinates: a step is a tenth of a standard deviation
-FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # limits of one ``fold_in`` call: newcomers, and scores
+FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers, and the most scores, in one call of ``fold_in``
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
-    """Draws an item that the user has not used, for each entry of ``users``.
+    """Draws one item per entry of ``users`` that the user has not used.
 
-    Each draw is uniform. If a user has used the whole catalogue, the item is arbitrary.
+    Each draw is uniform over the unused items. If a user has used the whole catalogue, the item is arbitrary.
 
     Args:
         users: the users to draw for, int64 [n].
@@ -31,7 +31,7 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
         generator: the source of the draws.
 
     Returns:
-        One item per user, int64 [n].
+        The drawn items, int64 [n].
     """
     n_items = train.n_items
     known = train.keys
@@ -47,13 +47,13 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
 
 
 class PairwiseModel(TorchModel):
-    """A model with a vector per user that is trained with the BPR loss.
+    """A model that has one vector per user and is trained with the BPR loss.
 
-    The loss of a triple is −ln σ(s_pos − s_neg), with the scores of the positive and the negative (Rendle et al., UAI
-    2009, equation 4). Each interaction gets one negative, drawn uniformly from the unused items. A subclass builds the
-    tables. Its method ``embed`` returns the input ``user`` [B, d], the context ``items`` [n_items, d] and, optionally,
-    the context ``bias`` [n_items]. A user without training items gets the mean vector of the other users. A newcomer's
-    vector is fitted to the newcomer's items (``fold_in``).
+    The loss of a triple is −ln σ(p − n). Here p is the score of the positive, and n is the score of the negative
+    (Rendle et al., UAI 2009, equation 4). Each interaction gets one negative, drawn uniformly from the unused items. A
+    subclass builds the tables. The method ``embed`` of the subclass returns the input ``user`` [B, d], the context
+    ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. A user without training items gets the mean
+    vector of the other users. A newcomer's vector is fitted to the newcomer's items by ``fold_in``.
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
@@ -85,7 +85,7 @@ class PairwiseModel(TorchModel):
         return rows
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled triples of real and fake users."""
+        """Yields batches of shuffled triples, which include those of fake users."""
         generator = rng.numpy()
         users, items = data.train.users(), data.train.items
         order = generator.permutation(len(items))
@@ -104,12 +104,15 @@ class PairwiseModel(TorchModel):
         return Batch(ids, torch.empty(len(ids), 0, dtype=torch.int64))
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the inner products of users and items, plus biases: float [B, n_items]."""
+        """Returns inner products of user and item vectors, plus the biases of items.
+
+        The result is float [B, n_items].
+        """
         scores: Tensor = e.inputs["user"] @ e.context["items"].T
         return scores + e.context["bias"] if "bias" in e.context else scores
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the positive's score minus the negative's score, for each triple."""
+        """Returns the margin of each triple: the positive's score minus the negative's."""
         pos, neg = batch.targets["positives"], batch.targets["negatives"]
         items = e.context["items"]
         # embedding() returns the same rows as items[pos], and has a backward pass that is several times faster.
@@ -124,9 +127,9 @@ class PairwiseModel(TorchModel):
         return Losses(softplus(-margin), row)
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
-        """Computes the scores of newcomers by ``fold_in``, a few rows at a time.
+        """Returns the scores of newcomers, computed by ``fold_in`` a few rows at a time.
 
-        For an empty row, the scores follow popularity.
+        For an empty row, the scores are the training counts of the items.
         """
         parts = [np.empty((0, self.n_items), dtype=np.float32)]
         step = max(1, min(FOLD_IN_ROWS, FOLD_IN_ENTRIES // self.n_items))
@@ -136,11 +139,11 @@ class PairwiseModel(TorchModel):
         return np.concatenate(parts)
 
     def fold_in(self, history: Interactions) -> NDArray[np.float32]:
-        """Computes the scores of newcomers from their most probable vectors.
+        """Returns the scores of newcomers, based on their most probable vectors.
 
-        The result is float32 [n, n_items]. The vector maximises Σ log softmax(scores) over the newcomer's items plus
-        the log density of the vector. The density is a diagonal normal distribution, fitted to the vectors of known
-        users. Adam starts at the mean of this distribution.
+        The result is float32 [n, n_items]. A newcomer's vector maximises the sum of log softmax(scores) over the
+        newcomer's items, plus the log density of the vector. The density is a diagonal normal distribution that is
+        fitted to the vectors of known users. Adam starts at the mean of this distribution.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

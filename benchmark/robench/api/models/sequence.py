@@ -27,7 +27,7 @@ class SequenceConfig(TorchConfig):
 
 
 def windows(rows: Interactions, length: int) -> IntArray:
-    """Cuts every row from its end into windows of ``length`` items.
+    """Cuts every row into windows of at most ``length`` items, starting at the end.
 
     Neighbouring windows share one item, so no transition is lost. Windows of one item are dropped.
 
@@ -44,10 +44,11 @@ def windows(rows: Interactions, length: int) -> IntArray:
 
 
 class SequenceModel(TorchModel):
-    """A model that compares a state at every position with the item table.
+    """A model that scores items by comparing a state with the item table.
 
-    A subclass adds its layers in ``build_layers`` and computes ``states``. After the rows of the items, the table has
-    two rows: padding (``n_items``) and [MASK] (``n_items + 1``).
+    The model computes a state at every position of a history. A subclass adds its layers in ``build_layers`` and
+    computes ``states``. After the rows of the items, the table has two rows: padding (``n_items``) and [MASK]
+    (``n_items + 1``).
     """
 
     Config: ClassVar[type[TorchConfig]] = SequenceConfig
@@ -57,13 +58,13 @@ class SequenceModel(TorchModel):
 
     @abstractmethod
     def build_layers(self) -> None:
-        """Creates the layers above the item table."""
+        """Creates the layers that compute states from item vectors."""
 
     @abstractmethod
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the states to compare with item vectors: float [B, L, dim].
 
-        The state at position t must not depend on the target of t.
+        The state at a position must not depend on the target of this position.
         """
 
     def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
@@ -91,9 +92,9 @@ class SequenceModel(TorchModel):
         self.build_layers()
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled windows.
+        """Yields batches of shuffled windows.
 
-        The inputs lack the last item of a window, and the targets lack the first one.
+        The inputs are a window without its last item. The targets are the window without its first item.
         """
         rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
         order = torch.from_numpy(rng.numpy().permutation(len(rows)))
@@ -104,16 +105,16 @@ class SequenceModel(TorchModel):
             yield Batch(torch.full((len(part),), -1), inputs, {"items": part[:, 1:used]})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Returns the last ``max_length`` items of each user, right-padded."""
+        """Returns a batch with the last ``max_length`` items of each user, right-padded."""
         return Batch(
             torch.from_numpy(np.array(users, dtype=np.int64)), self.last_items(users, history, self.config.max_length)
         )
 
     def last_items(self, users: IntArray, history: Interactions, length: int) -> Tensor:
-        """Returns the last items of each user, right-padded with ``n_items``.
+        """Returns the last ``length`` items of each user, right-padded with ``n_items``.
 
         Returns:
-            The items, int64 [B, L]. L is the length of the longest row, but at least 1.
+            The items, int64 [B, L]. L is the length of the longest returned row, but at least 1.
         """
         end = history.indptr[users + 1]
         start = np.maximum(end - length, history.indptr[users])
@@ -135,16 +136,16 @@ class SequenceModel(TorchModel):
         )
 
     def last_position(self, batch: Batch) -> Tensor:
-        """Returns the last position of each row that is not padding: int64 [B].
+        """Returns the position of each row's last item: int64 [B].
 
-        The position is 0 for an empty history.
+        The position is 0 for an empty row.
         """
         return ((batch.histories != self.n_items).sum(1) - 1).clamp_min(0)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the inner products of each row's last state with the item vectors.
+        """Returns the inner products of each row's last state and the item vectors.
 
-        The item bias is added. The result is float [B, n_items].
+        The bias of each item is added. The result is float [B, n_items].
         """
         row = torch.arange(len(batch.histories), device=batch.histories.device)
         last = self.states_at(batch, e, row, self.last_position(batch))
@@ -158,10 +159,10 @@ class SequenceModel(TorchModel):
         return Losses(cross_entropy(states, e.context["table"], e.context["bias"], targets[row, position]), row)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the margin of each target y.
+        """Returns the margin of each target.
 
-        The margin is s_y minus the highest score of the negatives. A negative is an item that is neither in the row nor
-        among the targets of the row.
+        The margin is the score of the target minus the highest score of the negatives. A negative is an item that is
+        neither in the row nor among the targets of the row.
         """
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)

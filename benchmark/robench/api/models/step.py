@@ -20,14 +20,14 @@ Objective = Callable[[Embedded], Tensor]
 class Step:
     """One training step of a model on one batch.
 
-    Every pass uses the same random stream, so clean and perturbed passes have the same dropout. No pass advances the
-    training stream.
+    Every forward pass uses the same random stream, so clean and perturbed passes have the same dropout. No pass
+    advances the random stream of the training.
 
     Args:
         model: the model in training.
         batch: the batch of this step.
         epoch: the epoch, from 0.
-        progress: the share of all planned epochs that is finished, in [0, 1).
+        progress: the share of the planned epochs that is finished, in [0, 1).
         rng: the stream of this step.
     """
 
@@ -36,7 +36,7 @@ class Step:
         self.achieved: dict[str, float] = {}
 
     def embed(self) -> Embedded:
-        """Returns the batch's embedded inputs."""
+        """Returns the embedded inputs of the batch."""
         with self.rng.child("embed").stream():
             return self.model.embed(self.batch)
 
@@ -54,10 +54,10 @@ class Step:
             return self.model.margins_from(self.batch, e)
 
     def accumulate(self, loss: Tensor, e: Embedded) -> dict[str, Tensor]:
-        """Backpropagates ``loss``, and returns the gradient with respect to ``e``.
+        """Backpropagates ``loss``, and returns the gradient with respect to the inputs.
 
-        One backward pass serves the optimiser and the inner attack. This pass frees the graph of ``e``, so a later pass
-        must embed again.
+        The inputs are those of ``e``. One backward pass serves both the optimiser and the inner attack. This backward
+        pass frees the graph of ``e``, so the batch must be embedded again for a later pass.
         """
         for part in e.inputs.values():
             part.retain_grad()
@@ -65,7 +65,7 @@ class Step:
         return {name: torch.zeros_like(part) if part.grad is None else part.grad for name, part in e.inputs.items()}
 
     def tables(self) -> dict[str, Tensor]:
-        """Returns the model's embedding tables by name: parameters [rows, ...].
+        """Returns the model's embedding tables by name, as parameters [rows, ...].
 
         Raises:
             PluginError: if the model names no tables.
@@ -87,9 +87,9 @@ class Step:
         return self.model.under(moved, lambda: self.losses(self.embed()))
 
     def accumulate_tables(self, loss: Tensor) -> dict[str, Tensor]:
-        """Backpropagates ``loss``, and returns the gradient for the tables.
+        """Backpropagates ``loss``, and returns the gradient with respect to the tables.
 
-        One backward pass serves the optimiser and the perturbation of the tables.
+        One backward pass serves both the optimiser and the perturbation of the tables.
         """
         tables = self.tables()
         before = {name: None if table.grad is None else table.grad.clone() for name, table in tables.items()}
@@ -99,7 +99,7 @@ class Step:
     def table_gradients(self, loss: Tensor) -> dict[str, Tensor]:
         """Returns the gradient of ``loss`` with respect to the tables.
 
-        The method changes no ``grad``.
+        The ``grad`` of the parameters does not change.
         """
         tables = self.tables()
         gradients = torch.autograd.grad(loss, list(tables.values()), allow_unused=True)
@@ -107,9 +107,9 @@ class Step:
         return {name: torch.zeros_like(table) if g is None else g for (name, table), g in pairs}
 
     def gradient(self, e: Embedded, objective: Objective) -> dict[str, Tensor]:
-        """Returns the gradient of ``objective`` with respect to the inputs.
+        """Returns the gradient of ``objective`` with respect to the inputs of ``e``.
 
-        The method changes no ``grad``.
+        The ``grad`` of the parameters does not change.
         """
         leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
         moved = Embedded(leaves, e.valid, e.context)
@@ -120,7 +120,8 @@ class Step:
     def ball(self, e: Embedded, epsilon: float | Tensor, norm: BallNorm) -> Ball:
         """Returns the ball of radius ε · RMS (linf) or ε · RMS · √(d · n_valid) (l2).
 
-        RMS is the detached root mean square of this batch's inputs. A row has n_valid valid places with d entries each.
+        RMS is the detached root mean square of the valid input entries in this batch. A row has n_valid valid places
+        with d entries each.
         """
         entries = e.sizes()
         rms = (e.square_sum().sum() / entries.sum()).sqrt().float().detach()
@@ -138,7 +139,7 @@ class Step:
         steps: int = 1,
         gradient: Delta | None = None,
     ) -> dict[str, Tensor]:
-        """Returns a detached δ within ε that raises ``objective``.
+        """Returns a detached δ, within the budget ε, that raises ``objective``.
 
         Args:
             e: the clean inputs.
@@ -165,11 +166,11 @@ class Step:
     def perturb_noisily(
         self, e: Embedded, *, epsilon: float | Tensor, norm: BallNorm, noise: float, objective: Objective
     ) -> dict[str, Tensor]:
-        """Returns a detached δ: noise η plus a step of length ε.
+        """Returns a detached δ: random noise η plus a gradient step of length ε.
 
         The step follows the gradient at the noisy inputs. The sum is not projected (N-FGSM, de Jorge et al., NeurIPS
-        2022). In both norms, the entries of η are uniform between −``noise`` · ε · RMS and ``noise`` · ε · RMS. They
-        are drawn from this step's stream.
+        2022). In both norms, the entries of η are drawn uniformly between −``noise`` · ε · RMS and ``noise`` · ε · RMS,
+        from the random stream of this step.
         """
         ball = self.ball(e, epsilon, norm)
         width = self.ball(e, epsilon, "linf").radius * noise
@@ -180,7 +181,8 @@ class Step:
     def noise(self, e: Embedded, kind: Literal["normal", "uniform"]) -> dict[str, Tensor]:
         """Draws random entries at the valid places.
 
-        Every call gives the same entries, either standard normal or uniform in [−1, 1]. Entries at other places are 0.
+        The entries are standard normal, or uniform in [−1, 1]. Entries at all other places are 0. Every call in this
+        step draws from the start of the same random stream.
         """
         generator = self.rng.child("noise").torch(self.model.device)
         draw = torch.randn if kind == "normal" else torch.rand
@@ -190,9 +192,9 @@ class Step:
         return masked(drawn, e.valid)
 
     def spent(self, delta: Delta, ball: Ball) -> dict[str, Tensor]:
-        """Returns ``delta`` detached, and records how much of the radius is used.
+        """Returns ``delta`` detached, and records which share of the radius is used.
 
-        The largest share of any row goes into ``achieved`` as ``epsilon_share``.
+        The largest share among all rows is stored in ``achieved`` as ``epsilon_share``.
         """
         share = sizes(delta, ball.norm) / torch.where(ball.radius > 0, ball.radius, 1.0)
         self.achieved["epsilon_share"] = float(share.max()) if len(share) else 0.0
@@ -200,7 +202,10 @@ class Step:
 
 
 def _grown(table: Tensor, before: Tensor | None) -> Tensor:
-    """Returns the gradient that a backward pass added to a parameter, as a copy."""
+    """Returns a copy of the gradient that a backward pass added to a parameter.
+
+    ``before`` is the gradient before this pass.
+    """
     if table.grad is None:
         return torch.zeros_like(table)
     return table.grad.clone() if before is None else table.grad - before

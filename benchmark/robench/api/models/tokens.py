@@ -1,6 +1,6 @@
 """Base classes of neural models that read the texts of items as tokens.
 
-The host uses these classes to give items other titles, and to compute slopes of the loss with respect to tokens.
+Through these classes, the host gives items other titles, and computes slopes of the loss with respect to tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from robench.api.threat import GoalName
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Texts as tokens, right-padded.
+    """The tokens of n texts, right-padded.
 
     Args:
         ids: the tokens, int64 [n, L].
@@ -37,9 +37,9 @@ class Tokens:
 
 
 class TokenReader(TorchModel):
-    """A neural model that reads the tokens of items' texts.
+    """A neural model that reads the texts of items as tokens.
 
-    A concrete model is a ``TokenModel`` or a ``LikelihoodModel``.
+    Concrete models derive from ``TokenModel`` or ``LikelihoodModel``.
     """
 
     reads_text: ClassVar[bool] = True
@@ -54,7 +54,7 @@ class TokenReader(TorchModel):
 
     @abstractmethod
     def whole_words(self) -> Mapping[int, str]:
-        """Returns the word of each token that is a whole word of letters."""
+        """Maps each token that is a whole word of letters to this word."""
 
 
 class TokenModel(TokenReader):
@@ -85,7 +85,7 @@ class TokenModel(TokenReader):
             return self.encode(self.tokens(texts))
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a view of this model that reads other texts for some items.
+        """Returns a view of this model in which some items have other texts.
 
         Only the new texts are encoded.
         """
@@ -99,24 +99,24 @@ class TokenModel(TokenReader):
 
 
 class LikelihoodModel(TokenReader):
-    """A ``TokenReader`` that scores an item by the likelihood of its title's tokens.
+    """A ``TokenReader`` that scores an item by the likelihood of the item's title.
 
-    An item has no vector. A token of its title counts twice: by its own likelihood, and as the context of the next
-    tokens. A title in a history has neither role, so slopes exist only for promotion.
+    An item has no vector. A token of the scored title has two roles: the token has a likelihood, and is also the
+    context of the tokens after it. A title in a history has neither role, so slopes exist only for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
 
     @abstractmethod
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
-        """Returns a view of this model in which some candidates have soft titles.
+        """Returns a view of this model in which some items have soft titles.
 
-        A soft title consists of token vectors and of weights for the tokens' log-likelihoods. Histories keep the
-        genuine titles.
+        A soft title consists of token vectors, and of weights for the log-likelihoods of tokens. In histories, the
+        items keep their genuine titles.
 
         Args:
             items: the rows of A items in the catalogue.
-            tokens: the tokens of the items' titles, [A, L]. A title that the model would not read has no tokens. Values
+            tokens: the tokens of the items' titles, [A, L]. A title that the model does not read has no tokens. Values
                 at padding are ignored.
             vectors: the vectors to read in place of the tokens' rows of ``token_table``, float [A, L, d].
             choice: the weights of all tokens' log-likelihoods at each place, float [A, L, V]. A genuine title has
@@ -127,7 +127,7 @@ class LikelihoodModel(TokenReader):
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
         """Returns the log-likelihood of each word's tokens after the first: float [W].
 
-        The log-likelihood is in nats and has no gradient. The model reads every word on its own.
+        The log-likelihoods are in nats and have no gradient. The model reads each word on its own.
 
         Args:
             words: the tokens of each word. A word has at least one token.

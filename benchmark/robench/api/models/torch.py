@@ -1,7 +1,7 @@
-"""The base class of neural recommenders, with its batches, inputs and losses.
+"""The base class of neural recommenders, and the types of inputs and losses.
 
-Training, attacks and defences share one path. All three call ``embed``, may add δ to the result, and then call
-``score_from`` or ``loss_from``.
+Training, attacks and defences all compute scores in the same way: they call ``embed``, may add δ to the result, and
+then call ``score_from`` or ``loss_from``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Batch:
     Args:
         users: the users of the batch, int64 [B].
         histories: the items of each user, int64 [B, L], right-padded with ``n_items``. Items that the model must not
-            see are already masked.
+            see are already removed or masked.
         targets: the tensors that the model needs for training, by name.
     """
 
@@ -44,7 +44,7 @@ class Batch:
     targets: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Batch:
-        """Returns the batch on another device."""
+        """Returns the batch with all tensors on a device."""
         if self.users.device == device:
             return self
         targets = {name: part.to(device, non_blocking=True) for name, part in self.targets.items()}
@@ -58,7 +58,7 @@ class Embedded:
     Args:
         inputs: the tensors that an attack may perturb, by name, float [B, ..., d].
         valid: the places that an attack may perturb, by name, bool [B, ...]. Padding and special tokens are False.
-        context: other values that are computed once, such as the item table or the propagated graph.
+        context: other values that ``embed`` computes, such as the item table or the propagated graph, by name.
     """
 
     inputs: Mapping[str, Tensor]
@@ -78,11 +78,11 @@ class Embedded:
         return replace(self, inputs={**self.inputs, **moved})
 
     def zero(self) -> dict[str, Tensor]:
-        """Returns δ = 0."""
+        """Returns δ = 0 for every input."""
         return {name: torch.zeros_like(part) for name, part in self.inputs.items()}
 
     def sizes(self) -> Tensor:
-        """Returns the number of valid entries of each row, d · n_valid: float [B]."""
+        """Returns the number of entries in each row that may be perturbed: float [B]."""
         return (
             torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()])
             .sum(0)
@@ -96,11 +96,11 @@ class Embedded:
 
 
 class Losses(NamedTuple):
-    """The losses of N training targets.
+    """The losses or margins of N training targets.
 
     Args:
-        value: the loss of each target, float [N].
-        row: the row of each target in the batch, int64 [N].
+        value: the loss or margin of each target, float [N].
+        row: the row of the batch to which each target belongs, int64 [N].
     """
 
     value: Tensor
@@ -151,22 +151,30 @@ class TorchModel(Model, nn.Module):
     def build(self, data: TrainData, rng: Rng) -> None:
         """Creates the parameters.
 
-        Torch's global generator is seeded during the call.
+        The host seeds torch's global generator for this call.
         """
 
     @abstractmethod
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields the training batches of one epoch, drawn only from ``rng``."""
+        """Yields the training batches of one epoch.
+
+        All random numbers must come from ``rng``.
+        """
 
     @abstractmethod
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Returns the batch that scores ``users``, int64 [B], given ``history``."""
+        """Returns the batch from which the scores of some users are computed.
+
+        Args:
+            users: the rows of B real users, int64 [B].
+            history: the history of each real user, one row per user.
+        """
 
     @abstractmethod
     def embed(self, batch: Batch) -> Embedded:
         """Returns the embedded inputs of a batch.
 
-        Position embeddings, layer norm and dropout come later.
+        Position embeddings, layer norm and dropout must be applied later, in ``score_from`` and ``loss_from``.
         """
 
     @abstractmethod
@@ -174,7 +182,7 @@ class TorchModel(Model, nn.Module):
         """Returns the finite scores of embedded inputs: float [B, n_items].
 
         Args:
-            batch: the batch, from which only masks and positions may be read.
+            batch: the batch of these inputs. Only masks and positions may be read from the batch.
             e: the embedded inputs of the batch, which may be perturbed.
         """
 
@@ -186,7 +194,7 @@ class TorchModel(Model, nn.Module):
         """Returns the margin of each training target, for the hinge loss.
 
         The margin is the score of the target minus the score of a negative. The negative is the sampled item, or the
-        unmasked item with the highest score.
+        unused item with the highest score.
         """
         raise TypeError(f"{type(self).__name__} has no margins_from, which the hinge loss needs")
 
@@ -196,7 +204,7 @@ class TorchModel(Model, nn.Module):
         return cls.margins_from is not TorchModel.margins_from
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Sets the sizes and builds the model in a seeded stream."""
+        """Sets the numbers of users and items, and builds the model from a seeded stream."""
         self.n_items, self.n_users = data.n_items, data.n_users
         self.register_buffer("item_counts", torch.from_numpy(data.train.counts().astype(np.float32)))
         with rng.child("init").stream():
@@ -215,18 +223,21 @@ class TorchModel(Model, nn.Module):
         return nn.Embedding(data.n_users, dim, _weight=torch.cat([real, fake]))
 
     def forward(self, call: Callable[..., T], *args: Any) -> T:
-        """Returns ``call(*args)``. The method ``under`` needs this method."""
+        """Returns ``call(*args)``.
+
+        This method lets ``under`` run any method through torch's ``functional_call``.
+        """
         return call(*args)
 
     def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
-        """Calls ``call(*args)`` with other values in some parameters.
+        """Returns the result of ``call(*args)`` with other values in some parameters.
 
-        No parameter changes, and gradients flow to ``tables``.
+        The parameters themselves do not change. Gradients flow to ``tables``.
 
         Args:
-            tables: the other values, by the name of the parameter.
-            call: a method of this model.
-            args: the arguments of the method.
+            tables: the other values, by the name of the parameter or buffer.
+            call: a function that uses this model.
+            args: the arguments of the function.
         """
         result: T = functional_call(self, dict(tables), (call, *args))
         return result
@@ -237,17 +248,17 @@ class TorchModel(Model, nn.Module):
         return next(self.parameters()).device
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Raises an error, because the host's loop trains neural models."""
+        """Always raises a ``TypeError``, because the host's loop trains neural models."""
         raise TypeError("a TorchModel is trained by the host's loop, not by fit()")
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """Returns the users' scores, without a gradient: float32 [B, n_items]."""
+        """Returns the users' scores as a numpy array: float32 [B, n_items]."""
         return self.device_scores(users, history).cpu().numpy()
 
     def device_scores(self, users: IntArray, history: Interactions) -> Tensor:
-        """Returns the users' scores, on the model's device and without a gradient.
+        """Returns the users' scores on the model's device: float32 [B, n_items].
 
-        The scores are float32 [B, n_items].
+        The scores have no gradient.
         """
         with torch.no_grad():
             batch = self.queries(users, history).to(self.device)
@@ -256,17 +267,17 @@ class TorchModel(Model, nn.Module):
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers, based on their histories.
 
-        For a row without items, the scores are the training counts of the items.
+        For an empty row, the scores are the training counts of the items.
         """
         scores = super().newcomers(history)
         scores[history.lengths() == 0] = self.item_counts.cpu().numpy()
         return scores
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the parameters and buffers."""
+        """Returns the parameters and buffers as named arrays."""
         return {name: part.detach().cpu().numpy() for name, part in self.state_dict().items()}
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Builds the model and loads the state."""
+        """Builds the model, and loads parameters and buffers from ``state``."""
         self.initialise(data, rng)
         self.load_state_dict({name: torch.from_numpy(np.array(part)) for name, part in state.items()})

@@ -1,4 +1,7 @@
-"""A neural model that wraps a fitted one, for defences that change the scores."""
+"""A neural model that wraps a fitted model.
+
+Defences that change the scores of a fitted model use this module.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,17 @@ OF_THE_INNER = ("surfaces", "cold_user", "cold_item", "reads_text", "reads_of", 
 
 
 class Wrapped(TorchModel):
-    """A model that behaves like ``inner`` except for what a subclass overrides.
+    """A model that behaves like ``inner``, except for what a subclass overrides.
 
-    ``Defense.wrap`` returns one for a ``TorchModel``. A subclass usually overrides only ``score_from``, and calls
-    ``self.inner.score_from`` there. Queries, embedded inputs, losses, declarations, state and all other attributes are
-    those of the inner model. The tables are the parameters ``inner.<name>`` of this module. If the inner model scores
-    newcomers by their histories, this model does the same with its own scores. Otherwise, the inner model scores
-    newcomers.
+    If the fitted model is a ``TorchModel``, ``Defense.wrap`` returns an instance of a subclass. Such a subclass usually
+    overrides only ``score_from``, and calls ``self.inner.score_from`` there. Queries, embedded inputs, losses,
+    declarations, state and all other attributes are those of the inner model. The tables are the parameters
+    ``inner.<name>`` of this module. If the inner model scores newcomers by their histories, this model does the same
+    with its own scores. Otherwise, the inner model scores newcomers.
 
     Args:
-        inner: the fitted model, which this module owns. The training or evaluation mode of the model does not change.
+        inner: the fitted model, which this module owns. The wrapper starts in the mode of this model, which is training
+            or evaluation.
     """
 
     def __init__(self, inner: TorchModel) -> None:
@@ -40,7 +44,7 @@ class Wrapped(TorchModel):
         self.train(inner.training)
 
     def __getattr__(self, name: str) -> Any:
-        """Returns the inner model's attribute if this module lacks the attribute."""
+        """Returns an attribute of the inner model, if this module lacks the attribute."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -86,7 +90,7 @@ class Wrapped(TorchModel):
         return self.inner.candidates(users, history)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this wrapper around a model with other texts for some items."""
+        """Returns a copy of this wrapper in which some items have other texts."""
         inner = self.inner.rewritten(items)
         assert isinstance(inner, TorchModel)  # rewritten() keeps the class
         return self.around(inner)
